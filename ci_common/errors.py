@@ -1,0 +1,163 @@
+"""The one exception tree.
+
+RunnerError
+├── BadRequestError                 the caller can mend it
+│   ├── InvalidUploadError          not a form with one zip file in it
+│   ├── UploadTooLargeError
+│   ├── InvalidPackageError         the zip is not one we would unpack
+│   ├── InvalidConfigError          the project's table of jobs is broken
+│   ├── UnknownJobNameError         the table has no such job
+│   └── InvalidOffsetError          a log position that is not one
+├── JobNotFoundError
+├── JobFinishedError                too late to cancel
+├── DiskFullError                   below the disk floor
+├── NotReadyError                   a part of the server is down
+├── DatabaseError                   the database cannot be used
+├── EngineUnavailableError          the container engine does not answer
+└── JobError                        a job cannot go on; each carries the job's Reason
+    ├── SetupFailedError
+    ├── PackageCorruptError
+    ├── ImageUnavailableError
+    ├── LaunchFailedError
+    └── WorkloadLostError
+
+Every class has a stable `code`; transports map codes to their own statuses. The docstring's
+first line is the default message. Errors outside this tree are defects: the client is told
+"internal error" and the log gets everything.
+"""
+
+from ci_common.job import Reason
+
+
+class RunnerError(Exception):
+    """Something went wrong in the runner."""
+
+    code = "error"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+
+    @property
+    def message(self) -> str:
+        """What happened, what it means, and what to do: for people."""
+        return str(self)
+
+
+class BadRequestError(RunnerError):
+    """The request cannot be understood."""
+
+    code = "bad_request"
+
+
+class InvalidUploadError(BadRequestError):
+    """The request must be a multipart form whose part `file` is a zip of the project."""
+
+    code = "invalid_upload"
+
+
+class UploadTooLargeError(BadRequestError):
+    """The upload is larger than this server accepts."""
+
+    code = "upload_too_large"
+
+
+class InvalidPackageError(BadRequestError):
+    """The uploaded file is not a zip archive this server would unpack."""
+
+    code = "invalid_package"
+
+
+class InvalidConfigError(BadRequestError):
+    """The project's table of jobs is broken."""
+
+    code = "invalid_config"
+
+
+class UnknownJobNameError(BadRequestError):
+    """The project's table has no job of this name."""
+
+    code = "unknown_job_name"
+
+
+class InvalidOffsetError(BadRequestError):
+    """A log offset is a whole number of bytes, from 0 to the size of the log."""
+
+    code = "invalid_offset"
+
+
+class JobNotFoundError(RunnerError):
+    """No such job: it was not found."""
+
+    code = "job_not_found"
+
+
+class JobFinishedError(RunnerError):
+    """The job has already finished, so it cannot be cancelled."""
+
+    code = "job_finished"
+
+
+class DiskFullError(RunnerError):
+    """The server's disk is nearly full, so it accepts no uploads; free space and try again."""
+
+    code = "disk_full"
+
+
+class NotReadyError(RunnerError):
+    """The server is not ready."""
+
+    code = "not_ready"
+
+
+class DatabaseError(RunnerError):
+    """The database cannot be used."""
+
+    code = "database_error"
+
+
+class EngineUnavailableError(RunnerError):
+    """The container engine does not answer; jobs wait until it does."""
+
+    code = "engine_unavailable"
+
+
+class JobError(RunnerError):
+    """The job cannot go on."""
+
+    code = "job_error"
+    reason = Reason.INTERNAL
+
+
+class SetupFailedError(JobError):
+    """The project's requirements could not be installed; the end of the log tells why."""
+
+    code = "setup_failed"
+    reason = Reason.SETUP_FAILED
+
+
+class PackageCorruptError(JobError):
+    """The stored upload is gone or damaged; submit the project again."""
+
+    code = "package_corrupt"
+    reason = Reason.PACKAGE_CORRUPT
+
+
+class ImageUnavailableError(JobError):
+    """The container image is not on the engine and could not be pulled."""
+
+    code = "image_unavailable"
+    reason = Reason.IMAGE_UNAVAILABLE
+
+
+class LaunchFailedError(JobError):
+    """The container engine refused to make or start the container."""
+
+    code = "launch_failed"
+    reason = Reason.LAUNCH_FAILED
+
+
+class WorkloadLostError(JobError):
+    """The job's workload vanished without leaving an exit code."""
+
+    code = "workload_lost"
+    reason = Reason.LOST

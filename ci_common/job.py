@@ -1,0 +1,192 @@
+"""The job: what was asked for (JobSpec), what became of it (Job), and the ways it may move."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. Only the controller moves it."""
+
+    QUEUED = "queued"
+    """Accepted and durable. The controller claims it when a slot is free."""
+    INITIALIZING = "initializing"
+    """Claimed. The controller installs requirements and makes the workload."""
+    RUNNING = "running"
+    """The workload was started. The controller waits for its end."""
+    COMPLETED = "completed"
+    """The command ran to its own end; `success` tells whether it exited with 0."""
+    FAILED = "failed"
+    """The command could not run to its own end; `reason` tells why."""
+    CANCELLED = "cancelled"
+    """Somebody asked for it to stop, and it did."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job can never move again."""
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.INITIALIZING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.INITIALIZING: frozenset(
+        {JobStatus.RUNNING, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.RUNNING: frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+"""The only moves there are. `initializing -> completed` is a job that ended before the
+controller could record that it runs."""
+
+
+def sources_of(target: JobStatus) -> tuple[JobStatus, ...]:
+    """The statuses from which a job may move to `target`, in life order."""
+    return tuple(status for status in JobStatus if target in TRANSITIONS[status])
+
+
+class Reason(StrEnum):
+    """Why a job ended as it did. Machine-readable and stable; `Job.message` is for people."""
+
+    EXIT = "exit"
+    """The command ended by itself; see `exit_code`."""
+    OOM = "oom"
+    """The kernel killed the command because it used more memory than its limit."""
+    TIMEOUT = "timeout"
+    """The command was stopped because it ran longer than its `timeout`."""
+    CANCELLED = "cancelled"
+    """Somebody cancelled the job."""
+    SETUP_FAILED = "setup_failed"
+    """The project's requirements could not be installed; the log tells why."""
+    PACKAGE_CORRUPT = "package_corrupt"
+    """The stored upload is gone or no longer what was uploaded."""
+    IMAGE_UNAVAILABLE = "image_unavailable"
+    """The container image is not on the engine and could not be pulled."""
+    LAUNCH_FAILED = "launch_failed"
+    """The container engine refused to make or start the container."""
+    LOST = "lost"
+    """The workload vanished without leaving an exit code."""
+    DISK_FULL = "disk_full"
+    """The server's disk had no room for the job's log."""
+    INTERNAL = "internal"
+    """A defect of the runner itself; the server's log has the details."""
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """Whether the runner, and not the job, is at fault."""
+        return self in _INFRASTRUCTURE
+
+
+_INFRASTRUCTURE = frozenset(
+    {
+        Reason.PACKAGE_CORRUPT,
+        Reason.IMAGE_UNAVAILABLE,
+        Reason.LAUNCH_FAILED,
+        Reason.LOST,
+        Reason.DISK_FULL,
+        Reason.INTERNAL,
+    }
+)
+
+
+class Network(StrEnum):
+    """What the job may reach."""
+
+    BRIDGE = "bridge"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceLimits:
+    """Upper bounds, enforced by the executor. `None` means the executor sets no bound."""
+
+    timeout_seconds: float = 3600.0
+    """Wall clock, from the start of the command."""
+    cpu_percent: int | None = None
+    """Percent of one core: 150 is one and a half cores."""
+    memory_mb: int | None = None
+    """Memory and swap together, in MiB."""
+    pids: int = 4096
+    """Processes and threads at any one time."""
+    network: Network = Network.BRIDGE
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What was asked for. Fixed at submission."""
+
+    command: tuple[str, ...]
+    """The argument vector, run in the project's top directory."""
+    name: str = "test"
+    """Which job of the project's table this is; `test` when there is no table."""
+    image: str | None = None
+    """Container image; `None` is the server's `CI_IMAGE`."""
+    env: dict[str, str] = field(default_factory=dict)
+    limits: ResourceLimits = ResourceLimits()
+    artifacts: tuple[str, ...] = ()
+    """Globs of the files to keep after the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The uploaded zip, as it was when it was accepted."""
+
+    sha256: str
+    size: int
+    """Bytes of the zip file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended: the part of a terminal row that is decided at the end."""
+
+    status: JobStatus
+    reason: Reason
+    message: str
+    exit_code: int | None = None
+
+    @property
+    def success(self) -> bool:
+        """Only a command that ran to its own end and exited with 0 succeeded."""
+        return self.status is JobStatus.COMPLETED and self.exit_code == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row: the request, and the facts recorded about it since."""
+
+    job_id: str
+    """A UUID4 in canonical form."""
+    tenant: str
+    user: str
+    spec: JobSpec
+    package: Package
+    status: JobStatus
+    created_at: datetime
+    started_at: datetime | None = None
+    """When the command started; `None` before."""
+    ended_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    """The intent to cancel. What became of it is told by `status`."""
+    outcome: Outcome | None = None
+    """Set exactly when `status` is terminal."""
+    log_size: int | None = None
+    """Bytes of the whole log; set exactly when `status` is terminal."""
+
+
+def utc_now() -> datetime:
+    """The current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def format_time(moment: datetime | None) -> str | None:
+    """RFC 3339 in UTC with `Z`, milliseconds: the only form times take outside Python."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Read what `format_time` wrote."""
+    return None if text is None else datetime.fromisoformat(text)

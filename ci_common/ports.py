@@ -1,0 +1,319 @@
+"""The ports between the rooms, split by who uses them. Each docstring is the contract.
+
+All coroutine methods may be called concurrently on one event loop. Times are aware UTC.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from ci_common.job import Job, JobStatus, Outcome, Package
+
+# --------------------------------------------------------------------------- rows
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerState:
+    """What the controller last said of itself."""
+
+    heartbeat_at: datetime
+    engine_error: str | None
+    """Why the engine is unreachable; `None` when it answered."""
+
+
+class JobSubmissions(Protocol):
+    """The server's side of the rows: it writes intents and reads facts."""
+
+    async def add(self, job: Job) -> None:
+        """Store a queued job durably (it survives a power cut once this returns)."""
+
+    async def get(self, job_id: str) -> Job | None:
+        """One job, or `None`."""
+
+    async def list_jobs(
+        self, tenant: str, status: JobStatus | None, limit: int, before: str | None
+    ) -> list[Job]:
+        """The tenant's jobs, newest first, at most `limit`, older than the job `before`.
+
+        A `before` that is not a job of the tenant raises JobNotFoundError.
+        """
+
+    async def request_cancel(self, job_id: str, at: datetime) -> Job:
+        """Record the wish to cancel and return the row after it; safe to repeat.
+
+        Raises JobNotFoundError, or JobFinishedError when the job is terminal.
+        """
+
+    async def controller_state(self) -> ControllerState | None:
+        """The last heartbeat, or `None` when no controller ever ran on this database."""
+
+    async def check_writable(self) -> None:
+        """Raise NotReadyError unless a write transaction can be committed."""
+
+
+class JobTransitions(Protocol):
+    """The controller's side of the rows: it alone moves a job.
+
+    Every move is one guarded UPDATE and is fenced by the controller lease: it returns False,
+    and changes nothing, when the job is not in a status the move may start from, or when this
+    process no longer holds the lease. Safe to repeat.
+    """
+
+    async def active(self) -> list[Job]:
+        """All jobs that are not terminal, first come first."""
+
+    async def get(self, job_id: str) -> Job | None:
+        """One job, or `None`."""
+
+    async def claim(self, job_id: str) -> bool:
+        """queued -> initializing."""
+
+    async def mark_running(self, job_id: str, at: datetime) -> bool:
+        """initializing -> running."""
+
+    async def finish(self, job_id: str, outcome: Outcome, log_size: int, at: datetime) -> bool:
+        """Any live status -> `outcome.status`. The log must be on disk up to `log_size`."""
+
+
+class ControllerLease(Protocol):
+    """At most one process reconciles a database at any time."""
+
+    async def acquire(self, holder: str, now: datetime, ttl_seconds: float) -> bool:
+        """Take the lease, or renew it when `holder` has it; False when another holds it.
+
+        After a take-over every transition of the old holder is refused.
+        """
+
+    async def report_engine(self, error: str | None) -> None:
+        """Publish whether the engine answers (`None`) or why not; ignored without the lease."""
+
+    async def release(self, holder: str) -> None:
+        """Let another process take over at once; safe to repeat, and without holding it."""
+
+
+# --------------------------------------------------------------------------- logs
+
+
+class LogReader(Protocol):
+    """Reads the append-only log of a job. Offsets are bytes and valid for ever.
+
+    Methods are quick (the page cache holds live logs) and may be called from any thread.
+    A job without a log yet has size 0.
+    """
+
+    def size(self, job_id: str) -> int:
+        """Bytes stored so far."""
+
+    def read(self, job_id: str, offset: int, limit: int) -> bytes:
+        """At most `limit` bytes from `offset`; empty at the end."""
+
+
+class LogAppender(Protocol):
+    """The one open end of a log. Used by one thread at a time."""
+
+    @property
+    def size(self) -> int:
+        """Bytes stored so far, which is the offset of the next byte."""
+
+    def append(self, content: bytes) -> None:
+        """Add bytes at the end; readers see them at once. All or, on an error, a prefix."""
+
+    def sync(self) -> None:
+        """Return only when everything appended would survive a power cut."""
+
+    def close(self) -> None:
+        """Give up the file; safe to repeat."""
+
+
+class LogWriter(Protocol):
+    """Opens logs for writing."""
+
+    def open(self, job_id: str) -> LogAppender:
+        """The end of the job's log, made when there is none. One appender a job at a time."""
+
+
+class JobSignals(Protocol):
+    """Wakes watchers. A hint: watchers look at the stores, now and then also unasked."""
+
+    def notify(self, job_id: str) -> None:
+        """Something about the job changed. Any thread; never blocks; cheap when unwatched."""
+
+    def subscribe(self, job_id: str) -> "JobSubscription":
+        """Be woken, on the running event loop, from now on."""
+
+
+class JobSubscription(Protocol):
+    """One watcher's wake-up call. Wake-ups between two waits are merged, never lost."""
+
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Return True when notified since the last wait, False after the time-out."""
+
+    def close(self) -> None:
+        """Stop being woken; safe to repeat."""
+
+
+# --------------------------------------------------------------------------- packages
+
+
+class StagedUpload(Protocol):
+    """An upload on its way in. Exactly one of `commit` and `discard` ends it."""
+
+    path: Path
+    """The file as it stands, for inspection after the last write."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+
+    def write(self, content: bytes) -> None:
+        """Append to the file."""
+
+    def commit(self, job_id: str) -> Package:
+        """Make the file durable under the job's id; it survives a power cut afterwards."""
+
+    def discard(self) -> None:
+        """Remove the file; safe to repeat, also after `commit`, which it does not undo."""
+
+
+class PackageIntake(Protocol):
+    """The server's side of the package store."""
+
+    def stage(self) -> StagedUpload:
+        """Start an upload. Raises DiskFullError below the disk floor."""
+
+    def delete(self, job_id: str) -> None:
+        """Remove a committed package; safe to repeat."""
+
+    def check_space(self) -> None:
+        """Raise DiskFullError below the disk floor."""
+
+
+class Packages(Protocol):
+    """The controller's side of the package store."""
+
+    def verified(self, job: Job) -> Path:
+        """The job's zip, its SHA-256 checked. Raises PackageCorruptError."""
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job's zip; safe to repeat."""
+
+    def job_ids(self, older_than_seconds: float) -> list[str]:
+        """The jobs that have had a zip here for so long."""
+
+    def sweep_staging(self, older_than_seconds: float) -> None:
+        """Remove uploads that nobody has written to for so long."""
+
+
+# --------------------------------------------------------------------------- the doorbell
+
+
+class Doorbell(Protocol):
+    """Rings the controller of this database, in whichever process it lives."""
+
+    def ring(self) -> None:
+        """Ask for a tick now. A hint: never blocks, never fails."""
+
+
+class DoorbellListener(Protocol):
+    """The controller's ear."""
+
+    def listen(self) -> None:
+        """Become the one that is rung, on the running event loop; replaces a former one."""
+
+    async def wait(self, timeout_seconds: float) -> None:
+        """Return when rung since the last wait, or after the time-out."""
+
+    def close(self) -> None:
+        """Stop listening; safe to repeat."""
+
+
+class ControllerBell(Doorbell, DoorbellListener, Protocol):
+    """The controller rings itself too, when a slot becomes free."""
+
+
+# --------------------------------------------------------------------------- workloads
+
+
+class WorkloadState(StrEnum):
+    """What the executor sees of a workload."""
+
+    CREATED = "created"
+    """Made, but its command was never started."""
+    RUNNING = "running"
+    EXITED = "exited"
+    """Its command ended; exit code and output can still be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One job's container or process group, as the executor sees it."""
+
+    job_id: str
+    state: WorkloadState
+    log_base: int = 0
+    """The offset in the job's log at which the workload's own output begins."""
+    exit_code: int | None = None
+    """128 + n for a command killed by signal n."""
+    oom_killed: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Output(Protocol):
+    """The workload's output bytes, stdout and stderr in the order they were written.
+
+    `read` blocks and is for one thread; `close` may come from any other.
+    """
+
+    def read(self) -> bytes:
+        """The next bytes; empty at the end, after `close`, or when the connection dropped."""
+
+    def close(self) -> None:
+        """Make a blocked `read` return, and free the connection; safe to repeat."""
+
+
+class Executor(Protocol):
+    """Runs workloads; knows nothing of rows or users.
+
+    It finds its own workloads again after a restart by itself, and touches no others. Any
+    method may raise EngineUnavailableError, after which the call may be repeated. Per job,
+    `launch` and `reattach` are not called concurrently; everything else may be.
+    """
+
+    async def list_workloads(self) -> Sequence[Workload]:
+        """All workloads of this instance; exit codes and times may be missing here."""
+
+    async def inspect(self, job_id: str) -> Workload | None:
+        """The workload with everything known about it, or `None` when there is none."""
+
+    async def launch(self, job: Job, package: Path, log: LogAppender) -> Output:
+        """Install requirements (their output goes to `log`), make the workload, start it.
+
+        A leftover of an earlier attempt is replaced. Nothing is left behind when this raises
+        (SetupFailedError, ImageUnavailableError, PackageCorruptError) or is cancelled. The
+        returned output misses nothing: it was connected before the command started.
+        """
+
+    async def reattach(self, job_id: str, skip: int) -> Output:
+        """The output of a started workload again, without its first `skip` bytes, and on.
+
+        Raises WorkloadLostError when there is no such workload.
+        """
+
+    async def stop(self, job_id: str, grace_seconds: float) -> None:
+        """SIGTERM to every process, SIGKILL after the grace. Returns when it has ended.
+
+        Safe to repeat and without a workload.
+        """
+
+    async def remove(self, job_id: str) -> None:
+        """Remove the workload and all it held, running or not; safe to repeat."""
+
+    async def tidy(self) -> None:
+        """Keep caches within their budget. Called now and then."""
+
+    async def close(self) -> None:
+        """Free connections. Workloads go on."""

@@ -1,0 +1,77 @@
+"""Every setting of the server and the controller; `docs/configuration.md` documents each."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ExecutorKind(StrEnum):
+    """Where commands run."""
+
+    DOCKER = "docker"
+    PROCESS = "process"
+
+
+def _container_prefix(value: str) -> str:
+    if value and not (value[0].isalnum() and all(c.isalnum() or c in "_.-" for c in value)):
+        raise ValueError("must start with a letter or digit and hold only letters, digits, _ . -")
+    return value
+
+
+class Settings(BaseSettings):
+    """Read from environment variables; the field `db_path` is `CI_DB_PATH`, and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="CI_", extra="ignore", frozen=True)
+
+    db_path: Path = Path("ci_jobs.db")
+    """The SQLite database. Made when missing; an empty file is fine."""
+    data_dir: Path | None = None
+    """Where packages, logs and caches live; by default beside the database."""
+    executor: ExecutorKind = ExecutorKind.DOCKER
+    """Where commands run: `docker`, or `process` (not isolated)."""
+    controller: Literal["embedded", "external"] = "embedded"
+    """`external`: the server starts no controller; `python -m ci_controller` runs it."""
+    image: str = "ci-runner:latest"
+    """The container image of jobs that name none."""
+    container_prefix: Annotated[str, AfterValidator(_container_prefix)] = ""
+    """Put before the job id in container names, to tell instances apart."""
+    reconcile_seconds: float = Field(default=2.0, gt=0, le=60)
+    """Longest time between two looks at the world; the doorbell makes it sooner."""
+    max_concurrent_jobs: int = Field(default=4, ge=1)
+    """Jobs that may be initializing or running at once."""
+    max_upload_mb: int = Field(default=100, ge=1)
+    """Largest upload, in MiB."""
+    max_unpacked_mb: int = Field(default=2048, ge=1)
+    """Largest unpacked project, in MiB."""
+    max_compression_ratio: int = Field(default=200, ge=1)
+    """Largest unpacked size over zip size."""
+    max_entries: int = Field(default=100_000, ge=1)
+    """Most entries in an upload."""
+    min_free_disk_mb: int = Field(default=512, ge=0)
+    """The disk floor: with less free space in the data directory uploads are refused."""
+    default_timeout_seconds: float = Field(default=3600, gt=0)
+    """Wall clock of jobs that set no timeout."""
+    default_memory_mb: int | None = Field(default=None, ge=16)
+    """Memory limit, in MiB, of jobs that set none; unset means no limit."""
+    default_cpu_percent: int | None = Field(default=None, ge=1)
+    """CPU limit, in percent of one core, of jobs that set none; unset means no limit."""
+    default_pids: int = Field(default=4096, ge=16)
+    """Processes and threads a job may have."""
+    setup_timeout_seconds: float = Field(default=900, gt=0)
+    """Longest time the installation of a project's requirements may take."""
+    cancel_grace_seconds: float = Field(default=10, ge=0)
+    """Time between SIGTERM and SIGKILL when a job is stopped."""
+    deps_cache_mb: int = Field(default=10_240, ge=0)
+    """Disk budget, in MiB, of the installed-requirements cache; the least recently used goes."""
+    send_timeout_seconds: float = Field(default=60, gt=0)
+    """A watcher that takes no byte for so long is disconnected; it can resume."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """How much the server tells on stderr."""
+
+    @property
+    def data_path(self) -> Path:
+        """The data directory in force."""
+        return self.data_dir or self.db_path.with_name(self.db_path.stem + ".data")
