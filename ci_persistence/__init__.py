@@ -1,0 +1,1 @@
+"""What is kept: rows in SQLite, packages and logs in files, and the signals about them."""

@@ -1,0 +1,118 @@
+"""Jobs as rows, both ways. Every query of jobs selects `COLUMNS`."""
+
+import json
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from ci_common.job import (
+    Job,
+    JobSpec,
+    JobStatus,
+    Network,
+    Outcome,
+    Package,
+    Reason,
+    ResourceLimits,
+    format_time,
+    parse_time,
+)
+from ci_persistence.database import Database
+
+COLUMNS = (
+    "job_id, tenant, user, spec, package_sha256, package_size, status, created_at, started_at, "
+    "ended_at, cancel_requested_at, reason, message, exit_code, log_size"
+)
+LIVE = "('queued', 'initializing', 'running')"
+
+
+async def fetch_job(database: Database, job_id: str) -> Job | None:
+    """One job, or `None`."""
+    row = await database.fetch_one(
+        f"SELECT {COLUMNS} FROM jobs WHERE job_id = ?",  # noqa: S608 - constants
+        (job_id,),
+    )
+    return None if row is None else from_row(row)
+
+
+def to_row(job: Job) -> tuple[str | int | None, ...]:
+    """The values of a new, queued job, in the order of `COLUMNS`."""
+    return (
+        job.job_id,
+        job.tenant,
+        job.user,
+        _spec_to_json(job.spec),
+        job.package.sha256,
+        job.package.size,
+        job.status.value,
+        format_time(job.created_at),
+        *(None,) * 7,
+    )
+
+
+def from_row(row: sqlite3.Row) -> Job:
+    """The job of a row."""
+    return Job(
+        job_id=row["job_id"],
+        tenant=row["tenant"],
+        user=row["user"],
+        spec=_spec_from_json(row["spec"]),
+        package=Package(sha256=row["package_sha256"], size=row["package_size"]),
+        status=JobStatus(row["status"]),
+        created_at=_required_time(row["created_at"]),
+        started_at=parse_time(row["started_at"]),
+        ended_at=parse_time(row["ended_at"]),
+        cancel_requested_at=parse_time(row["cancel_requested_at"]),
+        outcome=_outcome(row),
+        log_size=row["log_size"],
+    )
+
+
+def _required_time(text: str) -> datetime:
+    moment = parse_time(text)
+    if moment is None:
+        raise ValueError("a job row has no created_at")
+    return moment
+
+
+def _outcome(row: sqlite3.Row) -> Outcome | None:
+    status = JobStatus(row["status"])
+    if not status.is_terminal:
+        return None
+    return Outcome(status, Reason(row["reason"]), row["message"], row["exit_code"])
+
+
+def _spec_to_json(spec: JobSpec) -> str:
+    limits = spec.limits
+    return json.dumps(
+        {
+            "name": spec.name,
+            "command": spec.command,
+            "image": spec.image,
+            "env": spec.env,
+            "artifacts": spec.artifacts,
+            "timeout_seconds": limits.timeout_seconds,
+            "cpu_percent": limits.cpu_percent,
+            "memory_mb": limits.memory_mb,
+            "pids": limits.pids,
+            "network": limits.network.value,
+        }
+    )
+
+
+def _spec_from_json(text: str) -> JobSpec:
+    fields: dict[str, Any] = json.loads(text)
+    return JobSpec(
+        name=fields["name"],
+        command=tuple(fields["command"]),
+        image=fields["image"],
+        env=fields["env"],
+        artifacts=tuple(fields["artifacts"]),
+        limits=ResourceLimits(
+            timeout_seconds=fields["timeout_seconds"],
+            cpu_percent=fields["cpu_percent"],
+            memory_mb=fields["memory_mb"],
+            pids=fields["pids"],
+            network=Network(fields["network"]),
+        ),
+    )

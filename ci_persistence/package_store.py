@@ -1,0 +1,124 @@
+"""Uploaded zips as files (ports PackageIntake, Packages)."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from ci_common.errors import DiskFullError, PackageCorruptError
+from ci_common.job import Job, Package
+
+
+class FilePackageStore:
+    """The packages of one data directory. Uploads are written beside them and renamed."""
+
+    def __init__(self, data_path: Path, min_free_bytes: int) -> None:
+        self._packages = data_path / "packages"
+        self._staging = data_path / "staging"
+        for directory in (self._packages, self._staging):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._min_free_bytes = min_free_bytes
+
+    def check_space(self) -> None:
+        """See PackageIntake."""
+        free = shutil.disk_usage(self._packages).free
+        if free < self._min_free_bytes:
+            raise DiskFullError(
+                f"the server's disk is nearly full: {free >> 20} MiB are free and it keeps "
+                f"{self._min_free_bytes >> 20} MiB in reserve; free space there and try again"
+            )
+
+    def stage(self) -> "StagedFile":
+        """See PackageIntake."""
+        self.check_space()
+        return StagedFile(self._staging / f"{uuid.uuid4()}.part", self._packages)
+
+    def verified(self, job: Job) -> Path:
+        """See Packages."""
+        path = self._path(job.job_id)
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            raise PackageCorruptError(
+                "the stored upload is gone; submit the project again"
+            ) from None
+        if digest != job.package.sha256:
+            raise PackageCorruptError
+        return path
+
+    def delete(self, job_id: str) -> None:
+        """See Packages."""
+        self._path(job_id).unlink(missing_ok=True)
+
+    def job_ids(self, older_than_seconds: float) -> list[str]:
+        """See Packages."""
+        return [path.stem for path in _untouched(self._packages, "*.zip", older_than_seconds)]
+
+    def sweep_staging(self, older_than_seconds: float) -> None:
+        """See Packages."""
+        for path in _untouched(self._staging, "*.part", older_than_seconds):
+            path.unlink(missing_ok=True)
+
+    def _path(self, job_id: str) -> Path:
+        return self._packages / f"{job_id}.zip"
+
+
+class StagedFile:
+    """An upload on its way in (port StagedUpload)."""
+
+    def __init__(self, path: Path, packages: Path) -> None:
+        self.path = path
+        self._packages = packages
+        self._file = path.open("xb", buffering=0)
+        path.chmod(0o600)
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """See StagedUpload."""
+        return self._size
+
+    def write(self, content: bytes) -> None:
+        """See StagedUpload."""
+        remaining = memoryview(content)
+        while remaining:
+            remaining = remaining[self._file.write(remaining) :]
+        self._digest.update(content)
+        self._size += len(content)
+
+    def commit(self, job_id: str) -> Package:
+        """See StagedUpload."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self.path.rename(self._packages / f"{job_id}.zip")
+        _sync_directory(self._packages)
+        return Package(sha256=self._digest.hexdigest(), size=self._size)
+
+    def discard(self) -> None:
+        """See StagedUpload."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a rename in the directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _untouched(directory: Path, pattern: str, seconds: float) -> Iterator[Path]:
+    """The files that nobody has written to for so long."""
+    limit = time.time() - seconds
+    for path in directory.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime <= limit:
+                yield path

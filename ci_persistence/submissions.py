@@ -1,0 +1,88 @@
+"""The server's side of the rows (port JobSubmissions)."""
+
+import sqlite3
+from datetime import datetime
+
+from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError
+from ci_common.job import Job, JobStatus, format_time, parse_time
+from ci_common.ports import ControllerState, JobSignals
+from ci_persistence.database import Database
+from ci_persistence.job_rows import COLUMNS, LIVE, fetch_job, from_row, to_row
+
+
+class SqliteJobSubmissions:
+    """Jobs as clients see them."""
+
+    def __init__(self, database: Database, signals: JobSignals) -> None:
+        self._database = database
+        self._signals = signals
+
+    async def add(self, job: Job) -> None:
+        """See JobSubmissions."""
+        marks = ", ".join("?" * len(COLUMNS.split(",")))
+        await self._database.write(
+            f"INSERT INTO jobs ({COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants
+            to_row(job),
+        )
+
+    async def get(self, job_id: str) -> Job | None:
+        """See JobSubmissions."""
+        return await fetch_job(self._database, job_id)
+
+    async def list_jobs(
+        self, tenant: str, status: JobStatus | None, limit: int, before: str | None
+    ) -> list[Job]:
+        """See JobSubmissions."""
+        conditions, parameters = ["tenant = ?"], [tenant]
+        if status is not None:
+            conditions.append("status = ?")
+            parameters.append(status.value)
+        if before is not None:
+            conditions.append("seq < ?")
+            parameters.append(str(await self._sequence(tenant, before)))
+        rows = await self._database.fetch_all(
+            f"SELECT {COLUMNS} FROM jobs WHERE {' AND '.join(conditions)} "  # noqa: S608
+            "ORDER BY seq DESC LIMIT ?",
+            (*parameters, limit),
+        )
+        return [from_row(row) for row in rows]
+
+    async def request_cancel(self, job_id: str, at: datetime) -> Job:
+        """See JobSubmissions."""
+        rows = await self._database.write(
+            "UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, ?) "  # noqa: S608
+            f"WHERE job_id = ? AND status IN {LIVE} RETURNING {COLUMNS}",
+            (format_time(at), job_id),
+        )
+        if rows:
+            self._signals.notify(job_id)
+            return from_row(rows[0])
+        if await self.get(job_id) is None:
+            raise JobNotFoundError
+        raise JobFinishedError
+
+    async def controller_state(self) -> ControllerState | None:
+        """See JobSubmissions."""
+        row = await self._database.fetch_one(
+            "SELECT heartbeat_at, engine_error FROM controller_lease"
+        )
+        heartbeat = parse_time(row["heartbeat_at"]) if row else None
+        if row is None or heartbeat is None:
+            return None
+        return ControllerState(heartbeat_at=heartbeat, engine_error=row["engine_error"])
+
+    async def check_writable(self) -> None:
+        """See JobSubmissions."""
+        try:
+            async with self._database.transaction() as connection:
+                await connection.execute("UPDATE instance SET instance_id = instance_id")
+        except (sqlite3.Error, OSError) as error:
+            raise NotReadyError(f"the database cannot be written: {error}") from error
+
+    async def _sequence(self, tenant: str, job_id: str) -> int:
+        row = await self._database.fetch_one(
+            "SELECT seq FROM jobs WHERE tenant = ? AND job_id = ?", (tenant, job_id)
+        )
+        if row is None:
+            raise JobNotFoundError(f"the cursor {job_id!r} is not a job of this list")
+        return int(row["seq"])
