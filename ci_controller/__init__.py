@@ -1,0 +1,1 @@
+"""Moves jobs: observes rows and workloads, plans, and applies."""

@@ -1,0 +1,66 @@
+"""`python -m ci_controller`: the controller alone, for servers with CI_CONTROLLER=external."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+
+from ci_common.errors import RunnerError
+from ci_common.settings import Settings
+from ci_controller.assembly import build_controller, build_executor
+from ci_controller.controller import new_holder
+from ci_persistence.database import Database
+from ci_persistence.doorbell import SocketDoorbell
+from ci_persistence.lease import SqliteControllerLease
+from ci_persistence.log_store import FileLogStore
+from ci_persistence.package_store import FilePackageStore
+from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.transitions import SqliteJobTransitions
+
+
+async def run(settings: Settings) -> None:
+    """Reconcile until cancelled. Raises DatabaseError when the database cannot be used."""
+    database = Database(settings.db_path)
+    await database.open()
+    signals = ProcessJobSignals()
+    holder = new_holder()
+    executor = build_executor(settings, database.instance_id)
+    try:
+        await build_controller(
+            settings,
+            holder,
+            executor,
+            SqliteJobTransitions(database, signals, holder),
+            SqliteControllerLease(database),
+            FileLogStore(settings.data_path, signals),
+            FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20),
+            SocketDoorbell(settings.data_path),
+        ).run()
+    finally:
+        await executor.close()
+        await database.close()
+
+
+async def _run_until_signalled(settings: Settings) -> None:
+    task = asyncio.create_task(run(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def main() -> None:
+    """Read the environment and reconcile until SIGTERM."""
+    settings = Settings()
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        asyncio.run(_run_until_signalled(settings))
+    except RunnerError as error:
+        sys.exit(f"ci_controller: {error.message}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The connection to the Docker engine: blocking calls on a few threads, errors translated."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import docker
+import requests
+from docker.errors import APIError, DockerException
+from urllib3.exceptions import HTTPError
+
+from ci_common.errors import EngineUnavailableError
+
+Result = TypeVar("Result")
+
+_THREADS = 8
+_TIMEOUT_SECONDS = 60
+
+
+class DockerEngine:
+    """Calls the engine named by `DOCKER_HOST`, or the one at the default socket.
+
+    docker-py is synchronous and a client of it serves one thread, so each thread has its own.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
+        self._local = threading.local()
+
+    async def call(self, work: Callable[[docker.APIClient], Result]) -> Result:
+        """Run `work` on a thread. When cancelled, waits for it first: a call cannot be undone,
+        and whoever cleans up must come after it.
+
+        Raises EngineUnavailableError when the engine does not answer; the engine's own
+        refusals come as docker.errors.APIError.
+        """
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, lambda: work(self._client()))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            future.exception()
+            raise
+        except APIError:
+            raise
+        except (DockerException, requests.RequestException, HTTPError, OSError) as error:
+            raise EngineUnavailableError(
+                f"the Docker engine does not answer ({_brief(error)}). Is it running? Start it, "
+                "or set DOCKER_HOST; jobs wait until it answers"
+            ) from error
+
+    def close(self) -> None:
+        """Accept no more calls."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _client(self) -> docker.APIClient:
+        client: docker.APIClient | None = getattr(self._local, "client", None)
+        if client is None:
+            base = docker.from_env(version="auto", timeout=_TIMEOUT_SECONDS)
+            client = self._local.client = base.api
+        return client
+
+
+def _brief(error: BaseException) -> str:
+    """The innermost cause: docker-py wraps a refused connection four times."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return str(error) or type(error).__name__

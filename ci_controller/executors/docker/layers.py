@@ -1,0 +1,225 @@
+"""Images with a project's requirements installed, shared by all jobs with the same ones."""
+
+import asyncio
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, ImageNotFound, NotFound
+
+from ci_common.errors import ImageUnavailableError, SetupFailedError
+from ci_common.job import Job, Network, ResourceLimits
+from ci_common.ports import LogAppender
+from ci_controller.executors.docker import container
+from ci_controller.executors.docker.engine import DockerEngine
+from ci_controller.executors.docker.output import AttachedOutput
+from ci_controller.executors.docker.project_tar import files_tar, project_tar
+from ci_controller.log_pump import pump
+from ci_controller.project_archive import ProjectArchive
+from ci_controller.requirements import FILE_NAME, Requirements, read_requirements
+from ci_controller.single_flight import SingleFlight, Transcript
+
+logger = logging.getLogger(__name__)
+
+_REPOSITORY = "ci-runner-deps"
+
+_INSTALL = f"""
+set -e
+site=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+if command -v uv >/dev/null 2>&1 && [ -w "$site" ]; then
+    exec uv pip install --python "$(command -v python)" -r {FILE_NAME}
+fi
+exec python -m pip install --disable-pip-version-check -r {FILE_NAME}
+"""
+"""uv where the image has it and the environment is the user's own; pip does the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOptions:
+    """Whose layers, how many, how long."""
+
+    instance_id: str
+    container_prefix: str
+    cache_dir: Path
+    """Holds an empty file a layer; its time is when the layer was last used."""
+    budget_bytes: int
+    setup_timeout_seconds: float
+
+
+class DependencyLayers:
+    """Finds or builds the image a job runs in."""
+
+    def __init__(self, engine: DockerEngine, options: LayerOptions) -> None:
+        self._engine = engine
+        self._options = options
+        self._flights: SingleFlight[str] = SingleFlight()
+        options.cache_dir.mkdir(parents=True, exist_ok=True)
+
+    async def image_for(self, job: Job, base: str, package: Path, log: LogAppender) -> str:
+        """The image of a job: `base`, or `base` with the project's requirements in it.
+
+        Raises SetupFailedError, ImageUnavailableError, PackageCorruptError.
+        """
+        requirements = await asyncio.to_thread(read_requirements, package, job.package.sha256)
+        base_id = await self._ensure_base(base)
+        if requirements is None:
+            return base_id
+        key = requirements.key(base_id, job.tenant)
+        tag = f"{_REPOSITORY}:{self._options.instance_id[:12]}-{key}"
+        if not await self._exists(tag):
+
+            async def build(transcript: Transcript) -> str:
+                return await self._build(tag, base_id, package, requirements, transcript)
+
+            await self._flights.run(key, build, log)
+        await asyncio.to_thread(self._touch, tag)
+        return tag
+
+    async def tidy(self) -> None:
+        """Remove the least recently used layers beyond the budget, and what a crash left."""
+        await self._engine.call(self._evict)
+
+    async def _ensure_base(self, base: str) -> str:
+        """The id of the base image, pulled when it is not here."""
+
+        def find(client: docker.APIClient) -> str:
+            try:
+                return str(client.inspect_image(base)["Id"])
+            except ImageNotFound:
+                pass
+            try:
+                repository, _, tag = base.partition("@")[0].rpartition(":")
+                if "/" in tag or not repository:
+                    repository, tag = base, "latest"
+                client.pull(base if "@" in base else repository, None if "@" in base else tag)
+                return str(client.inspect_image(base)["Id"])
+            except APIError as error:
+                raise ImageUnavailableError(
+                    f"the image {base!r} is not on the engine and could not be pulled "
+                    f"({error.explanation or error}); build or load it there, or choose another "
+                    "(the server's CI_IMAGE, or `image` in the project's job)"
+                ) from error
+
+        return await self._engine.call(find)
+
+    async def _exists(self, tag: str) -> bool:
+        def look(client: docker.APIClient) -> bool:
+            try:
+                client.inspect_image(tag)
+            except ImageNotFound:
+                return False
+            return True
+
+        return await self._engine.call(look)
+
+    async def _build(
+        self,
+        tag: str,
+        base_id: str,
+        package: Path,
+        requirements: Requirements,
+        transcript: Transcript,
+    ) -> str:
+        name = f"{self._options.container_prefix}setup-{tag.rpartition(':')[2]}"
+
+        def begin(client: docker.APIClient) -> AttachedOutput:
+            _remove(client, name)
+            with ExitStack() as stack:
+                if requirements.needs_project:
+                    content = project_tar(stack.enter_context(ProjectArchive(package)))
+                else:
+                    content = files_tar(requirements.files)
+                self._create(client, name, base_id)
+                client.put_archive(name, "/", content)
+            output = AttachedOutput(client, name)
+            client.start(name)
+            return output
+
+        try:
+            await self._run_to_end(name, await self._engine.call(begin), transcript)
+            await self._engine.call(lambda client: _commit(client, name, tag, self._labels()))
+        finally:
+            await asyncio.shield(self._engine.call(lambda client: _remove(client, name)))
+        return tag
+
+    async def _run_to_end(self, name: str, output: AttachedOutput, transcript: Transcript) -> None:
+        seconds = self._options.setup_timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await pump(output, transcript.write)
+                code = await self._engine.call(lambda client: client.wait(name)["StatusCode"])
+        except TimeoutError:
+            raise SetupFailedError(
+                f"installing {FILE_NAME} took longer than {seconds:g} s, so the job was not run"
+            ) from None
+        if code != 0:
+            raise SetupFailedError(
+                f"installing {FILE_NAME} failed with exit code {code}, so the job was not run; "
+                "the end of the log tells why"
+            )
+
+    def _create(self, client: docker.APIClient, name: str, base_id: str) -> None:
+        container.create(
+            client,
+            image=base_id,
+            name=name,
+            command=["/bin/sh", "-c", _INSTALL],
+            labels={**self._labels(), container.LABEL_ROLE: container.ROLE_SETUP},
+            env={},
+            limits=ResourceLimits(network=Network.BRIDGE),
+        )
+
+    def _labels(self) -> dict[str, str]:
+        return {container.LABEL_INSTANCE: self._options.instance_id}
+
+    def _touch(self, tag: str) -> None:
+        (self._options.cache_dir / tag.rpartition(":")[2]).touch()
+
+    def _evict(self, client: docker.APIClient) -> None:
+        layers = client.images(
+            name=_REPOSITORY,
+            filters={"label": f"{container.LABEL_INSTANCE}={self._options.instance_id}"},
+        )
+        by_use = sorted(layers, key=lambda layer: self._last_used(layer["RepoTags"]), reverse=True)
+        total = 0
+        for layer in by_use:
+            total += _own_size(client, layer)
+            if total > self._options.budget_bytes:
+                self._remove_layer(client, layer["RepoTags"])
+
+    def _remove_layer(self, client: docker.APIClient, tags: list[str]) -> None:
+        for tag in tags:
+            try:
+                client.remove_image(tag)
+            except APIError as error:
+                logger.debug("%s stays: %s", tag, error)  # a job is using it
+                continue
+            (self._options.cache_dir / tag.rpartition(":")[2]).unlink(missing_ok=True)
+            logger.info("removed the cached requirements %s", tag)
+
+    def _last_used(self, tags: list[str] | None) -> float:
+        try:
+            path = self._options.cache_dir / (tags or [":none"])[0].rpartition(":")[2]
+            return path.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+
+def _own_size(client: docker.APIClient, layer: dict[str, Any]) -> int:
+    """Bytes on disk beyond the base image: the newest entry of the image's history."""
+    return int(client.history(layer["Id"])[0]["Size"])
+
+
+def _commit(client: docker.APIClient, name: str, tag: str, labels: dict[str, str]) -> None:
+    repository, _, version = tag.rpartition(":")
+    client.commit(name, repository, version, conf={"Labels": labels}, pause=False)
+
+
+def _remove(client: docker.APIClient, name: str) -> None:
+    try:
+        client.remove_container(name, force=True, v=True)
+    except NotFound:
+        return

@@ -1,0 +1,115 @@
+"""A container's output as bytes: the engine's multiplexed frames, parsed in bulk."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import docker
+import requests
+from docker.errors import create_api_error_from_http_exception
+from docker.types import CancellableStream
+from urllib3.exceptions import HTTPError
+
+_READ_BYTES = 1 << 18
+_HEADER_BYTES = 8
+
+
+class FrameDecoder:
+    """Takes the 8-byte headers (stream, 3 zeros, big-endian length) out of a byte stream.
+
+    Format: the Docker Engine API, "Attach to a container", stream format.
+    """
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._left_in_frame = 0
+
+    def feed(self, content: bytes) -> bytes:
+        """The payload in the next bytes of the stream, however they were cut."""
+        pieces: list[bytes | memoryview] = []
+        view = memoryview(content)
+        while view:
+            if self._left_in_frame:
+                piece = view[: self._left_in_frame]
+                self._left_in_frame -= len(piece)
+                view = view[len(piece) :]
+                pieces.append(piece)
+                continue
+            missing = _HEADER_BYTES - len(self._header)
+            self._header += view[:missing]
+            view = view[missing:]
+            if len(self._header) == _HEADER_BYTES:
+                self._left_in_frame = int.from_bytes(self._header[4:], "big")
+                self._header = b""
+        return b"".join(pieces)
+
+
+class AttachedOutput:
+    """The live output of a container, connected before it started (port Output)."""
+
+    def __init__(self, client: docker.APIClient, container: str) -> None:
+        self._stream = client.attach_socket(
+            container, params={"stdout": 1, "stderr": 1, "stream": 1}
+        )
+        self._socket: socket.socket = getattr(self._stream, "_sock", self._stream)
+        self._socket.settimeout(None)
+        self._frames = FrameDecoder()
+
+    def read(self) -> bytes:
+        """See Output."""
+        try:
+            while content := self._socket.recv(_READ_BYTES):
+                if payload := self._frames.feed(content):
+                    return payload
+        except OSError:
+            return b""
+        return b""
+
+    def close(self) -> None:
+        """See Output."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
+
+class StoredOutput:
+    """The engine's own copy of the output from its beginning, and on while the container runs
+    (port Output). `skip` bytes are left out: the `since` of the engine is not exact.
+    """
+
+    def __init__(self, client: docker.APIClient, container: str, skip: int) -> None:
+        url = f"{client.base_url}/v{client.api_version}/containers/{container}/logs"
+        response = client.get(
+            url,
+            params={"stdout": 1, "stderr": 1, "follow": 1},
+            stream=True,
+            timeout=(60, None),
+        )
+        if response.status_code != requests.codes.ok:
+            create_api_error_from_http_exception(requests.HTTPError(response=response))
+        self._stream = CancellableStream(self._payloads(response), response)
+        self._skip = skip
+
+    def _payloads(self, response: requests.Response) -> Iterator[bytes]:
+        frames = FrameDecoder()
+        for content in response.raw.stream(_READ_BYTES, decode_content=False):
+            if payload := frames.feed(content):
+                yield payload
+
+    def read(self) -> bytes:
+        """See Output."""
+        try:
+            for payload in self._stream:
+                if self._skip < len(payload):
+                    rest, self._skip = payload[self._skip :], 0
+                    return rest
+                self._skip -= len(payload)
+        except (OSError, HTTPError, requests.RequestException):
+            return b""
+        return b""
+
+    def close(self) -> None:
+        """See Output."""
+        with contextlib.suppress(OSError, AttributeError):
+            self._stream.close()

@@ -1,0 +1,117 @@
+"""Virtual environments with a project's requirements, shared by all jobs with the same ones."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ci_common.errors import SetupFailedError
+from ci_common.job import Job
+from ci_common.ports import LogAppender
+from ci_controller.project_archive import ProjectArchive
+from ci_controller.requirements import FILE_NAME, Requirements, read_requirements
+from ci_controller.single_flight import SingleFlight, Transcript
+
+_READY = "ready"
+
+
+class Environments:
+    """Finds or builds the environment a job's `python` comes from."""
+
+    def __init__(self, root: Path, timeout_seconds: float) -> None:
+        self._root = root
+        self._timeout_seconds = timeout_seconds
+        self._flights: SingleFlight[None] = SingleFlight()
+
+    async def bin_directory(self, job: Job, package: Path, log: LogAppender) -> Path:
+        """The directory to put first on PATH. Raises SetupFailedError, PackageCorruptError."""
+        requirements = await asyncio.to_thread(read_requirements, package, job.package.sha256)
+        if requirements is None:
+            return Path(sys.executable).parent
+        environment = self._root / requirements.key(sys.executable, sys.version, job.tenant)
+        if not (environment / _READY).exists():
+
+            async def build(transcript: Transcript) -> None:
+                await self._build(environment, package, requirements, transcript)
+
+            await self._flights.run(environment.name, build, log)
+        return environment / "bin"
+
+    async def _build(
+        self, environment: Path, package: Path, requirements: Requirements, transcript: Transcript
+    ) -> None:
+        source = environment / "source"
+        try:
+            await asyncio.to_thread(_prepare, environment, source, package, requirements)
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._install(environment, source, transcript)
+            (environment / _READY).touch()
+        except TimeoutError:
+            raise SetupFailedError(
+                f"installing {FILE_NAME} took longer than {self._timeout_seconds:g} s"
+            ) from None
+        finally:
+            if not (environment / _READY).exists():
+                shutil.rmtree(environment, ignore_errors=True)
+
+    async def _install(self, environment: Path, source: Path, transcript: Transcript) -> None:
+        process = await asyncio.create_subprocess_exec(
+            environment / "bin" / "python",
+            *("-m", "pip", "install", "--disable-pip-version-check", "-r", FILE_NAME),
+            cwd=source,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            while process.stdout and (content := await process.stdout.read(1 << 16)):
+                transcript.write(content)
+            code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if code != 0:
+            raise SetupFailedError
+
+
+def _prepare(environment: Path, source: Path, package: Path, requirements: Requirements) -> None:
+    shutil.rmtree(environment, ignore_errors=True)
+    # With what this program's own environment has: it stands in for the runner image.
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--system-site-packages", str(environment)], check=True
+    )
+    own = environment / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site = next(path for path in sys.path if path.endswith("site-packages"))
+    (own / "site-packages" / "runner.pth").write_text(site + "\n")
+    if requirements.needs_project:
+        unpack(package, source, None)
+        return
+    for name, content in requirements.files.items():
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def unpack(package: Path, directory: Path, owner: int | None) -> None:
+    """Write a project's files; `owner` is the user they are to belong to."""
+    directory.mkdir(parents=True, mode=0o700)
+    made = [directory]
+    with ProjectArchive(package) as archive:
+        for entry in archive.entries():
+            path = directory / entry.path
+            if entry.is_directory:
+                path.mkdir(exist_ok=True)
+            elif entry.link_target is not None:
+                path.symlink_to(entry.link_target)
+            else:
+                with archive.open(entry) as content, path.open("xb") as file:
+                    shutil.copyfileobj(content, file, 1 << 18)
+            if entry.link_target is None:
+                path.chmod(entry.mode)
+            made.append(path)
+    if owner is not None:
+        for path in made:
+            os.chown(path, owner, owner, follow_symlinks=False)

@@ -1,0 +1,163 @@
+"""Jobs as processes (port Executor): own process group, own directory, unprivileged user.
+
+Nothing more: a command sees the machine's files and network, and limits other than the
+time-out are not enforced.
+"""
+
+import asyncio
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ci_common.errors import LaunchFailedError, WorkloadLostError
+from ci_common.job import Job
+from ci_common.ports import LogAppender, Output, Workload
+from ci_controller.executors.process import supervisor
+from ci_controller.executors.process.environments import Environments, unpack
+from ci_controller.executors.process.output import FileOutput
+from ci_controller.executors.process.state import WorkloadFiles, signal_group, start_time
+from ci_controller.executors.process.supervisor import write_json
+
+UNPRIVILEGED_USER = "nobody"
+
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessOptions:
+    """Whose processes, and where their files are."""
+
+    instance_id: str
+    data_path: Path
+    setup_timeout_seconds: float = 900.0
+
+
+class ProcessExecutor:
+    """Results are written to files by a supervisor, so they survive the controller."""
+
+    def __init__(self, options: ProcessOptions) -> None:
+        self._states = options.data_path / "workloads"
+        self._states.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Not below the data directory, which the unprivileged user may not enter.
+        self._works = Path(tempfile.gettempdir()) / f"ci-runner-{options.instance_id}"
+        environments = self._works / "environments"
+        self._environments = Environments(environments, options.setup_timeout_seconds)
+        self._user = pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else None
+
+    async def list_workloads(self) -> Sequence[Workload]:
+        """See Executor."""
+        found = (self._files(path.name).workload() for path in self._states.iterdir())
+        return [workload for workload in found if workload is not None]
+
+    async def inspect(self, job_id: str) -> Workload | None:
+        """See Executor."""
+        return self._files(job_id).workload()
+
+    async def launch(self, job: Job, package: Path, log: LogAppender) -> Output:
+        """See Executor."""
+        await self.remove(job.job_id)
+        files = self._files(job.job_id)
+        self._works.mkdir(exist_ok=True, mode=0o711)
+        programs = await self._environments.bin_directory(job, package, log)
+        try:
+            await asyncio.to_thread(self._make, files, job, package, programs, log.size)
+            return await asyncio.to_thread(self._spawn, files)
+        except BaseException:
+            await asyncio.shield(self.remove(job.job_id))
+            raise
+
+    async def reattach(self, job_id: str, skip: int) -> Output:
+        """See Executor."""
+        try:
+            return FileOutput(self._files(job_id), skip)
+        except FileNotFoundError as error:
+            raise WorkloadLostError from error
+
+    async def stop(self, job_id: str, grace_seconds: float) -> None:
+        """See Executor."""
+        files = self._files(job_id)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace_seconds
+        asked = False
+        while not files.has_ended:
+            if (group := files.group) is not None:
+                if loop.time() >= deadline:
+                    signal_group(group, signal.SIGKILL)
+                elif not asked:
+                    asked = signal_group(group, signal.SIGTERM)
+            # The end shows in files that another process writes: nothing to be woken by.
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def remove(self, job_id: str) -> None:
+        """See Executor."""
+        files = self._files(job_id)
+        if files.exists:
+            await self.stop(job_id, 0)
+            await asyncio.to_thread(files.remove)
+
+    async def tidy(self) -> None:
+        """See Executor: remove what workloads without a result left."""
+        for path in self._states.iterdir():
+            files = self._files(path.name)
+            if files.has_ended and files.workload() is None:
+                if files.group is not None:
+                    signal_group(files.group, signal.SIGKILL)
+                await asyncio.to_thread(files.remove)
+
+    async def close(self) -> None:
+        """See Executor."""
+
+    def _files(self, job_id: str) -> WorkloadFiles:
+        return WorkloadFiles(self._states / job_id, self._works / job_id)
+
+    def _make(
+        self, files: WorkloadFiles, job: Job, package: Path, programs: Path, log_base: int
+    ) -> None:
+        unpack(package, files.work, self._user)
+        files.state.mkdir(mode=0o700)
+        write_json(
+            files.state / "request.json",
+            {
+                "command": list(job.spec.command),
+                "directory": str(files.work),
+                "env": self._env(job, files, programs),
+                "user": self._user,
+                "log_base": log_base,
+            },
+        )
+        files.output.touch()
+
+    def _env(self, job: Job, files: WorkloadFiles, programs: Path) -> dict[str, str]:
+        inherited = ("LANG", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+        return {
+            **{name: os.environ[name] for name in inherited if name in os.environ},
+            "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(files.work),
+            "CI": "true",
+            "CI_JOB_ID": job.job_id,
+            "PYTHONUNBUFFERED": "1",
+            **job.spec.env,
+        }
+
+    def _spawn(self, files: WorkloadFiles) -> Output:
+        output = FileOutput(files, 0)
+        # Own session: a Ctrl-C at the server's terminal is not for the job.
+        process = subprocess.Popen(
+            [sys.executable, "-I", supervisor.__file__, str(files.state)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+        start = start_time(process.pid)
+        if start is None:
+            raise LaunchFailedError("the supervisor of the job's process could not be started")
+        write_json(files.state / "supervisor.json", {"pid": process.pid, "start": start})
+        return output

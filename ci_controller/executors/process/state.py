@@ -1,0 +1,99 @@
+"""What is known of one process workload: files that outlive the controller."""
+
+import json
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ci_common.ports import Workload, WorkloadState
+
+
+class WorkloadFiles:
+    """The state directory of one job, and its working directory, which lies elsewhere."""
+
+    def __init__(self, state: Path, work: Path) -> None:
+        self.state = state
+        self.work = work
+        self.job_id = state.name
+
+    @property
+    def output(self) -> Path:
+        """Everything the command wrote."""
+        return self.state / "output"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a workload."""
+        return self.state.is_dir()
+
+    @property
+    def group(self) -> int | None:
+        """The command's process group, once it was started."""
+        started = self._read("started.json")
+        return None if started is None else started["group"]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the command's result was written down, or will never be."""
+        return (self.state / "ended.json").exists() or not self._supervisor_lives()
+
+    def workload(self) -> Workload | None:
+        """The workload as the controller sees it; `None` when it left no result."""
+        request, started = self._read("request.json"), self._read("started.json")
+        lives = self._supervisor_lives()
+        # Last: what lived a moment ago may have ended and written this since.
+        ended = self._read("ended.json")
+        if request is None or (ended is None and not lives):
+            return None
+        return Workload(
+            job_id=self.job_id,
+            state=WorkloadState.RUNNING if ended is None else WorkloadState.EXITED,
+            log_base=request["log_base"],
+            exit_code=ended["exit_code"] if ended else None,
+            started_at=datetime.fromisoformat(started["at"]) if started else None,
+            finished_at=datetime.fromisoformat(ended["at"]) if ended else None,
+        )
+
+    def remove(self) -> None:
+        """Delete all files of the workload."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            content: dict[str, Any] = json.loads((self.state / name).read_text())
+        except FileNotFoundError:
+            return None
+        return content
+
+    def _supervisor_lives(self) -> bool:
+        supervisor = self._read("supervisor.json")
+        return supervisor is not None and is_process(supervisor["pid"], supervisor["start"])
+
+
+def start_time(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks: with the pid, a name never used twice.
+
+    `None` when there is no such process, or only its zombie. See proc(5), field 22 of stat.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def is_process(pid: int, start: str) -> bool:
+    """Whether this very process is still there."""
+    return start_time(pid) == start
+
+
+def signal_group(group: int, number: int) -> bool:
+    """Signal every process of a group; False when there is none any more."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,63 @@
+"""Runs one command to its end and writes down how it ended.
+
+A program of its own (`python -I supervisor.py STATE_DIR`), so that the command and its result
+outlive the controller. It reads `request.json` and writes, in the same directory, `started.json`,
+the command's `output`, and `ended.json`. Standard library only.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def main() -> None:
+    """Run the command of the state directory named by the only argument."""
+    state = Path(sys.argv[1])
+    request = json.loads((state / "request.json").read_text())
+    with (state / "output").open("ab", buffering=0) as output:
+        try:
+            process = subprocess.Popen(
+                request["command"],
+                cwd=request["directory"],
+                env=request["env"],
+                user=request["user"],
+                group=request["user"],
+                extra_groups=None if request["user"] is None else [],
+                umask=0o022,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            output.write(f"cannot run {request['command'][0]!r}: {error}\n".encode())
+            write_json(state / "started.json", {"group": None, "at": now()})
+            write_json(state / "ended.json", {"exit_code": 127, "at": now()})
+            return
+        write_json(state / "started.json", {"group": process.pid, "at": now()})
+        code = process.wait()
+        # What it left running ends with it, as in a container.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    write_json(state / "ended.json", {"exit_code": code if code >= 0 else 128 - code, "at": now()})
+
+
+def now() -> str:
+    """The current time, RFC 3339."""
+    return datetime.now(UTC).isoformat()
+
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    """Write a file that is there whole, or not at all."""
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(content))
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    main()

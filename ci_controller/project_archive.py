@@ -1,0 +1,84 @@
+"""The accepted zip as the executors need it: a stream of plain entries."""
+
+import stat
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from ci_common.errors import PackageCorruptError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A directory, file or symbolic link of the project."""
+
+    path: PurePosixPath
+    mode: int
+    """Permission bits only; set-uid and its kin are dropped."""
+    size: int = 0
+    link_target: str | None = None
+    is_directory: bool = False
+    source: zipfile.ZipInfo | None = None
+
+
+class ProjectArchive:
+    """An opened package. The server checked it when it was uploaded."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise PackageCorruptError(f"the stored upload cannot be read: {error}") from error
+
+    def __enter__(self) -> "ProjectArchive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry once, each directory before what is in it, also where the zip has none."""
+        made: set[PurePosixPath] = {PurePosixPath(".")}
+        for info in self._zip.infolist():
+            path = PurePosixPath(info.filename)
+            for parent in reversed(path.parents):
+                if parent not in made:
+                    made.add(parent)
+                    yield Entry(parent, 0o755, is_directory=True)
+            if path in made:
+                continue
+            made.add(path)
+            yield self._entry(info, path)
+
+    def open(self, entry: Entry) -> IO[bytes]:
+        """A file's content; reading raises PackageCorruptError's cause, BadZipFile."""
+        if entry.source is None:
+            raise ValueError(f"{entry.path} has no content")
+        return self._zip.open(entry.source)
+
+    def read_file(self, name: str) -> bytes | None:
+        """A file at this path, or `None`."""
+        try:
+            return self._zip.read(name)
+        except KeyError:
+            return None
+        except (zipfile.BadZipFile, OSError) as error:
+            raise PackageCorruptError(f"the stored upload cannot be read: {error}") from error
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file or directory."""
+        return any(
+            info.filename.rstrip("/") == name or info.filename.startswith(name.rstrip("/") + "/")
+            for info in self._zip.infolist()
+        )
+
+    def _entry(self, info: zipfile.ZipInfo, path: PurePosixPath) -> Entry:
+        unix_mode = info.external_attr >> 16
+        mode = unix_mode & 0o777
+        if info.is_dir():
+            return Entry(path, (mode or 0o755) | 0o700, is_directory=True)
+        if stat.S_ISLNK(unix_mode):
+            return Entry(path, 0o777, link_target=self._zip.read(info).decode())
+        return Entry(path, (mode or 0o644) | 0o600, size=info.file_size, source=info)
