@@ -1,0 +1,1 @@
+"""The front doors: takes submissions, answers questions, streams logs. Starts no workload."""

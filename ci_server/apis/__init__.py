@@ -1,0 +1,1 @@
+"""Dialects: each maps its own wire format to the one job service."""

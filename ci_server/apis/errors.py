@@ -1,0 +1,68 @@
+"""Errors on HTTP: one table of codes to statuses, one body."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ci_common.errors import RunnerError
+
+logger = logging.getLogger(__name__)
+
+STATUS_OF_CODE: dict[str, HTTPStatus] = {
+    "bad_request": HTTPStatus.BAD_REQUEST,
+    "invalid_upload": HTTPStatus.BAD_REQUEST,
+    "invalid_package": HTTPStatus.BAD_REQUEST,
+    "invalid_config": HTTPStatus.BAD_REQUEST,
+    "unknown_job_name": HTTPStatus.BAD_REQUEST,
+    "invalid_offset": HTTPStatus.BAD_REQUEST,
+    "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "job_not_found": HTTPStatus.NOT_FOUND,
+    "job_finished": HTTPStatus.CONFLICT,
+    "disk_full": HTTPStatus.INSUFFICIENT_STORAGE,
+    "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""Codes that are not here are defects when they reach a client: 500."""
+
+
+def error_response(status: int, code: str, message: str) -> JSONResponse:
+    """The body of every error."""
+    return JSONResponse({"error": {"code": code, "message": message}}, status)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every error of the application one of ours."""
+    app.add_exception_handler(RunnerError, _runner_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unknown_error)
+
+
+async def _runner_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RunnerError) or error.code not in STATUS_OF_CODE:
+        return await _unknown_error(request, error)
+    return error_response(STATUS_OF_CODE[error.code], error.code, error.message)
+
+
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    problems: list[Any] = list(error.errors()) if isinstance(error, RequestValidationError) else []
+    message = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in problems)
+    return error_response(HTTPStatus.BAD_REQUEST, "invalid_request", message)
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    phrase = HTTPStatus(status).phrase
+    response = error_response(status, phrase.lower().replace(" ", "_"), f"{phrase}.")
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+async def _unknown_error(request: Request, error: Exception) -> JSONResponse:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return error_response(500, "internal_error", "internal error; the server's log tells more")

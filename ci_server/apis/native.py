@@ -1,0 +1,220 @@
+"""The native HTTP dialect: multipart in, Server-Sent Events, JSON and plain text out."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from sse_starlette import EventSourceResponse
+from starlette.requests import ClientDisconnect
+
+from ci_common.errors import InvalidOffsetError, UploadTooLargeError
+from ci_common.events import LogEvent
+from ci_common.job import Job, JobStatus, format_time
+from ci_common.principal import LOCAL_PRINCIPAL
+from ci_server.apis.byte_range import ranged_log
+from ci_server.job_service import JobService
+from ci_server.log_stream import LogStreams
+from ci_server.project_config import read_submitted_spec
+from ci_server.sse import LogEventCache, encoded_events, event_stream, text_stream
+from ci_server.upload import receive_upload
+
+logger = logging.getLogger(__name__)
+
+NEXT_CURSOR_HEADER = "X-Next-Cursor"
+
+_DRAIN_SECONDS = 10
+_DRAIN_FACTOR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class NativeApi:
+    """What the routes need."""
+
+    service: JobService
+    streams: LogStreams
+    cache: LogEventCache
+    send_timeout_seconds: float
+
+
+def job_to_dict(job: Job) -> dict[str, Any]:
+    """A job as clients see it."""
+    outcome = job.outcome
+    return {
+        "job_id": job.job_id,
+        "name": job.spec.name,
+        "status": job.status.value,
+        "success": outcome.success if outcome else None,
+        "submit_time": format_time(job.created_at),
+        "start_time": format_time(job.started_at),
+        "end_time": format_time(job.ended_at),
+        "cancel_requested_at": format_time(job.cancel_requested_at),
+        "exit_code": outcome.exit_code if outcome else None,
+        "reason": outcome.reason.value if outcome else None,
+        "message": outcome.message if outcome else None,
+        "command": list(job.spec.command),
+        "image": job.spec.image,
+        "timeout": job.spec.limits.timeout_seconds,
+        "user": job.user,
+        "package_size": job.package.size,
+        "package_sha256": job.package.sha256,
+        "log_size": job.log_size,
+    }
+
+
+async def _native_api(request: Request) -> NativeApi:
+    api: NativeApi = request.app.state.native_api
+    return api
+
+
+Api = Annotated[NativeApi, Depends(_native_api)]
+
+router = APIRouter()
+
+
+@router.post("/submit")
+async def submit(request: Request, api: Api) -> Response:
+    """Submit a zip (multipart part `file`) and watch: `log` events, then `complete`."""
+    return _submission_stream(api, await _accept(request, api), with_job_id=False)
+
+
+@router.post("/submit-stream")
+async def submit_stream(request: Request, api: Api) -> Response:
+    """The same, with a `job_id` event first."""
+    return _submission_stream(api, await _accept(request, api), with_job_id=True)
+
+
+@router.post("/submit-async")
+async def submit_async(request: Request, api: Api) -> dict[str, str]:
+    """Submit a zip and come back for it later."""
+    job = await _accept(request, api)
+    return {"job_id": job.job_id}
+
+
+async def _accept(request: Request, api: NativeApi) -> Job:
+    """Receive the form and queue the job; nothing stays on disk when that fails."""
+    try:
+        staged = api.service.stage()
+        try:
+            spec = await receive_upload(
+                request.headers, request.stream(), staged, api.service.limits.max_upload_bytes
+            )
+            return await api.service.submit(LOCAL_PRINCIPAL, staged, read_submitted_spec(spec))
+        finally:
+            await asyncio.to_thread(staged.discard)
+    except UploadTooLargeError:
+        await _drain(request, _DRAIN_FACTOR * api.service.limits.max_upload_bytes)
+        raise
+
+
+async def _drain(request: Request, most: int) -> None:
+    """Read on for a while: a client that is cut off in mid-upload never sees the answer."""
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for chunk in request.stream():
+                most -= len(chunk)
+                if most < 0:
+                    return
+    except (TimeoutError, ClientDisconnect, RuntimeError):
+        return
+
+
+def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventSourceResponse:
+    body = encoded_events(
+        job.job_id,
+        api.streams.events(job, 0),
+        api.cache,
+        0,
+        with_job_id=with_job_id,
+        with_status=False,
+    )
+    return event_stream(body, api.send_timeout_seconds)
+
+
+@router.get("/jobs")
+async def list_jobs(
+    response: Response,
+    api: Api,
+    status: JobStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
+) -> list[dict[str, Any]]:
+    """Jobs, newest first. `X-Next-Cursor` in the answer is the `cursor` of the next page."""
+    jobs = await api.service.list_jobs(LOCAL_PRINCIPAL, status, limit + 1, cursor)
+    if len(jobs) > limit:
+        response.headers[NEXT_CURSOR_HEADER] = jobs[limit - 1].job_id
+    return [job_to_dict(job) for job in jobs[:limit]]
+
+
+@router.get("/jobs/{job_id}")
+async def get_job(job_id: str, api: Api) -> dict[str, Any]:
+    """One job."""
+    return job_to_dict(await api.service.get(LOCAL_PRINCIPAL, job_id))
+
+
+@router.delete("/jobs/{job_id}", status_code=202)
+@router.post("/jobs/{job_id}/cancel", status_code=202)
+async def cancel_job(job_id: str, api: Api) -> dict[str, Any]:
+    """Ask for the end of a job. Its stream tells when it has ended."""
+    return job_to_dict(await api.service.cancel(LOCAL_PRINCIPAL, job_id))
+
+
+@router.get("/jobs/{job_id}/stream")
+async def stream_job(
+    job_id: str,
+    api: Api,
+    from_beginning: bool = False,
+    offset: str | None = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> EventSourceResponse:
+    """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log."""
+    job = await api.service.get(LOCAL_PRINCIPAL, job_id)
+    start = _start_offset(api, job, last_event_id or offset, from_beginning)
+    body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
+    return event_stream(body, api.send_timeout_seconds)
+
+
+@router.get("/jobs/{job_id}/logs")
+async def get_logs(
+    request: Request,
+    job_id: str,
+    api: Api,
+    tail: Annotated[int | None, Query(ge=0)] = None,
+    follow: bool = False,
+) -> Response:
+    """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""
+    job = await api.service.get(LOCAL_PRINCIPAL, job_id)
+    start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
+    if follow:
+        return text_stream(_raw_log(api, job, start), api.send_timeout_seconds)
+    return ranged_log(api.streams, job, start, request.headers.get("range"))
+
+
+def _start_offset(api: NativeApi, job: Job, wanted: str | None, from_beginning: bool) -> int:
+    if wanted:
+        if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
+            raise InvalidOffsetError(f"{wanted!r} is not an offset: a whole number of bytes")
+        api.streams.check_offset(job, int(wanted))
+        return int(wanted)
+    return 0 if from_beginning else api.streams.size(job)
+
+
+async def _raw_log(api: NativeApi, job: Job, start: int) -> AsyncIterator[bytes]:
+    async for event in api.streams.events(job, start):
+        if isinstance(event, LogEvent):
+            yield event.content
+
+
+@router.get("/health")
+async def health() -> dict[str, str]:
+    """Whether the process is alive."""
+    return {"status": "ok"}
+
+
+@router.get("/ready")
+async def ready(api: Api) -> dict[str, str]:
+    """Whether jobs submitted now would run; 503 with the reasons otherwise."""
+    await api.service.check_ready()
+    return {"status": "ready"}

@@ -1,0 +1,114 @@
+"""The composition root of the server: `uvicorn ci_server.app:app` starts everything."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from ci_common.job import utc_now
+from ci_common.settings import Settings
+from ci_controller.assembly import build_controller, build_executor
+from ci_controller.controller import Controller, new_holder
+from ci_persistence.database import Database
+from ci_persistence.doorbell import SocketDoorbell
+from ci_persistence.lease import SqliteControllerLease
+from ci_persistence.log_store import FileLogStore
+from ci_persistence.package_store import FilePackageStore
+from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.submissions import SqliteJobSubmissions
+from ci_persistence.transitions import SqliteJobTransitions
+from ci_server.apis.errors import install_error_handlers
+from ci_server.apis.native import NativeApi, router
+from ci_server.job_service import JobService, ServiceLimits
+from ci_server.log_output import configure_logging
+from ci_server.log_stream import LogStreams
+from ci_server.package_check import PackageLimits
+from ci_server.project_config import DefaultLimits
+from ci_server.sse import LogEventCache
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the stores, add the routes, run the controller; and all of it backwards."""
+    settings = Settings()
+    configure_logging(settings.log_level)
+    async with AsyncExitStack() as stack:
+        database = Database(settings.db_path)
+        await database.open()
+        stack.push_async_callback(database.close)
+        signals = ProcessJobSignals()
+        bell = SocketDoorbell(settings.data_path)
+        stack.callback(bell.close)
+        logs = FileLogStore(settings.data_path, signals)
+        packages = FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20)
+        submissions = SqliteJobSubmissions(database, signals)
+        service = JobService(submissions, packages, bell, _limits(settings), utc_now)
+        streams = LogStreams(submissions, logs, signals)
+        api = NativeApi(service, streams, LogEventCache(), settings.send_timeout_seconds)
+        app.state.native_api = api
+        if settings.controller == "embedded":
+            holder = new_holder()
+            executor = build_executor(settings, database.instance_id)
+            stack.push_async_callback(executor.close)
+            controller = build_controller(
+                settings,
+                holder,
+                executor,
+                SqliteJobTransitions(database, signals, holder),
+                SqliteControllerLease(database),
+                logs,
+                packages,
+                bell,
+            )
+            await stack.enter_async_context(_running(controller))
+        yield
+
+
+@asynccontextmanager
+async def _running(controller: Controller) -> AsyncIterator[None]:
+    task = asyncio.create_task(controller.run(), name="controller")
+    task.add_done_callback(_tell_end)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.critical("the controller died; /ready will tell", exc_info=error)
+
+
+def _limits(settings: Settings) -> ServiceLimits:
+    return ServiceLimits(
+        max_upload_bytes=settings.max_upload_mb << 20,
+        package=PackageLimits(
+            max_entries=settings.max_entries,
+            max_unpacked_bytes=settings.max_unpacked_mb << 20,
+            max_ratio=settings.max_compression_ratio,
+        ),
+        defaults=DefaultLimits(
+            timeout_seconds=settings.default_timeout_seconds,
+            cpu_percent=settings.default_cpu_percent,
+            memory_mb=settings.default_memory_mb,
+            pids=settings.default_pids,
+        ),
+    )
+
+
+def create_app() -> FastAPI:
+    """The application; it reads its settings when it starts."""
+    app = FastAPI(title="CI runner", lifespan=lifespan, openapi_url="/openapi.json")
+    install_error_handlers(app)
+    app.include_router(router)
+    return app
+
+
+app = create_app()

@@ -1,0 +1,134 @@
+"""The one core that every dialect calls: submit, get, list, cancel."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ci_common.errors import JobNotFoundError, NotReadyError, RunnerError
+from ci_common.job import Job, JobStatus
+from ci_common.ports import Doorbell, JobSubmissions, PackageIntake, StagedUpload
+from ci_common.principal import Principal
+from ci_server.package_check import PackageLimits, check_package
+from ci_server.project_config import DefaultLimits, SubmittedSpec, resolve_spec
+
+HEARTBEAT_SECONDS = 10.0
+"""A controller that has not been heard of for so long counts as down."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLimits:
+    """What submissions may be, and what they get."""
+
+    max_upload_bytes: int
+    package: PackageLimits
+    defaults: DefaultLimits
+
+
+class JobService:
+    """Every method takes the principal who asks, and answers only about what is theirs."""
+
+    def __init__(
+        self,
+        submissions: JobSubmissions,
+        packages: PackageIntake,
+        bell: Doorbell,
+        limits: ServiceLimits,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._submissions = submissions
+        self._packages = packages
+        self._bell = bell
+        self._now = now
+        self.limits = limits
+
+    def stage(self) -> StagedUpload:
+        """Start an upload, which ends with `submit`, or with its `discard`.
+
+        Raises DiskFullError.
+        """
+        return self._packages.stage()
+
+    async def submit(
+        self, principal: Principal, staged: StagedUpload, wanted: SubmittedSpec
+    ) -> Job:
+        """Check the upload, store it, queue the job. Once this returns nothing can lose it.
+
+        Raises InvalidPackageError, InvalidConfigError, UnknownJobNameError; the caller
+        discards `staged` then.
+        """
+        checked = await asyncio.to_thread(check_package, staged.path, self.limits.package)
+        spec = resolve_spec(checked.config_files, wanted, self.limits.defaults)
+        job_id = str(uuid.uuid4())
+        package = await asyncio.to_thread(staged.commit, job_id)
+        job = Job(
+            job_id=job_id,
+            tenant=principal.tenant,
+            user=principal.user,
+            spec=spec,
+            package=package,
+            status=JobStatus.QUEUED,
+            created_at=self._now(),
+        )
+        try:
+            await self._submissions.add(job)
+        except Exception:
+            self._packages.delete(job_id)
+            raise
+        self._bell.ring()
+        return job
+
+    async def get(self, principal: Principal, job_id: str) -> Job:
+        """One job. Raises JobNotFoundError, also for a job of another tenant."""
+        job = await self._submissions.get(job_id)
+        if job is None or job.tenant != principal.tenant:
+            raise JobNotFoundError(f"the job {job_id!r} was not found on this server")
+        return job
+
+    async def list_jobs(
+        self,
+        principal: Principal,
+        status: JobStatus | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Job]:
+        """Jobs, newest first, older than the job `before`. Raises JobNotFoundError for that."""
+        return await self._submissions.list_jobs(principal.tenant, status, limit, before)
+
+    async def cancel(self, principal: Principal, job_id: str) -> Job:
+        """Ask for the end of a job; safe to repeat. Raises JobNotFoundError, JobFinishedError."""
+        await self.get(principal, job_id)
+        job = await self._submissions.request_cancel(job_id, self._now())
+        self._bell.ring()
+        return job
+
+    async def check_ready(self) -> None:
+        """Raise NotReadyError, which names every part that is down."""
+        problems = [
+            problem
+            for problem in (
+                await self._problem_of(self._submissions.check_writable),
+                await self._problem_of(self._check_space),
+                await self._controller_problem(),
+            )
+            if problem
+        ]
+        if problems:
+            raise NotReadyError("; ".join(problems))
+
+    async def _check_space(self) -> None:
+        self._packages.check_space()
+
+    async def _problem_of(self, check: Callable[[], Awaitable[None]]) -> str | None:
+        try:
+            await check()
+        except RunnerError as error:
+            return error.message
+        return None
+
+    async def _controller_problem(self) -> str | None:
+        state = await self._submissions.controller_state()
+        if state is None or self._now() - state.heartbeat_at > timedelta(seconds=HEARTBEAT_SECONDS):
+            return "no controller is running: jobs are queued but none is started"
+        return state.engine_error

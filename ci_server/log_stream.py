@@ -1,0 +1,178 @@
+"""From a cursor in a job's log to events: replay, then live, then the result."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ci_common.errors import InvalidOffsetError
+from ci_common.events import CompleteEvent, Event, LogEvent, StatusEvent
+from ci_common.job import Job
+from ci_common.ports import JobSignals, JobSubmissions, LogReader
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 128 << 10
+"""Log events end at multiples of this at the latest, so that readers share their encoding."""
+
+_FASTEST_POLL_SECONDS = 0.02
+_SLOWEST_POLL_SECONDS = 0.25
+_TAIL_BLOCK_BYTES = 64 << 10
+
+
+class JobWatch:
+    """What is known of one job, kept fresh while anybody of this process watches it.
+
+    Watchers take `job` first and `size` second: when the job is finished, its `log_size` is
+    final and the log has it all.
+    """
+
+    def __init__(self, job: Job, size: int) -> None:
+        self.job = job
+        self.size = size
+        self.changed = asyncio.Event()
+        """Set, and replaced by a new one, whenever `job` or `size` changed."""
+        self.watchers = 0
+        self.task: asyncio.Task[None] | None = None
+
+    def update(self, job: Job, size: int) -> bool:
+        """Take in what was seen; True when it is news."""
+        if job == self.job and size == self.size:
+            return False
+        self.job, self.size = job, size
+        self.wake()
+        return True
+
+    def wake(self) -> None:
+        """Let all watchers look again."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class LogStreams:
+    """Streams of one process. A subscriber is a cursor into the file: a slow one costs nothing
+    but its own position.
+    """
+
+    def __init__(self, jobs: JobSubmissions, logs: LogReader, signals: JobSignals) -> None:
+        self._jobs = jobs
+        self._logs = logs
+        self._signals = signals
+        self._watches: dict[str, JobWatch] = {}
+
+    def size(self, job: Job) -> int:
+        """Bytes of the log so far; final when the job is."""
+        return self._logs.size(job.job_id) if job.log_size is None else job.log_size
+
+    def check_offset(self, job: Job, offset: int) -> None:
+        """Raise InvalidOffsetError unless the log is at least this long."""
+        if not 0 <= offset <= self.size(job):
+            raise InvalidOffsetError(
+                f"the offset {offset} is not in the log, which has {self.size(job)} bytes"
+            )
+
+    def read(self, job: Job, offset: int, end: int) -> bytes:
+        """A piece of the log: at most a chunk, empty at `end`."""
+        return self._logs.read(job.job_id, offset, min(CHUNK_BYTES, max(end - offset, 0)))
+
+    def tail_offset(self, job: Job, lines: int) -> int:
+        """Where the last `lines` lines of the log so far begin."""
+        position = end = self.size(job)
+        left = lines + 1  # the newline before them, too
+        while position > 0:
+            start = max(position - _TAIL_BLOCK_BYTES, 0)
+            block = self._logs.read(job.job_id, start, position - start)
+            if position == end and not block.endswith(b"\n"):
+                left -= 1  # an unfinished line is a line
+            at = len(block)
+            while left and (at := block.rfind(b"\n", 0, at)) >= 0:
+                left -= 1
+            if not left:
+                return start + at + 1
+            position = start
+        return 0
+
+    async def events(self, job: Job, offset: int) -> AsyncIterator[Event]:
+        """The job's moves and its log from `offset`, to the end, then the result.
+
+        Never gives up while the job is alive.
+        """
+        told = None
+        async with self._watching(job) as watch:
+            while True:
+                job, size, changed = watch.job, watch.size, watch.changed
+                if job.status is not told and not job.status.is_terminal:
+                    told = job.status
+                    yield StatusEvent(told)
+                final = job.log_size is not None
+                end = size if job.log_size is None else job.log_size
+                while offset < end and (event := self._next(job, offset, end, final)):
+                    yield event
+                    offset = event.end_offset
+                if final:
+                    yield CompleteEvent(job)
+                    return
+                await changed.wait()
+
+    def _next(self, job: Job, offset: int, end: int, final: bool) -> LogEvent | None:
+        """The next log event, or `None` when only a part of a character is there yet."""
+        boundary = offset - offset % CHUNK_BYTES + CHUNK_BYTES
+        content = self._logs.read(job.job_id, offset, min(boundary, end) - offset)
+        if offset + len(content) < end:
+            # There is more: cut where a reader would, if there is such a place.
+            content = content[: content.rfind(b"\n") + 1] or _whole_characters(content) or content
+        elif not final:
+            content = _whole_characters(content)
+        return LogEvent(content, offset + len(content)) if content else None
+
+    @asynccontextmanager
+    async def _watching(self, job: Job) -> AsyncIterator[JobWatch]:
+        watch = self._watches.get(job.job_id)
+        if watch is None:
+            # Row first, then size: see JobWatch.
+            watch = self._watches[job.job_id] = JobWatch(job, self._logs.size(job.job_id))
+            watch.task = asyncio.create_task(self._keep_fresh(watch))
+        watch.watchers += 1
+        try:
+            yield watch
+        finally:
+            watch.watchers -= 1
+            if watch.watchers == 0:
+                del self._watches[job.job_id]
+                if watch.task is not None:
+                    watch.task.cancel()
+
+    async def _keep_fresh(self, watch: JobWatch) -> None:
+        """Look when signalled, and now and then also unasked: another process may write."""
+        job_id = watch.job.job_id
+        subscription = self._signals.subscribe(job_id)
+        pause = _FASTEST_POLL_SECONDS
+        try:
+            while not watch.job.status.is_terminal:
+                try:
+                    news = await self._look(watch)
+                except Exception:
+                    logger.exception("job %s: cannot look at it; trying again", job_id)
+                    news = False
+                pause = _FASTEST_POLL_SECONDS if news else min(pause * 1.5, _SLOWEST_POLL_SECONDS)
+                await subscription.wait(pause)
+        finally:
+            subscription.close()
+
+    async def _look(self, watch: JobWatch) -> bool:
+        job = await self._jobs.get(watch.job.job_id)
+        if job is None:
+            raise LookupError("its row is gone")
+        return watch.update(job, self._logs.size(job.job_id))
+
+
+def _whole_characters(content: bytes) -> bytes:
+    """Without the first bytes of a UTF-8 character at the end that is not all there."""
+    for back in range(1, min(4, len(content)) + 1):
+        byte = content[-back]
+        if byte < 0x80:
+            return content
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return content[:-back] if back < length else content
+    return content

@@ -1,0 +1,153 @@
+"""The project's table of jobs: `[tool.ci]` in pyproject.toml, or the same in ci.toml."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
+from ci_common.job import JobSpec, Network, ResourceLimits
+
+DEFAULT_JOB = "test"
+DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _seconds(value: object) -> object:
+    """A number of seconds, or a text such as 30s, 10m, 1h."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", value)
+    if match is None:
+        raise ValueError("must be a number of seconds, or a text such as '30s', '10m', '1h'")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _argv(value: object) -> object:
+    """A list of arguments as it is; a text is a shell's."""
+    return ["/bin/sh", "-c", value] if isinstance(value, str) and value.strip() else value
+
+
+class JobTable(BaseModel):
+    """One `[tool.ci.jobs.NAME]`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    command: Annotated[list[str], BeforeValidator(_argv)] = Field(
+        default_factory=lambda: list(DEFAULT_COMMAND), min_length=1
+    )
+    image: str | None = Field(default=None, min_length=1)
+    env: dict[str, str] = Field(default_factory=dict)
+    timeout: Annotated[float, BeforeValidator(_seconds)] | None = Field(default=None, gt=0)
+    cpu: int | None = Field(default=None, ge=1)
+    memory: int | None = Field(default=None, ge=16)
+    network: Network = Network.BRIDGE
+    artifacts: list[str] = Field(default_factory=list)
+
+
+class ProjectTable(BaseModel):
+    """The whole table."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    jobs: dict[str, JobTable] = Field(default_factory=dict)
+
+
+class SubmittedSpec(BaseModel):
+    """The form's part `spec`: which job, and a command in place of the job's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: str | None = None
+    command: list[str] | None = Field(default=None, min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultLimits:
+    """What a job gets that asks for nothing."""
+
+    timeout_seconds: float
+    cpu_percent: int | None
+    memory_mb: int | None
+    pids: int
+
+
+def read_submitted_spec(content: bytes) -> SubmittedSpec:
+    """The form's part `spec`; empty means the defaults. Raises InvalidUploadError."""
+    if not content:
+        return SubmittedSpec()
+    try:
+        return SubmittedSpec.model_validate(json.loads(content))
+    except (ValidationError, ValueError) as error:
+        raise InvalidUploadError(f"the part 'spec' is broken: {_explain(error)}") from error
+
+
+def resolve_spec(
+    config_files: Mapping[str, bytes], submitted: SubmittedSpec, defaults: DefaultLimits
+) -> JobSpec:
+    """What to run. Raises InvalidConfigError, UnknownJobNameError."""
+    jobs = read_table(config_files).jobs
+    name = submitted.job or DEFAULT_JOB
+    job = jobs.get(name)
+    if job is None:
+        if name != DEFAULT_JOB and submitted.command is None:
+            known = ", ".join(sorted({DEFAULT_JOB, *jobs}))
+            raise UnknownJobNameError(
+                f"the project has no job {name!r}; it has: {known}. Jobs are the tables "
+                "[tool.ci.jobs.NAME] in its pyproject.toml"
+            )
+        job = JobTable()
+    return JobSpec(
+        name=name,
+        command=tuple(submitted.command or job.command),
+        image=job.image,
+        env=job.env,
+        artifacts=tuple(job.artifacts),
+        limits=ResourceLimits(
+            timeout_seconds=job.timeout or defaults.timeout_seconds,
+            cpu_percent=job.cpu or defaults.cpu_percent,
+            memory_mb=job.memory or defaults.memory_mb,
+            pids=defaults.pids,
+            network=job.network,
+        ),
+    )
+
+
+def read_table(config_files: Mapping[str, bytes]) -> ProjectTable:
+    """The table of ci.toml when there is one, else of pyproject.toml, else an empty one."""
+    for file, place in (("ci.toml", ()), ("pyproject.toml", ("tool", "ci"))):
+        if file in config_files:
+            table = _toml(file, config_files[file])
+            for key in place:
+                table = table.get(key, {})
+                if not isinstance(table, dict):
+                    raise InvalidConfigError(f"{file}: [{'.'.join(place)}] is not a table")
+            try:
+                return ProjectTable.model_validate(table)
+            except ValidationError as error:
+                prefix = ".".join(place)
+                raise InvalidConfigError(f"{file}: {_explain(error, prefix)}") from error
+    return ProjectTable()
+
+
+def _toml(file: str, content: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidConfigError(f"{file} is not valid TOML: {error}") from error
+
+
+def _explain(error: Exception, prefix: str = "") -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    problems = []
+    for problem in error.errors():
+        where = ".".join([*filter(None, [prefix]), *map(str, problem["loc"])])
+        message = "is not a known key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        problems.append(f"{where}: {message.removeprefix('Value error, ')}")
+    return "; ".join(problems)

@@ -1,0 +1,135 @@
+"""Multipart uploads, streamed to disk as they arrive."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from ci_common.errors import InvalidUploadError, UploadTooLargeError
+from ci_common.ports import StagedUpload
+
+FILE_FIELD = "file"
+SPEC_FIELD = "spec"
+
+_SPEC_BYTES = 64 << 10
+_FORM_OVERHEAD_BYTES = 1 << 20
+_HOW = "send multipart/form-data with the zip as the part 'file', e.g. curl -F file=@project.zip"
+
+
+async def receive_upload(
+    headers: Mapping[str, str],
+    body: AsyncIterator[bytes],
+    staged: StagedUpload,
+    max_bytes: int,
+) -> bytes:
+    """Write the part `file` to `staged`; return the part `spec`, empty when there is none.
+
+    Never holds more than one chunk in memory. Raises InvalidUploadError, UploadTooLargeError.
+    """
+    check_declared_size(headers, max_bytes)
+    form = _Form(_boundary(headers), staged, max_bytes)
+    try:
+        async for chunk in body:
+            form.feed(chunk)
+        form.end()
+    except FormParserError as error:
+        raise InvalidUploadError(f"the form cannot be read ({error}); {_HOW}") from error
+    return bytes(form.spec)
+
+
+def check_declared_size(headers: Mapping[str, str], max_bytes: int) -> None:
+    """Refuse by the Content-Length what is too large, before reading any of it."""
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal():
+        raise InvalidUploadError("the Content-Length header is not a number")
+    if int(declared) > max_bytes + _FORM_OVERHEAD_BYTES:
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> UploadTooLargeError:
+    return UploadTooLargeError(
+        f"the upload is larger than the {max_bytes >> 20} MiB this server accepts; leave out "
+        "what the job does not need (a .gitignore does it), or have CI_MAX_UPLOAD_MB raised"
+    )
+
+
+def _boundary(headers: Mapping[str, str]) -> bytes:
+    kind, options = parse_options_header(headers.get("content-type", ""))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise InvalidUploadError(f"the request is not a form; {_HOW}")
+    return boundary
+
+
+class _Form:
+    """Takes the parser's callbacks, of which the order is: part begin, headers, data, end."""
+
+    def __init__(self, boundary: bytes, staged: StagedUpload, max_bytes: int) -> None:
+        self.spec = bytearray()
+        self._staged = staged
+        self._max_bytes = max_bytes
+        self._seen: set[str] = set()
+        self._ended = False
+        self._field = ""
+        self._header_name = b""
+        self._header_value = b""
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._on_part_begin,
+                "on_header_field": self._on_header_field,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._on_header_end,
+                "on_headers_finished": self._on_headers_finished,
+                "on_part_data": self._on_part_data,
+                "on_end": self._on_end,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> None:
+        self._parser.write(chunk)
+
+    def end(self) -> None:
+        self._parser.finalize()
+        if not self._ended:
+            raise InvalidUploadError("the upload ended in the middle of the form; send it again")
+        if FILE_FIELD not in self._seen:
+            raise InvalidUploadError(f"the form has no part 'file'; {_HOW}")
+
+    def _on_part_begin(self) -> None:
+        self._field = ""
+        self._header_name = self._header_value = b""
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            _, options = parse_options_header(self._header_value)
+            self._field = options.get(b"name", b"").decode(errors="replace")
+        self._header_name = self._header_value = b""
+
+    def _on_headers_finished(self) -> None:
+        if self._field not in (FILE_FIELD, SPEC_FIELD):
+            raise InvalidUploadError(
+                f"the form has an unknown part {self._field!r}; the parts are 'file' and 'spec'"
+            )
+        if self._field in self._seen:
+            raise InvalidUploadError(f"the form has the part {self._field!r} twice")
+        self._seen.add(self._field)
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._field == SPEC_FIELD:
+            self.spec += data[start:end]
+            if len(self.spec) > _SPEC_BYTES:
+                raise InvalidUploadError(f"the part 'spec' is longer than {_SPEC_BYTES} bytes")
+            return
+        if self._staged.size + end - start > self._max_bytes:
+            raise _too_large(self._max_bytes)
+        self._staged.write(data[start:end])
+
+    def _on_end(self) -> None:
+        self._ended = True
