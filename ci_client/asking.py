@@ -1,0 +1,55 @@
+"""`ci wait`, `ci logs` and `ci list`: about jobs that are already there."""
+
+from typing import Any
+
+from ci_client import exit_codes
+from ci_client.client import Client
+from ci_client.display import duration_of, result_line, say
+from ci_client.watching import LogOutput, RetryNotice, show
+
+
+def wait_for(job_id: str, server: str | None, everything: bool) -> int:
+    """Watch a job to its end, or tell the result of one that has ended; the exit code."""
+    with Client(server, on_retry=RetryNotice()) as client:
+        job = client.get_job(job_id)
+        if exit_codes.is_finished(job) and not everything:
+            result = result_line(job, job_id, duration_of(job))
+            say(f"Job {job_id} already completed: {result}")
+            return exit_codes.of_result(job)
+        return _watch(client, job_id, from_beginning=everything)
+
+
+def print_log(job_id: str, server: str | None, follow: bool, tail: int | None) -> int:
+    """Print a job's log, or its last lines, and go on to its end if asked to; the exit code."""
+    with Client(server, on_retry=RetryNotice()) as client:
+        start = 0 if tail is None else client.tail_start(job_id, tail)
+        if follow:
+            return _watch(client, job_id, offset=start)
+        output = LogOutput()
+        for chunk in client.read_log(job_id, start=start):
+            output.write(chunk)
+        return exit_codes.PASSED
+
+
+def _watch(client: Client, job_id: str, **where: Any) -> int:
+    try:
+        return show(client.follow(job_id, **where), LogOutput(), job_id)
+    except KeyboardInterrupt:
+        say(
+            f"\nInterrupted: stopped waiting. Job {job_id} continues to run; "
+            f"watch it again with:\nci wait {job_id}"
+        )
+        return exit_codes.INTERRUPTED
+
+
+def jobs(server: str | None, status: str | None, limit: int | None) -> list[dict[str, Any]]:
+    """The newest jobs: one page, or `limit` of them over as many pages as it takes."""
+    with Client(server) as client:
+        page = client.list_jobs(status=status, limit=limit)
+        found = list(page)
+        while limit is not None and len(found) < limit and page and page.next_cursor:
+            page = client.list_jobs(
+                status=status, limit=limit - len(found), cursor=page.next_cursor
+            )
+            found += page
+        return found

@@ -1,0 +1,179 @@
+"""The commands, their arguments and their help. Everything heavy is imported when it is used."""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from ci_client.lean_typer import LeanCommand, LeanGroup
+from ci_common.job import JobStatus
+
+_COMMAND = "ci_client.command"
+
+
+class SubmitCommand(LeanCommand):
+    """A command with `-- COMMAND…` at its end, which is not to be taken for NAME."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Set aside what follows the first `--`."""
+        own, dashes, command = _split(args)
+        if dashes and not command:
+            ctx.fail("There is no command after --.")
+        ctx.meta[_COMMAND] = command or None
+        return super().parse_args(ctx, own)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The usage line, with the part that the parser does not know."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
+    if "--" not in args:
+        return args, False, []
+    at = args.index("--")
+    return args[:at], True, args[at + 1 :]
+
+
+_settings: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+app = typer.Typer(
+    cls=LeanGroup,
+    help="Run a directory's tests on a CI server, and watch.",
+    no_args_is_help=True,
+    **_settings,
+)
+submit_app = typer.Typer(**_settings)
+
+Server = Annotated[
+    str | None,
+    typer.Option(help="Address of the server [default: $CI_SERVER_URL, or ~/.ci/config]"),
+]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print what the server says, as JSON")]
+
+
+def _reported(command: Callable[..., int]) -> Callable[..., None]:
+    """End the process with the command's exit code, and with a message where it has none."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        from ci_client.guard import guarded
+
+        raise typer.Exit(guarded(lambda: command(*args, **options)))
+
+    return run
+
+
+@submit_app.command(cls=SubmitCommand)
+@app.command(cls=SubmitCommand)
+@_reported
+def submit(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A job of the project's [tool.ci] table [default: test]"),
+    ] = None,
+    path: Annotated[str, typer.Option(help="The project's directory")] = ".",
+    detach: Annotated[
+        bool, typer.Option("--detach", "--async", help="Print the job's id, and do not wait")
+    ] = False,
+    server: Server = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Send also what matches, though it is hidden or git-ignored; may be repeated",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
+    """Send a directory to the server, and watch its tests run.
+
+    The log goes to stdout, all else to stderr. Ctrl-C cancels the job.
+
+    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
+    """
+    from ci_client.submitting import Submission
+    from ci_client.submitting import submit as carry_out
+
+    command = context.meta[_COMMAND]
+    return carry_out(Submission(path, name, command, include or (), detach, server))
+
+
+@app.command(cls=LeanCommand)
+@_reported
+def wait(
+    job_id: JobId,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show the log from its beginning, not from now on")
+    ] = False,
+    server: Server = None,
+) -> int:
+    """Watch a job until it ends, and exit as `submit` would. Ctrl-C only stops watching."""
+    from ci_client.asking import wait_for
+
+    return wait_for(job_id, server, everything)
+
+
+@app.command(cls=LeanCommand)
+@_reported
+def logs(
+    job_id: JobId,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job ends, as `wait` does")
+    ] = False,
+    tail: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Start with the last N lines")
+    ] = None,
+    server: Server = None,
+) -> int:
+    """Print a job's log."""
+    from ci_client.asking import print_log
+
+    return print_log(job_id, server, follow, tail)
+
+
+@app.command("list", cls=LeanCommand)
+@_reported
+def list_command(
+    as_json: Json = False,
+    status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N jobs")] = None,
+    server: Server = None,
+) -> int:
+    """List jobs, newest first."""
+    from ci_client.asking import jobs
+    from ci_client.display import job_table
+
+    found = jobs(server, status, limit)
+    print(json.dumps(found, indent=2) if as_json else job_table(found), flush=True)
+    return 0
+
+
+@app.command(cls=LeanCommand)
+@_reported
+def status(job_id: JobId, as_json: Json = False, server: Server = None) -> int:
+    """Show what is known about a job."""
+    from ci_client.client import get_job
+    from ci_client.display import job_details
+
+    job = get_job(job_id, server)
+    print(json.dumps(job, indent=2) if as_json else job_details(job), flush=True)
+    return 0
+
+
+@app.command(cls=LeanCommand)
+@_reported
+def cancel(job_id: JobId, server: Server = None) -> int:
+    """Stop a job."""
+    from ci_client.client import cancel_job
+
+    cancel_job(job_id, server)
+    print(f"Job {job_id} cancelled.", flush=True)
+    return 0

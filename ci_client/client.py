@@ -1,0 +1,293 @@
+"""The library: submit a directory, follow its job, ask about jobs.
+
+The functions open a connection for one call; `Client` keeps one for many. Generators hand out
+events as dicts: `{"type": "job_id", "job_id"}` first where a job is submitted, then
+`{"type": "status", "status"}` and `{"type": "log", "data"}` as they happen, and at last
+`{"type": "complete", "success", "status", "exit_code", "reason", "message"}`. The exact bytes
+of a `log` event are those of `ci_common.events.log_bytes`.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+
+from ci_client.config import load_config
+from ci_client.errors import JobNotFound, UnexpectedAnswer
+from ci_client.project_zip import ProjectZip, create_project_zip
+from ci_client.raw_log import RawLog
+from ci_client.retry import PATIENCE_SECONDS, OnRetry
+from ci_client.sse_reader import JobStreamReader
+from ci_client.transport import address, json_of, open_http, refusal, unreachable
+from ci_client.upload import VALIDATION_SECONDS, OnProgress, UploadFile
+
+__all__ = [
+    "Client",
+    "JobList",
+    "ProjectZip",
+    "cancel_job",
+    "create_project_zip",
+    "get_job",
+    "list_jobs",
+    "read_log",
+    "submit_tests_async",
+    "submit_tests_streaming",
+    "wait_for_job",
+]
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class JobList(list[dict[str, Any]]):
+    """A page of jobs, newest first."""
+
+    next_cursor: str | None = None
+    """Asks for the page after this one; `None` on the last."""
+
+
+class Client:
+    """A connection to one server. Close it, or use it in a `with` statement."""
+
+    def __init__(
+        self,
+        server_url: str | None = None,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        on_retry: OnRetry | None = None,
+    ) -> None:
+        """Prepare to talk to `server_url`, or to the configured server; nothing is sent yet.
+
+        `patience` is how many seconds the server may be away while its job is followed, and
+        `on_retry` is told about every attempt to reach it again.
+
+        Raises:
+            ConfigError: the address, or the configuration file, is not usable.
+        """
+        self.server_url = load_config(server_url).server_url
+        self._http = open_http(self.server_url)
+        self._patience = patience
+        self._on_retry = on_retry
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def submit(
+        self,
+        project: ProjectZip,
+        *,
+        job: str | None = None,
+        command: Sequence[str] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> str:
+        """Upload a packed project; the id of its job.
+
+        `job` names a job of the project's table, and `command` replaces its command.
+
+        Raises:
+            RequestRefused: the server does not take it; the message tells why.
+            ServerUnreachable: no answer.
+            UnexpectedAnswer: this is no CI server.
+        """
+        spec = {"job": job, "command": list(command) if command else None}
+        with UploadFile(project, on_progress) as file:
+            answer = self._ask(
+                "POST",
+                "/submit-async",
+                data={"spec": json.dumps(spec)},
+                files={"file": ("project.zip", file, "application/zip")},
+                timeout=VALIDATION_SECONDS,
+            )
+        job_id = answer.get("job_id") if isinstance(answer, dict) else None
+        if not isinstance(job_id, str) or not _UUID.fullmatch(job_id):
+            raise UnexpectedAnswer(address(self._http), "no job id")
+        return job_id
+
+    def follow(
+        self, job_id: str, *, from_beginning: bool = False, offset: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """A job's events, to its end, over as many connections as it takes.
+
+        The log starts at its beginning, at `offset` bytes from there, or, by default, now.
+
+        Raises:
+            JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        return JobStreamReader(
+            self._http,
+            _checked(job_id),
+            from_beginning=from_beginning or offset is not None,
+            last_event_id=None if offset is None else str(offset),
+            patience=self._patience,
+            on_retry=self._on_retry,
+        ).events()
+
+    def get_job(self, job_id: str) -> dict[str, Any]:
+        """What the server knows about a job.
+
+        Raises:
+            JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        job = self._ask("GET", f"/jobs/{_checked(job_id)}", job_id=job_id)
+        if not isinstance(job, dict) or "status" not in job:
+            raise UnexpectedAnswer(address(self._http), "not a job")
+        return job
+
+    def list_jobs(
+        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> JobList:
+        """A page of jobs, newest first; `next_cursor` of the answer asks for the next page.
+
+        Raises:
+            RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        asked = {"status": status, "limit": limit, "cursor": cursor}
+        response = self._send(
+            "GET", "/jobs", params={k: v for k, v in asked.items() if v is not None}
+        )
+        jobs = json_of(self._http, response)
+        if not isinstance(jobs, list):
+            raise UnexpectedAnswer(address(self._http), "not a list of jobs")
+        page = JobList(jobs)
+        page.next_cursor = response.headers.get("X-Next-Cursor") or None
+        return page
+
+    def cancel_job(self, job_id: str, *, timeout: float = 10.0) -> None:
+        """Ask for a job to stop; it does so soon after.
+
+        Raises:
+            JobFinished: it is too late.
+            JobNotFound, RequestRefused, ServerUnreachable.
+        """
+        self._send("POST", f"/jobs/{_checked(job_id)}/cancel", job_id=job_id, timeout=timeout)
+
+    def read_log(self, job_id: str, *, start: int = 0) -> Iterator[bytes]:
+        """The bytes of a job's log, from offset `start` to where it ends now.
+
+        Raises:
+            JobNotFound, RequestRefused, ServerUnreachable.
+        """
+        return self._raw_log(job_id).read(start)
+
+    def tail_start(self, job_id: str, lines: int) -> int:
+        """The offset in a job's log at which its last `lines` lines begin now.
+
+        Raises:
+            JobNotFound, RequestRefused, ServerUnreachable.
+        """
+        return self._raw_log(job_id).tail_start(lines)
+
+    def _raw_log(self, job_id: str) -> RawLog:
+        return RawLog(self._http, _checked(job_id), self._patience, self._on_retry)
+
+    def _ask(self, method: str, path: str, job_id: str | None = None, **options: Any) -> Any:
+        return json_of(self._http, self._send(method, path, job_id, **options))
+
+    def _send(
+        self, method: str, path: str, job_id: str | None = None, **options: Any
+    ) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise unreachable(self._http, error) from error
+        if not response.is_success:
+            raise refusal(self._http, response, job_id)
+        return response
+
+
+def _checked(job_id: str) -> str:
+    """The id in its canonical form. What is no id at all cannot be that of a job."""
+    canonical = job_id.strip().lower()
+    if not _UUID.fullmatch(canonical):
+        raise JobNotFound(job_id)
+    return canonical
+
+
+def submit_tests_async(
+    path: str | os.PathLike[str],
+    server_url: str | None = None,
+    *,
+    job: str | None = None,
+    command: Sequence[str] | None = None,
+    include: Sequence[str] = (),
+) -> str:
+    """Send a directory; the id of its job.
+
+    Raises:
+        ProjectError: the directory cannot be sent.
+        ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+    """
+    with create_project_zip(path, include) as project, Client(server_url) as client:
+        return client.submit(project, job=job, command=command)
+
+
+def submit_tests_streaming(
+    path: str | os.PathLike[str],
+    server_url: str | None = None,
+    *,
+    job: str | None = None,
+    command: Sequence[str] | None = None,
+    include: Sequence[str] = (),
+) -> Iterator[dict[str, Any]]:
+    """Send a directory, and follow its job to the end. The job goes on if the caller does not.
+
+    Raises:
+        ProjectError: the directory cannot be sent.
+        ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+    """
+    with Client(server_url) as client:
+        with create_project_zip(path, include) as project:
+            job_id = client.submit(project, job=job, command=command)
+        yield {"type": "job_id", "job_id": job_id}
+        yield from client.follow(job_id, from_beginning=True)
+
+
+def wait_for_job(
+    job_id: str, server_url: str | None = None, *, from_beginning: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Follow a job to its end: from now on, or with everything it has written so far.
+
+    Raises:
+        ConfigError, JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+    """
+    with Client(server_url) as client:
+        yield from client.follow(job_id, from_beginning=from_beginning)
+
+
+def list_jobs(
+    server_url: str | None = None,
+    *,
+    status: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> JobList:
+    """A page of the server's jobs, newest first. Raises what `Client.list_jobs` raises."""
+    with Client(server_url) as client:
+        return client.list_jobs(status=status, limit=limit, cursor=cursor)
+
+
+def get_job(job_id: str, server_url: str | None = None) -> dict[str, Any]:
+    """What the server knows about a job. Raises what `Client.get_job` raises."""
+    with Client(server_url) as client:
+        return client.get_job(job_id)
+
+
+def cancel_job(job_id: str, server_url: str | None = None) -> None:
+    """Ask for a job to stop. Raises what `Client.cancel_job` raises."""
+    with Client(server_url) as client:
+        client.cancel_job(job_id)
+
+
+def read_log(job_id: str, server_url: str | None = None, *, start: int = 0) -> Iterator[bytes]:
+    """The bytes of a job's log as it is now. Raises what `Client.read_log` raises."""
+    with Client(server_url) as client:
+        yield from client.read_log(job_id, start=start)

@@ -1,0 +1,151 @@
+"""What people read: one-line messages on stderr, tables, and the upload's progress bar."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ci_client.exit_codes import known_reason
+from ci_client.project_zip import ProjectZip
+from ci_client.upload import OnProgress
+from ci_common.job import JobStatus, Reason, parse_time
+
+_NAMED_PER_KIND = 3
+_SMALL_UPLOAD = 1024 * 1024
+"""Bytes that are gone before a progress bar could be drawn."""
+
+_JOB_FIELDS = (
+    ("job_id", "Job"),
+    ("name", "Name"),
+    ("status", "Status"),
+    ("success", "Success"),
+    ("exit_code", "Exit code"),
+    ("reason", "Reason"),
+    ("message", "Message"),
+    ("command", "Command"),
+    ("submit_time", "Submitted"),
+    ("start_time", "Started"),
+    ("end_time", "Ended"),
+    ("log_size", "Log bytes"),
+)
+
+
+def say(message: str) -> None:
+    """Tell people something. Never on stdout: that is the log's."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = None) -> str:
+    """How a job ended, in one line, and where to read more if it did not pass."""
+    verdict = _verdict(result)
+    duration = "" if seconds is None else f" in {_duration(seconds)}"
+    if result.get("success") is True:
+        return f"✓ {verdict}{duration}"
+    return f"✗ {verdict}{duration} (ci logs {job_id})"
+
+
+def _verdict(result: Mapping[str, Any]) -> str:
+    if result.get("success") is True:
+        return "passed"
+    if result.get("status") == JobStatus.CANCELLED:
+        return "cancelled"
+    reason = known_reason(result)
+    message = str(result.get("message") or result.get("reason") or "no reason given").rstrip(".")
+    if reason is Reason.EXIT:
+        return f"failed: exit code {result.get('exit_code')}"
+    if reason is Reason.TIMEOUT:
+        return f"timed out: {message}"
+    if reason is not None and reason.is_infrastructure:
+        return f"infrastructure failure: {message}"
+    return f"failed: {message}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def duration_of(job: Mapping[str, Any]) -> float | None:
+    """Seconds from the start of a finished job to its end, if it ever started."""
+    try:
+        start, end = parse_time(job.get("start_time")), parse_time(job.get("end_time"))
+    except (TypeError, ValueError):
+        return None
+    return (end - start).total_seconds() if start and end else None
+
+
+def left_out_line(project: ProjectZip) -> str | None:
+    """What was not sent and may be missed; None if nothing was."""
+    kinds = [f"{why}: {_some(names)}" for why, names in project.left_out.items()]
+    return f"Left out {'; '.join(kinds)} (--include sends them)" if kinds else None
+
+
+def _some(names: Sequence[str]) -> str:
+    # Names are shown as Python would, if they hold what could garble a terminal.
+    shown = [name if name.isprintable() else repr(name) for name in names[:_NAMED_PER_KIND]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def job_table(jobs: Sequence[Mapping[str, Any]]) -> str:
+    """Jobs as a table. Lines are as long as they must be: ids are for copying."""
+    rows = [("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS")]
+    rows += [
+        (
+            str(job.get("job_id")),
+            str(job.get("status")),
+            _moment(job.get("start_time")),
+            _moment(job.get("end_time")),
+            _mark(job.get("success")),
+        )
+        for job in jobs
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _moment(text: Any) -> str:
+    return str(text).replace("T", " ").split(".")[0].removesuffix("Z") + "Z" if text else "-"
+
+
+def _mark(success: Any) -> str:
+    return {True: "✓", False: "✗"}.get(success, "-")
+
+
+def job_details(job: Mapping[str, Any]) -> str:
+    """A job, one fact per line."""
+    return "\n".join(
+        f"{label + ':':<11} {_value(key, job[key])}" for key, label in _JOB_FIELDS if key in job
+    )
+
+
+def _value(key: str, value: Any) -> str:
+    if key == "success":
+        return _mark(value)
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        import shlex
+
+        return shlex.join(map(str, value))
+    return str(value)
+
+
+@contextmanager
+def upload_bar(size: int) -> Iterator[OnProgress]:
+    """A progress bar on stderr, if that is a terminal and there is something to wait for."""
+    if size < _SMALL_UPLOAD or not sys.stderr.isatty():
+        yield lambda sent, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    columns = ("uploading", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=size)
+        yield lambda sent, total: bar.update(task, completed=sent, total=total)

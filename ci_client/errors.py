@@ -1,0 +1,98 @@
+"""The one exception tree of the client.
+
+ClientError
+├── ConfigError                 the server's address or the configuration file is wrong
+├── ProjectError                the directory cannot be sent
+│   └── ProjectNotFound         there is no such directory
+├── ServerUnreachable           no answer, for as long as we were prepared to wait
+├── UnexpectedAnswer            something answered, but not as the CI server does
+└── RequestRefused              the server said no; carries its code and HTTP status
+    ├── JobNotFound
+    └── JobFinished             too late to cancel
+
+Every message says what happened, what it means and what to do, and is meant for people.
+"""
+
+
+class ClientError(Exception):
+    """The request could not be carried out."""
+
+    @property
+    def message(self) -> str:
+        """What happened, what it means, and what to do: for people."""
+        return str(self)
+
+
+class ConfigError(ClientError):
+    """The client's configuration is wrong."""
+
+
+class ProjectError(ClientError):
+    """The directory cannot be sent."""
+
+
+class ProjectNotFound(ProjectError):
+    """There is no directory at this path."""
+
+
+class ServerUnreachable(ClientError):
+    """The server does not answer."""
+
+    def __init__(self, server_url: str, cause: str) -> None:
+        super().__init__(
+            f"Cannot reach the server at {server_url} ({cause}). Is it running? Start it with "
+            "`python -m uvicorn ci_server.app:app`, or choose another with --server or "
+            "CI_SERVER_URL."
+        )
+        self.server_url = server_url
+
+
+class UnexpectedAnswer(ClientError):
+    """Something answered that does not speak as the CI server does."""
+
+    def __init__(self, server_url: str, what: str) -> None:
+        super().__init__(
+            f"{server_url} gave an answer that a CI server would not give ({what}). "
+            "Check the address (--server, CI_SERVER_URL), or a proxy on the way."
+        )
+        self.server_url = server_url
+
+
+class RequestRefused(ClientError):
+    """The server refused the request."""
+
+    def __init__(self, code: str, message: str, http_status: int) -> None:
+        super().__init__(message)
+        self.code = code
+        """The stable, machine-readable code of the server's error."""
+        self.http_status = http_status
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """Whether the server, and not the request, is at fault."""
+        return self.http_status >= 500
+
+
+class JobNotFound(RequestRefused):
+    """The server has no job of this id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            "job_not_found",
+            f"Job {job_id} was not found on this server. `ci list` shows the jobs there are.",
+            404,
+        )
+        self.job_id = job_id
+
+
+class JobFinished(RequestRefused):
+    """The job has already finished."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            "job_finished",
+            f"Job {job_id} has already finished, so there is nothing to cancel. "
+            f"`ci status {job_id}` shows its result.",
+            409,
+        )
+        self.job_id = job_id

@@ -1,0 +1,37 @@
+"""From exceptions to messages and exit codes."""
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from ci_client import exit_codes
+from ci_client.display import say
+from ci_client.errors import ClientError
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Carry out a command; its exit code. What goes wrong is told on stderr."""
+    try:
+        return command()
+    except ClientError as error:
+        say(f"Error: {error.message}")
+        return exit_codes.of_error(error)
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        _silence()
+        return exit_codes.BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 (no traceback, ever)
+        _silence()
+        say(f"Error: {type(error).__name__}: {error}. This is a defect, or the machine's trouble.")
+        return exit_codes.INFRASTRUCTURE
+
+
+def _silence() -> None:
+    """Let what is still buffered for stdout go nowhere, instead of failing once more at exit."""
+    with suppress(OSError, ValueError):  # where stdout is no file, there is nothing to do
+        descriptor = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)

@@ -1,0 +1,95 @@
+"""How long to wait before the next attempt, and when to give up."""
+
+import random
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from ci_client.transport import describe, unreachable
+
+BASE_SECONDS = 0.25
+CAP_SECONDS = 5.0
+PATIENCE_SECONDS = 300.0
+MAX_RETRY_AFTER_SECONDS = 60.0
+
+OnRetry = Callable[[str, float], None]
+"""Told why an attempt failed, and in how many seconds the next one follows."""
+
+
+class Dropped(Exception):
+    """The server was there, or will be again: try again."""
+
+    def __init__(self, why: str, retry_after: float = 0.0) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+        """The least number of seconds the server wants to be left alone."""
+
+
+TRANSIENT = (Dropped, httpx.TransportError, httpx.DecodingError)
+"""What a new attempt may mend."""
+
+
+class Retry:
+    """Exponential backoff with full jitter, until the server was silent for too long."""
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        patience: float = PATIENCE_SECONDS,
+        on_retry: OnRetry | None = None,
+    ) -> None:
+        self._http = http
+        self._patience = patience
+        self._on_retry = on_retry
+        self._last_contact = time.monotonic()
+        self._attempt = 0
+        self.base = BASE_SECONDS
+        """Seconds; the server may ask for others."""
+
+    def contact(self) -> None:
+        """The server answered, or was still connected until now."""
+        self._last_contact = time.monotonic()
+
+    def progress(self) -> None:
+        """Something of use arrived, so the next failure is a new one."""
+        self._attempt = 0
+
+    def wait(self, error: Exception) -> None:
+        """Sleep before the next attempt.
+
+        Raises:
+            ServerUnreachable: the server has been silent for longer than our patience.
+        """
+        left = self._last_contact + self._patience - time.monotonic()
+        if left <= 0:
+            raise unreachable(self._http, error) from error
+        ceiling = min(CAP_SECONDS, self.base * 2 ** min(self._attempt, 16))
+        delay = random.uniform(0, ceiling)  # noqa: S311 (jitter, not a secret)
+        if isinstance(error, Dropped):
+            delay = max(delay, min(error.retry_after, MAX_RETRY_AFTER_SECONDS))
+        delay = min(delay, left)
+        self._attempt += 1
+        if self._on_retry is not None:
+            self._on_retry(describe(error), delay)
+        time.sleep(delay)
+
+
+def raise_if_transient(response: httpx.Response) -> None:
+    """Raise `Dropped` for an answer that may be another one soon: 429, and any 5xx."""
+    status = response.status_code
+    if status == 429 or status >= 500:
+        raise Dropped(f"status {status}", _retry_after(response))
+
+
+def _retry_after(response: httpx.Response) -> float:
+    text = response.headers.get("Retry-After", "")
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return 0.0

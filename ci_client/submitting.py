@@ -1,0 +1,135 @@
+"""`ci submit`: pack, upload, watch; and Ctrl-C at every point of it."""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+
+from ci_client import exit_codes
+from ci_client.client import Client, ProjectZip, create_project_zip
+from ci_client.display import left_out_line, say, upload_bar
+from ci_client.errors import ClientError
+from ci_client.watching import LogOutput, RetryNotice, show
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What the user asked for."""
+
+    path: str
+    name: str | None = None
+    command: Sequence[str] | None = None
+    include: Sequence[str] = ()
+    detach: bool = False
+    server: str | None = None
+
+
+def submit(asked: Submission) -> int:
+    """Carry out a submission; the exit code."""
+    with (
+        Client(asked.server, on_retry=RetryNotice()) as client,
+        create_project_zip(asked.path, asked.include) as project,
+    ):
+        notice = left_out_line(project)
+        if notice is not None:
+            say(notice)
+        return _Submitting(client, asked).run(project)
+
+
+class _Submitting:
+    """One submission, on its way."""
+
+    def __init__(self, client: Client, asked: Submission) -> None:
+        self._client = client
+        self._asked = asked
+        self._job_id: str | None = None
+        self._held = HeldInterrupt()
+
+    def run(self, project: ProjectZip) -> int:
+        """Upload and watch; the exit code."""
+        try:
+            self._job_id = self._upload(project)
+            return self._detached() if self._asked.detach else self._watched()
+        except KeyboardInterrupt:
+            return self._interrupted()
+
+    def _upload(self, project: ProjectZip) -> str:
+        with self._held, upload_bar(project.size) as bar:
+
+            def progress(sent: int, total: int) -> None:
+                bar(sent, total)
+                if sent >= total:
+                    self._held.hold()
+
+            self._job_id = self._client.submit(
+                project, job=self._asked.name, command=self._asked.command, on_progress=progress
+            )
+        project.close()
+        return self._job_id
+
+    def _detached(self) -> int:
+        print(f"Job submitted: {self._job_id}", flush=True)
+        say(f"Watch it with: ci wait {self._job_id} --all")
+        return exit_codes.PASSED
+
+    def _watched(self) -> int:
+        assert self._job_id is not None  # noqa: S101 (run has set it)
+        since = time.monotonic()
+        say(f"Job {self._job_id}. Watch it from anywhere with: ci wait {self._job_id}")
+        events = self._client.follow(self._job_id, from_beginning=True)
+        return show(events, LogOutput(), self._job_id, since)
+
+    def _interrupted(self) -> int:
+        if self._job_id is None:
+            say("\nInterrupted: nothing was submitted.")
+            return exit_codes.INTERRUPTED
+        try:
+            self._client.cancel_job(self._job_id)
+            say(f"\nInterrupted: job {self._job_id} was cancelled.")
+        except (ClientError, KeyboardInterrupt) as error:
+            why = f" ({error})" if isinstance(error, ClientError) else ""
+            say(f"\nInterrupted: job {self._job_id} may not have been cancelled{why}. "
+                f"To make sure: ci cancel {self._job_id}")  # fmt: skip
+        return exit_codes.INTERRUPTED
+
+
+class HeldInterrupt:
+    """Keeps the first Ctrl-C until the end of the block, from the call of `hold` on.
+
+    Once everything is uploaded the job may exist although its id is not known here yet. To stop
+    then would leave a job running that nobody asked for; with the id, it can be cancelled. A
+    second Ctrl-C is not kept.
+    """
+
+    def __init__(self) -> None:
+        self._holding = False
+        self._pending = False
+        self._previous: object = None
+
+    def hold(self) -> None:
+        """From now on, keep."""
+        self._holding = True
+
+    def __enter__(self) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._previous = signal.signal(signal.SIGINT, self._handle)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._pending and kind is None:
+            raise KeyboardInterrupt
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if not self._holding or self._pending:
+            raise KeyboardInterrupt
+        self._pending = True
+        # Not print, which a signal may have interrupted.
+        os.write(2, b"\nInterrupted: waiting for the job's id to cancel it (again to quit)\n")

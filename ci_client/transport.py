@@ -1,0 +1,102 @@
+"""HTTP to the CI server: one kept-alive client, and what its answers and failures mean."""
+
+from typing import Any
+from urllib.request import getproxies
+
+import httpx
+
+from ci_client.errors import (
+    ClientError,
+    ConfigError,
+    JobFinished,
+    JobNotFound,
+    RequestRefused,
+    ServerUnreachable,
+    UnexpectedAnswer,
+)
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
+STREAM_SECONDS = 60.0
+"""Four heartbeats: a stream that is silent for so long has nobody at its other end."""
+
+
+def open_http(server_url: str, headers: dict[str, str] | None = None) -> httpx.Client:
+    """A client for this server. The caller closes it.
+
+    Raises:
+        ConfigError: the address is not usable.
+    """
+    try:
+        return httpx.Client(
+            base_url=server_url,
+            headers=headers,
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            verify=_may_encrypt(server_url),
+        )
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"{server_url} is not the address of a server: {error}.") from error
+
+
+def _may_encrypt(server_url: str) -> bool:
+    # To read all certificates of the machine takes longer than a whole request does, so it is
+    # left out where nothing could be encrypted: redirects are not followed.
+    return server_url.startswith("https:") or bool(getproxies())
+
+
+def unreachable(http: httpx.Client, error: Exception) -> ServerUnreachable:
+    """What a failure of the connection means to people."""
+    return ServerUnreachable(address(http), describe(error))
+
+
+def address(http: httpx.Client) -> str:
+    """The server's address, as people write it."""
+    return str(http.base_url).rstrip("/")
+
+
+def describe(error: BaseException) -> str:
+    """In a few words, why a connection failed."""
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
+
+
+def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = None) -> ClientError:
+    """The error that an answer other than the wanted one stands for. Reads the answer."""
+    code, message = _error_of(response)
+    status = response.status_code
+    if job_id is not None and code == "job_not_found":
+        return JobNotFound(job_id)
+    if job_id is not None and code == "job_finished":
+        return JobFinished(job_id)
+    if code is None and status < 400:
+        return UnexpectedAnswer(address(http), f"status {status}")
+    fallback = f"The server at {address(http)} refused the request with status {status}."
+    return RequestRefused(code or "http_error", message or fallback, status)
+
+
+def _error_of(response: httpx.Response) -> tuple[str | None, str | None]:
+    """Code and message of `{"error": {"code", "message"}}`; None for what is not there."""
+    try:
+        response.read()
+        error = response.json()["error"]
+        return str(error["code"]), str(error["message"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None, None
+
+
+def json_of(http: httpx.Client, response: httpx.Response) -> Any:
+    """The JSON of an answer.
+
+    Raises:
+        UnexpectedAnswer: it is not JSON.
+    """
+    try:
+        return response.json()
+    except ValueError as error:
+        raise UnexpectedAnswer(address(http), "not JSON") from error

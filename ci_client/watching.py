@@ -1,0 +1,73 @@
+"""A job's events on the terminal: the log on stdout, byte by byte, all else on stderr."""
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from ci_client import exit_codes
+from ci_client.display import result_line, say
+from ci_common.events import log_bytes
+
+
+class LogOutput:
+    """Standard output, for bytes."""
+
+    def __init__(self) -> None:
+        self._ends_line = True
+
+    def write(self, content: bytes) -> None:
+        """Write, and let it be seen at once."""
+        out = sys.stdout.buffer
+        out.write(content)
+        out.flush()
+        if content:
+            self._ends_line = content.endswith(b"\n")
+
+    def finish_line(self) -> None:
+        """On a terminal, let a message that follows start on its own line."""
+        if not self._ends_line and sys.stdout.isatty():
+            say("")
+        self._ends_line = True
+
+
+def show(
+    events: Iterable[dict[str, Any]], output: LogOutput, job_id: str, since: float | None = None
+) -> int:
+    """Show a job's events to its end; the exit code its result stands for.
+
+    `since` is when it was submitted (monotonic), to tell how long it took.
+    """
+    for event in events:
+        if event["type"] == "log":
+            output.write(log_bytes(event))
+        elif event["type"] == "status":
+            output.finish_line()
+            say(f"status: {event.get('status')}")
+        elif event["type"] == "complete":
+            output.finish_line()
+            seconds = None if since is None else time.monotonic() - since
+            say(result_line(event, job_id, seconds))
+            return exit_codes.of_result(event)
+    raise AssertionError("a job's events end with `complete`")
+
+
+class RetryNotice:
+    """Says that the connection is lost: once per outage, and not for a hiccup."""
+
+    _HICCUP_SECONDS = 2.0
+    _OUTAGE_APART_SECONDS = 20.0
+
+    def __init__(self) -> None:
+        self._first = self._last = float("-inf")
+        self._said = False
+
+    def __call__(self, why: str, delay: float) -> None:
+        """An attempt failed because of `why`, and the next one follows in `delay` seconds."""
+        now = time.monotonic()
+        if now - self._last > self._OUTAGE_APART_SECONDS:
+            self._first, self._said = now, False
+        self._last = now
+        if not self._said and now + delay - self._first > self._HICCUP_SECONDS:
+            self._said = True
+            say(f"Connection lost ({why}); trying again, nothing of the log is lost.")

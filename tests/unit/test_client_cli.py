@@ -1,0 +1,397 @@
+"""The real commands as real processes, against a scripted server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from client_scripted_server import (
+    DETAILS,
+    FINISHED,
+    JOB,
+    RETRY_SOON,
+    complete,
+    error,
+    event,
+    hang,
+    log,
+    read_until,
+    reply_json,
+    scripted_server,
+    status,
+    stream,
+)
+
+from ci_common.events import LogEvent
+
+STREAM = f"GET /jobs/{JOB}/stream"
+CANCEL = f"POST /jobs/{JOB}/cancel"
+
+
+@pytest.fixture
+def server():
+    with scripted_server() as server:
+        server.on("POST /submit-async", reply_json({"job_id": JOB}, 202))
+        server.on(f"GET /jobs/{JOB}", reply_json(DETAILS))
+        server.on(CANCEL, reply_json({}, 202))
+        yield server
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/test_a.py").write_text("def test(): pass\n")
+    (tmp_path / "tmp").mkdir()
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def start(server, project):
+    """Start `ci ARGUMENTS…` in the project."""
+    started = []
+
+    def start(
+        *arguments: str, entry: str = "main", through: list[str] | None = None, **options
+    ) -> subprocess.Popen[bytes]:
+        code = f"import sys; from ci_client.cli import {entry}; sys.argv[0] = 'ci'; {entry}()"
+        env = {
+            **os.environ,
+            "PYTHONPATH": os.getcwd(),
+            "CI_SERVER_URL": server.url,
+            "TMPDIR": str(project.parent / "tmp"),
+            "HOME": str(project.parent),
+        }
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        process = subprocess.Popen(
+            [*(through or []), sys.executable, "-c", code, *arguments],
+            cwd=project,
+            env=env,
+            **(pipes | options),
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+    assert list((project.parent / "tmp").iterdir()) == [], "temporary files were left behind"
+
+
+@pytest.fixture
+def run(start):
+    def run(*arguments: str, **options) -> tuple[int, bytes, str]:
+        process = start(*arguments, **options)
+        out, err = process.communicate(timeout=60)
+        assert b"Traceback" not in err, err.decode()
+        return process.returncode, out, err.decode()
+
+    return run
+
+
+def test_submit_keeps_log_and_talk_apart_byte_by_byte(server, run):
+    content = b"\xff\x00\r50%\r\x1b[31m100%\n no end"
+    wire = event(LogEvent(content, len(content)).to_dict(), len(content))
+    server.on(STREAM, stream(RETRY_SOON, status("running", 0), wire, complete()))
+    code, out, err = run("submit")
+    assert (code, out) == (0, content)
+    assert f"ci wait {JOB}" in err
+    assert "status: running" in err
+    assert "✓ passed in " in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "says"),
+    [
+        ({"success": False, "exit_code": 2}, 1, "✗ failed: exit code 2"),
+        ({"success": False, "reason": "oom", "message": "Out of memory"}, 1, "Out of memory"),
+        ({"success": False, "status": "failed", "reason": "setup_failed", "message": "m"}, 1, "m"),
+        ({"success": False, "status": "failed", "reason": "lost", "message": "gone"}, 3, "gone"),
+        (
+            {"success": False, "status": "failed", "reason": "timeout", "message": "1 s"},
+            5,
+            "timed out",
+        ),
+        ({"success": False, "status": "cancelled", "reason": "cancelled"}, 4, "cancelled"),
+        (
+            {"success": False, "status": "failed", "reason": "brand_new", "message": None},
+            1,
+            "brand_new",
+        ),
+    ],
+)
+def test_exit_codes(server, run, changes, code, says):
+    server.on(STREAM, stream(complete(**changes)))
+    found, out, err = run("wait", JOB)
+    assert (found, out) == (code, b"")
+    assert says in err
+    assert f"(ci logs {JOB})" in err
+
+
+def test_ci_submit_with_name_command_and_include(server, run, project):
+    (project / ".coveragerc").touch()
+    server.on(STREAM, stream(complete()))
+    code, _, err = run("lint", "--", "echo", "--path", "x", entry="submit_main")
+    assert code == 0
+    assert "Left out hidden: .coveragerc" in err
+    body = server.asked("POST /submit-async")[0].body
+    assert b'{"job": "lint", "command": ["echo", "--path", "x"]}' in body
+    code, _, err = run("--include", ".coveragerc", "--", "true", entry="submit_main")
+    assert "Left out" not in err
+    body = server.asked("POST /submit-async")[1].body
+    assert b'{"job": null, "command": ["true"]}' in body
+    assert b".coveragerc" in body
+
+
+@pytest.mark.parametrize("flag", ["--async", "--detach"])
+def test_async(server, run, flag):
+    code, out, err = run("submit", flag)
+    assert (code, out) == (0, f"Job submitted: {JOB}\n".encode())
+    assert f"ci wait {JOB}" in err
+    assert server.asked(STREAM) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (error(400, "invalid_config", "The table is broken"), 1),
+        (error(413, "upload_too_large", "Too large"), 1),
+        (error(507, "disk_full", "No room"), 3),
+    ],
+)
+def test_refused_submissions(server, run, answer, code):
+    server.on("POST /submit-async", answer)
+    found, out, err = run("submit")
+    assert (found, out) == (code, b"")
+    assert any(text in err for text in ("The table is broken", "Too large", "No room"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["submit", "--nonsense"], ["submit", "--"], ["submit", "--path", "/not/there"],
+     ["wait"], ["logs", JOB, "--tail", "-1"], ["list", "--status", "odd"], ["list", "--limit", "x"],
+     ["list", "--server", "ftp://x"]],
+)  # fmt: skip
+def test_usage_errors(run, arguments):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, b"")
+    assert "Error" in err
+
+
+def test_server_unreachable(run):
+    with scripted_server() as gone:
+        url = gone.url
+    for command in (["submit"], ["wait", JOB], ["list"], ["logs", JOB + "x"]):
+        code, out, err = run(*command, "--server", url)
+        assert out == b""
+        if command[0] == "logs":
+            assert (code, "not found" in err) == (1, True)
+        else:
+            assert code == 3
+            assert f"Cannot reach the server at {url} (connection refused)" in err
+
+
+def test_wait_on_a_finished_job(server, run):
+    server.on(f"GET /jobs/{JOB}", reply_json(FINISHED))
+    server.on(STREAM, stream(log("whole\n", 6), complete(success=False, exit_code=1)))
+    code, out, err = run("wait", JOB)
+    assert (code, out) == (1, b"")
+    assert "already completed: ✗ failed: exit code 1 in 3.2 s" in err
+    code, out, _ = run("wait", JOB, "--all")
+    assert (code, out) == (1, b"whole\n")
+    assert server.asked(STREAM)[0].query == {"from_beginning": "true"}
+
+
+@pytest.mark.parametrize("job_id", ["no-uuid", "11111111-2222-4333-8444-555555555555"])
+def test_wait_on_an_unknown_job(server, run, job_id):
+    server.on(f"GET /jobs/{job_id}", error(404, "job_not_found", "No such job"))
+    code, out, err = run("wait", job_id)
+    assert (code, out) == (1, b"")
+    assert "not found" in err
+
+
+def test_wait_survives_drops(server, run):
+    server.on(
+        STREAM,
+        stream(RETRY_SOON, status("running", 0), log("one\n", 4)),
+        stream(log("two\n", 8), complete()),
+    )
+    assert run("wait", JOB, "--all")[:2] == (0, b"one\ntwo\n")
+
+
+def test_logs_with_tail_then_follow(server, run):
+    def content(handler):
+        handler.begin(206, Content_Range="bytes 0-5/6", Content_Length="6")
+        handler.wfile.write(b"a\nb\nc\n")
+
+    server.on(f"GET /jobs/{JOB}/logs", content)
+    assert run("logs", JOB, "--tail", "1")[:2] == (0, b"c\n")
+    server.on(STREAM, stream(log("b\nc\n", 6), log("d\n", 8), complete()))
+    code, out, _ = run("logs", JOB, "-f", "--tail", "2")
+    assert (code, out) == (0, b"b\nc\nd\n")
+    assert server.asked(STREAM)[0].headers["last-event-id"] == "2"
+
+
+def test_list(server, run):
+    server.on("GET /jobs", reply_json([FINISHED, FINISHED | {"success": True}, DETAILS]))
+    code, out, _ = run("list")
+    lines = out.decode().splitlines()
+    assert code == 0
+    for heading in ("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS"):
+        assert heading in lines[0]
+    assert [line[-1] for line in lines[1:]] == ["✗", "✓", "-"]
+    assert all(line.startswith(JOB) for line in lines[1:])
+    assert "2026-01-02 03:04:05Z" in lines[1]
+    assert json.loads(run("list", "--json")[1]) == [FINISHED, FINISHED | {"success": True}, DETAILS]
+
+
+def test_list_gathers_pages_up_to_the_limit(server, run):
+    server.on("GET /jobs", reply_json([FINISHED], X_Next_Cursor="c"), reply_json([DETAILS]))
+    assert len(json.loads(run("list", "--json", "--limit", "3")[1])) == 2
+    assert server.requests[1].query == {"limit": "2", "cursor": "c"}
+
+
+def test_status_and_cancel(server, run):
+    out = run("status", JOB)[1].decode()
+    assert "Command:    python -m pytest -k 'a b'" in out
+    assert "Status:     running" in out
+    assert json.loads(run("status", JOB, "--json")[1]) == DETAILS
+    assert run("cancel", JOB)[:2] == (0, f"Job {JOB} cancelled.\n".encode())
+    server.on(CANCEL, error(409, "job_finished", "x"))
+    code, _, err = run("cancel", JOB)
+    assert (code, "already finished" in err) == (1, True)
+
+
+def interrupt_when_streaming(server, start, *arguments) -> tuple[int, str]:
+    server.on(STREAM, stream(status("running", 0), log("hello\n", 6), then="hang"))
+    process = start(*arguments)
+    read_until(process.stdout, b"hello\n")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (out, b"Traceback" in err) == (b"", False)
+    return process.returncode, err.decode()
+
+
+def test_ctrl_c_in_submit_cancels(server, start):
+    code, err = interrupt_when_streaming(server, start, "submit")
+    assert code == 130
+    assert f"job {JOB} was cancelled" in err
+    assert len(server.asked(CANCEL)) == 1
+
+
+def test_ctrl_c_in_submit_when_the_job_cannot_be_cancelled(server, start):
+    server.on(CANCEL, error(500, "internal", "broken"))
+    code, err = interrupt_when_streaming(server, start, "submit")
+    assert code == 130
+    assert f"may not have been cancelled (broken). To make sure: ci cancel {JOB}" in err
+
+
+@pytest.mark.parametrize("arguments", [["wait", JOB], ["logs", JOB, "-f"]])
+def test_ctrl_c_in_wait_only_stops_watching(server, start, arguments):
+    code, err = interrupt_when_streaming(server, start, *arguments)
+    assert code == 130
+    for words in ("stopped waiting", "continues to run", f"ci wait {JOB}"):
+        assert words in err
+    assert server.asked(CANCEL) == []
+
+
+def test_a_second_ctrl_c_while_cancelling_exits_at_once(server, start):
+    server.on(CANCEL, hang)
+    server.on(STREAM, stream(log("hello\n", 6), then="hang"))
+    process = start("submit")
+    read_until(process.stdout, b"hello\n")
+    process.send_signal(signal.SIGINT)
+    server.wait_for(CANCEL)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert f"ci cancel {JOB}".encode() in err
+    assert b"Traceback" not in err
+
+
+def test_ctrl_c_between_upload_and_answer_cancels_what_was_accepted(server, start):
+    process = None
+
+    def answer_late(handler):
+        process.send_signal(signal.SIGINT)
+        err = read_until(process.stderr, b"waiting for the job's id")
+        assert b"cancel" in err
+        reply_json({"job_id": JOB}, 202)(handler)
+
+    server.on("POST /submit-async", answer_late)
+    process = start("submit")
+    assert process.wait(timeout=60) == 130
+    assert len(server.asked(CANCEL)) == 1
+
+
+def test_ctrl_c_during_the_upload_submits_nothing(server, start, project):
+    (project / "noise.bin").write_bytes(os.urandom(12_000_000))
+
+    def stall(handler):
+        handler.server.released.wait(30)
+
+    stall.leaves_body = True
+    server.on("POST /submit-async", stall)
+    process = start("submit")
+    server.wait_for("POST /submit-async")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"nothing was submitted" in err
+
+
+def test_a_closed_pipe_ends_it_quietly(server, start):
+    lines = [log("x" * 60_000 + "\n", (n + 1) * 60_001) for n in range(200)]
+    server.on(STREAM, stream(*lines, complete()))
+    process = start("wait", JOB, "--all")
+    process.stdout.read(10)
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 141
+    assert b"Error" not in err
+
+
+def test_sigterm_ends_it_quietly(server, start):
+    server.on(STREAM, stream(log("hello\n", 6), then="hang"))
+    process = start("submit")
+    read_until(process.stdout, b"hello\n")
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert b"Traceback" not in err
+
+
+def test_a_full_disk_is_an_error_not_a_traceback(server, run):
+    server.on(STREAM, stream(log("hello\n", 6), complete()))
+    with open("/dev/full", "wb") as full:
+        process = run("wait", JOB, "--all", stdout=full)
+    assert process[0] == 3
+    assert "No space left" in process[2]
+
+
+def test_closed_standard_streams(server, start):
+    server.on(STREAM, stream(log("hello\n", 6), complete()))
+    process = start("wait", JOB, "--all", through=["sh", "-c", 'exec "$@" >&- 2>&-', "sh"])
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_python_dash_m():
+    done = subprocess.run([sys.executable, "-m", "ci_client.cli", "--help"], capture_output=True)
+    assert done.returncode == 0
+    assert b"submit" in done.stdout
+
+
+def test_help_and_usage_import_nothing_heavy():
+    code = (
+        "import sys; from ci_client.cli import main\n"
+        "sys.argv = ['ci', 'wait', '--server', ':0', 'x']\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'pydantic', 'rich', 'pathspec'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n"
