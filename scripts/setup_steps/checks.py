@@ -1,0 +1,43 @@
+"""The static checks: all of them run, each failure is shown whole."""
+
+import subprocess
+import time
+
+from setup_steps import venv
+from setup_steps.console import say
+from setup_steps.paths import ROOT
+
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("lint-imports", "--no-logo"),
+)
+
+
+def run() -> int:
+    """0 when every check passed, otherwise 1."""
+    failed = [name for name in map(_run_one, CHECKS) if name]
+    if failed:
+        say(f"\nstatic checks failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _run_one(command: tuple[str, ...]) -> str | None:
+    """Run one check; its name when it failed."""
+    title, start = " ".join(command), time.monotonic()
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=venv.child_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    outcome = "ok" if done.returncode == 0 else f"FAILED ({done.returncode})"
+    say(f"==> {title}: {outcome} ({time.monotonic() - start:.1f} s)")
+    if done.returncode != 0:
+        say(done.stdout.rstrip())
+    return title if done.returncode != 0 else None
