@@ -30,8 +30,14 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS = 8.0
 """Without a heartbeat for so long, another process takes over."""
 
+_RENEW_SECONDS = 1.5
+"""Between renewals: a tick that the doorbell asked for should not wait for the disk."""
+
 _OBSERVE_SECONDS = 5.0
 """An engine that does not answer for so long counts as down, so that the lease is kept."""
+
+_ENDING_SECONDS = 10.0
+"""What a shutdown waits for runs that only have to clean up."""
 
 _HOUSEKEEPING_SECONDS = 60.0
 _STALE_UPLOAD_SECONDS = 3600.0
@@ -64,10 +70,12 @@ class Controller:
         self._pace = pace
         self._limits = Limits(pace.max_concurrent_jobs, 3 * pace.reconcile_seconds)
         self._leading = False
+        self._renewed_at = 0.0
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
         self._errands: dict[str, asyncio.Task[None]] = {}
         self._missing_since: dict[str, datetime] = {}
         self._engine_error: str | None = None
+        self._engine_reported = False
         self._next_deadline: datetime | None = None
 
     async def run(self) -> None:
@@ -114,9 +122,14 @@ class Controller:
         await self._lease.release(self._holder)
 
     async def _lead(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._leading and now < self._renewed_at + _RENEW_SECONDS:
+            return True  # if another took over meanwhile, it has fenced our transitions off
+        self._renewed_at = now
         leading = await self._lease.acquire(self._holder, self._tools.now(), LEASE_SECONDS)
         if leading and not self._leading:
             logger.info("this process reconciles now")
+            self._engine_reported = False
             self._bell.listen()
             self._errand("housekeeping", self._keep_house())
         elif self._leading and not leading:
@@ -126,6 +139,13 @@ class Controller:
         return leading
 
     async def _drop_runs(self) -> None:
+        """Stop following. What is cleaning up may end: a client that has seen the result may
+        shut the server down at once, and nobody would remove the container then.
+        """
+        ending = [task for run, task in self._runs.values() if run.ending]
+        ending += [task for name, task in self._errands.items() if name.startswith("remove")]
+        if ending:
+            await asyncio.wait(ending, timeout=_ENDING_SECONDS)
         tasks = [task for _, task in self._runs.values()] + list(self._errands.values())
         for task in tasks:
             task.cancel()
@@ -140,13 +160,14 @@ class Controller:
         await self._bell.wait(seconds)
 
     async def _engine_is(self, error: str | None) -> None:
-        if error != self._engine_error:
-            if error is None:
-                logger.info("the container engine answers again")
-            else:
-                logger.error("jobs wait: %s", error)
-        self._engine_error = error
+        if self._engine_reported and error == self._engine_error:
+            return
+        if error is not None:
+            logger.error("jobs wait: %s", error)
+        elif self._engine_error is not None:
+            logger.info("the container engine answers again")
         await self._lease.report_engine(error)
+        self._engine_error, self._engine_reported = error, True
 
     def _note_missing(self, jobs: list[Job], workloads: Sequence[Workload]) -> None:
         seen = {workload.job_id for workload in workloads}

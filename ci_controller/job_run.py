@@ -50,6 +50,8 @@ class JobRun:
         self.job = job
         self.launched = False
         """Whether there is a started workload, which must be stopped before the job can end."""
+        self.ending = False
+        """Whether this run is recording the end and cleaning up, which is not to be cut short."""
         self.finished = False
         """Whether this run recorded the end."""
         self._tools = tools
@@ -132,11 +134,14 @@ class JobRun:
         # The row as it is now: it tells whether somebody asked for the end.
         job = await self._tools.transitions.get(self.job.job_id)
         if job is not None:
-            self.finished = await finish(job, outcome(job, workload), log, self._tools)
+            await self._end(job, outcome(job, workload), log)
 
     async def _fail(self, reason: Reason, message: str, log: LogAppender) -> None:
-        failed = Outcome(JobStatus.FAILED, reason, message)
-        self.finished = await finish(self.job, failed, log, self._tools)
+        await self._end(self.job, Outcome(JobStatus.FAILED, reason, message), log)
+
+    async def _end(self, job: Job, result: Outcome, log: LogAppender) -> None:
+        self.ending = True
+        self.finished = await finish(job, result, log, self._tools)
 
 
 async def finish(job: Job, result: Outcome, log: LogAppender, tools: Tools) -> bool:

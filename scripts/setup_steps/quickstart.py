@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from setup_steps import container_engine, process_jobs, runner_image, server, venv
+from setup_steps import container_engine, leftovers, process_jobs, runner_image, server, venv
 from setup_steps.console import SetupError, say
 from setup_steps.paths import EXAMPLES, VENV_BIN
 
@@ -65,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
     executor = _choose_executor(install=not options.no_install)
     with (
         _work_directory(keep=options.keep) as directory,
+        _leaving_nothing(directory, executor, keep=options.keep),
         _python(executor) as python,
         server.running(directory, executor, python) as running,
     ):
@@ -139,6 +140,15 @@ def _work_directory(*, keep: bool) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="ci-quickstart-") as name:
         yield Path(name)
+
+
+@contextmanager
+def _leaving_nothing(directory: Path, executor: str, *, keep: bool) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if executor == "docker" and not keep:
+            leftovers.remove(server.database(directory))
 
 
 def _stop_on_terminate(_signal: int, _frame: object) -> None:

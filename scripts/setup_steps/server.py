@@ -56,11 +56,16 @@ def running(directory: Path, executor: str, python: Path = venv.PYTHON) -> Itera
         _stop(server)
 
 
+def database(directory: Path) -> Path:
+    """Where such a server keeps its rows."""
+    return directory / "ci_jobs.db"
+
+
 def environment(directory: Path, executor: str) -> dict[str, str]:
     """The settings of such a server; its containers' names are told apart by their prefix."""
     return {
         **venv.child_environment(),
-        "CI_DB_PATH": str(directory / "ci_jobs.db"),
+        "CI_DB_PATH": str(database(directory)),
         "CI_EXECUTOR": executor,
         "CI_CONTAINER_PREFIX": f"quickstart-{os.getpid()}-",
     }

@@ -61,6 +61,7 @@ class ProcessExecutor:
 
     async def launch(self, job: Job, package: Path, log: LogAppender) -> Output:
         """See Executor."""
+        self._check_reachable()
         await self.remove(job.job_id)
         files = self._files(job.job_id)
         self._works.mkdir(exist_ok=True, mode=0o711)
@@ -112,6 +113,17 @@ class ProcessExecutor:
 
     async def close(self) -> None:
         """See Executor."""
+
+    def _check_reachable(self) -> None:
+        """Refuse with a reason what would end as "permission denied" in every job's log."""
+        python = Path(sys.executable).resolve()
+        closed = [path for path in (*python.parents, python) if not path.stat().st_mode & 0o001]
+        if self._user is not None and closed:
+            raise LaunchFailedError(
+                f"jobs run as the user {UNPRIVILEGED_USER!r} here, who may not enter {closed[-1]}, "
+                "where the server's Python lives; start the server as an ordinary user, or with "
+                "a Python that everybody can start"
+            )
 
     def _files(self, job_id: str) -> WorkloadFiles:
         return WorkloadFiles(self._states / job_id, self._works / job_id)
