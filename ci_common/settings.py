@@ -74,4 +74,4 @@ class Settings(BaseSettings):
     @property
     def data_path(self) -> Path:
         """The data directory in force."""
-        return self.data_dir or self.db_path.with_name(self.db_path.stem + ".data")
+        return self.data_dir or self.db_path.with_name(self.db_path.name + ".data")

@@ -110,6 +110,10 @@ class LogStreams:
                     yield event
                     offset = event.end_offset
                 if final:
+                    if offset < end:
+                        logger.error(
+                            "job %s: its log has %d bytes, not %d", job.job_id, offset, end
+                        )
                     yield CompleteEvent(job)
                     return
                 await changed.wait()

@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -87,13 +87,19 @@ def event_stream(body: AsyncIterator[bytes], send_timeout_seconds: float) -> Eve
     )
 
 
-def text_stream(body: AsyncIterator[bytes], send_timeout_seconds: float) -> EventSourceResponse:
-    """A live stream of plain text. Not events, but it must end on shutdown, and let go of a
-    stalled client, in the same way.
+def text_stream(
+    body: AsyncIterator[bytes],
+    send_timeout_seconds: float,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> EventSourceResponse:
+    """A stream of plain text. Not events, but it must end on shutdown, and let go of a stalled
+    client, in the same way.
     """
     return EventSourceResponse(
         body,
-        headers=_HEADERS,
+        status,
+        headers={**_HEADERS, "X-Content-Type-Options": "nosniff", **(headers or {})},
         media_type="text/plain; charset=utf-8",
         ping=0,
         send_timeout=send_timeout_seconds,

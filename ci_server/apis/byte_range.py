@@ -3,17 +3,19 @@
 import re
 from collections.abc import AsyncIterator
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ci_common.job import Job
 from ci_server.apis.errors import error_response
 from ci_server.log_stream import LogStreams
+from ci_server.sse import text_stream
 
 _SINGLE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-_MEDIA_TYPE = "text/plain; charset=utf-8"
 
 
-def ranged_log(streams: LogStreams, job: Job, start: int, header: str | None) -> Response:
+def ranged_log(
+    streams: LogStreams, job: Job, start: int, header: str | None, send_timeout_seconds: float
+) -> Response:
     """The log from `start` to where it ends now, or the one range of that the header asks for.
 
     Several ranges at once, and what is not a range of bytes, are answered with the whole.
@@ -21,15 +23,25 @@ def ranged_log(streams: LogStreams, job: Job, start: int, header: str | None) ->
     end = streams.size(job)
     wanted = _parse(header, end - start)
     if wanted is None:
-        return _text(streams, job, start, end, 200, {})
+        return text_stream(
+            _body(streams, job, start, end),
+            send_timeout_seconds,
+            headers={"Accept-Ranges": "bytes", "Content-Length": str(end - start)},
+        )
     first, last = wanted
     if first > last or first >= end - start:
         refusal = error_response(416, "range_not_satisfiable", "the log has no such bytes yet")
         refusal.headers["Content-Range"] = f"bytes */{end - start}"
         return refusal
-    content_range = f"bytes {first}-{last}/{end - start}"
-    return _text(
-        streams, job, start + first, start + last + 1, 206, {"Content-Range": content_range}
+    return text_stream(
+        _body(streams, job, start + first, start + last + 1),
+        send_timeout_seconds,
+        206,
+        {
+            "Accept-Ranges": "bytes",
+            "Content-Length": str(last - first + 1),
+            "Content-Range": f"bytes {first}-{last}/{end - start}",
+        },
     )
 
 
@@ -47,24 +59,7 @@ def _parse(header: str | None, size: int) -> tuple[int, int] | None:
     return first, min(last, size - 1)
 
 
-def _text(
-    streams: LogStreams, job: Job, start: int, end: int, status: int, headers: dict[str, str]
-) -> Response:
-    async def body() -> AsyncIterator[bytes]:
-        offset = start
-        while content := streams.read(job, offset, end):
-            yield content
-            offset += len(content)
-
-    return StreamingResponse(
-        body(),
-        status,
-        {
-            **headers,
-            "Accept-Ranges": "bytes",
-            "Content-Length": str(end - start),
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "no-store",
-        },
-        _MEDIA_TYPE,
-    )
+async def _body(streams: LogStreams, job: Job, start: int, end: int) -> AsyncIterator[bytes]:
+    while content := streams.read(job, start, end):
+        yield content
+        start += len(content)

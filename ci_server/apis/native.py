@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
-from ci_common.errors import InvalidOffsetError, UploadTooLargeError
+from ci_common.errors import InvalidOffsetError, InvalidUploadError, UploadTooLargeError
 from ci_common.events import LogEvent
 from ci_common.job import Job, JobStatus, format_time
 from ci_common.principal import LOCAL_PRINCIPAL
@@ -104,6 +104,8 @@ async def _accept(request: Request, api: NativeApi) -> Job:
             return await api.service.submit(LOCAL_PRINCIPAL, staged, read_submitted_spec(spec))
         finally:
             await asyncio.to_thread(staged.discard)
+    except ClientDisconnect:
+        raise InvalidUploadError("the connection was closed before the upload was whole") from None
     except UploadTooLargeError:
         await _drain(request, _DRAIN_FACTOR * api.service.limits.max_upload_bytes)
         raise
@@ -189,7 +191,8 @@ async def get_logs(
     start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
     if follow:
         return text_stream(_raw_log(api, job, start), api.send_timeout_seconds)
-    return ranged_log(api.streams, job, start, request.headers.get("range"))
+    wanted = request.headers.get("range")
+    return ranged_log(api.streams, job, start, wanted, api.send_timeout_seconds)
 
 
 def _start_offset(api: NativeApi, job: Job, wanted: str | None, from_beginning: bool) -> int:
