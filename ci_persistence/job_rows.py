@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -83,36 +84,17 @@ def _outcome(row: sqlite3.Row) -> Outcome | None:
 
 
 def _spec_to_json(spec: JobSpec) -> str:
-    limits = spec.limits
-    return json.dumps(
-        {
-            "name": spec.name,
-            "command": spec.command,
-            "image": spec.image,
-            "env": spec.env,
-            "artifacts": spec.artifacts,
-            "timeout_seconds": limits.timeout_seconds,
-            "cpu_percent": limits.cpu_percent,
-            "memory_mb": limits.memory_mb,
-            "pids": limits.pids,
-            "network": limits.network.value,
-        }
-    )
+    return json.dumps(asdict(spec))
 
 
 def _spec_from_json(text: str) -> JobSpec:
     fields: dict[str, Any] = json.loads(text)
+    limits = fields.pop("limits")
     return JobSpec(
-        name=fields["name"],
-        command=tuple(fields["command"]),
-        image=fields["image"],
-        env=fields["env"],
-        artifacts=tuple(fields["artifacts"]),
-        limits=ResourceLimits(
-            timeout_seconds=fields["timeout_seconds"],
-            cpu_percent=fields["cpu_percent"],
-            memory_mb=fields["memory_mb"],
-            pids=fields["pids"],
-            network=Network(fields["network"]),
-        ),
+        **{
+            **fields,
+            "command": tuple(fields["command"]),
+            "artifacts": tuple(fields["artifacts"]),
+            "limits": ResourceLimits(**{**limits, "network": Network(limits["network"])}),
+        }
     )
