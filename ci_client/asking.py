@@ -22,6 +22,7 @@ def wait_for(job_id: str, server: str | None, everything: bool) -> int:
 def print_log(job_id: str, server: str | None, follow: bool, tail: int | None) -> int:
     """Print a job's log, or its last lines, and go on to its end if asked to; the exit code."""
     with Client(server, on_retry=RetryNotice()) as client:
+        client.get_job(job_id)  # a server that is not there is told at once, not waited for
         start = 0 if tail is None else client.tail_start(job_id, tail)
         if follow:
             return _watch(client, job_id, offset=start)

@@ -169,10 +169,13 @@ class StagedUpload(Protocol):
         """Bytes written so far."""
 
     def write(self, content: bytes) -> None:
-        """Append to the file."""
+        """Append to the file. Raises DiskFullError."""
 
     def commit(self, job_id: str) -> Package:
-        """Make the file durable under the job's id; it survives a power cut afterwards."""
+        """Make the file durable under the job's id; it survives a power cut afterwards.
+
+        Raises DiskFullError.
+        """
 
     def discard(self) -> None:
         """Remove the file; safe to repeat, also after `commit`, which it does not undo."""

@@ -1,5 +1,6 @@
 """Every setting of the server and the controller; `docs/configuration.md` documents each."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,7 +17,7 @@ class ExecutorKind(StrEnum):
 
 
 def _container_prefix(value: str) -> str:
-    if value and not (value[0].isalnum() and all(c.isalnum() or c in "_.-" for c in value)):
+    if value and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", value):
         raise ValueError("must start with a letter or digit and hold only letters, digits, _ . -")
     return value
 
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
     """The container image of jobs that name none."""
     container_prefix: Annotated[str, AfterValidator(_container_prefix)] = ""
     """Put before the job id in container names, to tell instances apart."""
-    reconcile_seconds: float = Field(default=2.0, gt=0, le=60)
+    reconcile_seconds: float = Field(default=2.0, gt=0, le=5)
     """Longest time between two looks at the world; the doorbell makes it sooner."""
     max_concurrent_jobs: int = Field(default=4, ge=1)
     """Jobs that may be initializing or running at once."""
@@ -52,7 +53,7 @@ class Settings(BaseSettings):
     """Most entries in an upload."""
     min_free_disk_mb: int = Field(default=512, ge=0)
     """The disk floor: with less free space in the data directory uploads are refused."""
-    default_timeout_seconds: float = Field(default=3600, gt=0)
+    default_timeout_seconds: float = Field(default=3600, gt=0, le=31_536_000)
     """Wall clock of jobs that set no timeout."""
     default_memory_mb: int | None = Field(default=None, ge=16)
     """Memory limit, in MiB, of jobs that set none; unset means no limit."""
@@ -62,7 +63,7 @@ class Settings(BaseSettings):
     """Processes and threads a job may have."""
     setup_timeout_seconds: float = Field(default=900, gt=0)
     """Longest time the installation of a project's requirements may take."""
-    cancel_grace_seconds: float = Field(default=10, ge=0)
+    cancel_grace_seconds: float = Field(default=10, ge=0, le=3600)
     """Time between SIGTERM and SIGKILL when a job is stopped."""
     deps_cache_mb: int = Field(default=10_240, ge=0)
     """Disk budget, in MiB, of the installed-requirements cache; the least recently used goes."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ci_common.errors import EngineUnavailableError, RunnerError
 from ci_common.job import Job, JobStatus, Outcome, Reason
-from ci_common.ports import ControllerBell, ControllerLease, Workload
+from ci_common.ports import ControllerBell, ControllerLease, Workload, WorkloadState
 from ci_controller.job_run import JobRun, Tools, finish
 from ci_controller.plan import (
     Action,
@@ -111,9 +111,10 @@ class Controller:
             actions = plan(jobs, workloads, self._missing_since, now, self._limits)
         for action in actions:
             await self._apply(action)
-        self._next_deadline = min(
-            (deadline(job, job.started_at) for job in jobs if job.started_at), default=None
-        )
+        deadlines = (deadline(job, job.started_at) for job in jobs if job.started_at)
+        # One that has passed was acted upon, and is no reason to hurry.
+        now = self._tools.now()
+        self._next_deadline = min((moment for moment in deadlines if moment > now), default=None)
 
     async def close(self) -> None:
         """Stop following; workloads go on, and the next controller adopts them."""
@@ -170,12 +171,14 @@ class Controller:
         self._engine_error, self._engine_reported = error, True
 
     def _note_missing(self, jobs: list[Job], workloads: Sequence[Workload]) -> None:
-        seen = {workload.job_id for workload in workloads}
+        started = {
+            workload.job_id for workload in workloads if workload.state is not WorkloadState.CREATED
+        }
         now = self._tools.now()
         self._missing_since = {
             job.job_id: self._missing_since.get(job.job_id, now)
             for job in jobs
-            if job.status is JobStatus.RUNNING and job.job_id not in seen
+            if job.status is JobStatus.RUNNING and job.job_id not in started
         }
 
     async def _apply(self, action: Action) -> None:

@@ -91,11 +91,28 @@ class JobRun:
 
     async def _reattach(self, log: LogAppender) -> Output:
         workload = await self._inspect()
-        return await self._tools.executor.reattach(
-            self.job.job_id, skip=log.size - workload.log_base
-        )
+        # After a power cut the log may end before the point where this output begins.
+        skip = max(log.size - workload.log_base, 0)
+        return await self._tools.executor.reattach(self.job.job_id, skip)
 
     async def _take_to_end(self, output: Output, log: LogAppender) -> None:
+        had_exited = False
+        while True:
+            await self._copy(output, log)
+            output_ended = self._tools.now()
+            workload = await self._settled()
+            if workload.state is WorkloadState.EXITED:
+                # A workload that outlived its output may have written more: the connection may
+                # have dropped. Once is enough, whatever the clocks say.
+                if had_exited or not workload.finished_at or workload.finished_at <= output_ended:
+                    break
+                had_exited = True
+            # The job closed its output and goes on, or the connection dropped. The engine's
+            # own copy of the log tells, and ends when the workload does.
+            output = await self._reattach(log)
+        await self._finish(workload, log)
+
+    async def _copy(self, output: Output, log: LogAppender) -> None:
         copying = asyncio.create_task(pump(output, log.append))
         try:
             await self._tools.transitions.mark_running(self.job.job_id, self._tools.now())
@@ -103,13 +120,6 @@ class JobRun:
         finally:
             copying.cancel()
             await asyncio.wait([copying])
-        workload = await self._settled()
-        if workload.state is not WorkloadState.EXITED:
-            # The job closed its output and goes on, or the connection dropped. The engine's
-            # own copy of the log tells, and ends when the workload does.
-            await self._take_to_end(await self._reattach(log), log)
-            return
-        await self._finish(workload, log)
 
     async def _settled(self) -> Workload:
         """The workload once the engine has noticed its end, or at most a while later."""

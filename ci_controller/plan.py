@@ -57,6 +57,9 @@ class Remove:
     job_id: str
 
 
+_LONGEST_SECONDS = 10 * 365 * 86400.0
+"""More would not fit into a date."""
+
 Action = Start | Follow | Stop | Finish | Remove
 
 CANCELLED = Outcome(JobStatus.CANCELLED, Reason.CANCELLED, "cancelled before it started")
@@ -138,7 +141,7 @@ def _plan_unstarted(
 
 def deadline(job: Job, started_at: datetime) -> datetime:
     """When a command that started then must have ended."""
-    return started_at + timedelta(seconds=job.spec.limits.timeout_seconds)
+    return started_at + timedelta(seconds=min(job.spec.limits.timeout_seconds, _LONGEST_SECONDS))
 
 
 def outcome(job: Job, workload: Workload) -> Outcome:

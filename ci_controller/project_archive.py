@@ -2,12 +2,15 @@
 
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from ci_common.errors import PackageCorruptError
+
+_CHUNK_BYTES = 1 << 18
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,16 @@ class ProjectArchive:
             made.add(path)
             yield self._entry(info, path)
 
-    def open(self, entry: Entry) -> IO[bytes]:
-        """A file's content; reading raises PackageCorruptError's cause, BadZipFile."""
+    def content(self, entry: Entry) -> Iterator[bytes]:
+        """A file's bytes, in pieces. Raises PackageCorruptError on the way."""
         if entry.source is None:
             raise ValueError(f"{entry.path} has no content")
-        return self._zip.open(entry.source)
+        try:
+            with self._zip.open(entry.source) as source:
+                while piece := source.read(_CHUNK_BYTES):
+                    yield piece
+        except _DAMAGED as error:
+            raise _corrupt(entry.path, error) from error
 
     def read_file(self, name: str) -> bytes | None:
         """A file at this path, or `None`."""
@@ -64,8 +72,8 @@ class ProjectArchive:
             return self._zip.read(name)
         except KeyError:
             return None
-        except (zipfile.BadZipFile, OSError) as error:
-            raise PackageCorruptError(f"the stored upload cannot be read: {error}") from error
+        except _DAMAGED as error:
+            raise _corrupt(name, error) from error
 
     def has(self, name: str) -> bool:
         """Whether there is such a file or directory."""
@@ -80,5 +88,9 @@ class ProjectArchive:
         if info.is_dir():
             return Entry(path, (mode or 0o755) | 0o700, is_directory=True)
         if stat.S_ISLNK(unix_mode):
-            return Entry(path, 0o777, link_target=self._zip.read(info).decode())
+            return Entry(path, 0o777, link_target=(self.read_file(info.filename) or b"").decode())
         return Entry(path, (mode or 0o644) | 0o600, size=info.file_size, source=info)
+
+
+def _corrupt(path: PurePosixPath | str, error: Exception) -> PackageCorruptError:
+    return PackageCorruptError(f"{path}: {error}; submit the project again")

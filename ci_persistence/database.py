@@ -39,6 +39,8 @@ class Database:
         """Open, migrate, and learn who we are. Raises DatabaseError."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Here a file that cannot be opened leaves no thread that ends after its event loop.
+            sqlite3.connect(self.path).close()
             self._writer = await _connect(self.path)
             await self._migrate()
             self._reader = await _connect(self.path)
@@ -93,13 +95,15 @@ class Database:
             raise DatabaseError("the database is closed")
         async with self._write_lock:
             connection = self._writer
-            await connection.execute("BEGIN IMMEDIATE")
             try:
+                await connection.execute("BEGIN IMMEDIATE")
                 yield connection
+                await connection.commit()
             except BaseException:
-                await connection.rollback()
+                # Also when cancelled during one of these, which its thread carries out all the
+                # same: left open, the transaction would swallow whatever is written next.
+                await asyncio.shield(connection.rollback())
                 raise
-            await connection.commit()
 
     async def _migrate(self) -> None:
         # IMMEDIATE first, then look: of several processes that start at once, one migrates.
@@ -120,18 +124,25 @@ class Database:
 
 async def _connect(path: Path) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(path, isolation_level=None)
+    try:
+        await _prepare(connection, path)
+    except BaseException:
+        await connection.close()  # or its thread would keep the process from ending
+        raise
+    return connection
+
+
+async def _prepare(connection: aiosqlite.Connection, path: Path) -> None:
     connection.row_factory = sqlite3.Row
     await connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     mode = await _journal_mode_wal(connection)
     if mode != "wal":
-        await connection.close()
         raise DatabaseError(
             f"the database {path} cannot use write-ahead logging (SQLite answered {mode!r}); "
             "it must be on a local disk, not on a network file system"
         )
     await connection.execute("PRAGMA synchronous=FULL")
     await connection.execute("PRAGMA foreign_keys=ON")
-    return connection
 
 
 async def _journal_mode_wal(connection: aiosqlite.Connection) -> str:

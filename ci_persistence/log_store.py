@@ -47,7 +47,7 @@ class FileLogAppender:
     """The open end of one log (port LogAppender)."""
 
     def __init__(self, path: Path, job_id: str, signals: JobSignals) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         self._descriptor: int | None = os.open(path, flags, 0o600)
         self._size = os.fstat(self._descriptor).st_size
         self._job_id = job_id
@@ -62,7 +62,9 @@ class FileLogAppender:
         """See LogAppender."""
         remaining = memoryview(content)
         while remaining:
-            written = os.write(self._open_descriptor(), remaining)
+            # At its own offset: a former holder of the lease that wakes up late repeats the
+            # same bytes at the same place, and adds none.
+            written = os.pwrite(self._open_descriptor(), remaining, self._size)
             self._size += written
             remaining = remaining[written:]
         self._signals.notify(self._job_id)

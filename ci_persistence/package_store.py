@@ -1,6 +1,7 @@
 """Uploaded zips as files (ports PackageIntake, Packages)."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from ci_common.errors import DiskFullError, PackageCorruptError
 from ci_common.job import Job, Package
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FilePackageStore:
@@ -87,14 +90,16 @@ class StagedFile:
     def write(self, content: bytes) -> None:
         """See StagedUpload."""
         remaining = memoryview(content)
-        while remaining:
-            remaining = remaining[self._file.write(remaining) :]
+        with _disk_full_told():
+            while remaining:
+                remaining = remaining[self._file.write(remaining) :]
         self._digest.update(content)
         self._size += len(content)
 
     def commit(self, job_id: str) -> Package:
         """See StagedUpload."""
-        os.fsync(self._file.fileno())
+        with _disk_full_told():
+            os.fsync(self._file.fileno())
         self._file.close()
         self.path.rename(self._packages / f"{job_id}.zip")
         _sync_directory(self._packages)
@@ -104,6 +109,19 @@ class StagedFile:
         """See StagedUpload."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _disk_full_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise DiskFullError(
+            f"the server's disk filled up during the upload ({error.strerror}); free space there "
+            "and try again"
+        ) from error
 
 
 def _sync_directory(path: Path) -> None:

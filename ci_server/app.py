@@ -28,6 +28,7 @@ from ci_server.log_stream import LogStreams
 from ci_server.package_check import PackageLimits
 from ci_server.project_config import DefaultLimits
 from ci_server.sse import LogEventCache
+from ci_server.stalled_readers import CuttingApplication
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def _limits(settings: Settings) -> ServiceLimits:
 
 def create_app() -> FastAPI:
     """The application; it reads its settings when it starts."""
-    app = FastAPI(title="CI runner", lifespan=lifespan, openapi_url="/openapi.json")
+    app = CuttingApplication(title="CI runner", lifespan=lifespan, openapi_url="/openapi.json")
     install_error_handlers(app)
     app.include_router(router)
     return app

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from ci_common.errors import InvalidOffsetError
@@ -18,6 +18,8 @@ CHUNK_BYTES = 128 << 10
 _FASTEST_POLL_SECONDS = 0.02
 _SLOWEST_POLL_SECONDS = 0.25
 _TAIL_BLOCK_BYTES = 64 << 10
+_CHARACTER_BYTES = 4
+"""The longest character of UTF-8."""
 
 
 class JobWatch:
@@ -78,6 +80,8 @@ class LogStreams:
     def tail_offset(self, job: Job, lines: int) -> int:
         """Where the last `lines` lines of the log so far begin."""
         position = end = self.size(job)
+        if lines == 0:
+            return end
         left = lines + 1  # the newline before them, too
         while position > 0:
             start = max(position - _TAIL_BLOCK_BYTES, 0)
@@ -92,7 +96,7 @@ class LogStreams:
             position = start
         return 0
 
-    async def events(self, job: Job, offset: int) -> AsyncIterator[Event]:
+    async def events(self, job: Job, offset: int) -> AsyncGenerator[Event, None]:
         """The job's moves and its log from `offset`, to the end, then the result.
 
         Never gives up while the job is alive.
@@ -120,11 +124,12 @@ class LogStreams:
 
     def _next(self, job: Job, offset: int, end: int, final: bool) -> LogEvent | None:
         """The next log event, or `None` when only a part of a character is there yet."""
-        boundary = offset - offset % CHUNK_BYTES + CHUNK_BYTES
+        # A character that lies across a boundary begins the next chunk, with what follows it.
+        boundary = (offset + _CHARACTER_BYTES - 1) // CHUNK_BYTES * CHUNK_BYTES + CHUNK_BYTES
         content = self._logs.read(job.job_id, offset, min(boundary, end) - offset)
         if offset + len(content) < end:
             # There is more: cut where a reader would, if there is such a place.
-            content = content[: content.rfind(b"\n") + 1] or _whole_characters(content) or content
+            content = content[: content.rfind(b"\n") + 1] or _whole_characters(content)
         elif not final:
             content = _whole_characters(content)
         return LogEvent(content, offset + len(content)) if content else None
@@ -172,7 +177,7 @@ class LogStreams:
 
 def _whole_characters(content: bytes) -> bytes:
     """Without the first bytes of a UTF-8 character at the end that is not all there."""
-    for back in range(1, min(4, len(content)) + 1):
+    for back in range(1, min(_CHARACTER_BYTES, len(content)) + 1):
         byte = content[-back]
         if byte < 0x80:
             return content

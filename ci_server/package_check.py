@@ -1,5 +1,6 @@
 """Whether an uploaded zip is one we would unpack: decided before anything is promised."""
 
+import re
 import stat
 import zipfile
 import zlib
@@ -21,6 +22,20 @@ _METHODS = frozenset(
 _ALLOWED_KINDS = frozenset({0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK})
 _READ_BYTES = 1 << 20
 _LINK_BYTES = 4096
+_DRIVE = re.compile(r"[A-Za-z]:(/|$)")
+_NAME_BYTES = 255
+_PATH_BYTES = 4000
+"""The kernel takes 4096, of which the place the project is unpacked to needs some."""
+
+# Opening one raises NotImplementedError for a version of the format it does not know.
+_NOT_A_ZIP = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    NotImplementedError,
+    ValueError,
+    EOFError,
+    OSError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +69,7 @@ def check_package(path: Path, limits: PackageLimits) -> CheckedPackage:
             return CheckedPackage(_config_files(archive))
     except InvalidPackageError:
         raise
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, EOFError, OSError) as error:
+    except _NOT_A_ZIP as error:
         raise InvalidPackageError(
             f"the file is not a zip archive, or it is truncated ({error}); zip the project's "
             "directory again and send that"
@@ -62,7 +77,7 @@ def check_package(path: Path, limits: PackageLimits) -> CheckedPackage:
 
 
 def _check_count(entries: list[zipfile.ZipInfo], limits: PackageLimits) -> None:
-    if not any(not entry.is_dir() for entry in entries):
+    if not any(not _is_directory(entry) for entry in entries):
         raise InvalidPackageError("the zip is empty: it has no file in it")
     if len(entries) > limits.max_entries:
         raise InvalidPackageError(
@@ -76,9 +91,9 @@ def _check_names(entries: list[zipfile.ZipInfo]) -> None:
     for entry in entries:
         path = _safe_path(entry)
         _check_kind(entry)
-        if path in seen and not (entry.is_dir() and seen[path]):
+        if path in seen and not (_is_directory(entry) and seen[path]):
             raise _bad(entry, "is in the zip twice")
-        seen[path] = entry.is_dir()
+        seen[path] = _is_directory(entry)
     for path in seen:
         for parent in path.parents:
             if seen.get(parent) is False:
@@ -87,20 +102,26 @@ def _check_names(entries: list[zipfile.ZipInfo]) -> None:
                 )
 
 
+def _is_directory(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.endswith("/")  # ZipInfo.is_dir() fails on an empty name
+
+
 def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
     # What another system would take for a separator counts as one here too.
     name = entry.orig_filename.replace("\\", "/")
     if "\0" in name:
         raise _bad(entry, "has a NUL byte in its name")
-    if name.startswith("/") or (len(name) > 1 and name[1] == ":"):
+    if name.startswith("/") or _DRIVE.match(name):
         raise _bad(entry, "has an absolute path")
     path = PurePosixPath(name)
     if ".." in path.parts:
         raise _bad(entry, "leaves the project with '..'")
-    if not path.parts:
+    if not path.parts and not _is_directory(entry):
         raise _bad(entry, "has no name")
-    if any(len(part.encode(errors="replace")) > 255 for part in path.parts):
-        raise _bad(entry, "has a name longer than 255 bytes")
+    if any(len(part.encode(errors="replace")) > _NAME_BYTES for part in path.parts):
+        raise _bad(entry, f"has a name longer than {_NAME_BYTES} bytes")
+    if len(name.encode(errors="replace")) > _PATH_BYTES:
+        raise _bad(entry, f"has a path longer than {_PATH_BYTES} bytes")
     return PurePosixPath(entry.filename)
 
 

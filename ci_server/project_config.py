@@ -1,13 +1,12 @@
 """The project's table of jobs: `[tool.ci]` in pyproject.toml, or the same in ci.toml."""
 
-import json
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
 from ci_common.job import JobSpec, Network, ResourceLimits
@@ -16,6 +15,9 @@ DEFAULT_JOB = "test"
 DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+_LONGEST_SECONDS = 31_536_000
+_LARGEST_CPU = 1_000_000
+_LARGEST_MEMORY = 1 << 30
 
 
 def _seconds(value: object) -> object:
@@ -33,19 +35,37 @@ def _argv(value: object) -> object:
     return ["/bin/sh", "-c", value] if isinstance(value, str) and value.strip() else value
 
 
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not have a NUL character in it")
+    return value
+
+
+def _variable_name(value: str) -> str:
+    if not value or "=" in value:
+        raise ValueError("must be the name of a variable")
+    return value
+
+
+Argument = Annotated[str, AfterValidator(_without_nul)]
+VariableName = Annotated[Argument, AfterValidator(_variable_name)]
+
+
 class JobTable(BaseModel):
     """One `[tool.ci.jobs.NAME]`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    command: Annotated[list[str], BeforeValidator(_argv)] = Field(
+    command: Annotated[list[Argument], BeforeValidator(_argv)] = Field(
         default_factory=lambda: list(DEFAULT_COMMAND), min_length=1
     )
     image: str | None = Field(default=None, min_length=1)
-    env: dict[str, str] = Field(default_factory=dict)
-    timeout: Annotated[float, BeforeValidator(_seconds)] | None = Field(default=None, gt=0)
-    cpu: int | None = Field(default=None, ge=1)
-    memory: int | None = Field(default=None, ge=16)
+    env: dict[VariableName, Argument] = Field(default_factory=dict)
+    timeout: Annotated[float, BeforeValidator(_seconds)] | None = Field(
+        default=None, gt=0, le=_LONGEST_SECONDS
+    )
+    cpu: int | None = Field(default=None, ge=1, le=_LARGEST_CPU)
+    memory: int | None = Field(default=None, ge=16, le=_LARGEST_MEMORY)
     network: Network = Network.BRIDGE
     artifacts: list[str] = Field(default_factory=list)
 
@@ -64,7 +84,7 @@ class SubmittedSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     job: str | None = None
-    command: list[str] | None = Field(default=None, min_length=1)
+    command: list[Argument] | None = Field(default=None, min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +102,8 @@ def read_submitted_spec(content: bytes) -> SubmittedSpec:
     if not content:
         return SubmittedSpec()
     try:
-        return SubmittedSpec.model_validate(json.loads(content))
-    except (ValidationError, ValueError) as error:
+        return SubmittedSpec.model_validate_json(content)
+    except ValidationError as error:
         raise InvalidUploadError(f"the part 'spec' is broken: {_explain(error)}") from error
 
 
@@ -138,16 +158,15 @@ def read_table(config_files: Mapping[str, bytes]) -> ProjectTable:
 def _toml(file: str, content: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidConfigError(f"{file} is not valid TOML: {error}") from error
 
 
-def _explain(error: Exception, prefix: str = "") -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
+def _explain(error: ValidationError, prefix: str = "") -> str:
     problems = []
     for problem in error.errors():
         where = ".".join([*filter(None, [prefix]), *map(str, problem["loc"])])
         message = "is not a known key" if problem["type"] == "extra_forbidden" else problem["msg"]
-        problems.append(f"{where}: {message.removeprefix('Value error, ')}")
+        message = message.removeprefix("Value error, ")
+        problems.append(f"{where}: {message}" if where else message)
     return "; ".join(problems)

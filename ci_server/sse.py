@@ -2,11 +2,13 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
+from ci_server.stalled_readers import PatientResponse
 
 HEARTBEAT_SECONDS = 15
 RETRY_MILLISECONDS = 1000
@@ -52,32 +54,33 @@ def encode(data: dict[str, object], event_id: int | None = None) -> bytes:
 
 async def encoded_events(
     job_id: str,
-    events: AsyncIterator[Event],
+    events: AsyncGenerator[Event, None],
     cache: LogEventCache,
     offset: int,
     *,
     with_job_id: bool = False,
     with_status: bool = True,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The body of a stream that starts at `offset`. Every `status` event has the offset
     reached as its id, so that a client can resume before it has seen any log.
     """
     yield b": stream of job %s\nretry: %d\n\n" % (job_id.encode(), RETRY_MILLISECONDS)
     if with_job_id:
         yield encode(JobIdEvent(job_id).to_dict(), offset)
-    async for event in events:
-        if isinstance(event, LogEvent):
-            offset = event.end_offset
-            yield cache.encode(job_id, event)
-        elif isinstance(event, CompleteEvent):
-            yield encode(event.to_dict())
-        elif isinstance(event, StatusEvent) and with_status:
-            yield encode(event.to_dict(), offset)
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, LogEvent):
+                offset = event.end_offset
+                yield cache.encode(job_id, event)
+            elif isinstance(event, CompleteEvent):
+                yield encode(event.to_dict())
+            elif isinstance(event, StatusEvent) and with_status:
+                yield encode(event.to_dict(), offset)
 
 
 def event_stream(body: AsyncIterator[bytes], send_timeout_seconds: float) -> EventSourceResponse:
     """A response of events, with heartbeats, that ends when the server shuts down."""
-    return EventSourceResponse(
+    return PatientResponse(
         body,
         headers=_HEADERS,
         ping=HEARTBEAT_SECONDS,
@@ -96,7 +99,7 @@ def text_stream(
     """A stream of plain text. Not events, but it must end on shutdown, and let go of a stalled
     client, in the same way.
     """
-    return EventSourceResponse(
+    return PatientResponse(
         body,
         status,
         headers={**_HEADERS, "X-Content-Type-Options": "nosniff", **(headers or {})},

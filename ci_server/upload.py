@@ -13,6 +13,7 @@ SPEC_FIELD = "spec"
 
 _SPEC_BYTES = 64 << 10
 _FORM_OVERHEAD_BYTES = 1 << 20
+_LENGTH_DIGITS = 18
 _HOW = "send multipart/form-data with the zip as the part 'file', e.g. curl -F file=@project.zip"
 
 
@@ -27,8 +28,9 @@ async def receive_upload(
     Never holds more than one chunk in memory. Raises InvalidUploadError, UploadTooLargeError.
     """
     check_declared_size(headers, max_bytes)
-    form = _Form(_boundary(headers), staged, max_bytes)
+    boundary = _boundary(headers)
     try:
+        form = _Form(boundary, staged, max_bytes)
         async for chunk in body:
             form.feed(chunk)
         form.end()
@@ -42,7 +44,7 @@ def check_declared_size(headers: Mapping[str, str], max_bytes: int) -> None:
     declared = headers.get("content-length", "0")
     if not declared.isdecimal():
         raise InvalidUploadError("the Content-Length header is not a number")
-    if int(declared) > max_bytes + _FORM_OVERHEAD_BYTES:
+    if len(declared) > _LENGTH_DIGITS or int(declared) > max_bytes + _FORM_OVERHEAD_BYTES:
         raise _too_large(max_bytes)
 
 

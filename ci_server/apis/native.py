@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -205,9 +206,10 @@ def _start_offset(api: NativeApi, job: Job, wanted: str | None, from_beginning: 
 
 
 async def _raw_log(api: NativeApi, job: Job, start: int) -> AsyncIterator[bytes]:
-    async for event in api.streams.events(job, start):
-        if isinstance(event, LogEvent):
-            yield event.content
+    async with aclosing(api.streams.events(job, start)) as events:
+        async for event in events:
+            if isinstance(event, LogEvent):
+                yield event.content
 
 
 @router.get("/health")

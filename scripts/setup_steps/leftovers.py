@@ -19,15 +19,15 @@ def remove(database: Path) -> None:
     instance_id = _instance_id(database)
     if instance_id is None:
         return
-    ours = {"label": f"{LABEL}={instance_id}"}
+    label = f"{LABEL}={instance_id}"
     client = container_engine.connect()
     try:
-        for container in client.containers.list(all=True, filters=ours):
+        for container in client.containers.list(all=True, filters={"label": label}):
             container.remove(force=True, v=True)
-        for image in client.images.list(filters=ours):
-            client.images.remove(image.id, force=True)
+        for image in client.images.list(filters={"label": label}):
+            client.images.remove(str(image.id), force=True)
     except APIError as error:
-        say(f"    left on the engine (label {LABEL}={instance_id}): {error.explanation}")
+        say(f"    left on the engine (label {label}): {error.explanation}")
     finally:
         client.close()
 

@@ -34,6 +34,8 @@ _ENVIRONMENT = {
     "TINI_KILL_PROCESS_GROUP": "1",
 }
 
+_CPU_PERIOD_MICROSECONDS = 100_000
+
 _STATES = {
     "created": WorkloadState.CREATED,
     "exited": WorkloadState.EXITED,
@@ -82,7 +84,9 @@ def _bounds(limits: ResourceLimits) -> dict[str, Any]:
     if limits.memory_mb is not None:
         bounds["mem_limit"] = bounds["memswap_limit"] = limits.memory_mb << 20
     if limits.cpu_percent is not None:
-        bounds["nano_cpus"] = limits.cpu_percent * 10_000_000
+        # Not nano_cpus, of which the engine refuses more than the machine has.
+        bounds["cpu_period"] = _CPU_PERIOD_MICROSECONDS
+        bounds["cpu_quota"] = limits.cpu_percent * _CPU_PERIOD_MICROSECONDS // 100
     return bounds
 
 

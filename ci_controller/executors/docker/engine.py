@@ -15,7 +15,8 @@ from ci_common.errors import EngineUnavailableError
 
 Result = TypeVar("Result")
 
-_THREADS = 8
+_THREADS = 32
+_LOOKERS = 4
 _TIMEOUT_SECONDS = 60
 
 
@@ -27,7 +28,10 @@ class DockerEngine:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
+        # Apart, so that stops and pulls, which take long, cannot make the engine look dead.
+        self._lookers = ThreadPoolExecutor(_LOOKERS, thread_name_prefix="docker-look")
         self._local = threading.local()
+        self._clients: list[docker.APIClient] = []
 
     async def call(self, work: Callable[[docker.APIClient], Result]) -> Result:
         """Run `work` on a thread. When cancelled, waits for it first: a call cannot be undone,
@@ -36,14 +40,29 @@ class DockerEngine:
         Raises EngineUnavailableError when the engine does not answer; the engine's own
         refusals come as docker.errors.APIError.
         """
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, lambda: work(self._client()))
+        future = self._begin(self._threads, work)
         try:
-            return await asyncio.shield(future)
+            return await self._translated(asyncio.shield(future))
         except asyncio.CancelledError:
             await asyncio.wait([future])
             future.exception()
             raise
+
+    async def look(self, work: Callable[[docker.APIClient], Result]) -> Result:
+        """The same for work that changes nothing. When cancelled, it is left to itself: whoever
+        gives up on an engine that hangs must not hang with it.
+        """
+        return await self._translated(self._begin(self._lookers, work))
+
+    def _begin(
+        self, threads: ThreadPoolExecutor, work: Callable[[docker.APIClient], Result]
+    ) -> "asyncio.Future[Result]":
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(threads, lambda: work(self._client()))
+
+    async def _translated(self, future: "asyncio.Future[Result]") -> Result:
+        try:
+            return await future
         except APIError:
             raise
         except (DockerException, requests.RequestException, HTTPError, OSError) as error:
@@ -53,14 +72,18 @@ class DockerEngine:
             ) from error
 
     def close(self) -> None:
-        """Accept no more calls."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Accept no more calls, and let go of the connections."""
+        for threads in (self._threads, self._lookers):
+            threads.shutdown(wait=False, cancel_futures=True)
+        for client in tuple(self._clients):
+            client.close()
 
     def _client(self) -> docker.APIClient:
         client: docker.APIClient | None = getattr(self._local, "client", None)
         if client is None:
             base = docker.from_env(version="auto", timeout=_TIMEOUT_SECONDS)
             client = self._local.client = base.api
+            self._clients.append(client)
         return client
 
 

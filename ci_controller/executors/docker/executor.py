@@ -61,7 +61,7 @@ class DockerExecutor:
             f"{container.LABEL_INSTANCE}={self._options.instance_id}",
             f"{container.LABEL_ROLE}={container.ROLE_JOB}",
         ]
-        found = await self._engine.call(
+        found = await self._engine.look(
             lambda client: client.containers(all=True, filters={"label": labels})
         )
         return [container.from_list(entry) for entry in found if entry["State"] != "removing"]
@@ -75,30 +75,28 @@ class DockerExecutor:
             except NotFound:
                 return None
 
-        return await self._engine.call(look)
+        return await self._engine.look(look)
 
     async def launch(self, job: Job, package: Path, log: LogAppender) -> Output:
         """See Executor."""
         base = job.spec.image or self._options.image
-        image = await self._layers.image_for(job, base, package, log)
-        log_base = log.size
+        connected: list[AttachedOutput] = []
 
-        def begin(client: docker.APIClient) -> Output:
+        def begin(client: docker.APIClient, image: str, log_base: int) -> Output:
             self._remove(client, job.job_id)
             self._create(client, job, image, log_base)
             with ProjectArchive(package) as archive:
                 client.put_archive(self._name(job.job_id), "/", project_tar(archive))
-            output = AttachedOutput(client, self._name(job.job_id))
-            try:
-                client.start(self._name(job.job_id))
-            except BaseException:
-                output.close()
-                raise
-            return output
+            connected.append(AttachedOutput(client, self._name(job.job_id)))
+            client.start(self._name(job.job_id))
+            return connected[0]
 
         try:
-            return await self._engine.call(begin)
+            image = await self._layers.image_for(job, base, package, log)
+            return await self._engine.call(lambda client: begin(client, image, log.size))
         except BaseException as error:
+            for output in connected:
+                output.close()
             await asyncio.shield(self._clean_up(job.job_id))
             if isinstance(error, APIError):
                 raise LaunchFailedError(

@@ -56,6 +56,8 @@ class DependencyLayers:
         self._engine = engine
         self._options = options
         self._flights: SingleFlight[str] = SingleFlight()
+        self._building: set[str] = set()
+        """Names of the containers in which requirements are being installed."""
         options.cache_dir.mkdir(parents=True, exist_ok=True)
 
     async def image_for(self, job: Job, base: str, package: Path, log: LogAppender) -> str:
@@ -80,6 +82,7 @@ class DependencyLayers:
 
     async def tidy(self) -> None:
         """Remove the least recently used layers beyond the budget, and what a crash left."""
+        await self._engine.call(self._remove_abandoned)
         await self._engine.call(self._evict)
 
     async def _ensure_base(self, base: str) -> str:
@@ -87,14 +90,10 @@ class DependencyLayers:
 
         def find(client: docker.APIClient) -> str:
             try:
-                return str(client.inspect_image(base)["Id"])
-            except ImageNotFound:
-                pass
-            try:
-                repository, _, tag = base.partition("@")[0].rpartition(":")
-                if "/" in tag or not repository:
-                    repository, tag = base, "latest"
-                client.pull(base if "@" in base else repository, None if "@" in base else tag)
+                try:
+                    return str(client.inspect_image(base)["Id"])
+                except ImageNotFound:
+                    _pull(client, base)
                 return str(client.inspect_image(base)["Id"])
             except APIError as error:
                 raise ImageUnavailableError(
@@ -124,6 +123,7 @@ class DependencyLayers:
         transcript: Transcript,
     ) -> str:
         name = f"{self._options.container_prefix}setup-{tag.rpartition(':')[2]}"
+        connected: list[AttachedOutput] = []
 
         def begin(client: docker.APIClient) -> AttachedOutput:
             _remove(client, name)
@@ -134,15 +134,19 @@ class DependencyLayers:
                     content = files_tar(requirements.files)
                 self._create(client, name, base_id)
                 client.put_archive(name, "/", content)
-            output = AttachedOutput(client, name)
+            connected.append(AttachedOutput(client, name))
             client.start(name)
-            return output
+            return connected[0]
 
+        self._building.add(name)
         try:
             await self._run_to_end(name, await self._engine.call(begin), transcript)
             await self._engine.call(lambda client: _commit(client, name, tag, self._labels()))
         finally:
+            for output in connected:
+                output.close()
             await asyncio.shield(self._engine.call(lambda client: _remove(client, name)))
+            self._building.discard(name)
         return tag
 
     async def _run_to_end(self, name: str, output: AttachedOutput, transcript: Transcript) -> None:
@@ -178,6 +182,14 @@ class DependencyLayers:
     def _touch(self, tag: str) -> None:
         (self._options.cache_dir / tag.rpartition(":")[2]).touch()
 
+    def _remove_abandoned(self, client: docker.APIClient) -> None:
+        """Remove the set-ups of a controller that was killed."""
+        labels = {**self._labels(), container.LABEL_ROLE: container.ROLE_SETUP}
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        for entry in client.containers(all=True, filters=filters):
+            if not {name.lstrip("/") for name in entry["Names"]} & self._building:
+                _remove(client, entry["Id"])
+
     def _evict(self, client: docker.APIClient) -> None:
         layers = client.images(
             name=_REPOSITORY,
@@ -206,6 +218,13 @@ class DependencyLayers:
             return path.stat().st_mtime
         except FileNotFoundError:
             return 0.0
+
+
+def _pull(client: docker.APIClient, image: str) -> None:
+    repository, _, tag = image.partition("@")[0].rpartition(":")
+    if "/" in tag or not repository:
+        repository, tag = image, "latest"
+    client.pull(image if "@" in image else repository, None if "@" in image else tag)
 
 
 def _own_size(client: docker.APIClient, layer: dict[str, Any]) -> int:

@@ -69,8 +69,9 @@ class AttachedOutput:
         """See Output."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        # The socket belongs to the response, which docker-py keeps alive by this reference.
         with contextlib.suppress(OSError):
-            self._stream.close()
+            getattr(self._stream, "_response", self._stream).close()
 
 
 class StoredOutput:

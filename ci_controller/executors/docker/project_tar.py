@@ -1,13 +1,10 @@
 """A project as the tar stream the engine unpacks into a container, in constant memory."""
 
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from ci_common.errors import PackageCorruptError
-from ci_controller.project_archive import Entry, ProjectArchive
+from ci_controller.project_archive import ProjectArchive
 
 USER_ID = 1000
 """The non-root user that owns the files and runs the command."""
@@ -39,7 +36,7 @@ def _project_blocks(archive: ProjectArchive) -> Iterator[bytes]:
             yield _header(name, entry.mode, tarfile.SYMTYPE, link=entry.link_target)
         else:
             yield _header(name, entry.mode, tarfile.REGTYPE, size=entry.size)
-            yield from _content(archive, entry)
+            yield from archive.content(entry)
             yield _padding(entry.size)
     yield _END
 
@@ -57,15 +54,6 @@ def _file_blocks(files: dict[str, bytes]) -> Iterator[bytes]:
 def _places() -> Iterator[bytes]:
     for place in (HOME, WORKSPACE):
         yield _header(place, 0o755, tarfile.DIRTYPE)
-
-
-def _content(archive: ProjectArchive, entry: Entry) -> Iterator[bytes]:
-    try:
-        with archive.open(entry) as source:
-            while content := source.read(_CHUNK_BYTES):
-                yield content
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise PackageCorruptError(f"{entry.path}: {error}; submit the project again") from error
 
 
 def _header(name: str, mode: int, kind: bytes, size: int = 0, link: str = "") -> bytes:

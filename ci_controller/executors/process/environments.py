@@ -107,8 +107,8 @@ def unpack(package: Path, directory: Path, owner: int | None) -> None:
             elif entry.link_target is not None:
                 path.symlink_to(entry.link_target)
             else:
-                with archive.open(entry) as content, path.open("xb") as file:
-                    shutil.copyfileobj(content, file, 1 << 18)
+                with path.open("xb") as file:
+                    file.writelines(archive.content(entry))
             if entry.link_target is None:
                 path.chmod(entry.mode)
             made.append(path)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from ci_common.ports import LogAppender, Output, Workload
 from ci_controller.executors.process import supervisor
 from ci_controller.executors.process.environments import Environments, unpack
 from ci_controller.executors.process.output import FileOutput
-from ci_controller.executors.process.state import WorkloadFiles, signal_group, start_time
+from ci_controller.executors.process.state import WorkloadFiles, signal_group
 from ci_controller.executors.process.supervisor import write_json
 
 UNPRIVILEGED_USER = "nobody"
@@ -66,10 +67,15 @@ class ProcessExecutor:
         files = self._files(job.job_id)
         self._works.mkdir(exist_ok=True, mode=0o711)
         programs = await self._environments.bin_directory(job, package, log)
+        making = asyncio.ensure_future(
+            asyncio.to_thread(self._begin, files, job, package, programs, log.size)
+        )
         try:
-            await asyncio.to_thread(self._make, files, job, package, programs, log.size)
-            return await asyncio.to_thread(self._spawn, files)
+            return await asyncio.shield(making)
         except BaseException:
+            await asyncio.wait([making])  # a thread goes on; what it makes is to be removed, too
+            if making.exception() is None:
+                making.result().close()
             await asyncio.shield(self.remove(job.job_id))
             raise
 
@@ -94,21 +100,19 @@ class ProcessExecutor:
                     asked = signal_group(group, signal.SIGTERM)
             # The end shows in files that another process writes: nothing to be woken by.
             await asyncio.sleep(_POLL_SECONDS)
+        files.kill_orphans()
 
     async def remove(self, job_id: str) -> None:
         """See Executor."""
-        files = self._files(job_id)
-        if files.exists:
-            await self.stop(job_id, 0)
-            await asyncio.to_thread(files.remove)
+        await self.stop(job_id, 0)
+        await asyncio.to_thread(self._files(job_id).remove)
 
     async def tidy(self) -> None:
         """See Executor: remove what workloads without a result left."""
         for path in self._states.iterdir():
             files = self._files(path.name)
             if files.has_ended and files.workload() is None:
-                if files.group is not None:
-                    signal_group(files.group, signal.SIGKILL)
+                files.kill_orphans()
                 await asyncio.to_thread(files.remove)
 
     async def close(self) -> None:
@@ -128,9 +132,9 @@ class ProcessExecutor:
     def _files(self, job_id: str) -> WorkloadFiles:
         return WorkloadFiles(self._states / job_id, self._works / job_id)
 
-    def _make(
+    def _begin(
         self, files: WorkloadFiles, job: Job, package: Path, programs: Path, log_base: int
-    ) -> None:
+    ) -> Output:
         unpack(package, files.work, self._user)
         files.state.mkdir(mode=0o700)
         write_json(
@@ -144,6 +148,7 @@ class ProcessExecutor:
             },
         )
         files.output.touch()
+        return self._spawn(files)
 
     def _env(self, job: Job, files: WorkloadFiles, programs: Path) -> dict[str, str]:
         inherited = ("LANG", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -168,8 +173,9 @@ class ProcessExecutor:
             cwd="/",
             start_new_session=True,
         )
-        start = start_time(process.pid)
-        if start is None:
-            raise LaunchFailedError("the supervisor of the job's process could not be started")
-        write_json(files.state / "supervisor.json", {"pid": process.pid, "start": start})
+        # The supervisor writes the same, in case we are killed before we can.
+        who = {"pid": process.pid, "start": supervisor.start_time(process.pid)}
+        write_json(files.state / "supervisor.json", who)
+        # Somebody must wait for it, or it stays as a zombie when it has ended.
+        threading.Thread(target=process.wait, name="supervisor", daemon=True).start()
         return output

@@ -16,19 +16,21 @@ class FileOutput:
         self._file = files.output.open("rb", buffering=0)
         self._file.seek(skip)
         self._closed = threading.Event()
+        self._lock = threading.Lock()
 
     def read(self) -> bytes:
         """See Output."""
         while not self._closed.is_set():
             ended = self._files.has_ended  # first: what was written before is then read
-            if content := self._file.read(_READ_BYTES):
+            with self._lock:
+                content = b"" if self._file.closed else self._file.read(_READ_BYTES)
+            if content or ended:
                 return content
-            if ended:
-                break
             self._closed.wait(_POLL_SECONDS)
-        self._file.close()
         return b""
 
     def close(self) -> None:
         """See Output."""
         self._closed.set()
+        with self._lock:
+            self._file.close()

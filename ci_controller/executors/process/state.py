@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import signal
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ci_common.ports import Workload, WorkloadState
+from ci_controller.executors.process.supervisor import process_state, start_time
 
 
 class WorkloadFiles:
@@ -22,11 +24,6 @@ class WorkloadFiles:
     def output(self) -> Path:
         """Everything the command wrote."""
         return self.state / "output"
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a workload."""
-        return self.state.is_dir()
 
     @property
     def group(self) -> int | None:
@@ -56,6 +53,16 @@ class WorkloadFiles:
             finished_at=datetime.fromisoformat(ended["at"]) if ended else None,
         )
 
+    def kill_orphans(self) -> None:
+        """End a command whose supervisor was killed. A process that only has its number now, as
+        after a restart of the machine, is left alone.
+        """
+        started = self._read("started.json")
+        if started is None or started["group"] is None or (self.state / "ended.json").exists():
+            return
+        if not self._supervisor_lives() and is_process(started["group"], started["start"]):
+            signal_group(started["group"], signal.SIGKILL)
+
     def remove(self) -> None:
         """Delete all files of the workload."""
         shutil.rmtree(self.work, ignore_errors=True)
@@ -73,21 +80,12 @@ class WorkloadFiles:
         return supervisor is not None and is_process(supervisor["pid"], supervisor["start"])
 
 
-def start_time(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks: with the pid, a name never used twice.
-
-    `None` when there is no such process, or only its zombie. See proc(5), field 22 of stat.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else fields[19]
-
-
 def is_process(pid: int, start: str) -> bool:
-    """Whether this very process is still there."""
-    return start_time(pid) == start
+    """Whether this very process is still there, and not only its zombie."""
+    try:
+        return start_time(pid) == start and process_state(pid) != "Z"
+    except OSError:
+        return False
 
 
 def signal_group(group: int, number: int) -> bool:

@@ -1,0 +1,292 @@
+"""What the Docker executor promises beyond the port: limits, isolation, requirement layers."""
+
+import asyncio
+import gc
+import socket
+import threading
+import warnings
+
+import docker
+import pytest
+
+from ci_common.errors import (
+    EngineUnavailableError,
+    ImageUnavailableError,
+    LaunchFailedError,
+    SetupFailedError,
+)
+from ci_common.job import Network, ResourceLimits
+from ci_controller.executors.docker.container import LABEL_INSTANCE, LABEL_ROLE, ROLE_SETUP
+from support.archives import zip_bytes
+from support.executors import Bench, MemoryLog, collect, remove_of_instance
+
+pytestmark = [pytest.mark.anyio, pytest.mark.docker]
+
+
+@pytest.fixture
+async def bench(tmp_path):
+    bench = Bench(tmp_path, "docker")
+    try:
+        yield bench
+        await bench.close()
+        assert bench.leftovers() == []
+    finally:
+        remove_of_instance(bench.instance)
+
+
+@pytest.fixture
+def engine():
+    client = docker.from_env(version="auto")
+    yield client
+    client.close()
+
+
+# ------------------------------------------------------------------ limits and isolation
+
+
+async def test_memory_limit(bench):
+    limits = ResourceLimits(timeout_seconds=60, memory_mb=32)
+    finished = await bench.run("x = bytearray(1 << 30)\nprint('survived')", limits=limits)
+    assert finished.workload.oom_killed
+    assert finished.workload.exit_code == 137
+    assert b"survived" not in finished.output
+
+
+async def test_pids_limit(bench):
+    source = (
+        "import threading, time\n"
+        "try:\n"
+        "  for n in range(100):\n"
+        "    threading.Thread(target=time.sleep, args=(2,), daemon=True).start()\n"
+        "except RuntimeError: print('refused', n < 30)\n"
+    )
+    limits = ResourceLimits(timeout_seconds=60, pids=20)
+    assert (await bench.run(source, limits=limits)).output == b"refused True\n"
+
+
+async def test_no_network(bench):
+    source = "import os; print(sorted(os.listdir('/sys/class/net')))"
+    limits = ResourceLimits(timeout_seconds=60, network=Network.NONE)
+    assert (await bench.run(source, limits=limits)).output == b"['lo']\n"
+    assert b"eth0" in (await bench.run(source)).output
+
+
+async def test_no_capabilities_and_no_new_privileges(bench):
+    finished = await bench.run("cat", "/proc/self/status")
+    facts = dict(line.split(":\t", 1) for line in finished.output.decode().splitlines())
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(facts[kind], 16) == 0, kind
+    assert facts["NoNewPrivs"] == "1"
+    assert facts["Uid"].split() == facts["Gid"].split() == ["1000"] * 4
+    assert facts["Seccomp"] == "2"
+
+
+async def test_an_init_process_reaps_zombies(bench):
+    source = (
+        "import os, subprocess, sys, time\n"
+        "print(open('/proc/1/comm').read().strip(), os.getpid() != 1)\n"
+        # A grandchild whose parent is gone belongs to the init process.
+        "child = 'import os, sys; pid = os.fork(); print(pid) if pid else None'\n"
+        "pid = subprocess.run([sys.executable, '-c', child], capture_output=True, text=True)\n"
+        "path = '/proc/' + pid.stdout.strip()\n"
+        "deadline = time.monotonic() + 10\n"
+        "while os.path.exists(path) and time.monotonic() < deadline: time.sleep(0.01)\n"
+        "print(os.path.exists(path))\n"
+    )
+    lines = (await bench.run(source)).output.decode().splitlines()
+    assert "init" in lines[0]
+    assert lines[0].endswith("True")
+    assert lines[1] == "False"
+
+
+async def test_the_engine_does_not_rotate_its_copy_of_the_log(bench, engine):
+    job = bench.job("pass")
+    await collect(await bench.launch(job))
+    facts = engine.api.inspect_container(bench.prefix + job.job_id)
+    assert facts["HostConfig"]["LogConfig"]["Type"] == "json-file"
+    assert facts["HostConfig"]["LogConfig"]["Config"]["max-file"] == "1"
+    assert facts["HostConfig"]["AutoRemove"] is False
+
+
+# ------------------------------------------------------------------ images, refusals
+
+
+@pytest.mark.parametrize(
+    "image", ["localhost:1/no/such:tag", "Not A Reference", "localhost:1/x@sha256:" + "0" * 64]
+)
+async def test_an_image_that_cannot_be_had(bench, image):
+    with pytest.raises(ImageUnavailableError, match="could not be pulled"):
+        await bench.launch(bench.job("pass", image=image))
+
+
+async def test_what_the_engine_refuses_is_told(bench):
+    job = bench.job("pass", limits=ResourceLimits(timeout_seconds=60, memory_mb=1))
+    with pytest.raises(LaunchFailedError, match="memory limit"):
+        await bench.launch(job)
+    assert bench.leftovers() == []
+
+
+async def test_an_engine_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    executor = Bench(tmp_path, "docker").executor
+    with warnings.catch_warnings():
+        # The library does not close a socket that it could not connect.
+        warnings.simplefilter("ignore", ResourceWarning)
+        with pytest.raises(EngineUnavailableError, match="Is it running"):
+            await executor.list_workloads()
+        await executor.close()
+        await asyncio.to_thread(executor._engine._threads.shutdown)
+        gc.collect()
+
+
+async def test_an_engine_that_hangs_does_not_hold_up_a_look_at_it(tmp_path, monkeypatch):
+    """The controller gives up after a while, and must keep its lease meanwhile."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+    executor = Bench(tmp_path, "docker").executor
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    try:
+        for look in (executor.list_workloads(), executor.inspect("x")):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await look
+        assert loop.time() - started < 5
+    finally:
+        # Let the blocked threads end: every connection is answered by its end.
+        silent.settimeout(0.2)
+        closing = threading.Thread(target=_hang_up, args=(silent,))
+        closing.start()
+        await asyncio.to_thread(closing.join)
+        silent.close()
+        await executor.close()
+        await asyncio.to_thread(executor._engine._threads.shutdown)
+
+
+def _hang_up(server):
+    try:
+        while True:
+            server.accept()[0].close()
+    except TimeoutError:
+        return
+
+
+# ------------------------------------------------------------------ requirements
+
+
+def layers_of(engine, bench):
+    found = engine.images.list(
+        "ci-runner-deps", filters={"label": f"{LABEL_INSTANCE}={bench.instance}"}
+    )
+    return sorted(tag for image in found for tag in image.tags)
+
+
+def project(requirements, module="sample_module"):
+    """A project that installs a package of its own, without an index."""
+    return {
+        "requirements.txt": requirements,
+        "dist/setup.py": (
+            f"from setuptools import setup\nsetup(name={module!r}, version='1', "
+            f"py_modules=[{module!r}])\n"
+        ).encode(),
+        f"dist/{module}.py": b"ANSWER = 42\n",
+    }
+
+
+FROM_INDEX = {"requirements.txt": b"six==1.16.0\n"}
+USE_SIX = "import six; print(six.__version__)"
+
+
+async def launched(bench, files=FROM_INDEX, source=USE_SIX, **options):
+    """Run a job with requirements; its own output and that of the installation."""
+    finished = await bench.run(source, package=zip_bytes(files), **options)
+    return finished.output, finished.setup
+
+
+async def test_requirements_are_installed_once(bench, engine):
+    first, second = await asyncio.gather(launched(bench), launched(bench))
+    assert first[0] == second[0] == b"1.16.0\n"
+    assert b"six" in first[1]
+    assert first[1] == second[1], "both see the output of the one installation"
+    assert len(layers_of(engine, bench)) == 1
+    third = await launched(bench)
+    assert third == (b"1.16.0\n", b""), "nothing was installed"
+    other = await launched(bench, {"requirements.txt": b"# another text\nsix==1.16.0\n"})
+    assert other[0] == b"1.16.0\n"
+    assert len(layers_of(engine, bench)) == 2
+    await launched(bench, tenant="another")
+    assert len(layers_of(engine, bench)) == 3, "tenants do not share layers"
+
+
+async def test_tidy_evicts_only_its_own_least_recently_used(bench, engine, tmp_path):
+    await launched(bench)
+    (layer,) = layers_of(engine, bench)
+    (tmp_path / "other").mkdir()
+    other = Bench(tmp_path / "other", "docker")
+    try:
+        await launched(other)
+        greedy = bench.new_executor(deps_cache_bytes=0)
+        try:
+            await bench.executor.tidy()
+            assert layers_of(engine, bench) == [layer], "within the budget nothing goes"
+            await greedy.tidy()
+        finally:
+            await greedy.close()
+        assert layers_of(engine, bench) == []
+        assert len(layers_of(engine, other)) == 1
+        assert list((tmp_path / "deps").iterdir()) == []
+        await launched(bench)
+        assert len(layers_of(engine, bench)) == 1, "an evicted layer is built again"
+    finally:
+        await other.close()
+        remove_of_instance(other.instance)
+
+
+async def test_failing_requirements(bench, engine):
+    files = {"requirements.txt": b"no-such-package-of-this-name-xyz==99\n"}
+    log = MemoryLog()
+    job = bench.job("pass", package=zip_bytes(files))
+    with pytest.raises(SetupFailedError, match="requirements"):
+        await bench.launch(job, log)
+    assert b"no-such-package-of-this-name-xyz" in bytes(log.content)
+    assert bench.leftovers() == []
+    assert layers_of(engine, bench) == []
+
+
+async def test_a_set_up_that_takes_too_long(bench, engine):
+    files = project(b"./dist\n")
+    files["dist/setup.py"] = b"import time; time.sleep(60)\n"
+    executor = bench.new_executor(setup_timeout_seconds=0.5)
+    job = bench.job("pass", package=zip_bytes(files))
+    try:
+        with pytest.raises(SetupFailedError, match=r"longer than 0\.5 s"):
+            await executor.launch(job, bench.package(job), MemoryLog())
+        assert bench.leftovers() == []
+        assert layers_of(engine, bench) == []
+    finally:
+        await executor.close()
+
+
+async def test_a_cancelled_set_up_leaves_nothing(bench, engine):
+    files = project(b"./dist\n")
+    files["dist/setup.py"] = b"import time; time.sleep(60)\n"
+    job = bench.job("pass", package=zip_bytes(files))
+    launching = asyncio.create_task(bench.launch(job))
+    for _ in range(1000):
+        if bench.leftovers():
+            break
+        await asyncio.sleep(0.01)
+    assert bench.leftovers(), "the set-up never began"
+    launching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await launching
+    assert bench.leftovers() == []
+    assert layers_of(engine, bench) == []
+
+
+async def test_tidy_removes_a_set_up_that_a_crash_left(bench, engine):
+    labels = {LABEL_INSTANCE: bench.instance, LABEL_ROLE: ROLE_SETUP}
+    engine.containers.create("ci-runner:latest", "true", labels=labels, name=f"{bench.prefix}setup")
+    assert bench.leftovers() == [f"{bench.prefix}setup"]
+    await bench.executor.tidy()
+    assert bench.leftovers() == []

@@ -1,0 +1,405 @@
+"""What every executor promises (port Executor), run against the real ones."""
+
+import asyncio
+import shutil
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ci_common.errors import PackageCorruptError, WorkloadLostError
+from ci_common.ports import WorkloadState
+from support.archives import patched, zip_bytes
+from support.executors import Bench, MemoryLog, collect, read_line, remove_of_instance
+from support.waiting import until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+async def bench(request, tmp_path):
+    bench = Bench(tmp_path, request.param)
+    try:
+        yield bench
+        await bench.close()
+        assert bench.leftovers() == []
+    finally:
+        if request.param == "docker":
+            remove_of_instance(bench.instance)
+        shutil.rmtree(bench.works, ignore_errors=True)
+
+
+WAIT_FOR_EVER = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(60)"
+
+
+@asynccontextmanager
+async def running(bench, source=WAIT_FOR_EVER):
+    """A job whose command has begun, and its output until then was `ready`."""
+    job = bench.job(source)
+    output = await bench.launch(job)
+    try:
+        assert await read_line(output) == b"ready\n"
+        yield job, output
+    finally:
+        await bench.executor.remove(job.job_id)
+        assert await collect(output) is not None
+
+
+# ------------------------------------------------------------------ output
+
+
+async def test_output_is_exact_to_the_byte(bench):
+    finished = await bench.run(
+        "import sys; w = sys.stdout.buffer.write; "
+        "w(b'\\xff\\xfe invalid \\0 NUL \\r CR \\r\\n \\x1b[31m red \\n'); "
+        "w(bytes(range(256)) * 3); w(b'no newline at the end')"
+    )
+    assert finished.output == (
+        b"\xff\xfe invalid \0 NUL \r CR \r\n \x1b[31m red \n"
+        + bytes(range(256)) * 3
+        + b"no newline at the end"
+    )
+    assert finished.setup == b""
+    assert finished.workload.exit_code == 0
+
+
+async def test_a_megabyte_without_a_newline(bench):
+    finished = await bench.run("import sys; sys.stdout.write('0123456789abcdef' * (1 << 16))")
+    assert finished.output == b"0123456789abcdef" * (1 << 16)
+
+
+async def test_both_streams_in_the_order_they_were_written(bench):
+    finished = await bench.run("import os\nfor n in range(500): os.write(1 + n % 2, b'%d\\n' % n)")
+    assert finished.output == b"".join(b"%d\n" % number for number in range(500))
+
+
+async def test_no_output_at_all(bench):
+    assert (await bench.run("pass")).output == b""
+
+
+async def test_output_arrives_while_the_command_runs(bench):
+    async with running(bench) as (job, _):
+        seen = await bench.executor.inspect(job.job_id)
+        assert seen.state is WorkloadState.RUNNING
+
+
+# ------------------------------------------------------------------ exit codes
+
+
+@pytest.mark.parametrize("code", [0, 1, 42, 255])
+async def test_exit_code(bench, code):
+    finished = await bench.run(f"import os; os._exit({code})")
+    assert finished.workload.exit_code == code
+    assert finished.workload.started_at <= finished.workload.finished_at
+
+
+@pytest.mark.parametrize("number", [9, 11, 15])
+async def test_exit_code_of_a_signal(bench, number):
+    finished = await bench.run(f"import os; os.kill(os.getpid(), {number})")
+    assert finished.workload.exit_code == 128 + number
+    assert finished.workload.oom_killed is False
+
+
+async def test_command_not_found(bench):
+    finished = await bench.run("no-such-command", "argument")
+    assert finished.workload.exit_code == 127
+    assert b"no-such-command" in finished.output
+    assert b"not found" in finished.output or b"No such file" in finished.output
+
+
+async def test_command_that_is_not_executable(bench):
+    finished = await bench.run("./file.txt", "argument")
+    assert finished.workload.exit_code in (126, 127)
+    assert b"file.txt" in finished.output
+
+
+async def test_arguments_are_passed_as_they_are(bench):
+    arguments = ["", " ", "a b", "*", "$HOME", "'", '"', "\\", "\n", "ä", "-c"]
+    finished = await bench.run(
+        "python", "-c", "import sys; print(ascii(sys.argv[1:]), end='')", *arguments
+    )
+    assert finished.output.decode() == ascii(arguments)
+
+
+# ------------------------------------------------------------------ the workspace
+
+
+async def test_the_project_is_there_with_its_modes_and_links(bench):
+    package = zip_bytes(
+        {"run.sh": b"#!/bin/sh\necho ran $0\n", "d/data": b"data", "secret": b"", "empty/": b""},
+        links={"d/link": "../run.sh", "dangling": "nowhere"},
+        modes={"run.sh": 0o755, "secret": 0o600},
+    )
+    source = (
+        "import os, subprocess, stat\n"
+        "subprocess.run(['./run.sh']); subprocess.run(['d/link'])\n"
+        "print(open('d/data').read(), os.readlink('d/link'), os.readlink('dangling'))\n"
+        "print(*(oct(stat.S_IMODE(os.stat(p).st_mode)) for p in ['run.sh', 'd/data', 'secret']))\n"
+        "print(sorted(os.listdir('.')), sorted(os.listdir('empty')))\n"
+    )
+    finished = await bench.run("python", "-uc", source, package=package)
+    assert finished.output.decode().splitlines() == [
+        "ran ./run.sh",
+        "ran d/link",
+        "data ../run.sh nowhere",
+        "0o755 0o644 0o600",
+        "['d', 'dangling', 'empty', 'run.sh', 'secret'] []",
+    ]
+
+
+async def test_the_command_may_write_and_is_not_root(bench):
+    finished = await bench.run(
+        "import os; open('new', 'w').close(); open('file.txt', 'a').write('x'); os.mkdir('dir'); "
+        "open(os.path.expanduser('~/in-home'), 'w').close(); "
+        "print(os.getuid() != 0, os.getgid() != 0, 0 in os.getgroups(), "
+        "os.stat('file.txt').st_uid == os.getuid(), os.environ['CI'], os.environ['X'])",
+        env={"X": "from the job"},
+    )
+    expected = "True True False True true from the job\n"
+    if not bench.changes_user:
+        pytest.skip("the process executor changes the user as root, if that user can run Python")
+    assert finished.output.decode() == expected
+
+
+# ------------------------------------------------------------------ stop
+
+
+async def test_stop_lets_a_handler_finish(bench):
+    source = (
+        "import signal, sys, time\n"
+        "def end(*_): print('bye', flush=True); sys.exit(5)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    async with running(bench, source) as (job, output):
+        await bench.executor.stop(job.job_id, 30)
+        seen = await bench.executor.inspect(job.job_id)
+        assert (seen.state, seen.exit_code) == (WorkloadState.EXITED, 5)
+        assert await collect(output) == b"bye\n"
+
+
+async def test_stop_kills_after_the_grace(bench):
+    source = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAIT_FOR_EVER
+    async with running(bench, source) as (job, _):
+        await bench.executor.stop(job.job_id, 1)
+        seen = await bench.executor.inspect(job.job_id)
+        assert (seen.state, seen.exit_code) == (WorkloadState.EXITED, 137)
+
+
+async def test_stop_reaches_children(bench):
+    source = (
+        "import subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-c', '''import signal, time\n"
+        'def end(*_): print("child", flush=True); exit()\n'
+        "signal.signal(signal.SIGTERM, end); print(\"ready\", flush=True); time.sleep(60)'''])\n"
+        "import signal\n"
+        "def end(*_): time.sleep(0.3); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "time.sleep(60)"
+    )
+    async with running(bench, source) as (job, output):
+        await bench.executor.stop(job.job_id, 30)
+        assert await collect(output) == b"child\n"
+
+
+async def test_stop_without_a_workload_and_again(bench):
+    await bench.executor.stop("11111111-0000-4000-8000-000000000000", 0)
+    async with running(bench) as (job, _):
+        await asyncio.gather(*(bench.executor.stop(job.job_id, 0) for _ in range(3)))
+        await bench.executor.stop(job.job_id, 0)
+
+
+# ------------------------------------------------------------------ list, inspect, remove
+
+
+async def test_list_inspect_remove(bench):
+    executor = bench.executor
+    assert list(await executor.list_workloads()) == []
+    assert await executor.inspect("11111111-0000-4000-8000-000000000000") is None
+    async with running(bench) as (job, _):
+        (listed,) = await executor.list_workloads()
+        assert (listed.job_id, listed.state) == (job.job_id, WorkloadState.RUNNING)
+        seen = await executor.inspect(job.job_id)
+        assert seen.state is WorkloadState.RUNNING
+        assert seen.exit_code is None
+        assert seen.finished_at is None
+        await executor.remove(job.job_id)
+        assert await executor.inspect(job.job_id) is None
+        assert list(await executor.list_workloads()) == []
+        await executor.remove(job.job_id)
+    assert bench.leftovers() == []
+
+
+async def test_exited_workloads_are_listed_until_removed(bench):
+    job = bench.job("print('x')")
+    await collect(await bench.launch(job))
+    await bench.ended(job.job_id)
+    (listed,) = await bench.executor.list_workloads()
+    assert listed.state is WorkloadState.EXITED
+
+
+async def test_the_log_base_is_remembered(bench):
+    log = MemoryLog()
+    log.append(b"12345")
+    job = bench.job("pass")
+    await collect(await bench.launch(job, log))
+    assert (await bench.ended(job.job_id)).log_base == 5
+    assert (await bench.executor.list_workloads())[0].log_base == 5
+
+
+async def test_another_instance_sees_and_touches_nothing(bench, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = Bench(tmp_path / "other", bench.kind)
+    try:
+        async with running(bench) as (job, _):
+            assert list(await other.executor.list_workloads()) == []
+            await other.executor.remove(job.job_id)
+            assert (await bench.executor.inspect(job.job_id)).state is WorkloadState.RUNNING
+    finally:
+        await other.close()
+        shutil.rmtree(other.works, ignore_errors=True)
+
+
+# ------------------------------------------------------------------ launch, again and broken off
+
+
+async def test_launch_replaces_a_leftover(bench):
+    job = bench.job("import os; print(os.path.exists('mark')); open('mark', 'w').close()")
+    for _ in range(2):
+        assert await collect(await bench.launch(job)) == b"False\n"
+        await bench.ended(job.job_id)
+
+
+async def test_launch_replaces_one_that_still_runs(bench):
+    job = bench.job(WAIT_FOR_EVER)
+    first = await bench.launch(job)
+    assert await read_line(first) == b"ready\n"
+    second = await bench.launch(job)
+    assert await read_line(second) == b"ready\n"
+    assert len(await bench.executor.list_workloads()) == 1
+    await bench.executor.remove(job.job_id)
+    await collect(first)
+    await collect(second)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.05, 0.2, 0.5])
+async def test_a_cancelled_launch_leaves_nothing(bench, delay):
+    mark = f"{bench.instance}-{delay}"
+    job = bench.job("python", "-c", WAIT_FOR_EVER, mark)
+    launching = asyncio.create_task(bench.launch(job))
+    await asyncio.sleep(delay)
+    launching.cancel()
+    try:
+        output = await launching
+    except asyncio.CancelledError:
+        assert bench.leftovers() == []
+        assert _processes(mark) == []
+    else:
+        await bench.executor.remove(job.job_id)
+        await collect(output)
+
+
+def _processes(mark):
+    """The processes of this machine with the text in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if mark.encode() in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+async def test_a_damaged_package_leaves_nothing(bench):
+    content = zip_bytes({"good.txt": b"good " * 100, "bad.txt": b"bad " * 100})
+    job = bench.job("pass", package=patched(content, "bad.txt", central={16: b"abcd"}))
+    with pytest.raises(PackageCorruptError):
+        await bench.launch(job)
+    assert bench.leftovers() == []
+    job = bench.job("pass", package=b"no zip")
+    with pytest.raises(PackageCorruptError):
+        await bench.launch(job)
+    assert bench.leftovers() == []
+
+
+async def test_a_damaged_requirements_file_leaves_nothing(bench):
+    content = zip_bytes({"requirements.txt": b"# nothing\n" * 10})
+    content = patched(content, "requirements.txt", central={16: b"abcd"})
+    with pytest.raises(PackageCorruptError):
+        await bench.launch(bench.job("pass", package=content))
+    assert bench.leftovers() == []
+
+
+# ------------------------------------------------------------------ reattach
+
+COUNT = "import sys\nfor n in range(2000): sys.stdout.write('line %d\\n' % n)"
+COUNTED = b"".join(b"line %d\n" % number for number in range(2000))
+
+
+async def test_reattach_after_the_end(bench):
+    job = bench.job(COUNT)
+    await collect(await bench.launch(job))
+    await bench.ended(job.job_id)
+    for skip in (0, 1, 5000, len(COUNTED) - 1, len(COUNTED)):
+        output = await bench.executor.reattach(job.job_id, skip)
+        assert await collect(output) == COUNTED[skip:]
+
+
+async def test_reattach_during_the_run_by_a_new_executor(bench):
+    # The signal to go on is SIGTERM: it reaches a container, too.
+    source = (
+        "import signal\nsignal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "print('ready', flush=True)\nsignal.pause()\n" + COUNT
+    )
+    job = bench.job(source)
+    first = await bench.launch(job)
+    assert await read_line(first) == b"ready\n"
+    first.close()
+    await collect(first)
+    new = bench.new_executor()
+    try:
+        output = await new.reattach(job.job_id, 3)
+        assert await read_line(output) == b"dy\n"
+        stopping = asyncio.create_task(bench.executor.stop(job.job_id, 20))
+        assert await collect(output) == COUNTED
+        await stopping
+    finally:
+        await new.close()
+    assert (await bench.ended(job.job_id)).exit_code == 0
+
+
+async def test_reattach_without_a_workload(bench):
+    with pytest.raises(WorkloadLostError):
+        await bench.executor.reattach("11111111-0000-4000-8000-000000000000", 0)
+
+
+async def test_close_makes_a_blocked_read_return(bench):
+    async with running(bench) as (job, output):
+        again = await bench.executor.reattach(job.job_id, 6)
+        for blocked in (output, again):
+            reading = asyncio.create_task(asyncio.to_thread(blocked.read))
+            await asyncio.sleep(0.05)
+            assert not reading.done()
+            blocked.close()
+            assert await asyncio.wait_for(reading, 5) == b""
+            blocked.close()
+
+
+# ------------------------------------------------------------------ many at once
+
+
+async def test_ten_at_once(bench):
+    finished = await asyncio.gather(*(bench.run(f"print({number})") for number in range(10)))
+    assert [job.output for job in finished] == [b"%d\n" % number for number in range(10)]
+
+
+async def test_tidy_leaves_workloads_alone(bench):
+    async with running(bench) as (job, _):
+        await bench.executor.tidy()
+        await until(
+            lambda: bench.executor.inspect(job.job_id),
+            lambda seen: seen.state is WorkloadState.RUNNING,
+            "the workload running on",
+        )

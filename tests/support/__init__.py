@@ -1,0 +1,1 @@
+"""Builders, fakes and waits that several tests share."""

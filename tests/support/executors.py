@@ -1,0 +1,179 @@
+"""Real executors for the contract, and a way to run one job on them to its end."""
+
+import asyncio
+import os
+import sys
+import tempfile
+import threading
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, NotFound
+
+from ci_common.job import Package, ResourceLimits
+from ci_common.ports import WorkloadState
+from ci_controller.executors.docker import DockerExecutor, DockerOptions
+from ci_controller.executors.docker.container import LABEL_INSTANCE
+from ci_controller.executors.process import ProcessExecutor, ProcessOptions
+from ci_controller.log_pump import pump
+from support.archives import zip_bytes
+from support.jobs import a_job
+from support.waiting import until
+
+IMAGE = "ci-runner:latest"
+
+
+class MemoryLog:
+    """A log in memory (port LogAppender)."""
+
+    def __init__(self):
+        self.content = bytearray()
+        self._lock = threading.Lock()
+
+    @property
+    def size(self):
+        return len(self.content)
+
+    def append(self, content):
+        with self._lock:
+            self.content += content
+
+    def sync(self):
+        pass
+
+    def close(self):
+        pass
+
+
+@dataclass
+class Finished:
+    """What became of a job."""
+
+    output: bytes
+    setup: bytes
+    workload: object
+
+
+class Bench:
+    """One executor of an instance of its own, and packages for it."""
+
+    def __init__(self, path, kind):
+        self.kind = kind
+        self.instance = uuid.uuid4().hex
+        self.prefix = f"test-{self.instance[:8]}-"
+        self.path = path
+        self.jobs = []
+        self.executor = self.new_executor()
+
+    def new_executor(self, **options):
+        """Another executor of the same instance: the one after a restart."""
+        if self.kind == "process":
+            executor = ProcessExecutor(ProcessOptions(self.instance, self.path / "data", **options))
+            if not self.changes_user:
+                executor._user = None
+            return executor
+        return DockerExecutor(
+            DockerOptions(self.instance, IMAGE, self.path / "deps", self.prefix, **options)
+        )
+
+    @property
+    def works(self):
+        """Where the process executor has its working directories."""
+        return Path(tempfile.gettempdir()) / f"ci-runner-{self.instance}"
+
+    @property
+    def changes_user(self):
+        """Whether commands run as another user than the tests."""
+        if self.kind == "docker":
+            return True
+        python = Path(sys.executable).resolve()
+        return os.geteuid() == 0 and all(
+            path.stat().st_mode & 0o001 for path in (python, *python.parents)
+        )
+
+    def job(self, *command, files=None, package=None, **options):
+        """A job and its package; the command is Python source unless it has several words."""
+        command = ("python", "-c", *command) if len(command) == 1 else command
+        options.setdefault("limits", ResourceLimits(timeout_seconds=60))
+        job = a_job(command=command, **options)
+        path = self.path / f"{job.job_id}.zip"
+        path.write_bytes(package or zip_bytes(files or {"file.txt": b"content\n"}))
+        self.jobs.append(job.job_id)
+        return replace(job, package=Package(job.job_id, path.stat().st_size))
+
+    def package(self, job):
+        return self.path / f"{job.job_id}.zip"
+
+    async def launch(self, job, log=None):
+        return await self.executor.launch(job, self.package(job), log or MemoryLog())
+
+    async def run(self, *command, **options):
+        """Launch a job, read its output to the end, and see how it ended."""
+        log, content = MemoryLog(), bytearray()
+        job = self.job(*command, **options)
+        output = await self.launch(job, log)
+        await pump(output, content.extend)
+        workload = await self.ended(job.job_id)
+        await self.executor.remove(job.job_id)
+        return Finished(bytes(content), bytes(log.content), workload)
+
+    async def ended(self, job_id):
+        return await until(
+            lambda: self.executor.inspect(job_id),
+            lambda seen: seen is not None and seen.state is WorkloadState.EXITED,
+            "the workload's end",
+        )
+
+    async def close(self):
+        """Remove what the tests left; tell what the executor was to have removed."""
+        for job_id in self.jobs:
+            await self.executor.remove(job_id)
+        await self.executor.close()
+
+    def leftovers(self):
+        """Everything of this instance that is still there."""
+        if self.kind == "process":
+            found = [*(self.path / "data" / "workloads").iterdir()]
+            found += [path for path in self.works.glob("*") if path.name != "environments"]
+            return [path.name for path in found]
+        client = docker.from_env(version="auto")
+        try:
+            return [container.name for container in client.containers.list(**self._ours())]
+        finally:
+            client.close()
+
+    def _ours(self):
+        return {"all": True, "filters": {"label": f"{LABEL_INSTANCE}={self.instance}"}}
+
+
+def remove_of_instance(instance):
+    """Remove the containers and images of a test's own instance from the engine."""
+    client = docker.from_env(version="auto")
+    ours = {"label": f"{LABEL_INSTANCE}={instance}"}
+    try:
+        for container in client.containers.list(all=True, filters=ours):
+            try:
+                container.remove(force=True, v=True)
+            except (NotFound, APIError):
+                continue
+        for image in client.images.list(filters=ours):
+            client.images.remove(image.id, force=True)
+    finally:
+        client.close()
+
+
+async def read_line(output):
+    """Read until a line is whole."""
+    content = b""
+    while not content.endswith(b"\n") and (piece := await asyncio.to_thread(output.read)):
+        content += piece
+    return content
+
+
+async def collect(output):
+    """Read an output to its end."""
+    content = bytearray()
+    await pump(output, content.extend)
+    return bytes(content)

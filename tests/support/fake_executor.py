@@ -1,0 +1,232 @@
+"""An executor without processes, for fault injection.
+
+It polices the contract of the port (`violations`), and takes faults from the job, by its
+environment: `FAULT_LAUNCH` is the name of an error of `ci_common.errors` (or `defect`) that
+`launch` raises; `FAULT_STUBBORN` makes the workload ignore SIGTERM. A command such as
+`("out:hello", "exit:3")` plays by itself; what it leaves open the test drives.
+"""
+
+import asyncio
+import threading
+
+from ci_common import errors
+from ci_common.errors import EngineUnavailableError, WorkloadLostError
+from ci_common.ports import Workload, WorkloadState
+
+
+class FakeWorkload:
+    """A workload that does what the test says."""
+
+    def __init__(self, job, log_base, clock):
+        self.job = job
+        self.log_base = log_base
+        self.state = WorkloadState.CREATED
+        self.content = bytearray()
+        self.exit_code = None
+        self.oom_killed = False
+        self.started_at = self.finished_at = None
+        self.outputs = []
+        self.condition = threading.Condition()
+        self._clock = clock
+
+    def start(self):
+        self.state, self.started_at = WorkloadState.RUNNING, self._clock()
+        for step in self.job.spec.command:
+            verb, _, argument = step.partition(":")
+            if verb == "out":
+                self.write(argument.encode())
+            elif verb == "exit":
+                self.exit(int(argument))
+
+    def write(self, content):
+        with self.condition:
+            self.content += content
+            self.condition.notify_all()
+
+    def exit(self, code, oom_killed=False):
+        with self.condition:
+            if self.state is WorkloadState.RUNNING:
+                self.state, self.exit_code = WorkloadState.EXITED, code
+                self.oom_killed, self.finished_at = oom_killed, self._clock()
+            self.condition.notify_all()
+
+    def drop(self):
+        """Break every connection to the output; the workload goes on."""
+        with self.condition:
+            for output in self.outputs:
+                output.dropped = True
+            self.condition.notify_all()
+
+    def seen(self):
+        return Workload(
+            self.job.job_id,
+            self.state,
+            self.log_base,
+            self.exit_code,
+            self.oom_killed,
+            self.started_at,
+            self.finished_at,
+        )
+
+
+class FakeOutput:
+    """Small pieces, so that a defect in joining them shows."""
+
+    PIECE_BYTES = 7
+
+    def __init__(self, workload, skip):
+        self._workload = workload
+        self._position = skip
+        self.dropped = self.closed = False
+        workload.outputs.append(self)
+
+    def read(self):
+        workload = self._workload
+        with workload.condition:
+            while True:
+                if self.closed or self.dropped:
+                    return b""
+                piece = bytes(workload.content[self._position :][: self.PIECE_BYTES])
+                if piece or workload.state is WorkloadState.EXITED:
+                    self._position += len(piece)
+                    return piece
+                workload.condition.wait()
+
+    def close(self):
+        with self._workload.condition:
+            self.closed = True
+            self._workload.condition.notify_all()
+
+
+class FakeExecutor:
+    """See the module."""
+
+    def __init__(self, clock):
+        self.workloads = {}
+        self.calls = []
+        """(method, job id) in call order."""
+        self.down = set()
+        """Methods that cannot reach the engine; `all` is all of them."""
+        self.violations = []
+        self.row_of = None
+        """A coroutine function that returns a job's row, to police removals with."""
+        self.launch_gate = asyncio.Event()
+        """Cleared by a test that wants launches to take their time."""
+        self.launch_gate.set()
+        self.launches_waiting = 0
+        self.several_processes = False
+        """Set by a test in which an old controller has not noticed yet that there is a new one."""
+        self._clock = clock
+        self._connecting = set()
+        self._closed = False
+
+    async def list_workloads(self):
+        self._called("list", "")
+        return [workload.seen() for workload in self.workloads.values()]
+
+    async def inspect(self, job_id):
+        self._called("inspect", job_id)
+        workload = self.workloads.get(job_id)
+        return workload.seen() if workload else None
+
+    async def launch(self, job, package, log):
+        leftover = self.workloads.get(job.job_id)
+        if leftover is not None and leftover.state is not WorkloadState.CREATED:
+            self._violation("launch", job.job_id, "its workload was started before")
+        with _Once(self, "launch", job.job_id):
+            self._called("launch", job.job_id)
+            if not package.is_file():
+                self._violation("launch", job.job_id, "without its package")
+            self._fail_as(job.spec.env.get("FAULT_LAUNCH"))
+            workload = FakeWorkload(job, log.size, self._clock)
+            self.workloads[job.job_id] = workload
+            self.launches_waiting += 1
+            try:
+                await self.launch_gate.wait()
+            except BaseException:
+                del self.workloads[job.job_id]
+                raise
+            finally:
+                self.launches_waiting -= 1
+            output = FakeOutput(workload, 0)
+            workload.start()
+            return output
+
+    async def reattach(self, job_id, skip):
+        with _Once(self, "reattach", job_id):
+            self._called("reattach", job_id)
+            workload = self.workloads.get(job_id)
+            if workload is None:
+                raise WorkloadLostError
+            if workload.state is WorkloadState.CREATED:
+                self._violation("reattach", job_id, "its workload was never started")
+            if not 0 <= skip <= len(workload.content):
+                self._violation("reattach", job_id, f"skip is {skip}")
+            return FakeOutput(workload, skip)
+
+    async def stop(self, job_id, grace_seconds):
+        self._called("stop", job_id)
+        workload = self.workloads.get(job_id)
+        if workload is not None and "FAULT_STUBBORN" in workload.job.spec.env:
+            await asyncio.sleep(grace_seconds)
+            workload.exit(137)
+        elif workload is not None:
+            workload.exit(143)
+
+    async def remove(self, job_id):
+        self._called("remove", job_id)
+        workload = self.workloads.get(job_id)
+        row = await self.row_of(job_id) if self.row_of else None
+        if workload is not None and row is not None and not row.status.is_terminal:
+            self._violation("remove", job_id, f"the row is still {row.status}")
+        if workload is not None:
+            del self.workloads[job_id]
+            workload.exit(137)
+
+    async def tidy(self):
+        self._called("tidy", "")
+
+    async def close(self):
+        self._closed = True
+
+    def open_outputs(self, job_id):
+        return [output for output in self.workloads[job_id].outputs if not output.closed]
+
+    def count(self, method, job_id=""):
+        return self.calls.count((method, job_id))
+
+    def _called(self, method, job_id):
+        self.calls.append((method, job_id))
+        if self._closed:
+            self._violation(method, job_id, "after close")
+        if self.down & {method, "all"}:
+            raise EngineUnavailableError
+
+    def _fail_as(self, fault):
+        if fault == "defect":
+            raise ZeroDivisionError("a defect of the executor")
+        if fault is not None:
+            raise getattr(errors, fault)
+
+    def _violation(self, method, job_id, what):
+        self.violations.append(f"{method} {job_id}: {what}")
+        raise AssertionError(self.violations[-1])
+
+
+class _Once:
+    """Per job, launch and reattach are not called concurrently, nor with an output open."""
+
+    def __init__(self, executor, method, job_id):
+        self._executor, self._method, self._job_id = executor, method, job_id
+
+    def __enter__(self):
+        executor, job_id = self._executor, self._job_id
+        if job_id in executor._connecting:
+            executor._violation(self._method, job_id, "while it is being connected")
+        taken_over = executor.several_processes
+        if job_id in executor.workloads and executor.open_outputs(job_id) and not taken_over:
+            executor._violation(self._method, job_id, "while another output is open")
+        executor._connecting.add(job_id)
+
+    def __exit__(self, *_):
+        self._executor._connecting.discard(self._job_id)

@@ -1,0 +1,183 @@
+"""The project's table of jobs, and what a submission may say over it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
+from ci_common.job import Network
+from ci_server.project_config import (
+    DEFAULT_COMMAND,
+    DefaultLimits,
+    SubmittedSpec,
+    read_submitted_spec,
+    resolve_spec,
+)
+
+DEFAULTS = DefaultLimits(timeout_seconds=100, cpu_percent=None, memory_mb=None, pids=64)
+
+
+def resolve(ci_toml="", **submitted):
+    return resolve_spec({"ci.toml": ci_toml.encode()}, SubmittedSpec(**submitted), DEFAULTS)
+
+
+def test_without_a_table():
+    for files in ({}, {"pyproject.toml": b"[project]\nname='x'"}, {"ci.toml": b""}):
+        spec = resolve_spec(files, SubmittedSpec(), DEFAULTS)
+        assert (spec.name, spec.command) == ("test", DEFAULT_COMMAND)
+        assert (spec.limits.timeout_seconds, spec.limits.pids) == (100, 64)
+        assert spec.limits.network is Network.BRIDGE
+
+
+def test_every_key():
+    spec = resolve(
+        """
+        [jobs.lint]
+        command = ["ruff", "check"]
+        image = "other:1"
+        env = {A = "1"}
+        timeout = "2m"
+        cpu = 150
+        memory = 256
+        network = "none"
+        artifacts = ["*.xml"]
+        """,
+        job="lint",
+    )
+    assert (spec.name, spec.command, spec.image) == ("lint", ("ruff", "check"), "other:1")
+    assert (spec.env, spec.artifacts) == ({"A": "1"}, ("*.xml",))
+    assert (spec.limits.timeout_seconds, spec.limits.cpu_percent) == (120, 150)
+    assert (spec.limits.memory_mb, spec.limits.network) == (256, Network.NONE)
+
+
+def test_pyproject_is_read_and_ci_toml_comes_first():
+    pyproject = b"[tool.ci.jobs.test]\ncommand=['from-pyproject']"
+    files = {"pyproject.toml": pyproject}
+    assert resolve_spec(files, SubmittedSpec(), DEFAULTS).command == ("from-pyproject",)
+    files["ci.toml"] = b"[jobs.test]\ncommand=['from-ci-toml']"
+    assert resolve_spec(files, SubmittedSpec(), DEFAULTS).command == ("from-ci-toml",)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1", 1), ("1.5", 1.5), ('"30s"', 30), ('"10m"', 600), ('"1.5h"', 5400)]
+)
+def test_timeouts(text, seconds):
+    assert resolve(f"[jobs.test]\ntimeout={text}").limits.timeout_seconds == seconds
+
+
+def test_a_command_as_text_is_a_shells():
+    assert resolve("[jobs.test]\ncommand='a && b'").command == ("/bin/sh", "-c", "a && b")
+
+
+def test_a_submitted_command_comes_first_and_keeps_the_rest():
+    table = "[jobs.test]\ncommand=['x']\nmemory=64"
+    spec = resolve(table, command=["a", "b"])
+    assert (spec.command, spec.limits.memory_mb) == (("a", "b"), 64)
+    assert resolve(table, job="new", command=["a"]).name == "new"
+
+
+def test_an_unknown_job_is_told_the_known_ones():
+    with pytest.raises(UnknownJobNameError, match="it has: lint, test"):
+        resolve("[jobs.lint]", job="tset")
+
+
+@pytest.mark.parametrize(
+    ("table", "where"),
+    [
+        ("[jobs.test]\ncomand=['x']", "jobs.test.comand: is not a known key"),
+        ("[jbos.test]", "jbos: is not a known key"),
+        ("[jobs.test]\ncommand=[]", "jobs.test.command"),
+        ("[jobs.test]\ncommand=''", "jobs.test.command"),
+        ("[jobs.test]\ncommand='  '", "jobs.test.command"),
+        ("[jobs.test]\ncommand=3", "jobs.test.command"),
+        ("[jobs.test]\ncommand=['a', 1]", "jobs.test.command.1"),
+        ('[jobs.test]\ncommand=["a\\u0000b"]', "jobs.test.command"),
+        ("[jobs.test]\ntimeout='soon'", "jobs.test.timeout"),
+        ("[jobs.test]\ntimeout=0", "jobs.test.timeout"),
+        ("[jobs.test]\ntimeout=-1", "jobs.test.timeout"),
+        ("[jobs.test]\ntimeout=inf", "jobs.test.timeout"),
+        ("[jobs.test]\ntimeout=nan", "jobs.test.timeout"),
+        ("[jobs.test]\ntimeout='99999999h'", "jobs.test.timeout"),
+        ("[jobs.test]\nmemory=1", "jobs.test.memory"),
+        ("[jobs.test]\nmemory='1g'", "jobs.test.memory"),
+        ("[jobs.test]\ncpu=0", "jobs.test.cpu"),
+        ("[jobs.test]\nnetwork='host'", "jobs.test.network"),
+        ("[jobs.test]\nimage=''", "jobs.test.image"),
+        ("[jobs.test.env]\nA=1", "jobs.test.env.A"),
+        ("[jobs.test.env]\n'A=B'='1'", "jobs.test.env"),
+        ("[jobs.test.env]\n''='1'", "jobs.test.env"),
+        ('[jobs.test.env]\nA="\\u0000"', "jobs.test.env"),
+        ("jobs=3", "jobs"),
+        ("x=" + "[" * 10_000, "not valid TOML"),
+        ("[jobs]\ntest=3", "jobs.test"),
+        ("[jobs.test", "not valid TOML"),
+    ],
+)
+def test_broken_tables_say_where(table, where):
+    with pytest.raises(InvalidConfigError) as caught:
+        resolve(table)
+    assert caught.value.message.startswith("ci.toml")
+    assert where in caught.value.message
+
+
+def test_a_broken_table_in_pyproject_names_the_file_and_the_table():
+    for content in (b"[tool.ci.jobs.test]\nx=1", b"tool=1", b"[tool]\nci=1", b"\xff"):
+        with pytest.raises(InvalidConfigError, match=r"pyproject\.toml"):
+            resolve_spec({"pyproject.toml": content}, SubmittedSpec(), DEFAULTS)
+
+
+def test_another_broken_job_is_an_error_too():
+    with pytest.raises(InvalidConfigError, match=r"jobs\.other"):
+        resolve("[jobs.test]\n[jobs.other]\nmemory=1")
+
+
+def test_the_submitted_spec():
+    assert read_submitted_spec(b"") == SubmittedSpec()
+    assert read_submitted_spec(b'{"job": "lint"}').job == "lint"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b'{"x": 1}',
+        b'{"command": []}',
+        b'{"command": "a b"}',
+        b'{"command": ["a\\u0000b"]}',
+        b'{"command": ["\\ud800"]}',
+        b"\xff",
+        b"[" * 60_000,
+    ],
+)
+def test_a_broken_submitted_spec(content):
+    with pytest.raises(InvalidUploadError, match="'spec'"):
+        read_submitted_spec(content)
+
+
+@given(st.binary(max_size=80))
+def test_any_submitted_spec(content):
+    try:
+        read_submitted_spec(content)
+    except InvalidUploadError:
+        return
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["job", "command"]), inner, max_size=2)
+        ),
+    )
+)
+def test_any_json_as_submitted_spec(value):
+    try:
+        spec = read_submitted_spec(json.dumps(value).encode())
+    except InvalidUploadError:
+        return
+    assert spec.command is None or spec.command
