@@ -1,0 +1,99 @@
+"""What of a directory arrives in the job; and the example projects."""
+
+import shutil
+
+import pytest
+
+from support import projects
+from support.live_server import ROOT
+
+pytestmark = pytest.mark.docker
+
+FIND = ["sh", "-c", "find . -type f -o -type l | sort"]
+
+
+def arrived(done):
+    assert done.code == 0, done.err
+    return [name.removeprefix("./") for name in done.text.splitlines()]
+
+
+def test_what_git_ignores_stays_behind(user, project):
+    projects.write(
+        project,
+        {
+            ".gitignore": "*.log\nbuild/\n!keep.log\n",
+            "a.log": "x",
+            "keep.log": "x",
+            "build/out.txt": "x",
+            "src/.gitignore": "/generated.py\n",
+            "src/generated.py": "x",
+            "src/main.py": "x",
+            "src/deep/generated.py": "x",
+            ".git/config": "x",
+            ".hidden": "x",
+            "src/__pycache__/main.pyc": "x",
+            "venv/pyvenv.cfg": "x",
+            "venv/bin/python": "x",
+        },
+    )
+    done = user.run("submit", "--path", project, "--", *FIND)
+    assert arrived(done) == ["keep.log", "readme.txt", "src/deep/generated.py", "src/main.py"]
+    assert ".hidden" in done.err
+
+
+def test_what_is_included_by_hand_arrives(user, project):
+    projects.write(project, {".gitignore": "*.log\n", "a.log": "x", ".env": "x"})
+    options = ["--include", ".env", "--include", "a.log"]
+    done = user.run("submit", *options, "--path", project, "--", *FIND)
+    assert arrived(done) == [".env", "a.log", "readme.txt"]
+
+
+def test_modes_and_links_arrive(user, project):
+    projects.write(project, {"run.sh": "#!/bin/sh\necho I run\n", "d/x.txt": "x\n"})
+    (project / "run.sh").chmod(0o755)
+    (project / "link").symlink_to("d/x.txt")
+    (project / "outside").symlink_to("/etc/hostname")
+    done = user.run("submit", "--path", project, "--", "sh", "-c", "./run.sh; readlink link; ls")
+    assert done.out == b"I run\nd/x.txt\nd\nlink\nreadme.txt\nrun.sh\n"
+    assert "outside" in done.err
+
+
+def test_a_directory_without_anything_to_send(user, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = user.run("submit", "--path", "empty")
+    assert done.code == 1
+    assert "no files" in done.err
+
+
+@pytest.fixture
+def example(tmp_path):
+    """A function that copies an example, so that no test run changes it."""
+
+    def copy(name):
+        return shutil.copytree(ROOT / "examples" / name, tmp_path / name)
+
+    return copy
+
+
+def test_example_calculator(user, example):
+    done = user.run("submit", "--path", example("calculator"))
+    assert done.code == 0, done.text
+    assert b"passed" in done.out.splitlines()[-1]
+
+
+def test_example_failing(user, example):
+    done = user.run("submit", "--path", example("failing"))
+    assert done.code == 1
+    assert b"failed" in done.out.splitlines()[-1]
+
+
+def test_example_with_requirements(user, example):
+    """Needs a package index; the second time there is nothing to install."""
+    directory = example("with_requirements")
+    first = user.run("submit", "--path", directory)
+    assert first.code == 0, first.text
+    assert b"humanize" in first.out
+    second = user.run("submit", "--path", directory)
+    assert second.code == 0
+    assert b"humanize==" not in second.out
+    assert user.run("submit", "lint", "--path", directory).code == 0

@@ -1,0 +1,155 @@
+"""CI_EXECUTOR=process: jobs as plain processes of this machine."""
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from support import events, projects
+from support.archives import zip_bytes
+from support.live_server import ROOT, LiveServer
+
+UNPRIVILEGED = "nobody"
+
+
+def _may_start(python):
+    """Whether the user that jobs run as may start this Python, of our own version."""
+    user = UNPRIVILEGED if os.geteuid() == 0 else None
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    script = f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != {version!r})"
+    try:
+        done = subprocess.run(
+            [python, "-c", script], user=user, extra_groups=[] if user else None, cwd="/"
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """A Python that jobs can start, with what the server needs."""
+    if _may_start(sys.executable):
+        yield sys.executable
+        return
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    candidates = [os.path.realpath(sys.executable), f"/usr/local/bin/{version}"]
+    base = next(filter(_may_start, [*candidates, f"/usr/bin/{version}"]), None)
+    if base is None:
+        pytest.skip(f"no {version} on this machine that the user {UNPRIVILEGED} may start")
+    with tempfile.TemporaryDirectory(prefix="ci-test-venv-") as directory:
+        Path(directory).chmod(0o755)
+        subprocess.run([base, "-m", "venv", "--without-pip", directory], check=True)
+        site = Path(directory, "lib", version, "site-packages")
+        (site / "ours.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
+        yield str(Path(directory, "bin", "python"))
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory, python):
+    with LiveServer(
+        tmp_path_factory.mktemp("processes"),
+        python=python,
+        executor="process",
+        cancel_grace_seconds=1,
+        environment={"DOCKER_HOST": "unix:///nonexistent/docker.sock"},
+    ) as server:
+        yield server.start().ready()
+
+
+def work_directory(server, job_id):
+    return Path(tempfile.gettempdir(), f"ci-runner-{server.instance_id()}", job_id)
+
+
+def leaves_nothing(server, job_id):
+    places = [work_directory(server, job_id), server.data / "workloads" / job_id]
+    server.until(lambda: [path for path in places if path.exists()], lambda left: not left)
+
+
+def test_a_job_that_passes(processes):
+    job, log = processes.run(projects.ANY, projects.shell("echo out; echo err >&2; cat readme.txt"))
+    assert (job["status"], job["success"], job["exit_code"]) == ("completed", True, 0)
+    assert log.startswith(b"out\nerr\na project")
+    leaves_nothing(processes, job["job_id"])
+
+
+def test_a_job_that_fails(processes):
+    job, _ = processes.run(projects.ANY, projects.shell("exit 3"))
+    assert (job["status"], job["success"], job["exit_code"]) == ("completed", False, 3)
+
+
+def test_the_job_is_not_root(processes):
+    job, log = processes.run(projects.ANY, projects.shell("id -u; touch new && stat -c %u . new"))
+    assert job["success"] is True, log
+    own = pwd.getpwnam(UNPRIVILEGED).pw_uid if os.geteuid() == 0 else os.getuid()
+    assert log.decode().split() == [str(own)] * 3
+
+
+def test_the_job_does_not_see_the_servers_environment(processes):
+    _, log = processes.run(projects.ANY, ["env"])
+    assert b"CI_DB_PATH" not in log
+    assert b"DOCKER_HOST" not in log
+    assert b"CI=true" in log
+
+
+def test_cancel_ends_every_process_of_the_job(processes):
+    script = "sleep 1000 & echo $!; echo $$; wait"
+    form = processes.form(projects.ANY, projects.shell(script))
+    with events.streaming(processes.http, "POST", "/submit-stream", **form) as stream:
+        job_id = next(stream).data["job_id"]
+        pids = processes.until(
+            lambda: processes.log(job_id).decode().split(), lambda pids: len(pids) == 2
+        )
+        processes.http.delete(f"/jobs/{job_id}")
+        assert list(stream)[-1].data["status"] == "cancelled"
+    processes.until(
+        lambda: [pid for pid in pids if Path("/proc", pid).exists()], lambda left: not left
+    )
+    leaves_nothing(processes, job_id)
+
+
+def test_timeout(processes):
+    project = projects.table("[tool.ci.jobs.test]\ncommand = 'echo on; sleep 99'\ntimeout = 0.3\n")
+    job, log = processes.run(project)
+    assert (job["status"], job["success"], job["reason"]) == ("failed", False, "timeout")
+    assert log == b"on\n"
+
+
+def test_files_keep_their_modes_and_links(processes):
+    project = zip_bytes(
+        {"run.sh": "#!/bin/sh\necho I run\n", "a.txt": "a\n"},
+        links={"link": "a.txt"},
+        modes={"run.sh": 0o755},
+    )
+    job, log = processes.run(project, projects.shell("./run.sh; cat link; readlink link"))
+    assert (job["success"], log) == (True, b"I run\na\na.txt\n")
+
+
+def test_a_command_that_is_not_there(processes):
+    job, log = processes.run(projects.ANY, ["no-such-command"])
+    assert (job["status"], job["exit_code"]) == ("completed", 127)
+    assert b"no-such-command" in log
+
+
+def test_the_bytes_of_a_log_are_the_jobs_own(processes):
+    content = json.dumps(list(range(5000))).encode() + b"\xff\x00\r\n\x1b[0m no end"
+    job, log = processes.run(zip_bytes({"content": content}), ["cat", "content"])
+    assert (job["success"], log) == (True, content)
+
+
+def test_a_job_outlives_the_server_and_is_adopted(tmp_path, python):
+    with LiveServer(tmp_path / "own", python=python, executor="process") as server:
+        server.start().ready()
+        job_id = server.submit(projects.ANY, projects.WAITING)
+        server.under_way(job_id, b"waiting")
+        server.kill()
+        (work_directory(server, job_id) / "go").touch()
+        server.start()
+        assert server.finished(job_id)["success"] is True
+        assert server.log(job_id) == b"waiting\nwent on\n"
