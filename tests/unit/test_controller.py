@@ -279,7 +279,8 @@ async def test_cancel_while_queued(tmp_path):
         job = await world.until_status(queued, CANCELLED)
         assert (job.outcome.reason, job.log_size) == (Reason.CANCELLED, 0)
         assert world.executor.count("launch", queued) == 0
-        assert world.packages.job_ids(0) == [running]
+        # Recorded first, then cleaned up.
+        await until(lambda: world.packages.job_ids(0), lambda left: left == [running], "its zip")
     finally:
         await world.close()
 
