@@ -311,7 +311,7 @@ async def test_cancel_while_running(world, env):
     job = await world.until_status(job_id, CANCELLED)
     assert job.outcome.exit_code == (137 if env else 143)
     assert world.log(job_id) == b"hello"
-    assert world.executor.count("stop", job_id) == 1
+    assert world.executor.count("stop", job_id) >= 1  # again by a tick that sees it end
     await world.until_clean()
 
 
