@@ -75,12 +75,12 @@ class ProjectArchive:
         except _DAMAGED as error:
             raise _corrupt(name, error) from error
 
-    def has(self, name: str) -> bool:
-        """Whether there is such a file or directory."""
-        return any(
-            info.filename.rstrip("/") == name or info.filename.startswith(name.rstrip("/") + "/")
-            for info in self._zip.infolist()
-        )
+    def file_size(self, name: str) -> int | None:
+        """Bytes of the file at this path, or `None`."""
+        try:
+            return self._zip.getinfo(name).file_size
+        except KeyError:
+            return None
 
     def _entry(self, info: zipfile.ZipInfo, path: PurePosixPath) -> Entry:
         unix_mode = info.external_attr >> 16

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ci_common.errors import JobNotFoundError, NotReadyError, RunnerError
-from ci_common.job import Job, JobStatus
+from ci_common.job import Job, JobSpec, JobStatus
 from ci_common.ports import Doorbell, JobSubmissions, PackageIntake, StagedUpload
 from ci_common.principal import Principal
 from ci_server.package_check import PackageLimits, check_package
@@ -15,6 +15,8 @@ from ci_server.project_config import DefaultLimits, SubmittedSpec, resolve_spec
 
 HEARTBEAT_SECONDS = 10.0
 """A controller that has not been heard of for so long counts as down."""
+
+_CHECKS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class JobService:
         self._bell = bell
         self._now = now
         self.limits = limits
+        self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
 
     def stage(self) -> StagedUpload:
         """Start an upload, which ends with `submit`, or with its `discard`.
@@ -58,8 +61,7 @@ class JobService:
         Raises InvalidPackageError, InvalidConfigError, UnknownJobNameError; the caller
         discards `staged` then.
         """
-        checked = await asyncio.to_thread(check_package, staged.path, self.limits.package)
-        spec = resolve_spec(checked.config_files, wanted, self.limits.defaults)
+        spec = await self._check(staged, wanted)
         job_id = str(uuid.uuid4())
         package = await asyncio.to_thread(staged.commit, job_id)
         job = Job(
@@ -78,6 +80,15 @@ class JobService:
             raise
         self._bell.ring()
         return job
+
+    async def _check(self, staged: StagedUpload, wanted: SubmittedSpec) -> JobSpec:
+        def check() -> JobSpec:
+            checked = check_package(staged.path, self.limits.package)
+            return resolve_spec(checked.config_files, wanted, self.limits.defaults)
+
+        # A few at a time: a check takes a core, and others' requests need threads, too.
+        async with self._checks:
+            return await asyncio.to_thread(check)
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         """One job. Raises JobNotFoundError, also for a job of another tenant."""

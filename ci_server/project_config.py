@@ -14,6 +14,11 @@ from ci_common.job import JobSpec, Network, ResourceLimits
 DEFAULT_JOB = "test"
 DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 
+_JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+_MOST_DOTS = 100
+_MOST_PROBLEMS = 5
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
+
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _LONGEST_SECONDS = 31_536_000
 _LARGEST_CPU = 1_000_000
@@ -24,7 +29,7 @@ def _seconds(value: object) -> object:
     """A number of seconds, or a text such as 30s, 10m, 1h."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", value)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh])", value)
     if match is None:
         raise ValueError("must be a number of seconds, or a text such as '30s', '10m', '1h'")
     return float(match[1]) * _UNITS[match[2]]
@@ -75,7 +80,7 @@ class ProjectTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    jobs: dict[str, JobTable] = Field(default_factory=dict)
+    jobs: dict[Annotated[str, Field(pattern=_JOB_NAME)], JobTable] = Field(default_factory=dict)
 
 
 class SubmittedSpec(BaseModel):
@@ -83,7 +88,7 @@ class SubmittedSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    job: str | None = None
+    job: str | None = Field(default=None, pattern=_JOB_NAME)
     command: list[Argument] | None = Field(default=None, min_length=1)
 
 
@@ -157,9 +162,20 @@ def read_table(config_files: Mapping[str, bytes]) -> ProjectTable:
 
 def _toml(file: str, content: bytes) -> dict[str, Any]:
     try:
-        return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidConfigError(f"{file} is not valid TOML: {error}") from error
+        text = content.decode()
+        _check_cost(file, text)
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
+        raise InvalidConfigError(f"{file} is not valid TOML: {str(error)[:500]}") from error
+
+
+def _check_cost(file: str, text: str) -> None:
+    """The parser's time and memory grow with the square of the depth of dotted keys."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > _MOST_DOTS and _STRING.sub("", line).count(".") > _MOST_DOTS:
+            raise InvalidConfigError(
+                f"{file}, line {number}: more than {_MOST_DOTS} dots outside of strings"
+            )
 
 
 def _explain(error: ValidationError, prefix: str = "") -> str:
@@ -169,4 +185,6 @@ def _explain(error: ValidationError, prefix: str = "") -> str:
         message = "is not a known key" if problem["type"] == "extra_forbidden" else problem["msg"]
         message = message.removeprefix("Value error, ")
         problems.append(f"{where}: {message}" if where else message)
+    if len(problems) > _MOST_PROBLEMS:
+        problems[_MOST_PROBLEMS:] = [f"and {len(problems) - _MOST_PROBLEMS} more"]
     return "; ".join(problems)

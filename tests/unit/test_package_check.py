@@ -76,7 +76,7 @@ def test_a_small_file_may_exceed_the_ratio(check):
 
 
 @pytest.mark.parametrize(
-    "compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+    "compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]
 )
 def test_damage_is_found_with_every_compression(check, compression):
     content = zip_bytes({"a.txt": random.Random(1).randbytes(2000)}, compression=compression)
@@ -185,8 +185,6 @@ _SEED_FILES = {
 _SEEDS = [
     zip_bytes(_SEED_FILES, links={"l": "d/run.sh"}, modes={"d/run.sh": 0o755}),
     zip_bytes(_SEED_FILES, links={"d/l": ".."}, compression=zipfile.ZIP_STORED),
-    zip_bytes(_SEED_FILES, compression=zipfile.ZIP_LZMA),
-    zip_bytes(_SEED_FILES, compression=zipfile.ZIP_BZIP2),
 ]
 
 
