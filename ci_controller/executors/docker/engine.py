@@ -57,8 +57,16 @@ class DockerEngine:
     def _begin(
         self, threads: ThreadPoolExecutor, work: Callable[[docker.APIClient], Result]
     ) -> "asyncio.Future[Result]":
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(threads, lambda: work(self._client()))
+        def carry_out() -> Result:
+            client = self._client()
+            try:
+                return work(client)
+            finally:
+                # docker-py keeps an idle connection for each URL that it was asked for, which is
+                # each container. Those in use, such as an attached output's, stay.
+                client.close()
+
+        return asyncio.get_running_loop().run_in_executor(threads, carry_out)
 
     async def _translated(self, future: "asyncio.Future[Result]") -> Result:
         try:
@@ -81,8 +89,9 @@ class DockerEngine:
     def _client(self) -> docker.APIClient:
         client: docker.APIClient | None = getattr(self._local, "client", None)
         if client is None:
-            base = docker.from_env(version="auto", timeout=_TIMEOUT_SECONDS)
-            client = self._local.client = base.api
+            client = self._local.client = docker.from_env(
+                version="auto", timeout=_TIMEOUT_SECONDS
+            ).api
             self._clients.append(client)
         return client
 
