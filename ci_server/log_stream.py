@@ -113,6 +113,9 @@ class LogStreams:
                 while offset < end and (event := self._next(job, offset, end, final)):
                     yield event
                     offset = event.end_offset
+                    # Sending to a reader that is gone, or as fast as we are, does not wait. Others
+                    # get their turn, and whoever notices that it is gone, too.
+                    await asyncio.sleep(0)
                 if final:
                     if offset < end:
                         logger.error(

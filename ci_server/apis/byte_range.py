@@ -1,5 +1,6 @@
 """A log as plain text, whole or a `Range` of it (RFC 9110, section 14)."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -63,3 +64,4 @@ async def _body(streams: LogStreams, job: Job, start: int, end: int) -> AsyncIte
     while content := streams.read(job, start, end):
         yield content
         start += len(content)
+        await asyncio.sleep(0)  # see LogStreams.events
