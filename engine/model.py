@@ -15,6 +15,7 @@ from engine.policies import Policies, load_policies
 from engine.rates import GivenRates, Rates, load_rates
 
 T = TypeVar("T")
+MAX_PARTS = 1000
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,9 @@ def _check_breakdown(model: Model, described_in: str) -> None:
         if name not in model.policies.attributes:
             known = ", ".join(model.policies.attributes)
             problems.add(f"is not one of {known}", column="output.breakdown", value=name)
+        elif len(model.policies.attributes[name].labels) > MAX_PARTS:
+            reason = f"has more than {MAX_PARTS} different words to split by"
+            problems.add(reason, column="output.breakdown", value=name)
     problems.raise_if_any()
 
 

@@ -78,5 +78,5 @@ def all_curves(rates: Rates, plan: Plan) -> Curves:
         return block[1]
 
     for done in in_order(fill, plan.scenario_ranges(rates.count), plan.threads):
-        plan.progress.update("scenarios", done, rates.count)
+        plan.progress.update("discount", done, rates.count)
     return result

@@ -30,15 +30,18 @@ class _Reporter:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._phase: str | None = None
+        self._said: tuple[str, int] | None = None
         self._last = 0.0
 
     def update(self, phase: str, current: int, total: int) -> None:
         """Report, if it is time to."""
         now = time.monotonic()
-        if phase == self._phase and current < total and now - self._last < INTERVAL_SECONDS:
+        same_phase = self._said is not None and self._said[0] == phase
+        if same_phase and current < total and now - self._last < INTERVAL_SECONDS:
             return
-        self._phase, self._last = phase, now
+        if self._said == (phase, current):
+            return
+        self._said, self._last = (phase, current), now
         self._stream.write(self.line(phase, current, total))
         self._stream.flush()
 
