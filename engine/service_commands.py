@@ -1,6 +1,7 @@
 """The commands that ask about a machine instead of a model: parity, bench and serve."""
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -89,7 +90,8 @@ def _serve(options: argparse.Namespace) -> int:
             signal.signal(signal.SIGTERM, _interrupt)
         host, port = worker.server_address[:2]
         print(f"listening on http://{host!s}:{port}", flush=True)
-        worker.serve_forever(poll_interval=0.1)
+        with contextlib.suppress(KeyboardInterrupt):
+            worker.serve_forever(poll_interval=0.1)
     return 0
 
 
