@@ -14,7 +14,7 @@ from engine.cash_flows import policy_cash_flows
 from engine.discount import Curves
 from engine.model import Basis
 from engine.policies import Policies
-from engine.projection import LEAST_LIVES, lapse_in_year, mortality, unlimited_lapse
+from engine.projection import end_small, lapse_in_year, mortality, unlimited_lapse
 
 Observer = Callable[[Policies, int, Floats, Floats], None]
 TILE = 1 << 16  # numbers in a tile of (policies by scenarios): 512 KiB
@@ -31,14 +31,15 @@ def values(
     policies = policies[order]
     fixed = basis.hooks is None and basis.dynamic_lapse is None and observer is None
     flows = policy_cash_flows(policies, basis) if fixed else None
+    yearly = 1.0 / (1.0 + curves.rates)
     result = np.empty((len(policies), curves.count))
     for rows, columns in _tiles(*result.shape):
-        part = curves.part(columns)
         if flows is None:
+            part = curves.part(columns)
             result[order[rows], columns] = _moving(policies[rows], basis, part, observer)
         else:
             in_force = _in_force(policies.term[rows])
-            result[order[rows], columns] = _discounted(flows[rows], in_force, part.factors)
+            result[order[rows], columns] = _discounted(flows[rows], in_force, yearly[:, columns])
     return result
 
 
@@ -51,14 +52,17 @@ def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
             yield slice(top, top + rows), slice(left, left + columns)
 
 
-def _discounted(flows: Floats, in_force: list[int], factors: Floats) -> Floats:
-    """Σ_t flow_t·D_t from the first year on; `in_force` are the leading rows with a flow."""
-    total = np.zeros((len(flows), factors.shape[1]))
-    product = np.empty_like(total)
-    for year, rows in enumerate(in_force):
-        part = product[:rows]
-        np.multiply(flows[:rows, year, None], factors[year], out=part)
-        total[:rows] += part
+def _discounted(flows: Floats, in_force: list[int], yearly: Floats) -> Floats:
+    """Σ_t flow_t·D_t by Horner's rule, from the last year back: n ← (n + flow_t)·v_t.
+
+    `in_force` are the leading rows with a flow, `yearly` is v = 1/(1 + r), (50, scenarios). Both
+    steps work in place, so that a tile and a row of v are all that a cache has to hold.
+    """
+    total = np.zeros((len(flows), yearly.shape[1]))
+    for year, rows in reversed(list(enumerate(in_force))):
+        part = total[:rows]
+        part += flows[:rows, year, None]
+        part *= yearly[year]
     return total
 
 
@@ -66,20 +70,23 @@ def _moving(policies: Policies, basis: Basis, curves: Curves, observer: Observer
     """The same where lives depend on the scenario."""
     state = _State(policies, basis, curves.count)
     total = np.zeros((len(policies), curves.count))
+    buffers = np.empty((2, *total.shape))
+    shown = basis.hooks is not None or observer is not None
     for year, rows in enumerate(_in_force(policies.term)):
-        left = state.left[:rows]
-        block, rate = policies[:rows], curves.rates[year]
+        block = policies[:rows] if shown else policies
+        rate = curves.rates[year]
+        left, flow, cost = state.left[:rows], buffers[0, :rows], buffers[1, :rows]
         deaths = state.deaths(block, year, left, rate)
         if observer is not None:
             observer(block, year + 1, left, deaths)
-        flow = left * state.per_life[:rows, year, None]
-        flow -= deaths * state.per_death[:rows]
+        w = state.lapse(block, year, left, rate)
+        np.multiply(left, state.per_life[:rows, year, None], out=flow)
+        flow -= np.multiply(deaths, state.per_death[:rows], out=cost)
         flow *= curves.factors[year]
         total[:rows] += flow
-        w = state.lapse(block, year, left, rate)
         left -= deaths
         left *= 1.0 - w
-        left *= left >= LEAST_LIVES
+        end_small(left)
     return total
 
 
@@ -90,6 +97,7 @@ class _State:
         self._basis = basis
         self._qx = mortality(basis, policies.gender, policies.age)
         self.left = np.ones((len(policies), scenarios))
+        self._deaths = np.empty_like(self.left)
         expenses, factor = basis.assumptions.expenses, basis.multipliers.expense
         premium = policies.premium[:, None]
         fixed = np.full(YEARS, expenses.maintenance)
@@ -99,11 +107,11 @@ class _State:
 
     def deaths(self, policies: Policies, year: int, left: Floats, rate: Floats) -> Floats:
         """l·q with q = min(1, qx·m·hook)."""
-        q = self._qx[: len(policies), year, None]
+        q = self._qx[: len(left), year, None]
         hooks = self._basis.hooks
         if hooks is not None and hooks.adjust_mortality is not None:
             q = q * hooks.mortality(policies, year + 1, left, rate)
-        return left * np.minimum(1.0, q)
+        return np.multiply(left, np.minimum(1.0, q), out=self._deaths[: len(left)])
 
     def lapse(self, policies: Policies, year: int, left: Floats, rate: Floats) -> Floats:
         """w = min(1, lapse·m·dynamic·hook)."""

@@ -103,8 +103,16 @@ def lives(rates: YearRates) -> Floats:
 
 def survivors(left: Floats, deaths: Floats, w: AnyArray | float) -> Floats:
     """(l - deaths)(1 - w), or 0 where that is below 1e-10: there the policy ends."""
-    left = (left - deaths) * (1.0 - w)
-    return left * (left >= LEAST_LIVES)
+    result = left - deaths
+    result *= 1.0 - w
+    end_small(result)
+    return result
+
+
+def end_small(left: Floats) -> None:
+    """Set to 0 what is below 1e-10; in place. Looking first is faster than always writing."""
+    if left.min() < LEAST_LIVES:
+        left[left < LEAST_LIVES] = 0.0
 
 
 def lapse_in_year(basis: Basis, year: int, rate: Floats) -> Floats:
