@@ -37,7 +37,7 @@ class Timing:
     name: str
     best: float
     median: float
-    peak: int
+    peak: int | None
 
 
 def bench(execution: Execution, *, quick: bool = False) -> Iterator[Timing]:
@@ -81,7 +81,7 @@ def table(timing: Timing) -> str:
     """One line of a table."""
     return (
         f"{timing.name:<34} best {timing.best:7.3f} s  median {timing.median:7.3f} s  "
-        f"peak {timing.peak >> 20:5} MiB"
+        f"peak {(timing.peak or 0) >> 20:5} MiB"
     )
 
 

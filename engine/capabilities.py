@@ -82,7 +82,8 @@ def shared_memory() -> dict[str, Any]:
         return {"available": False, "bytes": None}
     block.close()
     block.unlink()
-    found = os.statvfs(SHARED_MEMORY) if os.path.isdir(SHARED_MEMORY) else None
+    known = sys.platform != "win32" and os.path.isdir(SHARED_MEMORY)
+    found = os.statvfs(SHARED_MEMORY) if known else None
     return {"available": True, "bytes": found.f_frsize * found.f_blocks if found else None}
 
 

@@ -1,7 +1,7 @@
 """How many threads and how much memory a run may take."""
 
+import mmap
 import os
-import resource
 import sys
 
 from engine.capabilities import cpu_quota, memory_limit
@@ -31,12 +31,16 @@ def current_memory() -> int | None:
     """The memory this process has in use, in bytes, where the system says so."""
     try:
         with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
+            return int(file.read().split()[1]) * mmap.PAGESIZE
     except (OSError, ValueError, IndexError):
         return None
 
 
-def peak_memory() -> int:
-    """The most memory this process has had in use, in bytes."""
+def peak_memory() -> int | None:
+    """The most memory this process has had in use, in bytes, where the system says so."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

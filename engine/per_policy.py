@@ -4,20 +4,23 @@ The blocks are small enough for a processor's cache, so that memory is touched o
 result. Every operation is elementwise: what a policy is worth does not depend on its block.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from engine.arrays import AnyArray, Floats
+from engine import hooked
+from engine.arrays import AnyArray, Floats, Integers
 from engine.assumptions import YEARS
 from engine.cash_flows import policy_cash_flows
 from engine.discount import Curves
+from engine.hooked import Observer, flows_per_life, in_force
 from engine.model import Basis
+from engine.parallel import ranges
 from engine.policies import Policies
-from engine.projection import end_small, lapse_in_year, mortality, unlimited_lapse
+from engine.projection import group_of, group_rates, lapse_in_year, survivors
 
-Observer = Callable[[Policies, int, Floats, Floats], None]
 TILE = 1 << 16  # numbers in a tile of (policies by scenarios): 512 KiB
+FACTORS = 1 << 22  # numbers of groups' factors that are held at a time: 32 MiB
 
 
 def values(
@@ -25,21 +28,24 @@ def values(
 ) -> Floats:
     """NPV of shape (policies, scenarios).
 
-    `observer` is called with (policies, year from 1, lives, deaths) for what is in force.
+    With hooks, `observer` is called with (policies, year from 1, lives, deaths) in force.
     """
-    order = np.argsort(-policies.term.astype(np.int64), kind="stable")
-    policies = policies[order]
-    fixed = basis.hooks is None and basis.dynamic_lapse is None and observer is None
-    flows = policy_cash_flows(policies, basis) if fixed else None
-    yearly = 1.0 / (1.0 + curves.rates)
+    longest_first = -policies.term.astype(np.int64)
     result = np.empty((len(policies), curves.count))
+    if basis.dynamic_lapse is not None and basis.hooks is None:
+        groups = group_of(policies)
+        order = np.lexsort((longest_first, groups))
+        _dynamic(policies[order], groups[order], basis, curves, result, order)
+        return result
+    order = np.argsort(longest_first, kind="stable")
+    policies = policies[order]
+    if basis.hooks is None:
+        flows = policy_cash_flows(policies, basis)
+        _discount(flows, policies.term, 1.0 / (1.0 + curves.rates), result, order)
+        return result
     for rows, columns in _tiles(*result.shape):
-        if flows is None:
-            part = curves.part(columns)
-            result[order[rows], columns] = _moving(policies[rows], basis, part, observer)
-        else:
-            in_force = _in_force(policies.term[rows])
-            result[order[rows], columns] = _discounted(flows[rows], in_force, yearly[:, columns])
+        part = curves.part(columns)
+        result[order[rows], columns] = hooked.values(policies[rows], basis, part, observer)
     return result
 
 
@@ -52,76 +58,62 @@ def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
             yield slice(top, top + rows), slice(left, left + columns)
 
 
-def _discounted(flows: Floats, in_force: list[int], yearly: Floats) -> Floats:
-    """Σ_t flow_t·D_t by Horner's rule, from the last year back: n ← (n + flow_t)·v_t.
+def _discount(
+    flows: Floats, terms: AnyArray, factors: Floats, result: Floats, places: Integers
+) -> None:
+    """Σ_t flow_t·f₁…f_t by Horner's rule, from the last year back: n ← (n + flow_t)·f_t.
 
-    `in_force` are the leading rows with a flow, `yearly` is v = 1/(1 + r), (50, scenarios). Both
-    steps work in place, so that a tile and a row of v are all that a cache has to hold.
+    `flows` is (policies, 50), longest terms first, `factors` (50, scenarios); policy i's values
+    become row `places[i]` of the result. Both steps work in place, so that a tile and a row of
+    factors are all that a cache has to hold.
     """
-    total = np.zeros((len(flows), yearly.shape[1]))
-    for year, rows in reversed(list(enumerate(in_force))):
-        part = total[:rows]
-        part += flows[:rows, year, None]
-        part *= yearly[year]
-    return total
+    for rows, columns in _tiles(len(flows), factors.shape[1]):
+        total = np.zeros((len(flows[rows]), len(factors[0, columns])))
+        for year, height in reversed(list(enumerate(in_force(terms[rows])))):
+            part = total[:height]
+            part += flows[rows][:height, year, None]
+            part *= factors[year, columns]
+        result[places[rows], columns] = total
 
 
-def _moving(policies: Policies, basis: Basis, curves: Curves, observer: Observer | None) -> Floats:
-    """The same where lives depend on the scenario."""
-    state = _State(policies, basis, curves.count)
-    total = np.zeros((len(policies), curves.count))
-    buffers = np.empty((2, *total.shape))
-    shown = basis.hooks is not None or observer is not None
-    for year, rows in enumerate(_in_force(policies.term)):
-        block = policies[:rows] if shown else policies
-        rate = curves.rates[year]
-        left, flow, cost = state.left[:rows], buffers[0, :rows], buffers[1, :rows]
-        deaths = state.deaths(block, year, left, rate)
-        if observer is not None:
-            observer(block, year + 1, left, deaths)
-        w = state.lapse(block, year, left, rate)
-        np.multiply(left, state.per_life[:rows, year, None], out=flow)
-        flow -= np.multiply(deaths, state.per_death[:rows], out=cost)
-        flow *= curves.factors[year]
-        total[:rows] += flow
-        left -= deaths
-        left *= 1.0 - w
-        end_small(left)
-    return total
+def _dynamic(
+    policies: Policies,
+    groups: Integers,
+    basis: Basis,
+    curves: Curves,
+    result: Floats,
+    places: Integers,
+) -> None:
+    """Policies in the order of their groups: each group's lives are projected once.
+
+    With s_t = (1 - q_t)(1 - w_t) for the share of lives that goes on from year t to the next, the
+    value is Horner's rule again: flows of one life, and factors s_{t-1}·v_t.
+    """
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    ends = [*starts[1:].tolist(), len(groups)]
+    q = group_rates(basis, groups[starts]).q
+    per_life, per_death = flows_per_life(policies, basis)
+    years = min(YEARS, int(policies.term.max()))
+    for left, right in ranges(curves.count, max(1, FACTORS // (years * len(starts)))):
+        columns = slice(left, right)
+        factors = _factors(basis, q[:, :years], curves.part(columns))
+        for place, (start, stop) in enumerate(zip(starts.tolist(), ends, strict=True)):
+            rows = slice(start, stop)
+            flows = per_life[rows] - q[place] * per_death[rows]
+            part = result[:, columns]
+            _discount(flows, policies.term[rows], factors[:, place], part, places[rows])
 
 
-class _State:
-    """Lives, and what a life and a death of each policy cost or bring, (policies, 50) or (…, 1)."""
-
-    def __init__(self, policies: Policies, basis: Basis, scenarios: int) -> None:
-        self._basis = basis
-        self._qx = mortality(basis, policies.gender, policies.age)
-        self.left = np.ones((len(policies), scenarios))
-        self._deaths = np.empty_like(self.left)
-        expenses, factor = basis.assumptions.expenses, basis.multipliers.expense
-        premium = policies.premium[:, None]
-        fixed = np.full(YEARS, expenses.maintenance)
-        fixed[0] += expenses.acquisition
-        self.per_life = premium - (fixed + expenses.percent_of_premium * premium) * factor
-        self.per_death = policies.sum_assured[:, None] + expenses.claim * factor
-
-    def deaths(self, policies: Policies, year: int, left: Floats, rate: Floats) -> Floats:
-        """l·q with q = min(1, qx·m·hook)."""
-        q = self._qx[: len(left), year, None]
-        hooks = self._basis.hooks
-        if hooks is not None and hooks.adjust_mortality is not None:
-            q = q * hooks.mortality(policies, year + 1, left, rate)
-        return np.multiply(left, np.minimum(1.0, q), out=self._deaths[: len(left)])
-
-    def lapse(self, policies: Policies, year: int, left: Floats, rate: Floats) -> Floats:
-        """w = min(1, lapse·m·dynamic·hook)."""
-        hooks = self._basis.hooks
-        if hooks is None or hooks.adjust_lapse is None:
-            return lapse_in_year(self._basis, year, rate)
-        w = unlimited_lapse(self._basis, year, rate)
-        return np.minimum(1.0, w * hooks.lapse(policies, year + 1, left, rate))
-
-
-def _in_force(terms: AnyArray) -> list[int]:
-    """How many policies, of those with the longest terms first, are in force in each year."""
-    return [int(np.count_nonzero(terms > year)) for year in range(min(YEARS, int(terms[0])))]
+def _factors(basis: Basis, q: Floats, curves: Curves) -> Floats:
+    """s_{t-1}·v_t with s₀ = 1, shape (years, groups, scenarios); 0 where a policy has ended."""
+    yearly = 1.0 / (1.0 + curves.rates)
+    factors = np.empty((q.shape[1], len(q), curves.count))
+    factors[0] = yearly[0]
+    left = np.ones(factors.shape[1:])
+    for year in range(q.shape[1] - 1):
+        w = lapse_in_year(basis, year, curves.rates[year])
+        left = survivors(left, left * q[:, year, None], w)
+        factors[year + 1] = (1.0 - q[:, year, None]) * ((1.0 - w) * yearly[year + 1])
+        if not left.all():
+            factors[year + 1][left == 0.0] = 0.0
+    return factors

@@ -15,7 +15,7 @@ from engine.progress import Progress, Silent
 from engine.rates import Rates
 
 SCENARIO_BLOCK = 1024
-POLICY_BLOCK = 2048
+POLICY_BLOCK = 4096
 DOUBLE = 8
 
 
@@ -48,7 +48,13 @@ class Plan:
                 f"values by policy of {scenarios} scenarios need {needed >> 20} MiB "
                 f"on {self.threads} threads, of which {self.max_memory >> 20} are allowed"
             )
-        return ranges(policies, min(self.policy_block, rows))
+        return ranges(policies, self._even(policies, min(self.policy_block, rows)))
+
+    def _even(self, count: int, largest: int) -> int:
+        """A size, `largest` at most, of which every thread gets the same number."""
+        blocks = -(-count // largest)
+        blocks = -(-blocks // self.threads) * self.threads
+        return max(1, -(-count // blocks))
 
 
 def make_plan(execution: Execution, progress: Progress | None = None) -> Plan:

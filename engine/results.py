@@ -82,8 +82,7 @@ def write(path: Path, content: Callable[[BinaryIO], object]) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 content(file)
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
+            Path(name).chmod(0o644)
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

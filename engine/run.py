@@ -13,6 +13,7 @@ from engine.arrays import Floats
 from engine.cash_flows import CashFlows
 from engine.config import Config, load_config
 from engine.distribution import Statistics, summarize
+from engine.errors import RequestError
 from engine.machine import peak_memory
 from engine.matrix_file import MatrixFile
 from engine.model import Model, load_model
@@ -68,7 +69,13 @@ class Changes:
     per_policy: bool = False
 
     def apply(self, config: Config) -> Config:
-        """The description with these settings in it."""
+        """The description with these settings in it.
+
+        Raises:
+            RequestError: a seed for scenarios that come from a file.
+        """
+        if self.seed is not None and config.scenarios.file is not None:
+            raise RequestError(f"--seed: the scenarios are those of {config.scenarios.file}")
         multipliers = {"mortality": self.mortality, "lapse": self.lapse, "expense": self.expense}
         execution = {
             "threads": self.threads,

@@ -217,6 +217,11 @@ def test_output_that_cannot_be_written(root, tmp_path, capsys):
     assert "cannot write" in capsys.readouterr().err
 
 
+def test_a_seed_does_not_go_with_scenarios_from_a_file(root, capsys):
+    assert main(["run", str(root), "--seed", "1"]) == 2
+    assert "--seed: the scenarios are those of scenarios.csv" in capsys.readouterr().err
+
+
 def test_scenarios_can_be_written_and_read_back(root, tmp_path, capsys):
     change(root, **RATES)
     assert main(["scenarios", str(root), "--output", str(tmp_path / "s.csv")]) == 0
