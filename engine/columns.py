@@ -42,12 +42,13 @@ class Number:
             raise ValueError("is not a finite number")
         if self.whole and value != math.floor(value):
             raise ValueError("is not a whole number")
-        if not self.accepts(np.array(value)).all():
+        above = value > self.low if self.above_low else value >= self.low
+        if not above or value > self.high:
             raise ValueError(f"is out of range: {self.describe()}")
         return value
 
     def accepts(self, values: AnyArray) -> AnyArray:
-        """Elementwise, whether values are in range; whole numbers are not asked for here."""
+        """Elementwise, what `check` says of a value's range; whole numbers are not asked for."""
         above = values > self.low if self.above_low else values >= self.low
         return np.asarray(above & (values <= self.high) & (values < math.inf))
 
