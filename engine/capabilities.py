@@ -1,8 +1,10 @@
 """What this machine, or this container, gives numpy to work with."""
 
+import mmap
 import os
 import platform
 import sys
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ import numpy as np
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 NO_LIMIT_V1 = 1 << 60
+ALIGNMENT = 16
+ALIGNMENT_SIZES = (*range(1, 65), 1000, 4097, 100_003, 1_000_001)
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only its size is asked for
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -28,6 +33,8 @@ def capabilities(cgroup_root: Path = CGROUP_ROOT) -> dict[str, Any]:
         "blas": blas(),
         "simd": simd(),
         "threads": threads(cgroup_root),
+        "alignment": alignment(),
+        "shared_memory": shared_memory(),
         "memory_limit_bytes": memory_limit(cgroup_root),
     }
 
@@ -57,6 +64,27 @@ def threads(cgroup_root: Path = CGROUP_ROOT) -> dict[str, Any]:
         "cpu_quota": cpu_quota(cgroup_root),
         "environment": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
     }
+
+
+def alignment() -> dict[str, Any]:
+    """Whether numpy's buffers start at multiples of 16 bytes, tried for many sizes."""
+    buffers = [np.empty(size) for size in ALIGNMENT_SIZES]
+    addresses = [buffer.ctypes.data for buffer in buffers]
+    smallest = min(address & -address for address in addresses)
+    return {"required": ALIGNMENT, "verified": smallest >= ALIGNMENT, "found": smallest}
+
+
+def shared_memory() -> dict[str, Any]:
+    """Whether shared memory can be made, and the size of what it is taken from, in bytes."""
+    try:
+        block = SharedMemory(create=True, size=mmap.PAGESIZE)
+    except OSError:
+        return {"available": False, "bytes": None}
+    block.close()
+    block.unlink()
+    known = sys.platform != "win32" and os.path.isdir(SHARED_MEMORY)
+    found = os.statvfs(SHARED_MEMORY) if known else None
+    return {"available": True, "bytes": found.f_frsize * found.f_blocks if found else None}
 
 
 def cpu_quota(cgroup_root: Path = CGROUP_ROOT) -> float | None:

@@ -1,0 +1,354 @@
+"""What a model says about itself: `model.toml` or `livecalc.config.json`, one schema for both."""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import Problems
+from engine.generator import STREAMS, RateModel
+
+NAMES = ("model.toml", "livecalc.config.json")
+MODELS = ("term_life",)
+DEFAULT_PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0)
+DEFAULT_SEED = 42
+DEFAULT_COUNT = 1000
+MAX_SCENARIOS = 10_000_000
+MAX_SEED = (1 << 64) - 1
+MAX_MULTIPLIER = 1000.0
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """Factors on every mortality rate, lapse rate and expense."""
+
+    mortality: float = 1.0
+    lapse: float = 1.0
+    expense: float = 1.0
+
+
+@dataclass(frozen=True)
+class DynamicLapse:
+    """Lapse rates are multiplied by clip(1 + sensitivity·(r - reference), low, high)."""
+
+    sensitivity: float
+    reference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Scenarios:
+    """Either `file`, or `count` scenarios made from `seed` by `stream` and `rates`.
+
+    Of a file, `count` are the first, and None are all.
+    """
+
+    file: str | None = None
+    count: int | None = None
+    seed: int = DEFAULT_SEED
+    stream: str = STREAMS[0]
+    rates: RateModel = field(default_factory=RateModel)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to run; never changes a result. None is for the machine to say; memory in bytes."""
+
+    threads: int | None = None
+    max_memory: int | None = None
+    block_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What to write; `breakdown` names attributes to split the portfolio by."""
+
+    percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
+    show_distribution: bool = True
+    show_cashflows: bool = False
+    per_policy: bool = False
+    breakdown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """A model's description; file names are as written, relative to the model."""
+
+    policies: tuple[str, ...]
+    assumptions: Mapping[str, str]
+    scenarios: Scenarios
+    multipliers: Multipliers = Multipliers()
+    dynamic_lapse: DynamicLapse | None = None
+    hooks: str | None = None
+    execution: Execution = Execution()
+    output: Output = field(default_factory=Output)
+
+
+def load_config(root: Path) -> Config:
+    """Read the model's description.
+
+    Raises:
+        ModelError: there is none, or two, or it has mistakes in it; all are named at once.
+    """
+    found = [name for name in NAMES if (root / name).is_file()]
+    if len(found) != 1:
+        what = "are both there: keep one" if found else "not found: one of them describes a model"
+        problems = Problems(" and ".join(NAMES))
+        problems.add(what)
+        problems.raise_if_any()
+    return parse_config(_document(root / found[0]), found[0])
+
+
+def _document(path: Path) -> Any:
+    problems = Problems(path.name)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except ValueError as error:  # both decoders' errors, and UnicodeDecodeError
+        problems.add(f"cannot be read: {error}")
+        problems.raise_if_any()
+        raise
+
+
+def parse_config(document: Any, name: str) -> Config:
+    """Check a decoded description; `name` is the file's."""
+    problems = Problems(name)
+    top = Section(document, "", problems)
+    top.choice("model", MODELS, required=True)
+    for note in ("$schema", "name", "description", "version"):
+        top.take(note)
+    config = Config(
+        policies=top.texts("policies", required=True),
+        assumptions=_assumptions(top.section("assumptions", required=True)),
+        scenarios=_scenarios(top.section("scenarios", required=True)),
+        multipliers=_multipliers(top.section("multipliers")),
+        dynamic_lapse=_dynamic_lapse(top.section("dynamicLapse")),
+        hooks=_hooks(top),
+        execution=_execution(top.section("execution")),
+        output=_output(top.section("output")),
+    )
+    top.nothing_else()
+    problems.raise_if_any()
+    return config
+
+
+class Section:
+    """One table of the description: takes what is known, notes what is wrong or unknown."""
+
+    def __init__(self, content: Any, name: str, problems: Problems) -> None:
+        self.problems = problems
+        self._name = name
+        self._left: dict[str, Any] = dict(content) if isinstance(content, dict) else {}
+        self.empty = not self._left
+        if not isinstance(content, dict):
+            problems.add("is not a table of settings", column=name or None, value=content)
+
+    def note(self, key: str, reason: str, value: object | None = None) -> None:
+        """Note a mistake at a key."""
+        self.problems.add(reason, column=self._path(key), value=value)
+
+    def take(self, key: str, *, required: bool = False) -> Any:
+        """A value as it stands, None if it is not there."""
+        if required and key not in self._left:
+            self.note(key, "is missing")
+        return self._left.pop(key, None)
+
+    def section(self, key: str, *, required: bool = False) -> "Section":
+        """A table inside this one; empty when it is not there."""
+        value = self.take(key, required=required)
+        return Section({} if value is None else value, self._path(key), self.problems)
+
+    def text(self, key: str, *, required: bool = False) -> str | None:
+        """A text that is not empty."""
+        value = self.take(key, required=required)
+        if value is None or (isinstance(value, str) and value):
+            return value
+        self.note(key, "is not a text", value)
+        return None
+
+    def texts(self, key: str, *, required: bool = False) -> tuple[str, ...]:
+        """A text, or a list of them."""
+        value = self.take(key, required=required)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(entry, str) and entry for entry in values) or value == []:
+            self.note(key, "is not a text or a list of texts", value)
+            return ()
+        return tuple(values)
+
+    def choice(self, key: str, known: tuple[str, ...], *, required: bool = False) -> str | None:
+        """One of a few words."""
+        value = self.take(key, required=required)
+        if isinstance(value, str) and value in known:
+            return value
+        if value is not None:
+            self.note(key, f"is not one of {', '.join(known)}", value)
+        return None
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false."""
+        value = self.take(key)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        self.note(key, "is not true or false", value)
+        return default
+
+    def number(
+        self, key: str, default: float, low: float, high: float, *, required: bool = False
+    ) -> float:
+        """A finite number in a range."""
+        value = self.take(key, required=required)
+        if value is None:
+            return default
+        if not is_number(value) or not low <= value <= high:
+            self.note(key, f"is not a number from {low:g} to {high:g}", value)
+            return default
+        return float(value)
+
+    def whole(self, key: str, default: int | None, low: int, high: int) -> int | None:
+        """A whole number in a range."""
+        value = self.take(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            self.note(key, f"is not a whole number from {low} to {high}", value)
+            return default
+        return value
+
+    def nothing_else(self) -> None:
+        """Note every key that nobody took."""
+        for key in self._left:
+            self.note(key, "unknown setting")
+
+    def _path(self, key: str) -> str:
+        return f"{self._name}.{key}" if self._name else key
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number, and not a truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _assumptions(section: Section) -> dict[str, str]:
+    names = ("mortality", "lapse", "expenses")
+    files = {name: section.text(name, required=True) for name in names}
+    section.nothing_else()
+    return {name: file for name, file in files.items() if file is not None}
+
+
+def _scenarios(section: Section) -> Scenarios:
+    file = section.text("file")
+    if file is not None:
+        section.nothing_else()
+        return Scenarios(file=file)
+    count = section.whole("count", DEFAULT_COUNT, 1, MAX_SCENARIOS)
+    seed = section.whole("seed", DEFAULT_SEED, 0, MAX_SEED)
+    stream = section.choice("rng", STREAMS)
+    rates = _rate_model(section.section("interestRate"))
+    section.nothing_else()
+    seed = DEFAULT_SEED if seed is None else seed
+    return Scenarios(None, count, seed, stream or STREAMS[0], rates)
+
+
+def _rate_model(section: Section) -> RateModel:
+    default = RateModel()
+    model = RateModel(
+        section.number("initial", default.initial, -0.99, 10.0),
+        section.number("drift", default.drift, -10.0, 10.0),
+        section.number("volatility", default.volatility, 0.0, 10.0),
+        section.number("minRate", default.low, -0.99, 10.0),
+        section.number("maxRate", default.high, -0.99, 10.0),
+    )
+    if model.low > model.high:
+        section.note("minRate", "is above maxRate", model.low)
+    section.nothing_else()
+    return model
+
+
+def _multipliers(section: Section) -> Multipliers:
+    values = [
+        section.number(n, 1.0, 0.0, MAX_MULTIPLIER) for n in ("mortality", "lapse", "expense")
+    ]
+    section.nothing_else()
+    return Multipliers(*values)
+
+
+def _dynamic_lapse(section: Section) -> DynamicLapse | None:
+    enabled = section.flag("enabled", True)
+    if section.empty:
+        return None
+    dynamic = DynamicLapse(
+        section.number("sensitivity", 0.0, -1e6, 1e6, required=True),
+        section.number("referenceRate", 0.0, -1.0, 10.0, required=True),
+        section.number("minMultiplier", 0.0, 0.0, MAX_MULTIPLIER, required=True),
+        section.number("maxMultiplier", 0.0, 0.0, MAX_MULTIPLIER, required=True),
+    )
+    if dynamic.low > dynamic.high:
+        section.note("minMultiplier", "is above maxMultiplier", dynamic.low)
+    section.nothing_else()
+    return dynamic if enabled else None
+
+
+def _hooks(top: Section) -> str | None:
+    value = top.take("hooks")
+    if value is None or (isinstance(value, str) and value):
+        return value
+    section = Section(value, "hooks", top.problems)
+    file = section.text("file", required=True)
+    section.nothing_else()
+    return file
+
+
+def _execution(section: Section) -> Execution:
+    execution = Execution(
+        section.whole("threads", None, 1, 1024),
+        memory_size(section, "maxMemory"),
+        section.whole("blockSize", None, 1, 1 << 30),
+    )
+    section.nothing_else()
+    return execution
+
+
+def memory_size(section: Section, key: str) -> int | None:
+    """Bytes, as a number or as a text like 512M."""
+    value = section.take(key)
+    try:
+        return None if value is None else parse_size(str(value))
+    except ValueError as error:
+        section.note(key, str(error), value)
+        return None
+
+
+def parse_size(text: str) -> int:
+    """Bytes of "1048576", "1024K", "512M" or "2G"."""
+    units = {"K": 10, "M": 20, "G": 30}
+    text = text.strip().upper().removesuffix("B").removesuffix("I")
+    digits, shift = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 0)
+    if not digits.isascii() or not digits.isdigit() or int(digits) < 1:
+        raise ValueError("is not a size in bytes like 512M")
+    return int(digits) << shift
+
+
+def _output(section: Section) -> Output:
+    output = Output(
+        _percentiles(section),
+        section.flag("showDistribution", True),
+        section.flag("showCashflows", False),
+        section.flag("perPolicy", False),
+        section.texts("breakdown"),
+    )
+    section.nothing_else()
+    return output
+
+
+def _percentiles(section: Section) -> tuple[float, ...]:
+    values = section.take("percentiles")
+    if values is None:
+        return DEFAULT_PERCENTILES
+    if not isinstance(values, list) or not all(is_number(v) and 0 <= v <= 100 for v in values):
+        section.note("percentiles", "is not a list of numbers from 0 to 100", values)
+        return DEFAULT_PERCENTILES
+    return tuple(sorted({float(value) for value in values}))
