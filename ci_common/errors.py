@@ -9,11 +9,16 @@ RunnerError
 │   ├── UnknownJobNameError         the table has no such job
 │   └── InvalidOffsetError          a log position that is not one
 ├── JobNotFoundError
+├── ArtifactNotFoundError
 ├── JobFinishedError                too late to cancel
 ├── DiskFullError                   below the disk floor
+├── LogCorruptError                 a stored log is damaged
 ├── NotReadyError                   a part of the server is down
 ├── DatabaseError                   the database cannot be used
+├── BackupError                     a backup cannot be made, or used
+├── LeaseLostError                  another controller has taken over
 ├── EngineUnavailableError          the container engine does not answer
+├── FilesUnreadableError            the files a workload left cannot be had
 └── JobError                        a job cannot go on; each carries the job's Reason
     ├── SetupFailedError
     ├── PackageCorruptError
@@ -91,6 +96,12 @@ class JobNotFoundError(RunnerError):
     code = "job_not_found"
 
 
+class ArtifactNotFoundError(RunnerError):
+    """The job has no such artifact."""
+
+    code = "artifact_not_found"
+
+
 class JobFinishedError(RunnerError):
     """The job has already finished, so it cannot be cancelled."""
 
@@ -101,6 +112,12 @@ class DiskFullError(RunnerError):
     """The server's disk is nearly full, so it accepts no uploads; free space and try again."""
 
     code = "disk_full"
+
+
+class LogCorruptError(RunnerError):
+    """A part of the stored log is damaged; the server's log tells where."""
+
+    code = "log_corrupt"
 
 
 class NotReadyError(RunnerError):
@@ -115,10 +132,28 @@ class DatabaseError(RunnerError):
     code = "database_error"
 
 
+class BackupError(RunnerError):
+    """The backup cannot be made, or used."""
+
+    code = "backup_error"
+
+
+class LeaseLostError(RunnerError):
+    """Another controller has taken over; this one must not act any more."""
+
+    code = "lease_lost"
+
+
 class EngineUnavailableError(RunnerError):
     """The container engine does not answer; jobs wait until it does."""
 
     code = "engine_unavailable"
+
+
+class FilesUnreadableError(RunnerError):
+    """The files that the job left cannot be read."""
+
+    code = "files_unreadable"
 
 
 class JobError(RunnerError):

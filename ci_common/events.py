@@ -4,7 +4,7 @@ On the wire an event is one JSON object (`to_dict`). Clients ignore types they d
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ci_common.job import Job, JobStatus
@@ -26,10 +26,13 @@ class StatusEvent:
     """The job moved, and is not finished."""
 
     status: JobStatus
+    position: int | None = None
+    """The place of a queued job among those of its tenant, from 1."""
 
     def to_dict(self) -> dict[str, Any]:
         """The wire form."""
-        return {"type": "status", "status": self.status.value}
+        told: dict[str, Any] = {"type": "status", "status": self.status.value}
+        return told if self.position is None else {**told, "position": self.position}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class CompleteEvent:
             "exit_code": outcome.exit_code,
             "reason": outcome.reason.value,
             "message": outcome.message,
+            "log_dropped": self.job.log_dropped,
+            "tests": asdict(self.job.tests) if self.job.tests else None,
         }
 
 

@@ -37,8 +37,9 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset(),
     JobStatus.CANCELLED: frozenset(),
 }
-"""The only moves there are. `initializing -> completed` is a job that ended before the
-controller could record that it runs."""
+"""The only moves there are within an attempt. `initializing -> completed` is a job that ended
+before the controller could record that it runs. A retry begins the next attempt at `initializing`:
+(attempt, status) never moves back."""
 
 
 def sources_of(target: JobStatus) -> tuple[JobStatus, ...]:
@@ -55,6 +56,8 @@ class Reason(StrEnum):
     """The kernel killed the command because it used more memory than its limit."""
     TIMEOUT = "timeout"
     """The command was stopped because it ran longer than its `timeout`."""
+    LOG_LIMIT = "log_limit"
+    """The command ended by itself, but wrote more than its log may hold: the middle is missing."""
     CANCELLED = "cancelled"
     """Somebody cancelled the job."""
     SETUP_FAILED = "setup_failed"
@@ -110,6 +113,18 @@ class ResourceLimits:
     pids: int = 4096
     """Processes and threads at any one time."""
     network: Network = Network.BRIDGE
+    block_io_bytes: int | None = None
+    """Bytes per second read from, and as many written to, the disk."""
+    shm_mb: int | None = None
+    """Size of /dev/shm, in MiB."""
+    log_mb: int = 100
+    """Size of the log, in MiB; beyond it the head and the tail are kept."""
+    grace_seconds: float = 10.0
+    """Between SIGTERM and SIGKILL when the job is stopped."""
+
+
+DEFAULT_ARTIFACTS = ("output/**",)
+DEFAULT_PRIORITY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +139,12 @@ class JobSpec:
     """Container image; `None` is the server's `CI_IMAGE`."""
     env: dict[str, str] = field(default_factory=dict)
     limits: ResourceLimits = ResourceLimits()
-    artifacts: tuple[str, ...] = ()
-    """Globs of the files to keep after the end."""
+    artifacts: tuple[str, ...] = DEFAULT_ARTIFACTS
+    """Globs, relative to the project, of the files to keep after the end."""
+    priority: int = DEFAULT_PRIORITY
+    """0 to 10; 10 first."""
+    retries: int = 0
+    """How often a job whose workload was lost is started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +154,43 @@ class Package:
     sha256: str
     size: int
     """Bytes of the zip file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a job left, kept after its end."""
+
+    path: str
+    """Relative to the project, with `/`."""
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One test of a JUnit report that is worth telling."""
+
+    name: str
+    """`class or file::test`."""
+    seconds: float
+    message: str = ""
+    """Why it failed; empty for a test that did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteSummary:
+    """What the JUnit reports among a job's artifacts say."""
+
+    total: int
+    passed: int
+    failed: int
+    errors: int
+    skipped: int
+    seconds: float
+    failures: tuple[CaseResult, ...] = ()
+    """Failed tests and errors, in report order; the first hundred."""
+    slowest: tuple[CaseResult, ...] = ()
+    """The ten that took longest, slowest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +229,14 @@ class Job:
     """Set exactly when `status` is terminal."""
     log_size: int | None = None
     """Bytes of the whole log; set exactly when `status` is terminal."""
+    log_dropped: int = 0
+    """Bytes that the job wrote beyond the size its log may have."""
+    attempt: int = 1
+    """Which start this is; more than 1 after a retry."""
+    artifacts_size: int = 0
+    """Bytes of all its artifacts."""
+    tests: SuiteSummary | None = None
+    """Set at the end, when the job left a JUnit report."""
 
 
 def utc_now() -> datetime:

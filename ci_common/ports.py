@@ -3,14 +3,14 @@
 All coroutine methods may be called concurrently on one event loop. Times are aware UTC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from ci_common.job import Job, JobStatus, Outcome, Package
+from ci_common.job import Artifact, Job, JobStatus, Outcome, Package, SuiteSummary
 
 # --------------------------------------------------------------------------- rows
 
@@ -41,6 +41,17 @@ class JobSubmissions(Protocol):
         A `before` that is not a job of the tenant raises JobNotFoundError.
         """
 
+    async def artifacts(self, job_id: str) -> list[Artifact]:
+        """The artifacts recorded for a job, by path."""
+
+    async def artifact(self, job_id: str, path: str) -> Artifact | None:
+        """One of them, or `None`."""
+
+    async def queue_position(self, job: Job) -> int:
+        """The place of a queued job among those of its tenant, from 1; others are not counted,
+        because a tenant must not learn of them.
+        """
+
     async def request_cancel(self, job_id: str, at: datetime) -> Job:
         """Record the wish to cancel and return the row after it; safe to repeat.
 
@@ -52,6 +63,17 @@ class JobSubmissions(Protocol):
 
     async def check_writable(self) -> None:
         """Raise NotReadyError unless a write transaction can be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Everything that is recorded at a job's end, in one transaction."""
+
+    outcome: Outcome
+    log_size: int
+    log_dropped: int = 0
+    artifacts: tuple[Artifact, ...] = ()
+    tests: SuiteSummary | None = None
 
 
 class JobTransitions(Protocol):
@@ -74,17 +96,87 @@ class JobTransitions(Protocol):
     async def mark_running(self, job_id: str, at: datetime) -> bool:
         """initializing -> running."""
 
-    async def finish(self, job_id: str, outcome: Outcome, log_size: int, at: datetime) -> bool:
-        """Any live status -> `outcome.status`. The log must be on disk up to `log_size`."""
+    async def retry(self, job_id: str, attempt: int) -> bool:
+        """running -> initializing of the next attempt, when `attempt` is the one that was lost."""
+
+    async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
+        """Any live status -> `ending.outcome.status`. What the ending speaks of must be on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedTotals:
+    """What finished jobs take, all together."""
+
+    jobs: int
+    stored_bytes: int
+    """Of their logs, as they are on disk, and of their artifacts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """What retention asks about a finished job."""
+
+    job_id: str
+    ended_at: datetime
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileDeletion:
+    """Files whose row is gone already."""
+
+    job_id: str
+    artifacts_only: bool
+    """The job and its log stay."""
+
+
+class JobRetention(Protocol):
+    """The rows as retention sees them. Every method costs O(what it returns), however many
+    finished jobs there are.
+
+    Whatever changes rows is fenced by the controller lease like a transition: without it,
+    nothing happens. Rows go first, and in the same transaction what files are to follow is
+    noted, so that after a crash at any point the files are still known, and no row speaks of
+    files that are gone.
+    """
+
+    async def totals(self) -> FinishedTotals:
+        """What finished jobs take now."""
+
+    async def oldest(self, limit: int) -> list[FinishedJob]:
+        """Finished jobs, the one that ended first comes first."""
+
+    async def delete_jobs(self, job_ids: Sequence[str]) -> int:
+        """Forget finished jobs and note their files; returns how many that were."""
+
+    async def expire_artifacts(self, ended_before: datetime, limit: int) -> int:
+        """Forget the artifacts of the jobs that ended first, and note their files; returns of
+        how many jobs that were.
+        """
+
+    async def file_deletions(self, limit: int) -> list[FileDeletion]:
+        """Files that were noted and not reported deleted yet."""
+
+    async def files_deleted(self, deletions: Sequence[FileDeletion]) -> None:
+        """The files are gone, for good."""
+
+    async def uncompressed(self, ended_before: datetime) -> tuple[str, int] | None:
+        """The job that ended first of those whose log is not compressed, and its log's size."""
+
+    async def log_compressed(self, job_id: str, stored_bytes: int) -> bool:
+        """The log takes so many bytes on disk now. Also for one that cannot be compressed."""
 
 
 class ControllerLease(Protocol):
     """At most one process reconciles a database at any time."""
 
-    async def acquire(self, holder: str, now: datetime, ttl_seconds: float) -> bool:
-        """Take the lease, or renew it when `holder` has it; False when another holds it.
+    async def acquire(self, holder: str, now: datetime, ttl_seconds: float) -> int | None:
+        """Take the lease, or renew it when `holder` has it; `None` when another holds it.
 
-        After a take-over every transition of the old holder is refused.
+        Returns the epoch, which a take-over counts up and a renewal keeps. After a take-over
+        every transition of the old holder is refused. One that has lost the lease is told so
+        (`None`) before it gets it again, even when it is free: until then it may have work of
+        its old epoch under way.
         """
 
     async def report_engine(self, error: str | None) -> None:
@@ -108,7 +200,9 @@ class LogReader(Protocol):
         """Bytes stored so far."""
 
     def read(self, job_id: str, offset: int, limit: int) -> bytes:
-        """At most `limit` bytes from `offset`; empty at the end."""
+        """`limit` bytes from `offset`; fewer only at the end. Raises LogCorruptError rather than
+        returning bytes that are not the log's.
+        """
 
 
 class LogAppender(Protocol):
@@ -124,6 +218,9 @@ class LogAppender(Protocol):
     def sync(self) -> None:
         """Return only when everything appended would survive a power cut."""
 
+    def truncate(self, size: int) -> None:
+        """Cut off what a crash left half written at the end. Only for bytes no reader was sent."""
+
     def close(self) -> None:
         """Give up the file; safe to repeat."""
 
@@ -131,8 +228,31 @@ class LogAppender(Protocol):
 class LogWriter(Protocol):
     """Opens logs for writing."""
 
-    def open(self, job_id: str) -> LogAppender:
-        """The end of the job's log, made when there is none. One appender a job at a time."""
+    def open(self, job_id: str, epoch: int) -> LogAppender:
+        """The end of the job's log, made when there is none, for the holder of the controller
+        lease in `epoch`. It may wait for the disk: call it on another thread.
+
+        One appender a job at a time: one of an earlier epoch, whose process does not know yet
+        that it lost the lease, writes into nothing from now on. Raises LeaseLostError when the
+        log was opened in a later epoch, or compressed: then the job has ended.
+        """
+
+
+class LogKeeper(Protocol):
+    """What becomes of logs after the job's end. Slow: call it on another thread.
+
+    At most one process does this, the holder of the controller lease; readers see no difference.
+    """
+
+    def compress(self, job_id: str, size: int) -> int:
+        """Compress a finished log of `size` bytes; returns the bytes it takes on disk now.
+
+        Safe to repeat, and to be killed at any point. Raises LogCorruptError, and keeps the log
+        as it is, when it has not all of the bytes; OSError when the disk is full.
+        """
+
+    def delete(self, job_id: str) -> None:
+        """Remove the log for good (a power cut does not bring it back); safe to repeat."""
 
 
 class JobSignals(Protocol):
@@ -210,6 +330,49 @@ class Packages(Protocol):
         """Remove uploads that nobody has written to for so long."""
 
 
+# --------------------------------------------------------------------------- artifacts
+
+
+class ArtifactBatch(Protocol):
+    """The artifacts of one job on their way in. Exactly one of `commit` and `discard` ends it.
+
+    Used by one thread at a time. Raises OSError when the disk is full, and LeaseLostError when
+    another batch of the job was begun: by a controller that has taken over.
+    """
+
+    def add(self, path: str, content: Iterator[bytes]) -> Artifact:
+        """Store a file; `path` is relative, without `..`, and not in the batch yet."""
+
+    def commit(self) -> None:
+        """Make all durable under the job's id, in place of what was there."""
+
+    def discard(self) -> None:
+        """Remove everything; safe to repeat, also after `commit`, which it does not undo."""
+
+
+class ArtifactWriter(Protocol):
+    """The controller's side of the artifact store."""
+
+    def begin(self, job_id: str) -> ArtifactBatch:
+        """Start a batch; what a former one that never ended left is removed."""
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job's artifacts; safe to repeat."""
+
+    def job_ids(self, older_than_seconds: float) -> list[str]:
+        """The jobs that have had artifacts here for so long."""
+
+    def sweep_staging(self, older_than_seconds: float) -> None:
+        """Remove batches that were begun so long ago, and never ended."""
+
+
+class ArtifactReader(Protocol):
+    """The server's side of the artifact store."""
+
+    def open(self, job_id: str, artifact: Artifact) -> BinaryIO:
+        """A stored file, to be closed by the caller. Raises ArtifactNotFoundError."""
+
+
 # --------------------------------------------------------------------------- the doorbell
 
 
@@ -258,6 +421,8 @@ class Workload:
     state: WorkloadState
     log_base: int = 0
     """The offset in the job's log at which the workload's own output begins."""
+    attempt: int = 1
+    """The job's attempt that it was launched for."""
     exit_code: int | None = None
     """128 + n for a command killed by signal n."""
     oom_killed: bool = False
@@ -272,10 +437,41 @@ class Output(Protocol):
     """
 
     def read(self) -> bytes:
-        """The next bytes; empty at the end, after `close`, or when the connection dropped."""
+        """The next bytes; empty at the end, after `close`, or when a live connection dropped.
+
+        Raises EngineUnavailableError when the reading of stored output is cut short.
+        """
 
     def close(self) -> None:
         """Make a blocked `read` return, and free the connection; safe to repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFile:
+    """A regular file that a workload left."""
+
+    path: str
+    """Relative to the project. Bytes that are not UTF-8 are surrogates (`os.fsdecode`)."""
+    size: int
+    modified_at: datetime
+    """Where only the second is known, its end."""
+    content: Iterator[bytes]
+    """To be read before the next file is asked for; what is left of it then is lost."""
+
+
+class WorkloadFiles(Protocol):
+    """Files of an exited workload, in one pass, by path, for one thread. Close it when done.
+
+    Links and special files are left out, as is a file under its second name.
+    """
+
+    def __iter__(self) -> Iterator[WorkloadFile]:
+        """The files. Raises EngineUnavailableError when the connection breaks or was closed, and
+        FilesUnreadableError when it does not help to try again.
+        """
+
+    def close(self) -> None:
+        """Make a blocked read fail, and free the connection; safe to repeat, from any thread."""
 
 
 class Executor(Protocol):
@@ -292,11 +488,13 @@ class Executor(Protocol):
     async def inspect(self, job_id: str) -> Workload | None:
         """The workload with everything known about it, or `None` when there is none."""
 
-    async def launch(self, job: Job, package: Path, log: LogAppender) -> Output:
+    async def launch(self, job: Job, package: Path, log: LogAppender, epoch: int) -> Output:
         """Install requirements (their output goes to `log`), make the workload, start it.
 
-        A leftover of an earlier attempt is replaced. Nothing is left behind when this raises
-        (SetupFailedError, ImageUnavailableError, PackageCorruptError) or is cancelled. The
+        A leftover of an earlier attempt is replaced, but never one of a later `epoch` of the
+        controller lease: then LeaseLostError is raised. Nothing is left behind when this raises
+        (SetupFailedError, ImageUnavailableError, PackageCorruptError, LaunchFailedError). When
+        it is cancelled a workload may be there, for `remove` or for the next controller. The
         returned output misses nothing: it was connected before the command started.
         """
 
@@ -304,6 +502,13 @@ class Executor(Protocol):
         """The output of a started workload again, without its first `skip` bytes, and on.
 
         Raises WorkloadLostError when there is no such workload.
+        """
+
+    async def files(self, job_id: str, path: str) -> WorkloadFiles | None:
+        """The regular files at or below a path of the project (`.` is all of it), once the
+        workload has exited; `None` when there is no such path. To be read on another thread.
+
+        Raises WorkloadLostError when there is no such workload, and FilesUnreadableError.
         """
 
     async def stop(self, job_id: str, grace_seconds: float) -> None:

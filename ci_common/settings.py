@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     """Longest time between two looks at the world; the doorbell makes it sooner."""
     max_concurrent_jobs: int = Field(default=4, ge=1)
     """Jobs that may be initializing or running at once."""
+    max_jobs_per_tenant: int | None = Field(default=None, ge=1)
+    """Of those, jobs of any one tenant; unset means no bound of its own."""
     max_upload_mb: int = Field(default=100, ge=1)
     """Largest upload, in MiB."""
     max_unpacked_mb: int = Field(default=2048, ge=1)
@@ -60,7 +62,25 @@ class Settings(BaseSettings):
     default_cpu_percent: int | None = Field(default=None, ge=1)
     """CPU limit, in percent of one core, of jobs that set none; unset means no limit."""
     default_pids: int = Field(default=4096, ge=16)
-    """Processes and threads a job may have."""
+    """Processes and threads of jobs that set no bound."""
+    default_log_mb: int = Field(default=100, ge=1)
+    """Size of the log, in MiB, of jobs that set none; beyond it head and tail are kept."""
+    max_work_mb: int | None = Field(default=None, ge=16)
+    """Disk a job's container may fill, in MiB, where the engine's storage driver can bound it."""
+    max_artifacts_mb: int = Field(default=1024, ge=0)
+    """Size of all artifacts of a job, in MiB; what is beyond is left out, and said."""
+    max_artifacts: int = Field(default=10_000, ge=0)
+    """Number of artifacts of a job."""
+    retention_days: float | None = Field(default=None, gt=0)
+    """Finished jobs older than this are deleted, with logs and artifacts; unset keeps them."""
+    retention_jobs: int | None = Field(default=None, ge=0)
+    """So many finished jobs are kept, the newest; unset keeps all."""
+    artifact_retention_days: float | None = Field(default=None, gt=0)
+    """Artifacts older than this are deleted although their job is kept."""
+    max_disk_mb: int | None = Field(default=None, ge=1)
+    """Disk budget, in MiB, of logs and artifacts; the oldest finished jobs go first."""
+    log_compress_seconds: float = Field(default=60, ge=0)
+    """So long after its end a job's log is compressed."""
     setup_timeout_seconds: float = Field(default=900, gt=0)
     """Longest time the installation of a project's requirements may take."""
     cancel_grace_seconds: float = Field(default=10, ge=0, le=3600)

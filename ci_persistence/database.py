@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +11,27 @@ from pathlib import Path
 import aiosqlite
 
 from ci_common.errors import DatabaseError
-from ci_persistence.migrations import MIGRATIONS
+from ci_persistence.database_errors import damaged, disk_full_told, explain
+from ci_persistence.database_location import check_location, refused_by_system
+from ci_persistence.database_lock import DatabaseLock
+from ci_persistence.integrity import check_is_ours, find_damage, has_wal_reset_bug
+from ci_persistence.migrations import MIGRATIONS, statements
 
 logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 15_000
+
+JOURNAL_BYTES = 64 << 20
+"""What the write-ahead log may keep of the disk, and beyond which readers are waited for."""
+
+_CHECK_SECONDS = 5.0
+"""What the check at the start may take: about 5 GB, when the file is in memory."""
+
+_LOCK_SECONDS = 10.0
+"""For so long a start waits for a restore or a repair to end."""
+
+_CHECKPOINT_WAIT_MS = 1_000
+_CHECKPOINT_PAUSE_SECONDS = 30.0
 
 Parameters = Iterable[str | int | float | None]
 
@@ -27,37 +44,54 @@ class Database:
     survive a power cut.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: DatabaseLock | None = None) -> None:
         self.path = path
         self.instance_id = ""
         """Names this database's workloads among those of others on the same engine."""
+        self._lock = lock
+        """Of somebody who has the database alone, and keeps it."""
+        self._own_lock: DatabaseLock | None = None
         self._writer: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
         self._write_lock = asyncio.Lock()
+        self._journal = path.resolve().with_name(f"{path.resolve().name}-wal")
+        self._checkpoint_at = 0.0
 
-    async def open(self) -> None:
-        """Open, migrate, and learn who we are. Raises DatabaseError."""
+    async def open(self, *, migrate: bool = True) -> None:
+        """Open, check, migrate, and learn who we are. Raises DatabaseError.
+
+        Without `migrate` a database of an older schema is refused, so that a look at it does
+        not change what an older program has open.
+        """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Here a file that cannot be opened leaves no thread that ends after its event loop.
-            sqlite3.connect(self.path).close()
-            self._writer = await _connect(self.path)
-            await self._migrate()
-            self._reader = await _connect(self.path)
-            await self._reader.execute("PRAGMA query_only=ON")
-            row = await self.fetch_one("SELECT instance_id FROM instance")
-        except (sqlite3.Error, OSError) as error:
+            check_location(self.path)
+            await self._share()
+            await self._open(migrate)
+        except sqlite3.Error as error:
             await self.close()
-            raise DatabaseError(
-                f"cannot use the database {self.path}: {error}. It must be a SQLite file of this "
-                "product, or no file yet, on a local disk this user may write to (CI_DB_PATH)."
-            ) from error
-        except DatabaseError:
+            raise explain(self.path, error) from error
+        except OSError as error:
+            await self.close()
+            raise refused_by_system(self.path, error) from error
+        except BaseException:
             await self.close()
             raise
-        assert row is not None  # noqa: S101 - the first migration inserts it
-        self.instance_id = str(row["instance_id"])
         logger.info("database %s, SQLite %s", self.path, sqlite3.sqlite_version)
+
+    async def _open(self, migrate: bool) -> None:
+        # Before anything is changed: it may be damaged, or not ours.
+        await asyncio.to_thread(check_is_ours, self.path)
+        await self._check_integrity()
+        self._writer = await _connect(self.path)
+        await self._writer.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
+        await self._migrate(migrate)
+        self._reader = await _connect(self.path)
+        await self._reader.execute("PRAGMA query_only=ON")
+        await self._reader.execute("PRAGMA wal_autocheckpoint=0")
+        row = await self.fetch_one("SELECT instance_id FROM instance")
+        if row is None:
+            raise DatabaseError(f"the database {self.path} does not say whose it is; restore it")
+        self.instance_id = str(row["instance_id"])
 
     async def close(self) -> None:
         """Close both connections; safe to repeat."""
@@ -65,6 +99,9 @@ class Database:
             if connection is not None:
                 await connection.close()
         self._reader = self._writer = None
+        if self._own_lock is not None:
+            self._own_lock.release()
+            self._own_lock = None
 
     async def fetch_one(self, sql: str, parameters: Parameters = ()) -> sqlite3.Row | None:
         """The first row of a query."""
@@ -86,7 +123,10 @@ class Database:
         if self._writer is None:
             raise DatabaseError("the database is closed")
         async with self._write_lock:
-            return list(await self._writer.execute_fetchall(sql, tuple(parameters)))
+            with disk_full_told():
+                rows = list(await self._writer.execute_fetchall(sql, tuple(parameters)))
+            await self._bound_journal(self._writer)
+            return rows
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
@@ -104,8 +144,62 @@ class Database:
                 # same: left open, the transaction would swallow whatever is written next.
                 await asyncio.shield(connection.rollback())
                 raise
+            await self._bound_journal(connection)
 
-    async def _migrate(self) -> None:
+    async def _share(self) -> None:
+        """Join the processes that have the database open; wait for one that has it alone."""
+        if self._lock is not None:
+            return
+        self._own_lock = DatabaseLock(self.path)
+        alone = self._own_lock.try_alone()
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while not self._own_lock.try_share():
+            if time.monotonic() > deadline:
+                raise DatabaseError(
+                    f"an administrator's command (`ci-admin restore` or `ci-admin doctor --fix`) "
+                    f"is at work on {self.path}; start again when it has ended"
+                )
+            await asyncio.sleep(0.1)
+        if not alone and has_wal_reset_bug():
+            logger.warning(
+                "SQLite %s has the WAL-reset bug (https://sqlite.org/wal.html#walresetbug), and "
+                "another process has %s open, too: very rarely two that write at once damage the "
+                "database. Use SQLite 3.51.3 or newer, or one process",
+                sqlite3.sqlite_version,
+                self.path,
+            )
+
+    async def _check_integrity(self) -> None:
+        problems = await asyncio.to_thread(
+            find_damage, self.path, thorough=False, seconds=_CHECK_SECONDS
+        )
+        if problems is None:
+            logger.warning(
+                "database %s is too large to be checked whole in %g s; `ci-admin doctor` does",
+                self.path,
+                _CHECK_SECONDS,
+            )
+        elif problems:
+            raise damaged(self.path, problems)
+
+    async def _bound_journal(self, connection: aiosqlite.Connection) -> None:
+        """Checkpoints wait for nobody, so that while readers overlap the journal only grows.
+        Once it is large, wait for them a moment.
+        """
+        now = time.monotonic()
+        if now < self._checkpoint_at or not _is_larger(self._journal, JOURNAL_BYTES):
+            return
+        self._checkpoint_at = now + _CHECKPOINT_PAUSE_SECONDS
+        await connection.execute(f"PRAGMA busy_timeout={_CHECKPOINT_WAIT_MS}")
+        try:
+            await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            # What was to be written is written; this is only about room.
+            logger.warning("the journal %s cannot be emptied now: %s", self._journal, error)
+        finally:
+            await connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+
+    async def _migrate(self, allowed: bool) -> None:
         # IMMEDIATE first, then look: of several processes that start at once, one migrates.
         async with self.transaction() as connection:
             version = await _user_version(connection)
@@ -114,12 +208,18 @@ class Database:
                     f"the database {self.path} has schema {version}, this program knows "
                     f"{len(MIGRATIONS)}: it was written by a newer version; upgrade this program"
                 )
+            if version < len(MIGRATIONS) and not allowed:
+                raise DatabaseError(
+                    f"the database {self.path} has schema {version}, this program knows "
+                    f"{len(MIGRATIONS)}: start the server of this version once, which migrates it"
+                )
             for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
                 # executescript would commit the transaction, so the statements go one by one.
-                for statement in script.split(";"):
-                    if statement.strip():
-                        await connection.execute(statement)
+                for statement in statements(script):
+                    await connection.execute(statement)
                 await connection.execute(f"PRAGMA user_version={number}")
+            # Something is written at every start, so that a full disk is told now.
+            await connection.execute("UPDATE instance SET instance_id = instance_id")
 
 
 async def _connect(path: Path) -> aiosqlite.Connection:
@@ -127,7 +227,7 @@ async def _connect(path: Path) -> aiosqlite.Connection:
     try:
         await _prepare(connection, path)
     except BaseException:
-        await connection.close()  # or its thread would keep the process from ending
+        await connection.close()  # its thread would keep the process from ending
         raise
     return connection
 
@@ -162,3 +262,10 @@ async def _journal_mode_wal(connection: aiosqlite.Connection) -> str:
 async def _user_version(connection: aiosqlite.Connection) -> int:
     rows = list(await connection.execute_fetchall("PRAGMA user_version"))
     return int(rows[0][0])
+
+
+def _is_larger(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size > size
+    except FileNotFoundError:
+        return False

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ci_common.job import (
+    CaseResult,
     Job,
     JobSpec,
     JobStatus,
@@ -15,6 +16,7 @@ from ci_common.job import (
     Package,
     Reason,
     ResourceLimits,
+    SuiteSummary,
     format_time,
     parse_time,
 )
@@ -22,7 +24,8 @@ from ci_persistence.database import Database
 
 COLUMNS = (
     "job_id, tenant, user, spec, package_sha256, package_size, status, created_at, started_at, "
-    "ended_at, cancel_requested_at, reason, message, exit_code, log_size"
+    "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
+    "log_dropped, artifacts_size, tests"
 )
 LIVE = "('queued', 'initializing', 'running')"
 
@@ -48,6 +51,11 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         job.status.value,
         format_time(job.created_at),
         *(None,) * 7,
+        job.spec.priority,
+        job.attempt,
+        job.log_dropped,
+        job.artifacts_size,
+        None,
     )
 
 
@@ -66,6 +74,10 @@ def from_row(row: sqlite3.Row) -> Job:
         cancel_requested_at=parse_time(row["cancel_requested_at"]),
         outcome=_outcome(row),
         log_size=row["log_size"],
+        log_dropped=row["log_dropped"],
+        attempt=row["attempt"],
+        artifacts_size=row["artifacts_size"],
+        tests=tests_from_json(row["tests"]),
     )
 
 
@@ -81,6 +93,21 @@ def _outcome(row: sqlite3.Row) -> Outcome | None:
     if not status.is_terminal:
         return None
     return Outcome(status, Reason(row["reason"]), row["message"], row["exit_code"])
+
+
+def tests_to_json(tests: SuiteSummary | None) -> str | None:
+    """A test summary as it is stored."""
+    return None if tests is None else json.dumps(asdict(tests))
+
+
+def tests_from_json(text: str | None) -> SuiteSummary | None:
+    """Read what `tests_to_json` wrote."""
+    if text is None:
+        return None
+    fields: dict[str, Any] = json.loads(text)
+    for key in ("failures", "slowest"):
+        fields[key] = tuple(CaseResult(**case) for case in fields[key])
+    return SuiteSummary(**fields)
 
 
 def _spec_to_json(spec: JobSpec) -> str:

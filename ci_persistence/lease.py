@@ -1,9 +1,15 @@
 """The controller lease (port ControllerLease): one row that one process holds."""
 
+import fcntl
+import os
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from ci_common.job import format_time
 from ci_persistence.database import Database
+
+HOLDS_LEASE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
+"""The condition that fences whatever only the controller may change."""
 
 
 class SqliteControllerLease:
@@ -16,19 +22,31 @@ class SqliteControllerLease:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._holder: str | None = None
+        path = database.path.resolve()
+        self._lock = ProcessLock(path.with_name(f"{path.name}-controller"))
 
-    async def acquire(self, holder: str, now: datetime, ttl_seconds: float) -> bool:
+    async def acquire(self, holder: str, now: datetime, ttl_seconds: float) -> int | None:
         """See ControllerLease."""
         expires = format_time(now + timedelta(seconds=ttl_seconds))
         moment = format_time(now)
+        # The lock ends with its process: when it can be had, whoever held the lease with it is
+        # dead, and need not be waited for. A holder that is only paused keeps the lock, and
+        # loses the lease all the same when that runs out.
+        self._lock.try_take()
         rows = await self._database.write(
-            "UPDATE controller_lease SET engine_error = "
-            "CASE WHEN holder = ?1 THEN engine_error END, holder = ?1, expires_at = ?2, "
-            "heartbeat_at = ?3 WHERE holder IS NULL OR holder = ?1 OR expires_at < ?3 RETURNING id",
-            (holder, expires, moment),
+            "UPDATE controller_lease SET "
+            "epoch = CASE WHEN holder = ?1 THEN epoch ELSE epoch + 1 END, "
+            "engine_error = CASE WHEN holder = ?1 THEN engine_error END, "
+            "holder = ?1, expires_at = ?2, heartbeat_at = ?3 "
+            "WHERE holder = ?1 OR NOT ?4 AND "
+            "(holder IS NULL OR holder = ?5 OR expires_at < ?3) RETURNING epoch",
+            (holder, expires, moment, self._holder == holder, self._lock.former),
         )
         self._holder = holder if rows else None
-        return bool(rows)
+        if not rows:
+            return None
+        self._lock.sign(holder)
+        return int(rows[0]["epoch"])
 
     async def report_engine(self, error: str | None) -> None:
         """See ControllerLease."""
@@ -42,3 +60,43 @@ class SqliteControllerLease:
             "UPDATE controller_lease SET holder = NULL, expires_at = NULL WHERE holder = ?",
             (holder,),
         )
+        self._lock.release()
+
+
+class ProcessLock:
+    """An advisory lock on a file, which the kernel releases when the process ends; in the file
+    is the name of who last held the lease along with it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self._signed: str | None = None
+        self.former: str | None = None
+        """A holder that is dead, or has let go; known once the lock is ours."""
+
+    def try_take(self) -> None:
+        """Take the lock when nobody has it."""
+        if self._descriptor is not None:
+            return
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return
+        self._descriptor = descriptor
+        self.former = os.pread(descriptor, 256, 0).decode(errors="replace")
+
+    def sign(self, holder: str) -> None:
+        """Write down who holds the lease, when the lock is ours, too."""
+        if self._descriptor is not None and self._signed != holder:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, holder.encode(), 0)
+            self._signed = holder
+
+    def release(self) -> None:
+        """Let go; safe to repeat."""
+        descriptor, self._descriptor, self._signed = self._descriptor, None, None
+        if descriptor is not None:
+            os.close(descriptor)

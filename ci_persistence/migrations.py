@@ -1,5 +1,8 @@
 """The schema, as numbered steps forward. A released step is never edited."""
 
+import sqlite3
+from collections.abc import Iterator
+
 MIGRATIONS: tuple[str, ...] = (
     # 1: jobs, the controller's lease, and what names this instance.
     """
@@ -39,4 +42,72 @@ MIGRATIONS: tuple[str, ...] = (
     );
     INSERT INTO instance (id, instance_id) VALUES (1, lower(hex(randomblob(16))));
     """,
+    # 2: the queue's order, retries, artifacts, test reports, and what retention asks for.
+    """
+    ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 5;
+    ALTER TABLE jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE jobs ADD COLUMN log_dropped INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN artifacts_size INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN tests TEXT;
+    ALTER TABLE controller_lease ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at IS NOT NULL;
+    CREATE TABLE artifacts (
+        job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+        path TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        PRIMARY KEY (job_id, path)
+    ) WITHOUT ROWID;
+    """,
+    # 3: what retention needs: the oldest first, and totals that nobody has to add up.
+    """
+    ALTER TABLE jobs ADD COLUMN log_stored INTEGER;
+    CREATE INDEX jobs_uncompressed ON jobs (ended_at)
+        WHERE ended_at IS NOT NULL AND log_stored IS NULL;
+    CREATE INDEX jobs_with_artifacts ON jobs (ended_at) WHERE artifacts_size > 0;
+    CREATE TABLE finished_totals (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        jobs INTEGER NOT NULL,
+        stored_bytes INTEGER NOT NULL
+    );
+    INSERT INTO finished_totals (id, jobs, stored_bytes)
+        SELECT 1, count(*), coalesce(sum(coalesce(log_size, 0) + artifacts_size), 0)
+        FROM jobs WHERE ended_at IS NOT NULL;
+    CREATE TRIGGER finished_job_added AFTER INSERT ON jobs WHEN NEW.ended_at IS NOT NULL BEGIN
+        UPDATE finished_totals SET jobs = jobs + 1, stored_bytes = stored_bytes
+            + coalesce(NEW.log_stored, NEW.log_size, 0) + NEW.artifacts_size;
+    END;
+    CREATE TRIGGER finished_job_removed AFTER DELETE ON jobs WHEN OLD.ended_at IS NOT NULL BEGIN
+        UPDATE finished_totals SET jobs = jobs - 1, stored_bytes = stored_bytes
+            - coalesce(OLD.log_stored, OLD.log_size, 0) - OLD.artifacts_size;
+    END;
+    CREATE TRIGGER finished_job_changed
+    AFTER UPDATE OF ended_at, log_size, log_stored, artifacts_size ON jobs BEGIN
+        UPDATE finished_totals SET
+            jobs = jobs + (NEW.ended_at IS NOT NULL) - (OLD.ended_at IS NOT NULL),
+            stored_bytes = stored_bytes
+                + (NEW.ended_at IS NOT NULL)
+                * (coalesce(NEW.log_stored, NEW.log_size, 0) + NEW.artifacts_size)
+                - (OLD.ended_at IS NOT NULL)
+                * (coalesce(OLD.log_stored, OLD.log_size, 0) + OLD.artifacts_size);
+    END;
+    CREATE TABLE file_deletions (
+        job_id TEXT PRIMARY KEY,
+        artifacts_only INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one; semicolons in texts, comments and triggers are no
+    ends. Raises ValueError when the last one has none.
+    """
+    statement = ""
+    for piece in script.split(";")[:-1]:
+        statement += piece + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement.strip()
+            statement = ""
+    if (statement + script.rpartition(";")[2]).strip():
+        raise ValueError(f"a migration ends within a statement: {statement.strip()[:60]!r}")

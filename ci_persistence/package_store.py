@@ -5,13 +5,14 @@ import errno
 import hashlib
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ci_common.errors import DiskFullError, PackageCorruptError
 from ci_common.job import Job, Package
+from ci_persistence.durable_files import sync_directory, untouched
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -32,7 +33,8 @@ class FilePackageStore:
         if free < self._min_free_bytes:
             raise DiskFullError(
                 f"the server's disk is nearly full: {free >> 20} MiB are free and it keeps "
-                f"{self._min_free_bytes >> 20} MiB in reserve; free space there and try again"
+                f"{self._min_free_bytes >> 20} MiB in reserve; free space there, or let finished "
+                "jobs be deleted (CI_RETENTION_DAYS, CI_MAX_DISK_MB), and try again"
             )
 
     def stage(self) -> "StagedFile":
@@ -54,18 +56,29 @@ class FilePackageStore:
             raise PackageCorruptError
         return path
 
+    def open(self, job_id: str) -> BinaryIO | None:
+        """The job's zip as it is, to be closed by the caller; `None` when there is none."""
+        try:
+            return self._path(job_id).open("rb")
+        except FileNotFoundError:
+            return None
+
     def delete(self, job_id: str) -> None:
         """See Packages."""
         self._path(job_id).unlink(missing_ok=True)
 
     def job_ids(self, older_than_seconds: float) -> list[str]:
         """See Packages."""
-        return [path.stem for path in _untouched(self._packages, "*.zip", older_than_seconds)]
+        return [path.stem for path in untouched(self._packages, "*.zip", older_than_seconds)]
 
     def sweep_staging(self, older_than_seconds: float) -> None:
         """See Packages."""
-        for path in _untouched(self._staging, "*.part", older_than_seconds):
+        for path in self.staged(older_than_seconds):
             path.unlink(missing_ok=True)
+
+    def staged(self, older_than_seconds: float) -> list[Path]:
+        """Uploads on their way in that nobody has written to for so long."""
+        return list(untouched(self._staging, "*.part", older_than_seconds))
 
     def _path(self, job_id: str) -> Path:
         return self._packages / f"{job_id}.zip"
@@ -102,7 +115,7 @@ class StagedFile:
             os.fsync(self._file.fileno())
         self._file.close()
         self.path.rename(self._packages / f"{job_id}.zip")
-        _sync_directory(self._packages)
+        sync_directory(self._packages)
         return Package(sha256=self._digest.hexdigest(), size=self._size)
 
     def discard(self) -> None:
@@ -122,21 +135,3 @@ def _disk_full_told() -> Iterator[None]:
             f"the server's disk filled up during the upload ({error.strerror}); free space there "
             "and try again"
         ) from error
-
-
-def _sync_directory(path: Path) -> None:
-    """Make a rename in the directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _untouched(directory: Path, pattern: str, seconds: float) -> Iterator[Path]:
-    """The files that nobody has written to for so long."""
-    limit = time.time() - seconds
-    for path in directory.glob(pattern):
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime <= limit:
-                yield path

@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 
 from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError
-from ci_common.job import Job, JobStatus, format_time, parse_time
+from ci_common.job import Artifact, Job, JobStatus, format_time, parse_time
 from ci_common.ports import ControllerState, JobSignals
 from ci_persistence.database import Database
 from ci_persistence.job_rows import COLUMNS, LIVE, fetch_job, from_row, to_row
@@ -46,6 +46,31 @@ class SqliteJobSubmissions:
             (*parameters, limit),
         )
         return [from_row(row) for row in rows]
+
+    async def artifacts(self, job_id: str) -> list[Artifact]:
+        """See JobSubmissions."""
+        rows = await self._database.fetch_all(
+            "SELECT path, size, sha256 FROM artifacts WHERE job_id = ? ORDER BY path", (job_id,)
+        )
+        return [Artifact(row["path"], row["size"], row["sha256"]) for row in rows]
+
+    async def artifact(self, job_id: str, path: str) -> Artifact | None:
+        """See JobSubmissions."""
+        row = await self._database.fetch_one(
+            "SELECT path, size, sha256 FROM artifacts WHERE job_id = ? AND path = ?",
+            (job_id, path),
+        )
+        return None if row is None else Artifact(row["path"], row["size"], row["sha256"])
+
+    async def queue_position(self, job: Job) -> int:
+        """See JobSubmissions."""
+        row = await self._database.fetch_one(
+            "SELECT count(*) AS place FROM jobs JOIN (SELECT seq AS own, priority AS own_priority "
+            "FROM jobs WHERE job_id = ?) WHERE tenant = ? AND status = 'queued' "
+            "AND (priority > own_priority OR priority = own_priority AND seq <= own)",
+            (job.job_id, job.tenant),
+        )
+        return int(row["place"]) if row else 0
 
     async def request_cancel(self, job_id: str, at: datetime) -> Job:
         """See JobSubmissions."""

@@ -1,11 +1,15 @@
 """The controller's side of the rows (port JobTransitions): guarded, fenced moves."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from ci_common.job import Job, JobStatus, Outcome, format_time, sources_of
-from ci_common.ports import JobSignals
+from ci_common.job import Job, JobStatus, format_time, sources_of
+from ci_common.ports import Ending, JobSignals
 from ci_persistence.database import Database
-from ci_persistence.job_rows import COLUMNS, LIVE, fetch_job, from_row
+from ci_persistence.database_errors import disk_full_told
+from ci_persistence.job_rows import COLUMNS, LIVE, fetch_job, from_row, tests_to_json
+
+_FENCE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
 
 
 class SqliteJobTransitions:
@@ -35,31 +39,59 @@ class SqliteJobTransitions:
         """See JobTransitions."""
         return await self._move(job_id, JobStatus.RUNNING, {"started_at": format_time(at)})
 
-    async def finish(self, job_id: str, outcome: Outcome, log_size: int, at: datetime) -> bool:
+    async def retry(self, job_id: str, attempt: int) -> bool:
         """See JobTransitions."""
-        return await self._move(
-            job_id,
-            outcome.status,
-            {
-                "ended_at": format_time(at),
-                "reason": outcome.reason.value,
-                "message": outcome.message,
-                "exit_code": outcome.exit_code,
-                "log_size": log_size,
-            },
-        )
-
-    async def _move(
-        self, job_id: str, target: JobStatus, facts: dict[str, str | int | None]
-    ) -> bool:
-        sources = sources_of(target)
-        changes = "".join(f", {column} = ?" for column in facts)
         rows = await self._database.write(
-            f"UPDATE jobs SET status = ?{changes} WHERE job_id = ? "  # noqa: S608 - constants
-            f"AND status IN ({', '.join('?' * len(sources))}) "
-            "AND EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?) RETURNING job_id",
-            (target.value, *facts.values(), job_id, *sources, self._holder),
+            "UPDATE jobs SET attempt = attempt + 1, status = 'initializing', "  # noqa: S608
+            "started_at = NULL WHERE job_id = ? AND attempt = ? "
+            f"AND status = 'running' AND {_FENCE} RETURNING job_id",
+            (job_id, attempt, self._holder),
         )
         if rows:
             self._signals.notify(job_id)
         return bool(rows)
+
+    async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
+        """See JobTransitions."""
+        facts = {
+            "ended_at": format_time(at),
+            "reason": ending.outcome.reason.value,
+            "message": ending.outcome.message,
+            "exit_code": ending.outcome.exit_code,
+            "log_size": ending.log_size,
+            "log_dropped": ending.log_dropped,
+            "artifacts_size": sum(artifact.size for artifact in ending.artifacts),
+            "tests": tests_to_json(ending.tests),
+        }
+        target = ending.outcome.status
+        statement, parameters = self._statement(job_id, target, facts)
+        with disk_full_told():
+            async with self._database.transaction() as connection:
+                rows = list(await connection.execute_fetchall(statement, parameters))
+                if rows:
+                    await connection.executemany(
+                        "INSERT INTO artifacts (job_id, path, size, sha256) VALUES (?, ?, ?, ?)",
+                        [(job_id, item.path, item.size, item.sha256) for item in ending.artifacts],
+                    )
+        if rows:
+            self._signals.notify(job_id)
+        return bool(rows)
+
+    async def _move(
+        self, job_id: str, target: JobStatus, facts: Mapping[str, str | int | None]
+    ) -> bool:
+        rows = await self._database.write(*self._statement(job_id, target, facts))
+        if rows:
+            self._signals.notify(job_id)
+        return bool(rows)
+
+    def _statement(
+        self, job_id: str, target: JobStatus, facts: Mapping[str, str | int | None]
+    ) -> tuple[str, tuple[str | int | None, ...]]:
+        sources = sources_of(target)
+        changes = "".join(f", {column} = ?" for column in facts)
+        statement = (
+            f"UPDATE jobs SET status = ?{changes} WHERE job_id = ? "  # noqa: S608 - constants
+            f"AND status IN ({', '.join('?' * len(sources))}) AND {_FENCE} RETURNING job_id"
+        )
+        return statement, (target.value, *facts.values(), job_id, *sources, self._holder)
