@@ -8,13 +8,15 @@ import sys
 
 from ci_common.errors import RunnerError
 from ci_common.settings import Settings
-from ci_controller.assembly import build_controller, build_executor
+from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.controller import new_holder
+from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
+from ci_persistence.retention_rows import SqliteJobRetention
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.transitions import SqliteJobTransitions
 
@@ -27,16 +29,17 @@ async def run(settings: Settings) -> None:
     holder = new_holder()
     executor = build_executor(settings, database.instance_id)
     try:
-        await build_controller(
-            settings,
+        stores = Stores(
             holder,
-            executor,
             SqliteJobTransitions(database, signals, holder),
+            SqliteJobRetention(database, holder),
             SqliteControllerLease(database),
             FileLogStore(settings.data_path, signals),
             FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20),
+            FileArtifactStore(settings.data_path),
             SocketDoorbell(settings.data_path),
-        ).run()
+        )
+        await build_controller(settings, executor, stores).run()
     finally:
         await executor.close()
         await database.close()

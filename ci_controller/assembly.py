@@ -1,19 +1,29 @@
 """Puts a controller together from settings and stores, for the composition roots."""
 
+import shutil
+from dataclasses import dataclass
+from typing import Protocol
+
 from ci_common.job import utc_now
 from ci_common.ports import (
+    ArtifactWriter,
     ControllerBell,
     ControllerLease,
     Executor,
+    JobRetention,
     JobTransitions,
+    LogKeeper,
     LogWriter,
     Packages,
 )
 from ci_common.settings import ExecutorKind, Settings
+from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.controller import Controller, Pace
 from ci_controller.executors.docker import DockerExecutor, DockerOptions
 from ci_controller.executors.process import ProcessExecutor, ProcessOptions
+from ci_controller.housekeeping import Housekeeping
 from ci_controller.job_run import Tools
+from ci_controller.retention import Retention, RetentionPolicy
 
 
 def build_executor(settings: Settings, instance_id: str) -> Executor:
@@ -34,29 +44,66 @@ def build_executor(settings: Settings, instance_id: str) -> Executor:
             container_prefix=settings.container_prefix,
             deps_cache_bytes=settings.deps_cache_mb << 20,
             setup_timeout_seconds=settings.setup_timeout_seconds,
+            work_mb=settings.max_work_mb,
         )
     )
 
 
-def build_controller(
-    settings: Settings,
-    holder: str,
-    executor: Executor,
-    transitions: JobTransitions,
-    lease: ControllerLease,
-    logs: LogWriter,
-    packages: Packages,
-    bell: ControllerBell,
-) -> Controller:
-    """A controller that works as `holder`, the name its `transitions` were made with."""
+class ControllerLogs(LogWriter, LogKeeper, Protocol):
+    """One store writes logs and keeps them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where a controller keeps things; `transitions` and `retention` were made for `holder`."""
+
+    holder: str
+    transitions: JobTransitions
+    retention: JobRetention
+    lease: ControllerLease
+    logs: ControllerLogs
+    packages: Packages
+    artifacts: ArtifactWriter
+    bell: ControllerBell
+
+
+def build_controller(settings: Settings, executor: Executor, stores: Stores) -> Controller:
+    """A controller of these stores."""
+    limits = ArtifactLimits(settings.max_artifacts_mb << 20, settings.max_artifacts)
+    collector = ArtifactCollector(executor, stores.artifacts, limits)
     return Controller(
-        Tools(transitions, executor, logs, packages, utc_now),
-        lease,
-        bell,
-        holder,
+        Tools(stores.transitions, executor, stores.logs, stores.packages, collector, utc_now),
+        stores.lease,
+        stores.bell,
+        stores.holder,
         Pace(
             reconcile_seconds=settings.reconcile_seconds,
             max_concurrent_jobs=settings.max_concurrent_jobs,
-            cancel_grace_seconds=settings.cancel_grace_seconds,
+            max_jobs_per_tenant=settings.max_jobs_per_tenant,
         ),
+        Housekeeping(
+            stores.transitions,
+            stores.packages,
+            stores.artifacts,
+            executor,
+            _retention(settings, stores),
+        ),
+    )
+
+
+def _retention(settings: Settings, stores: Stores) -> Retention:
+    return Retention(
+        stores.retention,
+        stores.logs,
+        stores.artifacts,
+        RetentionPolicy(
+            days=settings.retention_days,
+            jobs=settings.retention_jobs,
+            artifact_days=settings.artifact_retention_days,
+            max_bytes=None if settings.max_disk_mb is None else settings.max_disk_mb << 20,
+            compress_seconds=settings.log_compress_seconds,
+            min_free_bytes=settings.min_free_disk_mb << 20,
+        ),
+        free_bytes=lambda: shutil.disk_usage(settings.data_path).free,
+        now=utc_now,
     )

@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+import random
+import time
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ci_common.errors import EngineUnavailableError, RunnerError
 from ci_common.job import Job, JobStatus, Outcome, Reason
-from ci_common.ports import ControllerBell, ControllerLease, Workload, WorkloadState
+from ci_common.ports import ControllerBell, ControllerLease, Ending, Workload, WorkloadState
+from ci_controller.housekeeping import Housekeeping
 from ci_controller.job_run import JobRun, Tools, finish
 from ci_controller.plan import (
     Action,
@@ -18,6 +21,7 @@ from ci_controller.plan import (
     Follow,
     Limits,
     Remove,
+    Retry,
     Start,
     Stop,
     deadline,
@@ -36,11 +40,11 @@ _RENEW_SECONDS = 1.5
 _OBSERVE_SECONDS = 5.0
 """An engine that does not answer for so long counts as down, so that the lease is kept."""
 
+_ENGINE_RETRY_SECONDS = 15.0
+"""An engine that is down is asked this often at least."""
+
 _ENDING_SECONDS = 10.0
 """What a shutdown waits for runs that only have to clean up."""
-
-_HOUSEKEEPING_SECONDS = 60.0
-_STALE_UPLOAD_SECONDS = 3600.0
 
 
 def new_holder() -> str:
@@ -54,28 +58,44 @@ class Pace:
 
     reconcile_seconds: float
     max_concurrent_jobs: int
-    cancel_grace_seconds: float
+    max_jobs_per_tenant: int | None = None
 
 
 class Controller:
     """Moves the jobs of one database, while it holds the lease as `holder`."""
 
     def __init__(
-        self, tools: Tools, lease: ControllerLease, bell: ControllerBell, holder: str, pace: Pace
+        self,
+        tools: Tools,
+        lease: ControllerLease,
+        bell: ControllerBell,
+        holder: str,
+        pace: Pace,
+        housekeeping: Housekeeping,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._housekeeping = housekeeping
+        self._clock = clock
         self._tools = tools
         self._lease = lease
         self._bell = bell
         self._holder = holder
         self._pace = pace
-        self._limits = Limits(pace.max_concurrent_jobs, 3 * pace.reconcile_seconds)
-        self._leading = False
+        self._limits = Limits(
+            pace.max_concurrent_jobs, pace.max_jobs_per_tenant, 3 * pace.reconcile_seconds
+        )
+        self._epoch: int | None = None
+        """Of the lease; `None` while another process holds it."""
         self._renewed_at = 0.0
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
         self._errands: dict[str, asyncio.Task[None]] = {}
         self._missing_since: dict[str, datetime] = {}
+        self._turns: dict[str, int] = {}
+        """Of tenants, in the order in which they last had a job started."""
         self._engine_error: str | None = None
         self._engine_reported = False
+        self._engine_failures = 0
+        self._engine_retry_at = 0.0
         self._next_deadline: datetime | None = None
 
     async def run(self) -> None:
@@ -93,24 +113,20 @@ class Controller:
 
     async def run_once(self) -> None:
         """One tick. Does nothing while another process holds the lease."""
-        if not await self._lead():
+        epoch = await self._lead()
+        if epoch is None:
             return
-        try:
-            async with asyncio.timeout(_OBSERVE_SECONDS):
-                # Workloads first: a workload seen here has a row by the time rows are read.
-                workloads = await self._tools.executor.list_workloads()
-        except (EngineUnavailableError, TimeoutError) as error:
-            await self._engine_is(str(error) or "the container engine does not answer")
-            jobs = await self._tools.transitions.active()
+        workloads = await self._observe()
+        jobs = await self._tools.transitions.active()
+        if workloads is None:
             actions = plan_without_engine(jobs)
         else:
-            await self._engine_is(None)
-            jobs = await self._tools.transitions.active()
             self._note_missing(jobs, workloads)
             now = self._tools.now()
-            actions = plan(jobs, workloads, self._missing_since, now, self._limits)
+            actions = plan(jobs, workloads, self._missing_since, now, self._limits, self._turns)
         for action in actions:
-            await self._apply(action)
+            await self._apply(action, epoch)
+        self._errand("retention", self._housekeeping.retain())
         deadlines = (deadline(job, job.started_at) for job in jobs if job.started_at)
         # One that has passed was acted upon, and is no reason to hurry.
         now = self._tools.now()
@@ -122,22 +138,45 @@ class Controller:
         self._bell.close()
         await self._lease.release(self._holder)
 
-    async def _lead(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        if self._leading and now < self._renewed_at + _RENEW_SECONDS:
-            return True  # if another took over meanwhile, it has fenced our transitions off
+    async def _lead(self) -> int | None:
+        """The epoch of the lease, taken or renewed; `None` while another process holds it."""
+        now = self._clock()
+        if self._epoch is not None and now < self._renewed_at + _RENEW_SECONDS:
+            return self._epoch  # if another took over meanwhile, it has fenced us off
         self._renewed_at = now
-        leading = await self._lease.acquire(self._holder, self._tools.now(), LEASE_SECONDS)
-        if leading and not self._leading:
-            logger.info("this process reconciles now")
+        before = self._epoch
+        self._epoch = await self._lease.acquire(self._holder, self._tools.now(), LEASE_SECONDS)
+        if self._epoch != before and before is not None:
+            logger.warning("another process took over; what this one had under way is dropped")
+            await self._drop_runs()
+        if self._epoch is not None and self._epoch != before:
+            logger.info("this process reconciles now (epoch %d)", self._epoch)
             self._engine_reported = False
             self._bell.listen()
-            self._errand("housekeeping", self._keep_house())
-        elif self._leading and not leading:
-            logger.warning("another process reconciles now; this one stands by")
-            await self._drop_runs()
-        self._leading = leading
-        return leading
+            self._errand("housekeeping", self._housekeeping.run())
+        return self._epoch
+
+    async def _observe(self) -> Sequence[Workload] | None:
+        """All workloads, or `None` while the engine is down: then it is asked less and less
+        often, and, so that several servers do not ask in step, not at fixed times.
+        """
+        now = self._clock()
+        if now < self._engine_retry_at:
+            return None
+        try:
+            async with asyncio.timeout(_OBSERVE_SECONDS):
+                # Before the rows: a workload seen here has a row by the time rows are read.
+                workloads = await self._tools.executor.list_workloads()
+        except (EngineUnavailableError, TimeoutError) as error:
+            self._engine_failures += 1
+            pause = self._pace.reconcile_seconds * 2 ** min(self._engine_failures, 10)
+            jitter = random.uniform(0.5, 1)  # noqa: S311 - not a secret
+            self._engine_retry_at = now + min(pause, _ENGINE_RETRY_SECONDS) * jitter
+            await self._engine_is(str(error) or "the container engine does not answer in time")
+            return None
+        self._engine_failures = 0
+        await self._engine_is(None)
+        return workloads
 
     async def _drop_runs(self) -> None:
         """Stop following. What is cleaning up may end: a client that has seen the result may
@@ -172,53 +211,85 @@ class Controller:
 
     def _note_missing(self, jobs: list[Job], workloads: Sequence[Workload]) -> None:
         started = {
-            workload.job_id for workload in workloads if workload.state is not WorkloadState.CREATED
+            (workload.job_id, workload.attempt)
+            for workload in workloads
+            if workload.state is not WorkloadState.CREATED
         }
         now = self._tools.now()
         self._missing_since = {
             job.job_id: self._missing_since.get(job.job_id, now)
             for job in jobs
-            if job.status is JobStatus.RUNNING and job.job_id not in started
+            if job.status is JobStatus.RUNNING and (job.job_id, job.attempt) not in started
         }
 
-    async def _apply(self, action: Action) -> None:
+    async def _apply(self, action: Action, epoch: int) -> None:
         match action:
             case Start(job):
-                await self._start(job)
+                await self._start(job, epoch)
             case Follow(job):
                 if job.job_id not in self._runs:
-                    run = JobRun(job, self._tools)
+                    run = JobRun(job, self._tools, epoch)
                     self._begin(run, run.follow())
             case Stop(job, reason):
                 logger.info("job %s: stopping its workload (%s)", job.job_id, reason)
                 self._errand(f"stop {job.job_id}", self._stop(job))
+            case Retry(job):
+                await self._retry(job, epoch)
             case Finish(job, outcome):
-                self._errand(f"finish {job.job_id}", self._finish(job, outcome))
+                self._errand(f"finish {job.job_id}", self._finish(job, outcome, epoch))
             case Remove(job_id):
                 if job_id not in self._runs:
                     self._errand(f"remove {job_id}", self._tools.executor.remove(job_id))
 
-    async def _start(self, job: Job) -> None:
-        if job.job_id in self._runs:
+    async def _start(self, job: Job, epoch: int) -> None:
+        if job.job_id in self._runs or f"finish {job.job_id}" in self._errands:
             return
-        if job.status is JobStatus.QUEUED and not await self._tools.transitions.claim(job.job_id):
-            return
-        run = JobRun(job, self._tools)
+        if job.status is JobStatus.QUEUED:
+            if not await self._tools.transitions.claim(job.job_id):
+                return
+            self._turns[job.tenant] = max(self._turns.values(), default=0) + 1
+        elif not await self._is_still(job):
+            return  # it ended since the rows were read
+        # Rung when it runs: the time to its deadline may be shorter than a tick.
+        run = JobRun(job, self._tools, epoch, self._bell.ring)
         self._begin(run, run.start())
 
-    async def _stop(self, job: Job) -> None:
-        await self._tools.executor.stop(job.job_id, self._pace.cancel_grace_seconds)
+    async def _is_still(self, job: Job) -> bool:
+        row = await self._tools.transitions.get(job.job_id)
+        return row is not None and (row.status, row.attempt) == (job.status, job.attempt)
 
-    async def _finish(self, job: Job, outcome: Outcome) -> None:
+    async def _retry(self, job: Job, epoch: int) -> None:
+        if job.job_id in self._runs:
+            return
+        if await self._tools.transitions.retry(job.job_id, job.attempt):
+            logger.warning("job %s: attempt %d was lost; trying again", job.job_id, job.attempt)
+            try:
+                await asyncio.to_thread(self._note_retry, job, epoch)
+            except (OSError, RunnerError) as error:
+                logger.warning("job %s: its log cannot tell of that: %s", job.job_id, error)
+            self._bell.ring()  # the next tick sees an initializing job without a workload
+
+    def _note_retry(self, job: Job, epoch: int) -> None:
+        """Here and not at the launch, which may take several tries."""
+        log = self._tools.logs.open(job.job_id, epoch)
+        try:
+            log.append(b"[attempt %d: the one before was lost]\n" % (job.attempt + 1))
+        finally:
+            log.close()
+
+    async def _stop(self, job: Job) -> None:
+        await self._tools.executor.stop(job.job_id, job.spec.limits.grace_seconds)
+
+    async def _finish(self, job: Job, outcome: Outcome, epoch: int) -> None:
         if job.job_id in self._runs:
             run, task = self._runs[job.job_id]
             if run.launched and outcome.reason is Reason.CANCELLED:
                 return  # it started meanwhile: the next tick stops it in order
             task.cancel()
             await asyncio.wait([task])
-        log = self._tools.logs.open(job.job_id)
+        log = await asyncio.to_thread(self._tools.logs.open, job.job_id, epoch)
         try:
-            await finish(job, outcome, log, self._tools)
+            await finish(job.job_id, Ending(outcome, log.size), log, self._tools)
         finally:
             log.close()
 
@@ -233,9 +304,9 @@ class Controller:
                 self._bell.ring()  # a slot is free
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.error("job %s: the run broke", job_id, exc_info=error)
-                if self._leading:
+                if self._epoch is not None:
                     broken = Outcome(JobStatus.FAILED, Reason.INTERNAL, "an error of the server")
-                    self._errand(f"finish {job_id}", self._finish(run.job, broken))
+                    self._errand(f"finish {job_id}", self._finish(run.job, broken, self._epoch))
 
         task.add_done_callback(ended)
 
@@ -257,18 +328,3 @@ class Controller:
                 logger.error("%s failed", name, exc_info=error)
 
         task.add_done_callback(ended)
-
-    async def _keep_house(self) -> None:
-        """Now and then: remove what crashes left, and keep caches within their budget."""
-        while True:
-            packages = self._tools.packages
-            for job_id in packages.job_ids(_STALE_UPLOAD_SECONDS):
-                job = await self._tools.transitions.get(job_id)
-                if job is None or job.status.is_terminal:
-                    packages.delete(job_id)
-            packages.sweep_staging(_STALE_UPLOAD_SECONDS)
-            try:
-                await self._tools.executor.tidy()
-            except EngineUnavailableError as error:
-                logger.debug("housekeeping: %s", error)
-            await asyncio.sleep(_HOUSEKEEPING_SECONDS)

@@ -7,9 +7,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ci_common.errors import EngineUnavailableError, JobError, WorkloadLostError
+from ci_common.errors import (
+    DiskFullError,
+    EngineUnavailableError,
+    JobError,
+    LeaseLostError,
+    WorkloadLostError,
+)
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports import (
+    Ending,
     Executor,
     JobTransitions,
     LogAppender,
@@ -19,6 +26,8 @@ from ci_common.ports import (
     Workload,
     WorkloadState,
 )
+from ci_controller.artifacts import ArtifactCollector
+from ci_controller.log_cap import CappedLog
 from ci_controller.log_pump import pump
 from ci_controller.plan import outcome
 
@@ -38,6 +47,7 @@ class Tools:
     executor: Executor
     logs: LogWriter
     packages: Packages
+    artifacts: ArtifactCollector
     now: Callable[[], datetime]
 
 
@@ -46,7 +56,9 @@ class JobRun:
     job as it is, and another run carries on from there.
     """
 
-    def __init__(self, job: Job, tools: Tools) -> None:
+    def __init__(
+        self, job: Job, tools: Tools, epoch: int, on_running: Callable[[], None] = lambda: None
+    ) -> None:
         self.job = job
         self.launched = False
         """Whether there is a started workload, which must be stopped before the job can end."""
@@ -55,50 +67,63 @@ class JobRun:
         self.finished = False
         """Whether this run recorded the end."""
         self._tools = tools
+        self._epoch = epoch
+        self._on_running = on_running
+        self._dropped = 0
 
     async def start(self) -> None:
         """Launch the workload of a claimed job and follow it."""
-        await self._guard(self._launch)
+
+        async def launch(log: LogAppender) -> tuple[Output, CappedLog]:
+            package = await asyncio.to_thread(self._tools.packages.verified, self.job)
+            output = await self._tools.executor.launch(self.job, package, log, self._epoch)
+            self.launched = True
+            return output, self._capped(log, log.size)
+
+        await self._guard(launch)
 
     async def follow(self) -> None:
         """Follow a workload that an earlier run launched."""
         self.launched = True
         await self._guard(self._reattach)
 
-    async def _guard(self, connect: Callable[[LogAppender], Awaitable[Output]]) -> None:
-        log = self._tools.logs.open(self.job.job_id)
+    async def _guard(
+        self, connect: Callable[[LogAppender], Awaitable[tuple[Output, CappedLog]]]
+    ) -> None:
         try:
-            await self._take_to_end(await connect(log), log)
-        except EngineUnavailableError as error:
-            logger.warning("job %s waits: %s", self.job.job_id, error)
+            log = await asyncio.to_thread(self._tools.logs.open, self.job.job_id, self._epoch)
+            try:
+                await self._take_to_end(*await connect(log), log)
+            except JobError as error:
+                if isinstance(error, WorkloadLostError):
+                    raise
+                await self._fail(error.reason, error.message, log)
+            except OSError as error:
+                if error.errno not in _DISK_FULL:
+                    raise
+                message = f"the server cannot store its files: {error}"
+                await self._fail(Reason.DISK_FULL, message, log)
+            finally:
+                log.close()
         except WorkloadLostError:
             # Seen missing once. The plan calls it lost when it stays missing.
             logger.warning("job %s: its workload cannot be found", self.job.job_id)
-        except JobError as error:
-            await self._fail(error.reason, error.message, log)
-        except OSError as error:
-            if error.errno not in _DISK_FULL:
-                raise
-            await self._fail(Reason.DISK_FULL, f"the server cannot store the log: {error}", log)
-        finally:
-            log.close()
+        except (EngineUnavailableError, LeaseLostError, DiskFullError) as error:
+            logger.warning("job %s waits: %s", self.job.job_id, error)
 
-    async def _launch(self, log: LogAppender) -> Output:
-        package = await asyncio.to_thread(self._tools.packages.verified, self.job)
-        output = await self._tools.executor.launch(self.job, package, log)
-        self.launched = True
-        return output
-
-    async def _reattach(self, log: LogAppender) -> Output:
+    async def _reattach(self, log: LogAppender) -> tuple[Output, CappedLog]:
         workload = await self._inspect()
-        # After a power cut the log may end before the point where this output begins.
-        skip = max(log.size - workload.log_base, 0)
-        return await self._tools.executor.reattach(self.job.job_id, skip)
+        capped = self._capped(log, workload.log_base)
+        return await self._tools.executor.reattach(self.job.job_id, skip=capped.skip), capped
 
-    async def _take_to_end(self, output: Output, log: LogAppender) -> None:
+    def _capped(self, log: LogAppender, base: int) -> CappedLog:
+        return CappedLog(log, base, self.job.spec.limits.log_mb << 20)
+
+    async def _take_to_end(self, output: Output, capped: CappedLog, log: LogAppender) -> None:
+        await self._mark_running(output)
         had_exited = False
         while True:
-            await self._copy(output, log)
+            await self._copy(output, capped)
             output_ended = self._tools.now()
             workload = await self._settled()
             if workload.state is WorkloadState.EXITED:
@@ -109,17 +134,22 @@ class JobRun:
                 had_exited = True
             # The job closed its output and goes on, or the connection dropped. The engine's
             # own copy of the log tells, and ends when the workload does.
-            output = await self._reattach(log)
-        await self._finish(workload, log)
+            output, capped = await self._reattach(log)
+        await self._finish(workload, capped, log)
 
-    async def _copy(self, output: Output, log: LogAppender) -> None:
-        copying = asyncio.create_task(pump(output, log.append))
+    async def _mark_running(self, output: Output) -> None:
+        """Before the first byte of the log, which is kept for us meanwhile."""
+        if self.job.status is JobStatus.RUNNING:
+            return
         try:
             await self._tools.transitions.mark_running(self.job.job_id, self._tools.now())
-            await copying
-        finally:
-            copying.cancel()
-            await asyncio.wait([copying])
+        except BaseException:
+            output.close()
+            raise
+        self._on_running()
+
+    async def _copy(self, output: Output, capped: CappedLog) -> None:
+        await pump(output, capped.append)
 
     async def _settled(self) -> Workload:
         """The workload once the engine has noticed its end, or at most a while later."""
@@ -136,34 +166,39 @@ class JobRun:
 
     async def _inspect(self) -> Workload:
         workload = await self._tools.executor.inspect(self.job.job_id)
-        if workload is None:
+        if workload is None or workload.attempt != self.job.attempt:
             raise WorkloadLostError
         return workload
 
-    async def _finish(self, workload: Workload, log: LogAppender) -> None:
+    async def _finish(self, workload: Workload, capped: CappedLog, log: LogAppender) -> None:
+        dropped = self._dropped = await asyncio.to_thread(capped.finish)
         # The row as it is now: it tells whether somebody asked for the end.
         job = await self._tools.transitions.get(self.job.job_id)
-        if job is not None:
-            await self._end(job, outcome(job, workload), log)
+        if job is None:
+            return
+        left = await self._tools.artifacts.collect(job, workload)
+        result = left.note(outcome(job, workload, dropped))
+        await self._end(Ending(result, log.size, dropped, left.artifacts, left.tests), log)
 
     async def _fail(self, reason: Reason, message: str, log: LogAppender) -> None:
-        await self._end(self.job, Outcome(JobStatus.FAILED, reason, message), log)
+        result = Outcome(JobStatus.FAILED, reason, message)
+        await self._end(Ending(result, log.size, self._dropped), log)
 
-    async def _end(self, job: Job, result: Outcome, log: LogAppender) -> None:
+    async def _end(self, ending: Ending, log: LogAppender) -> None:
         self.ending = True
-        self.finished = await finish(job, result, log, self._tools)
+        self.finished = await finish(self.job.job_id, ending, log, self._tools)
 
 
-async def finish(job: Job, result: Outcome, log: LogAppender, tools: Tools) -> bool:
+async def finish(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
     """Record the end, then remove what the job held. False when it was not ours to record.
 
     In this order, so that a crash in between leaves something to remove, never a job whose
     result is gone. Without the lease nothing is recorded, and nothing removed.
     """
     await asyncio.to_thread(log.sync)
-    if not await tools.transitions.finish(job.job_id, result, log.size, tools.now()):
+    if not await tools.transitions.finish(job_id, ending, tools.now()):
         return False
-    logger.info("job %s %s: %s", job.job_id, result.status, result.message)
-    await asyncio.to_thread(tools.packages.delete, job.job_id)
-    await tools.executor.remove(job.job_id)
+    logger.info("job %s %s: %s", job_id, ending.outcome.status, ending.outcome.message)
+    await asyncio.to_thread(tools.packages.delete, job_id)
+    await tools.executor.remove(job_id)
     return True

@@ -3,9 +3,11 @@
 Every action is safe to repeat: the controller applies what it has not begun yet.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports import Workload, WorkloadState
@@ -16,6 +18,7 @@ class Limits:
     """What the plan must respect."""
 
     max_concurrent_jobs: int
+    max_jobs_per_tenant: int | None
     missing_grace_seconds: float
     """For so long a running job's workload may be unseen before the job counts as lost."""
 
@@ -43,6 +46,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """Start a running job whose workload was lost over again, as its next attempt."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """End a job that has no workload."""
 
@@ -60,9 +70,11 @@ class Remove:
 _LONGEST_SECONDS = 10 * 365 * 86400.0
 """More would not fit into a date."""
 
-Action = Start | Follow | Stop | Finish | Remove
+Action = Start | Follow | Stop | Retry | Finish | Remove
 
-CANCELLED = Outcome(JobStatus.CANCELLED, Reason.CANCELLED, "cancelled before it started")
+CANCELLED = Outcome(
+    JobStatus.CANCELLED, Reason.CANCELLED, "cancelled while no command of it was running"
+)
 LOST = Outcome(
     JobStatus.FAILED,
     Reason.LOST,
@@ -77,28 +89,75 @@ def plan(
     missing_since: Mapping[str, datetime],
     now: datetime,
     limits: Limits,
+    turns: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Action]:
     """The actions that bring the worlds together.
 
     `jobs` are the live ones, first come first; `missing_since` tells since when the workload
-    of a running job has not been seen.
+    of a running job has not been seen; `turns` numbers the tenants in the order in which they
+    last had a job started, from 1.
     """
     by_job = {workload.job_id: workload for workload in workloads}
     live = {job.job_id for job in jobs}
     actions: list[Action] = [
         Remove(workload.job_id) for workload in workloads if workload.job_id not in live
     ]
-    slots = limits.max_concurrent_jobs - sum(job.status is not JobStatus.QUEUED for job in jobs)
+    actions += plan_without_engine(jobs)
+    actions += [Start(job) for job in _admitted(jobs, limits, turns)]
     for job in jobs:
-        if job.status is JobStatus.QUEUED:
-            if job.cancel_requested_at is not None:
-                actions.append(Finish(job, CANCELLED))
-            elif slots > 0:
-                slots -= 1
-                actions.append(Start(job))
-        else:
-            actions.extend(_plan_claimed(job, by_job.get(job.job_id), missing_since, now, limits))
+        if job.status is not JobStatus.QUEUED:
+            workload = by_job.get(job.job_id)
+            actions += _plan_claimed(job, workload, missing_since, now, limits)
     return actions
+
+
+def _admitted(jobs: Sequence[Job], limits: Limits, turns: Mapping[str, int]) -> list[Job]:
+    """The queued jobs that may start now: highest priority first; among equals the tenant with
+    the fewest jobs under way, then the one whose last turn is longest ago; of a tenant's own
+    first come, first served.
+
+    Without the turns, one slot would go to whoever has the oldest queue until that is empty.
+    """
+    under_way = Counter(job.tenant for job in jobs if job.status is not JobStatus.QUEUED)
+    slots = limits.max_concurrent_jobs - under_way.total()
+    if slots <= 0:
+        return []
+    queues, last_turn = _queues(jobs), dict(turns)
+    turn = max(last_turn.values(), default=0)
+    admitted: list[Job] = []
+    while slots > len(admitted):
+        heads = [
+            (
+                -queue[-1].spec.priority,
+                under_way[tenant],
+                last_turn.get(tenant, 0),
+                queue[-1].created_at,
+                tenant,
+            )
+            for tenant, queue in queues.items()
+            if limits.max_jobs_per_tenant is None or under_way[tenant] < limits.max_jobs_per_tenant
+        ]
+        if not heads:
+            break
+        tenant = min(heads)[-1]
+        admitted.append(queues[tenant].pop())
+        under_way[tenant] += 1
+        last_turn[tenant] = turn = turn + 1
+        if not queues[tenant]:
+            del queues[tenant]
+    return admitted
+
+
+def _queues(jobs: Sequence[Job]) -> dict[str, list[Job]]:
+    """Each tenant's waiting jobs, the next one last."""
+    queues: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.status is JobStatus.QUEUED and job.cancel_requested_at is None:
+            queues.setdefault(job.tenant, []).append(job)
+    for queue in queues.values():
+        queue.reverse()
+        queue.sort(key=lambda job: job.spec.priority)  # stable: first come stays last
+    return queues
 
 
 def plan_without_engine(jobs: Sequence[Job]) -> list[Action]:
@@ -117,7 +176,11 @@ def _plan_claimed(
     now: datetime,
     limits: Limits,
 ) -> list[Action]:
-    if workload is None or workload.state is WorkloadState.CREATED:
+    if (
+        workload is None
+        or workload.state is WorkloadState.CREATED
+        or workload.attempt != job.attempt  # of an attempt that was given up; it is replaced
+    ):
         return _plan_unstarted(job, missing_since.get(job.job_id), now, limits)
     if workload.state is WorkloadState.RUNNING:
         if job.cancel_requested_at is not None:
@@ -136,7 +199,9 @@ def _plan_unstarted(
         return []
     if now - missing_since < timedelta(seconds=limits.missing_grace_seconds):
         return []
-    return [Finish(job, LOST)]
+    if job.cancel_requested_at is not None:
+        return [Finish(job, CANCELLED)]
+    return [Retry(job)] if job.attempt <= job.spec.retries else [Finish(job, LOST)]
 
 
 def deadline(job: Job, started_at: datetime) -> datetime:
@@ -144,7 +209,7 @@ def deadline(job: Job, started_at: datetime) -> datetime:
     return started_at + timedelta(seconds=min(job.spec.limits.timeout_seconds, _LONGEST_SECONDS))
 
 
-def outcome(job: Job, workload: Workload) -> Outcome:
+def outcome(job: Job, workload: Workload, log_dropped: int = 0) -> Outcome:
     """How a job whose workload has exited ended. A function of recorded facts alone, so that
     whichever process records the end comes to the same result.
     """
@@ -163,4 +228,8 @@ def outcome(job: Job, workload: Workload) -> Outcome:
         bound = f"its memory limit of {limit} MiB" if limit else "the memory there is"
         message = f"killed: it used more than {bound}"
         return Outcome(JobStatus.COMPLETED, Reason.OOM, message, code)
-    return Outcome(JobStatus.COMPLETED, Reason.EXIT, f"exited with code {code}", code)
+    message = f"exited with code {code}"
+    if log_dropped:
+        message += f"; its log is larger than {job.spec.limits.log_mb} MiB: the middle is left out"
+        return Outcome(JobStatus.COMPLETED, Reason.LOG_LIMIT, message, code)
+    return Outcome(JobStatus.COMPLETED, Reason.EXIT, message, code)

@@ -1,6 +1,7 @@
 """How a container is made: its name, labels, limits and user; and how it is read back."""
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,8 @@ LABEL_INSTANCE = "ci-runner.instance"
 LABEL_JOB = "ci-runner.job"
 LABEL_ROLE = "ci-runner.role"
 LABEL_LOG_BASE = "ci-runner.log-base"
+LABEL_ATTEMPT = "ci-runner.attempt"
+LABEL_EPOCH = "ci-runner.epoch"
 
 ROLE_JOB = "job"
 ROLE_SETUP = "setup"
@@ -23,13 +26,12 @@ _ONE_STREAM = ["/bin/sh", "-c", 'exec 2>&1; exec "$@"', "sh"]
 """One pipe for stdout and stderr, so that the log has them in the order they were written,
 live and when it is read again after a restart."""
 
-_UNLIMITED_LOG = LogConfig(type="json-file", config={"max-size": "1024g", "max-file": "1"})
-"""The engine's own copy of the log must never rotate: it is what a restart reads again."""
+_STORED_LOG_FACTOR = 10
+"""The engine's own copy of the log is what a restart reads again, so it must hold far more than
+ours; but a job that writes without end must not fill the engine's disk with it."""
 
 _ENVIRONMENT = {
-    "CI": "true",
     "HOME": f"/{HOME}",
-    "PYTHONUNBUFFERED": "1",
     # The init process passes signals on to the whole process group, not to its child alone.
     "TINI_KILL_PROCESS_GROUP": "1",
 }
@@ -43,6 +45,16 @@ _STATES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class EngineBounds:
+    """Bounds that depend on how the engine stores containers."""
+
+    block_device: str | None = None
+    """The disk that containers are on; needed where a job bounds its block I/O."""
+    work_mb: int | None = None
+    """What a container may write to its file system, in MiB."""
+
+
 def create(
     client: docker.APIClient,
     *,
@@ -52,6 +64,7 @@ def create(
     labels: dict[str, str],
     env: dict[str, str],
     limits: ResourceLimits,
+    bounds: EngineBounds = EngineBounds(),
 ) -> str:
     """Create a container that may do as little as possible; returns its id."""
     host = client.create_host_config(
@@ -60,8 +73,8 @@ def create(
         security_opt=["no-new-privileges:true"],
         network_mode="none" if limits.network is Network.NONE else "bridge",
         pids_limit=limits.pids,
-        log_config=_UNLIMITED_LOG,
-        **_bounds(limits),
+        log_config=_log_config(limits),
+        **_bounds(limits, bounds),
     )
     container = client.create_container(
         image,
@@ -79,7 +92,12 @@ def create(
     return str(container["Id"])
 
 
-def _bounds(limits: ResourceLimits) -> dict[str, Any]:
+def _log_config(limits: ResourceLimits) -> LogConfig:
+    size = f"{limits.log_mb * _STORED_LOG_FACTOR}m"
+    return LogConfig(type="json-file", config={"max-size": size, "max-file": "1"})
+
+
+def _bounds(limits: ResourceLimits, engine: EngineBounds) -> dict[str, Any]:
     bounds: dict[str, Any] = {}
     if limits.memory_mb is not None:
         bounds["mem_limit"] = bounds["memswap_limit"] = limits.memory_mb << 20
@@ -87,6 +105,13 @@ def _bounds(limits: ResourceLimits) -> dict[str, Any]:
         # Not nano_cpus, of which the engine refuses more than the machine has.
         bounds["cpu_period"] = _CPU_PERIOD_MICROSECONDS
         bounds["cpu_quota"] = limits.cpu_percent * _CPU_PERIOD_MICROSECONDS // 100
+    if limits.shm_mb is not None:
+        bounds["shm_size"] = limits.shm_mb << 20
+    if limits.block_io_bytes is not None:
+        rate = [{"Path": engine.block_device, "Rate": limits.block_io_bytes}]
+        bounds["device_read_bps"] = bounds["device_write_bps"] = rate
+    if engine.work_mb is not None:
+        bounds["storage_opt"] = {"size": f"{engine.work_mb}m"}
     return bounds
 
 
@@ -97,6 +122,7 @@ def from_list(entry: dict[str, Any]) -> Workload:
         job_id=labels[LABEL_JOB],
         state=_STATES.get(entry["State"], WorkloadState.RUNNING),
         log_base=int(labels[LABEL_LOG_BASE]),
+        attempt=_attempt(labels),
     )
 
 
@@ -108,11 +134,17 @@ def from_inspect(facts: dict[str, Any]) -> Workload:
         job_id=labels[LABEL_JOB],
         state=_STATES.get(state["Status"], WorkloadState.RUNNING),
         log_base=int(labels[LABEL_LOG_BASE]),
+        attempt=_attempt(labels),
         exit_code=state["ExitCode"] if exited else None,
         oom_killed=bool(state["OOMKilled"]),
         started_at=_time(state["StartedAt"]),
         finished_at=_time(state["FinishedAt"]),
     )
+
+
+def _attempt(labels: dict[str, str]) -> int:
+    # The first version had no retries, and no such label.
+    return int(labels.get(LABEL_ATTEMPT, 1))
 
 
 def _time(text: str) -> datetime | None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import docker
 import requests
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineUnavailableError
@@ -18,6 +19,11 @@ Result = TypeVar("Result")
 _THREADS = 32
 _LOOKERS = 4
 _TIMEOUT_SECONDS = 60
+
+_REMOVAL_SECONDS = 10.0
+"""A removal that somebody else began is waited for so long."""
+
+_REMOVAL_PAUSE_SECONDS = 0.02
 
 
 class DockerEngine:
@@ -51,8 +57,15 @@ class DockerEngine:
     async def look(self, work: Callable[[docker.APIClient], Result]) -> Result:
         """The same for work that changes nothing. When cancelled, it is left to itself: whoever
         gives up on an engine that hangs must not hang with it.
+
+        What fails within the engine counts as no answer, too: so it is while it shuts down.
         """
-        return await self._translated(self._begin(self._lookers, work))
+        try:
+            return await self._translated(self._begin(self._lookers, work))
+        except APIError as error:
+            if not error.is_server_error():
+                raise
+            raise EngineUnavailableError(f"the Docker engine fails ({_brief(error)})") from error
 
     def _begin(
         self, threads: ThreadPoolExecutor, work: Callable[[docker.APIClient], Result]
@@ -94,6 +107,31 @@ class DockerEngine:
             ).api
             self._clients.append(client)
         return client
+
+
+def remove_container(client: docker.APIClient, container: str) -> None:
+    """Remove a container, running or not, by name or id; nothing when it is gone.
+
+    When somebody else is removing it, waits for that: until then its name is taken.
+    """
+    try:
+        client.remove_container(container, force=True, v=True)
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != requests.codes.conflict:
+            raise
+        _wait_until_gone(client, container)
+
+
+def _wait_until_gone(client: docker.APIClient, container: str) -> None:
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            client.inspect_container(container)
+        except NotFound:
+            return
+        time.sleep(_REMOVAL_PAUSE_SECONDS)
 
 
 def _brief(error: BaseException) -> str:

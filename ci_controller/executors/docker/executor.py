@@ -1,7 +1,7 @@
 """Jobs as containers (port Executor)."""
 
-import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +9,24 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, NotFound
 
-from ci_common.errors import LaunchFailedError, WorkloadLostError
+from ci_common.errors import (
+    LaunchFailedError,
+    LeaseLostError,
+    WorkloadLostError,
+)
 from ci_common.job import Job
-from ci_common.ports import LogAppender, Output, Workload
+from ci_common.ports import LogAppender, Output, Workload, WorkloadFiles
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.engine import DockerEngine
+from ci_controller.executors.docker.engine import DockerEngine, remove_container
+from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
 from ci_controller.executors.docker.output import AttachedOutput, StoredOutput
-from ci_controller.executors.docker.project_tar import project_tar
+from ci_controller.executors.docker.project_tar import WORKSPACE, project_tar
+from ci_controller.executors.docker.storage import EngineStorage
+from ci_controller.job_environment import job_environment
 from ci_controller.project_archive import ProjectArchive
 
 logger = logging.getLogger(__name__)
-
-_CONFLICT = 409
-_NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class DockerOptions:
     container_prefix: str = ""
     deps_cache_bytes: int = 10 << 30
     setup_timeout_seconds: float = 900.0
+    work_mb: int | None = None
 
 
 class DockerExecutor:
@@ -44,6 +49,7 @@ class DockerExecutor:
     def __init__(self, options: DockerOptions) -> None:
         self._options = options
         self._engine = DockerEngine()
+        self._storage = EngineStorage(self._engine, options.work_mb)
         self._layers = DependencyLayers(
             self._engine,
             LayerOptions(
@@ -77,33 +83,38 @@ class DockerExecutor:
 
         return await self._engine.look(look)
 
-    async def launch(self, job: Job, package: Path, log: LogAppender) -> Output:
+    async def launch(self, job: Job, package: Path, log: LogAppender, epoch: int) -> Output:
         """See Executor."""
         base = job.spec.image or self._options.image
         connected: list[AttachedOutput] = []
 
-        def begin(client: docker.APIClient, image: str, log_base: int) -> Output:
-            self._remove(client, job.job_id)
-            self._create(client, job, image, log_base)
-            with ProjectArchive(package) as archive:
-                client.put_archive(self._name(job.job_id), "/", project_tar(archive))
-            connected.append(AttachedOutput(client, self._name(job.job_id)))
-            client.start(self._name(job.job_id))
+        def begin(client: docker.APIClient) -> Output:
+            self._replace(client, job.job_id, epoch)
+            container_id = self._create(client, job, image, bounds, log_base, epoch)
+            try:
+                with ProjectArchive(package) as archive:
+                    client.put_archive(container_id, "/", project_tar(archive))
+                connected.append(AttachedOutput(client, container_id))
+                client.start(container_id)
+            except BaseException:
+                remove_container(client, container_id)
+                raise
             return connected[0]
 
         try:
             image = await self._layers.image_for(job, base, package, log)
-            return await self._engine.call(lambda client: begin(client, image, log.size))
+            log_base = log.size
+            bounds = await self._storage.bounds(job.spec.limits)
+            return await self._engine.call(begin)
         except BaseException as error:
             for output in connected:
                 output.close()
-            await asyncio.shield(self._clean_up(job.job_id))
-            if isinstance(error, APIError):
-                raise LaunchFailedError(
-                    f"the container engine refused to run the job: {error.explanation or error}. "
-                    f"Does the image {base!r} have /bin/sh, and is the working directory usable?"
-                ) from error
-            raise
+            if not isinstance(error, APIError):
+                raise
+            raise LaunchFailedError(
+                f"the container engine refused to run the job: {error.explanation or error}. "
+                f"Does the image {base!r} have /bin/sh, and can /workspace be made in it?"
+            ) from error
 
     async def reattach(self, job_id: str, skip: int) -> Output:
         """See Executor."""
@@ -116,12 +127,17 @@ class DockerExecutor:
 
         return await self._engine.call(connect)
 
+    async def files(self, job_id: str, path: str) -> WorkloadFiles | None:
+        """See Executor."""
+        name = self._name(job_id)
+        return await self._engine.call(lambda client: container_files(client, name, path))
+
     async def stop(self, job_id: str, grace_seconds: float) -> None:
         """See Executor."""
 
         def end(client: docker.APIClient) -> None:
             try:
-                client.stop(self._name(job_id), timeout=round(grace_seconds))
+                client.stop(self._name(job_id), timeout=math.ceil(grace_seconds))
             except NotFound:
                 return
 
@@ -129,7 +145,8 @@ class DockerExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See Executor."""
-        await self._engine.call(lambda client: self._remove(client, job_id))
+        name = self._name(job_id)
+        await self._engine.call(lambda client: remove_container(client, name))
 
     async def tidy(self) -> None:
         """See Executor."""
@@ -142,8 +159,16 @@ class DockerExecutor:
     def _name(self, job_id: str) -> str:
         return f"{self._options.container_prefix}{job_id}"
 
-    def _create(self, client: docker.APIClient, job: Job, image: str, log_base: int) -> None:
-        container.create(
+    def _create(
+        self,
+        client: docker.APIClient,
+        job: Job,
+        image: str,
+        bounds: container.EngineBounds,
+        log_base: int,
+        epoch: int,
+    ) -> str:
+        return container.create(
             client,
             image=image,
             name=self._name(job.job_id),
@@ -152,23 +177,23 @@ class DockerExecutor:
                 container.LABEL_INSTANCE: self._options.instance_id,
                 container.LABEL_ROLE: container.ROLE_JOB,
                 container.LABEL_JOB: job.job_id,
+                container.LABEL_ATTEMPT: str(job.attempt),
+                container.LABEL_EPOCH: str(epoch),
                 container.LABEL_LOG_BASE: str(log_base),
             },
-            env={"CI_JOB_ID": job.job_id, **job.spec.env},
+            env=job_environment(job, f"/{WORKSPACE}"),
             limits=job.spec.limits,
+            bounds=bounds,
         )
 
-    def _remove(self, client: docker.APIClient, job_id: str) -> None:
+    def _replace(self, client: docker.APIClient, job_id: str, epoch: int) -> None:
+        """Remove what an earlier attempt or controller left. By its id: if a later controller
+        puts its own in its place meanwhile, that one is not touched.
+        """
         try:
-            client.remove_container(self._name(job_id), force=True, v=True)
+            facts = client.inspect_container(self._name(job_id))
         except NotFound:
             return
-        except APIError as error:
-            if error.status_code != _CONFLICT:  # a removal is under way already
-                raise
-
-    async def _clean_up(self, job_id: str) -> None:
-        try:
-            await self.remove(job_id)
-        except Exception as error:  # noqa: BLE001 - the launch's own error matters more
-            logger.warning("job %s: nothing removed yet: %s", job_id, error)
+        if int(facts["Config"]["Labels"].get(container.LABEL_EPOCH, 0)) > epoch:
+            raise LeaseLostError
+        remove_container(client, facts["Id"])

@@ -2,19 +2,20 @@
 
 import asyncio
 import logging
+import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound
 
 from ci_common.errors import ImageUnavailableError, SetupFailedError
 from ci_common.job import Job, Network, ResourceLimits
 from ci_common.ports import LogAppender
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.engine import DockerEngine
+from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.output import AttachedOutput
 from ci_controller.executors.docker.project_tar import files_tar, project_tar
 from ci_controller.log_pump import pump
@@ -122,11 +123,12 @@ class DependencyLayers:
         requirements: Requirements,
         transcript: Transcript,
     ) -> str:
-        name = f"{self._options.container_prefix}setup-{tag.rpartition(':')[2]}"
+        # Not the same name again: a controller that was paused past its lease and one that took
+        # over may both be at it, and must not take each other's container.
+        name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
         connected: list[AttachedOutput] = []
 
         def begin(client: docker.APIClient) -> AttachedOutput:
-            _remove(client, name)
             with ExitStack() as stack:
                 if requirements.needs_project:
                     content = project_tar(stack.enter_context(ProjectArchive(package)))
@@ -145,7 +147,7 @@ class DependencyLayers:
         finally:
             for output in connected:
                 output.close()
-            await asyncio.shield(self._engine.call(lambda client: _remove(client, name)))
+            await asyncio.shield(self._engine.call(lambda client: remove_container(client, name)))
             self._building.discard(name)
         return tag
 
@@ -188,7 +190,7 @@ class DependencyLayers:
         filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
         for entry in client.containers(all=True, filters=filters):
             if not {name.lstrip("/") for name in entry["Names"]} & self._building:
-                _remove(client, entry["Id"])
+                remove_container(client, entry["Id"])
 
     def _evict(self, client: docker.APIClient) -> None:
         layers = client.images(
@@ -235,10 +237,3 @@ def _own_size(client: docker.APIClient, layer: dict[str, Any]) -> int:
 def _commit(client: docker.APIClient, name: str, tag: str, labels: dict[str, str]) -> None:
     repository, _, version = tag.rpartition(":")
     client.commit(name, repository, version, conf={"Labels": labels}, pause=False)
-
-
-def _remove(client: docker.APIClient, name: str) -> None:
-    try:
-        client.remove_container(name, force=True, v=True)
-    except NotFound:
-        return

@@ -10,6 +10,8 @@ from docker.errors import create_api_error_from_http_exception
 from docker.types import CancellableStream
 from urllib3.exceptions import HTTPError
 
+from ci_common.errors import EngineUnavailableError
+
 _READ_BYTES = 1 << 18
 _HEADER_BYTES = 8
 
@@ -89,8 +91,11 @@ class StoredOutput:
         )
         if response.status_code != requests.codes.ok:
             create_api_error_from_http_exception(requests.HTTPError(response=response))
-        self._stream = CancellableStream(self._payloads(response), response)
+        self._payload = self._payloads(response)
+        # For its way to interrupt a read only: it takes a connection that broke for an end.
+        self._stream = CancellableStream(self._payload, response)
         self._skip = skip
+        self._closed = False
 
     def _payloads(self, response: requests.Response) -> Iterator[bytes]:
         frames = FrameDecoder()
@@ -99,18 +104,24 @@ class StoredOutput:
                 yield payload
 
     def read(self) -> bytes:
-        """See Output."""
+        """See Output. Raises EngineUnavailableError when the connection breaks: what was read
+        is not all there is.
+        """
         try:
-            for payload in self._stream:
+            for payload in self._payload:
                 if self._skip < len(payload):
                     rest, self._skip = payload[self._skip :], 0
                     return rest
                 self._skip -= len(payload)
-        except (OSError, HTTPError, requests.RequestException):
-            return b""
+        except (OSError, HTTPError, requests.RequestException, ValueError) as error:
+            if not self._closed:
+                raise EngineUnavailableError(
+                    f"the container engine broke off in the middle of a log ({error})"
+                ) from error
         return b""
 
     def close(self) -> None:
         """See Output."""
+        self._closed = True
         with contextlib.suppress(OSError, AttributeError):
             self._stream.close()

@@ -97,7 +97,7 @@ def _prepare(environment: Path, source: Path, package: Path, requirements: Requi
 
 def unpack(package: Path, directory: Path, owner: int | None) -> None:
     """Write a project's files; `owner` is the user they are to belong to."""
-    directory.mkdir(parents=True, mode=0o700)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = [directory]
     with ProjectArchive(package) as archive:
         for entry in archive.entries():

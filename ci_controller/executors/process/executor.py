@@ -16,14 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci_common.errors import LaunchFailedError, WorkloadLostError
+from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostError
 from ci_common.job import Job
 from ci_common.ports import LogAppender, Output, Workload
 from ci_controller.executors.process import supervisor
 from ci_controller.executors.process.environments import Environments, unpack
+from ci_controller.executors.process.files import DirectoryFiles
 from ci_controller.executors.process.output import FileOutput
 from ci_controller.executors.process.state import WorkloadFiles, signal_group
 from ci_controller.executors.process.supervisor import write_json
+from ci_controller.job_environment import job_environment
 
 UNPRIVILEGED_USER = "nobody"
 
@@ -60,23 +62,27 @@ class ProcessExecutor:
         """See Executor."""
         return self._files(job_id).workload()
 
-    async def launch(self, job: Job, package: Path, log: LogAppender) -> Output:
+    async def launch(self, job: Job, package: Path, log: LogAppender, epoch: int) -> Output:
         """See Executor."""
         self._check_reachable()
-        await self.remove(job.job_id)
         files = self._files(job.job_id)
+        if files.epoch > epoch:
+            raise LeaseLostError
+        await self.remove(job.job_id)
         self._works.mkdir(exist_ok=True, mode=0o711)
         programs = await self._environments.bin_directory(job, package, log)
         making = asyncio.ensure_future(
-            asyncio.to_thread(self._begin, files, job, package, programs, log.size)
+            asyncio.to_thread(self._begin, files, job, package, programs, log.size, epoch)
         )
         try:
             return await asyncio.shield(making)
         except BaseException:
             await asyncio.wait([making])  # a thread goes on; what it makes is to be removed, too
-            if making.exception() is None:
+            error = making.exception()
+            if error is None:
                 making.result().close()
-            await asyncio.shield(self.remove(job.job_id))
+            if not isinstance(error, (LeaseLostError, LaunchFailedError)):  # what is there is ours
+                await asyncio.shield(self.remove(job.job_id))
             raise
 
     async def reattach(self, job_id: str, skip: int) -> Output:
@@ -85,6 +91,14 @@ class ProcessExecutor:
             return FileOutput(self._files(job_id), skip)
         except FileNotFoundError as error:
             raise WorkloadLostError from error
+
+    async def files(self, job_id: str, path: str) -> DirectoryFiles | None:
+        """See Executor."""
+        try:
+            found = DirectoryFiles(self._files(job_id).work, path)
+        except FileNotFoundError as error:
+            raise WorkloadLostError from error
+        return found if found.exists else None
 
     async def stop(self, job_id: str, grace_seconds: float) -> None:
         """See Executor."""
@@ -133,8 +147,23 @@ class ProcessExecutor:
         return WorkloadFiles(self._states / job_id, self._works / job_id)
 
     def _begin(
-        self, files: WorkloadFiles, job: Job, package: Path, programs: Path, log_base: int
+        self,
+        files: WorkloadFiles,
+        job: Job,
+        package: Path,
+        programs: Path,
+        log_base: int,
+        epoch: int,
     ) -> Output:
+        try:
+            files.work.mkdir(parents=True, mode=0o700)
+        except FileExistsError as error:
+            # Requirements take their time: meanwhile a later controller may have begun.
+            if files.epoch > epoch:
+                raise LeaseLostError from error
+            raise LaunchFailedError(
+                f"the directory {files.work} of the job is there already; remove it"
+            ) from error
         unpack(package, files.work, self._user)
         files.state.mkdir(mode=0o700)
         write_json(
@@ -145,6 +174,8 @@ class ProcessExecutor:
                 "env": self._env(job, files, programs),
                 "user": self._user,
                 "log_base": log_base,
+                "attempt": job.attempt,
+                "epoch": epoch,
             },
         )
         files.output.touch()
@@ -156,10 +187,7 @@ class ProcessExecutor:
             **{name: os.environ[name] for name in inherited if name in os.environ},
             "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(files.work),
-            "CI": "true",
-            "CI_JOB_ID": job.job_id,
-            "PYTHONUNBUFFERED": "1",
-            **job.spec.env,
+            **job_environment(job, str(files.work)),
         }
 
     def _spawn(self, files: WorkloadFiles) -> Output:

@@ -2,8 +2,8 @@
 
 import json
 import os
-import shutil
 import signal
+import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,12 @@ class WorkloadFiles:
         return None if started is None else started["group"]
 
     @property
+    def epoch(self) -> int:
+        """Of the controller that launched it; 0 when there is none."""
+        request = self._read("request.json")
+        return 0 if request is None else int(request.get("epoch", 0))
+
+    @property
     def has_ended(self) -> bool:
         """Whether the command's result was written down, or will never be."""
         return (self.state / "ended.json").exists() or not self._supervisor_lives()
@@ -48,6 +54,7 @@ class WorkloadFiles:
             job_id=self.job_id,
             state=WorkloadState.RUNNING if ended is None else WorkloadState.EXITED,
             log_base=request["log_base"],
+            attempt=request.get("attempt", 1),  # the first version had no retries
             exit_code=ended["exit_code"] if ended else None,
             started_at=datetime.fromisoformat(started["at"]) if started else None,
             finished_at=datetime.fromisoformat(ended["at"]) if ended else None,
@@ -65,8 +72,8 @@ class WorkloadFiles:
 
     def remove(self) -> None:
         """Delete all files of the workload."""
-        shutil.rmtree(self.work, ignore_errors=True)
-        shutil.rmtree(self.state, ignore_errors=True)
+        remove_tree(self.work)
+        remove_tree(self.state)
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
@@ -78,6 +85,20 @@ class WorkloadFiles:
     def _supervisor_lives(self) -> bool:
         supervisor = self._read("supervisor.json")
         return supervisor is not None and is_process(supervisor["pid"], supervisor["start"])
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a directory with all that is in it, however deep, as far as that is possible.
+
+    By the system's own commands: Python's recursion ends at some hundred levels.
+    """
+    remove = ["rm", "-rf", "--", str(path)]
+    subprocess.run(remove, stderr=subprocess.DEVNULL, check=False)
+    if os.path.lexists(path) and os.geteuid() != 0:
+        # A command that ran as our own user may have made directories that nobody may enter.
+        chmod = ["chmod", "-R", "u+rwX", "--", str(path)]
+        subprocess.run(chmod, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(remove, stderr=subprocess.DEVNULL, check=False)
 
 
 def is_process(pid: int, start: str) -> bool:

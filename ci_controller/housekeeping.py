@@ -1,0 +1,54 @@
+"""What is done now and then, beside the jobs: what crashes left, caches, retention."""
+
+import asyncio
+import logging
+
+from ci_common.errors import EngineUnavailableError
+from ci_common.ports import ArtifactWriter, Executor, JobTransitions, Packages
+from ci_controller.retention import Retention
+
+logger = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 60.0
+_STALE_SECONDS = 3600.0
+"""Half-done uploads and collections that nobody has touched for so long were given up."""
+
+
+class Housekeeping:
+    """Each duty bounds what it does at a time, so that jobs never wait for it."""
+
+    def __init__(
+        self,
+        transitions: JobTransitions,
+        packages: Packages,
+        artifacts: ArtifactWriter,
+        executor: Executor,
+        retention: Retention,
+    ) -> None:
+        self._transitions = transitions
+        self._packages = packages
+        self._artifacts = artifacts
+        self._executor = executor
+        self._retention = retention
+
+    async def retain(self) -> None:
+        """A helping of deleting and compressing what finished jobs left; every tick."""
+        await self._retention.run_once()
+
+    async def run(self) -> None:
+        """The slow duties, until cancelled."""
+        while True:
+            await self._sweep()
+            try:
+                await self._executor.tidy()
+            except EngineUnavailableError as error:
+                logger.debug("housekeeping: %s", error)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _sweep(self) -> None:
+        for job_id in await asyncio.to_thread(self._packages.job_ids, _STALE_SECONDS):
+            job = await self._transitions.get(job_id)
+            if job is None or job.status.is_terminal:
+                await asyncio.to_thread(self._packages.delete, job_id)
+        await asyncio.to_thread(self._packages.sweep_staging, _STALE_SECONDS)
+        await asyncio.to_thread(self._artifacts.sweep_staging, _STALE_SECONDS)

@@ -1,0 +1,36 @@
+"""The environment of every job, in whichever executor it runs."""
+
+import shlex
+
+from ci_common.job import Job
+
+REPORT = "output/junit.xml"
+"""Where pytest is asked to write its report, relative to the project."""
+
+_PYTEST = "PYTEST_ADDOPTS"
+
+
+def job_environment(job: Job, project: str) -> dict[str, str]:
+    """The variables of a job whose project lies at `project`; those of its table come last."""
+    env = job.spec.env
+    return {
+        "CI": "true",
+        "CI_JOB_ID": job.job_id,
+        "PYTHONUNBUFFERED": "1",
+        **env,
+        _PYTEST: _pytest_options(env.get(_PYTEST, ""), project),
+    }
+
+
+def _pytest_options(own: str, project: str) -> str:
+    """The request for a report, before what the job itself asks for, which so has precedence.
+
+    A job that speaks of reports in any way (`-p no:junitxml` to have none) is left alone.
+    """
+    if "junit" in own:
+        return own
+    # An absolute path, so that it does not matter where pytest is started. The older family
+    # names each test's file, and has no warnings for fixtures that the newer one does not like,
+    # which a project may have made errors.
+    report = shlex.quote(f"{project}/{REPORT}")
+    return f"--junitxml={report} -o junit_family=xunit1 {own}".rstrip()

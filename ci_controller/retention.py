@@ -1,0 +1,207 @@
+"""What is kept of finished jobs, and how: old ones are deleted, logs compressed; bit by bit."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ci_common.errors import LogCorruptError
+from ci_common.ports import (
+    ArtifactWriter,
+    FileDeletion,
+    FinishedJob,
+    FinishedTotals,
+    JobRetention,
+    LogKeeper,
+)
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 10.0
+"""A job that ended just now is kept whatever count or budget say: a client that was cut off
+must still be able to ask for its result."""
+
+_BATCH = 20
+"""Jobs of one transaction; their files are deleted before the next."""
+
+_REST_SECONDS = 5.0
+"""After everything was done, nobody looks again for so long."""
+
+_SETBACK_SECONDS = 60.0
+"""After the disk refused, nothing is compressed for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """What the operator allows and wants. `None` keeps everything."""
+
+    days: float | None = None
+    jobs: int | None = None
+    artifact_days: float | None = None
+    max_bytes: int | None = None
+    compress_seconds: float = 60.0
+    min_free_bytes: int = 0
+
+    @property
+    def deletes_jobs(self) -> bool:
+        """Whether any job may ever be deleted."""
+        return not (self.days is None and self.jobs is None and self.max_bytes is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Helping:
+    """What one call may do at most."""
+
+    jobs: int = 200
+    seconds: float = 0.2
+
+
+def expired(
+    oldest: Sequence[FinishedJob], totals: FinishedTotals, policy: RetentionPolicy, now: datetime
+) -> list[str]:
+    """Those of the oldest finished jobs that are to be deleted; the first that stays ends it."""
+    jobs, stored = totals.jobs, totals.stored_bytes
+    found = []
+    for job in oldest:
+        age = (now - job.ended_at).total_seconds()
+        too_old = policy.days is not None and age > timedelta(days=policy.days).total_seconds()
+        too_many = policy.jobs is not None and jobs > policy.jobs
+        too_large = policy.max_bytes is not None and stored > policy.max_bytes
+        if not (too_old or (age >= GRACE_SECONDS and (too_many or too_large))):
+            break
+        found.append(job.job_id)
+        jobs -= 1
+        stored -= job.stored_bytes
+    return found
+
+
+class Retention:
+    """Brings rows and files to what the policy asks for. One call at a time.
+
+    Nothing is deleted that the policy does not allow, however full the disk is: then only
+    compression is sooner, and uploads are refused until there is room.
+    """
+
+    def __init__(
+        self,
+        rows: JobRetention,
+        logs: LogKeeper,
+        artifacts: ArtifactWriter,
+        policy: RetentionPolicy,
+        free_bytes: Callable[[], int],
+        now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rows = rows
+        self._logs = logs
+        self._artifacts = artifacts
+        self._policy = policy
+        self._free_bytes = free_bytes
+        self._now = now
+        self._clock = clock
+        self._rest_until = clock()
+        self._compress_from = clock()
+        self._stuck: frozenset[str] = frozenset()
+        """Jobs whose files could not be deleted; tried again after the rest."""
+        self._told_full = False
+
+    async def run_once(self, helping: Helping = Helping()) -> int:
+        """Do a helping of what there is to do; returns of how many jobs that was. Costs next
+        to nothing when that was all not long ago.
+
+        Only for the process that holds the controller lease; without it no row changes, and
+        files go only after their rows. One log that is compressed may overstay the time.
+        """
+        started = self._clock()
+        done = 0
+        while self._rest_until <= self._clock() < started + helping.seconds and done < helping.jobs:
+            step = await self._step(min(_BATCH, helping.jobs - done))
+            if not step:
+                self._rest_until = self._clock() + _REST_SECONDS
+                self._stuck = frozenset()
+            done += step
+        return done
+
+    async def _step(self, limit: int) -> int:
+        return (
+            await self._delete_files(limit)
+            or await self._expire_jobs(limit)
+            or await self._expire_artifacts(limit)
+            or await self._compress_one()
+        )
+
+    async def _delete_files(self, limit: int) -> int:
+        noted = await self._rows.file_deletions(limit + len(self._stuck))
+        wanted = [one for one in noted if one.job_id not in self._stuck][:limit]
+        if not wanted:
+            return 0
+        deleted = await asyncio.to_thread(self._delete, wanted)
+        self._stuck |= {one.job_id for one in wanted} - {one.job_id for one in deleted}
+        if deleted:
+            await self._rows.files_deleted(deleted)
+        return len(wanted)
+
+    def _delete(self, deletions: Sequence[FileDeletion]) -> list[FileDeletion]:
+        done = []
+        for one in deletions:
+            try:
+                self._artifacts.delete(one.job_id)
+                if not one.artifacts_only:
+                    self._logs.delete(one.job_id)
+                done.append(one)
+            except OSError as error:
+                logger.warning("job %s: its files cannot be deleted: %s", one.job_id, error)
+        return done
+
+    async def _expire_jobs(self, limit: int) -> int:
+        if not self._policy.deletes_jobs:
+            return 0
+        oldest = await self._rows.oldest(limit)
+        job_ids = expired(oldest, await self._rows.totals(), self._policy, self._now())
+        deleted = await self._rows.delete_jobs(job_ids) if job_ids else 0
+        if deleted:
+            logger.info("retention: %d finished jobs deleted", deleted)
+        return deleted
+
+    async def _expire_artifacts(self, limit: int) -> int:
+        if self._policy.artifact_days is None:
+            return 0
+        ended_before = self._now() - timedelta(days=self._policy.artifact_days)
+        count = await self._rows.expire_artifacts(ended_before, limit)
+        if count:
+            logger.info("retention: the artifacts of %d finished jobs deleted", count)
+        return count
+
+    async def _compress_one(self) -> int:
+        if self._clock() < self._compress_from:
+            return 0
+        wait = 0 if self._disk_is_full() else self._policy.compress_seconds
+        found = await self._rows.uncompressed(self._now() - timedelta(seconds=wait))
+        if found is None:
+            return 0
+        job_id, size = found
+        try:
+            stored = await asyncio.to_thread(self._logs.compress, job_id, size)
+        except LogCorruptError as error:
+            logger.error("job %s: its log stays as it is: %s", job_id, error)  # noqa: TRY400
+            stored = size
+        except OSError as error:
+            logger.warning("job %s: its log cannot be compressed now: %s", job_id, error)
+            self._compress_from = self._clock() + _SETBACK_SECONDS
+            return 0
+        return int(await self._rows.log_compressed(job_id, stored))
+
+    def _disk_is_full(self) -> bool:
+        full = self._free_bytes() < self._policy.min_free_bytes
+        if full and not self._told_full:
+            logger.warning(
+                "the disk is nearly full; %s",
+                "finished jobs go as the retention settings allow"
+                if self._policy.deletes_jobs
+                else "no setting allows finished jobs to be deleted (CI_RETENTION_DAYS, "
+                "CI_RETENTION_JOBS, CI_MAX_DISK_MB)",
+            )
+        self._told_full = full
+        return full
