@@ -1,10 +1,12 @@
-"""`ci wait`, `ci logs` and `ci list`: about jobs that are already there."""
+"""`ci wait`, `ci logs`, `ci list` and `ci artifacts`: about jobs that are already there."""
 
+import json
 from typing import Any
 
 from ci_client import exit_codes
 from ci_client.client import Client
 from ci_client.display import duration_of, result_line, say
+from ci_client.report_display import artifact_table, printable, short_report, size_text
 from ci_client.watching import LogOutput, RetryNotice, show
 
 
@@ -13,6 +15,8 @@ def wait_for(job_id: str, server: str | None, everything: bool) -> int:
     with Client(server, on_retry=RetryNotice()) as client:
         job = client.get_job(job_id)
         if exit_codes.is_finished(job) and not everything:
+            if job.get("tests"):
+                say(short_report(job["tests"]))
             result = result_line(job, job_id, duration_of(job))
             say(f"Job {job_id} already completed: {result}")
             return exit_codes.of_result(job)
@@ -54,3 +58,37 @@ def jobs(server: str | None, status: str | None, limit: int | None) -> list[dict
             )
             found += page
         return found
+
+
+def show_artifacts(job_id: str, server: str | None, as_json: bool) -> int:
+    """List what a job left behind; the exit code."""
+    with Client(server) as client:
+        found = client.list_artifacts(job_id)
+        if as_json:
+            print(json.dumps(found, indent=2), flush=True)
+        elif found:
+            print(artifact_table(found), flush=True)
+        else:
+            _say_none(client, job_id)
+    return exit_codes.PASSED
+
+
+def download_artifacts(job_id: str, server: str | None, directory: str) -> int:
+    """Fetch what a job left behind, and print where each file is; the exit code."""
+    with Client(server, on_retry=RetryNotice()) as client:
+        places = client.download_artifacts(
+            job_id, directory, lambda place: print(printable(str(place)), flush=True)
+        )
+        if not places:
+            _say_none(client, job_id)
+            return exit_codes.PASSED
+    files = "1 artifact" if len(places) == 1 else f"{len(places)} artifacts"
+    size = size_text(sum(place.stat().st_size for place in places))
+    say(f"{files} ({size}) in {directory}")
+    return exit_codes.PASSED
+
+
+def _say_none(client: Client, job_id: str) -> None:
+    finished = exit_codes.is_finished(client.get_job(job_id))
+    say(f"Job {job_id} left no artifacts." if finished
+        else f"Job {job_id} is not finished; its artifacts are collected at its end.")  # fmt: skip

@@ -55,6 +55,9 @@ Server = Annotated[
     typer.Option(help="Address of the server [default: $CI_SERVER_URL, or ~/.ci/config]"),
 ]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id", show_default=False)]
+Multiplier = Annotated[
+    float | None, typer.Option(min=0, metavar="X", help="engine: in place of the model's")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print what the server says, as JSON")]
 
 
@@ -77,7 +80,7 @@ def submit(
     context: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(help="A job of the project's [tool.ci] table [default: test]"),
+        typer.Argument(help="A job of the project's [tool.ci] table, or engine [default: test]"),
     ] = None,
     path: Annotated[str, typer.Option(help="The project's directory")] = ".",
     detach: Annotated[
@@ -92,18 +95,70 @@ def submit(
             show_default=False,
         ),
     ] = None,
+    priority: Annotated[
+        int | None, typer.Option(min=0, max=10, help="0 to 10; 10 first", show_default="5")
+    ] = None,
+    retries: Annotated[
+        int | None,
+        typer.Option(min=0, max=10, help="Start again so often when its container is lost"),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="In place of the job's own, such as 30s, 10m, 1h"),
+    ] = None,
+    scenarios: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="engine: how many scenarios")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="S", help="engine: seed of generated scenarios")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="engine: threads")] = None,
+    per_policy: Annotated[
+        bool, typer.Option("--per-policy", help="engine: values by policy, too")
+    ] = False,
+    mortality_mult: Multiplier = None,
+    lapse_mult: Multiplier = None,
+    expense_mult: Multiplier = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="engine: where the results go [default: MODEL-results-ID, a new directory]",
+            show_default=False,
+        ),
+    ] = None,
+    verify_local: Annotated[
+        bool,
+        typer.Option(
+            "--verify-local",
+            help="engine: value the model here, too (its hooks are Python), and compare",
+        ),
+    ] = False,
 ) -> int:
     """Send a directory to the server, and watch its tests run.
+
+    NAME engine values a model: a directory with model.toml or livecalc.config.json.
 
     The log goes to stdout, all else to stderr. Ctrl-C cancels the job.
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
+    from ci_client.errors import UsageError
+    from ci_client.job_request import JobRequest
+    from ci_client.model_run import ModelOptions, job_command, model_run
     from ci_client.submitting import Submission
     from ci_client.submitting import submit as carry_out
 
     command = context.meta[_COMMAND]
-    return carry_out(Submission(path, name, command, include or (), detach, server))
+    multipliers = (mortality_mult, lapse_mult, expense_mult)
+    options = ModelOptions(scenarios, seed, threads, per_policy, *multipliers, output, verify_local)
+    model = model_run(path, None if command else name, options)
+    if model is not None:
+        if detach and (output is not None or verify_local):
+            raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
+        command = job_command(options)
+    request = JobRequest(name, command, priority, retries, timeout)
+    return carry_out(Submission(path, request, include or (), detach, server, model))
 
 
 @app.command(cls=LeanCommand)
@@ -166,6 +221,25 @@ def status(job_id: JobId, as_json: Json = False, server: Server = None) -> int:
     job = get_job(job_id, server)
     print(json.dumps(job, indent=2) if as_json else job_details(job), flush=True)
     return 0
+
+
+@app.command(cls=LeanCommand)
+@_reported
+def artifacts(
+    job_id: JobId,
+    download: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Put them below this directory", show_default=False),
+    ] = None,
+    as_json: Json = False,
+    server: Server = None,
+) -> int:
+    """List, or download, the files a job left behind."""
+    from ci_client.asking import download_artifacts, show_artifacts
+
+    if download is not None:
+        return download_artifacts(job_id, server, download)
+    return show_artifacts(job_id, server, as_json)
 
 
 @app.command(cls=LeanCommand)

@@ -3,23 +3,27 @@
 The functions open a connection for one call; `Client` keeps one for many. Generators hand out
 events as dicts: `{"type": "job_id", "job_id"}` first where a job is submitted, then
 `{"type": "status", "status"}` and `{"type": "log", "data"}` as they happen, and at last
-`{"type": "complete", "success", "status", "exit_code", "reason", "message"}`. The exact bytes
-of a `log` event are those of `ci_common.events.log_bytes`.
+`{"type": "complete", "success", "status", "exit_code", "reason", "message", "tests"}`, where
+`tests` sums up the job's JUnit reports, or is `None`. The exact bytes of a `log` event are those
+of `ci_common.events.log_bytes`.
 """
 
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from ci_client.artifact_download import ArtifactDownload, OnFile
 from ci_client.config import load_config
 from ci_client.errors import JobNotFound, UnexpectedAnswer
+from ci_client.job_request import JobRequest
 from ci_client.project_zip import ProjectZip, create_project_zip
 from ci_client.raw_log import RawLog
-from ci_client.retry import PATIENCE_SECONDS, OnRetry
+from ci_client.retry import PATIENCE_SECONDS, OnRetry, Retry
 from ci_client.sse_reader import JobStreamReader
 from ci_client.transport import address, json_of, open_http, refusal, unreachable
 from ci_client.upload import VALIDATION_SECONDS, OnProgress, UploadFile
@@ -30,7 +34,9 @@ __all__ = [
     "ProjectZip",
     "cancel_job",
     "create_project_zip",
+    "download_artifacts",
     "get_job",
+    "list_artifacts",
     "list_jobs",
     "read_log",
     "submit_tests_async",
@@ -85,20 +91,17 @@ class Client:
         self,
         project: ProjectZip,
         *,
-        job: str | None = None,
-        command: Sequence[str] | None = None,
+        request: JobRequest | None = None,
         on_progress: OnProgress | None = None,
     ) -> str:
         """Upload a packed project; the id of its job.
-
-        `job` names a job of the project's table, and `command` replaces its command.
 
         Raises:
             RequestRefused: the server does not take it; the message tells why.
             ServerUnreachable: no answer.
             UnexpectedAnswer: this is no CI server.
         """
-        spec = {"job": job, "command": list(command) if command else None}
+        spec = (request or JobRequest()).to_spec()
         with UploadFile(project, on_progress) as file:
             answer = self._ask(
                 "POST",
@@ -186,6 +189,43 @@ class Client:
         """
         return self._raw_log(job_id).tail_start(lines)
 
+    def list_artifacts(self, job_id: str) -> list[dict[str, Any]]:
+        """The files a job left behind: `path`, `size` in bytes, `sha256`; none before its end.
+
+        Raises:
+            JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        found = self._ask("GET", f"/jobs/{_checked(job_id)}/artifacts", job_id=job_id)
+        if not isinstance(found, list) or not all(map(_is_artifact, found)):
+            raise UnexpectedAnswer(address(self._http), "not a list of artifacts")
+        return found
+
+    def download_artifacts(
+        self,
+        job_id: str,
+        directory: str | os.PathLike[str],
+        on_file: OnFile | None = None,
+        *,
+        below: str | None = None,
+    ) -> list[Path]:
+        """Put a job's artifacts below a directory, which is made; where each of them is.
+
+        With `below`, only those of this directory of the job, and without its name. Each is
+        complete and checked when it appears. What is there already is not fetched again.
+
+        Raises:
+            DownloadError: one arrived damaged, or a link in the directory leads elsewhere.
+            JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        download = ArtifactDownload(
+            self._http,
+            _checked(job_id),
+            Path(directory),
+            lambda: Retry(self._http, self._patience, self._on_retry),
+            below,
+        )
+        return download.fetch_all(self.list_artifacts(job_id), on_file)
+
     def _raw_log(self, job_id: str) -> RawLog:
         return RawLog(self._http, _checked(job_id), self._patience, self._on_retry)
 
@@ -212,12 +252,22 @@ def _checked(job_id: str) -> str:
     return canonical
 
 
+def _is_artifact(found: Any) -> bool:
+    kinds = {"path": str, "size": int, "sha256": str}
+    return isinstance(found, dict) and all(
+        isinstance(found.get(key), kind) for key, kind in kinds.items()
+    )
+
+
 def submit_tests_async(
     path: str | os.PathLike[str],
     server_url: str | None = None,
     *,
     job: str | None = None,
     command: Sequence[str] | None = None,
+    priority: int | None = None,
+    retries: int | None = None,
+    timeout: str | None = None,
     include: Sequence[str] = (),
 ) -> str:
     """Send a directory; the id of its job.
@@ -226,8 +276,9 @@ def submit_tests_async(
         ProjectError: the directory cannot be sent.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
+    request = JobRequest(job, command, priority, retries, timeout)
     with create_project_zip(path, include) as project, Client(server_url) as client:
-        return client.submit(project, job=job, command=command)
+        return client.submit(project, request=request)
 
 
 def submit_tests_streaming(
@@ -236,6 +287,9 @@ def submit_tests_streaming(
     *,
     job: str | None = None,
     command: Sequence[str] | None = None,
+    priority: int | None = None,
+    retries: int | None = None,
+    timeout: str | None = None,
     include: Sequence[str] = (),
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
@@ -244,9 +298,10 @@ def submit_tests_streaming(
         ProjectError: the directory cannot be sent.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
+    request = JobRequest(job, command, priority, retries, timeout)
     with Client(server_url) as client:
         with create_project_zip(path, include) as project:
-            job_id = client.submit(project, job=job, command=command)
+            job_id = client.submit(project, request=request)
         yield {"type": "job_id", "job_id": job_id}
         yield from client.follow(job_id, from_beginning=True)
 
@@ -291,3 +346,17 @@ def read_log(job_id: str, server_url: str | None = None, *, start: int = 0) -> I
     """The bytes of a job's log as it is now. Raises what `Client.read_log` raises."""
     with Client(server_url) as client:
         yield from client.read_log(job_id, start=start)
+
+
+def list_artifacts(job_id: str, server_url: str | None = None) -> list[dict[str, Any]]:
+    """The files a job left behind. Raises what `Client.list_artifacts` raises."""
+    with Client(server_url) as client:
+        return client.list_artifacts(job_id)
+
+
+def download_artifacts(
+    job_id: str, directory: str | os.PathLike[str], server_url: str | None = None
+) -> list[Path]:
+    """Put a job's artifacts below a directory. Raises what `Client.download_artifacts` raises."""
+    with Client(server_url) as client:
+        return client.download_artifacts(job_id, directory)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ci_client.exit_codes import known_reason
 from ci_client.project_zip import ProjectZip
+from ci_client.report_display import full_report, size_text, totals
 from ci_client.upload import OnProgress
 from ci_common.job import JobStatus, Reason, parse_time
 
@@ -118,10 +119,15 @@ def _mark(success: Any) -> str:
 
 
 def job_details(job: Mapping[str, Any]) -> str:
-    """A job, one fact per line."""
-    return "\n".join(
+    """A job, one fact per line, and what its test reports say."""
+    lines = [
         f"{label + ':':<11} {_value(key, job[key])}" for key, label in _JOB_FIELDS if key in job
-    )
+    ]
+    if size := job.get("artifacts_size"):
+        lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {job.get('job_id')})")
+    if tests := job.get("tests"):
+        lines += [f"Tests:      {totals(tests)}", full_report(tests)]
+    return "\n".join(line for line in lines if line)
 
 
 def _value(key: str, value: Any) -> str:

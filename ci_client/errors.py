@@ -2,10 +2,13 @@
 
 ClientError
 ├── ConfigError                 the server's address or the configuration file is wrong
+├── UsageError                  options that do not go together
 ├── ProjectError                the directory cannot be sent
 │   └── ProjectNotFound         there is no such directory
 ├── ServerUnreachable           no answer, for as long as we were prepared to wait
 ├── UnexpectedAnswer            something answered, but not as the CI server does
+├── DownloadError               an artifact is damaged, or has no place in the directory
+├── ModelResultError            a model's result is missing, damaged, or another on this machine
 └── RequestRefused              the server said no; carries its code and HTTP status
     ├── JobNotFound
     └── JobFinished             too late to cancel
@@ -25,6 +28,10 @@ class ClientError(Exception):
 
 class ConfigError(ClientError):
     """The client's configuration is wrong."""
+
+
+class UsageError(ClientError):
+    """The options do not go together."""
 
 
 class ProjectError(ClientError):
@@ -56,6 +63,14 @@ class UnexpectedAnswer(ClientError):
             "Check the address (--server, CI_SERVER_URL), or a proxy on the way."
         )
         self.server_url = server_url
+
+
+class DownloadError(ClientError):
+    """An artifact cannot be put in its place."""
+
+
+class ModelResultError(ClientError):
+    """A model's result is missing, damaged, or not the same on this machine."""
 
 
 class RequestRefused(ClientError):

@@ -10,6 +10,7 @@ from ci_client.errors import (
     RequestRefused,
     ServerUnreachable,
     UnexpectedAnswer,
+    UsageError,
 )
 from ci_common.job import JobStatus, Reason
 
@@ -45,7 +46,7 @@ def of_result(result: Mapping[str, Any]) -> int:
 
 def of_error(error: ClientError) -> int:
     """The exit code for a request that came to nothing."""
-    if isinstance(error, ConfigError | ProjectNotFound):
+    if isinstance(error, ConfigError | ProjectNotFound | UsageError):
         return USAGE
     if isinstance(error, ServerUnreachable | UnexpectedAnswer):
         return INFRASTRUCTURE

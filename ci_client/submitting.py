@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 
@@ -11,6 +12,9 @@ from ci_client import exit_codes
 from ci_client.client import Client, ProjectZip, create_project_zip
 from ci_client.display import left_out_line, say, upload_bar
 from ci_client.errors import ClientError
+from ci_client.job_request import JobRequest
+from ci_client.model_run import ModelRun
+from ci_client.progress_lines import ProgressOutput
 from ci_client.watching import LogOutput, RetryNotice, show
 
 
@@ -19,11 +23,12 @@ class Submission:
     """What the user asked for."""
 
     path: str
-    name: str | None = None
-    command: Sequence[str] | None = None
+    request: JobRequest
     include: Sequence[str] = ()
     detach: bool = False
     server: str | None = None
+    model: ModelRun | None = None
+    """Set where the job values a model."""
 
 
 def submit(asked: Submission) -> int:
@@ -64,7 +69,7 @@ class _Submitting:
                     self._held.hold()
 
             self._job_id = self._client.submit(
-                project, job=self._asked.name, command=self._asked.command, on_progress=progress
+                project, request=self._asked.request, on_progress=progress
             )
         project.close()
         return self._job_id
@@ -79,7 +84,12 @@ class _Submitting:
         since = time.monotonic()
         say(f"Job {self._job_id}. Watch it from anywhere with: ci wait {self._job_id}")
         events = self._client.follow(self._job_id, from_beginning=True)
-        return show(events, LogOutput(), self._job_id, since)
+        model = self._asked.model
+        if model is None:
+            return show(events, LogOutput(), self._job_id, since)
+        with closing(ProgressOutput()) as output:
+            code = show(events, output, self._job_id, since)
+        return model.collect(self._client, self._job_id) if code == exit_codes.PASSED else code
 
     def _interrupted(self) -> int:
         if self._job_id is None:

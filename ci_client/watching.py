@@ -7,6 +7,7 @@ from typing import Any
 
 from ci_client import exit_codes
 from ci_client.display import result_line, say
+from ci_client.report_display import short_report
 from ci_common.events import log_bytes
 
 
@@ -46,6 +47,8 @@ def show(
             say(f"status: {event.get('status')}")
         elif event["type"] == "complete":
             output.finish_line()
+            if event.get("tests"):
+                say(short_report(event["tests"]))
             seconds = None if since is None else time.monotonic() - since
             say(result_line(event, job_id, seconds))
             return exit_codes.of_result(event)

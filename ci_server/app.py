@@ -10,16 +10,19 @@ from fastapi import FastAPI
 
 from ci_common.job import utc_now
 from ci_common.settings import Settings
-from ci_controller.assembly import build_controller, build_executor
+from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.controller import Controller, new_holder
+from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
+from ci_persistence.retention_rows import SqliteJobRetention
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
 from ci_persistence.transitions import SqliteJobTransitions
+from ci_server.apis import native_artifacts
 from ci_server.apis.errors import install_error_handlers
 from ci_server.apis.native import NativeApi, router
 from ci_server.job_service import JobService, ServiceLimits
@@ -50,22 +53,24 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         submissions = SqliteJobSubmissions(database, signals)
         service = JobService(submissions, packages, bell, _limits(settings), utc_now)
         streams = LogStreams(submissions, logs, signals)
-        api = NativeApi(service, streams, LogEventCache(), settings.send_timeout_seconds)
+        artifacts = FileArtifactStore(settings.data_path)
+        api = NativeApi(service, streams, LogEventCache(), artifacts, settings.send_timeout_seconds)
         app.state.native_api = api
         if settings.controller == "embedded":
             holder = new_holder()
             executor = build_executor(settings, database.instance_id)
             stack.push_async_callback(executor.close)
-            controller = build_controller(
-                settings,
+            stores = Stores(
                 holder,
-                executor,
                 SqliteJobTransitions(database, signals, holder),
+                SqliteJobRetention(database, holder),
                 SqliteControllerLease(database),
                 logs,
                 packages,
+                artifacts,
                 bell,
             )
+            controller = build_controller(settings, executor, stores)
             await stack.enter_async_context(_running(controller))
         yield
 
@@ -100,6 +105,8 @@ def _limits(settings: Settings) -> ServiceLimits:
             cpu_percent=settings.default_cpu_percent,
             memory_mb=settings.default_memory_mb,
             pids=settings.default_pids,
+            log_mb=settings.default_log_mb,
+            grace_seconds=settings.cancel_grace_seconds,
         ),
     )
 
@@ -109,6 +116,7 @@ def create_app() -> FastAPI:
     app = CuttingApplication(title="CI runner", lifespan=lifespan, openapi_url="/openapi.json")
     install_error_handlers(app)
     app.include_router(router)
+    app.include_router(native_artifacts.router)
     return app
 
 

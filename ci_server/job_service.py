@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ci_common.errors import JobNotFoundError, NotReadyError, RunnerError
-from ci_common.job import Job, JobSpec, JobStatus
+from ci_common.errors import ArtifactNotFoundError, JobNotFoundError, NotReadyError, RunnerError
+from ci_common.job import Artifact, Job, JobSpec, JobStatus
 from ci_common.ports import Doorbell, JobSubmissions, PackageIntake, StagedUpload
 from ci_common.principal import Principal
 from ci_server.package_check import PackageLimits, check_package
@@ -113,6 +113,19 @@ class JobService:
         job = await self._submissions.request_cancel(job_id, self._now())
         self._bell.ring()
         return job
+
+    async def artifacts(self, principal: Principal, job_id: str) -> list[Artifact]:
+        """What a job left behind; nothing before its end. Raises JobNotFoundError."""
+        await self.get(principal, job_id)
+        return await self._submissions.artifacts(job_id)
+
+    async def artifact(self, principal: Principal, job_id: str, path: str) -> Artifact:
+        """One of them. Raises JobNotFoundError, ArtifactNotFoundError."""
+        await self.get(principal, job_id)
+        artifact = await self._submissions.artifact(job_id, path)
+        if artifact is None:
+            raise ArtifactNotFoundError(f"the job has no artifact {path!r}")
+        return artifact
 
     async def check_ready(self) -> None:
         """Raise NotReadyError, which names every part that is down."""

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
-from ci_common.errors import InvalidOffsetError
+from ci_common.errors import InvalidOffsetError, LogCorruptError
 from ci_common.events import CompleteEvent, Event, LogEvent, StatusEvent
-from ci_common.job import Job
+from ci_common.job import Job, JobStatus
 from ci_common.ports import JobSignals, JobSubmissions, LogReader
 
 logger = logging.getLogger(__name__)
@@ -32,16 +33,18 @@ class JobWatch:
     def __init__(self, job: Job, size: int) -> None:
         self.job = job
         self.size = size
+        self.position: int | None = None
+        """The place in the queue; `None` when the job is not queued, or not known yet."""
         self.changed = asyncio.Event()
         """Set, and replaced by a new one, whenever `job` or `size` changed."""
         self.watchers = 0
         self.task: asyncio.Task[None] | None = None
 
-    def update(self, job: Job, size: int) -> bool:
+    def update(self, job: Job, size: int, position: int | None) -> bool:
         """Take in what was seen; True when it is news."""
-        if job == self.job and size == self.size:
+        if (job, size, position) == (self.job, self.size, self.position):
             return False
-        self.job, self.size = job, size
+        self.job, self.size, self.position = job, size, position
         self.wake()
         return True
 
@@ -101,27 +104,29 @@ class LogStreams:
 
         Never gives up while the job is alive.
         """
-        told = None
+        told: StatusEvent | None = None
         async with self._watching(job) as watch:
             while True:
                 job, size, changed = watch.job, watch.size, watch.changed
-                if job.status is not told and not job.status.is_terminal:
-                    told = job.status
-                    yield StatusEvent(told)
+                status = StatusEvent(job.status, watch.position)
+                if status != told and not job.status.is_terminal:
+                    told = status
+                    yield status
                 final = job.log_size is not None
                 end = size if job.log_size is None else job.log_size
-                while offset < end and (event := self._next(job, offset, end, final)):
-                    yield event
-                    offset = event.end_offset
-                    # Sending to a reader that is gone, or as fast as we are, does not wait. Others
-                    # get their turn, and whoever notices that it is gone, too.
-                    await asyncio.sleep(0)
+                try:
+                    while offset < end and (event := self._next(job, offset, end, final)):
+                        yield event
+                        offset = event.end_offset
+                        # Sending to a reader that is gone, or as fast as we are, does not wait.
+                        # Others get their turn, and whoever notices that it is gone, too.
+                        await asyncio.sleep(0)
+                except LogCorruptError as error:
+                    if not final:
+                        raise
+                    logger.error("job %s: %s", job.job_id, error)  # noqa: TRY400
                 if final:
-                    if offset < end:
-                        logger.error(
-                            "job %s: its log has %d bytes, not %d", job.job_id, offset, end
-                        )
-                    yield CompleteEvent(job)
+                    yield CompleteEvent(job if offset >= end else _without_its_end(job, offset))
                     return
                 await changed.wait()
 
@@ -175,7 +180,18 @@ class LogStreams:
         job = await self._jobs.get(watch.job.job_id)
         if job is None:
             raise LookupError("its row is gone")
-        return watch.update(job, self._logs.size(job.job_id))
+        queued = job.status is JobStatus.QUEUED
+        position = await self._jobs.queue_position(job) if queued else None
+        return watch.update(job, self._logs.size(job.job_id), position or None)
+
+
+def _without_its_end(job: Job, offset: int) -> Job:
+    """The job, with a message that tells that its stored log is damaged: the result holds."""
+    logger.error("job %s: its log cannot be read from byte %d on", job.job_id, offset)
+    if job.outcome is None:
+        return job
+    message = f"{job.outcome.message}; its stored log cannot be read from byte {offset} on"
+    return replace(job, outcome=replace(job.outcome, message=message))
 
 
 def _whole_characters(content: bytes) -> bytes:

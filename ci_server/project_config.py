@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ci_common.artifact_paths import ArtifactGlob
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
-from ci_common.job import JobSpec, Network, ResourceLimits
+from ci_common.job import DEFAULT_ARTIFACTS, DEFAULT_PRIORITY, JobSpec, Network, ResourceLimits
 
 DEFAULT_JOB = "test"
 DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
@@ -19,7 +20,7 @@ _MOST_DOTS = 100
 _MOST_PROBLEMS = 5
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _LONGEST_SECONDS = 31_536_000
 _LARGEST_CPU = 1_000_000
 _LARGEST_MEMORY = 1 << 30
@@ -29,7 +30,7 @@ def _seconds(value: object) -> object:
     """A number of seconds, or a text such as 30s, 10m, 1h."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh])", value)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", value)
     if match is None:
         raise ValueError("must be a number of seconds, or a text such as '30s', '10m', '1h'")
     return float(match[1]) * _UNITS[match[2]]
@@ -38,6 +39,11 @@ def _seconds(value: object) -> object:
 def _argv(value: object) -> object:
     """A list of arguments as it is; a text is a shell's."""
     return ["/bin/sh", "-c", value] if isinstance(value, str) and value.strip() else value
+
+
+def _glob(value: str) -> str:
+    ArtifactGlob(value)
+    return value
 
 
 def _without_nul(value: str) -> str:
@@ -54,6 +60,7 @@ def _variable_name(value: str) -> str:
 
 Argument = Annotated[str, AfterValidator(_without_nul)]
 VariableName = Annotated[Argument, AfterValidator(_variable_name)]
+Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=_LONGEST_SECONDS)]
 
 
 class JobTable(BaseModel):
@@ -66,13 +73,19 @@ class JobTable(BaseModel):
     )
     image: str | None = Field(default=None, min_length=1)
     env: dict[VariableName, Argument] = Field(default_factory=dict)
-    timeout: Annotated[float, BeforeValidator(_seconds)] | None = Field(
-        default=None, gt=0, le=_LONGEST_SECONDS
-    )
+    timeout: Timeout | None = None
     cpu: int | None = Field(default=None, ge=1, le=_LARGEST_CPU)
     memory: int | None = Field(default=None, ge=16, le=_LARGEST_MEMORY)
+    pids: int | None = Field(default=None, ge=1, le=1 << 22)
+    block_io: int | None = Field(default=None, ge=1 << 10, le=1 << 40)
+    shm: int | None = Field(default=None, ge=1, le=_LARGEST_MEMORY)
+    log: int | None = Field(default=None, ge=1)
+    grace: Annotated[float, BeforeValidator(_seconds)] | None = Field(default=None, ge=0, le=600)
     network: Network = Network.BRIDGE
-    artifacts: list[str] = Field(default_factory=list)
+    retries: int = Field(default=0, ge=0, le=10)
+    artifacts: list[Annotated[str, AfterValidator(_glob)]] = Field(
+        default_factory=lambda: list(DEFAULT_ARTIFACTS), max_length=100
+    )
 
 
 class ProjectTable(BaseModel):
@@ -90,6 +103,9 @@ class SubmittedSpec(BaseModel):
 
     job: str | None = Field(default=None, pattern=_JOB_NAME)
     command: list[Argument] | None = Field(default=None, min_length=1)
+    priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=10)
+    retries: int | None = Field(default=None, ge=0, le=10)
+    timeout: Timeout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,8 @@ class DefaultLimits:
     cpu_percent: int | None
     memory_mb: int | None
     pids: int
+    log_mb: int
+    grace_seconds: float
 
 
 def read_submitted_spec(content: bytes) -> SubmittedSpec:
@@ -133,13 +151,23 @@ def resolve_spec(
         image=job.image,
         env=job.env,
         artifacts=tuple(job.artifacts),
-        limits=ResourceLimits(
-            timeout_seconds=job.timeout or defaults.timeout_seconds,
-            cpu_percent=job.cpu or defaults.cpu_percent,
-            memory_mb=job.memory or defaults.memory_mb,
-            pids=defaults.pids,
-            network=job.network,
-        ),
+        priority=submitted.priority,
+        retries=job.retries if submitted.retries is None else submitted.retries,
+        limits=_limits(job, submitted, defaults),
+    )
+
+
+def _limits(job: JobTable, submitted: SubmittedSpec, defaults: DefaultLimits) -> ResourceLimits:
+    return ResourceLimits(
+        timeout_seconds=submitted.timeout or job.timeout or defaults.timeout_seconds,
+        cpu_percent=job.cpu or defaults.cpu_percent,
+        memory_mb=job.memory or defaults.memory_mb,
+        pids=job.pids or defaults.pids,
+        network=job.network,
+        block_io_bytes=job.block_io,
+        shm_mb=job.shm,
+        log_mb=min(job.log or defaults.log_mb, defaults.log_mb),
+        grace_seconds=defaults.grace_seconds if job.grace is None else job.grace,
     )
 
 

@@ -95,15 +95,16 @@ def text_stream(
     send_timeout_seconds: float,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    media_type: str = "text/plain; charset=utf-8",
 ) -> EventSourceResponse:
-    """A stream of plain text. Not events, but it must end on shutdown, and let go of a stalled
-    client, in the same way.
+    """A stream of plain text, or other bytes. Not events, but it must end on shutdown, and let go
+    of a stalled client, in the same way.
     """
     return PatientResponse(
         body,
         status,
         headers={**_HEADERS, "X-Content-Type-Options": "nosniff", **(headers or {})},
-        media_type="text/plain; charset=utf-8",
+        media_type=media_type,
         ping=0,
         send_timeout=send_timeout_seconds,
     )

@@ -1,8 +1,7 @@
-"""A log as plain text, whole or a `Range` of it (RFC 9110, section 14)."""
+"""Bytes, whole or a `Range` of them (RFC 9110, section 14)."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from starlette.responses import Response
 
@@ -17,33 +16,44 @@ _SINGLE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 def ranged_log(
     streams: LogStreams, job: Job, start: int, header: str | None, send_timeout_seconds: float
 ) -> Response:
-    """The log from `start` to where it ends now, or the one range of that the header asks for.
+    """The log from `start` to where it ends now, or the one range of that the header asks for."""
+
+    async def body(first: int, end: int) -> AsyncIterator[bytes]:
+        position = start + first
+        while content := streams.read(job, position, start + end):
+            yield content
+            position += len(content)
+
+    return ranged(body, streams.size(job) - start, header, send_timeout_seconds)
+
+
+def ranged(
+    body: Callable[[int, int], AsyncIterator[bytes]],
+    size: int,
+    header: str | None,
+    send_timeout_seconds: float,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = "text/plain; charset=utf-8",
+) -> Response:
+    """All bytes, of which `body` gives those from one offset to another, or the one range of them
+    that the header asks for.
 
     Several ranges at once, and what is not a range of bytes, are answered with the whole.
     """
-    end = streams.size(job)
-    wanted = _parse(header, end - start)
-    if wanted is None:
-        return text_stream(
-            _body(streams, job, start, end),
-            send_timeout_seconds,
-            headers={"Accept-Ranges": "bytes", "Content-Length": str(end - start)},
-        )
-    first, last = wanted
-    if first > last or first >= end - start:
-        refusal = error_response(416, "range_not_satisfiable", "the log has no such bytes yet")
-        refusal.headers["Content-Range"] = f"bytes */{end - start}"
+    wanted = _parse(header, size)
+    first, last = wanted or (0, size - 1)
+    if wanted and (first > last or first >= size):
+        refusal = error_response(416, "range_not_satisfiable", "there are no such bytes (yet)")
+        refusal.headers["Content-Range"] = f"bytes */{size}"
         return refusal
-    return text_stream(
-        _body(streams, job, start + first, start + last + 1),
-        send_timeout_seconds,
-        206,
-        {
-            "Accept-Ranges": "bytes",
-            "Content-Length": str(last - first + 1),
-            "Content-Range": f"bytes {first}-{last}/{end - start}",
-        },
-    )
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(last - first + 1),
+        **({"Content-Range": f"bytes {first}-{last}/{size}"} if wanted else {}),
+        **(headers or {}),
+    }
+    stream = body(first, last + 1)
+    return text_stream(stream, send_timeout_seconds, 206 if wanted else 200, headers, media_type)
 
 
 def _parse(header: str | None, size: int) -> tuple[int, int] | None:
@@ -58,10 +68,3 @@ def _parse(header: str | None, size: int) -> tuple[int, int] | None:
     if match[2] and first > last:
         return None
     return first, min(last, size - 1)
-
-
-async def _body(streams: LogStreams, job: Job, start: int, end: int) -> AsyncIterator[bytes]:
-    while content := streams.read(job, start, end):
-        yield content
-        start += len(content)
-        await asyncio.sleep(0)  # see LogStreams.events

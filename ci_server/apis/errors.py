@@ -22,8 +22,10 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "invalid_offset": HTTPStatus.BAD_REQUEST,
     "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "job_not_found": HTTPStatus.NOT_FOUND,
+    "artifact_not_found": HTTPStatus.NOT_FOUND,
     "job_finished": HTTPStatus.CONFLICT,
     "disk_full": HTTPStatus.INSUFFICIENT_STORAGE,
+    "log_corrupt": HTTPStatus.INTERNAL_SERVER_ERROR,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Codes that are not here are defects when they reach a client: 500."""

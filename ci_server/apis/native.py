@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from ci_common.errors import InvalidOffsetError, InvalidUploadError, UploadTooLargeError
 from ci_common.events import LogEvent
 from ci_common.job import Job, JobStatus, format_time
+from ci_common.ports import ArtifactReader
 from ci_common.principal import LOCAL_PRINCIPAL
 from ci_server.apis.byte_range import ranged_log
 from ci_server.job_service import JobService
@@ -37,6 +38,7 @@ class NativeApi:
     service: JobService
     streams: LogStreams
     cache: LogEventCache
+    artifacts: ArtifactReader
     send_timeout_seconds: float
 
 
@@ -62,6 +64,11 @@ def job_to_dict(job: Job) -> dict[str, Any]:
         "package_size": job.package.size,
         "package_sha256": job.package.sha256,
         "log_size": job.log_size,
+        "log_dropped": job.log_dropped,
+        "priority": job.spec.priority,
+        "attempt": job.attempt,
+        "artifacts_size": job.artifacts_size,
+        "tests": asdict(job.tests) if job.tests else None,
     }
 
 
@@ -148,7 +155,15 @@ async def list_jobs(
     jobs = await api.service.list_jobs(LOCAL_PRINCIPAL, status, limit + 1, cursor)
     if len(jobs) > limit:
         response.headers[NEXT_CURSOR_HEADER] = jobs[limit - 1].job_id
-    return [job_to_dict(job) for job in jobs[:limit]]
+    return [_listed(job) for job in jobs[:limit]]
+
+
+def _listed(job: Job) -> dict[str, Any]:
+    """A job as one of many: of its tests only the totals."""
+    told = job_to_dict(job)
+    if told["tests"]:
+        told["tests"] |= {"failures": [], "slowest": []}
+    return told
 
 
 @router.get("/jobs/{job_id}")

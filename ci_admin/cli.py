@@ -1,0 +1,137 @@
+"""The command `ci-admin`: where a process begins and ends."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from ci_common.errors import RunnerError
+from ci_common.settings import Settings
+
+HEALTHY, PROBLEMS, USAGE, CANNOT_RUN = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="ci-admin",
+    help="Back up, restore and check a CI server. Settings are the server's: CI_DB_PATH, "
+    "CI_DATA_DIR and so on. Exit codes: 0 fine, 1 problems found, 2 usage, 3 could not be done.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
+
+
+@app.command()
+def backup(
+    file: File,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE when it exists")] = False,
+) -> None:
+    """Write everything into FILE, a tar archive (gzipped if it ends with .gz or .tgz). The server
+    may run meanwhile.
+    """
+    from ci_admin.instance import require_database, stores_of
+    from ci_persistence.backup import Backup
+
+    settings = Settings()
+    require_database(settings)
+    summary = Backup(settings.db_path, stores_of(settings), file).make(replace=force)
+    _warn(summary.warnings)
+    _say(
+        f"{file}: {summary.finished_jobs} finished and {summary.live_jobs} live jobs, "
+        f"{summary.size} bytes, verified"
+    )
+    raise typer.Exit(PROBLEMS if summary.warnings else HEALTHY)
+
+
+@app.command()
+def restore(
+    file: File,
+    force: Annotated[
+        bool, typer.Option("--force", help="Put aside what is there already; nothing is deleted")
+    ] = False,
+    new_instance: Annotated[
+        bool,
+        typer.Option(
+            "--new-instance",
+            help="Make a copy beside an original that goes on: with an identity of its own, and "
+            "with the jobs that were live ended as lost",
+        ),
+    ] = False,
+) -> None:
+    """Bring back what `backup` wrote to FILE. No server may run."""
+    from ci_persistence.restore import Restore, RestorePlan
+
+    settings = Settings()
+    plan = RestorePlan(file, settings.db_path, settings.data_path, force, new_instance)
+    summary = Restore(plan).run()
+    _warn(summary.warnings)
+    for path in summary.kept:
+        _say(f"kept: {path}")
+    _say(
+        f"{settings.db_path}: restored {summary.jobs} jobs, {summary.live_jobs} of them live, as "
+        f"of {summary.header.created_at}"
+    )
+    raise typer.Exit(PROBLEMS if summary.warnings else HEALTHY)
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can safely be")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read all contents and compare checksums, too")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
+) -> None:
+    """Compare rows with files and containers. The server may run meanwhile."""
+    from ci_admin.doctor import consult
+
+    report = asyncio.run(consult(Settings(), fix=fix, deep=deep))
+    typer.echo(report.to_json() if as_json else "\n".join(report.lines()))
+    raise typer.Exit(HEALTHY if report.is_healthy else PROBLEMS)
+
+
+def main() -> None:
+    """Run a command; whatever happens, an operator sees a message and never a traceback."""
+    logging.basicConfig(level=logging.ERROR, format="ci-admin: %(message)s")
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_run(lambda: app(prog_name="ci-admin")))
+
+
+def _run(command: Callable[[], object]) -> int:
+    try:
+        command()
+    except RunnerError as error:
+        print(f"ci-admin: {error.message}", file=sys.stderr)
+        return CANNOT_RUN
+    except ValidationError as error:
+        for problem in error.errors():
+            name = f"CI_{'_'.join(str(part) for part in problem['loc']).upper()}"
+            print(f"ci-admin: {name}: {problem['msg']}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return 130
+    return HEALTHY
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f"ci-admin: warning: {warning}", file=sys.stderr)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    # Not the default action: what was begun is removed on the way out.
+    sys.exit(143)

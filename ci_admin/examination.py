@@ -1,0 +1,220 @@
+"""Compares rows, files and workloads of an instance, and looks twice at what seems wrong.
+
+A server may be at work meanwhile: what is being made or removed at the moment of the first look
+is in order at the second one.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ci_admin.diagnosis import Code, Finding, World, diagnose
+from ci_admin.instance import Instance
+from ci_common.errors import EngineUnavailableError
+from ci_common.job import format_time, utc_now
+from ci_common.ports import Executor
+from ci_controller.executors.docker.leftovers import DockerLeftovers, Leftover
+from ci_persistence.integrity import find_damage
+from ci_persistence.inventory import Inventory, StoredFiles
+from ci_persistence.restore import KEPT_PREFIX, STAGE_PREFIX
+
+YOUNG_SECONDS = 3600.0
+"""While a server runs, files that are younger may be on their way to a row."""
+
+_ENGINE_SECONDS = 15.0
+_SETTLE_SECONDS = 6.0
+"""A controller that lives removes workloads of ended jobs within a tick or two."""
+
+
+@dataclass(slots=True)
+class Examination:
+    """What was found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What an operator may want to know, and is not wrong."""
+    jobs: int = 0
+    """Rows that were compared."""
+    leftovers: dict[str, Leftover] = field(default_factory=dict)
+    """By the subject of their findings."""
+
+
+class Examiner:
+    """Examines one instance. Nothing is changed."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        executor: Executor,
+        leftovers: DockerLeftovers | None,
+        *,
+        deep: bool = False,
+    ) -> None:
+        self.instance = instance
+        self.executor = executor
+        self.leftovers = leftovers
+        self._inventory = Inventory(instance.database, instance.stores, deep=deep)
+        self._packages: frozenset[str] = frozenset()
+        """The jobs with packages that are old enough to have rows."""
+        self._with_workload: frozenset[str] | None = frozenset()
+        """The jobs with workloads at the first look; `None` when the engine did not tell."""
+        self._age = 0.0 if instance.is_alone else YOUNG_SECONDS
+        self._controller_lives = False
+
+    async def examine(self) -> Examination:
+        """Look at everything."""
+        found = Examination()
+        self._controller_lives = await self._lease(found)
+        await self._rows(found)
+        self._disk(found)
+        self._staging(found)
+        # Files and workloads before rows: what is seen here has its row by the time of those.
+        files = self._inventory.files(self._age)
+        self._packages = files.packages
+        self._with_workload = await self._workloads(found)
+        suspects = await self._compare(files, found)
+        for job_id in suspects:
+            found.findings += await self.look_again(job_id)
+        return found
+
+    async def look_again(self, job_id: str) -> list[Finding]:
+        """What is wrong with one job at this moment."""
+        workloads = await self._settled_workload(job_id)
+        return diagnose(await self._inventory.job(job_id), self._world(workloads))
+
+    async def _compare(self, files: StoredFiles, found: Examination) -> list[str]:
+        """The jobs with which something seems wrong."""
+        workloads = self._with_workload
+        world = self._world(workloads)
+        unseen = set(files.job_ids | (workloads or frozenset()))
+        suspects = []
+        lost = 0
+        async for job in self._inventory.jobs():
+            unseen.discard(job.job_id)
+            found.jobs += 1
+            if diagnose(job, world):
+                suspects.append(job.job_id)
+            if workloads is not None and job.row is not None and job.row.status == "running":
+                lost += job.job_id not in workloads
+        if lost and not self._controller_lives:
+            found.notes.append(
+                f"{lost} running jobs have no container or process; the next controller starts "
+                "them again, where they ask for it, or records them as lost"
+            )
+        return suspects + sorted(unseen)
+
+    def _world(self, workloads: frozenset[str] | None) -> World:
+        return World(utc_now(), workloads, self._packages, self._controller_lives)
+
+    # ------------------------------------------------------------------ the engine
+
+    async def _workloads(self, found: Examination) -> frozenset[str] | None:
+        try:
+            async with asyncio.timeout(_ENGINE_SECONDS):
+                workloads = await self.executor.list_workloads()
+                await self._engine_leftovers(found)
+        except (EngineUnavailableError, TimeoutError) as error:
+            why = str(error) or "the engine does not answer in time"
+            message = f"{why}. Containers were not compared with jobs"
+            found.findings.append(Finding(Code.ENGINE_UNREACHABLE, message))
+            return None
+        return frozenset(workload.job_id for workload in workloads)
+
+    async def _engine_leftovers(self, found: Examination) -> None:
+        if self.leftovers is None:
+            return
+        seconds = self.instance.settings.setup_timeout_seconds
+        for leftover in await self.leftovers.find(0 if self.instance.is_alone else seconds):
+            kind = "image without a name" if leftover.is_image else "container of a set-up"
+            message = f"an abandoned {kind} is left: {leftover.name}"
+            found.findings.append(Finding(Code.ENGINE_LEFTOVER, message, "", leftover.id))
+            found.leftovers[leftover.id] = leftover
+
+    async def _settled_workload(self, job_id: str) -> frozenset[str] | None:
+        """Whether the job has a workload, after a controller had time to remove it."""
+        if self._with_workload is None or job_id not in self._with_workload:
+            return self._with_workload
+        deadline = asyncio.get_running_loop().time() + _SETTLE_SECONDS
+        while True:
+            try:
+                workload = await self.executor.inspect(job_id)
+            except EngineUnavailableError:
+                return None
+            if workload is None:
+                return frozenset()
+            row = (await self._inventory.job(job_id)).row
+            is_live = row is not None and row.ended_at is None
+            late = asyncio.get_running_loop().time() > deadline
+            if is_live or late or not self._controller_lives:
+                return frozenset({job_id})
+            # It shows on the engine only, which tells nobody here.
+            await asyncio.sleep(0.2)
+
+    # ------------------------------------------------------------------ the rest
+
+    async def _lease(self, found: Examination) -> bool:
+        """Whether a controller is alive."""
+        row = await self.instance.database.fetch_one(
+            "SELECT holder, expires_at FROM controller_lease"
+        )
+        if row is None or row["holder"] is None:
+            return False
+        now = format_time(utc_now()) or ""
+        if row["expires_at"] >= now:
+            return True
+        message = f"a controller died without giving up its lease, which ended {row['expires_at']}"
+        found.findings.append(Finding(Code.LEASE_STALE, message))
+        return False
+
+    async def _rows(self, found: Examination) -> None:
+        path = self.instance.database.path
+        problems = await asyncio.to_thread(find_damage, path, thorough=True)
+        found.findings += [Finding(Code.DATABASE_DAMAGED, problem) for problem in problems or ()]
+        if await totals_are_wrong(self.instance):
+            message = "the totals of finished jobs are wrong, so retention would miscount"
+            found.findings.append(Finding(Code.TOTALS_WRONG, message))
+
+    def _disk(self, found: Examination) -> None:
+        settings = self.instance.settings
+        free = shutil.disk_usage(settings.data_path).free >> 20
+        if free < settings.min_free_disk_mb:
+            message = (
+                f"{free} MiB are free for {settings.data_path}, below the floor of "
+                f"{settings.min_free_disk_mb} MiB: uploads are refused"
+            )
+            found.findings.append(Finding(Code.DISK_LOW, message))
+
+    def _staging(self, found: Examination) -> None:
+        for path in leftover_files(self.instance, self._age):
+            message = f"{path} was left by something that was cut off"
+            found.findings.append(Finding(Code.STAGING_LEFTOVER, message, "", str(path)))
+        for path in self.instance.settings.data_path.glob(f"{KEPT_PREFIX}*"):
+            found.notes.append(
+                f"{path} is what a restore put aside; delete it when it is not needed"
+            )
+
+
+def leftover_files(instance: Instance, age_seconds: float) -> Iterator[Path]:
+    """Uploads, artifacts and restores that never came to their end."""
+    yield from instance.stores.packages.staged(age_seconds)
+    yield from instance.stores.artifacts.staged(age_seconds)
+    # A restore has the database alone, and we have it open: so none is going on.
+    yield from instance.settings.data_path.glob(f"{STAGE_PREFIX}*")
+
+
+TOTALS = (
+    "SELECT count(*) AS jobs, "
+    "coalesce(sum(coalesce(log_stored, log_size, 0) + artifacts_size), 0) AS stored_bytes "
+    "FROM jobs WHERE ended_at IS NOT NULL"
+)
+
+
+async def totals_are_wrong(instance: Instance) -> bool:
+    """Whether what retention goes by is not the sum of the rows; one statement, one snapshot."""
+    row = await instance.database.fetch_one(
+        f"SELECT 1 FROM ({TOTALS}) AS counted, finished_totals AS kept "  # noqa: S608 - constants
+        "WHERE counted.jobs = kept.jobs AND counted.stored_bytes = kept.stored_bytes"
+    )
+    return row is None

@@ -1,0 +1,66 @@
+"""An instance as the commands see it: its settings, stores and rows, and whether it is in use."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ci_common.errors import DatabaseError
+from ci_common.settings import Settings
+from ci_persistence.artifact_store import FileArtifactStore
+from ci_persistence.backup import Stores
+from ci_persistence.database import Database
+from ci_persistence.database_lock import DatabaseLock
+from ci_persistence.log_store import FileLogStore
+from ci_persistence.package_store import FilePackageStore
+from ci_persistence.signals import ProcessJobSignals
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An open instance."""
+
+    settings: Settings
+    database: Database
+    stores: Stores
+    is_alone: bool
+    """Whether no other process has the database open, nor can open it until we let go."""
+
+
+def stores_of(settings: Settings) -> Stores:
+    """The files of the settings' data directory."""
+    data = settings.data_path
+    return Stores(
+        packages=FilePackageStore(data, settings.min_free_disk_mb << 20),
+        logs=FileLogStore(data, ProcessJobSignals()),
+        artifacts=FileArtifactStore(data),
+    )
+
+
+def require_database(settings: Settings) -> None:
+    """Raise DatabaseError when there is none: looking must not make one."""
+    if not settings.db_path.exists():
+        raise DatabaseError(
+            f"there is no database {settings.db_path.absolute()}: set CI_DB_PATH (and CI_DATA_DIR) "
+            "as for the server"
+        )
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, keep_alone: bool) -> AsyncIterator[Instance]:
+    """Open an instance without migrating it; with `keep_alone`, so that no server can start
+    meanwhile, if none runs. Raises DatabaseError.
+    """
+    require_database(settings)
+    with contextlib.ExitStack() as stack:
+        lock = DatabaseLock(settings.db_path)
+        stack.callback(lock.release)
+        is_alone = lock.try_alone()
+        if not (is_alone and keep_alone) and not lock.try_share():
+            raise DatabaseError(f"{settings.db_path} is being restored or repaired; try again")
+        database = Database(settings.db_path, lock)
+        await database.open(migrate=False)
+        try:
+            yield Instance(settings, database, stores_of(settings), is_alone)
+        finally:
+            await database.close()

@@ -1,0 +1,70 @@
+"""Puts right what can be without losing anything; each finding is looked at again just before."""
+
+import shutil
+from pathlib import Path
+
+from ci_admin.diagnosis import Code, Finding
+from ci_admin.examination import TOTALS, Examination, Examiner, totals_are_wrong
+from ci_common.errors import RunnerError
+from ci_common.job import format_time, utc_now
+
+
+class Repairer:
+    """Repairs what an examiner found."""
+
+    def __init__(self, examiner: Examiner, examination: Examination) -> None:
+        self._examiner = examiner
+        self._instance = examiner.instance
+        self._leftovers = examination.leftovers
+
+    async def repair(self, finding: Finding) -> bool:
+        """Repair one; False when that cannot be done, or failed. Safe to repeat."""
+        if not finding.is_repairable:
+            return False
+        if finding.job_id and finding not in await self._examiner.look_again(finding.job_id):
+            return True  # it came in order by itself
+        try:
+            await self._repair(finding)
+        except (RunnerError, OSError):
+            return False
+        return True
+
+    async def _repair(self, finding: Finding) -> None:
+        stores = self._instance.stores
+        match finding.code:
+            case Code.PACKAGE_ORPHAN:
+                stores.packages.delete(finding.job_id)
+            case Code.LOG_ORPHAN:
+                stores.logs.delete(finding.job_id)
+            case Code.ARTIFACTS_ORPHAN:
+                stores.artifacts.delete(finding.job_id)
+            case Code.WORKLOAD_ORPHAN:
+                await self._examiner.executor.remove(finding.job_id)
+            case Code.STAGING_LEFTOVER:
+                _remove(Path(finding.subject))
+            case Code.ENGINE_LEFTOVER:
+                if self._examiner.leftovers is not None:
+                    await self._examiner.leftovers.remove(self._leftovers[finding.subject])
+            case Code.LEASE_STALE:
+                await self._release_stale_lease()
+            case Code.TOTALS_WRONG:
+                await self._count_again()
+
+    async def _release_stale_lease(self) -> None:
+        await self._instance.database.write(
+            "UPDATE controller_lease SET holder = NULL, expires_at = NULL WHERE expires_at < ?",
+            (format_time(utc_now()),),
+        )
+
+    async def _count_again(self) -> None:
+        if await totals_are_wrong(self._instance):
+            await self._instance.database.write(
+                f"UPDATE finished_totals SET (jobs, stored_bytes) = ({TOTALS})"  # noqa: S608
+            )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,30 @@
+"""What is asked of the server along with a project."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What is left out is as the project's table says, or else as the server does."""
+
+    job: str | None = None
+    """A job of the project's table."""
+    command: Sequence[str] | None = None
+    """In place of the job's own."""
+    priority: int | None = None
+    """0 to 10; 10 first."""
+    retries: int | None = None
+    """How often a job whose container was lost is started again."""
+    timeout: str | None = None
+    """Wall clock: seconds, or a text such as 30s, 10m, 1h."""
+
+    def to_spec(self) -> dict[str, Any]:
+        """The form's part `spec`."""
+        command = list(self.command) if self.command else None
+        spec: dict[str, Any] = {"job": self.job, "command": command}
+        for name in ("priority", "retries", "timeout"):
+            if (value := getattr(self, name)) is not None:
+                spec[name] = value
+        return spec

@@ -1,0 +1,164 @@
+"""`ci submit engine`: a model of the calculation engine, valued by a job in the runner image.
+
+The engine itself is not imported: a job runs it, and `--verify-local` a process of its own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ci_client import exit_codes
+from ci_client.client import Client
+from ci_client.display import say
+from ci_client.errors import ModelResultError, UsageError
+from ci_client.model_results import HASH, read_results, statistics_table
+
+JOB = "engine"
+"""The name that stands for the engine where the project has no job of that name."""
+OUTPUT = "output"
+"""Where the job writes, relative to the model; the server's default for artifacts."""
+DESCRIPTIONS = ("model.toml", "livecalc.config.json")
+
+_PROGRESS = "::progress "
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """What is asked of the engine; None is as the model has it."""
+
+    scenarios: int | None = None
+    seed: int | None = None
+    threads: int | None = None
+    per_policy: bool = False
+    mortality_mult: float | None = None
+    lapse_mult: float | None = None
+    expense_mult: float | None = None
+    output: str | None = None
+    """Where the results go on this machine; None is a new directory, named by the job."""
+    verify_local: bool = False
+
+    def is_empty(self) -> bool:
+        """Whether nothing is asked for."""
+        return self == ModelOptions()
+
+    def arguments(self) -> list[str]:
+        """Those that change what is calculated, as the engine's command line takes them."""
+        names = ("scenarios", "seed", "threads", "mortality_mult", "lapse_mult", "expense_mult")
+        given = [(name.replace("_", "-"), getattr(self, name)) for name in names]
+        return [f"--{name}={value!r}" for name, value in given if value is not None]
+
+
+def job_command(options: ModelOptions) -> list[str]:
+    """What the job runs, in the model's directory.
+
+    `-P`, because a file of the model must not stand in for a module of the same name.
+    """
+    plot = f"{OUTPUT}/npv.png"
+    run = ["python", "-P", "-m", "engine", "run", ".", "--output", OUTPUT, "--plot", plot]
+    return [*run, *options.arguments(), *(["--per-policy"] if options.per_policy else [])]
+
+
+def is_model(path: str, name: str | None) -> bool:
+    """Whether job `name` of a directory is the engine, and not a job of the project's own."""
+    directory = Path(path)
+    described = any((directory / file).is_file() for file in DESCRIPTIONS)
+    return name == JOB and described and not _has_own_job(directory)
+
+
+def _has_own_job(directory: Path) -> bool:
+    """Whether the project's table has a job of this name. The server tells of a broken table."""
+    for file, place in (("ci.toml", ("jobs",)), ("pyproject.toml", ("tool", "ci", "jobs"))):
+        if not (directory / file).is_file():
+            continue
+        try:
+            table: Any = tomllib.loads((directory / file).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        for key in place:
+            table = table.get(key) if isinstance(table, dict) else None
+        return isinstance(table, dict) and JOB in table
+    return False
+
+
+class ModelRun:
+    """A model that was sent, and what is to be done with its results."""
+
+    def __init__(self, path: str, options: ModelOptions) -> None:
+        self._path = path
+        self._options = options
+
+    def collect(self, client: Client, job_id: str) -> int:
+        """Fetch, check and show the results of a job that succeeded; the exit code.
+
+        Raises:
+            ModelResultError: they are missing or damaged, or differ from the local run's.
+            ClientError: they could not be fetched.
+        """
+        directory = self._directory(job_id)
+        try:
+            client.download_artifacts(job_id, directory, below=OUTPUT)
+            results = read_results(directory / "results.json")
+            say(statistics_table(results))
+            say(f"Results in {directory}; their result_hash is right.")
+            if self._options.verify_local:
+                self._verify(str(results[HASH]))
+        except KeyboardInterrupt:
+            say(f"\nInterrupted. The job has finished; fetch its results with: "
+                f"ci artifacts {job_id} --download DIR")  # fmt: skip
+            return exit_codes.INTERRUPTED
+        return exit_codes.PASSED
+
+    def _directory(self, job_id: str) -> Path:
+        if self._options.output is not None:
+            return Path(self._options.output)
+        name = Path(self._path).resolve().name or "model"
+        return Path(f"{name}-results-{job_id[:8]}")
+
+    def _verify(self, remote: str) -> None:
+        say("Valuing the model on this machine, too (hooks of a model are Python, and run here).")
+        local = self._local_hash()
+        if local != remote:
+            raise ModelResultError(
+                f"This machine's result differs: its result_hash is {local}, the job's {remote}. "
+                "Was the model changed, or is a file of it not sent? Otherwise compare "
+                "`python -m engine parity` on both machines."
+            )
+        say(f"This machine has the same result: {local}")
+
+    def _local_hash(self) -> str:
+        model = os.path.abspath(self._path)
+        run = [sys.executable, "-P", "-m", "engine", "run", model, "--json"]
+        done = subprocess.run(
+            [*run, *self._options.arguments()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=None if sys.stderr.isatty() else subprocess.PIPE,
+            check=False,
+        )
+        if done.returncode:
+            lines = (done.stderr or b"").decode(errors="replace").splitlines()
+            said = [line for line in lines if not line.startswith(_PROGRESS)]
+            told = "\n".join([f"The local run failed: exit code {done.returncode}", *said])
+            raise ModelResultError(told)
+        return str(json.loads(done.stdout)[HASH])
+
+
+def model_run(path: str, name: str | None, options: ModelOptions) -> ModelRun | None:
+    """The run of a model that a submission asks for; None if it asks for something else.
+
+    Raises:
+        UsageError: options of the engine for what is no model.
+    """
+    if is_model(path, name):
+        return ModelRun(path, options)
+    if not options.is_empty():
+        raise UsageError(
+            f"Options of the engine need NAME to be {JOB!r}, and --path a directory with "
+            f"{' or '.join(DESCRIPTIONS)} whose project has no job of that name."
+        )
+    return None

@@ -1,0 +1,86 @@
+"""What people read of a job's test reports and artifacts. Names in them are the job's: whatever
+could garble a terminal is shown escaped.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_NAMED_AT_END = 10
+_LINE = 200
+_COUNTS = (
+    ("passed", "passed", "passed"),
+    ("failed", "failed", "failed"),
+    ("errors", "error", "errors"),
+    ("skipped", "skipped", "skipped"),
+)
+
+
+def printable(text: str) -> str:
+    """The text in one line that does nothing to a terminal."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def totals(tests: Mapping[str, Any]) -> str:
+    """How many tests passed, failed, …, in one line."""
+    counts = [(int(tests.get(key) or 0), one, many) for key, one, many in _COUNTS]
+    told = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
+    return ", ".join(told) or "no tests"
+
+
+def short_report(tests: Mapping[str, Any]) -> str:
+    """Totals, and which tests failed."""
+    failures = tests.get("failures") or []
+    lines = [totals(tests)]
+    lines += [f"  ✗ {_name(case)}" for case in failures[:_NAMED_AT_END]]
+    count = int(tests.get("failed") or 0) + int(tests.get("errors") or 0)
+    if count > _NAMED_AT_END:
+        lines.append(f"  and {count - _NAMED_AT_END} more")
+    return "\n".join(lines)
+
+
+def full_report(tests: Mapping[str, Any]) -> str:
+    """Failing tests with the first line of why, and the slowest tests."""
+    lines = []
+    for case in tests.get("failures") or []:
+        lines.append(f"  ✗ {_name(case)}")
+        if why := str(case.get("message") or "").partition("\n")[0].strip():
+            lines.append(f"      {_cut(printable(why))}")
+    if lines:
+        lines.insert(0, "Failed tests:")
+    if slowest := tests.get("slowest"):
+        lines.append("Slowest tests:")
+        lines += [f"  {float(case.get('seconds') or 0):8.3f} s  {_name(case)}" for case in slowest]
+    return "\n".join(lines)
+
+
+def artifact_table(artifacts: Sequence[Mapping[str, Any]]) -> str:
+    """Artifacts as a table; names last, as they may be long."""
+    rows = [("SIZE", "SHA-256", "PATH")]
+    rows += [
+        (size_text(int(a["size"])), str(a["sha256"])[:12], printable(str(a["path"])))
+        for a in artifacts
+    ]
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"{size:>{width}}  {digest:<12}  {path}" for size, digest, path in rows)
+
+
+def size_text(size: int) -> str:
+    """A number of bytes, for people."""
+    if size < 1000:
+        return f"{size} B"
+    amount, unit = size / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.1f} {unit}"
+
+
+def _name(case: Mapping[str, Any]) -> str:
+    return _cut(printable(str(case.get("name"))))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LINE else f"{text[: _LINE - 1]}…"
