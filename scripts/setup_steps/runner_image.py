@@ -55,8 +55,11 @@ def context_files() -> dict[str, bytes]:
     files = {p.name: p.read_bytes() for p in DOCKER_DIR.iterdir() if p.is_file()}
     files[CONSTRAINTS.name] = CONSTRAINTS.read_bytes()
     files[CA_BUNDLE_NAME] = ca_bundle().read_bytes()
-    for path in sorted(ENGINE_PACKAGE.rglob("*.py")):
-        files[str(Path("engine") / path.relative_to(ENGINE_PACKAGE))] = path.read_bytes()
+    for path in sorted(ENGINE_PACKAGE.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            files[(Path("engine") / path.relative_to(ENGINE_PACKAGE)).as_posix()] = (
+                path.read_bytes()
+            )
     return files
 
 
