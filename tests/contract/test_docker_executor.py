@@ -104,7 +104,7 @@ async def test_the_engine_does_not_rotate_its_copy_of_the_log(bench, engine):
     await collect(await bench.launch(job))
     facts = engine.api.inspect_container(bench.prefix + job.job_id)
     assert facts["HostConfig"]["LogConfig"]["Type"] == "json-file"
-    assert facts["HostConfig"]["LogConfig"]["Config"]["max-file"] == "1"
+    assert facts["HostConfig"]["LogConfig"]["Config"] == {"max-file": "1", "max-size": "1000m"}
     assert facts["HostConfig"]["AutoRemove"] is False
 
 
@@ -260,7 +260,7 @@ async def test_a_set_up_that_takes_too_long(bench, engine):
     job = bench.job("pass", package=zip_bytes(files))
     try:
         with pytest.raises(SetupFailedError, match=r"longer than 0\.5 s"):
-            await executor.launch(job, bench.package(job), MemoryLog())
+            await executor.launch(job, bench.package(job), MemoryLog(), 1)
         assert bench.leftovers() == []
         assert layers_of(engine, bench) == []
     finally:

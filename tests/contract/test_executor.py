@@ -3,11 +3,12 @@
 import asyncio
 import shutil
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ci_common.errors import PackageCorruptError, WorkloadLostError
+from ci_common.errors import LeaseLostError, PackageCorruptError, WorkloadLostError
 from ci_common.ports import WorkloadState
 from support.archives import patched, zip_bytes
 from support.executors import Bench, MemoryLog, collect, read_line, remove_of_instance
@@ -33,10 +34,10 @@ WAIT_FOR_EVER = "import time\nprint('ready', flush=True)\nwhile True: time.sleep
 
 
 @asynccontextmanager
-async def running(bench, source=WAIT_FOR_EVER):
+async def running(bench, source=WAIT_FOR_EVER, epoch=1):
     """A job whose command has begun, and its output until then was `ready`."""
     job = bench.job(source)
-    output = await bench.launch(job)
+    output = await bench.launch(job, epoch=epoch)
     try:
         assert await read_line(output) == b"ready\n"
         yield job, output
@@ -205,6 +206,44 @@ async def test_stop_reaches_children(bench):
         assert await collect(output) == b"child\n"
 
 
+async def test_stop_reaches_grandchildren(bench):
+    """Two levels down, and the parents do not pass the signal on."""
+    leaf = (
+        "import signal, time\n"
+        "def end(*_): print('leaf', flush=True); raise SystemExit\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    ignore = "import signal; signal.signal(signal.SIGTERM, lambda *_: None)\n"
+    run = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], *sys.argv[2:]])"
+    )
+    job = bench.job("python", "-c", ignore + run, ignore + run, leaf)
+    output = await bench.launch(job)
+    assert await read_line(output) == b"ready\n"
+    await bench.executor.stop(job.job_id, 30)
+    assert await collect(output) == b"leaf\n"
+    assert (await bench.ended(job.job_id)).exit_code == 0
+
+
+async def test_a_tree_of_directories_too_deep_for_python_is_removed(bench):
+    source = (
+        "import os\n"
+        "for n in range(2000): os.mkdir('d'); os.chdir('d')\n"
+        "open('leaf', 'w').close()\n"
+        "print(n)"
+    )
+    assert (await bench.run(source)).output == b"1999\n"
+    assert bench.leftovers() == []
+
+
+async def test_directories_that_may_not_be_entered_are_removed(bench):
+    source = "import os; os.makedirs('a/b'); os.chmod('a/b', 0); os.chmod('a', 0); os.chmod('.', 0)"
+    assert (await bench.run(source)).workload.exit_code == 0
+    assert bench.leftovers() == []
+
+
 async def test_stop_without_a_workload_and_again(bench):
     await bench.executor.stop("11111111-0000-4000-8000-000000000000", 0)
     async with running(bench) as (job, _):
@@ -285,8 +324,33 @@ async def test_launch_replaces_one_that_still_runs(bench):
     await collect(second)
 
 
+async def test_launch_replaces_what_an_earlier_controller_or_attempt_left(bench):
+    job = bench.job(WAIT_FOR_EVER)
+    first = await bench.launch(job, epoch=3)
+    assert await read_line(first) == b"ready\n"
+    later = replace(job, attempt=2)
+    second = await bench.launch(later, epoch=4)
+    assert await read_line(second) == b"ready\n"
+    (seen,) = await bench.executor.list_workloads()
+    assert seen.attempt == (await bench.executor.inspect(job.job_id)).attempt == 2
+    await bench.executor.remove(job.job_id)
+    await collect(first)
+    await collect(second)
+
+
+async def test_launch_never_replaces_what_a_later_controller_made(bench):
+    async with running(bench, epoch=5) as (job, output):
+        for attempt in (1, 2):
+            with pytest.raises(LeaseLostError):
+                await bench.launch(replace(job, attempt=attempt), epoch=4)
+        seen = await bench.executor.inspect(job.job_id)
+        assert (seen.state, seen.attempt) == (WorkloadState.RUNNING, 1)
+        await bench.executor.stop(job.job_id, 30)
+        assert await collect(output) == b""
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.01, 0.05, 0.2, 0.5])
-async def test_a_cancelled_launch_leaves_nothing(bench, delay):
+async def test_a_cancelled_launch_leaves_nothing_but_a_workload_to_remove(bench, delay):
     mark = f"{bench.instance}-{delay}"
     job = bench.job("python", "-c", WAIT_FOR_EVER, mark)
     launching = asyncio.create_task(bench.launch(job))
@@ -295,6 +359,10 @@ async def test_a_cancelled_launch_leaves_nothing(bench, delay):
     try:
         output = await launching
     except asyncio.CancelledError:
+        left = [seen.job_id for seen in await bench.executor.list_workloads()]
+        assert len(bench.leftovers()) == len(left)
+        assert left in ([], [job.job_id])
+        await bench.executor.remove(job.job_id)
         assert bench.leftovers() == []
         assert _processes(mark) == []
     else:

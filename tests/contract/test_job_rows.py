@@ -12,13 +12,17 @@ import pytest
 from ci_common.errors import DatabaseError, JobFinishedError, JobNotFoundError, NotReadyError
 from ci_common.job import (
     TRANSITIONS,
+    Artifact,
+    CaseResult,
     JobSpec,
     JobStatus,
     Network,
     Outcome,
     Reason,
     ResourceLimits,
+    SuiteSummary,
 )
+from ci_common.ports import Ending
 from ci_persistence.database import Database
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.migrations import MIGRATIONS
@@ -59,7 +63,7 @@ class Rows:
             assert await self.transitions.mark_running(job_id, NOON)
         for outcome in (PASSED, FAILED, CANCELLED):
             if outcome.status is status:
-                assert await self.transitions.finish(job_id, outcome, 1, NOON)
+                assert await self.transitions.finish(job_id, Ending(outcome, 1), NOON)
         assert (await self.submissions.get(job_id)).status is status
         return job_id
 
@@ -82,7 +86,9 @@ async def test_a_job_comes_back_as_it_was(rows):
             image="image:1",
             env={"A": "1", "ä": "'"},
             artifacts=("*.xml",),
-            limits=ResourceLimits(1.5, 150, 64, 99, Network.NONE),
+            limits=ResourceLimits(1.5, 150, 64, 99, Network.NONE, 1 << 20, 65, 7, 0.5),
+            priority=10,
+            retries=3,
         ),
     )
     await rows.submissions.add(job)
@@ -101,7 +107,7 @@ async def test_a_job_id_is_taken_once(rows):
 async def test_every_fact_of_a_finished_job_is_kept(rows):
     job_id = await rows.in_status(JobStatus.RUNNING)
     later = NOON + timedelta(seconds=5)
-    assert await rows.transitions.finish(job_id, FAILED, 1 << 40, later)
+    assert await rows.transitions.finish(job_id, Ending(FAILED, 1 << 40), later)
     job = await rows.submissions.get(job_id)
     assert (job.outcome, job.log_size, job.ended_at, job.started_at) == (
         FAILED,
@@ -121,7 +127,7 @@ async def test_only_the_moves_of_the_table_are_made(rows, source, target):
         JobStatus.RUNNING: lambda: rows.transitions.mark_running(job_id, NOON),
         **{
             outcome.status: lambda outcome=outcome: rows.transitions.finish(
-                job_id, outcome, 7, NOON
+                job_id, Ending(outcome, 7), NOON
             )
             for outcome in (PASSED, FAILED, CANCELLED)
         },
@@ -134,6 +140,70 @@ async def test_only_the_moves_of_the_table_are_made(rows, source, target):
         assert after == before
 
 
+async def test_a_retry_is_the_next_attempt(rows):
+    job_id = await rows.in_status(JobStatus.RUNNING)
+    assert not await rows.transitions.retry(job_id, 2), "that attempt was not lost yet"
+    assert await rows.transitions.retry(job_id, 1)
+    job = await rows.submissions.get(job_id)
+    assert (job.status, job.attempt, job.started_at) == (JobStatus.INITIALIZING, 2, None)
+    assert not await rows.transitions.retry(job_id, 1), "safe to repeat"
+    assert not await rows.transitions.retry(job_id, 2), "it does not run yet"
+    later = NOON + timedelta(seconds=9)
+    assert await rows.transitions.mark_running(job_id, later)
+    job = await rows.submissions.get(job_id)
+    assert (job.attempt, job.started_at) == (2, later)
+
+
+@pytest.mark.parametrize("status", [s for s in JobStatus if s is not JobStatus.RUNNING])
+async def test_only_running_jobs_are_tried_again(rows, status):
+    job_id = await rows.in_status(status)
+    before = await rows.submissions.get(job_id)
+    assert not await rows.transitions.retry(job_id, 1)
+    assert await rows.submissions.get(job_id) == before
+
+
+async def test_artifacts_and_tests_are_recorded_with_the_end(rows):
+    artifacts = (Artifact("b/c", 3, "c" * 64), Artifact("a", 5, "a" * 64))
+    summary = SuiteSummary(
+        2, 1, 1, 0, 0, 0.5, (CaseResult("t::b", 0.4, "it failed"),), (CaseResult("t::b", 0.4),)
+    )
+    ending = Ending(PASSED, 7, 99, artifacts, summary)
+    job_id = await rows.in_status(JobStatus.RUNNING)
+    assert await rows.transitions.finish(job_id, ending, NOON)
+    assert not await rows.transitions.finish(job_id, ending, NOON)
+    job = await rows.submissions.get(job_id)
+    assert (job.log_dropped, job.artifacts_size, job.tests) == (99, 8, summary)
+    assert await rows.submissions.artifacts(job_id) == [artifacts[1], artifacts[0]]
+    assert await rows.submissions.artifact(job_id, "b/c") == artifacts[0]
+    assert await rows.submissions.artifact(job_id, "b") is None
+
+
+async def test_an_ending_that_is_refused_records_nothing(rows):
+    job_id = await rows.in_status(JobStatus.CANCELLED)
+    ending = Ending(PASSED, 7, artifacts=(Artifact("a", 5, "a" * 64),))
+    assert not await rows.transitions.finish(job_id, ending, NOON)
+    assert await rows.submissions.artifacts(job_id) == []
+    assert (await rows.submissions.get(job_id)).artifacts_size == 0
+
+
+async def test_the_place_in_the_queue_counts_the_tenants_own_jobs(rows):
+    async def queued(tenant, priority=5):
+        job = a_job(tenant=tenant, priority=priority)
+        await rows.submissions.add(job)
+        return job
+
+    async def places(*jobs):
+        return [await rows.submissions.queue_position(job) for job in jobs]
+
+    await queued("other", 10)
+    first, second = await queued("a"), await queued("a")
+    await queued("other")
+    low, high = await queued("a", 0), await queued("a", 9)
+    assert await places(high, first, second, low) == [1, 2, 3, 4]
+    await rows.transitions.claim(high.job_id)
+    assert await places(first, second, low) == [1, 2, 3]
+
+
 async def test_of_many_claims_one_succeeds(rows):
     job_id = await rows.add()
     claims = await asyncio.gather(*(rows.transitions.claim(job_id) for _ in range(10)))
@@ -142,7 +212,7 @@ async def test_of_many_claims_one_succeeds(rows):
 
 async def test_moves_of_no_job(rows):
     assert not await rows.transitions.claim("no such job")
-    assert not await rows.transitions.finish("no such job", PASSED, 0, NOON)
+    assert not await rows.transitions.finish("no such job", Ending(PASSED, 0), NOON)
 
 
 async def test_active_jobs_come_first_come_first(rows):
@@ -199,7 +269,7 @@ async def test_moves_wake_watchers(rows):
         rows.transitions.claim(job_id),
         rows.transitions.mark_running(job_id, NOON),
         rows.submissions.request_cancel(job_id, NOON),
-        rows.transitions.finish(job_id, CANCELLED, 0, NOON),
+        rows.transitions.finish(job_id, Ending(CANCELLED, 0), NOON),
     ):
         await move
         assert await subscription.wait(5)
@@ -355,6 +425,52 @@ async def test_a_released_lease_is_free_at_once(rows):
     assert await other.acquire("other", NOON, 60)
 
 
+async def test_the_epoch_counts_take_overs(rows):
+    other = SqliteControllerLease(rows.database)
+    first = await rows.lease.acquire("me", NOON, 60)
+    assert await rows.lease.acquire("me", NOON, 60) == first, "a renewal keeps it"
+    assert await other.acquire("other", NOON + timedelta(seconds=61), 60) == first + 1
+    await other.release("other")
+    assert await SqliteControllerLease(rows.database).acquire("third", NOON, 60) == first + 2
+
+
+async def test_one_that_lost_the_lease_is_told_before_it_gets_it_again(rows):
+    other = SqliteControllerLease(rows.database)
+    epoch = await other.acquire("other", NOON + timedelta(seconds=61), 60)
+    await other.release("other")
+    assert await rows.lease.acquire("me", NOON + timedelta(seconds=62), 60) is None
+    assert not await rows.transitions.claim(await rows.add())
+    assert await rows.lease.acquire("me", NOON + timedelta(seconds=62), 60) == epoch + 1
+
+
+def kill(lease):
+    """What the kernel does when the process ends."""
+    lease._lock.release()
+
+
+async def test_the_lease_of_a_dead_process_is_taken_at_once(rows):
+    other = SqliteControllerLease(rows.database)
+    assert not await other.acquire("other", NOON, 60)
+    kill(rows.lease)
+    assert await other.acquire("other", NOON, 60)
+    assert not await rows.transitions.claim(await rows.add())
+    kill(other)
+    assert await SqliteControllerLease(rows.database).acquire("third", NOON, 60)
+
+
+async def test_a_paused_holder_does_not_take_the_lease_back_from_a_living_one(rows):
+    """It still has its lock, which says nothing about who took over when the lease ran out."""
+    other, third = (SqliteControllerLease(rows.database) for _ in range(2))
+    later = NOON + timedelta(seconds=61)
+    assert await other.acquire("other", later, 60)
+    for _ in range(3):
+        assert not await rows.lease.acquire("me", later, 60)
+        assert await other.acquire("other", later, 60)
+    kill(rows.lease)
+    assert not await third.acquire("third", later, 60), "nor who gets the lock afterwards"
+    assert await third.acquire("third", later + timedelta(seconds=61), 60)
+
+
 async def test_without_the_lease_nothing_is_moved(rows):
     queued = await rows.add()
     running = await rows.in_status(JobStatus.RUNNING)
@@ -362,7 +478,8 @@ async def test_without_the_lease_nothing_is_moved(rows):
         "other", NOON + timedelta(seconds=61), 60
     )
     assert not await rows.transitions.claim(queued)
-    assert not await rows.transitions.finish(running, PASSED, 0, NOON)
+    assert not await rows.transitions.finish(running, Ending(PASSED, 0), NOON)
+    assert not await rows.transitions.retry(running, 1)
     assert (await rows.submissions.get(queued)).status is JobStatus.QUEUED
     assert (await rows.submissions.get(running)).status is JobStatus.RUNNING
 
@@ -370,7 +487,7 @@ async def test_without_the_lease_nothing_is_moved(rows):
 async def test_of_many_who_want_the_lease_one_gets_it(rows):
     await rows.lease.release("me")
     wanted = [SqliteControllerLease(rows.database).acquire(f"h{n}", NOON, 60) for n in range(10)]
-    assert sorted(await asyncio.gather(*wanted)) == [False] * 9 + [True]
+    assert sorted(map(bool, await asyncio.gather(*wanted))) == [False] * 9 + [True]
 
 
 async def test_the_engines_state_is_that_of_the_holder(rows):

@@ -3,39 +3,48 @@
 import hashlib
 from dataclasses import replace
 
-from ci_controller.controller import Controller, Pace, new_holder
+from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.controller import LEASE_SECONDS, Controller, Pace, new_holder
+from ci_controller.housekeeping import Housekeeping
 from ci_controller.job_run import Tools
+from ci_controller.retention import Retention, RetentionPolicy
+from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
+from ci_persistence.retention_rows import SqliteJobRetention
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
 from ci_persistence.transitions import SqliteJobTransitions
 from support.archives import zip_bytes
 from support.fake_executor import FakeExecutor
-from support.jobs import Clock, a_job
+from support.jobs import NOON, Clock, a_job
 from support.waiting import until
 
 GRACE_SECONDS = 6.0
 """The time a workload may be missing: three ticks of two seconds."""
 
+ENGINE_RETRY_SECONDS = 15.0
+"""An engine that is down is asked again after so long at the latest."""
+
 
 class ControllerWorld:
     """One database, one engine; controllers come and go."""
 
-    def __init__(self, path, max_concurrent_jobs=4):
+    def __init__(self, path, max_concurrent_jobs=4, max_jobs_per_tenant=None):
         self.clock = Clock()
         self.signals = ProcessJobSignals()
         self.database = Database(path / "ci.db")
         self.logs = FileLogStore(path / "data", self.signals)
         self.packages = FilePackageStore(path / "data", 0)
+        self.artifacts = FileArtifactStore(path / "data")
         self.executor = FakeExecutor(self.clock)
         self.submissions = SqliteJobSubmissions(self.database, self.signals)
         self.executor.row_of = self.submissions.get
-        self._data_path = path / "data"
-        self._pace = Pace(2.0, max_concurrent_jobs, cancel_grace_seconds=0.05)
+        self.data_path = path / "data"
+        self._pace = Pace(2.0, max_concurrent_jobs, max_jobs_per_tenant)
         self._controllers = []
 
     async def open(self):
@@ -43,24 +52,73 @@ class ControllerWorld:
         self.controller = self.new_controller()
         return self
 
-    def new_controller(self, logs=None):
+    def monotonic(self):
+        """The clock that controllers measure pauses with; it goes with `clock`."""
+        return (self.clock() - NOON).total_seconds()
+
+    def new_controller(self, logs=None, artifacts=None):
         """Another controller of the same world."""
         holder = new_holder()
         transitions = SqliteJobTransitions(self.database, self.signals, holder)
+        artifacts = artifacts or self.artifacts
+        limits = ArtifactLimits(1 << 20, 100)
         controller = Controller(
-            Tools(transitions, self.executor, logs or self.logs, self.packages, self.clock),
+            Tools(
+                transitions,
+                self.executor,
+                logs or self.logs,
+                self.packages,
+                ArtifactCollector(self.executor, artifacts, limits),
+                self.clock,
+            ),
             SqliteControllerLease(self.database),
-            SocketDoorbell(self._data_path),
+            SocketDoorbell(self.data_path),
             holder,
             self._pace,
+            Housekeeping(
+                transitions, self.packages, artifacts, self.executor, self._retention(holder)
+            ),
+            clock=self.monotonic,
         )
         self._controllers.append(controller)
         return controller
 
+    def _retention(self, holder):
+        return Retention(
+            SqliteJobRetention(self.database, holder),
+            self.logs,
+            self.artifacts,
+            RetentionPolicy(),
+            free_bytes=lambda: 1 << 40,
+            now=self.clock,
+            clock=self.monotonic,
+        )
+
     async def close(self):
+        self.executor.release_all()
         for controller in self._controllers:
             await controller.close()
         await self.database.close()
+
+    def engine_returns(self):
+        """The engine answers again, and it is time to ask it."""
+        self.executor.down.clear()
+        self.clock.advance(ENGINE_RETRY_SECONDS)
+
+    def take_over(self):
+        """Another controller, when the lease of the present one, which is returned, has run out."""
+        old = self.controller
+        self.clock.advance(LEASE_SECONDS + 0.1)
+        self.executor.several_processes = True
+        self.controller = self.new_controller()
+        return old
+
+    async def lose(self, job_id):
+        """Remove a job's workload behind the controller's back, until that counts."""
+        self.executor.vanish(job_id)
+        await until(lambda: self.controller._runs, lambda runs: job_id not in runs, "no run")
+        await self.controller.run_once()
+        self.clock.advance(GRACE_SECONDS)
 
     async def submit(self, *command, **options):
         """Queue a job, the way the server does."""

@@ -43,6 +43,9 @@ class MemoryLog:
     def sync(self):
         pass
 
+    def truncate(self, size):
+        del self.content[size:]
+
     def close(self):
         pass
 
@@ -106,8 +109,8 @@ class Bench:
     def package(self, job):
         return self.path / f"{job.job_id}.zip"
 
-    async def launch(self, job, log=None):
-        return await self.executor.launch(job, self.package(job), log or MemoryLog())
+    async def launch(self, job, log=None, epoch=1):
+        return await self.executor.launch(job, self.package(job), log or MemoryLog(), epoch)
 
     async def run(self, *command, **options):
         """Launch a job, read its output to the end, and see how it ended."""

@@ -3,23 +3,30 @@
 It polices the contract of the port (`violations`), and takes faults from the job, by its
 environment: `FAULT_LAUNCH` is the name of an error of `ci_common.errors` (or `defect`) that
 `launch` raises; `FAULT_STUBBORN` makes the workload ignore SIGTERM. A command such as
-`("out:hello", "exit:3")` plays by itself; what it leaves open the test drives.
+`("out:hello", "file:output/a=text", "exit:3")` plays by itself; what it leaves open the test
+drives. Calls can be held (`hold`) at these points: `launch` is the moment before the workload is
+made, `made` the one before it is started, and `list`, `inspect`, `files`, `remove` are those
+calls.
 """
 
 import asyncio
 import threading
+from dataclasses import dataclass
 
 from ci_common import errors
-from ci_common.errors import EngineUnavailableError, WorkloadLostError
-from ci_common.ports import Workload, WorkloadState
+from ci_common.errors import EngineUnavailableError, LeaseLostError, WorkloadLostError
+from ci_common.ports import Workload, WorkloadFile, WorkloadState
 
 
 class FakeWorkload:
     """A workload that does what the test says."""
 
-    def __init__(self, job, log_base, clock):
+    def __init__(self, job, log_base, clock, epoch=1):
         self.job = job
         self.log_base = log_base
+        self.epoch = epoch
+        self.files = {}
+        """Content by path of what it leaves; an error in place of content is raised."""
         self.state = WorkloadState.CREATED
         self.content = bytearray()
         self.exit_code = None
@@ -35,6 +42,9 @@ class FakeWorkload:
             verb, _, argument = step.partition(":")
             if verb == "out":
                 self.write(argument.encode())
+            elif verb == "file":
+                path, _, content = argument.partition("=")
+                self.files[path] = content.encode()
             elif verb == "exit":
                 self.exit(int(argument))
 
@@ -62,11 +72,44 @@ class FakeWorkload:
             self.job.job_id,
             self.state,
             self.log_base,
+            self.job.attempt,
             self.exit_code,
             self.oom_killed,
             self.started_at,
             self.finished_at,
         )
+
+
+class FakeFiles:
+    """What is at or below a path of an exited workload."""
+
+    def __init__(self, files, modified_at):
+        self._files = files
+        self._modified_at = modified_at
+        self.closed = False
+
+    def __iter__(self):
+        for path, content in self._files.items():
+            if self.closed:
+                raise EngineUnavailableError
+            if isinstance(content, Exception):
+                raise content
+            pieces = iter([content[:2], content[2:]])
+            yield WorkloadFile(path, len(content), self._modified_at, pieces)
+
+    def close(self):
+        self.closed = True
+
+
+@dataclass
+class Hold:
+    """A place where calls wait for the test."""
+
+    reached: asyncio.Event
+    go_on: asyncio.Event
+
+    def release(self):
+        self.go_on.set()
 
 
 class FakeOutput:
@@ -105,6 +148,8 @@ class FakeExecutor:
         self.workloads = {}
         self.calls = []
         """(method, job id) in call order."""
+        self.graces = []
+        """What stops were given, in call order."""
         self.down = set()
         """Methods that cannot reach the engine; `all` is all of them."""
         self.violations = []
@@ -114,6 +159,9 @@ class FakeExecutor:
         """Cleared by a test that wants launches to take their time."""
         self.launch_gate.set()
         self.launches_waiting = 0
+        self.files_given = []
+        self._holds = {}
+        self._held = []
         self.several_processes = False
         """Set by a test in which an old controller has not noticed yet that there is a new one."""
         self._clock = clock
@@ -122,35 +170,53 @@ class FakeExecutor:
 
     async def list_workloads(self):
         self._called("list", "")
+        await self._reach("list", "")
         return [workload.seen() for workload in self.workloads.values()]
 
     async def inspect(self, job_id):
         self._called("inspect", job_id)
+        await self._reach("inspect", job_id)
         workload = self.workloads.get(job_id)
         return workload.seen() if workload else None
 
-    async def launch(self, job, package, log):
-        leftover = self.workloads.get(job.job_id)
-        if leftover is not None and leftover.state is not WorkloadState.CREATED:
-            self._violation("launch", job.job_id, "its workload was started before")
+    async def launch(self, job, package, log, epoch):
         with _Once(self, "launch", job.job_id):
             self._called("launch", job.job_id)
             if not package.is_file():
                 self._violation("launch", job.job_id, "without its package")
             self._fail_as(job.spec.env.get("FAULT_LAUNCH"))
-            workload = FakeWorkload(job, log.size, self._clock)
+            log_base = log.size
+            await self._reach("launch", job.job_id)
+            self._replace(job, epoch)
+            workload = FakeWorkload(job, log_base, self._clock, epoch)
             self.workloads[job.job_id] = workload
             self.launches_waiting += 1
             try:
                 await self.launch_gate.wait()
+                await self._reach("made", job.job_id)
             except BaseException:
-                del self.workloads[job.job_id]
+                if self.workloads.get(job.job_id) is workload:
+                    del self.workloads[job.job_id]
                 raise
             finally:
                 self.launches_waiting -= 1
+            if self.workloads.get(job.job_id) is not workload:
+                raise errors.LaunchFailedError("it was removed before it was started")
             output = FakeOutput(workload, 0)
             workload.start()
             return output
+
+    def _replace(self, job, epoch):
+        """Remove what an earlier attempt or controller left, as its contract says."""
+        leftover = self.workloads.get(job.job_id)
+        if leftover is None:
+            return
+        if leftover.epoch > epoch:
+            raise LeaseLostError
+        started = leftover.state is not WorkloadState.CREATED
+        if started and (leftover.epoch, leftover.job.attempt) == (epoch, job.attempt):
+            self._violation("launch", job.job_id, "its workload was started before")
+        self.workloads.pop(job.job_id).exit(137)
 
     async def reattach(self, job_id, skip):
         with _Once(self, "reattach", job_id):
@@ -164,8 +230,27 @@ class FakeExecutor:
                 self._violation("reattach", job_id, f"skip is {skip}")
             return FakeOutput(workload, skip)
 
+    async def files(self, job_id, path):
+        self._called("files", job_id)
+        await self._reach("files", job_id)
+        workload = self.workloads.get(job_id)
+        if workload is None:
+            raise WorkloadLostError
+        if workload.state is not WorkloadState.EXITED:
+            self._violation("files", job_id, "its workload goes on")
+        below = {
+            name: content
+            for name, content in workload.files.items()
+            if path == "." or name == path or name.startswith(f"{path}/")
+        }
+        if not below:
+            return None
+        self.files_given.append(FakeFiles(below, workload.finished_at))
+        return self.files_given[-1]
+
     async def stop(self, job_id, grace_seconds):
         self._called("stop", job_id)
+        self.graces.append(grace_seconds)
         workload = self.workloads.get(job_id)
         if workload is not None and "FAULT_STUBBORN" in workload.job.spec.env:
             await asyncio.sleep(grace_seconds)
@@ -175,6 +260,7 @@ class FakeExecutor:
 
     async def remove(self, job_id):
         self._called("remove", job_id)
+        await self._reach("remove", job_id)
         workload = self.workloads.get(job_id)
         row = await self.row_of(job_id) if self.row_of else None
         if workload is not None and row is not None and not row.status.is_terminal:
@@ -188,6 +274,26 @@ class FakeExecutor:
 
     async def close(self):
         self._closed = True
+
+    def vanish(self, job_id):
+        """Remove a workload the way somebody else would."""
+        self.workloads.pop(job_id).drop()
+
+    def hold(self, point, job_id):
+        """Make the next call that comes to this point wait until it is released."""
+        hold = self._holds[point, job_id] = Hold(asyncio.Event(), asyncio.Event())
+        return hold
+
+    def release_all(self):
+        for hold in self._held:
+            hold.release()
+
+    async def _reach(self, point, job_id):
+        hold = self._holds.pop((point, job_id), None)
+        if hold is not None:
+            self._held.append(hold)
+            hold.reached.set()
+            await hold.go_on.wait()
 
     def open_outputs(self, job_id):
         return [output for output in self.workloads[job_id].outputs if not output.closed]
@@ -221,9 +327,9 @@ class _Once:
 
     def __enter__(self):
         executor, job_id = self._executor, self._job_id
-        if job_id in executor._connecting:
-            executor._violation(self._method, job_id, "while it is being connected")
         taken_over = executor.several_processes
+        if job_id in executor._connecting and not taken_over:
+            executor._violation(self._method, job_id, "while it is being connected")
         if job_id in executor.workloads and executor.open_outputs(job_id) and not taken_over:
             executor._violation(self._method, job_id, "while another output is open")
         executor._connecting.add(job_id)

@@ -26,6 +26,9 @@ def a_job(
     cancel_requested_at=None,
     outcome=None,
     log_size=None,
+    priority=5,
+    retries=0,
+    attempt=1,
 ):
     """A job; what a test does not name is some valid value."""
     if status.is_terminal and outcome is None:
@@ -40,6 +43,8 @@ def a_job(
             env=env or {},
             image=image,
             limits=limits or ResourceLimits(timeout_seconds=timeout),
+            priority=priority,
+            retries=retries,
         ),
         package=package,
         status=status,
@@ -48,6 +53,7 @@ def a_job(
         cancel_requested_at=cancel_requested_at,
         outcome=outcome,
         log_size=log_size,
+        attempt=attempt,
     )
 
 

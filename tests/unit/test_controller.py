@@ -5,8 +5,8 @@ import errno
 
 import pytest
 
-from ci_common.job import JobStatus, Outcome, Reason
-from ci_common.ports import WorkloadState
+from ci_common.job import JobStatus, Outcome, Reason, ResourceLimits
+from ci_common.ports import Ending, WorkloadState
 from support.controller_world import GRACE_SECONDS, ControllerWorld
 from support.waiting import until
 
@@ -102,7 +102,7 @@ async def test_without_the_engine_jobs_wait(world, method):
         await world.controller.run_once()
         await asyncio.sleep(0.01)
     assert not (await world.row(job_id)).status.is_terminal
-    world.executor.down.clear()
+    world.engine_returns()
     assert (await world.until_status(job_id, COMPLETED)).outcome.success
     assert world.log(job_id) == b"hello"
     await world.until_clean()
@@ -121,7 +121,7 @@ async def test_the_engine_goes_away_while_a_job_runs(world):
     state = await world.submissions.controller_state()
     assert "does not answer" in state.engine_error
     world.executor.workloads[job_id].write(b"meanwhile ")
-    world.executor.down.clear()
+    world.engine_returns()
     await world.controller.run_once()
     await world.until_log(job_id, b"before meanwhile ")
     world.executor.workloads[job_id].exit(0)
@@ -172,7 +172,7 @@ async def test_a_thousand_drops_do_not_break_the_run(world, monkeypatch):
 async def test_setup_output_comes_before_the_workloads_own(world):
     """The workload's output begins in the log where its launch found the end."""
     job_id = await world.submit("out:own ")
-    log = world.logs.open(job_id)
+    log = world.logs.open(job_id, 1)
     log.append(b"installing... ")
     log.close()
     await world.until_status(job_id, RUNNING)
@@ -188,13 +188,13 @@ async def test_setup_output_comes_before_the_workloads_own(world):
 async def test_a_log_that_lost_its_end_to_a_power_cut_is_completed(world):
     """Not even the set-up's output survived: the workload's own is stored whole all the same."""
     job_id = await world.submit("out:own output")
-    log = world.logs.open(job_id)
+    log = world.logs.open(job_id, 1)
     log.append(b"installing a lot of things")
     log.close()
     await world.until_status(job_id, RUNNING)
     await world.until_log(job_id, b"installing a lot of thingsown output")
     await world.controller.close()
-    (path,) = world.logs._root.rglob("*.log")
+    (path,) = (world.data_path / "logs").rglob("*.log")
     path.write_bytes(b"installing")
     world.controller = world.new_controller()
     world.executor.workloads[job_id].exit(0)
@@ -303,9 +303,69 @@ async def test_cancel_while_initializing(world):
     await world.until_clean()
 
 
+@pytest.mark.parametrize("point", ["launch", "made"])
+async def test_cancel_in_the_middle_of_a_launch(world, point):
+    """Before there is a container, and when there is one that was not started."""
+    job_id = await world.submit("out:hello", "exit:0")
+    hold = world.executor.hold(point, job_id)
+    await world.controller.run_once()
+    await hold.reached.wait()
+    await cancel(world, job_id)
+    job = await world.until_status(job_id, CANCELLED)
+    assert (job.started_at, job.log_size) == (None, 0)
+    await world.until_clean()
+
+
+async def test_cancel_while_its_artifacts_are_collected_comes_too_late(world):
+    job_id = await world.submit("file:output/a=content", "exit:0")
+    hold = world.executor.hold("files", job_id)
+    await world.controller.run_once()
+    await hold.reached.wait()
+    world.clock.advance(1)
+    await cancel(world, job_id)
+    await world.controller.run_once()
+    hold.release()
+    job = await world.until_status(job_id, COMPLETED)
+    assert job.outcome.success
+    assert world.executor.count("stop", job_id) == 0
+    await world.until_clean()
+
+
+async def test_cancel_before_the_first_tick_never_starts(world):
+    job_id = await world.submit()
+    await cancel(world, job_id)
+    await world.until_status(job_id, CANCELLED)
+    assert world.executor.count("launch", job_id) == 0
+    await world.until_clean()
+
+
+async def test_a_job_that_ended_while_a_tick_was_under_way_is_not_started_again(world, monkeypatch):
+    """The rows were read before its end was recorded, and its run was over when they were used."""
+    job_id = await world.submit("exit:0")
+    hold = world.executor.hold("launch", job_id)
+    await world.controller.run_once()
+    await hold.reached.wait()
+    transitions = world.controller._tools.transitions
+    rows = await transitions.active()
+    assert [job.status for job in rows] == [INITIALIZING]
+    hold.release()
+    await until(lambda: world.controller._runs, lambda runs: not runs, "the end of the run")
+    assert (await world.row(job_id)).status is COMPLETED
+    monkeypatch.setattr(transitions, "active", lambda: _returned(rows))
+    await world.controller.run_once()
+    monkeypatch.undo()
+    await world.until_clean()
+    assert world.executor.count("launch", job_id) == 1
+
+
+async def _returned(value):
+    return value
+
+
 @pytest.mark.parametrize("env", [{}, {"FAULT_STUBBORN": "1"}])
 async def test_cancel_while_running(world, env):
-    job_id = await world.submit("out:hello", env=env)
+    limits = ResourceLimits(grace_seconds=0.05)
+    job_id = await world.submit("out:hello", env=env, limits=limits)
     await world.until_status(job_id, RUNNING)
     await cancel(world, job_id)
     job = await world.until_status(job_id, CANCELLED)
@@ -360,8 +420,16 @@ async def _noted(waits, seconds):
 # ------------------------------------------------------------------ concurrency, the lease
 
 
-async def test_never_more_jobs_than_slots(tmp_path):
+async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
     world = await ControllerWorld(tmp_path, max_concurrent_jobs=2).open()
+    transitions = world.controller._tools.transitions
+    claim, claims = transitions.claim, []
+
+    def noted(job_id):
+        claims.append(job_id)
+        return claim(job_id)
+
+    monkeypatch.setattr(transitions, "claim", noted)
     try:
         jobs = [await world.submit() for _ in range(6)]
 
@@ -373,9 +441,42 @@ async def test_never_more_jobs_than_slots(tmp_path):
             return [job.status for job in await world.submissions.list_jobs("local", None, 9, None)]
 
         await until(tick, lambda statuses: statuses == [COMPLETED] * 6, "the end of all jobs")
+        assert claims == jobs, "first come, first served, and once each"
         launches = [job_id for method, job_id in world.executor.calls if method == "launch"]
-        assert launches == jobs, "first come, first served, and once each"
+        assert sorted(launches) == sorted(jobs)
         await world.until_clean()
+    finally:
+        await world.close()
+
+
+async def test_tenants_take_turns_at_a_single_slot(tmp_path):
+    """An old queue does not keep the slot until it is empty."""
+    world = await ControllerWorld(tmp_path, max_concurrent_jobs=1).open()
+    try:
+        first = await world.submit("exit:0", tenant="a")
+        second = await world.submit("exit:0", tenant="a")
+        third = await world.submit("exit:0", tenant="a")
+        other = await world.submit("exit:0", tenant="b")
+        urgent = await world.submit("exit:0", tenant="a", priority=9)
+        for job_id in (first, second, third, other, urgent):
+            await world.until_status(job_id, COMPLETED)
+        launches = [job_id for method, job_id in world.executor.calls if method == "launch"]
+        assert launches == [urgent, other, first, second, third]
+    finally:
+        await world.close()
+
+
+async def test_a_tenants_cap(tmp_path):
+    world = await ControllerWorld(tmp_path, 4, max_jobs_per_tenant=1).open()
+    try:
+        first, second = [await world.submit(tenant="a") for _ in range(2)]
+        other = await world.submit(tenant="b")
+        await world.until_status(first, RUNNING)
+        await world.until_status(other, RUNNING)
+        await world.controller.run_once()
+        assert (await world.row(second)).status is QUEUED
+        world.executor.workloads[first].exit(0)
+        await world.until_status(second, RUNNING)
     finally:
         await world.close()
 
@@ -399,8 +500,7 @@ async def test_a_released_lease_is_taken_at_once(world):
     await world.until_status(job_id, COMPLETED)
 
 
-async def test_a_lost_lease_drops_the_runs_and_refuses_the_old_holder(world, monkeypatch):
-    monkeypatch.setattr("ci_controller.controller._RENEW_SECONDS", 0.0)
+async def test_a_lost_lease_drops_the_runs_and_refuses_the_old_holder(world):
     old = world.controller
     job_id = await world.submit("out:one ")
     await world.until_status(job_id, RUNNING)
@@ -414,7 +514,7 @@ async def test_a_lost_lease_drops_the_runs_and_refuses_the_old_holder(world, mon
     await world.until_log(job_id, b"one two ")
     assert not await old._tools.transitions.claim(job_id)
     lie = Outcome(FAILED, Reason.INTERNAL, "from the grave")
-    assert not await old._tools.transitions.finish(job_id, lie, 0, world.clock())
+    assert not await old._tools.transitions.finish(job_id, Ending(lie, 0), world.clock())
     await old.run_once()
     assert old._runs == {}
     world.controller = new
@@ -479,8 +579,8 @@ class FullDisk:
     def __init__(self, logs, most):
         self._logs, self._most = logs, most
 
-    def open(self, job_id):
-        return _FullAppender(self._logs.open(job_id), self._most)
+    def open(self, job_id, epoch):
+        return _FullAppender(self._logs.open(job_id, epoch), self._most)
 
 
 class _FullAppender:
@@ -514,8 +614,8 @@ async def test_another_error_of_the_log_is_a_defect(world):
     await world.controller.close()
 
     class Broken(FullDisk):
-        def open(self, job_id):
-            appender = super().open(job_id)
+        def open(self, job_id, epoch):
+            appender = super().open(job_id, epoch)
 
             def append(content):
                 raise OSError(errno.EIO, "Input/output error")
@@ -547,7 +647,7 @@ async def test_run_reconciles_when_rung_and_lets_go_when_cancelled(world):
         await task
     world.controller = world.new_controller()
     await world.controller.run_once()
-    assert world.controller._leading
+    assert world.controller._epoch is not None
 
 
 async def test_a_tick_that_breaks_is_followed_by_another(world, monkeypatch):
@@ -571,7 +671,7 @@ async def test_a_tick_that_breaks_is_followed_by_another(world, monkeypatch):
 
 
 async def test_housekeeping_removes_what_crashes_left(world, monkeypatch):
-    monkeypatch.setattr("ci_controller.controller._STALE_UPLOAD_SECONDS", 0.0)
+    monkeypatch.setattr("ci_controller.housekeeping._STALE_SECONDS", 0.0)
     live = await world.submit()
     done = await world.submit()
     await world.database.write(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ci_common.errors import InvalidOffsetError
 from ci_common.events import CompleteEvent, LogEvent, StatusEvent, log_bytes
 from ci_common.job import JobStatus, Outcome, Reason
+from ci_common.ports import Ending
 from ci_persistence.database import Database
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
@@ -73,7 +74,7 @@ class World:
         return await self.jobs.get(job.job_id)
 
     async def finish(self, job_id, outcome=PASSED):
-        assert await self.moves.finish(job_id, outcome, self.log.size, self.clock())
+        assert await self.moves.finish(job_id, Ending(outcome, self.log.size), self.clock())
         self.log.close()
 
     async def watch(self, job, offset=0):
@@ -210,19 +211,20 @@ async def test_the_life_of_a_job_is_told_in_order(world):
 
     watching = asyncio.create_task(watch())
     log = world.logs.open(job.job_id)
-    await until(lambda: len(seen), lambda count: count == 1, "queued")
+    await until(lambda: len(seen), lambda count: count == 2, "queued, and where")
     await world.moves.claim(job.job_id)
-    await until(lambda: len(seen), lambda count: count == 2, "initializing")
+    await until(lambda: len(seen), lambda count: count == 3, "initializing")
     log.append(b"installing\n")
-    await until(lambda: len(seen), lambda count: count == 3, "the set-up's output")
+    await until(lambda: len(seen), lambda count: count == 4, "the set-up's output")
     await world.moves.mark_running(job.job_id, NOON)
-    await until(lambda: len(seen), lambda count: count == 4, "running")
+    await until(lambda: len(seen), lambda count: count == 5, "running")
     log.append(b"hello\n")
-    await world.moves.finish(job.job_id, PASSED, log.size, NOON)
+    await world.moves.finish(job.job_id, Ending(PASSED, log.size), NOON)
     await watching
     log.close()
-    assert seen[:4] == [
+    assert seen[:5] == [
         StatusEvent(JobStatus.QUEUED),
+        StatusEvent(JobStatus.QUEUED, 1),
         StatusEvent(JobStatus.INITIALIZING),
         LogEvent(b"installing\n", 11),
         StatusEvent(JobStatus.RUNNING),
@@ -230,6 +232,61 @@ async def test_the_life_of_a_job_is_told_in_order(world):
     assert joined(seen) == b"installing\nhello\n"
     assert isinstance(seen[-1], CompleteEvent)
     assert seen[-1].job.outcome == PASSED
+
+
+async def test_a_queued_watcher_is_told_its_place_among_its_tenants_jobs(world):
+    async def queued(**options):
+        job = a_job(**options)
+        await world.jobs.add(job)
+        return job
+
+    for _ in range(3):
+        await queued(tenant="another", priority=10)
+    first = await queued()
+    job = await queued()
+    places = []
+
+    async def watch():
+        async for event in world.streams.events(job, 0):
+            if isinstance(event, StatusEvent):
+                places.append((event.status, event.position))
+
+    watching = asyncio.create_task(watch())
+    try:
+        for place, change in [
+            (2, queued()),  # later, and so behind it
+            (2, queued(tenant="another")),
+            (2, queued(priority=9)),
+            (3, world.moves.claim(first.job_id)),
+            (2, world.moves.claim(job.job_id)),
+        ]:
+            await until(
+                lambda: places,
+                lambda seen, at=place: seen[-1:] == [(JobStatus.QUEUED, at)],
+                "place",
+            )
+            await change
+        await until(
+            lambda: places, lambda seen: seen[-1] == (JobStatus.INITIALIZING, None), "its start"
+        )
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+    queued_at = [place for status, place in places if status is JobStatus.QUEUED]
+    assert queued_at == [None, 2, 3, 2], "each change once, and none for another tenant's jobs"
+
+
+async def test_a_late_watcher_of_a_queued_job_is_told_its_place_at_once(world):
+    job = a_job()
+    await world.jobs.add(job)
+    early, late = world.streams.events(job, 0), world.streams.events(job, 0)
+    try:
+        assert await anext(early) == StatusEvent(JobStatus.QUEUED)
+        assert await anext(early) == StatusEvent(JobStatus.QUEUED, 1)
+        assert await anext(late) == StatusEvent(JobStatus.QUEUED, 1)
+    finally:
+        await early.aclose()
+        await late.aclose()
 
 
 async def test_resuming_at_every_offset_gives_exactly_the_rest(world, monkeypatch):

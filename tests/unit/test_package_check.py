@@ -75,9 +75,7 @@ def test_a_small_file_may_exceed_the_ratio(check):
     check(zip_bytes({"zeros": bytes(100 << 10)}))
 
 
-@pytest.mark.parametrize(
-    "compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]
-)
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_damage_is_found_with_every_compression(check, compression):
     content = zip_bytes({"a.txt": random.Random(1).randbytes(2000)}, compression=compression)
     check(content)

@@ -4,10 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ci_common.job import TRANSITIONS, JobStatus, Outcome, Reason, ResourceLimits
+from ci_common.job import JobStatus, Outcome, Reason, ResourceLimits
 from ci_common.ports import Workload, WorkloadState
 from ci_controller.plan import (
     CANCELLED,
@@ -16,6 +14,7 @@ from ci_controller.plan import (
     Follow,
     Limits,
     Remove,
+    Retry,
     Start,
     Stop,
     deadline,
@@ -25,21 +24,24 @@ from ci_controller.plan import (
 )
 from support.jobs import NOON, a_job
 
-LIMITS = Limits(max_concurrent_jobs=2, missing_grace_seconds=6.0)
+LIMITS = Limits(max_concurrent_jobs=2, max_jobs_per_tenant=None, missing_grace_seconds=6.0)
 
 QUEUED = a_job(JobStatus.QUEUED, job_id="queued")
 SECOND = a_job(JobStatus.QUEUED, job_id="second")
 THIRD = a_job(JobStatus.QUEUED, job_id="third")
 INITIALIZING = a_job(JobStatus.INITIALIZING, job_id="initializing")
 RUNNING = a_job(JobStatus.RUNNING, job_id="running", started_at=NOON, timeout=60)
+PERSISTENT = replace(RUNNING, spec=replace(RUNNING.spec, retries=1))
+SECOND_START = replace(PERSISTENT, status=JobStatus.INITIALIZING, attempt=2, started_at=None)
+SECOND_RUN = replace(PERSISTENT, attempt=2)
 
 
 def cancelled(job):
     return replace(job, cancel_requested_at=NOON)
 
 
-def workload(job, state=WorkloadState.RUNNING):
-    return Workload(job.job_id, state)
+def workload(job, state=WorkloadState.RUNNING, attempt=None):
+    return Workload(job.job_id, state, attempt=attempt or job.attempt)
 
 
 CREATED, EXITED = WorkloadState.CREATED, WorkloadState.EXITED
@@ -62,7 +64,7 @@ WORLDS = {
         [workload(RUNNING)],
         {},
         0,
-        [Follow(RUNNING), Start(QUEUED)],
+        [Start(QUEUED), Follow(RUNNING)],
     ),
     "more_claimed_than_slots": (
         [INITIALIZING, RUNNING, replace(RUNNING, job_id="other"), QUEUED],
@@ -175,6 +177,66 @@ WORLDS = {
         0,
         [Finish(RUNNING, LOST)],
     ),
+    "lost_with_retries_left": ([PERSISTENT], [], {"running": 6.0}, 0, [Retry(PERSISTENT)]),
+    "lost_with_retries_left_but_not_yet": ([PERSISTENT], [], {"running": 5.9}, 0, []),
+    "lost_and_cancelled_is_not_tried_again": (
+        [cancelled(PERSISTENT)],
+        [],
+        {"running": 6.0},
+        0,
+        [Finish(cancelled(PERSISTENT), CANCELLED)],
+    ),
+    "retries_used_up": ([SECOND_RUN], [], {"running": 6.0}, 0, [Finish(SECOND_RUN, LOST)]),
+    "ended_by_itself_is_not_tried_again": (
+        [PERSISTENT],
+        [Workload("running", EXITED, exit_code=1)],
+        {},
+        0,
+        [Follow(PERSISTENT)],
+    ),
+    "the_next_attempt_starts": ([SECOND_START], [], {}, 0, [Start(SECOND_START)]),
+    "the_next_attempt_cancelled_ends": (
+        [cancelled(SECOND_START)],
+        [],
+        {},
+        0,
+        [Finish(cancelled(SECOND_START), CANCELLED)],
+    ),
+    "the_next_attempt_replaces_what_is_left_of_the_one_before": (
+        [SECOND_START],
+        [workload(SECOND_START, attempt=1)],
+        {},
+        0,
+        [Start(SECOND_START)],
+    ),
+    "the_next_attempt_takes_no_result_of_the_one_before": (
+        [SECOND_START],
+        [workload(SECOND_START, EXITED, attempt=1)],
+        {},
+        0,
+        [Start(SECOND_START)],
+    ),
+    "the_next_attempt_cancelled_with_the_former_workload_ends": (
+        [cancelled(SECOND_START)],
+        [workload(SECOND_START, attempt=1)],
+        {},
+        0,
+        [Finish(cancelled(SECOND_START), CANCELLED)],
+    ),
+    "the_next_attempt_is_adopted": (
+        [SECOND_START],
+        [workload(SECOND_START)],
+        {},
+        0,
+        [Follow(SECOND_START)],
+    ),
+    "running_with_a_workload_of_another_attempt_misses_its_own": (
+        [SECOND_RUN],
+        [workload(SECOND_RUN, attempt=1)],
+        {"running": 6.0},
+        0,
+        [Finish(SECOND_RUN, LOST)],
+    ),
     "stray_workload_is_removed": ([], [STRAY], {}, 0, [Remove("stray")]),
     "strays_in_every_state_are_removed": (
         [RUNNING],
@@ -283,128 +345,16 @@ def test_messages_name_the_limits():
     assert "1.5 s" in outcome(job, ended(137, finished=LATE)).message
 
 
-# ------------------------------------------------------------------ simulated worlds
-
-
-class Simulation:
-    """Applies a plan to both worlds, the way the controller does, some of it failing."""
-
-    def __init__(self, jobs, workloads, limits):
-        self.jobs = {job.job_id: job for job in jobs}
-        self.workloads = {workload.job_id: workload for workload in workloads}
-        self.missing = {}
-        self.now = NOON
-        self.limits = limits
-
-    def live(self):
-        return [job for job in self.jobs.values() if not job.status.is_terminal]
-
-    def tick(self, fails=lambda: False):
-        self.now += timedelta(seconds=2)
-        started = {job_id for job_id, seen in self.workloads.items() if seen.state is not CREATED}
-        self.missing = {
-            job.job_id: self.missing.get(job.job_id, self.now)
-            for job in self.live()
-            if job.status is JobStatus.RUNNING and job.job_id not in started
-        }
-        actions = plan(
-            self.live(), list(self.workloads.values()), self.missing, self.now, self.limits
-        )
-        for action in actions:
-            if not fails():
-                self.apply(action)
-        return actions
-
-    def apply(self, action):
-        match action:
-            case Start(job):
-                self.move(job, JobStatus.INITIALIZING)
-                self.workloads[job.job_id] = Workload(
-                    job.job_id, WorkloadState.RUNNING, started_at=self.now
-                )
-                self.move(job, JobStatus.RUNNING, started_at=self.now)
-            case Follow(job):
-                seen = self.workloads[job.job_id]
-                if job.status is JobStatus.INITIALIZING:
-                    self.move(job, JobStatus.RUNNING, started_at=self.now)
-                if seen.state is EXITED:
-                    self.finish(job, outcome(self.jobs[job.job_id], seen))
-            case Stop(job, _):
-                self.exit(job.job_id, 143)
-            case Finish(job, result):
-                self.finish(job, result)
-            case Remove(job_id):
-                del self.workloads[job_id]
-
-    def exit(self, job_id, code):
-        seen = self.workloads.get(job_id)
-        if seen is not None and seen.state is WorkloadState.RUNNING:
-            self.workloads[job_id] = replace(
-                seen, state=EXITED, exit_code=code, finished_at=self.now
-            )
-
-    def finish(self, job, result):
-        self.move(job, result.status, outcome=result)
-        self.workloads.pop(job.job_id, None)
-
-    def move(self, job, target, **facts):
-        now = self.jobs[job.job_id]
-        if now.status is not target:
-            assert target in TRANSITIONS[now.status], f"{now.status} -> {target}"
-        self.jobs[job.job_id] = replace(now, status=target, **facts)
-
-
-@st.composite
-def worlds(draw):
-    statuses = st.sampled_from([JobStatus.QUEUED, JobStatus.INITIALIZING, JobStatus.RUNNING])
-    states = st.sampled_from([None, CREATED, WorkloadState.RUNNING, EXITED])
-    jobs, workloads = [], []
-    for number in range(draw(st.integers(0, 6))):
-        status = draw(statuses)
-        job = a_job(
-            status,
-            job_id=str(number),
-            timeout=draw(st.sampled_from([3.0, 3600.0])),
-            started_at=NOON if status is JobStatus.RUNNING else None,
-            cancel_requested_at=draw(st.sampled_from([None, NOON])),
-        )
-        jobs.append(job)
-        # A queued job has no workload: its claim comes before its launch.
-        state = None if status is JobStatus.QUEUED else draw(states)
-        if state is not None:
-            code, end = (0, NOON) if state is EXITED else (None, None)
-            workloads.append(Workload(job.job_id, state, 0, code, False, NOON, end))
-    if draw(st.booleans()):
-        workloads.append(STRAY)
-    return Simulation(jobs, workloads, Limits(draw(st.integers(1, 3)), 6.0))
-
-
-@given(world=worlds(), data=st.data())
-def test_worlds_converge_and_jobs_never_move_backwards(world, data):
-    """However much fails for a while, in the end all jobs are terminal and nothing is left."""
-    claimed_before = len([job for job in world.live() if job.status is not JobStatus.QUEUED])
-    for _ in range(data.draw(st.integers(0, 5))):
-        world.tick(fails=lambda: data.draw(st.booleans()))
-    for _ in range(60):
-        actions = world.tick()
-        claimed = [job for job in world.live() if job.status is not JobStatus.QUEUED]
-        assert len(claimed) <= max(world.limits.max_concurrent_jobs, claimed_before)
-        assert all(actions.count(action) == 1 for action in actions), "the same action twice"
-        for job in claimed:
-            if job.spec.limits.timeout_seconds > 100:
-                world.exit(job.job_id, 0)
-        if not world.live() and not world.workloads:
-            break
-    assert world.live() == []
-    assert world.workloads == {}
-    assert world.tick() == [], "a converged world needs nothing"
-
-
-@given(world=worlds())
-def test_the_plan_changes_nothing_and_repeats_itself(world):
-    arguments = (world.live(), list(world.workloads.values()), {}, NOON, world.limits)
-    assert plan(*arguments) == plan(*arguments)
-
-
 def test_only_recorded_facts_decide_the_outcome():
     assert outcome(RUNNING, ended(3)) == Outcome(C, Reason.EXIT, "exited with code 3", 3)
+
+
+def test_a_log_that_is_not_whole_is_told_unless_there_is_a_graver_reason():
+    result = outcome(RUNNING, ended(3), 5000)
+    assert (result.status, result.reason, result.exit_code) == (C, Reason.LOG_LIMIT, 3)
+    assert "100 MiB" in result.message
+    passed = outcome(RUNNING, ended(0), 5000)
+    assert (passed.reason, passed.success) == (Reason.LOG_LIMIT, True)
+    assert outcome(RUNNING, ended(137, oom_killed=True), 5000).reason is Reason.OOM
+    assert outcome(RUNNING, ended(143, finished=LATE), 5000).reason is Reason.TIMEOUT
+    assert outcome(asked(5), ended(143), 5000).reason is Reason.CANCELLED

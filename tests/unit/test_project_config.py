@@ -16,7 +16,9 @@ from ci_server.project_config import (
     resolve_spec,
 )
 
-DEFAULTS = DefaultLimits(timeout_seconds=100, cpu_percent=None, memory_mb=None, pids=64)
+DEFAULTS = DefaultLimits(
+    timeout_seconds=100, cpu_percent=None, memory_mb=None, pids=64, log_mb=10, grace_seconds=7
+)
 
 
 def resolve(ci_toml="", **submitted):
@@ -41,7 +43,13 @@ def test_every_key():
         timeout = "2m"
         cpu = 150
         memory = 256
+        pids = 99
+        block_io = 2000000
+        shm = 128
+        log = 5
+        grace = "1m"
         network = "none"
+        retries = 2
         artifacts = ["*.xml"]
         """,
         job="lint",
@@ -50,6 +58,31 @@ def test_every_key():
     assert (spec.env, spec.artifacts) == ({"A": "1"}, ("*.xml",))
     assert (spec.limits.timeout_seconds, spec.limits.cpu_percent) == (120, 150)
     assert (spec.limits.memory_mb, spec.limits.network) == (256, Network.NONE)
+    assert (spec.limits.pids, spec.limits.block_io_bytes) == (99, 2_000_000)
+    assert (spec.limits.shm_mb, spec.limits.log_mb, spec.limits.grace_seconds) == (128, 5, 60)
+    assert (spec.retries, spec.priority) == (2, 5)
+
+
+def test_what_the_table_does_not_say_is_the_servers():
+    limits = resolve("[jobs.test]").limits
+    assert (limits.timeout_seconds, limits.pids) == (100, 64)
+    assert (limits.log_mb, limits.grace_seconds) == (10, 7)
+    assert (limits.block_io_bytes, limits.shm_mb) == (None, None)
+
+
+def test_a_log_is_no_larger_than_the_server_allows_and_a_grace_may_be_none():
+    limits = resolve("[jobs.test]\nlog = 1000\ngrace = 0").limits
+    assert (limits.log_mb, limits.grace_seconds) == (10, 0)
+
+
+def test_a_submission_says_its_priority_and_may_say_retries_and_timeout():
+    table = "[jobs.test]\nretries = 2\ntimeout = 50"
+    spec = resolve(table, priority=10, retries=0, timeout="2m")
+    assert (spec.priority, spec.retries, spec.limits.timeout_seconds) == (10, 0, 120)
+    assert resolve(table).retries == 2
+    for wrong in ({"priority": 11}, {"priority": -1}, {"retries": 11}):
+        with pytest.raises(InvalidUploadError):
+            read_submitted_spec(json.dumps(wrong).encode())
 
 
 def test_pyproject_is_read_and_ci_toml_comes_first():

@@ -47,6 +47,13 @@ def test_the_context_has_all_the_dockerfile_copies():
     assert all(any(n == c or n.startswith(f"{c}/") for n in names) for c in copied)
 
 
+def test_the_context_has_the_engines_data_and_nothing_compiled():
+    names = runner_image.context_files()
+    assert "engine/__main__.py" in names
+    assert any(n.startswith("engine/golden/") and n.endswith(".csv") for n in names)
+    assert not any("__pycache__" in n for n in names)
+
+
 def test_the_certificates_are_the_users_choice_then_the_systems_then_certifis(
     monkeypatch, tmp_path
 ):

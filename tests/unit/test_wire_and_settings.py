@@ -42,7 +42,15 @@ ERRORS = [
     kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, RunnerError)
 ]
 
-NEVER_REACH_A_CLIENT = {"error", "job_error", "database_error", "engine_unavailable"}
+NEVER_REACH_A_CLIENT = {
+    "error",
+    "job_error",
+    "database_error",
+    "engine_unavailable",
+    "backup_error",
+    "lease_lost",
+    "files_unreadable",
+}
 """A job's own errors end in its row; the others are the server's trouble, and answered with 500."""
 
 
@@ -277,6 +285,11 @@ def test_events_on_the_wire():
     )
     assert JobIdEvent("id").to_dict() == {"type": "job_id", "job_id": "id"}
     assert StatusEvent(JobStatus.RUNNING).to_dict() == {"type": "status", "status": "running"}
+    assert StatusEvent(JobStatus.QUEUED, 3).to_dict() == {
+        "type": "status",
+        "status": "queued",
+        "position": 3,
+    }
     assert LogEvent(b"x", 1).to_dict() == {"type": "log", "data": "x"}
     assert CompleteEvent(job).to_dict() == {
         "type": "complete",
@@ -286,6 +299,8 @@ def test_events_on_the_wire():
         "exit_code": 137,
         "reason": "oom",
         "message": "m",
+        "log_dropped": 0,
+        "tests": None,
     }
     with pytest.raises(ValueError, match="not finished"):
         CompleteEvent(a_job()).to_dict()

@@ -1,0 +1,131 @@
+"""What the process executor promises beyond the port."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ci_common.errors import LaunchFailedError, LeaseLostError
+from ci_common.ports import WorkloadState
+from ci_controller.executors.process.state import remove_tree
+from support.executors import Bench, MemoryLog, collect, read_line
+
+pytestmark = pytest.mark.anyio
+
+WAIT_FOR_EVER = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(60)"
+
+
+@pytest.fixture
+async def bench(tmp_path):
+    bench = Bench(tmp_path, "process")
+    try:
+        yield bench
+        await bench.close()
+        assert bench.leftovers() == []
+    finally:
+        shutil.rmtree(bench.works, ignore_errors=True)
+
+
+def held(monkeypatch, executor):
+    """Make the installation of requirements wait: (it began, it may end)."""
+    began, may_end = asyncio.Event(), asyncio.Event()
+    install = executor._environments.bin_directory
+
+    async def waits(*arguments):
+        began.set()
+        await may_end.wait()
+        return await install(*arguments)
+
+    monkeypatch.setattr(executor._environments, "bin_directory", waits)
+    return began, may_end
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_what_a_later_controller_made_during_a_set_up_is_not_touched(
+    bench, monkeypatch, cancelled
+):
+    job = bench.job(WAIT_FOR_EVER)
+    old = bench.new_executor()
+    began, may_end = held(monkeypatch, old)
+    launching = asyncio.create_task(old.launch(job, bench.package(job), MemoryLog(), 1))
+    await began.wait()
+    output = await bench.launch(job, epoch=2)
+    assert await read_line(output) == b"ready\n"
+    may_end.set()
+    if cancelled:
+        await asyncio.sleep(0)
+        launching.cancel()
+    with pytest.raises(asyncio.CancelledError if cancelled else LeaseLostError):
+        await launching
+    await old.close()
+    assert (await bench.executor.inspect(job.job_id)).state is WorkloadState.RUNNING
+    await bench.executor.remove(job.job_id)
+    assert await collect(output) == b""
+
+
+async def test_a_directory_that_is_in_the_way_is_told(bench, monkeypatch):
+    began, may_end = held(monkeypatch, bench.executor)
+    job = bench.job("pass")
+    launching = asyncio.create_task(bench.launch(job))
+    await began.wait()
+    (bench.works / job.job_id).mkdir()
+    may_end.set()
+    with pytest.raises(LaunchFailedError, match="is there already"):
+        await launching
+
+
+async def test_a_workload_of_the_first_version_is_understood(bench):
+    job = bench.job("print('old')")
+    await collect(await bench.launch(job))
+    await bench.ended(job.job_id)
+    path = bench.path / "data" / "workloads" / job.job_id / "request.json"
+    request = json.loads(path.read_text())
+    del request["attempt"], request["epoch"]
+    path.write_text(json.dumps(request))
+    assert (await bench.executor.inspect(job.job_id)).attempt == 1
+    assert await collect(await bench.launch(job)) == b"old\n"
+    await bench.ended(job.job_id)
+
+
+# ------------------------------------------------------------------ removal
+
+
+def test_a_tree_too_deep_for_python_is_removed(tmp_path):
+    make = "import os\nos.mkdir('tree'); os.chdir('tree')\n" + (
+        "for n in range(3000): os.mkdir('d'); os.chdir('d')"
+    )
+    subprocess.run([sys.executable, "-c", make], cwd=tmp_path, check=True)
+    remove_tree(tmp_path / "tree")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_like_options_and_links_are_what_they_are(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    tree = tmp_path / "-rf"
+    (tree / "--").mkdir(parents=True)
+    (tree / "link").symlink_to(outside)
+    remove_tree(tree)
+    assert [path.name for path in tmp_path.iterdir()] == ["outside"]
+    assert (outside / "file").exists()
+
+
+def test_what_is_not_there_is_removed_already(tmp_path):
+    remove_tree(tmp_path / "nothing")
+
+
+def test_directories_nobody_may_enter_are_removed(tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may enter every directory")
+    closed = tmp_path / "tree" / "a" / "b"
+    closed.mkdir(parents=True)
+    (closed / "file").touch()
+    closed.chmod(0)
+    closed.parent.chmod(0)
+    remove_tree(tmp_path / "tree")
+    assert list(tmp_path.iterdir()) == []

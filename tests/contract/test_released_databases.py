@@ -1,0 +1,102 @@
+"""A database of every released version still opens, migrates, and tells every job."""
+
+import re
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from ci_common.job import JobStatus, Network, Reason
+from ci_persistence.database import Database
+from ci_persistence.job_rows import COLUMNS, from_row
+from ci_persistence.migrations import MIGRATIONS
+from ci_persistence.retention_rows import SqliteJobRetention
+from support.instances import ROOT
+
+pytestmark = pytest.mark.anyio
+
+DUMPS = sorted((ROOT / "tests" / "fixtures" / "databases").glob("schema_*.sql"))
+
+
+def from_dump(dump, path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(dump.read_text())
+    return path
+
+
+def job_id(number):
+    return f"{number:08x}-1d98-473b-97cd-ca98a65347dd"
+
+
+async def jobs_of(database):
+    rows = await database.fetch_all(f"SELECT {COLUMNS} FROM jobs ORDER BY seq")
+    return [from_row(row) for row in rows]
+
+
+@pytest.fixture(params=DUMPS, ids=lambda dump: dump.stem)
+async def database(request, tmp_path):
+    database = Database(from_dump(request.param, tmp_path / "ci.db"))
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def test_every_job_is_read(database):
+    jobs = await jobs_of(database)
+    assert [job.job_id for job in jobs] == [job_id(number) for number in range(1, 10)]
+    assert {job.status for job in jobs} == set(JobStatus)
+    assert all((job.outcome is not None) == job.status.is_terminal for job in jobs)
+    assert database.instance_id == "0123456789abcdef0123456789abcdef"
+
+
+async def test_jobs_keep_what_they_asked_for_and_what_became_of_them(database):
+    jobs = await jobs_of(database)
+    asked = jobs[1].spec
+    assert asked.command == ("/bin/sh", "-c", "make; echo 'it''s; done'")
+    assert asked.env == {"GREETING": "grüß dich; 'quoted'", "EMPTY": ""}
+    assert asked.limits.network is Network.NONE
+    assert (asked.limits.timeout_seconds, asked.limits.memory_mb) == (90.5, 512)
+    assert jobs[1].cancel_requested_at is not None
+    outcome = jobs[6].outcome
+    assert outcome is not None
+    assert (outcome.reason, outcome.exit_code, jobs[6].log_size) == (Reason.OOM, 137, 12)
+
+
+async def test_the_schema_is_that_of_a_new_database(database, tmp_path):
+    fresh = Database(tmp_path / "fresh.db")
+    await fresh.open()
+    assert await schema_of(database) == await schema_of(fresh)
+    await fresh.close()
+
+
+async def test_the_totals_are_those_of_the_rows(database):
+    totals = await SqliteJobRetention(database, "nobody").totals()
+    assert (totals.jobs, totals.stored_bytes) == (4, 4711 + 12 + 0 + 300)
+
+
+@pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
+async def test_looking_migrates_nothing(dump, tmp_path):
+    path = from_dump(dump, tmp_path / "ci.db")
+    before = path.read_bytes()
+    if int(dump.stem.removeprefix("schema_")) == len(MIGRATIONS):
+        pytest.fail("the newest schema needs no migration: take it out of this test's list")
+    with pytest.raises(Exception, match="start the server of this version once"):
+        await Database(path).open(migrate=False)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+        # Which kind of journal it has is all that was changed.
+        assert list(connection.iterdump()) == list(dump_of(before, tmp_path))
+
+
+def dump_of(content, tmp_path):
+    path = tmp_path / "copy.db"
+    path.write_bytes(content)
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+async def schema_of(database):
+    rows = await database.fetch_all("SELECT type, name, tbl_name, sql FROM sqlite_schema")
+    schema = {(row[0], row[1], row[2], " ".join((row[3] or "").split())) for row in rows}
+    versions = await database.fetch_all("PRAGMA user_version")
+    return {re.sub(r"\s*([(),])\s*", r"\1", sql) for *_, sql in schema}, versions[0][0]

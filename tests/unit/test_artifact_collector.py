@@ -1,0 +1,247 @@
+"""What is collected of the files a workload left, with a scripted executor and a real store."""
+
+import asyncio
+import errno
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ci_common.errors import EngineUnavailableError, FilesUnreadableError, LeaseLostError
+from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason
+from ci_common.ports import Workload, WorkloadFile, WorkloadState
+from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
+from ci_persistence.artifact_store import FileArtifactStore
+
+JOB = "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69"
+STARTED = datetime(2030, 1, 1, 12, tzinfo=UTC)
+REPORT = b'<testsuite><testcase name="t"/></testsuite>'
+
+
+class Files:
+    """The files of one answer; a value that is an error is raised in its place."""
+
+    def __init__(self, files):
+        self.files = files
+        self.closed = threading.Event()
+
+    def __iter__(self):
+        for path, value in self.files.items():
+            if isinstance(value, Exception):
+                raise value
+            if isinstance(value, WorkloadFile):
+                yield value
+            else:
+                later = STARTED + timedelta(seconds=1)
+                yield WorkloadFile(path, len(value), later, iter([value[:3], value[3:]]))
+
+    def close(self):
+        self.closed.set()
+
+
+class Executor:
+    """`answers` by root: files by path, an error, or nothing."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.given = []
+
+    async def files(self, job_id, path):
+        answer = self.answers.get(path)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            return None
+        self.given.append(answer if isinstance(answer, Files) else Files(answer))
+        return self.given[-1]
+
+
+def job(*globs):
+    return Job(
+        JOB,
+        "local",
+        "local",
+        JobSpec(("true",), artifacts=globs or ("output/**",)),
+        Package("0" * 64, 0),
+        JobStatus.RUNNING,
+        STARTED,
+    )
+
+
+EXITED = Workload(JOB, WorkloadState.EXITED, exit_code=0, started_at=STARTED)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FileArtifactStore(tmp_path)
+
+
+@pytest.fixture
+def collect(store):
+    def collect(answers, *globs, max_bytes=1 << 20, max_files=100):
+        executor = Executor(answers)
+        collector = ArtifactCollector(executor, store, ArtifactLimits(max_bytes, max_files))
+        try:
+            return asyncio.run(collector.collect(job(*globs), EXITED))
+        finally:
+            assert all(files.closed.is_set() for files in executor.given)
+
+    return collect
+
+
+def paths(collected):
+    return [artifact.path for artifact in collected.artifacts]
+
+
+def leftovers(tmp_path):
+    return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_matches_is_stored(collect, store):
+    found = collect({"output": {"output/b": b"bb", "output/a": b"12345", "output": b""}})
+    assert paths(found) == ["output", "output/a", "output/b"]
+    assert found.tests is None
+    assert found.left_out == ""
+    with store.open(JOB, found.artifacts[1]) as file:
+        assert file.read() == b"12345"
+
+
+def test_nothing_there(collect, tmp_path):
+    found = collect({})
+    assert (found.artifacts, found.tests, found.left_out) == ((), None, "")
+    assert leftovers(tmp_path) == []
+
+
+def test_only_what_can_match_is_fetched(collect):
+    found = collect(
+        {
+            "output/junit.xml": {"output/junit.xml": REPORT},
+            "dist": {"dist/a.whl": b"w", "dist/a.txt": b"t"},
+        },
+        "dist/*.whl",
+        "/not/in/the/project",
+    )
+    assert paths(found) == ["dist/a.whl", "output/junit.xml"]
+    assert found.tests.total == 1
+
+
+def test_reports_are_added_up_and_broken_ones_are_files_like_others(collect):
+    found = collect(
+        {
+            "output": {
+                "output/junit.xml": REPORT,
+                "output/sub/TEST-2.xml": REPORT,
+                "output/broken.xml": REPORT[:-1],
+                "output/other.xml": b"<project/>",
+                "output/report.txt": REPORT,
+            }
+        }
+    )
+    assert len(found.artifacts) == 5
+    assert (found.tests.total, found.tests.passed) == (2, 2)
+
+
+def test_a_report_that_came_with_the_project_does_not_count(collect):
+    before = STARTED - timedelta(microseconds=1)
+    stale = WorkloadFile("output/junit.xml", len(REPORT), before, iter([REPORT]))
+    found = collect({"output": {"output/junit.xml": stale}})
+    assert paths(found) == ["output/junit.xml"]
+    assert found.tests is None
+
+
+def test_limits(collect):
+    files = {
+        "output/a": b"x" * 600,
+        "output/b": b"x" * 600,
+        "output/c": b"x" * 300,
+        "output/junit.xml": REPORT,
+        "output/z": b"",
+    }
+    found = collect({"output": files}, max_bytes=920)
+    assert paths(found) == ["output/a", "output/c", "output/z"]
+    assert found.left_out == "artifacts left out: 2 beyond the limit of 0 MiB"
+    assert found.tests.total == 1
+    found = collect({"output": files}, max_files=2)
+    assert paths(found) == ["output/a", "output/b"]
+    assert found.left_out == "artifacts left out: 3 beyond the limit of 2 files"
+    assert found.tests.total == 1
+    assert paths(collect({"output": files}, max_files=0)) == []
+
+
+def test_names_that_cannot_be_stored(collect):
+    found = collect(
+        {"output": {"output/\udce9": b"x", "output/" + "n" * 5000: b"", "output/a": b""}}
+    )
+    assert paths(found) == ["output/a"]
+    assert found.left_out == "artifacts left out: 2 with names that are not UTF-8 or too long"
+
+
+def test_left_out_is_told_in_the_outcome(collect):
+    outcome = Outcome(JobStatus.COMPLETED, Reason.EXIT, "exited with code 0", 0)
+    assert collect({}).note(outcome) is outcome
+    noted = collect({"output": {"output/a": b"x"}}, max_files=0).note(outcome)
+    expected = "exited with code 0; artifacts left out: 1 beyond the limit of 0 files"
+    assert (noted.message, noted.exit_code, noted.success) == (expected, 0, True)
+
+
+@pytest.mark.parametrize("where", ["opening", "reading"])
+def test_files_that_cannot_be_read_cost_no_result(collect, where):
+    error = FilesUnreadableError("a broken archive")
+    output = error if where == "opening" else {"output/a": b"1", "output/b": error}
+    found = collect({"output": output, "dist": {"dist/w": b""}}, "output", "dist/*")
+    assert paths(found) == (["dist/w"] if where == "opening" else ["dist/w", "output/a"])
+    assert found.left_out == "artifacts left out: 'output' is incomplete: a broken archive"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EngineUnavailableError("gone"),
+        OSError(errno.ENOSPC, "full"),
+        LeaseLostError(),
+        RuntimeError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("where", ["opening", "reading"])
+def test_other_errors_are_passed_on_and_nothing_stays(collect, tmp_path, error, where):
+    answer = error if where == "opening" else {"output/a": b"1", "output/b": error}
+    with pytest.raises(type(error)):
+        collect({"output": answer})
+    assert leftovers(tmp_path) == []
+
+
+def test_again_replaces(collect, store):
+    (old,) = collect({"output": {"output/a": b"1"}}).artifacts
+    (new,) = collect({"output": {"output/a": b"2"}}).artifacts
+    with store.open(JOB, new) as file:
+        assert file.read() == b"2"
+    assert old != new
+
+
+def test_cancelled_while_reading(store, tmp_path):
+    """The blocked read is interrupted, and nothing is removed before it has ended."""
+    reading = threading.Event()
+
+    class Blocked(Files):
+        def __iter__(self):
+            yield WorkloadFile("output/a", 9, STARTED, self.content())
+
+        def content(self):
+            yield b"some"
+            reading.set()
+            assert self.closed.wait(20)
+            raise EngineUnavailableError
+
+    async def scenario():
+        executor = Executor({"output": Blocked({})})
+        collector = ArtifactCollector(executor, store, ArtifactLimits(100, 100))
+        task = asyncio.create_task(collector.collect(job(), EXITED))
+        assert await asyncio.to_thread(reading.wait, 20)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    assert leftovers(tmp_path) == []
+    assert list((tmp_path / "staging/artifacts").iterdir()) == []

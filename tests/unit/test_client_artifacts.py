@@ -1,0 +1,385 @@
+"""Artifacts and test reports in library and commands, against a scripted server."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tracemalloc
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import pytest
+from client_scripted_server import (
+    DETAILS,
+    FINISHED,
+    JOB,
+    complete,
+    error,
+    reply,
+    reply_json,
+    scripted_server,
+    stream,
+)
+
+from ci_client import client as library
+from ci_client.client import Client
+from ci_client.errors import (
+    DownloadError,
+    JobNotFound,
+    RequestRefused,
+    ServerUnreachable,
+    UnexpectedAnswer,
+)
+from ci_client.report_display import full_report, printable, short_report, size_text, totals
+
+LIST = f"GET /jobs/{JOB}/artifacts"
+CONTENT = bytes(range(256)) * 40
+
+TESTS = {
+    "total": 27, "passed": 24, "failed": 1, "errors": 1, "skipped": 1, "seconds": 3.5,
+    "failures": [
+        {"name": "tests/test_a.py::test_x", "seconds": 0.1, "message": "assert 1 == 2\nmore"},
+        {"name": "tests/test_b.py", "seconds": 0, "message": "\x1b[31mSyntaxError"},
+    ],
+    "slowest": [{"name": "tests/test_a.py::test_slow", "seconds": 1.25, "message": ""}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def server():
+    with scripted_server() as server:
+        server.on(f"GET /jobs/{JOB}", reply_json(FINISHED))
+        yield server
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "made" / "here"
+
+
+def artifact(path, content, **changes):
+    return {
+        "path": path,
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **changes,
+    }
+
+
+@dataclass
+class Stored:
+    """A file served as the real server does, that breaks off after so many bytes."""
+
+    content: bytes
+    cuts: list[int] = field(default_factory=list)
+    ranges: bool = True
+
+    def __call__(self, handler):
+        wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        start = int(wanted[1]) if wanted and self.ranges else 0
+        rest = self.content[start:]
+        headers = {"Content_Length": str(len(rest))}
+        if start:
+            headers["Content_Range"] = f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"
+        handler.begin(206 if start else 200, **headers)
+        cut = self.cuts.pop(0) if self.cuts else None
+        handler.wfile.write(rest[:cut])
+        handler.wfile.flush()
+        if cut is not None:
+            handler.close_connection = True
+
+
+def serve(server, files, **listed):
+    server.on(LIST, reply_json([artifact(path, content) for path, content in files.items()]))
+    for path, content in files.items():
+        server.on(f"{LIST}/{quote(path)}", content if callable(content) else Stored(content))
+
+
+def tree(path):
+    return {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+# ------------------------------------------------------------------ the library
+
+
+def test_list(server):
+    found = [artifact("output/a", b"x")]
+    server.on(LIST, reply_json(found))
+    assert library.list_artifacts(JOB.upper(), server.url) == found
+
+
+@pytest.mark.parametrize("answer", [{}, [1], [{"path": "a", "size": "1", "sha256": ""}]])
+def test_a_list_that_is_none(server, answer):
+    server.on(LIST, reply_json(answer))
+    with pytest.raises(UnexpectedAnswer):
+        library.list_artifacts(JOB, server.url)
+
+
+def test_list_of_an_unknown_job(server):
+    server.on(LIST, error(404, "job_not_found", "no"))
+    with pytest.raises(JobNotFound):
+        library.list_artifacts(JOB, server.url)
+
+
+FILES = {
+    "output/junit.xml": b"<testsuite/>",
+    "output/a b/ü%2F?#\n": CONTENT,
+    "top": b"",
+}
+
+
+def test_download(server, target):
+    serve(server, FILES)
+    places = library.download_artifacts(JOB, target, server.url)
+    assert tree(target) == FILES
+    assert places == [target / path for path in FILES]
+
+
+def test_again_fetches_only_what_is_missing_or_differs(server, target):
+    serve(server, FILES)
+    library.download_artifacts(JOB, target, server.url)
+    (target / "top").unlink()
+    (target / "output/junit.xml").write_bytes(b"<testsuite!>")
+    server.requests.clear()
+    library.download_artifacts(JOB, target, server.url)
+    assert tree(target) == FILES
+    assert [a.path.rpartition("/")[2] for a in server.requests[1:]] == ["junit.xml", "top"]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_drop_is_resumed(server, target, ranges):
+    serve(server, {"a": CONTENT})
+    server.on(f"{LIST}/a", Stored(CONTENT, [0, 1, 5000, 0, 700], ranges))
+    with Client(server.url) as client:
+        client.download_artifacts(JOB, target)
+    assert tree(target) == {"a": CONTENT}
+    asked = [a.headers.get("range") for a in server.asked(f"{LIST}/a")]
+    if ranges:
+        assert asked == [None, None, *(f"bytes={n}-" for n in (1, 5001, 5001, 5701))]
+    tag = f'"{hashlib.sha256(CONTENT).hexdigest()}"'
+    assert {a.headers.get("if-range") for a in server.asked(f"{LIST}/a")} == {None, tag}
+
+
+def test_a_server_that_stays_away(server, target):
+    serve(server, {"a": CONTENT})
+    server.on(f"{LIST}/a", error(503, "not_ready", "later"))
+    with Client(server.url, patience=0.1) as client, pytest.raises(ServerUnreachable):
+        client.download_artifacts(JOB, target)
+    assert tree(target) == {}
+
+
+@pytest.mark.parametrize("wrong", [CONTENT[:-1] + b"x", CONTENT + b"more"])
+def test_damage_is_noticed_and_nothing_stays(server, target, wrong):
+    serve(server, {"a": CONTENT})
+    server.on(f"{LIST}/a", Stored(wrong))
+    with pytest.raises(DownloadError, match="damaged"):
+        library.download_artifacts(JOB, target, server.url)
+    assert tree(target) == {}
+
+
+def test_an_artifact_that_is_gone(server, target):
+    server.on(LIST, reply_json([artifact("a", b"x")]))
+    server.on(f"{LIST}/a", error(404, "artifact_not_found", "the artifact is gone"))
+    with pytest.raises(RequestRefused, match="is gone"):
+        library.download_artifacts(JOB, target, server.url)
+
+
+@pytest.mark.parametrize(
+    "path", ["../evil", "/etc/evil", "a/../../evil", "", ".", "a//b", "a/", "a\0b", "..", "./a"]
+)
+def test_hostile_paths_are_refused_before_anything_is_fetched(server, target, path):
+    server.on(LIST, reply_json([artifact("good", b"x"), artifact(path, b"x")]))
+    with pytest.raises(UnexpectedAnswer):
+        library.download_artifacts(JOB, target, server.url)
+    assert not target.exists()
+    assert len(server.requests) == 1
+
+
+def test_links_on_the_way_are_not_followed(server, target):
+    outside = target.parent.parent / "outside"
+    outside.mkdir()
+    target.mkdir(parents=True)
+    (target / "output").symlink_to(outside)
+    serve(server, {"output/a": b"x"})
+    with pytest.raises(DownloadError, match="is a link"):
+        library.download_artifacts(JOB, target, server.url)
+    assert tree(outside) == {}
+
+
+def test_a_link_in_a_files_place_is_replaced(server, target):
+    outside = target.parent.parent / "outside"
+    outside.write_bytes(b"precious")
+    target.mkdir(parents=True)
+    (target / "a").symlink_to(outside)
+    serve(server, {"a": b"x"})
+    library.download_artifacts(JOB, target, server.url)
+    assert outside.read_bytes() == b"precious"
+    assert not (target / "a").is_symlink()
+
+
+def test_constant_memory(server, target):
+    content = CONTENT * 3000
+    serve(server, {"big": content})
+    tracemalloc.start()
+    try:
+        with Client(server.url) as client:
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            client.download_artifacts(JOB, target)
+            peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    # The scripted server is in this process and holds one copy more.
+    assert peak < 1.5 * len(content)
+    assert (target / "big").read_bytes() == content
+
+
+# ------------------------------------------------------------------ the commands
+
+
+@pytest.fixture
+def run(server, tmp_path):
+    def run(*arguments):
+        code = "import sys; from ci_client.cli import main; sys.argv[0] = 'ci'; main()"
+        env = {**os.environ, "PYTHONPATH": os.getcwd(), "CI_SERVER_URL": server.url}
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=tmp_path,
+            env={**env, "HOME": str(tmp_path)},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert b"Traceback" not in done.stderr, done.stderr.decode()
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    return run
+
+
+def test_artifacts_as_a_table(server, run):
+    serve(server, {"output/a": b"12345", "output/\x1b[31m": CONTENT * 100})
+    code, out, _ = run("artifacts", JOB)
+    assert code == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["SIZE", "SHA-256", "PATH"],
+        ["5", "B", hashlib.sha256(b"12345").hexdigest()[:12], "output/a"],
+        ["1.0", "MB", hashlib.sha256(CONTENT * 100).hexdigest()[:12], "output/\\x1b[31m"],
+    ]
+
+
+def test_artifacts_as_json(server, run):
+    serve(server, FILES)
+    code, out, _ = run("artifacts", JOB, "--json")
+    assert code == 0
+    assert [a["path"] for a in json.loads(out)] == list(FILES)
+
+
+@pytest.mark.parametrize(
+    ("job", "says"), [(FINISHED, "left no artifacts"), (DETAILS, "is not finished")]
+)
+@pytest.mark.parametrize("options", [[], ["--download", "x"]])
+def test_no_artifacts(server, run, job, says, options):
+    server.on(LIST, reply_json([]))
+    server.on(f"GET /jobs/{JOB}", reply_json(job))
+    code, out, err = run("artifacts", JOB, *options)
+    assert (code, out) == (0, "")
+    assert says in err
+
+
+def test_download_command(server, run, tmp_path):
+    serve(server, {"output/a": b"12345", "b": b"1"})
+    code, out, err = run("artifacts", JOB, "--download", "got")
+    assert (code, out.splitlines()) == (0, ["got/output/a", "got/b"])
+    assert "2 artifacts (6 B) in got" in err
+    assert tree(tmp_path / "got") == {"output/a": b"12345", "b": b"1"}
+
+
+def test_a_damaged_download_fails(server, run, tmp_path):
+    server.on(LIST, reply_json([artifact("a", b"good")]))
+    server.on(f"{LIST}/a", reply(200, b"evil"))
+    code, _, err = run("artifacts", JOB, "--download", "got")
+    assert code == 1
+    assert "damaged" in err
+    assert list((tmp_path / "got").iterdir()) == []
+
+
+def test_status_tells_of_tests_and_artifacts(server, run):
+    server.on(f"GET /jobs/{JOB}", reply_json({**FINISHED, "tests": TESTS, "artifacts_size": 1234}))
+    code, out, _ = run("status", JOB)
+    assert code == 0
+    assert "Tests:      24 passed, 1 failed, 1 error, 1 skipped\n" in out
+    assert f"Artifacts:  1.2 kB (ci artifacts {JOB})\n" in out
+    assert "✗ tests/test_a.py::test_x\n      assert 1 == 2\n" in out
+    assert "more" not in out
+    assert "1.250 s  tests/test_a.py::test_slow" in out
+    assert "\x1b" not in out
+
+
+def test_wait_tells_of_tests_before_the_result(server, run):
+    wire = complete(success=False, exit_code=1, tests=TESTS)
+    server.on(f"GET /jobs/{JOB}", reply_json(DETAILS))
+    server.on(f"GET /jobs/{JOB}/stream", stream(wire))
+    code, out, err = run("wait", JOB)
+    assert (code, out) == (1, "")
+    assert "24 passed, 1 failed, 1 error, 1 skipped\n  ✗ tests/test_a.py::test_x\n" in err
+    assert err.index("24 passed") < err.index("✗ failed: exit code 1")
+
+
+def test_wait_on_a_finished_job_tells_of_tests(server, run):
+    server.on(f"GET /jobs/{JOB}", reply_json({**FINISHED, "tests": TESTS}))
+    code, _, err = run("wait", JOB)
+    assert code == 1
+    assert "24 passed, 1 failed" in err
+
+
+# ------------------------------------------------------------------ words
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({}, "no tests"),
+        ({"passed": 1}, "1 passed"),
+        (
+            {"passed": 2, "failed": 3, "errors": 2, "skipped": 1},
+            "2 passed, 3 failed, 2 errors, 1 skipped",
+        ),
+        ({"failed": None, "errors": 1}, "1 error"),
+    ],
+)
+def test_totals(counts, expected):
+    assert totals(counts) == expected
+
+
+def test_a_short_report_is_short():
+    failures = [{"name": f"test_{n}\n"} for n in range(100)]
+    lines = short_report({"failed": 150, "failures": failures}).splitlines()
+    assert lines[0] == "150 failed"
+    assert lines[1] == "  ✗ test_0\\n"
+    assert len(lines) == 12
+    assert lines[-1] == "  and 140 more"
+
+
+def test_reports_of_servers_to_come():
+    assert short_report({"passed": 1, "failures": None}) == "1 passed"
+    assert full_report({}) == ""
+    assert "None" in full_report({"failures": [{}], "slowest": [{}]})
+
+
+def test_long_names_are_cut():
+    report = full_report({"failures": [{"name": "n" * 999, "message": "m" * 999}]})
+    assert max(map(len, report.splitlines())) < 210
+
+
+def test_printable():
+    assert printable("a ü\n\x1b[0m\u202e\udce9") == "a ü\\n\\x1b[0m\\u202e\\udce9"
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_500_000, "1.5 MB"), (2 << 40, "2.2 TB")],
+)
+def test_size_text(size, expected):
+    assert size_text(size) == expected

@@ -1,0 +1,70 @@
+"""What every job finds in its environment."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from ci_common.job import Job, JobSpec, JobStatus, Package
+from ci_controller.job_environment import job_environment
+
+JOB = Job(
+    "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69",
+    "local",
+    "local",
+    JobSpec(("true",)),
+    Package("0" * 64, 0),
+    JobStatus.QUEUED,
+    datetime(2030, 1, 1, tzinfo=UTC),
+)
+
+
+def environment(project="/workspace", **env):
+    return job_environment(replace(JOB, spec=JobSpec(("true",), env=env)), project)
+
+
+def test_what_is_always_there():
+    assert environment() == {
+        "CI": "true",
+        "CI_JOB_ID": JOB.job_id,
+        "PYTHONUNBUFFERED": "1",
+        "PYTEST_ADDOPTS": "--junitxml=/workspace/output/junit.xml -o junit_family=xunit1",
+    }
+
+
+def test_the_job_has_the_last_word():
+    env = environment(CI="no", A="b", PYTEST_ADDOPTS="-x --maxfail=2")
+    assert (env["CI"], env["A"]) == ("no", "b")
+    assert env["PYTEST_ADDOPTS"].endswith("/junit.xml -o junit_family=xunit1 -x --maxfail=2")
+
+
+@pytest.mark.parametrize("own", ["-p no:junitxml", "--junitxml=mine.xml", "--junit-xml mine.xml"])
+def test_a_job_that_speaks_of_reports_is_left_alone(own):
+    assert environment(PYTEST_ADDOPTS=own)["PYTEST_ADDOPTS"] == own
+
+
+@pytest.mark.parametrize(
+    ("own", "arguments", "report"),
+    [
+        ("", [], "out put/output/junit.xml"),
+        ("", ["--junitxml=mine.xml"], "out put/sub/mine.xml"),
+        ("-p no:junitxml", [], None),
+    ],
+)
+def test_pytest_understands(tmp_path, own, arguments, report):
+    """Also from a subdirectory, with a space on the way, and with warnings made errors."""
+    project = tmp_path / "out put"
+    (project / "sub").mkdir(parents=True)
+    (project / "sub/test_it.py").write_text(
+        "def test(record_property): record_property('a', 'b')\n"
+    )
+    env = {**os.environ, **environment(str(project), PYTEST_ADDOPTS=own)}
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, *arguments], cwd=project / "sub", env=env, check=False)
+    assert done.returncode == 0
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.xml")] == (
+        [report] if report else []
+    )
