@@ -48,7 +48,7 @@ class ServerUnreachable(ClientError):
     def __init__(self, server_url: str, cause: str) -> None:
         super().__init__(
             f"Cannot reach the server at {server_url} ({cause}). Is it running? Start it with "
-            "`python -m uvicorn ci_server.app:app`, or choose another with --server or "
+            "`python -m ci_server`, or choose another with --server or "
             "CI_SERVER_URL."
         )
         self.server_url = server_url

@@ -22,11 +22,15 @@ The reason: """
 NEXT = """
 What to type next:
   {activate}
-  python -m uvicorn ci_server.app:app --port 8000   # a server of your own; keep it running
-  ci submit --path YOUR_PROJECT                     # in another terminal; add --detach to leave
-  ci wait JOB_ID --all                              # watch a job from its first line, from anywhere
+  python -m ci_server                  # a server of your own; keep it running
+  ci submit --path YOUR_PROJECT        # in another terminal; add --async to come back later
+  ci wait JOB_ID --all                 # watch a job from its first line, from anywhere
   ci list
 """
+
+
+_JOB_RAN = frozenset({0, 1, 5})
+"""Exit codes of ci-submit that tell of a job: passed, failed, timed out."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -61,6 +65,8 @@ def arguments() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Everything after the virtual environment; the job's exit code."""
+    if not options.path.is_dir():
+        raise SetupError(f"{options.path} is not a directory; --path names the project to submit.")
     signal.signal(signal.SIGTERM, _stop_on_terminate)
     executor = _choose_executor(install=not options.no_install)
     with (
@@ -70,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
         server.running(directory, executor, python) as running,
     ):
         code = _submit(options.path, running.url)
-        _say_what_next()
+        if code in _JOB_RAN:
+            _say_what_next()
         if options.serve:
             _serve(running)
     return code

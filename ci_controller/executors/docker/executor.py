@@ -112,8 +112,8 @@ class DockerExecutor:
             if not isinstance(error, APIError):
                 raise
             raise LaunchFailedError(
-                f"the container engine refused to run the job: {error.explanation or error}. "
-                f"Does the image {base!r} have /bin/sh, and can /workspace be made in it?"
+                f"the container engine refused to run the job in the image {base!r}: "
+                f"{error.explanation or error}"
             ) from error
 
     async def reattach(self, job_id: str, skip: int) -> Output:
