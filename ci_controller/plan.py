@@ -213,7 +213,8 @@ def outcome(job: Job, workload: Workload, log_dropped: int = 0) -> Outcome:
     """How a job whose workload has exited ended. A function of recorded facts alone, so that
     whichever process records the end comes to the same result.
     """
-    started = workload.started_at or job.started_at
+    # The earlier one: whoever stopped it for its time-out went by the row's.
+    started = min(filter(None, (workload.started_at, job.started_at)), default=None)
     ended = workload.finished_at
     code = workload.exit_code
     asked = job.cancel_requested_at

@@ -144,10 +144,12 @@ class LogStreams:
 
     @asynccontextmanager
     async def _watching(self, job: Job) -> AsyncIterator[JobWatch]:
+        position = await self._position(job)
         watch = self._watches.get(job.job_id)
         if watch is None:
             # Row first, then size: see JobWatch.
             watch = self._watches[job.job_id] = JobWatch(job, self._logs.size(job.job_id))
+            watch.position = position
             watch.task = asyncio.create_task(self._keep_fresh(watch))
         watch.watchers += 1
         try:
@@ -180,9 +182,12 @@ class LogStreams:
         job = await self._jobs.get(watch.job.job_id)
         if job is None:
             raise LookupError("its row is gone")
+        position = await self._position(job)
+        return watch.update(job, self._logs.size(job.job_id), position)
+
+    async def _position(self, job: Job) -> int | None:
         queued = job.status is JobStatus.QUEUED
-        position = await self._jobs.queue_position(job) if queued else None
-        return watch.update(job, self._logs.size(job.job_id), position or None)
+        return (await self._jobs.queue_position(job) or None) if queued else None
 
 
 def _without_its_end(job: Job, offset: int) -> Job:

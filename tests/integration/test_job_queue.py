@@ -28,7 +28,7 @@ def busy(single):
 def test_a_queued_jobs_stream_waits_and_tells_its_moves(single, busy):
     job_id = single.submit(projects.ANY, ["echo", "my turn"])
     with events.streaming(single.http, "GET", f"/jobs/{job_id}/stream") as stream:
-        assert next(stream).data == {"type": "status", "status": "queued"}
+        assert next(stream).data == {"type": "status", "status": "queued", "position": 1}
         assert single.job(job_id)["status"] == "queued"
         engine.release(single, busy)
         rest = list(stream)

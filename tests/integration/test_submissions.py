@@ -11,7 +11,10 @@ from support import events, projects
 
 pytestmark = pytest.mark.docker
 
-COMPLETE_KEYS = {"type", "job_id", "success", "status", "exit_code", "reason", "message"}
+COMPLETE_KEYS = {
+    *("type", "job_id", "success", "status", "exit_code", "reason", "message"),
+    *("log_dropped", "tests"),
+}
 
 
 def test_submit_sends_log_events_then_complete_and_nothing_else(server):

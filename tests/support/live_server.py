@@ -194,7 +194,8 @@ class LiveServer:
     def stored_files(self):
         """Uploads on disk: finished ones and those on their way."""
         places = (self.data / "staging", self.data / "packages")
-        return sorted(path.name for place in places for path in place.iterdir())
+        found = (path for place in places for path in place.rglob("*"))
+        return sorted(path.name for path in found if path.is_file())
 
     def _log_since_start(self):
         with self.log_path.open("rb") as log:
