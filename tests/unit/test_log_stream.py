@@ -211,19 +211,18 @@ async def test_the_life_of_a_job_is_told_in_order(world):
 
     watching = asyncio.create_task(watch())
     log = world.logs.open(job.job_id)
-    await until(lambda: len(seen), lambda count: count == 2, "queued, and where")
+    await until(lambda: len(seen), lambda count: count == 1, "queued, and where")
     await world.moves.claim(job.job_id)
-    await until(lambda: len(seen), lambda count: count == 3, "initializing")
+    await until(lambda: len(seen), lambda count: count == 2, "initializing")
     log.append(b"installing\n")
-    await until(lambda: len(seen), lambda count: count == 4, "the set-up's output")
+    await until(lambda: len(seen), lambda count: count == 3, "the set-up's output")
     await world.moves.mark_running(job.job_id, NOON)
-    await until(lambda: len(seen), lambda count: count == 5, "running")
+    await until(lambda: len(seen), lambda count: count == 4, "running")
     log.append(b"hello\n")
     await world.moves.finish(job.job_id, Ending(PASSED, log.size), NOON)
     await watching
     log.close()
-    assert seen[:5] == [
-        StatusEvent(JobStatus.QUEUED),
+    assert seen[:4] == [
         StatusEvent(JobStatus.QUEUED, 1),
         StatusEvent(JobStatus.INITIALIZING),
         LogEvent(b"installing\n", 11),
@@ -273,15 +272,14 @@ async def test_a_queued_watcher_is_told_its_place_among_its_tenants_jobs(world):
         watching.cancel()
         await asyncio.wait([watching])
     queued_at = [place for status, place in places if status is JobStatus.QUEUED]
-    assert queued_at == [None, 2, 3, 2], "each change once, and none for another tenant's jobs"
+    assert queued_at == [2, 3, 2], "each change once, and none for another tenant's jobs"
 
 
-async def test_a_late_watcher_of_a_queued_job_is_told_its_place_at_once(world):
+async def test_each_watcher_of_a_queued_job_is_told_its_place_at_once(world):
     job = a_job()
     await world.jobs.add(job)
     early, late = world.streams.events(job, 0), world.streams.events(job, 0)
     try:
-        assert await anext(early) == StatusEvent(JobStatus.QUEUED)
         assert await anext(early) == StatusEvent(JobStatus.QUEUED, 1)
         assert await anext(late) == StatusEvent(JobStatus.QUEUED, 1)
     finally:
