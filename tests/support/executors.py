@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 import uuid
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -143,7 +144,8 @@ class Bench:
             return [path.name for path in found]
         client = docker.from_env(version="auto")
         try:
-            return [container.name for container in client.containers.list(**self._ours())]
+            found = client.containers.list(ignore_removed=True, **self._ours())
+            return [container.name for container in found]
         finally:
             client.close()
 
@@ -156,7 +158,7 @@ def remove_of_instance(instance):
     client = docker.from_env(version="auto")
     ours = {"label": f"{LABEL_INSTANCE}={instance}"}
     try:
-        for container in client.containers.list(all=True, filters=ours):
+        for container in client.containers.list(all=True, filters=ours, ignore_removed=True):
             try:
                 container.remove(force=True, v=True)
             except (NotFound, APIError):
@@ -180,3 +182,19 @@ async def collect(output):
     content = bytearray()
     await pump(output, content.extend)
     return bytes(content)
+
+
+WAIT_FOR_EVER = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(60)"
+
+
+@asynccontextmanager
+async def running(bench, source=WAIT_FOR_EVER, epoch=1):
+    """A job whose command has begun, and its output until then was `ready`."""
+    job = bench.job(source)
+    output = await bench.launch(job, epoch=epoch)
+    try:
+        assert await read_line(output) == b"ready\n"
+        yield job, output
+    finally:
+        await bench.executor.remove(job.job_id)
+        assert await collect(output) is not None

@@ -3,7 +3,6 @@
 import pytest
 
 from ci_common.job import JobStatus, Reason
-from ci_common.ports import WorkloadState
 from support.controller_world import GRACE_SECONDS, ControllerWorld
 from support.waiting import until
 
@@ -184,10 +183,11 @@ async def test_a_job_whose_only_workload_is_of_an_earlier_attempt_is_lost(world)
     former = world.executor.workloads[job_id]
     await world.lose(job_id)
     await until_attempt(world, job_id, 2)
-    world.executor.vanish(job_id)
+    former.exit(0)
+    own, world.executor.workloads[job_id] = world.executor.workloads[job_id], former
+    own.drop()
     await until(lambda: world.controller._runs, lambda runs: not runs, "no run")
-    world.executor.workloads[job_id] = former
-    assert former.state is WorkloadState.RUNNING
+    assert (await world.row(job_id)).status is RUNNING, "that one's result is not this one's"
     await world.controller.run_once()
     world.clock.advance(GRACE_SECONDS)
     assert (await world.until_status(job_id, FAILED)).outcome.reason is Reason.LOST

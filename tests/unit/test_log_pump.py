@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from ci_controller.log_pump import pump
+from support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -67,7 +68,12 @@ async def test_when_cancelled_the_copying_is_over():
         await task
     assert source.closed.is_set()
     assert copied == [b"one"]
-    assert not [thread for thread in threading.enumerate() if thread.name == "log-pump"]
+    # Its last act was to say so; it takes a moment more to be gone.
+    await until(
+        lambda: [thread for thread in threading.enumerate() if thread.name == "log-pump"],
+        lambda threads: not threads,
+        "the end of the thread",
+    )
 
 
 async def test_a_slow_log_does_not_block_the_event_loop():

@@ -1,0 +1,151 @@
+"""What the database promises its rows."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from ci_common.errors import DatabaseError, NotReadyError
+from ci_common.job import (
+    JobStatus,
+)
+from ci_persistence.database import Database
+from ci_persistence.migrations import MIGRATIONS
+from support.jobs import NOON
+from support.rows import Rows
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def rows(tmp_path):
+    rows = await Rows().open(tmp_path / "ci.db")
+    yield rows
+    await rows.database.close()
+
+
+async def test_rows_survive_and_are_seen_by_others(tmp_path):
+    rows = await Rows().open(tmp_path / "ci.db")
+    other = await Rows().open(tmp_path / "ci.db")
+    job_id = await rows.add()
+    assert (await other.submissions.get(job_id)).status is JobStatus.QUEUED
+    await rows.database.close()
+    await rows.database.close()
+    assert await other.submissions.request_cancel(job_id, NOON)
+    await other.database.close()
+    assert other.database.instance_id == rows.database.instance_id
+
+
+async def test_an_empty_file_is_fine_and_directories_are_made(tmp_path):
+    path = tmp_path / "new" / "ci.db"
+    path.parent.mkdir()
+    path.touch()
+    rows = await Rows().open(path)
+    await rows.database.close()
+    rows = await Rows().open(tmp_path / "x" / "y" / "ci.db")
+    await rows.database.close()
+
+
+async def test_commits_are_durable(rows):
+    for connection in (rows.database._writer,):
+        (row,) = await connection.execute_fetchall("PRAGMA synchronous")
+        assert row[0] == 2
+        (row,) = await connection.execute_fetchall("PRAGMA journal_mode")
+        assert row[0] == "wal"
+
+
+async def test_the_reader_cannot_write(rows):
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await rows.database.fetch_all("DELETE FROM jobs")
+
+
+async def test_a_transaction_whose_body_fails_is_rolled_back(rows):
+    job_id = await rows.add()
+
+    async def delete_and_fail():
+        async with rows.database.transaction() as connection:
+            await connection.execute("DELETE FROM jobs")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await delete_and_fail()
+    assert await rows.submissions.get(job_id) is not None
+    await rows.add()
+
+
+async def test_a_transaction_cancelled_at_any_point_leaves_none_open(rows):
+    """What is written afterwards is committed, and not part of a transaction nobody ends."""
+    for turns in range(12):
+        task = asyncio.create_task(rows.submissions.check_writable())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        job_id = await rows.add()
+        assert await rows.submissions.get(job_id) is not None, f"cancelled after {turns} turns"
+        assert not rows.database._writer.in_transaction
+
+
+async def test_check_writable(rows):
+    await rows.submissions.check_writable()
+    await rows.database._writer.execute("PRAGMA query_only=ON")
+    with pytest.raises(NotReadyError, match="cannot be written"):
+        await rows.submissions.check_writable()
+    await rows.database._writer.execute("PRAGMA query_only=OFF")
+    await rows.submissions.check_writable()
+
+
+async def test_a_newer_schema_is_refused(tmp_path):
+    rows = await Rows().open(tmp_path / "ci.db")
+    await rows.database.write(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
+    await rows.database.close()
+    with pytest.raises(DatabaseError, match="newer version"):
+        await Database(tmp_path / "ci.db").open()
+
+
+async def test_what_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "ci.db"
+    path.write_bytes(b"this is no database, but long enough to be one\n" * 100)
+    with pytest.raises(DatabaseError, match="CI_DB_PATH"):
+        await Database(path).open()
+    with pytest.raises(DatabaseError):
+        await Database(tmp_path).open()
+
+
+def test_a_process_that_cannot_open_its_database_ends(tmp_path):
+    path = tmp_path / "ci.db"
+    path.write_bytes(b"this is no database, but long enough to be one\n" * 100)
+    result = subprocess.run(
+        [sys.executable, "-m", "ci_controller"],
+        env={"CI_DB_PATH": str(path), "PATH": "/usr/bin:/bin", "CI_EXECUTOR": "process"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode == 1
+    assert "CI_DB_PATH" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_processes_that_start_at_once_make_one_database(tmp_path):
+    source = (
+        "import asyncio, sys, pathlib\n"
+        "from ci_persistence.database import Database\n"
+        "async def main():\n"
+        "    database = Database(pathlib.Path(sys.argv[1]))\n"
+        "    await database.open()\n"
+        "    print(database.instance_id)\n"
+        "    await database.close()\n"
+        "asyncio.run(main())\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", source, str(tmp_path / "ci.db")], stdout=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    answers = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    assert len(set(answers)) == 1

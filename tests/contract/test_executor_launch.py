@@ -1,0 +1,132 @@
+"""What every executor promises of a launch: what it replaces, and what it leaves."""
+
+import asyncio
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ci_common.errors import LeaseLostError, PackageCorruptError
+from ci_common.ports import WorkloadState
+from support.archives import patched, zip_bytes
+from support.executors import (
+    WAIT_FOR_EVER,
+    Bench,
+    collect,
+    read_line,
+    remove_of_instance,
+    running,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+async def bench(request, tmp_path):
+    bench = Bench(tmp_path, request.param)
+    try:
+        yield bench
+        await bench.close()
+        assert bench.leftovers() == []
+    finally:
+        if request.param == "docker":
+            remove_of_instance(bench.instance)
+        shutil.rmtree(bench.works, ignore_errors=True)
+
+
+async def test_launch_replaces_a_leftover(bench):
+    job = bench.job("import os; print(os.path.exists('mark')); open('mark', 'w').close()")
+    for _ in range(2):
+        assert await collect(await bench.launch(job)) == b"False\n"
+        await bench.ended(job.job_id)
+
+
+async def test_launch_replaces_one_that_still_runs(bench):
+    job = bench.job(WAIT_FOR_EVER)
+    first = await bench.launch(job)
+    assert await read_line(first) == b"ready\n"
+    second = await bench.launch(job)
+    assert await read_line(second) == b"ready\n"
+    assert len(await bench.executor.list_workloads()) == 1
+    await bench.executor.remove(job.job_id)
+    await collect(first)
+    await collect(second)
+
+
+async def test_launch_replaces_what_an_earlier_controller_or_attempt_left(bench):
+    job = bench.job(WAIT_FOR_EVER)
+    first = await bench.launch(job, epoch=3)
+    assert await read_line(first) == b"ready\n"
+    later = replace(job, attempt=2)
+    second = await bench.launch(later, epoch=4)
+    assert await read_line(second) == b"ready\n"
+    (seen,) = await bench.executor.list_workloads()
+    assert seen.attempt == (await bench.executor.inspect(job.job_id)).attempt == 2
+    await bench.executor.remove(job.job_id)
+    await collect(first)
+    await collect(second)
+
+
+async def test_launch_never_replaces_what_a_later_controller_made(bench):
+    async with running(bench, epoch=5) as (job, output):
+        for attempt in (1, 2):
+            with pytest.raises(LeaseLostError):
+                await bench.launch(replace(job, attempt=attempt), epoch=4)
+        seen = await bench.executor.inspect(job.job_id)
+        assert (seen.state, seen.attempt) == (WorkloadState.RUNNING, 1)
+        await bench.executor.stop(job.job_id, 30)
+        assert await collect(output) == b""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.05, 0.2, 0.5])
+async def test_a_cancelled_launch_leaves_nothing_but_a_workload_to_remove(bench, delay):
+    mark = f"{bench.instance}-{delay}"
+    job = bench.job("python", "-c", WAIT_FOR_EVER, mark)
+    launching = asyncio.create_task(bench.launch(job))
+    await asyncio.sleep(delay)
+    launching.cancel()
+    try:
+        output = await launching
+    except asyncio.CancelledError:
+        left = [seen.job_id for seen in await bench.executor.list_workloads()]
+        assert len(bench.leftovers()) == len(left)
+        assert left in ([], [job.job_id])
+        await bench.executor.remove(job.job_id)
+        assert bench.leftovers() == []
+        assert _processes(mark) == []
+    else:
+        await bench.executor.remove(job.job_id)
+        await collect(output)
+
+
+def _processes(mark):
+    """The processes of this machine with the text in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if mark.encode() in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+async def test_a_damaged_package_leaves_nothing(bench):
+    content = zip_bytes({"good.txt": b"good " * 100, "bad.txt": b"bad " * 100})
+    job = bench.job("pass", package=patched(content, "bad.txt", central={16: b"abcd"}))
+    with pytest.raises(PackageCorruptError):
+        await bench.launch(job)
+    assert bench.leftovers() == []
+    job = bench.job("pass", package=b"no zip")
+    with pytest.raises(PackageCorruptError):
+        await bench.launch(job)
+    assert bench.leftovers() == []
+
+
+async def test_a_damaged_requirements_file_leaves_nothing(bench):
+    content = zip_bytes({"requirements.txt": b"# nothing\n" * 10})
+    content = patched(content, "requirements.txt", central={16: b"abcd"})
+    with pytest.raises(PackageCorruptError):
+        await bench.launch(bench.job("pass", package=content))
+    assert bench.leftovers() == []

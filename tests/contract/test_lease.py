@@ -1,0 +1,131 @@
+"""One controller a database (port ControllerLease)."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from ci_common.job import (
+    JobStatus,
+)
+from ci_common.ports import Ending
+from ci_persistence.database import Database
+from ci_persistence.lease import SqliteControllerLease
+from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.submissions import SqliteJobSubmissions
+from support.jobs import NOON
+from support.rows import PASSED, Rows
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def rows(tmp_path):
+    rows = await Rows().open(tmp_path / "ci.db")
+    yield rows
+    await rows.database.close()
+
+
+async def test_the_lease_has_one_holder(rows):
+    other = SqliteControllerLease(rows.database)
+    assert not await other.acquire("other", NOON, 60)
+    assert await rows.lease.acquire("me", NOON + timedelta(seconds=59), 60)
+    assert not await other.acquire("other", NOON + timedelta(seconds=61), 60), "it was renewed"
+    assert await other.acquire("other", NOON + timedelta(seconds=120), 60)
+    assert not await rows.lease.acquire("me", NOON + timedelta(seconds=121), 60)
+
+
+async def test_a_released_lease_is_free_at_once(rows):
+    other = SqliteControllerLease(rows.database)
+    await other.release("other")
+    assert not await other.acquire("other", NOON, 60), "only the holder can release it"
+    await rows.lease.release("me")
+    await rows.lease.release("me")
+    assert await other.acquire("other", NOON, 60)
+
+
+async def test_the_epoch_counts_take_overs(rows):
+    other = SqliteControllerLease(rows.database)
+    first = await rows.lease.acquire("me", NOON, 60)
+    assert await rows.lease.acquire("me", NOON, 60) == first, "a renewal keeps it"
+    assert await other.acquire("other", NOON + timedelta(seconds=61), 60) == first + 1
+    await other.release("other")
+    assert await SqliteControllerLease(rows.database).acquire("third", NOON, 60) == first + 2
+
+
+async def test_one_that_lost_the_lease_is_told_before_it_gets_it_again(rows):
+    other = SqliteControllerLease(rows.database)
+    epoch = await other.acquire("other", NOON + timedelta(seconds=61), 60)
+    await other.release("other")
+    assert await rows.lease.acquire("me", NOON + timedelta(seconds=62), 60) is None
+    assert not await rows.transitions.claim(await rows.add())
+    assert await rows.lease.acquire("me", NOON + timedelta(seconds=62), 60) == epoch + 1
+
+
+def kill(lease):
+    """What the kernel does when the process ends."""
+    lease._lock.release()
+
+
+async def test_the_lease_of_a_dead_process_is_taken_at_once(rows):
+    other = SqliteControllerLease(rows.database)
+    assert not await other.acquire("other", NOON, 60)
+    kill(rows.lease)
+    assert await other.acquire("other", NOON, 60)
+    assert not await rows.transitions.claim(await rows.add())
+    kill(other)
+    assert await SqliteControllerLease(rows.database).acquire("third", NOON, 60)
+
+
+async def test_a_paused_holder_does_not_take_the_lease_back_from_a_living_one(rows):
+    """It still has its lock, which says nothing about who took over when the lease ran out."""
+    other, third = (SqliteControllerLease(rows.database) for _ in range(2))
+    later = NOON + timedelta(seconds=61)
+    assert await other.acquire("other", later, 60)
+    for _ in range(3):
+        assert not await rows.lease.acquire("me", later, 60)
+        assert await other.acquire("other", later, 60)
+    kill(rows.lease)
+    assert not await third.acquire("third", later, 60), "nor who gets the lock afterwards"
+    assert await third.acquire("third", later + timedelta(seconds=61), 60)
+
+
+async def test_without_the_lease_nothing_is_moved(rows):
+    queued = await rows.add()
+    running = await rows.in_status(JobStatus.RUNNING)
+    assert await SqliteControllerLease(rows.database).acquire(
+        "other", NOON + timedelta(seconds=61), 60
+    )
+    assert not await rows.transitions.claim(queued)
+    assert not await rows.transitions.finish(running, Ending(PASSED, 0), NOON)
+    assert not await rows.transitions.retry(running, 1)
+    assert (await rows.submissions.get(queued)).status is JobStatus.QUEUED
+    assert (await rows.submissions.get(running)).status is JobStatus.RUNNING
+
+
+async def test_of_many_who_want_the_lease_one_gets_it(rows):
+    await rows.lease.release("me")
+    wanted = [SqliteControllerLease(rows.database).acquire(f"h{n}", NOON, 60) for n in range(10)]
+    assert sorted(map(bool, await asyncio.gather(*wanted))) == [False] * 9 + [True]
+
+
+async def test_the_engines_state_is_that_of_the_holder(rows):
+    await rows.lease.report_engine("down")
+    state = await rows.submissions.controller_state()
+    assert (state.heartbeat_at, state.engine_error) == (NOON, "down")
+    await rows.lease.acquire("me", NOON, 60)
+    assert (await rows.submissions.controller_state()).engine_error == "down"
+    await SqliteControllerLease(rows.database).report_engine("a lie")
+    assert (await rows.submissions.controller_state()).engine_error == "down"
+    other = SqliteControllerLease(rows.database)
+    assert await other.acquire("other", NOON + timedelta(seconds=61), 60)
+    assert (await rows.submissions.controller_state()).engine_error is None
+    await rows.lease.report_engine("from the grave")
+    assert (await rows.submissions.controller_state()).engine_error is None
+
+
+async def test_no_controller_ever_ran(tmp_path):
+    database = Database(tmp_path / "ci.db")
+    await database.open()
+    assert await SqliteJobSubmissions(database, ProcessJobSignals()).controller_state() is None
+    await database.close()
