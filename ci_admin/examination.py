@@ -14,7 +14,7 @@ from ci_admin.diagnosis import Code, Finding, World, diagnose
 from ci_admin.instance import Instance
 from ci_common.errors import EngineUnavailableError
 from ci_common.job import format_time, utc_now
-from ci_common.ports import Executor
+from ci_common.ports.workloads import Executor
 from ci_controller.executors.docker.leftovers import DockerLeftovers, Leftover
 from ci_persistence.integrity import find_damage
 from ci_persistence.inventory import Inventory, StoredFiles

@@ -11,13 +11,8 @@ from typing import TypeVar
 from ci_common.artifact_paths import ArtifactGlob, is_artifact_path, roots
 from ci_common.errors import FilesUnreadableError
 from ci_common.job import Artifact, Job, Outcome, SuiteSummary
-from ci_common.ports import (
-    ArtifactBatch,
-    ArtifactWriter,
-    Executor,
-    Workload,
-    WorkloadFile,
-)
+from ci_common.ports.artifacts import ArtifactBatch, ArtifactWriter
+from ci_common.ports.workloads import Executor, Workload, WorkloadFile
 from ci_controller.job_environment import REPORT
 from ci_controller.junit_report import MAX_REPORT_BYTES, BadReportError, JUnitReport, Tally
 

@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ci_common.job import utc_now
-from ci_common.ports import (
-    ArtifactWriter,
-    ControllerBell,
-    ControllerLease,
-    Executor,
-    JobRetention,
-    JobTransitions,
-    LogKeeper,
-    LogWriter,
-    Packages,
-)
+from ci_common.ports.artifacts import ArtifactWriter
+from ci_common.ports.logs import LogKeeper, LogWriter
+from ci_common.ports.packages import Packages
+from ci_common.ports.retention import JobRetention
+from ci_common.ports.rows import ControllerLease, JobTransitions
+from ci_common.ports.signals import ControllerBell
+from ci_common.ports.workloads import Executor
 from ci_common.settings import ExecutorKind, Settings
 from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.controller import Controller, Pace

@@ -12,7 +12,9 @@ from typing import Any
 
 from ci_common.errors import EngineUnavailableError, RunnerError
 from ci_common.job import Job, JobStatus, Outcome, Reason
-from ci_common.ports import ControllerBell, ControllerLease, Ending, Workload, WorkloadState
+from ci_common.ports.rows import ControllerLease, Ending
+from ci_common.ports.signals import ControllerBell
+from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.housekeeping import Housekeeping
 from ci_controller.job_run import JobRun, Tools, finish
 from ci_controller.plan import (

@@ -4,7 +4,10 @@ import asyncio
 import logging
 
 from ci_common.errors import EngineUnavailableError
-from ci_common.ports import ArtifactWriter, Executor, JobTransitions, Packages
+from ci_common.ports.artifacts import ArtifactWriter
+from ci_common.ports.packages import Packages
+from ci_common.ports.rows import JobTransitions
+from ci_common.ports.workloads import Executor
 from ci_controller.retention import Retention
 
 logger = logging.getLogger(__name__)

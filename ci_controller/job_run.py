@@ -15,17 +15,10 @@ from ci_common.errors import (
     WorkloadLostError,
 )
 from ci_common.job import Job, JobStatus, Outcome, Reason
-from ci_common.ports import (
-    Ending,
-    Executor,
-    JobTransitions,
-    LogAppender,
-    LogWriter,
-    Output,
-    Packages,
-    Workload,
-    WorkloadState,
-)
+from ci_common.ports.logs import LogAppender, LogWriter
+from ci_common.ports.packages import Packages
+from ci_common.ports.rows import Ending, JobTransitions
+from ci_common.ports.workloads import Executor, Output, Workload, WorkloadState
 from ci_controller.artifacts import ArtifactCollector
 from ci_controller.log_cap import CappedLog
 from ci_controller.log_pump import pump

@@ -1,6 +1,6 @@
 """The bound on a job's log: its head as it comes, its tail at the end, and how much is missing."""
 
-from ci_common.ports import LogAppender
+from ci_common.ports.logs import LogAppender
 
 _MOST_TAIL_BYTES = 8 << 20
 """The tail is held in memory until the end, so it is bounded whatever the cap is."""

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from ci_common.ports import Output
+from ci_common.ports.workloads import Output
 
 
 async def pump(output: Output, append: Callable[[bytes], None]) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from ci_common.job import Job, JobStatus, Outcome, Reason
-from ci_common.ports import Workload, WorkloadState
+from ci_common.ports.workloads import Workload, WorkloadState
 
 
 @dataclass(frozen=True, slots=True)

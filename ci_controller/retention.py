@@ -8,14 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ci_common.errors import LogCorruptError
-from ci_common.ports import (
-    ArtifactWriter,
-    FileDeletion,
-    FinishedJob,
-    FinishedTotals,
-    JobRetention,
-    LogKeeper,
-)
+from ci_common.ports.artifacts import ArtifactWriter
+from ci_common.ports.logs import LogKeeper
+from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals, JobRetention
 
 logger = logging.getLogger(__name__)
 

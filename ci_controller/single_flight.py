@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from ci_common.ports import LogAppender
+from ci_common.ports.logs import LogAppender
 
 Result = TypeVar("Result")
 

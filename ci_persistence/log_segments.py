@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ci_common.errors import LeaseLostError, LogCorruptError
-from ci_common.ports import JobSignals
+from ci_common.ports.signals import JobSignals
 from ci_persistence.durable_files import sync_directory
 
 Result = TypeVar("Result")

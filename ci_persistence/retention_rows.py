@@ -7,7 +7,7 @@ from datetime import datetime
 import aiosqlite
 
 from ci_common.job import format_time
-from ci_common.ports import FileDeletion, FinishedJob, FinishedTotals
+from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
 from ci_persistence.database import Database
 from ci_persistence.lease import HOLDS_LEASE
 

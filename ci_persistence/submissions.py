@@ -5,7 +5,8 @@ from datetime import datetime
 
 from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError
 from ci_common.job import Artifact, Job, JobStatus, format_time, parse_time
-from ci_common.ports import ControllerState, JobSignals
+from ci_common.ports.rows import ControllerState
+from ci_common.ports.signals import JobSignals
 from ci_persistence.database import Database
 from ci_persistence.job_rows import COLUMNS, LIVE, fetch_job, from_row, to_row
 

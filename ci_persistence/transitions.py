@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from ci_common.job import Job, JobStatus, format_time, sources_of
-from ci_common.ports import Ending, JobSignals
+from ci_common.ports.rows import Ending
+from ci_common.ports.signals import JobSignals
 from ci_persistence.database import Database
 from ci_persistence.database_errors import disk_full_told
 from ci_persistence.job_rows import COLUMNS, LIVE, fetch_job, from_row, tests_to_json

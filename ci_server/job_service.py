@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 
 from ci_common.errors import ArtifactNotFoundError, JobNotFoundError, NotReadyError, RunnerError
 from ci_common.job import Artifact, Job, JobSpec, JobStatus
-from ci_common.ports import Doorbell, JobSubmissions, PackageIntake, StagedUpload
+from ci_common.ports.packages import PackageIntake, StagedUpload
+from ci_common.ports.rows import JobSubmissions
+from ci_common.ports.signals import Doorbell
 from ci_common.principal import Principal
 from ci_server.package_check import PackageLimits, check_package
 from ci_server.project_config import DefaultLimits, SubmittedSpec, resolve_spec

@@ -9,7 +9,9 @@ from dataclasses import replace
 from ci_common.errors import InvalidOffsetError, LogCorruptError
 from ci_common.events import CompleteEvent, Event, LogEvent, StatusEvent
 from ci_common.job import Job, JobStatus
-from ci_common.ports import JobSignals, JobSubmissions, LogReader
+from ci_common.ports.logs import LogReader
+from ci_common.ports.rows import JobSubmissions
+from ci_common.ports.signals import JobSignals
 
 logger = logging.getLogger(__name__)
 

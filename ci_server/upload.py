@@ -6,7 +6,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ci_common.errors import InvalidUploadError, UploadTooLargeError
-from ci_common.ports import StagedUpload
+from ci_common.ports.packages import StagedUpload
 
 FILE_FIELD = "file"
 SPEC_FIELD = "spec"

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from ci_common.errors import InvalidOffsetError, InvalidUploadError, UploadTooLargeError
 from ci_common.events import LogEvent
 from ci_common.job import Job, JobStatus, format_time
-from ci_common.ports import ArtifactReader
+from ci_common.ports.artifacts import ArtifactReader
 from ci_common.principal import LOCAL_PRINCIPAL
 from ci_server.apis.byte_range import ranged_log
 from ci_server.job_service import JobService

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Response
 
 from ci_common.job import Artifact
-from ci_common.ports import ArtifactReader
+from ci_common.ports.artifacts import ArtifactReader
 from ci_common.principal import LOCAL_PRINCIPAL
 from ci_server.apis.byte_range import ranged
 from ci_server.apis.native import Api

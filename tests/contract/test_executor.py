@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from ci_common.errors import WorkloadLostError
-from ci_common.ports import WorkloadState
+from ci_common.ports.workloads import WorkloadState
 from support.archives import zip_bytes
 from support.executors import (
     WAIT_FOR_EVER,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ci_common.errors import LeaseLostError, PackageCorruptError
-from ci_common.ports import WorkloadState
+from ci_common.ports.workloads import WorkloadState
 from support.archives import patched, zip_bytes
 from support.executors import (
     WAIT_FOR_EVER,

@@ -18,7 +18,7 @@ from ci_common.job import (
     ResourceLimits,
     SuiteSummary,
 )
-from ci_common.ports import Ending
+from ci_common.ports.rows import Ending
 from support.jobs import NOON, a_job
 from support.rows import CANCELLED, FAILED, PASSED, Rows
 

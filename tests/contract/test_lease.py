@@ -8,7 +8,7 @@ import pytest
 from ci_common.job import (
     JobStatus,
 )
-from ci_common.ports import Ending
+from ci_common.ports.rows import Ending
 from ci_persistence.database import Database
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.signals import ProcessJobSignals

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from ci_common.errors import LaunchFailedError, LeaseLostError
-from ci_common.ports import WorkloadState
+from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.process.state import remove_tree
 from support.executors import Bench, MemoryLog, collect, read_line
 

@@ -21,7 +21,8 @@ from ci_common.job import (
     Reason,
     format_time,
 )
-from ci_common.ports import Ending, FileDeletion, FinishedTotals
+from ci_common.ports.retention import FileDeletion, FinishedTotals
+from ci_common.ports.rows import Ending
 from ci_controller.retention import Helping, Retention, RetentionPolicy
 from ci_persistence.database import Database
 from ci_persistence.lease import SqliteControllerLease

@@ -14,7 +14,7 @@ import docker
 from docker.errors import APIError, NotFound
 
 from ci_common.job import Package, ResourceLimits
-from ci_common.ports import WorkloadState
+from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.docker import DockerExecutor, DockerOptions
 from ci_controller.executors.docker.container import LABEL_INSTANCE
 from ci_controller.executors.process import ProcessExecutor, ProcessOptions

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ci_common import errors
 from ci_common.errors import EngineUnavailableError, LeaseLostError, WorkloadLostError
-from ci_common.ports import Workload, WorkloadFile, WorkloadState
+from ci_common.ports.workloads import Workload, WorkloadFile, WorkloadState
 
 
 class FakeWorkload:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from ci_common.job import JobStatus, Outcome, Reason, utc_now
-from ci_common.ports import Ending
+from ci_common.ports.rows import Ending
 from ci_common.settings import Settings
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.backup import Stores

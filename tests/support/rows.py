@@ -5,7 +5,7 @@ from ci_common.job import (
     Outcome,
     Reason,
 )
-from ci_common.ports import Ending
+from ci_common.ports.rows import Ending
 from ci_persistence.database import Database
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.signals import ProcessJobSignals

@@ -9,7 +9,7 @@ import pytest
 
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError, LeaseLostError
 from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason
-from ci_common.ports import Workload, WorkloadFile, WorkloadState
+from ci_common.ports.workloads import Workload, WorkloadFile, WorkloadState
 from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
 from ci_persistence.artifact_store import FileArtifactStore
 

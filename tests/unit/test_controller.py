@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ci_common.job import JobStatus, Reason
-from ci_common.ports import WorkloadState
+from ci_common.ports.workloads import WorkloadState
 from support.controller_world import GRACE_SECONDS, ControllerWorld
 from support.waiting import until
 

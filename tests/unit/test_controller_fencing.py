@@ -11,7 +11,7 @@ import pytest
 
 from ci_common.errors import LeaseLostError
 from ci_common.job import JobStatus, Outcome, Reason
-from ci_common.ports import Ending
+from ci_common.ports.rows import Ending
 from support.controller_world import ControllerWorld
 from support.waiting import until
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_common.ports import WorkloadState
+from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.docker.container import from_inspect, from_list
 from ci_controller.executors.docker.output import FrameDecoder
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ci_common.errors import InvalidOffsetError
 from ci_common.events import CompleteEvent, LogEvent, StatusEvent, log_bytes
 from ci_common.job import JobStatus, Outcome, Reason
-from ci_common.ports import Ending
+from ci_common.ports.rows import Ending
 from ci_persistence.database import Database
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore

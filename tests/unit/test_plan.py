@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from ci_common.job import JobStatus, Outcome, Reason, ResourceLimits
-from ci_common.ports import Workload, WorkloadState
+from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.plan import (
     CANCELLED,
     LOST,

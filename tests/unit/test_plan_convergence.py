@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci_common.job import TRANSITIONS, JobStatus
-from ci_common.ports import Workload, WorkloadState
+from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.plan import Finish, Follow, Limits, Remove, Retry, Start, Stop, outcome, plan
 from support.jobs import NOON, a_job
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ci_common.errors import LogCorruptError
-from ci_common.ports import FileDeletion, FinishedJob, FinishedTotals
+from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
 from ci_controller.retention import Helping, Retention, RetentionPolicy, expired
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import docker
 from docker.types import LogConfig
 
 from ci_common.job import Network, ResourceLimits
-from ci_common.ports import Workload, WorkloadState
+from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.executors.docker.project_tar import HOME, USER_ID, WORKSPACE
 
 LABEL_INSTANCE = "ci-runner.instance"

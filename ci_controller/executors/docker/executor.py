@@ -15,7 +15,8 @@ from ci_common.errors import (
     WorkloadLostError,
 )
 from ci_common.job import Job
-from ci_common.ports import LogAppender, Output, Workload, WorkloadFiles
+from ci_common.ports.logs import LogAppender
+from ci_common.ports.workloads import Output, Workload, WorkloadFiles
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.files import container_files

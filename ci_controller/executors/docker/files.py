@@ -21,7 +21,7 @@ from docker.types import CancellableStream
 from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError, WorkloadLostError
-from ci_common.ports import WorkloadFile
+from ci_common.ports.workloads import WorkloadFile
 from ci_controller.executors.docker.project_tar import WORKSPACE
 
 _CHUNK_BYTES = 1 << 18

@@ -13,7 +13,7 @@ from docker.errors import APIError, ImageNotFound
 
 from ci_common.errors import ImageUnavailableError, SetupFailedError
 from ci_common.job import Job, Network, ResourceLimits
-from ci_common.ports import LogAppender
+from ci_common.ports.logs import LogAppender
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.output import AttachedOutput

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ci_common.errors import SetupFailedError
 from ci_common.job import Job
-from ci_common.ports import LogAppender
+from ci_common.ports.logs import LogAppender
 from ci_controller.project_archive import ProjectArchive
 from ci_controller.requirements import FILE_NAME, Requirements, read_requirements
 from ci_controller.single_flight import SingleFlight, Transcript

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostError
 from ci_common.job import Job
-from ci_common.ports import LogAppender, Output, Workload
+from ci_common.ports.logs import LogAppender
+from ci_common.ports.workloads import Output, Workload
 from ci_controller.executors.process import supervisor
 from ci_controller.executors.process.environments import Environments, unpack
 from ci_controller.executors.process.files import DirectoryFiles

@@ -14,7 +14,7 @@ from io import FileIO
 from pathlib import Path
 
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError
-from ci_common.ports import WorkloadFile
+from ci_common.ports.workloads import WorkloadFile
 
 _CHUNK_BYTES = 1 << 18
 _MAX_PATH_BYTES = 4096

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ci_common.ports import Workload, WorkloadState
+from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.executors.process.supervisor import process_state, start_time
 
 

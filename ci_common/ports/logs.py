@@ -1,0 +1,69 @@
+"""The logs: read by the server, written and kept by the controller."""
+
+from typing import Protocol
+
+
+class LogReader(Protocol):
+    """Reads the append-only log of a job. Offsets are bytes and valid for ever.
+
+    Methods are quick (the page cache holds live logs) and may be called from any thread.
+    A job without a log yet has size 0.
+    """
+
+    def size(self, job_id: str) -> int:
+        """Bytes stored so far."""
+
+    def read(self, job_id: str, offset: int, limit: int) -> bytes:
+        """`limit` bytes from `offset`; fewer only at the end. Raises LogCorruptError rather than
+        returning bytes that are not the log's.
+        """
+
+
+class LogAppender(Protocol):
+    """The one open end of a log. Used by one thread at a time."""
+
+    @property
+    def size(self) -> int:
+        """Bytes stored so far, which is the offset of the next byte."""
+
+    def append(self, content: bytes) -> None:
+        """Add bytes at the end; readers see them at once. All or, on an error, a prefix."""
+
+    def sync(self) -> None:
+        """Return only when everything appended would survive a power cut."""
+
+    def truncate(self, size: int) -> None:
+        """Cut off what a crash left half written at the end. Only for bytes no reader was sent."""
+
+    def close(self) -> None:
+        """Give up the file; safe to repeat."""
+
+
+class LogWriter(Protocol):
+    """Opens logs for writing."""
+
+    def open(self, job_id: str, epoch: int) -> LogAppender:
+        """The end of the job's log, made when there is none, for the holder of the controller
+        lease in `epoch`. It may wait for the disk: call it on another thread.
+
+        One appender a job at a time: one of an earlier epoch, whose process does not know yet
+        that it lost the lease, writes into nothing from now on. Raises LeaseLostError when the
+        log was opened in a later epoch, or compressed: then the job has ended.
+        """
+
+
+class LogKeeper(Protocol):
+    """What becomes of logs after the job's end. Slow: call it on another thread.
+
+    At most one process does this, the holder of the controller lease; readers see no difference.
+    """
+
+    def compress(self, job_id: str, size: int) -> int:
+        """Compress a finished log of `size` bytes; returns the bytes it takes on disk now.
+
+        Safe to repeat, and to be killed at any point. Raises LogCorruptError, and keeps the log
+        as it is, when it has not all of the bytes; OSError when the disk is full.
+        """
+
+    def delete(self, job_id: str) -> None:
+        """Remove the log for good (a power cut does not bring it back); safe to repeat."""

@@ -1,0 +1,58 @@
+"""The uploaded packages, from the upload to the workload."""
+
+from pathlib import Path
+from typing import Protocol
+
+from ci_common.job import Job, Package
+
+
+class StagedUpload(Protocol):
+    """An upload on its way in. Exactly one of `commit` and `discard` ends it."""
+
+    path: Path
+    """The file as it stands, for inspection after the last write."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+
+    def write(self, content: bytes) -> None:
+        """Append to the file. Raises DiskFullError."""
+
+    def commit(self, job_id: str) -> Package:
+        """Make the file durable under the job's id; it survives a power cut afterwards.
+
+        Raises DiskFullError.
+        """
+
+    def discard(self) -> None:
+        """Remove the file; safe to repeat, also after `commit`, which it does not undo."""
+
+
+class PackageIntake(Protocol):
+    """The server's side of the package store."""
+
+    def stage(self) -> StagedUpload:
+        """Start an upload. Raises DiskFullError below the disk floor."""
+
+    def delete(self, job_id: str) -> None:
+        """Remove a committed package; safe to repeat."""
+
+    def check_space(self) -> None:
+        """Raise DiskFullError below the disk floor."""
+
+
+class Packages(Protocol):
+    """The controller's side of the package store."""
+
+    def verified(self, job: Job) -> Path:
+        """The job's zip, its SHA-256 checked. Raises PackageCorruptError."""
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job's zip; safe to repeat."""
+
+    def job_ids(self, older_than_seconds: float) -> list[str]:
+        """The jobs that have had a zip here for so long."""
+
+    def sweep_staging(self, older_than_seconds: float) -> None:
+        """Remove uploads that nobody has written to for so long."""

@@ -1,0 +1,114 @@
+"""The rows of the jobs, as the server and the controller use them, and who may move them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from ci_common.job import Artifact, Job, JobStatus, Outcome, SuiteSummary
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerState:
+    """What the controller last said of itself."""
+
+    heartbeat_at: datetime
+    engine_error: str | None
+    """Why the engine is unreachable; `None` when it answered."""
+
+
+class JobSubmissions(Protocol):
+    """The server's side of the rows: it writes intents and reads facts."""
+
+    async def add(self, job: Job) -> None:
+        """Store a queued job durably (it survives a power cut once this returns)."""
+
+    async def get(self, job_id: str) -> Job | None:
+        """One job, or `None`."""
+
+    async def list_jobs(
+        self, tenant: str, status: JobStatus | None, limit: int, before: str | None
+    ) -> list[Job]:
+        """The tenant's jobs, newest first, at most `limit`, older than the job `before`.
+
+        A `before` that is not a job of the tenant raises JobNotFoundError.
+        """
+
+    async def artifacts(self, job_id: str) -> list[Artifact]:
+        """The artifacts recorded for a job, by path."""
+
+    async def artifact(self, job_id: str, path: str) -> Artifact | None:
+        """One of them, or `None`."""
+
+    async def queue_position(self, job: Job) -> int:
+        """The place of a queued job among those of its tenant, from 1; others are not counted,
+        because a tenant must not learn of them.
+        """
+
+    async def request_cancel(self, job_id: str, at: datetime) -> Job:
+        """Record the wish to cancel and return the row after it; safe to repeat.
+
+        Raises JobNotFoundError, or JobFinishedError when the job is terminal.
+        """
+
+    async def controller_state(self) -> ControllerState | None:
+        """The last heartbeat, or `None` when no controller ever ran on this database."""
+
+    async def check_writable(self) -> None:
+        """Raise NotReadyError unless a write transaction can be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Everything that is recorded at a job's end, in one transaction."""
+
+    outcome: Outcome
+    log_size: int
+    log_dropped: int = 0
+    artifacts: tuple[Artifact, ...] = ()
+    tests: SuiteSummary | None = None
+
+
+class JobTransitions(Protocol):
+    """The controller's side of the rows: it alone moves a job.
+
+    Every move is one guarded UPDATE and is fenced by the controller lease: it returns False,
+    and changes nothing, when the job is not in a status the move may start from, or when this
+    process no longer holds the lease. Safe to repeat.
+    """
+
+    async def active(self) -> list[Job]:
+        """All jobs that are not terminal, first come first."""
+
+    async def get(self, job_id: str) -> Job | None:
+        """One job, or `None`."""
+
+    async def claim(self, job_id: str) -> bool:
+        """queued -> initializing."""
+
+    async def mark_running(self, job_id: str, at: datetime) -> bool:
+        """initializing -> running."""
+
+    async def retry(self, job_id: str, attempt: int) -> bool:
+        """running -> initializing of the next attempt, when `attempt` is the one that was lost."""
+
+    async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
+        """Any live status -> `ending.outcome.status`. What the ending speaks of must be on disk."""
+
+
+class ControllerLease(Protocol):
+    """At most one process reconciles a database at any time."""
+
+    async def acquire(self, holder: str, now: datetime, ttl_seconds: float) -> int | None:
+        """Take the lease, or renew it when `holder` has it; `None` when another holds it.
+
+        Returns the epoch, which a take-over counts up and a renewal keeps. After a take-over
+        every transition of the old holder is refused. One that has lost the lease is told so
+        (`None`) before it gets it again, even when it is free: until then it may have work of
+        its old epoch under way.
+        """
+
+    async def report_engine(self, error: str | None) -> None:
+        """Publish whether the engine answers (`None`) or why not; ignored without the lease."""
+
+    async def release(self, holder: str) -> None:
+        """Let another process take over at once; safe to repeat, and without holding it."""

@@ -1,0 +1,135 @@
+"""The workloads an executor runs, and what is left in them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from ci_common.job import Job
+from ci_common.ports.logs import LogAppender
+
+
+class WorkloadState(StrEnum):
+    """What the executor sees of a workload."""
+
+    CREATED = "created"
+    """Made, but its command was never started."""
+    RUNNING = "running"
+    EXITED = "exited"
+    """Its command ended; exit code and output can still be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One job's container or process group, as the executor sees it."""
+
+    job_id: str
+    state: WorkloadState
+    log_base: int = 0
+    """The offset in the job's log at which the workload's own output begins."""
+    attempt: int = 1
+    """The job's attempt that it was launched for."""
+    exit_code: int | None = None
+    """128 + n for a command killed by signal n."""
+    oom_killed: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Output(Protocol):
+    """The workload's output bytes, stdout and stderr in the order they were written.
+
+    `read` blocks and is for one thread; `close` may come from any other.
+    """
+
+    def read(self) -> bytes:
+        """The next bytes; empty at the end, after `close`, or when a live connection dropped.
+
+        Raises EngineUnavailableError when the reading of stored output is cut short.
+        """
+
+    def close(self) -> None:
+        """Make a blocked `read` return, and free the connection; safe to repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFile:
+    """A regular file that a workload left."""
+
+    path: str
+    """Relative to the project. Bytes that are not UTF-8 are surrogates (`os.fsdecode`)."""
+    size: int
+    modified_at: datetime
+    """Where only the second is known, its end."""
+    content: Iterator[bytes]
+    """To be read before the next file is asked for; what is left of it then is lost."""
+
+
+class WorkloadFiles(Protocol):
+    """Files of an exited workload, in one pass, by path, for one thread. Close it when done.
+
+    Links and special files are left out, as is a file under its second name.
+    """
+
+    def __iter__(self) -> Iterator[WorkloadFile]:
+        """The files. Raises EngineUnavailableError when the connection breaks or was closed, and
+        FilesUnreadableError when it does not help to try again.
+        """
+
+    def close(self) -> None:
+        """Make a blocked read fail, and free the connection; safe to repeat, from any thread."""
+
+
+class Executor(Protocol):
+    """Runs workloads; knows nothing of rows or users.
+
+    It finds its own workloads again after a restart by itself, and touches no others. Any
+    method may raise EngineUnavailableError, after which the call may be repeated. Per job,
+    `launch` and `reattach` are not called concurrently; everything else may be.
+    """
+
+    async def list_workloads(self) -> Sequence[Workload]:
+        """All workloads of this instance; exit codes and times may be missing here."""
+
+    async def inspect(self, job_id: str) -> Workload | None:
+        """The workload with everything known about it, or `None` when there is none."""
+
+    async def launch(self, job: Job, package: Path, log: LogAppender, epoch: int) -> Output:
+        """Install requirements (their output goes to `log`), make the workload, start it.
+
+        A leftover of an earlier attempt is replaced, but never one of a later `epoch` of the
+        controller lease: then LeaseLostError is raised. Nothing is left behind when this raises
+        (SetupFailedError, ImageUnavailableError, PackageCorruptError, LaunchFailedError). When
+        it is cancelled a workload may be there, for `remove` or for the next controller. The
+        returned output misses nothing: it was connected before the command started.
+        """
+
+    async def reattach(self, job_id: str, skip: int) -> Output:
+        """The output of a started workload again, without its first `skip` bytes, and on.
+
+        Raises WorkloadLostError when there is no such workload.
+        """
+
+    async def files(self, job_id: str, path: str) -> WorkloadFiles | None:
+        """The regular files at or below a path of the project (`.` is all of it), once the
+        workload has exited; `None` when there is no such path. To be read on another thread.
+
+        Raises WorkloadLostError when there is no such workload, and FilesUnreadableError.
+        """
+
+    async def stop(self, job_id: str, grace_seconds: float) -> None:
+        """SIGTERM to every process, SIGKILL after the grace. Returns when it has ended.
+
+        Safe to repeat and without a workload.
+        """
+
+    async def remove(self, job_id: str) -> None:
+        """Remove the workload and all it held, running or not; safe to repeat."""
+
+    async def tidy(self) -> None:
+        """Keep caches within their budget. Called now and then."""
+
+    async def close(self) -> None:
+        """Free connections. Workloads go on."""
