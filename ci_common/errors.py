@@ -8,6 +8,10 @@ RunnerError
 │   ├── InvalidConfigError          the project's table of jobs is broken
 │   ├── UnknownJobNameError         the table has no such job
 │   └── InvalidOffsetError          a log position that is not one
+├── UnauthenticatedError            nobody we know
+│   └── InvalidCredentialsError     credentials that prove nothing
+├── ForbiddenError                  known, but not allowed to
+│   └── NotLocalError               no identities: only for this machine
 ├── JobNotFoundError
 ├── ArtifactNotFoundError
 ├── JobFinishedError                too late to cancel
@@ -88,6 +92,30 @@ class InvalidOffsetError(BadRequestError):
     """A log offset is a whole number of bytes, from 0 to the size of the log."""
 
     code = "invalid_offset"
+
+
+class UnauthenticatedError(RunnerError):
+    """This server asks who you are: send an API key or a token as `Authorization: Bearer ...`."""
+
+    code = "unauthenticated"
+
+
+class InvalidCredentialsError(UnauthenticatedError):
+    """These credentials are not valid here: unknown, expired or revoked."""
+
+    code = "invalid_credentials"
+
+
+class ForbiddenError(RunnerError):
+    """You are not allowed to do this."""
+
+    code = "forbidden"
+
+
+class NotLocalError(ForbiddenError):
+    """This server knows no users, so it serves programs of its own machine only."""
+
+    code = "not_local"
 
 
 class JobNotFoundError(RunnerError):

@@ -7,7 +7,7 @@ LOCAL_TENANT = "local"
 
 
 class Role(StrEnum):
-    """What a principal may do; the policy table maps role and action to allow or deny."""
+    """What a principal may do; `ci_common.policy` maps role and action to allow or deny."""
 
     ADMIN = "admin"
     SUBMITTER = "submitter"
@@ -16,12 +16,16 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller."""
+    """An authenticated caller. Two credentials of one user of one tenant are the same caller."""
 
     tenant: str
     user: str
     role: Role
+    credential: str = "local"
+    """What proved it, for the audit log; never the secret itself."""
+    only_job: str | None = None
+    """Set on callers who were lent access to read this one job, and nothing else."""
 
 
 LOCAL_PRINCIPAL = Principal(tenant=LOCAL_TENANT, user="local", role=Role.ADMIN)
-"""The single user of a server without identities, which listens on loopback only."""
+"""The single user of a server without identities, which serves loopback only."""

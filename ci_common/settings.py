@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ci_common.principal import LOCAL_TENANT
+
 
 class ExecutorKind(StrEnum):
     """Where commands run."""
@@ -89,6 +91,10 @@ class Settings(BaseSettings):
     """Disk budget, in MiB, of the installed-requirements cache; the least recently used goes."""
     send_timeout_seconds: float = Field(default=60, gt=0)
     """A watcher that takes no byte for so long is disconnected; it can resume."""
+    operator_tenant: str = LOCAL_TENANT
+    """Admins of this tenant reach the jobs of all tenants."""
+    insecure: bool = False
+    """Serve other machines although no identities are set up: everybody may do everything."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """How much the server tells on stderr."""
 

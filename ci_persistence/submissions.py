@@ -5,6 +5,7 @@ from datetime import datetime
 
 from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError
 from ci_common.job import Artifact, Job, JobStatus, format_time, parse_time
+from ci_common.policy import JobScope
 from ci_common.ports.rows import ControllerState
 from ci_common.ports.signals import JobSignals
 from ci_persistence.database import Database
@@ -31,18 +32,18 @@ class SqliteJobSubmissions:
         return await fetch_job(self._database, job_id)
 
     async def list_jobs(
-        self, tenant: str, status: JobStatus | None, limit: int, before: str | None
+        self, scope: JobScope, status: JobStatus | None, limit: int, before: str | None
     ) -> list[Job]:
         """See JobSubmissions."""
-        conditions, parameters = ["tenant = ?"], [tenant]
+        conditions, parameters = _conditions(scope)
         if status is not None:
             conditions.append("status = ?")
             parameters.append(status.value)
         if before is not None:
             conditions.append("seq < ?")
-            parameters.append(str(await self._sequence(tenant, before)))
+            parameters.append(str(await self._sequence(scope, before)))
         rows = await self._database.fetch_all(
-            f"SELECT {COLUMNS} FROM jobs WHERE {' AND '.join(conditions)} "  # noqa: S608
+            f"SELECT {COLUMNS} FROM jobs WHERE {' AND '.join(conditions) or 'true'} "  # noqa: S608
             "ORDER BY seq DESC LIMIT ?",
             (*parameters, limit),
         )
@@ -105,10 +106,18 @@ class SqliteJobSubmissions:
         except (sqlite3.Error, OSError) as error:
             raise NotReadyError(f"the database cannot be written: {error}") from error
 
-    async def _sequence(self, tenant: str, job_id: str) -> int:
+    async def _sequence(self, scope: JobScope, job_id: str) -> int:
+        conditions, parameters = _conditions(scope)
         row = await self._database.fetch_one(
-            "SELECT seq FROM jobs WHERE tenant = ? AND job_id = ?", (tenant, job_id)
+            f"SELECT seq FROM jobs WHERE {' AND '.join(('job_id = ?', *conditions))}",  # noqa: S608
+            (job_id, *parameters),
         )
         if row is None:
             raise JobNotFoundError(f"the cursor {job_id!r} is not a job of this list")
         return int(row["seq"])
+
+
+def _conditions(scope: JobScope) -> tuple[list[str], list[str]]:
+    columns = {"tenant": scope.tenant, "user": scope.user, "job_id": scope.job_id}
+    wanted = {name: value for name, value in columns.items() if value is not None}
+    return [f"{name} = ?" for name in wanted], list(wanted.values())

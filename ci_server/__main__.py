@@ -1,8 +1,15 @@
 """`python -m ci_server`: the server with the options it is best run with."""
 
 import argparse
+import asyncio
+import os
+import sys
 
 import uvicorn
+
+from ci_common.settings import Settings
+from ci_server.app import has_identities
+from ci_server.auth.local import is_loopback
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
@@ -13,7 +20,16 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="serve other machines although no identities are set up: everybody may do everything",
+    )
     options = parser.parse_args()
+    if options.insecure:
+        os.environ["CI_INSECURE"] = "true"  # the workers read it, too
+    if not is_loopback(options.host):
+        _refuse_to_be_open_by_accident(options.host)
     uvicorn.run(
         "ci_server.app:app",
         host=options.host,
@@ -21,6 +37,20 @@ def main() -> None:
         workers=options.workers,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
+
+
+def _refuse_to_be_open_by_accident(host: str) -> None:
+    """Exit with a word, unless callers have to prove who they are or the operator insists."""
+    settings = Settings()
+    if asyncio.run(has_identities(settings)):
+        return
+    if not settings.insecure:
+        sys.exit(
+            f"ci_server: refusing to listen at {host}: no identities are set up, so everybody who "
+            "reaches it could run what they like. Make a user (`ci-admin user create`) and a key "
+            "(`ci-admin key create`), listen at 127.0.0.1, or insist with --insecure"
+        )
+    print(f"ci_server: at {host} everybody may do everything (--insecure)", file=sys.stderr)
 
 
 if __name__ == "__main__":

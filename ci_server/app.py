@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from ci_common.job import utc_now
+from ci_common.policy import Policy
 from ci_common.settings import Settings
 from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.controller import Controller, new_holder
@@ -23,8 +24,11 @@ from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
 from ci_persistence.transitions import SqliteJobTransitions
 from ci_server.apis import native_artifacts
+from ci_server.apis.access import AccessControl
 from ci_server.apis.errors import install_error_handlers
 from ci_server.apis.native import NativeApi, router
+from ci_server.auth.authenticator import Authenticator
+from ci_server.auth.local import LocalIdentity
 from ci_server.job_service import JobService, ServiceLimits
 from ci_server.log_output import configure_logging
 from ci_server.log_stream import LogStreams
@@ -51,7 +55,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs = FileLogStore(settings.data_path, signals)
         packages = FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20)
         submissions = SqliteJobSubmissions(database, signals)
-        service = JobService(submissions, packages, bell, _limits(settings), utc_now)
+        policy = Policy(settings.operator_tenant)
+        service = JobService(submissions, packages, bell, _limits(settings), policy, utc_now)
+        app.state.access = AccessControl(_authenticator(settings), policy)
         streams = LogStreams(submissions, logs, signals)
         artifacts = FileArtifactStore(settings.data_path)
         api = NativeApi(service, streams, LogEventCache(), artifacts, settings.send_timeout_seconds)
@@ -92,6 +98,16 @@ def _tell_end(task: asyncio.Task[None]) -> None:
         logger.critical("the controller died; /ready will tell", exc_info=error)
 
 
+async def has_identities(settings: Settings) -> bool:
+    """Whether callers of a server with these settings have to prove who they are."""
+    return await _authenticator(settings).has_identities()
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    """The identities, in the order in which they are asked."""
+    return Authenticator([], LocalIdentity(insecure=settings.insecure))
+
+
 def _limits(settings: Settings) -> ServiceLimits:
     return ServiceLimits(
         max_upload_bytes=settings.max_upload_mb << 20,
@@ -113,7 +129,7 @@ def _limits(settings: Settings) -> ServiceLimits:
 
 def create_app() -> FastAPI:
     """The application; it reads its settings when it starts."""
-    app = CuttingApplication(title="CI runner", lifespan=lifespan, openapi_url="/openapi.json")
+    app = CuttingApplication(title="CI runner", lifespan=lifespan, docs_url=None, redoc_url=None)
     install_error_handlers(app)
     app.include_router(router)
     app.include_router(native_artifacts.router)

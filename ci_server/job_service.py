@@ -6,8 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ci_common.errors import ArtifactNotFoundError, JobNotFoundError, NotReadyError, RunnerError
+from ci_common.errors import (
+    ArtifactNotFoundError,
+    ForbiddenError,
+    JobNotFoundError,
+    NotReadyError,
+    RunnerError,
+)
 from ci_common.job import Artifact, Job, JobSpec, JobStatus
+from ci_common.policy import Action, Policy
 from ci_common.ports.packages import PackageIntake, StagedUpload
 from ci_common.ports.rows import JobSubmissions
 from ci_common.ports.signals import Doorbell
@@ -19,6 +26,8 @@ HEARTBEAT_SECONDS = 10.0
 """A controller that has not been heard of for so long counts as down."""
 
 _CHECKS_AT_ONCE = 2
+
+_SHOWN_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +48,13 @@ class JobService:
         packages: PackageIntake,
         bell: Doorbell,
         limits: ServiceLimits,
+        policy: Policy,
         now: Callable[[], datetime],
     ) -> None:
         self._submissions = submissions
         self._packages = packages
         self._bell = bell
+        self._policy = policy
         self._now = now
         self.limits = limits
         self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
@@ -60,9 +71,10 @@ class JobService:
     ) -> Job:
         """Check the upload, store it, queue the job. Once this returns nothing can lose it.
 
-        Raises InvalidPackageError, InvalidConfigError, UnknownJobNameError; the caller
-        discards `staged` then.
+        Raises ForbiddenError, InvalidPackageError, InvalidConfigError, UnknownJobNameError; the
+        caller discards `staged` then.
         """
+        self._policy.scope(principal, Action.SUBMIT)
         spec = await self._check(staged, wanted)
         job_id = str(uuid.uuid4())
         package = await asyncio.to_thread(staged.commit, job_id)
@@ -93,10 +105,11 @@ class JobService:
             return await asyncio.to_thread(check)
 
     async def get(self, principal: Principal, job_id: str) -> Job:
-        """One job. Raises JobNotFoundError, also for a job of another tenant."""
+        """One job. Raises JobNotFoundError, also for one the principal may not see."""
+        scope = self._policy.scope(principal, Action.READ)
         job = await self._submissions.get(job_id)
-        if job is None or job.tenant != principal.tenant:
-            raise JobNotFoundError(f"the job {job_id!r} was not found on this server")
+        if job is None or not scope.covers(job):
+            raise JobNotFoundError(f"the job {_shown(job_id)} was not found on this server")
         return job
 
     async def list_jobs(
@@ -106,12 +119,22 @@ class JobService:
         limit: int = 100,
         before: str | None = None,
     ) -> list[Job]:
-        """Jobs, newest first, older than the job `before`. Raises JobNotFoundError for that."""
-        return await self._submissions.list_jobs(principal.tenant, status, limit, before)
+        """The jobs the principal may see, newest first, older than the job `before`.
+
+        Raises ForbiddenError; JobNotFoundError for a `before` that is not one of them.
+        """
+        scope = self._policy.scope(principal, Action.LIST)
+        return await self._submissions.list_jobs(scope, status, limit, before)
 
     async def cancel(self, principal: Principal, job_id: str) -> Job:
-        """Ask for the end of a job; safe to repeat. Raises JobNotFoundError, JobFinishedError."""
-        await self.get(principal, job_id)
+        """Ask for the end of a job; safe to repeat.
+
+        Raises JobNotFoundError for a job the principal may not see, ForbiddenError for one it
+        may only see, JobFinishedError.
+        """
+        seen = await self.get(principal, job_id)
+        if not self._policy.scope(principal, Action.CANCEL).covers(seen):
+            raise ForbiddenError("you may see this job, but not cancel it")
         job = await self._submissions.request_cancel(job_id, self._now())
         self._bell.ring()
         return job
@@ -158,3 +181,8 @@ class JobService:
         if state is None or self._now() - state.heartbeat_at > timedelta(seconds=HEARTBEAT_SECONDS):
             return "no controller is running: jobs are queued but none is started"
         return state.engine_error
+
+
+def _shown(job_id: str) -> str:
+    """An id of any length and content, for a message."""
+    return repr(job_id if len(job_id) <= _SHOWN_CHARACTERS else f"{job_id[:_SHOWN_CHARACTERS]}...")

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ci_common.job import Artifact, Job, JobStatus, Outcome, SuiteSummary
+from ci_common.policy import JobScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,11 @@ class JobSubmissions(Protocol):
         """One job, or `None`."""
 
     async def list_jobs(
-        self, tenant: str, status: JobStatus | None, limit: int, before: str | None
+        self, scope: JobScope, status: JobStatus | None, limit: int, before: str | None
     ) -> list[Job]:
-        """The tenant's jobs, newest first, at most `limit`, older than the job `before`.
+        """The jobs in the scope, newest first, at most `limit`, older than the job `before`.
 
-        A `before` that is not a job of the tenant raises JobNotFoundError.
+        A `before` that is not in the scope raises JobNotFoundError.
         """
 
     async def artifacts(self, job_id: str) -> list[Artifact]:

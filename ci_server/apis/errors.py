@@ -21,6 +21,10 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "unknown_job_name": HTTPStatus.BAD_REQUEST,
     "invalid_offset": HTTPStatus.BAD_REQUEST,
     "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "invalid_credentials": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "not_local": HTTPStatus.FORBIDDEN,
     "job_not_found": HTTPStatus.NOT_FOUND,
     "artifact_not_found": HTTPStatus.NOT_FOUND,
     "job_finished": HTTPStatus.CONFLICT,
@@ -47,7 +51,10 @@ def install_error_handlers(app: FastAPI) -> None:
 async def _runner_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RunnerError) or error.code not in STATUS_OF_CODE:
         return await _unknown_error(request, error)
-    return error_response(STATUS_OF_CODE[error.code], error.code, error.message)
+    response = error_response(STATUS_OF_CODE[error.code], error.code, error.message)
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:

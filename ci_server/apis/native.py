@@ -15,7 +15,8 @@ from ci_common.errors import InvalidOffsetError, InvalidUploadError, UploadTooLa
 from ci_common.events import LogEvent
 from ci_common.job import Job, JobStatus, format_time
 from ci_common.ports.artifacts import ArtifactReader
-from ci_common.principal import LOCAL_PRINCIPAL
+from ci_common.principal import Principal
+from ci_server.apis.access import Canceller, Lister, Reader, Submitter, anyone
 from ci_server.apis.byte_range import ranged_log
 from ci_server.job_service import JobService
 from ci_server.log_stream import LogStreams
@@ -60,6 +61,7 @@ def job_to_dict(job: Job) -> dict[str, Any]:
         "command": list(job.spec.command),
         "image": job.spec.image,
         "timeout": job.spec.limits.timeout_seconds,
+        "tenant": job.tenant,
         "user": job.user,
         "package_size": job.package.size,
         "package_sha256": job.package.sha256,
@@ -83,25 +85,25 @@ router = APIRouter()
 
 
 @router.post("/submit")
-async def submit(request: Request, api: Api) -> Response:
+async def submit(request: Request, api: Api, principal: Submitter) -> Response:
     """Submit a zip (multipart part `file`) and watch: `log` events, then `complete`."""
-    return _submission_stream(api, await _accept(request, api), with_job_id=False)
+    return _submission_stream(api, await _accept(request, api, principal), with_job_id=False)
 
 
 @router.post("/submit-stream")
-async def submit_stream(request: Request, api: Api) -> Response:
+async def submit_stream(request: Request, api: Api, principal: Submitter) -> Response:
     """The same, with a `job_id` event first."""
-    return _submission_stream(api, await _accept(request, api), with_job_id=True)
+    return _submission_stream(api, await _accept(request, api, principal), with_job_id=True)
 
 
 @router.post("/submit-async")
-async def submit_async(request: Request, api: Api) -> dict[str, str]:
+async def submit_async(request: Request, api: Api, principal: Submitter) -> dict[str, str]:
     """Submit a zip and come back for it later."""
-    job = await _accept(request, api)
+    job = await _accept(request, api, principal)
     return {"job_id": job.job_id}
 
 
-async def _accept(request: Request, api: NativeApi) -> Job:
+async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:
     """Receive the form and queue the job; nothing stays on disk when that fails."""
     try:
         staged = api.service.stage()
@@ -109,7 +111,7 @@ async def _accept(request: Request, api: NativeApi) -> Job:
             spec = await receive_upload(
                 request.headers, request.stream(), staged, api.service.limits.max_upload_bytes
             )
-            return await api.service.submit(LOCAL_PRINCIPAL, staged, read_submitted_spec(spec))
+            return await api.service.submit(principal, staged, read_submitted_spec(spec))
         finally:
             await asyncio.to_thread(staged.discard)
     except ClientDisconnect:
@@ -147,12 +149,13 @@ def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventS
 async def list_jobs(
     response: Response,
     api: Api,
+    principal: Lister,
     status: JobStatus | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> list[dict[str, Any]]:
     """Jobs, newest first. `X-Next-Cursor` in the answer is the `cursor` of the next page."""
-    jobs = await api.service.list_jobs(LOCAL_PRINCIPAL, status, limit + 1, cursor)
+    jobs = await api.service.list_jobs(principal, status, limit + 1, cursor)
     if len(jobs) > limit:
         response.headers[NEXT_CURSOR_HEADER] = jobs[limit - 1].job_id
     return [_listed(job) for job in jobs[:limit]]
@@ -167,28 +170,29 @@ def _listed(job: Job) -> dict[str, Any]:
 
 
 @router.get("/jobs/{job_id}")
-async def get_job(job_id: str, api: Api) -> dict[str, Any]:
+async def get_job(job_id: str, api: Api, principal: Reader) -> dict[str, Any]:
     """One job."""
-    return job_to_dict(await api.service.get(LOCAL_PRINCIPAL, job_id))
+    return job_to_dict(await api.service.get(principal, job_id))
 
 
 @router.delete("/jobs/{job_id}", status_code=202)
 @router.post("/jobs/{job_id}/cancel", status_code=202)
-async def cancel_job(job_id: str, api: Api) -> dict[str, Any]:
+async def cancel_job(job_id: str, api: Api, principal: Canceller) -> dict[str, Any]:
     """Ask for the end of a job. Its stream tells when it has ended."""
-    return job_to_dict(await api.service.cancel(LOCAL_PRINCIPAL, job_id))
+    return job_to_dict(await api.service.cancel(principal, job_id))
 
 
 @router.get("/jobs/{job_id}/stream")
 async def stream_job(
     job_id: str,
     api: Api,
+    principal: Reader,
     from_beginning: bool = False,
     offset: str | None = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> EventSourceResponse:
     """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log."""
-    job = await api.service.get(LOCAL_PRINCIPAL, job_id)
+    job = await api.service.get(principal, job_id)
     start = _start_offset(api, job, last_event_id or offset, from_beginning)
     body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
@@ -199,11 +203,12 @@ async def get_logs(
     request: Request,
     job_id: str,
     api: Api,
+    principal: Reader,
     tail: Annotated[int | None, Query(ge=0)] = None,
     follow: bool = False,
 ) -> Response:
     """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""
-    job = await api.service.get(LOCAL_PRINCIPAL, job_id)
+    job = await api.service.get(principal, job_id)
     start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
     if follow:
         return text_stream(_raw_log(api, job, start), api.send_timeout_seconds)
@@ -227,13 +232,13 @@ async def _raw_log(api: NativeApi, job: Job, start: int) -> AsyncIterator[bytes]
                 yield event.content
 
 
-@router.get("/health")
+@router.get("/health", dependencies=[Depends(anyone)])
 async def health() -> dict[str, str]:
     """Whether the process is alive."""
     return {"status": "ok"}
 
 
-@router.get("/ready")
+@router.get("/ready", dependencies=[Depends(anyone)])
 async def ready(api: Api) -> dict[str, str]:
     """Whether jobs submitted now would run; 503 with the reasons otherwise."""
     await api.service.check_ready()

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Response
 
 from ci_common.job import Artifact
 from ci_common.ports.artifacts import ArtifactReader
-from ci_common.principal import LOCAL_PRINCIPAL
+from ci_server.apis.access import Reader
 from ci_server.apis.byte_range import ranged
 from ci_server.apis.native import Api
 
@@ -21,9 +21,9 @@ router = APIRouter()
 
 
 @router.get("/jobs/{job_id}/artifacts")
-async def list_artifacts(job_id: str, api: Api) -> list[dict[str, Any]]:
+async def list_artifacts(job_id: str, api: Api, principal: Reader) -> list[dict[str, Any]]:
     """The files a job left behind, by path; none before its end."""
-    return [asdict(artifact) for artifact in await api.service.artifacts(LOCAL_PRINCIPAL, job_id)]
+    return [asdict(artifact) for artifact in await api.service.artifacts(principal, job_id)]
 
 
 @router.get("/jobs/{job_id}/artifacts/{path:path}")
@@ -31,12 +31,13 @@ async def get_artifact(
     job_id: str,
     path: str,
     api: Api,
+    principal: Reader,
     range_: Annotated[str | None, Header(alias="range")] = None,
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """One of them, whole or a `Range`. Its SHA-256 is its `ETag`."""
-    artifact = await api.service.artifact(LOCAL_PRINCIPAL, job_id, path)
+    artifact = await api.service.artifact(principal, job_id, path)
     tag = f'"{artifact.sha256}"'
     if if_none_match is not None and tag in if_none_match:
         return Response(status_code=304, headers={"ETag": tag})

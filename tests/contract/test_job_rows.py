@@ -18,6 +18,7 @@ from ci_common.job import (
     ResourceLimits,
     SuiteSummary,
 )
+from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending
 from support.jobs import NOON, a_job
 from support.rows import CANCELLED, FAILED, PASSED, Rows
@@ -182,9 +183,9 @@ async def test_a_list_is_newest_first_and_in_pages(rows):
     ids.reverse()
 
     async def page(before=None, limit=2, status=None, tenant="local"):
-        return [
-            job.job_id for job in await rows.submissions.list_jobs(tenant, status, limit, before)
-        ]
+        scope = JobScope(tenant)
+        jobs = await rows.submissions.list_jobs(scope, status, limit, before)
+        return [job.job_id for job in jobs]
 
     assert await page() == ids[:2]
     assert await page(before=ids[1]) == ids[2:4]
@@ -197,6 +198,23 @@ async def test_a_list_is_newest_first_and_in_pages(rows):
     for stranger in ("no such job", await rows.add(tenant="another")):
         with pytest.raises(JobNotFoundError):
             await page(before=stranger)
+
+
+async def test_a_list_holds_what_is_in_the_scope(rows):
+    anns = await rows.add(tenant="acme", user="ann")
+    bobs = await rows.add(tenant="acme", user="bob")
+    others = await rows.add(tenant="other", user="ann")
+
+    async def listed(before=None, **scope):
+        jobs = await rows.submissions.list_jobs(JobScope(**scope), None, 9, before)
+        return [job.job_id for job in jobs]
+
+    assert await listed() == [others, bobs, anns]
+    assert await listed(tenant="acme") == [bobs, anns]
+    assert await listed(tenant="acme", user="ann") == [anns]
+    assert await listed(tenant="acme", user="ann", job_id=bobs) == []
+    with pytest.raises(JobNotFoundError):
+        await listed(tenant="acme", user="ann", before=bobs)
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.INITIALIZING, JobStatus.RUNNING])

@@ -21,6 +21,7 @@ from ci_common.job import (
     Reason,
     format_time,
 )
+from ci_common.policy import JobScope
 from ci_common.ports.retention import FileDeletion, FinishedTotals
 from ci_common.ports.rows import Ending
 from ci_controller.retention import Helping, Retention, RetentionPolicy
@@ -217,7 +218,9 @@ def test_a_deleted_job_is_gone_with_its_files(tmp_path: Path) -> None:
         assert await world.jobs.artifacts(old) == []
         assert world.logs.size(old) == 0
         assert world.files() == [new]
-        assert [job.job_id for job in await world.jobs.list_jobs("t", None, 9, None)] == [new]
+        assert [job.job_id for job in await world.jobs.list_jobs(JobScope("t"), None, 9, None)] == [
+            new
+        ]
         assert world.logs.read(new, 0, 9) == b"new"
         assert await world.rows.file_deletions(9) == []
 

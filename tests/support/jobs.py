@@ -20,6 +20,7 @@ def a_job(
     env=None,
     image=None,
     tenant="local",
+    user="local",
     package=_NO_PACKAGE,
     created_at=NOON,
     started_at=None,
@@ -37,7 +38,7 @@ def a_job(
     return Job(
         job_id=job_id or str(uuid.uuid4()),
         tenant=tenant,
-        user="local",
+        user=user,
         spec=JobSpec(
             command=tuple(command),
             env=env or {},

@@ -3,6 +3,7 @@
 import pytest
 
 from ci_common.job import JobStatus, Outcome, Reason
+from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending
 from support.controller_world import ControllerWorld
 from support.waiting import until
@@ -39,7 +40,10 @@ async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
             assert len(world.executor.workloads) <= 2
             for workload in list(world.executor.workloads.values()):
                 workload.exit(0)
-            return [job.status for job in await world.submissions.list_jobs("local", None, 9, None)]
+            return [
+                job.status
+                for job in await world.submissions.list_jobs(JobScope("local"), None, 9, None)
+            ]
 
         await until(tick, lambda statuses: statuses == [COMPLETED] * 6, "the end of all jobs")
         assert claims == jobs, "first come, first served, and once each"

@@ -1,0 +1,93 @@
+"""Who may do what: the one table, and the one place that reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from ci_common.errors import ForbiddenError
+from ci_common.job import Job
+from ci_common.principal import LOCAL_TENANT, Principal, Role
+
+
+class Action(StrEnum):
+    """What can be asked of the server."""
+
+    SUBMIT = "submit"
+    LIST = "list"
+    READ = "read"
+    """A job, its log and stream, its artifacts."""
+    CANCEL = "cancel"
+
+
+class Reach(IntEnum):
+    """Whose jobs an action may touch."""
+
+    NONE = 0
+    OWN = 1
+    TENANT = 2
+    ALL = 3
+
+
+POLICY: Mapping[Role, Mapping[Action, Reach]] = {
+    Role.ADMIN: dict.fromkeys(Action, Reach.TENANT),
+    Role.SUBMITTER: dict.fromkeys(Action, Reach.OWN),
+    Role.VIEWER: {
+        Action.SUBMIT: Reach.NONE,
+        Action.LIST: Reach.TENANT,
+        Action.READ: Reach.TENANT,
+        Action.CANCEL: Reach.NONE,
+    },
+}
+"""Role and action to reach. Admins of the operator's tenant reach all tenants."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobScope:
+    """The jobs of a tenant, of a user of it, or a single one; `None` does not narrow."""
+
+    tenant: str | None = None
+    user: str | None = None
+    job_id: str | None = None
+
+    def covers(self, job: Job) -> bool:
+        """Whether the job is one of these."""
+        return (
+            self.tenant in (None, job.tenant)
+            and self.user in (None, job.user)
+            and self.job_id in (None, job.job_id)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Decides; every dialect asks here, through the job service."""
+
+    operator_tenant: str = LOCAL_TENANT
+
+    def reach(self, principal: Principal, action: Action) -> Reach:
+        """Whose jobs the principal may do this to."""
+        if principal.only_job is not None and action is not Action.READ:
+            return Reach.NONE
+        reach = POLICY[principal.role][action]
+        operates = principal.role is Role.ADMIN and principal.tenant == self.operator_tenant
+        return Reach.ALL if operates and reach else reach
+
+    def scope(self, principal: Principal, action: Action) -> JobScope:
+        """The jobs the principal may do this to. Raises ForbiddenError when there can be none."""
+        reach = self.reach(principal, action)
+        if reach is Reach.NONE:
+            raise ForbiddenError(_refusal(principal, action))
+        return JobScope(
+            tenant=None if reach is Reach.ALL else principal.tenant,
+            user=principal.user if reach is Reach.OWN else None,
+            job_id=principal.only_job,
+        )
+
+
+def _refusal(principal: Principal, action: Action) -> str:
+    if principal.only_job is not None:
+        return f"this token is for reading one job; it does not let you {action.value}"
+    return (
+        f"the role {principal.role.value!r} may not {action.value} jobs; "
+        "ask an administrator for another role"
+    )

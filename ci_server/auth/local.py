@@ -1,0 +1,71 @@
+"""No identities: everybody who can reach the server is its single user."""
+
+import ipaddress
+
+from ci_common.errors import NotLocalError
+from ci_common.principal import LOCAL_PRINCIPAL, Principal
+from ci_server.auth.credentials import Credentials
+
+_FORWARDING = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+_WHAT_TO_DO = (
+    "this server knows no users, so it serves programs of its own machine only; make a user "
+    "(`ci-admin user create`) and a key (`ci-admin key create`), or, where everybody who reaches "
+    "the server may use it, set CI_INSECURE=true"
+)
+
+
+class LocalIdentity:
+    """The single user of a server that nobody set identities up for.
+
+    Programs of this machine only: a web page in a browser here is not one, whether it sends a
+    form across origins (`Origin`) or has its own name resolve to this machine (`Host`), and
+    neither is whoever comes through a proxy.
+    """
+
+    def __init__(self, *, insecure: bool) -> None:
+        self._insecure = insecure
+
+    async def is_configured(self) -> bool:
+        """Always: there is nothing to set up."""
+        return True
+
+    async def identify(self, credentials: Credentials) -> Principal | None:
+        """The single user. Raises NotLocalError."""
+        if not self._insecure and (strange := _what_is_strange(credentials)):
+            raise NotLocalError(f"{strange}; {_WHAT_TO_DO}")
+        return LOCAL_PRINCIPAL
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or a name, is this machine's own."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def _what_is_strange(credentials: Credentials) -> str | None:
+    headers = credentials.headers
+    for address in (credentials.peer, credentials.local):
+        if address is not None and not is_loopback(address):
+            return "the request did not come over the loopback interface"
+    if any(name in headers for name in _FORWARDING):
+        return "the request came through a proxy"
+    if not is_loopback(_host_of(headers.get("host", "localhost"))):
+        return f"the request is for the host {headers['host'][:100]!r}"
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("//")[2] != headers.get("host"):
+        return "a web page of another origin sent the request"
+    return None
+
+
+def _host_of(header: str) -> str:
+    """Without the port; IPv6 without its brackets."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.rpartition(":")[0] if header.count(":") == 1 else header

@@ -1,0 +1,88 @@
+"""Who may do what: the table, cell by cell."""
+
+import pytest
+
+from ci_common.errors import ForbiddenError
+from ci_common.policy import POLICY, Action, JobScope, Policy, Reach
+from ci_common.principal import Principal, Role
+from support.jobs import a_job
+
+OWN = JobScope(tenant="acme", user="ann")
+TENANT = JobScope(tenant="acme")
+
+EXPECTED = {
+    (Role.ADMIN, Action.SUBMIT): TENANT,
+    (Role.ADMIN, Action.LIST): TENANT,
+    (Role.ADMIN, Action.READ): TENANT,
+    (Role.ADMIN, Action.CANCEL): TENANT,
+    (Role.SUBMITTER, Action.SUBMIT): OWN,
+    (Role.SUBMITTER, Action.LIST): OWN,
+    (Role.SUBMITTER, Action.READ): OWN,
+    (Role.SUBMITTER, Action.CANCEL): OWN,
+    (Role.VIEWER, Action.SUBMIT): None,
+    (Role.VIEWER, Action.LIST): TENANT,
+    (Role.VIEWER, Action.READ): TENANT,
+    (Role.VIEWER, Action.CANCEL): None,
+}
+
+
+def scope_of(principal, action):
+    try:
+        return Policy().scope(principal, action)
+    except ForbiddenError:
+        return None
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("action", Action)
+def test_every_cell(role, action):
+    assert scope_of(Principal("acme", "ann", role), action) == EXPECTED[role, action]
+
+
+def test_the_table_is_whole():
+    assert {(role, action) for role in POLICY for action in POLICY[role]} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("action", Action)
+def test_only_admins_of_the_operator_reach_other_tenants(role, action):
+    reach = Policy("operations").reach(Principal("operations", "olga", role), action)
+    assert (reach is Reach.ALL) == (role is Role.ADMIN)
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("action", Action)
+def test_a_lent_principal_reads_one_job_and_does_nothing_else(role, action):
+    lent = Principal("acme", "ann", role, only_job="j1")
+    scope = scope_of(lent, action)
+    if action is not Action.READ:
+        assert scope is None
+    else:
+        assert scope is not None
+        assert scope.job_id == "j1"
+        assert not scope.covers(a_job(job_id="j2", tenant="acme", user="ann"))
+
+
+def test_a_lent_principal_of_the_operator_reaches_that_job_only():
+    lent = Principal("local", "olga", Role.ADMIN, only_job="j1")
+    assert scope_of(lent, Action.READ) == JobScope(job_id="j1")
+
+
+@pytest.mark.parametrize(
+    ("scope", "covered"),
+    [
+        (JobScope(), True),
+        (TENANT, True),
+        (OWN, True),
+        (JobScope(tenant="acme", user="bob"), False),
+        (JobScope(tenant="other"), False),
+        (JobScope(tenant="other", user="ann"), False),
+    ],
+)
+def test_whose_jobs_a_scope_covers(scope, covered):
+    assert scope.covers(a_job(tenant="acme", user="ann")) is covered
+
+
+def test_a_refusal_says_what_is_refused_and_whom_to_ask():
+    with pytest.raises(ForbiddenError, match="'viewer' may not cancel jobs; ask an administrator"):
+        Policy().scope(Principal("acme", "vic", Role.VIEWER), Action.CANCEL)
