@@ -1,5 +1,6 @@
 """The accepted zip as the executors need it: a stream of plain entries."""
 
+import posixpath
 import stat
 import zipfile
 import zlib
@@ -10,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from ci_common.errors import PackageCorruptError
 
 _CHUNK_BYTES = 1 << 18
+_LINKS_FOLLOWED = 8
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
 
 
@@ -34,6 +36,8 @@ class ProjectArchive:
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
             raise PackageCorruptError(f"the stored upload cannot be read: {error}") from error
+        # By path: some programs write `./requirements.txt`.
+        self._entries = {PurePosixPath(info.filename): info for info in self._zip.infolist()}
 
     def __enter__(self) -> "ProjectArchive":
         return self
@@ -67,20 +71,32 @@ class ProjectArchive:
             raise _corrupt(entry.path, error) from error
 
     def read_file(self, name: str) -> bytes | None:
-        """A file at this path, or `None`."""
-        try:
-            return self._zip.read(name)
-        except KeyError:
-            return None
-        except _DAMAGED as error:
-            raise _corrupt(name, error) from error
+        """The file at this path, also by way of links; `None` when there is none."""
+        entry = self._find(PurePosixPath(name))
+        return None if entry is None else self._read(entry)
 
     def file_size(self, name: str) -> int | None:
-        """Bytes of the file at this path, or `None`."""
+        """Bytes of the file at this path, also by way of links; `None` when there is none."""
+        entry = self._find(PurePosixPath(name))
+        return None if entry is None else entry.file_size
+
+    def _find(self, path: PurePosixPath) -> zipfile.ZipInfo | None:
+        """Links are followed from file to file; a link to a directory on the way is not."""
+        for _ in range(_LINKS_FOLLOWED):
+            entry = self._entries.get(path)
+            if entry is None or entry.is_dir():
+                return None
+            if not stat.S_ISLNK(entry.external_attr >> 16):
+                return entry
+            target = self._read(entry).decode(errors="replace")
+            path = PurePosixPath(posixpath.normpath(path.parent / target))
+        return None
+
+    def _read(self, entry: zipfile.ZipInfo) -> bytes:
         try:
-            return self._zip.getinfo(name).file_size
-        except KeyError:
-            return None
+            return self._zip.read(entry)
+        except _DAMAGED as error:
+            raise _corrupt(entry.filename, error) from error
 
     def _entry(self, info: zipfile.ZipInfo, path: PurePosixPath) -> Entry:
         unix_mode = info.external_attr >> 16
@@ -88,7 +104,7 @@ class ProjectArchive:
         if info.is_dir():
             return Entry(path, (mode or 0o755) | 0o700, is_directory=True)
         if stat.S_ISLNK(unix_mode):
-            return Entry(path, 0o777, link_target=(self.read_file(info.filename) or b"").decode())
+            return Entry(path, 0o777, link_target=self._read(info).decode())
         return Entry(path, (mode or 0o644) | 0o600, size=info.file_size, source=info)
 
 

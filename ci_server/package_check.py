@@ -5,6 +5,7 @@ import stat
 import zipfile
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from ci_common.errors import InvalidPackageError
@@ -21,6 +22,9 @@ _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 """What zip programs use. The others take a hundred times the time to check."""
 
 _ALLOWED_KINDS = frozenset({0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK})
+_LOCAL_HEADER_BYTES = 30
+"""Without the name and what follows it."""
+
 _READ_BYTES = 1 << 20
 _LINK_BYTES = 4096
 _DRIVE = re.compile(r"[A-Za-z]:(/|$)")
@@ -64,6 +68,7 @@ def check_package(path: Path, limits: PackageLimits) -> CheckedPackage:
             entries = archive.infolist()
             _check_not_empty(entries)
             _check_names(entries)
+            _check_overlaps(entries)
             _check_declared_sizes(entries, path.stat().st_size, limits)
             for entry in entries:
                 _check_content(archive, entry)
@@ -141,6 +146,15 @@ def _check_kind(entry: zipfile.ZipInfo) -> None:
         )
 
 
+def _check_overlaps(entries: list[zipfile.ZipInfo]) -> None:
+    """Each entry has its own bytes: archives that use some twice are made to deceive."""
+    ordered = sorted(entries, key=lambda entry: entry.header_offset)
+    for entry, following in pairwise(ordered):
+        end = entry.header_offset + _LOCAL_HEADER_BYTES + entry.compress_size
+        if end > following.header_offset:
+            raise _bad(following, f"shares its bytes with the entry {entry.filename!r}")
+
+
 def _check_declared_sizes(
     entries: list[zipfile.ZipInfo], zip_bytes: int, limits: PackageLimits
 ) -> None:
@@ -215,11 +229,12 @@ def _leaves(name: str, target: str) -> bool:
 
 
 def _config_files(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    # By path, as some programs write `./ci.toml`.
+    entries = {str(PurePosixPath(entry.filename)): entry for entry in archive.infolist()}
     found = {}
     for name in CONFIG_FILES:
-        try:
-            entry = archive.getinfo(name)
-        except KeyError:
+        entry = entries.get(name)
+        if entry is None or _is_directory(entry):
             continue
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise _bad(entry, "is a link; the project's table must be in a file")

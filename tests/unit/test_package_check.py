@@ -110,8 +110,8 @@ def test_unusual_names_are_accepted(check, name):
 
 
 def test_directories_may_be_repeated(check):
-    directory = entry("d/", 0o755, stat.S_IFDIR)
-    check(of_entries((directory, b""), (directory, b""), (entry("d/x"), b"x")))
+    directories = [(entry("d/", 0o755, stat.S_IFDIR), b"") for _ in range(2)]
+    check(of_entries(*directories, (entry("d/x"), b"x")))
 
 
 def test_zip_in_an_archive_with_a_prefix_is_accepted(check):
@@ -121,6 +121,10 @@ def test_zip_in_an_archive_with_a_prefix_is_accepted(check):
 def test_config_files_are_handed_out(check):
     content = zip_bytes({"ci.toml": b"# ci", "pyproject.toml": b"# py", "sub/ci.toml": b"no"})
     assert check(content).config_files == {"ci.toml": b"# ci", "pyproject.toml": b"# py"}
+
+
+def test_a_config_file_is_found_however_its_path_is_spelt(check):
+    assert check(zip_bytes({"./ci.toml": b"x"})).config_files == {"ci.toml": b"x"}
 
 
 def test_oversized_config_file_is_refused(check):

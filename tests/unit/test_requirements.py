@@ -91,9 +91,10 @@ def test_an_include_outside_the_project_is_not_read(read):
     assert found.needs_project
 
 
-def test_a_linked_file_needs_the_project(read):
+def test_a_linked_file_is_read(read):
     found = read({"reqs/base.txt": b"six"}, links={FILE_NAME: "reqs/base.txt"})
-    assert found.needs_project
+    assert found.files == {FILE_NAME: b"six"}
+    assert not found.needs_project
 
 
 def key(files, needs_project=False, sha="sha", context=("base",)):
