@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -27,6 +28,7 @@ from ci_server.apis import native_artifacts
 from ci_server.apis.access import AccessControl
 from ci_server.apis.errors import install_error_handlers
 from ci_server.apis.native import NativeApi, router
+from ci_server.apis.openapi import describe
 from ci_server.auth.authenticator import Authenticator
 from ci_server.auth.local import LocalIdentity
 from ci_server.job_service import JobService, ServiceLimits
@@ -133,6 +135,7 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     app.include_router(router)
     app.include_router(native_artifacts.router)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 
 

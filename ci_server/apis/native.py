@@ -18,6 +18,7 @@ from ci_common.ports.artifacts import ArtifactReader
 from ci_common.principal import Principal
 from ci_server.apis.access import Canceller, Lister, Reader, Submitter, anyone
 from ci_server.apis.byte_range import ranged_log
+from ci_server.apis.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
 from ci_server.job_service import JobService
 from ci_server.log_stream import LogStreams
 from ci_server.project_config import read_submitted_spec
@@ -84,19 +85,19 @@ Api = Annotated[NativeApi, Depends(_native_api)]
 router = APIRouter()
 
 
-@router.post("/submit")
+@router.post("/submit", **STREAM_ANSWER, openapi_extra=SUBMISSION)
 async def submit(request: Request, api: Api, principal: Submitter) -> Response:
     """Submit a zip (multipart part `file`) and watch: `log` events, then `complete`."""
     return _submission_stream(api, await _accept(request, api, principal), with_job_id=False)
 
 
-@router.post("/submit-stream")
+@router.post("/submit-stream", **STREAM_ANSWER, openapi_extra=SUBMISSION)
 async def submit_stream(request: Request, api: Api, principal: Submitter) -> Response:
     """The same, with a `job_id` event first."""
     return _submission_stream(api, await _accept(request, api, principal), with_job_id=True)
 
 
-@router.post("/submit-async")
+@router.post("/submit-async", openapi_extra=SUBMISSION)
 async def submit_async(request: Request, api: Api, principal: Submitter) -> dict[str, str]:
     """Submit a zip and come back for it later."""
     job = await _accept(request, api, principal)
@@ -182,7 +183,7 @@ async def cancel_job(job_id: str, api: Api, principal: Canceller) -> dict[str, A
     return job_to_dict(await api.service.cancel(principal, job_id))
 
 
-@router.get("/jobs/{job_id}/stream")
+@router.get("/jobs/{job_id}/stream", **STREAM_ANSWER)
 async def stream_job(
     job_id: str,
     api: Api,
@@ -198,7 +199,7 @@ async def stream_job(
     return event_stream(body, api.send_timeout_seconds)
 
 
-@router.get("/jobs/{job_id}/logs")
+@router.get("/jobs/{job_id}/logs", **TEXT_ANSWER)
 async def get_logs(
     request: Request,
     job_id: str,

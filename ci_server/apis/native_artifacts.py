@@ -14,6 +14,7 @@ from ci_common.ports.artifacts import ArtifactReader
 from ci_server.apis.access import Reader
 from ci_server.apis.byte_range import ranged
 from ci_server.apis.native import Api
+from ci_server.apis.openapi import FILE_ANSWER
 
 _CHUNK_BYTES = 1 << 18
 
@@ -26,7 +27,7 @@ async def list_artifacts(job_id: str, api: Api, principal: Reader) -> list[dict[
     return [asdict(artifact) for artifact in await api.service.artifacts(principal, job_id)]
 
 
-@router.get("/jobs/{job_id}/artifacts/{path:path}")
+@router.get("/jobs/{job_id}/artifacts/{path:path}", **FILE_ANSWER)
 async def get_artifact(
     job_id: str,
     path: str,

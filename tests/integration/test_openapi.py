@@ -1,0 +1,80 @@
+"""Requests made from the OpenAPI document: none of them makes the server fail."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from ci_server.apis.openapi import access_of, routes_of
+from ci_server.app import create_app
+from support.archives import zip_bytes
+from support.live_server import LiveServer
+
+CHECKS = [
+    not_a_server_error,
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+PROJECT = zip_bytes({"run.sh": b"mkdir -p output; echo hello | tee output/a.txt"})
+
+SCHEMA = schemathesis.openapi.from_dict(create_app().openapi())
+OPERATIONS = [found.ok() for found in SCHEMA.get_all_operations()]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A server with a finished job, so that requests also find what they ask for."""
+    with LiveServer(tmp_path_factory.mktemp("openapi")) as server:
+        server.start().ready()
+        job, _ = server.run(PROJECT, ["sh", "run.sh"])
+        assert job["success"], job
+        yield server, job["job_id"]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
+def test_no_request_makes_the_server_fail(operation, world):
+    server, job_id = world
+
+    @settings(
+        max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(case=operation.as_strategy(), known=st.booleans())
+    def check(case, known):
+        parameters = case.path_parameters or {}
+        if known and "job_id" in parameters:
+            parameters["job_id"] = job_id
+            if "path" in parameters:
+                parameters["path"] = "output/a.txt"
+        answer = case.call(base_url=server.url, timeout=30)
+        case.validate_response(answer, checks=CHECKS)
+        assert "Traceback" not in answer.text
+        assert str(server.directory) not in answer.text
+
+    check()
+
+
+def test_every_route_is_in_the_document():
+    app = create_app()
+    paths = app.openapi()["paths"]
+    assert {
+        (route.path_format, method) for route in routes_of(app) for method in route.methods
+    } == {(path, method.upper()) for path in paths for method in paths[path]}
+
+
+def test_the_document_says_which_routes_ask_who_one_is():
+    app = create_app()
+    document = app.openapi()
+    for route in routes_of(app):
+        for method in route.methods:
+            operation = document["paths"][route.path_format][method.lower()]
+            assert ("security" in operation) == (access_of(route) is not None)
+            assert "422" not in operation["responses"]
+            assert "default" in operation["responses"]
