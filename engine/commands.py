@@ -5,6 +5,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -113,7 +114,8 @@ def _run(options: argparse.Namespace) -> int:
         expense=options.expense_mult,
         per_policy=options.per_policy,
     )
-    result = run(Request(options.model, changes, options.output), for_stream())
+    with redirect_stdout(sys.stderr):  # what hooks print is not the result
+        result = run(Request(options.model, changes, options.output), for_stream())
     if options.plot is not None:
         plot.draw(result, options.plot)
     print(canonical(result.document).decode() if options.json else report(result))
@@ -121,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    with opened(options.model) as root:
+    with opened(options.model) as root, redirect_stdout(sys.stderr):
         model = load_model(root)
     print(f"valid: {len(model.policies):,} policies, {model.rates.count:,} scenarios")
     return 0

@@ -1,7 +1,7 @@
 """What a model says about itself: `model.toml` or `livecalc.config.json`, one schema for both."""
 
 import json
-import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ DEFAULT_SEED = 42
 DEFAULT_COUNT = 1000
 MAX_SCENARIOS = 10_000_000
 MAX_SEED = (1 << 64) - 1
-MAX_MULTIPLIER = 1000.0
+MAX_MULTIPLIER = 1e15  # a rate stays at most 1; this is for the sums of expenses
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _document(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
         return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except ValueError as error:  # both decoders' errors, and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # both decoders', and UnicodeDecodeError
         problems.add(f"cannot be read: {error}")
         problems.raise_if_any()
         raise
@@ -153,9 +153,10 @@ class Section:
 
     def take(self, key: str, *, required: bool = False) -> Any:
         """A value as it stands, None if it is not there."""
-        if required and key not in self._left:
+        value = self._left.pop(key, None)
+        if required and value is None:
             self.note(key, "is missing")
-        return self._left.pop(key, None)
+        return value
 
     def section(self, key: str, *, required: bool = False) -> "Section":
         """A table inside this one; empty when it is not there."""
@@ -229,7 +230,9 @@ class Section:
 
 def is_number(value: object) -> bool:
     """Whether it is a finite number, and not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # whole numbers may be too large for a double
 
 
 def _assumptions(section: Section) -> dict[str, str]:

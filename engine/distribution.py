@@ -8,7 +8,9 @@ from fractions import Fraction
 import numpy as np
 
 from engine.arrays import Floats
+from engine.errors import EngineError
 
+LARGEST = 1e150  # its square, and a sum of many, is within the range of doubles
 TAIL_PARTS = 20  # CTE95 is the mean of the lowest twentieth
 
 
@@ -28,7 +30,12 @@ def summarize(values: Floats, percentiles: Sequence[float]) -> Statistics:
     """Statistics of at least one value, all equally likely.
 
     The standard deviation is the population's; CTE95 is the mean of the ⌈n/20⌉ lowest.
+
+    Raises:
+        EngineError: a value, or a square of one, is too large for a double.
     """
+    if not np.abs(values).max() < LARGEST:
+        raise EngineError("a value is too large for statistics of it: the inputs overflow")
     ordered = np.sort(values).tolist()
     mean = math.fsum(ordered) / len(ordered)
     squares = ((values - mean) * (values - mean)).tolist()

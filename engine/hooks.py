@@ -54,8 +54,8 @@ class Hooks:
         seen, seen_rates = lives.view(), rates.view()
         seen.flags.writeable = seen_rates.flags.writeable = False
         try:
-            multiplier = np.asarray(hook(policies, year, seen, seen_rates), dtype=np.float64)
-        except Exception as error:
+            multiplier = _real(hook(policies, year, seen, seen_rates))
+        except (Exception, SystemExit) as error:
             raise HookError(_failure(self.file, name, f"failed in year {year}", error)) from error
         _check(multiplier, lives.shape, f"{self.file}: {name} in year {year}")
         return multiplier
@@ -73,7 +73,7 @@ def load_hooks(path: Path, name: str) -> Hooks:
     try:
         source = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
         exec(source, module.__dict__)  # noqa: S102 - running the model's code is what hooks are
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HookError(_failure(name, "the file", "cannot be run", error)) from error
     found = {hook: getattr(module, hook) for hook in NAMES if hasattr(module, hook)}
     problems = Problems(name)
@@ -84,6 +84,13 @@ def load_hooks(path: Path, name: str) -> Hooks:
             problems.add("is not a function", column=hook)
     problems.raise_if_any()
     return Hooks(name, **found)
+
+
+def _real(answer: Any) -> Floats:
+    """As doubles; what a complex number or a mask would silently lose is an error."""
+    if isinstance(answer, np.ma.MaskedArray) or np.asarray(answer).dtype.kind == "c":
+        raise TypeError("masked arrays and complex numbers are no multipliers")
+    return np.asarray(answer, dtype=np.float64)
 
 
 def _check(multiplier: Floats, shape: tuple[int, ...], what: str) -> None:
@@ -99,7 +106,7 @@ def _check(multiplier: Floats, shape: tuple[int, ...], what: str) -> None:
         raise HookError(f"{what} returned a multiplier that is negative, infinite or not a number")
 
 
-def _failure(file: str, name: str, what: str, error: Exception) -> str:
+def _failure(file: str, name: str, what: str, error: BaseException) -> str:
     """The hook's own part of the traceback, under a line that says which one failed."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:

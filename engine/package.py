@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import lzma
 import re
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -15,11 +17,21 @@ from engine.config import NAMES
 from engine.errors import ModelError, Problem, Problems
 
 MANIFEST = "manifest.json"
+MAC_NOTES = "__MACOSX"  # which a Mac puts into its zips, beside the model
 SCHEME = "local://"
 OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 MAX_ENTRIES = 10_000
 MAX_UNPACKED = 16 << 30
 COPY_BYTES = 1 << 20
+MAX_NAME = 255  # bytes of one part of a path, on the usual file systems
+BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 @contextmanager
@@ -47,9 +59,9 @@ def unpacked(file: BinaryIO, name: str, max_unpacked: int = MAX_UNPACKED) -> Ite
         root = Path(directory)
         try:
             _unpack(file, name, root, max_unpacked)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except BROKEN_ZIP as error:
             raise ModelError([Problem(name, f"is not a usable zip: {error}")]) from error
-        inner = list(root.iterdir())
+        inner = [path for path in root.iterdir() if path.name != MAC_NOTES]
         if len(inner) == 1 and inner[0].is_dir() and inner[0].name not in NAMES:
             root = inner[0]
         yield root
@@ -76,6 +88,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
     if len(entries) > MAX_ENTRIES:
         problems.add(f"has more than {MAX_ENTRIES} entries")
     seen: set[str] = set()
+    directories = {str(p) for e in entries for p in PurePosixPath(e.filename).parents}
     for entry in entries:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if not _is_inside(entry.filename.rstrip("/")):
@@ -84,6 +97,10 @@ def _check_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
             problems.add("is not a plain file", value=entry.filename)
         elif entry.filename.rstrip("/") in seen:
             problems.add("is there twice", value=entry.filename)
+        elif not entry.is_dir() and str(PurePosixPath(entry.filename)) in directories:
+            problems.add("is both a file and a directory", value=entry.filename)
+        elif any(len(p.encode()) > MAX_NAME for p in PurePosixPath(entry.filename).parts):
+            problems.add("has too long a name", value=entry.filename)
         seen.add(entry.filename.rstrip("/"))
     problems.raise_if_any()
 
@@ -91,12 +108,20 @@ def _check_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
 def _copy(source: Any, sink: BinaryIO, room: int, name: str) -> int:
     """Copy, counting what really comes out; a header's size is only a claim."""
     copied = 0
-    while block := source.read(COPY_BYTES):
+    while block := _read(source):
         copied += len(block)
         if copied > room:
             raise ModelError([Problem(name, "unpacks to more than is allowed")])
         sink.write(block)
     return copied
+
+
+def _read(source: Any) -> bytes:
+    try:
+        block: bytes = source.read(COPY_BYTES)
+    except OSError as error:  # bzip2's way of saying that its data are damaged
+        raise zipfile.BadZipFile(str(error)) from error
+    return block
 
 
 def _is_inside(reference: str) -> bool:
@@ -116,7 +141,7 @@ def resolve(root: Path, reference: str, said_in: str, key: str) -> Path:
     path = root / relative
     if not _is_inside(relative):
         problems.add("is not a path inside the model", column=key, value=reference)
-    elif not path.exists():
+    elif not _exists(path):
         problems.add("is not there", column=key, value=reference)
     elif not path.resolve().is_relative_to(root.resolve()):
         problems.add("is a link that leads out of the model", column=key, value=reference)
@@ -124,6 +149,13 @@ def resolve(root: Path, reference: str, said_in: str, key: str) -> Path:
         problems.add("is not a file", column=key, value=reference)
     problems.raise_if_any()
     return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # no file has so long a name
+        return False
 
 
 def verify_manifest(root: Path) -> None:
@@ -151,7 +183,7 @@ def verify_manifest(root: Path) -> None:
 def _assets(path: Path, problems: Problems) -> list[Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         problems.add(f"cannot be read: {error}")
         problems.raise_if_any()
     if not isinstance(document, dict) or not isinstance(document.get("assets"), list):

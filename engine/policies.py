@@ -62,12 +62,12 @@ class Policies:
         """Some of the policies, in the same order."""
         attributes = {name: column[where] for name, column in self.attributes.items()}
         return Policies(
-            self.policy_id[where],
-            self.age[where],
-            self.gender[where],
-            self.sum_assured[where],
-            self.premium[where],
-            self.term[where],
+            _part(self.policy_id, where),
+            _part(self.age, where),
+            _part(self.gender, where),
+            _part(self.sum_assured, where),
+            _part(self.premium, where),
+            _part(self.term, where),
             attributes,
         )
 
@@ -106,6 +106,13 @@ def load_policies(files: Sequence[tuple[Path, str]], *, threads: int = 1) -> Pol
     table = joined(tables) if len(tables) > 1 else tables[0]
     _check_unique(table.array("policy_id"), [len(part) for part in tables], names)
     return _policies(table)
+
+
+def _part(array: AnyArray, where: slice | AnyArray) -> AnyArray:
+    """Read-only, also where it is a copy: hooks see it."""
+    part: AnyArray = array[where]
+    part.flags.writeable = False
+    return part
 
 
 def _policies(table: Table) -> Policies:

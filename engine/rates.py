@@ -9,7 +9,8 @@ import numpy as np
 from engine.arrays import Floats
 from engine.assumptions import YEARS
 from engine.columns import Identifier, Number, Schema
-from engine.errors import ModelError, Problems
+from engine.errors import LIMIT, ModelError, Problems
+from engine.rows import HEADER_ROW
 from engine.table import Table, read_table
 
 RATE = Number(-1, above_low=True)
@@ -75,9 +76,9 @@ def load_rates(path: Path, name: str, *, threads: int = 1) -> Floats:
 
 
 def _looks_long(error: ModelError) -> bool:
-    """Whether what a wide table misses is all its years, and what it has is `year` and `rate`."""
-    columns = {problem.column for problem in error.problems}
-    return "year_1" in columns and "year_2" in columns and "scenario_id" not in columns
+    """Whether the header has none of a wide table's years; only so many mistakes are told."""
+    missing = {problem.column for problem in error.problems if problem.row == HEADER_ROW}
+    return missing.issuperset(WIDE_YEARS[: LIMIT - 1])
 
 
 def _check_unique(table: Table, name: str) -> None:

@@ -12,12 +12,15 @@ from engine.columns import Column, Schema
 from engine.errors import Problems
 
 Row = list[str]
+HEADER_ROW = 1
 
 
 def read_header(line: str, schema: Schema, problems: Problems) -> list[str]:
     """The names of the columns of the first line, which has to hold every one of the schema."""
-    names = [name.strip() for name in next(csv.reader([line], strict=True), [])]
-    check_names(names, schema, problems)
+    header = next(read(csv.reader([line], strict=True), HEADER_ROW, problems), [])
+    names = [name.strip() for name in header]
+    if not problems:
+        check_names(names, schema, problems)
     return names
 
 

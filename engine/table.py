@@ -162,19 +162,20 @@ def _quoted(
     if problems:
         yield _Part([], problems)
         return
-    batch = list(itertools.islice(_csv_rows(reader, first_row, problems), BATCH_ROWS))
+    syntax = Problems(name)
+    source = rows.read(reader, first_row, syntax)
+    batch = list(itertools.islice(source, BATCH_ROWS))
     while batch:
-        following = list(itertools.islice(_csv_rows(reader, first_row, problems), BATCH_ROWS))
+        following = list(itertools.islice(source, BATCH_ROWS))
+        problems = Problems(name)
         values = rows.parse_rows(
             iter(batch), names, kinds, first_row, problems, at_end=not following
         )
         yield _Part([] if problems else _arrays(values, kinds), problems)
         first_row += len(batch)
-        batch, problems = following, Problems(name)
-
-
-def _csv_rows(reader: Iterator[rows.Row], first_row: int, problems: Problems) -> Iterator[rows.Row]:
-    return rows.read(reader, first_row, problems)
+        batch = following
+    if syntax:
+        yield _Part([], syntax)
 
 
 def _decoded(chunk: bytes, first_row: int, problems: Problems) -> str:
