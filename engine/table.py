@@ -187,12 +187,12 @@ def _decoded(chunk: bytes, first_row: int, problems: Problems) -> str:
         return ""
 
 
-def _arrays(columns: list[list[object]], kinds: Sequence[Column]) -> list[AnyArray]:
+def _arrays(columns: Sequence[parquet.Values], kinds: Sequence[Column]) -> list[AnyArray]:
     """Values of the careful reader, laid out as the vectorised one does it."""
     return [_array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
 
 
-def _array(values: list[object], kind: Column) -> AnyArray:
+def _array(values: parquet.Values, kind: Column) -> AnyArray:
     if isinstance(kind, Number):
         return np.array(values, dtype=np.float64).astype(kind.dtype)
     if isinstance(kind, Choice):
