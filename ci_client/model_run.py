@@ -101,9 +101,13 @@ class ModelRun:
         """
         directory = self._directory(job_id)
         try:
+            is_new = not directory.exists()
             client.download_artifacts(job_id, directory, below=OUTPUT)
+            if is_new:
+                _ignore(directory)
             results = read_results(directory / "results.json")
-            say(statistics_table(results))
+            if not sys.stdout.isatty():  # where the job's log has just shown them
+                say(statistics_table(results))
             say(f"Results in {directory}; their result_hash is right.")
             if self._options.verify_local:
                 self._verify(str(results[HASH]))
@@ -146,6 +150,16 @@ class ModelRun:
             told = "\n".join([f"The local run failed: exit code {done.returncode}", *said])
             raise ModelResultError(told)
         return str(json.loads(done.stdout)[HASH])
+
+
+def _ignore(directory: Path) -> None:
+    """Let git, and so the next submission of a model around it, leave a directory out."""
+    try:
+        (directory / ".gitignore").write_text("*\n", encoding="utf-8")
+    except FileNotFoundError:
+        return  # the job left nothing
+    except OSError as error:
+        raise ModelResultError(f"Cannot write into {directory}: {error.strerror}.") from error
 
 
 def model_run(path: str, name: str | None, options: ModelOptions) -> ModelRun | None:

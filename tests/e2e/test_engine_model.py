@@ -9,7 +9,15 @@ from support.live_server import ROOT
 
 pytestmark = pytest.mark.docker
 
-FILES = {"results.json", "npv.npy", "npv.png", "timings.json", "cash_flows.json", "breakdown.json"}
+FILES = {
+    ".gitignore",
+    "results.json",
+    "npv.npy",
+    "npv.png",
+    "timings.json",
+    "cash_flows.json",
+    "breakdown.json",
+}
 
 
 @pytest.fixture

@@ -247,7 +247,7 @@ def test_results_are_fetched_checked_and_shown(server, arguments, tmp_path):
     assert (code, out.splitlines()[1][:10]) == (0, b"::progress")  # not a terminal: every byte
     assert statistics_table(signed(DOCUMENT)) in err
     made = tmp_path / "here" / f"model-results-{JOB[:8]}"
-    assert sorted(file.name for file in made.iterdir()) == ["npv.npy", "results.json"]
+    assert sorted(made.glob("[!.]*")) == [made / "npv.npy", made / "results.json"]
     body = server.asked("POST /submit-async")[0].body
     assert b'"job": "engine"' in body
     assert b'"--scenarios=5"' in body
@@ -257,6 +257,23 @@ def test_a_directory_of_ones_own(server, arguments, tmp_path):
     leave(server, good_files())
     assert run(arguments(*SUBMIT, "--output", "mine/new"))[0] == 0
     assert (tmp_path / "here/mine/new/npv.npy").read_bytes() == b"npy"
+
+
+def test_results_inside_of_the_model_are_not_sent_again(server, arguments, tmp_path):
+    leave(server, good_files())
+    (tmp_path / "here/model.toml").write_text("")
+    here = ("submit", "engine", "--path", ".")
+    for words in (here, (*here, "--output", "mine/new"), here):
+        assert run(arguments(*words))[0] == 0
+    sent = server.asked("POST /submit-async")[2].body
+    assert b"model.toml" in sent
+    assert b"npv.npy" not in sent
+
+
+def test_a_directory_of_the_users_stays_as_git_sees_it(server, arguments, tmp_path):
+    leave(server, good_files())
+    assert run(arguments(*SUBMIT, "--output", "."))[0] == 0
+    assert not (tmp_path / "here/.gitignore").exists()
 
 
 @pytest.mark.parametrize(
@@ -334,6 +351,8 @@ def test_on_a_terminal_progress_is_a_bar(server, arguments):
     text = shown.decode()
     assert "::progress" not in text
     assert re.search(r"scenarios .*1/2", text)
+    assert "Mean NPV" not in text  # the job's own log has shown it
+    assert "their result_hash is right" in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is back
     assert re.search(r"^(\x1b\[2K|\r)*one\r$", text, re.MULTILINE)
 
