@@ -24,7 +24,9 @@ def ranged_log(
             yield content
             position += len(content)
 
-    return ranged(body, streams.size(job) - start, header, send_timeout_seconds)
+    size = streams.size(job) - start
+    so_far = "" if job.status.is_terminal else " so far"
+    return ranged(body, size, header, send_timeout_seconds, so_far=so_far)
 
 
 def ranged(
@@ -34,16 +36,20 @@ def ranged(
     send_timeout_seconds: float,
     headers: Mapping[str, str] | None = None,
     media_type: str = "text/plain; charset=utf-8",
+    so_far: str = "",
 ) -> Response:
     """All bytes, of which `body` gives those from one offset to another, or the one range of them
     that the header asks for.
 
-    Several ranges at once, and what is not a range of bytes, are answered with the whole.
+    Several ranges at once, and what is not a range of bytes, are answered with the whole. `so_far`
+    is said of the size to those who ask for bytes behind it.
     """
     wanted = _parse(header, size)
     first, last = wanted or (0, size - 1)
     if wanted and (first > last or first >= size):
-        refusal = error_response(416, "range_not_satisfiable", "there are no such bytes (yet)")
+        refusal = error_response(
+            416, "range_not_satisfiable", f"there are {size} bytes{so_far}, and none of these"
+        )
         refusal.headers["Content-Range"] = f"bytes */{size}"
         return refusal
     headers = {
