@@ -28,8 +28,11 @@ def load_config(server_url: str | None = None) -> ClientConfig:
     Raises:
         ConfigError: the configuration file cannot be read, or the address is not one.
     """
-    chosen = server_url or os.environ.get("CI_SERVER_URL") or _configured_server()
-    return ClientConfig(server_url=_normal_url(chosen or DEFAULT_SERVER))
+    if server_url:
+        return ClientConfig(_normal_url(server_url, "--server"))
+    if from_environment := os.environ.get("CI_SERVER_URL"):
+        return ClientConfig(_normal_url(from_environment, "CI_SERVER_URL"))
+    return ClientConfig(_normal_url(_configured_server() or DEFAULT_SERVER, str(CONFIG_FILE)))
 
 
 def _configured_server() -> str | None:
@@ -58,7 +61,7 @@ def _config_path() -> Path | None:
     return path if path.exists() else None
 
 
-def _normal_url(text: str) -> str:
+def _normal_url(text: str, said_in: str) -> str:
     from urllib.parse import urlsplit
 
     url = text.strip()
@@ -72,6 +75,7 @@ def _normal_url(text: str) -> str:
         usable = False
     if not usable or parts.query or parts.fragment:
         raise ConfigError(
-            f"{text!r} is not the address of a server; it should look like {DEFAULT_SERVER}."
+            f"{said_in}: {text!r} is not the address of a server; it should look like "
+            f"{DEFAULT_SERVER}."
         )
     return url

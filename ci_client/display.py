@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from ci_client.exit_codes import known_reason
+from ci_client.project_files import Why
 from ci_client.project_zip import ProjectZip
-from ci_client.report_display import full_report, size_text, totals
+from ci_client.report_display import full_report, printable, size_text, totals
 from ci_client.upload import OnProgress
 from ci_common.job import JobStatus, Reason, parse_time
 
@@ -39,7 +40,8 @@ def say(message: str) -> None:
 def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = None) -> str:
     """How a job ended, in one line, and where to read more if it did not pass."""
     verdict = _verdict(result)
-    duration = "" if seconds is None else f" in {_duration(seconds)}"
+    says_how_long = known_reason(result) is Reason.TIMEOUT
+    duration = "" if seconds is None or says_how_long else f" in {_duration(seconds)}"
     if result.get("success") is True:
         return f"✓ {verdict}{duration}"
     return f"✗ {verdict}{duration} (ci logs {job_id})"
@@ -55,7 +57,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
     if reason is Reason.EXIT:
         return f"failed: exit code {result.get('exit_code')}"
     if reason is Reason.TIMEOUT:
-        return f"timed out: {message}"
+        return f"timed out: {message.removeprefix('stopped: ')}"
     if reason is not None and reason.is_infrastructure:
         return f"infrastructure failure: {message}"
     return f"failed: {message}"
@@ -80,7 +82,10 @@ def duration_of(job: Mapping[str, Any]) -> float | None:
 def left_out_line(project: ProjectZip) -> str | None:
     """What was not sent and may be missed; None if nothing was."""
     kinds = [f"{why}: {_some(names)}" for why, names in project.left_out.items()]
-    return f"Left out {'; '.join(kinds)} (--include sends them)" if kinds else None
+    if not kinds:
+        return None
+    hint = " (--include PATTERN sends hidden ones)" if Why.HIDDEN in project.left_out else ""
+    return f"Not sent: {'; '.join(kinds)}{hint}"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -92,7 +97,7 @@ def _some(names: Sequence[str]) -> str:
 
 def job_table(jobs: Sequence[Mapping[str, Any]]) -> str:
     """Jobs as a table. Lines are as long as they must be: ids are for copying."""
-    rows = [("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS")]
+    rows = [("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS", "NAME", "REASON")]
     rows += [
         (
             str(job.get("job_id")),
@@ -100,6 +105,8 @@ def job_table(jobs: Sequence[Mapping[str, Any]]) -> str:
             _moment(job.get("start_time")),
             _moment(job.get("end_time")),
             _mark(job.get("success")),
+            printable(str(job.get("name") or "-")),
+            printable(str(job.get("reason") or "-")),
         )
         for job in jobs
     ]

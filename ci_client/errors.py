@@ -49,7 +49,7 @@ class ServerUnreachable(ClientError):
         super().__init__(
             f"Cannot reach the server at {server_url} ({cause}). Is it running? Start it with "
             "`python -m ci_server`, or choose another with --server or "
-            "CI_SERVER_URL."
+            "CI_SERVER_URL, for example CI_SERVER_URL=http://localhost:8000."
         )
         self.server_url = server_url
 

@@ -18,6 +18,7 @@ PASSED = 0
 FAILED = 1
 """The tests failed, or the job could not be carried out for another reason of its own."""
 USAGE = 2
+"""The options, the address, or the project's table of jobs are wrong; nothing was run."""
 INFRASTRUCTURE = 3
 """The server or the runner is at fault, so to try again may help."""
 CANCELLED = 4
@@ -28,6 +29,9 @@ BROKEN_PIPE = 141
 """Whoever read our output went away, as shells have it."""
 TERMINATED = 143
 """SIGTERM, as shells have it."""
+
+_MISTAKES_OF_THE_CALLER = frozenset({"invalid_config", "unknown_job_name"})
+"""Codes of the server's refusals: a broken table of jobs, a job that is not in it."""
 
 
 def of_result(result: Mapping[str, Any]) -> int:
@@ -52,6 +56,8 @@ def of_error(error: ClientError) -> int:
         return INFRASTRUCTURE
     if isinstance(error, RequestRefused) and error.is_infrastructure:
         return INFRASTRUCTURE
+    if isinstance(error, RequestRefused) and error.code in _MISTAKES_OF_THE_CALLER:
+        return USAGE
     return FAILED
 
 

@@ -22,7 +22,7 @@ MAX_BYTES = 2 * 1024**3
 class Why(StrEnum):
     """Why something was left out that the user might miss."""
 
-    HIDDEN = "hidden"
+    HIDDEN = "hidden files"
     LINK = "links that leave the directory"
     SPECIAL = "sockets, pipes and devices"
 

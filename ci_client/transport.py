@@ -1,5 +1,6 @@
 """HTTP to the CI server: one kept-alive client, and what its answers and failures mean."""
 
+import socket
 from typing import Any
 from urllib.request import getproxies
 
@@ -60,6 +61,8 @@ def describe(error: BaseException) -> str:
         return "no answer in time"
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return "no machine of this name is known"
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
         cause = cause.__cause__ or cause.__context__

@@ -10,7 +10,7 @@ from support.live_server import LiveServer
 
 pytestmark = pytest.mark.docker
 
-HEADINGS = ["JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS"]
+HEADINGS = ["JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS", "NAME", "REASON"]
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
 
 
@@ -36,6 +36,8 @@ def test_list(history, user_of):
     assert [line[0] for line in found] == job_ids
     assert [line[1] for line in found] == ["completed", "completed", "running"]
     assert [line[4] for line in found] == ["\u2713", "\u2717", "-"]
+    assert {line[5] for line in found} == {"test"}
+    assert [line[6] for line in found[1:]] == ["exit", "-"]
     assert all(re.fullmatch(TIME, line[2]) for line in found)
     assert found[2][3] == "-"
 

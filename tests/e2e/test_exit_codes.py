@@ -141,7 +141,7 @@ def test_an_unknown_job(user, command, job_id):
 def test_a_broken_table_is_told_at_submission(user, project):
     (project / "pyproject.toml").write_text("[tool.ci.jobs.test]\ncomand = 'x'\n")
     done = user.run("submit", "--path", project)
-    assert (done.code, done.out) == (1, b"")
+    assert (done.code, done.out) == (2, b"")
     assert "tool.ci.jobs.test.comand" in done.err
 
 
@@ -151,7 +151,7 @@ def test_a_named_job_of_the_table(user, project):
     done = user.run("submit", "lint", "--path", project)
     assert (done.code, done.out) == (0, b"linting\n")
     done = user.run("submit", "lnt", "--path", project)
-    assert (done.code, done.out) == (1, b"")
+    assert (done.code, done.out) == (2, b"")
     assert "lint" in done.err
 
 

@@ -131,16 +131,41 @@ def test_exit_codes(server, run, changes, code, says):
     assert f"(ci logs {JOB})" in err
 
 
+def test_a_time_out_is_told_once(server, run):
+    message = "stopped: it ran longer than its timeout of 4 s"
+    changes = {"success": False, "status": "failed", "reason": "timeout", "message": message}
+    server.on(STREAM, stream(complete(**changes)))
+    assert f"✗ timed out: it ran longer than its timeout of 4 s (ci logs {JOB})" in run("submit")[2]
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "says"),
+    [
+        ("bogus.invalid", 3, "(no machine of this name is known)"),
+        ("bogus.invalid", 3, "for example CI_SERVER_URL=http://localhost:8000"),
+        (
+            "http://",
+            2,
+            "CI_SERVER_URL: 'http://' is not the address of a server; it should look like",
+        ),
+    ],
+)
+def test_a_wrong_address_in_the_environment(run, address, code, says):
+    found, _, err = run("list", through=["env", f"CI_SERVER_URL={address}"])
+    assert found == code
+    assert says in err
+
+
 def test_ci_submit_with_name_command_and_include(server, run, project):
     (project / ".coveragerc").touch()
     server.on(STREAM, stream(complete()))
     code, _, err = run("lint", "--", "echo", "--path", "x", entry="submit_main")
     assert code == 0
-    assert "Left out hidden: .coveragerc" in err
+    assert "Not sent: hidden files: .coveragerc (--include PATTERN sends hidden ones)" in err
     body = server.asked("POST /submit-async")[0].body
     assert b'{"job": "lint", "command": ["echo", "--path", "x"]}' in body
     code, _, err = run("--include", ".coveragerc", "--", "true", entry="submit_main")
-    assert "Left out" not in err
+    assert "Not sent" not in err
     body = server.asked("POST /submit-async")[1].body
     assert b'{"job": null, "command": ["true"]}' in body
     assert b".coveragerc" in body
@@ -157,7 +182,8 @@ def test_async(server, run, flag):
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (error(400, "invalid_config", "The table is broken"), 1),
+        (error(400, "invalid_config", "The table is broken"), 2),
+        (error(400, "unknown_job_name", "No room for it"), 2),
         (error(413, "upload_too_large", "Too large"), 1),
         (error(507, "disk_full", "No room"), 3),
     ],
@@ -240,9 +266,10 @@ def test_list(server, run):
     code, out, _ = run("list")
     lines = out.decode().splitlines()
     assert code == 0
-    for heading in ("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS"):
+    for heading in ("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS", "NAME", "REASON"):
         assert heading in lines[0]
-    assert [line[-1] for line in lines[1:]] == ["✗", "✓", "-"]
+    ends = [line.split()[-3:] for line in lines[1:]]
+    assert ends == [["✗", "test", "exit"], ["✓", "test", "exit"], ["-", "test", "-"]]
     assert all(line.startswith(JOB) for line in lines[1:])
     assert "2026-01-02 03:04:05Z" in lines[1]
     assert json.loads(run("list", "--json")[1]) == [FINISHED, FINISHED | {"success": True}, DETAILS]
