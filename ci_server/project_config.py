@@ -11,13 +11,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ci_common.artifact_paths import ArtifactGlob
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
 from ci_common.job import DEFAULT_ARTIFACTS, DEFAULT_PRIORITY, JobSpec, Network, ResourceLimits
+from ci_server.table_problems import explain
 
 DEFAULT_JOB = "test"
 DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 
 _JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 _MOST_DOTS = 100
-_MOST_PROBLEMS = 5
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -32,7 +32,10 @@ def _seconds(value: object) -> object:
         return value
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", value)
     if match is None:
-        raise ValueError("must be a number of seconds, or a text such as '30s', '10m', '1h'")
+        raise ValueError(
+            f"{value[:60]!r} is not allowed; it must be a number of seconds, or a text such as "
+            "'30s', '10m', '1h'"
+        )
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -127,7 +130,7 @@ def read_submitted_spec(content: bytes) -> SubmittedSpec:
     try:
         return SubmittedSpec.model_validate_json(content)
     except ValidationError as error:
-        raise InvalidUploadError(f"the part 'spec' is broken: {_explain(error)}") from error
+        raise InvalidUploadError(f"the part 'spec' is broken: {explain(error)}") from error
 
 
 def resolve_spec(
@@ -184,7 +187,7 @@ def read_table(config_files: Mapping[str, bytes]) -> ProjectTable:
                 return ProjectTable.model_validate(table)
             except ValidationError as error:
                 prefix = ".".join(place)
-                raise InvalidConfigError(f"{file}: {_explain(error, prefix)}") from error
+                raise InvalidConfigError(f"{file}: {explain(error, prefix)}") from error
     return ProjectTable()
 
 
@@ -204,15 +207,3 @@ def _check_cost(file: str, text: str) -> None:
             raise InvalidConfigError(
                 f"{file}, line {number}: more than {_MOST_DOTS} dots outside of strings"
             )
-
-
-def _explain(error: ValidationError, prefix: str = "") -> str:
-    problems = []
-    for problem in error.errors():
-        where = ".".join([*filter(None, [prefix]), *map(str, problem["loc"])])
-        message = "is not a known key" if problem["type"] == "extra_forbidden" else problem["msg"]
-        message = message.removeprefix("Value error, ")
-        problems.append(f"{where}: {message}" if where else message)
-    if len(problems) > _MOST_PROBLEMS:
-        problems[_MOST_PROBLEMS:] = [f"and {len(problems) - _MOST_PROBLEMS} more"]
-    return "; ".join(problems)

@@ -11,6 +11,7 @@ from ci_common.job import Network
 from ci_server.project_config import (
     DEFAULT_COMMAND,
     DefaultLimits,
+    JobTable,
     SubmittedSpec,
     read_submitted_spec,
     resolve_spec,
@@ -153,6 +154,42 @@ def test_broken_tables_say_where(table, where):
         resolve(table)
     assert caught.value.message.startswith("ci.toml")
     assert where in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("memory=1", "memory: 1 is not allowed; it must be a whole number from 16 on, MiB"),
+        ("memory='1g'", 'memory: "1g" is not allowed; it must be a whole number'),
+        ("cpu=1.5", "cpu: 1.5 is not allowed; it must be a whole number"),
+        ("network='host'", "network: \"host\" is not allowed; it must be 'bridge' or 'none'"),
+        ("command=['a', 1]", "command.1: 1 is not allowed; it must be a text for the shell"),
+        ("timeout='soon'", "timeout: 'soon' is not allowed; it must be a number of seconds"),
+        ("timeout=0", "timeout: 0 is not allowed; it must be a number of seconds"),
+        ("retries=11", "retries: 11 is not allowed; it must be a whole number from 0 to 10"),
+        ("env={TOKEN=12345}", "env.TOKEN: this value is not allowed; it must be a table of texts"),
+        ("comand='x'", "comand: is not a known key; known are: command, image"),
+    ],
+)
+def test_a_problem_has_key_value_and_what_is_allowed(table, message):
+    with pytest.raises(InvalidConfigError) as caught:
+        resolve(f"[jobs.test]\n{table}")
+    assert f"ci.toml: jobs.test.{message}" in caught.value.message
+    assert "Input should" not in caught.value.message
+    assert "12345" not in caught.value.message
+
+
+@pytest.mark.parametrize("key", JobTable.model_fields)
+def test_every_key_of_a_job_is_described(key):
+    with pytest.raises(InvalidConfigError, match=rf"jobs\.test\.{key}: .* is not allowed; it must"):
+        resolve(f"[jobs.test]\n{key}=2020-01-01")
+
+
+def test_known_keys_of_the_table_and_of_a_submission():
+    with pytest.raises(InvalidConfigError, match="jbos: is not a known key; known are: jobs"):
+        resolve("[jbos]")
+    with pytest.raises(InvalidUploadError, match="x: is not a known key; known are: job, command"):
+        read_submitted_spec(b'{"x": 1}')
 
 
 def test_a_broken_table_in_pyproject_names_the_file_and_the_table():

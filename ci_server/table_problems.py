@@ -1,0 +1,82 @@
+"""What is wrong with a table of jobs, in words: the key, its value, and what is allowed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+_MOST_PROBLEMS = 5
+_LONGEST_VALUE = 60
+_SECONDS = "a number of seconds, or a text such as '30s', '10m', '1h'"
+
+_OF_A_JOB = {
+    "command": "a text for the shell, or a list of texts, and not empty",
+    "image": "the name of an image, a text that is not empty",
+    "env": "a table of texts",
+    "timeout": f"{_SECONDS}, above 0 and at most a year",
+    "cpu": "a whole number from 1 to 1000000, percent of one processor",
+    "memory": "a whole number from 16 on, MiB",
+    "pids": "a whole number from 1 to 4194304",
+    "block_io": "a whole number from 1024 on, bytes a second",
+    "shm": "a whole number from 1 on, MiB",
+    "log": "a whole number from 1 on, MiB",
+    "grace": f"{_SECONDS}, at most 600",
+    "network": "'bridge' or 'none'",
+    "retries": "a whole number from 0 to 10",
+    "artifacts": "a list of at most 100 paths or patterns within the project",
+}
+_OF_A_SUBMISSION = {
+    "job": "the name of a job",
+    "command": "a list of texts, and not empty",
+    "priority": "a whole number from 0 to 10",
+    "retries": _OF_A_JOB["retries"],
+    "timeout": _OF_A_JOB["timeout"],
+}
+_JOBS = "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -"
+
+
+def explain(error: ValidationError, prefix: str = "") -> str:
+    """The first problems of a table, or of a submitted spec; `prefix` is the table's name."""
+    top = tuple(_OF_A_SUBMISSION) if error.title == "SubmittedSpec" else ("jobs",)
+    problems = [_problem(problem, prefix, top) for problem in error.errors()]
+    if len(problems) > _MOST_PROBLEMS:
+        problems[_MOST_PROBLEMS:] = [f"and {len(problems) - _MOST_PROBLEMS} more"]
+    return "; ".join(problems)
+
+
+def _problem(problem: Mapping[str, Any], prefix: str, top: Sequence[str]) -> str:
+    path = [str(part) for part in problem["loc"] if part != "[key]"]
+    where = ".".join([*filter(None, [prefix]), *path])
+    message = _message(problem, path, top)
+    return f"{where}: {message}" if where else message
+
+
+def _message(problem: Mapping[str, Any], path: Sequence[str], top: Sequence[str]) -> str:
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        known = _OF_A_JOB if len(path) > 1 else top
+        return f"is not a known key; known are: {', '.join(known)}"
+    if kind == "value_error":
+        return str(problem["msg"]).removeprefix("Value error, ")
+    allowed = _allowed(path)
+    if allowed is None:
+        return str(problem["msg"])
+    return f"{_value(problem['input'], path)} is not allowed; it must be {allowed}"
+
+
+def _allowed(path: Sequence[str]) -> str | None:
+    """What the value at a path may be; of a list or a table, what the whole may be."""
+    if not path:
+        return None
+    if path[0] != "jobs":
+        return _OF_A_SUBMISSION.get(path[0])
+    return _OF_A_JOB.get(path[2]) if len(path) > 2 else _JOBS
+
+
+def _value(value: object, path: Sequence[str]) -> str:
+    """As it was written, or nearly so; never that of a variable, which may be a secret."""
+    if "env" in path[2:3]:
+        return "this value"
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
