@@ -22,6 +22,7 @@ RunnerError
 ├── BackupError                     a backup cannot be made, or used
 ├── LeaseLostError                  another controller has taken over
 ├── EngineUnavailableError          the container engine does not answer
+│   └── EngineFailingError          it answers that it cannot, through no fault of the job
 ├── FilesUnreadableError            the files a workload left cannot be had
 └── JobError                        a job cannot go on; each carries the job's Reason
     ├── SetupFailedError
@@ -176,6 +177,12 @@ class EngineUnavailableError(RunnerError):
     """The container engine does not answer; jobs wait until it does."""
 
     code = "engine_unavailable"
+
+
+class EngineFailingError(EngineUnavailableError):
+    """The container engine fails; jobs wait and try again."""
+
+    code = "engine_failing"
 
 
 class FilesUnreadableError(RunnerError):

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from ci_common.artifact_paths import ArtifactGlob, is_artifact_path, roots
-from ci_common.errors import FilesUnreadableError
+from ci_common.errors import EngineFailingError, FilesUnreadableError
 from ci_common.job import Artifact, Job, Outcome, SuiteSummary
 from ci_common.ports.artifacts import ArtifactBatch, ArtifactWriter
 from ci_common.ports.workloads import Executor, Workload, WorkloadFile
@@ -52,25 +52,28 @@ class ArtifactCollector:
         self._store = store
         self._limits = limits
 
-    async def collect(self, job: Job, workload: Workload) -> Collected:
+    async def collect(self, job: Job, workload: Workload, last_try: bool = False) -> Collected:
         """What the job left, the artifacts durably stored; nothing of it when this raises.
 
-        Safe to repeat: what was stored before is replaced. Raises EngineUnavailableError,
-        WorkloadLostError, LeaseLostError, and OSError when the disk is full.
+        Safe to repeat: what was stored before is replaced. At the `last_try` files at which the
+        engine fails are left out. Raises EngineUnavailableError, WorkloadLostError,
+        LeaseLostError, and OSError when the disk is full.
         """
         globs = _globs(job)
         batch = await _on_thread(lambda: self._store.begin(job.job_id))
         collection = _Collection(globs, batch, self._limits, workload.started_at)
         try:
             for root in roots(globs):
-                await self._take(job.job_id, root, collection)
+                await self._take(job.job_id, root, collection, last_try)
             await _on_thread(batch.commit)
         except BaseException:
             await _on_thread(batch.discard)
             raise
         return collection.result()
 
-    async def _take(self, job_id: str, root: str, collection: "_Collection") -> None:
+    async def _take(
+        self, job_id: str, root: str, collection: "_Collection", last_try: bool
+    ) -> None:
         try:
             files = await self._executor.files(job_id, root)
             if files is None:
@@ -79,7 +82,9 @@ class ArtifactCollector:
                 await _on_thread(lambda: collection.take_all(files), files.close)
             finally:
                 files.close()
-        except FilesUnreadableError as error:
+        except (FilesUnreadableError, EngineFailingError) as error:
+            if isinstance(error, EngineFailingError) and not last_try:
+                raise
             # Not worth the job's result, and to try again would not help.
             collection.unreadable.append(f"{root!r} is incomplete: {error.message}")
 

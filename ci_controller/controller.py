@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
@@ -10,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ci_common.errors import EngineUnavailableError, RunnerError
+from ci_common.errors import EngineFailingError, EngineUnavailableError, RunnerError
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.rows import ControllerLease, Ending
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.housekeeping import Housekeeping
 from ci_controller.job_run import JobRun, Tools, finish
+from ci_controller.patience import BackOff, Patience
 from ci_controller.plan import (
     Action,
     Finish,
@@ -41,9 +41,6 @@ _RENEW_SECONDS = 1.5
 
 _OBSERVE_SECONDS = 5.0
 """An engine that does not answer for so long counts as down, so that the lease is kept."""
-
-_ENGINE_RETRY_SECONDS = 15.0
-"""An engine that is down is asked this often at least."""
 
 _ENDING_SECONDS = 10.0
 """What a shutdown waits for runs that only have to clean up."""
@@ -96,8 +93,8 @@ class Controller:
         """Of tenants, in the order in which they last had a job started."""
         self._engine_error: str | None = None
         self._engine_reported = False
-        self._engine_failures = 0
-        self._engine_retry_at = 0.0
+        self._engine = BackOff(clock, pace.reconcile_seconds)
+        self._patience = Patience(clock, pace.reconcile_seconds)
         self._next_deadline: datetime | None = None
 
     async def run(self) -> None:
@@ -126,6 +123,7 @@ class Controller:
             self._note_missing(jobs, workloads)
             now = self._tools.now()
             actions = plan(jobs, workloads, self._missing_since, now, self._limits, self._turns)
+        self._patience.keep_only({job.job_id for job in jobs})
         for action in actions:
             await self._apply(action, epoch)
         self._errand("retention", self._housekeeping.retain())
@@ -159,24 +157,20 @@ class Controller:
         return self._epoch
 
     async def _observe(self) -> Sequence[Workload] | None:
-        """All workloads, or `None` while the engine is down: then it is asked less and less
-        often, and, so that several servers do not ask in step, not at fixed times.
-        """
-        now = self._clock()
-        if now < self._engine_retry_at:
+        """All workloads, or `None` while the engine is down: then it is asked with back-off."""
+        if self._engine.waits:
             return None
+        began = self._clock()
         try:
             async with asyncio.timeout(_OBSERVE_SECONDS):
                 # Before the rows: a workload seen here has a row by the time rows are read.
                 workloads = await self._tools.executor.list_workloads()
         except (EngineUnavailableError, TimeoutError) as error:
-            self._engine_failures += 1
-            pause = self._pace.reconcile_seconds * 2 ** min(self._engine_failures, 10)
-            jitter = random.uniform(0.5, 1)  # noqa: S311 - not a secret
-            self._engine_retry_at = now + min(pause, _ENGINE_RETRY_SECONDS) * jitter
+            self._engine.failed(began)
+            self._patience.forgive()
             await self._engine_is(str(error) or "the container engine does not answer in time")
             return None
-        self._engine_failures = 0
+        self._engine.succeeded()
         await self._engine_is(None)
         return workloads
 
@@ -229,9 +223,7 @@ class Controller:
             case Start(job):
                 await self._start(job, epoch)
             case Follow(job):
-                if job.job_id not in self._runs:
-                    run = JobRun(job, self._tools, epoch)
-                    self._begin(run, run.follow())
+                self._follow(job, epoch)
             case Stop(job, reason):
                 logger.info("job %s: stopping its workload (%s)", job.job_id, reason)
                 self._errand(f"stop {job.job_id}", self._stop(job))
@@ -243,8 +235,17 @@ class Controller:
                 if job_id not in self._runs:
                     self._errand(f"remove {job_id}", self._tools.executor.remove(job_id))
 
+    def _follow(self, job: Job, epoch: int) -> None:
+        if job.job_id in self._runs or self._patience.waits(job.job_id, launched=True):
+            return
+        last_try = self._patience.is_last_try(job.job_id, launched=True)
+        run = JobRun(job, self._tools, epoch, last_try=last_try)
+        self._begin(run, run.follow())
+
     async def _start(self, job: Job, epoch: int) -> None:
         if job.job_id in self._runs or f"finish {job.job_id}" in self._errands:
+            return
+        if self._patience.waits(job.job_id, launched=False):
             return
         if job.status is JobStatus.QUEUED:
             if not await self._tools.transitions.claim(job.job_id):
@@ -253,7 +254,8 @@ class Controller:
         elif not await self._is_still(job):
             return  # it ended since the rows were read
         # Rung when it runs: the time to its deadline may be shorter than a tick.
-        run = JobRun(job, self._tools, epoch, self._bell.ring)
+        last_try = self._patience.is_last_try(job.job_id, launched=False)
+        run = JobRun(job, self._tools, epoch, self._bell.ring, last_try)
         self._begin(run, run.start())
 
     async def _is_still(self, job: Job) -> bool:
@@ -304,6 +306,9 @@ class Controller:
             del self._runs[job_id]
             if run.finished:
                 self._bell.ring()  # a slot is free
+            elif run.waits_for_engine is not None:
+                answered = isinstance(run.waits_for_engine, EngineFailingError)
+                self._patience.failed(job_id, run.launched, answered)
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.error("job %s: the run broke", job_id, exc_info=error)
                 if self._epoch is not None:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ci_common.errors import (
     DiskFullError,
+    EngineFailingError,
     EngineUnavailableError,
     JobError,
     LeaseLostError,
@@ -50,8 +51,16 @@ class JobRun:
     """
 
     def __init__(
-        self, job: Job, tools: Tools, epoch: int, on_running: Callable[[], None] = lambda: None
+        self,
+        job: Job,
+        tools: Tools,
+        epoch: int,
+        on_running: Callable[[], None] = lambda: None,
+        last_try: bool = False,
     ) -> None:
+        """`on_running` is called once the row says that the job runs. At the `last_try` an engine
+        that fails is no reason to wait any more.
+        """
         self.job = job
         self.launched = False
         """Whether there is a started workload, which must be stopped before the job can end."""
@@ -59,9 +68,12 @@ class JobRun:
         """Whether this run is recording the end and cleaning up, which is not to be cut short."""
         self.finished = False
         """Whether this run recorded the end."""
+        self.waits_for_engine: EngineUnavailableError | None = None
+        """Why the job was left as it is, when that is the engine's trouble."""
         self._tools = tools
         self._epoch = epoch
         self._on_running = on_running
+        self._last_try = last_try
         self._dropped = 0
 
     async def start(self) -> None:
@@ -87,6 +99,11 @@ class JobRun:
             log = await asyncio.to_thread(self._tools.logs.open, self.job.job_id, self._epoch)
             try:
                 await self._take_to_end(*await connect(log), log)
+            except EngineFailingError as error:
+                if self.launched or not self._last_try:
+                    raise
+                message = f"tried again and again to run the job, and given up: {error.message}"
+                await self._fail(Reason.LAUNCH_FAILED, message, log)
             except JobError as error:
                 if isinstance(error, WorkloadLostError):
                     raise
@@ -102,7 +119,12 @@ class JobRun:
             # Seen missing once. The plan calls it lost when it stays missing.
             logger.warning("job %s: its workload cannot be found", self.job.job_id)
         except (EngineUnavailableError, LeaseLostError, DiskFullError) as error:
+            if self.finished:
+                logger.warning("job %s: what is left of it waits: %s", self.job.job_id, error)
+                return
             logger.warning("job %s waits: %s", self.job.job_id, error)
+            if isinstance(error, EngineUnavailableError):
+                self.waits_for_engine = error
 
     async def _reattach(self, log: LogAppender) -> tuple[Output, CappedLog]:
         workload = await self._inspect()
@@ -169,7 +191,7 @@ class JobRun:
         job = await self._tools.transitions.get(self.job.job_id)
         if job is None:
             return
-        left = await self._tools.artifacts.collect(job, workload)
+        left = await self._tools.artifacts.collect(job, workload, self._last_try)
         result = left.note(outcome(job, workload, dropped))
         await self._end(Ending(result, log.size, dropped, left.artifacts, left.tests), log)
 
@@ -179,7 +201,9 @@ class JobRun:
 
     async def _end(self, ending: Ending, log: LogAppender) -> None:
         self.ending = True
-        self.finished = await finish(self.job.job_id, ending, log, self._tools)
+        self.finished = await _record(self.job.job_id, ending, log, self._tools)
+        if self.finished:
+            await _clean_up(self.job.job_id, self._tools)
 
 
 async def finish(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
@@ -188,10 +212,20 @@ async def finish(job_id: str, ending: Ending, log: LogAppender, tools: Tools) ->
     In this order, so that a crash in between leaves something to remove, never a job whose
     result is gone. Without the lease nothing is recorded, and nothing removed.
     """
+    recorded = await _record(job_id, ending, log, tools)
+    if recorded:
+        await _clean_up(job_id, tools)
+    return recorded
+
+
+async def _record(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
     await asyncio.to_thread(log.sync)
     if not await tools.transitions.finish(job_id, ending, tools.now()):
         return False
     logger.info("job %s %s: %s", job_id, ending.outcome.status, ending.outcome.message)
+    return True
+
+
+async def _clean_up(job_id: str, tools: Tools) -> None:
     await asyncio.to_thread(tools.packages.delete, job_id)
     await tools.executor.remove(job_id)
-    return True

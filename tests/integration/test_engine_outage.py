@@ -3,7 +3,7 @@
 import pytest
 
 from support import engine, events, projects
-from support.socket_proxy import SocketProxy
+from support.failing_engine import FailingEngine
 
 pytestmark = pytest.mark.docker
 
@@ -23,7 +23,7 @@ def proxy(tmp_path):
     target = engine.socket_path()
     if target is None:
         pytest.skip("the engine is not at a unix socket")
-    proxy = SocketProxy(tmp_path / "engine.sock", target)
+    proxy = FailingEngine(tmp_path / "engine.sock", target)
     proxy.restore()
     yield proxy
     proxy.cut()
@@ -93,3 +93,19 @@ def test_a_job_cancelled_during_the_outage_is_stopped_after_it(own_server, proxy
     proxy.restore()
     assert server.finished(job_id)["status"] == "cancelled"
     server.until(lambda: engine.containers_of(server), lambda found: not found, "no container")
+
+
+def test_a_job_waits_for_an_engine_that_fails_for_a_while(own_server, proxy):
+    """At every request there is from a launch to the removal, once or twice."""
+    server = own_server(environment={"DOCKER_HOST": proxy.docker_host}, reconcile_seconds=0.2)
+    server.start().ready()
+    for message, times in (("could not find bridge docker0", 2), (None, 1)):
+        requests = [("POST", "/start"), ("GET", "/archive"), ("DELETE", "/containers/[^/]+")]
+        for method, path in requests:
+            proxy.fail(method, path, times, message)
+        job_id = server.submit(projects.ANY, projects.python("print('ran'); exit(3)"))
+        job = server.finished(job_id)
+        assert (job["status"], job["exit_code"]) == ("completed", 3), job
+        assert server.log(job_id) == b"ran\n"
+        server.until(lambda times=times: len(proxy.failed) >= 3 * times, what="all failures")
+        proxy.failed.clear()

@@ -14,7 +14,12 @@ import threading
 from dataclasses import dataclass
 
 from ci_common import errors
-from ci_common.errors import EngineUnavailableError, LeaseLostError, WorkloadLostError
+from ci_common.errors import (
+    EngineFailingError,
+    EngineUnavailableError,
+    LeaseLostError,
+    WorkloadLostError,
+)
 from ci_common.ports.workloads import Workload, WorkloadFile, WorkloadState
 
 
@@ -152,6 +157,8 @@ class FakeExecutor:
         """What stops were given, in call order."""
         self.down = set()
         """Methods that cannot reach the engine; `all` is all of them."""
+        self.failing = set()
+        """Methods at which the engine answers that it has a trouble of its own."""
         self.violations = []
         self.row_of = None
         """A coroutine function that returns a job's row, to police removals with."""
@@ -307,6 +314,8 @@ class FakeExecutor:
             self._violation(method, job_id, "after close")
         if self.down & {method, "all"}:
             raise EngineUnavailableError
+        if method in self.failing:
+            raise EngineFailingError("no bridge")
 
     def _fail_as(self, fault):
         if fault == "defect":

@@ -48,13 +48,25 @@ class SocketProxy:
             far.connect(self._target)
             with self._lock:
                 self._open += [near, far]
-            for pair in ((near, far), (far, near)):
+            for pair in ((near, far, self._intercept), (far, near, _pass)):
                 threading.Thread(target=_copy, args=pair, daemon=True).start()
 
+    def _intercept(self, near, content):
+        """Whether this is not to be forwarded, and the connection is to end."""
+        return False
 
-def _copy(source, sink):
+
+def _pass(sink, content):
+    return False
+
+
+def _copy(source, sink, intercept):
     with contextlib.suppress(OSError):
         while content := source.recv(65536):
+            if intercept(source, content):
+                _end(source)
+                _end(sink)
+                return
             sink.sendall(content)
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

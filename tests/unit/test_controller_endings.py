@@ -202,6 +202,7 @@ async def test_an_engine_that_goes_away_while_collecting_is_waited_for(world):
 
     async def tick():
         await world.controller.run_once()
+        world.clock.advance(1)
         return world.executor.count("files", job_id)
 
     await until(tick, lambda count: count >= 3, "three tries")

@@ -153,6 +153,7 @@ async def test_the_log_tells_of_an_attempt_once_however_often_its_launch_is_trie
 
     async def tick():
         await world.controller.run_once()
+        world.clock.advance(1)
         return world.executor.count("launch", job_id)
 
     await until(tick, lambda count: count >= tried + 3, "three tries")

@@ -12,7 +12,8 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from urllib3.exceptions import HTTPError
 
-from ci_common.errors import EngineUnavailableError
+from ci_common.errors import EngineFailingError, EngineUnavailableError
+from ci_controller.executors.docker.blame import explanation, is_engines
 
 Result = TypeVar("Result")
 
@@ -43,8 +44,9 @@ class DockerEngine:
         """Run `work` on a thread. When cancelled, waits for it first: a call cannot be undone,
         and whoever cleans up must come after it.
 
-        Raises EngineUnavailableError when the engine does not answer; the engine's own
-        refusals come as docker.errors.APIError.
+        Raises EngineUnavailableError when the engine does not answer, and EngineFailingError
+        when it answers with a trouble of its own; what it refuses for the job's fault comes as
+        docker.errors.APIError.
         """
         future = self._begin(self._threads, work)
         try:
@@ -57,15 +59,8 @@ class DockerEngine:
     async def look(self, work: Callable[[docker.APIClient], Result]) -> Result:
         """The same for work that changes nothing. When cancelled, it is left to itself: whoever
         gives up on an engine that hangs must not hang with it.
-
-        What fails within the engine counts as no answer, too: so it is while it shuts down.
         """
-        try:
-            return await self._translated(self._begin(self._lookers, work))
-        except APIError as error:
-            if not error.is_server_error():
-                raise
-            raise EngineUnavailableError(f"the Docker engine fails ({_brief(error)})") from error
+        return await self._translated(self._begin(self._lookers, work))
 
     def _begin(
         self, threads: ThreadPoolExecutor, work: Callable[[docker.APIClient], Result]
@@ -84,8 +79,10 @@ class DockerEngine:
     async def _translated(self, future: "asyncio.Future[Result]") -> Result:
         try:
             return await future
-        except APIError:
-            raise
+        except APIError as error:
+            if not is_engines(error):
+                raise
+            raise EngineFailingError(f"the Docker engine fails: {explanation(error)}") from error
         except (DockerException, requests.RequestException, HTTPError, OSError) as error:
             raise EngineUnavailableError(
                 f"the Docker engine does not answer ({_brief(error)}). Is it running? Start it, "

@@ -18,6 +18,7 @@ from ci_common.job import Job
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.workloads import Output, Workload, WorkloadFiles
 from ci_controller.executors.docker import container
+from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
@@ -114,7 +115,7 @@ class DockerExecutor:
                 raise
             raise LaunchFailedError(
                 f"the container engine refused to run the job in the image {base!r}: "
-                f"{error.explanation or error}"
+                f"{explanation(error)}"
             ) from error
 
     async def reattach(self, job_id: str, skip: int) -> Output:

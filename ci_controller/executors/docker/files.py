@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError, WorkloadLostError
 from ci_common.ports.workloads import WorkloadFile
+from ci_controller.executors.docker.blame import explanation, is_unreadable
 from ci_controller.executors.docker.project_tar import WORKSPACE
 
 _CHUNK_BYTES = 1 << 18
@@ -53,11 +54,14 @@ def container_files(client: docker.APIClient, container: str, path: str) -> "Tar
     except NotFound:
         _check_exists(client, container)  # the path, or the container?
     except APIError as error:
-        why = str(error.explanation or error)
-        if not why.endswith(_BELOW_A_FILE):
-            raise FilesUnreadableError(
-                f"the container engine does not hand out {path!r}: {why}"
-            ) from error
+        why = explanation(error)
+        if why.endswith(_BELOW_A_FILE):
+            return None
+        if not is_unreadable(error):
+            raise
+        raise FilesUnreadableError(
+            f"the container engine does not hand out {path!r}: {why}"
+        ) from error
     return None
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from ci_common.errors import ImageUnavailableError, SetupFailedError
 from ci_common.job import Job, Network, ResourceLimits
 from ci_common.ports.logs import LogAppender
 from ci_controller.executors.docker import container
+from ci_controller.executors.docker.blame import explanation, is_registrys
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.output import AttachedOutput
 from ci_controller.executors.docker.project_tar import files_tar, project_tar
@@ -97,9 +98,11 @@ class DependencyLayers:
                     _pull(client, base)
                 return str(client.inspect_image(base)["Id"])
             except APIError as error:
+                if not isinstance(error, NotFound) and not is_registrys(error):
+                    raise
                 raise ImageUnavailableError(
                     f"the image {base!r} is not on the engine and could not be pulled "
-                    f"({error.explanation or error}); build or load it there, or choose another "
+                    f"({explanation(error)}); build or load it there, or choose another "
                     "(the server's CI_IMAGE, or `image` in the project's job)"
                 ) from error
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError
 
 from ci_common.errors import LaunchFailedError
 from ci_common.job import ResourceLimits
@@ -46,12 +45,7 @@ class EngineStorage:
         if self._facts is None:
 
             def info(client: docker.APIClient) -> dict[str, Any]:
-                try:
-                    found: dict[str, Any] = client.info()
-                except APIError as error:
-                    raise LaunchFailedError(
-                        f"the engine does not describe itself: {error}"
-                    ) from error
+                found: dict[str, Any] = client.info()
                 return found
 
             self._facts = await self._engine.call(info)

@@ -1,0 +1,91 @@
+"""Whose fault it is when the engine refuses: the job's, the registry's, or the engine's own.
+
+The status alone does not tell. These are the answers of dockerd 20.10 to the usual mistakes, as
+seen with containers made the way ours are (`/bin/sh` below an init process):
+
+| mistake                                     | answer                                            |
+| ------------------------------------------- | ------------------------------------------------- |
+| no such command, no shell in the image,     | none: the container exits with 127 or 1, and its  |
+| a file of another machine's format          | log says why                                      |
+| image name that is none                     | 400 "invalid reference format"                    |
+| image that is not there                     | 404 "No such image"                               |
+| memory below the minimum                    | 400 "Minimum memory limit allowed is 6MB"         |
+| environment variable without a name         | 400 "invalid environment variable"                |
+| ... with a NUL in its value                 | 500 "... can't contain null"                      |
+| `/workspace` is a file in the image         | 500 "Cannot mkdir: ... is not a directory"        |
+| a limit that the kernel refuses             | 500 "error setting cgroup config ... invalid"     |
+| device to throttle that is not there        | 500 "stat /dev/...: no such file or directory"    |
+| size of the log, or of the container        | 500 "max-size must be ...", "--storage-opt ..."   |
+| project with a name too long for the disk   | 500 "Error processing tar file ... too long"      |
+| command that runc cannot start (no init)    | 400 (others: 404, 500) "...process: exec: ..."    |
+| user that is not in the image               | 500 "unable to find user"                         |
+| registry that cannot be reached             | 500 "Get "https://...": dial tcp: ..."            |
+
+Every other 5xx is the engine's own trouble (no bridge, disk full, shutting down), and passes.
+"""
+
+import http
+import re
+
+from docker.errors import APIError
+
+_JOBS_OWN = re.compile(
+    r"""
+      ^Cannot\ mkdir:
+    | unable\ to\ find\ user
+    | unable\ to\ start\ container\ process:\ exec:
+    | exec\ format\ error
+    | can't\ contain\ null
+    | error\ setting\ cgroup\ config\ .*:\ (?:invalid\ argument|no\ such\ device|numerical\ result)
+    | ^stat\ /dev/\S+:\ no\ such\ file
+    | failed\ to\ initialize\ logging\ driver:\ max-
+    | --storage-opt\ is\ supported\ only
+    | Error\ processing\ tar\ file.*:\ (?:file\ name\ too\ long|not\ a\ directory|invalid\ argument)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+_REGISTRYS = re.compile(
+    r"""
+      ^(?:Get|Head)\ "?https?://
+    | (?:dial|lookup|read)\ (?:tcp|udp)
+    | manifest
+    | pull\ access\ denied | unauthorized | toomanyrequests
+    | received\ unexpected\ HTTP\ status | error\ parsing\ HTTP
+    """,
+    re.VERBOSE,
+)
+
+_UNREADABLE = re.compile(r"(?:too many links in \S+|: (?:file name too long|permission denied))$")
+
+_PASSING = frozenset(
+    {
+        http.HTTPStatus.NOT_FOUND,  # somebody removed what was there a moment ago
+        http.HTTPStatus.CONFLICT,  # somebody else is at it
+        http.HTTPStatus.REQUEST_TIMEOUT,
+        http.HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+
+
+def explanation(error: APIError) -> str:
+    """What the engine said."""
+    return str(error.explanation or error)
+
+
+def is_engines(error: APIError) -> bool:
+    """Whether trying again may help: the answer is not the job's own fault."""
+    if _JOBS_OWN.search(explanation(error)):
+        return False
+    status = error.status_code
+    return status is None or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
+
+
+def is_registrys(error: APIError) -> bool:
+    """Whether a pull failed for what the registry, or the way to it, answered."""
+    return not is_engines(error) or bool(_REGISTRYS.search(explanation(error)))
+
+
+def is_unreadable(error: APIError) -> bool:
+    """Whether a path in a container cannot be read, however often one tries."""
+    return not is_engines(error) or bool(_UNREADABLE.search(explanation(error)))
