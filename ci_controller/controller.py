@@ -290,6 +290,8 @@ class Controller:
             if run.launched and outcome.reason is Reason.CANCELLED:
                 return  # it started meanwhile: the next tick stops it in order
             task.cancel()
+            if not log.at_line_start:
+                log.append(b"\n")
             await asyncio.wait([task])
         log = await asyncio.to_thread(self._tools.logs.open, job.job_id, epoch)
         try:

@@ -217,6 +217,11 @@ class SegmentAppender:
         """See LogAppender."""
         return self._size
 
+    @property
+    def at_line_start(self) -> bool:
+        """See LogAppender."""
+        return self._size == 0 or self._live.read(self._size - 1, 1) == b"\n"
+
     def append(self, content: bytes) -> None:
         """See LogAppender."""
         remaining = memoryview(content)

@@ -26,6 +26,10 @@ class LogAppender(Protocol):
     def size(self) -> int:
         """Bytes stored so far, which is the offset of the next byte."""
 
+    @property
+    def at_line_start(self) -> bool:
+        """Whether the next byte begins a line."""
+
     def append(self, content: bytes) -> None:
         """Add bytes at the end; readers see them at once. All or, on an error, a prefix."""
 

@@ -37,6 +37,10 @@ class MemoryLog:
     def size(self):
         return len(self.content)
 
+    @property
+    def at_line_start(self):
+        return self.content[-1:] in (b"", b"\n")
+
     def append(self, content):
         with self._lock:
             self.content += content

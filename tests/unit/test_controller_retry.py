@@ -54,7 +54,7 @@ async def test_a_lost_job_is_started_again(world):
     workload.exit(3)
     job = await world.until_status(job_id, COMPLETED)
     assert (job.outcome.reason, job.outcome.exit_code, job.attempt) == (Reason.EXIT, 3, 2)
-    assert world.log(job_id) == b"hello " + MARKER + b"hello again"
+    assert world.log(job_id) == b"hello \n" + MARKER + b"hello again"
     assert job.log_size == len(world.log(job_id))
     assert world.executor.count("launch", job_id) == 2
     await world.until_clean()
@@ -69,7 +69,7 @@ async def test_retries_that_are_used_up(world):
     job = await world.until_status(job_id, FAILED)
     assert (job.outcome.reason, job.attempt) == (Reason.LOST, 3)
     third = MARKER.replace(b"2", b"3")
-    assert world.log(job_id) == b"x" + MARKER + b"x" + third + b"x"
+    assert world.log(job_id) == b"x\n" + MARKER + b"x\n" + third + b"x"
     assert world.executor.count("launch", job_id) == 3
     await world.until_clean()
 
@@ -140,7 +140,7 @@ async def test_the_next_controller_begins_the_next_attempt(world):
     world.executor.launch_gate.set()
     world.controller = world.new_controller()
     await until_attempt(world, job_id, 2)
-    await world.until_log(job_id, b"x" + MARKER + b"x")
+    await world.until_log(job_id, b"x\n" + MARKER + b"x")
 
 
 async def test_the_log_tells_of_an_attempt_once_however_often_its_launch_is_tried(world):
@@ -159,7 +159,7 @@ async def test_the_log_tells_of_an_attempt_once_however_often_its_launch_is_trie
     await until(tick, lambda count: count >= tried + 3, "three tries")
     world.engine_returns()
     await until_attempt(world, job_id, 2)
-    await world.until_log(job_id, b"x" + MARKER + b"x")
+    await world.until_log(job_id, b"x\n" + MARKER + b"x")
 
 
 async def test_what_is_left_of_the_attempt_before_is_replaced(world):
@@ -193,3 +193,14 @@ async def test_a_job_whose_only_workload_is_of_an_earlier_attempt_is_lost(world)
     world.clock.advance(GRACE_SECONDS)
     assert (await world.until_status(job_id, FAILED)).outcome.reason is Reason.LOST
     await world.until_clean()
+
+
+@pytest.mark.parametrize("written", ["", "whole line\n", "half a line"])
+async def test_the_log_tells_of_an_attempt_on_a_line_of_its_own(world, written):
+    job_id = await world.submit(f"out:{written}", retries=1)
+    await world.until_status(job_id, RUNNING)
+    await world.until_log(job_id, written.encode())
+    await world.lose(job_id)
+    await until_attempt(world, job_id, 2)
+    fresh = written.encode() + (b"\n" if written.startswith("half") else b"")
+    await world.until_log(job_id, fresh + MARKER + written.encode())
