@@ -88,6 +88,8 @@ class Controller:
         self._renewed_at = 0.0
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
         self._errands: dict[str, asyncio.Task[None]] = {}
+        self._launched: dict[str, int] = {}
+        """The attempt of each job that this controller has launched, in this epoch."""
         self._missing_since: dict[str, datetime] = {}
         self._turns: dict[str, int] = {}
         """Of tenants, in the order in which they last had a job started."""
@@ -115,7 +117,8 @@ class Controller:
         epoch = await self._lead()
         if epoch is None:
             return
-        workloads = await self._observe()
+        seen = await self._observe()
+        workloads = None if seen is None else [one for one in seen if not self._is_late(one)]
         jobs = await self._tools.transitions.active()
         if workloads is None:
             actions = plan_without_engine(jobs)
@@ -123,7 +126,9 @@ class Controller:
             self._note_missing(jobs, workloads)
             now = self._tools.now()
             actions = plan(jobs, workloads, self._missing_since, now, self._limits, self._turns)
-        self._patience.keep_only({job.job_id for job in jobs})
+        live = {job.job_id for job in jobs}
+        self._patience.keep_only(live)
+        self._launched = {key: value for key, value in self._launched.items() if key in live}
         for action in actions:
             await self._apply(action, epoch)
         self._errand("retention", self._housekeeping.retain())
@@ -152,6 +157,7 @@ class Controller:
         if self._epoch is not None and self._epoch != before:
             logger.info("this process reconciles now (epoch %d)", self._epoch)
             self._engine_reported = False
+            self._launched.clear()
             self._bell.listen()
             self._errand("housekeeping", self._housekeeping.run())
         return self._epoch
@@ -173,6 +179,13 @@ class Controller:
         self._engine.succeeded()
         await self._engine_is(None)
         return workloads
+
+    def _is_late(self, workload: Workload) -> bool:
+        """Whether a controller that lost the lease made it after this one had launched the same:
+        its place in the log is not true any more.
+        """
+        launched = self._launched.get(workload.job_id) == workload.attempt
+        return launched and self._epoch is not None and workload.epoch < self._epoch
 
     async def _drop_runs(self) -> None:
         """Stop following. What is cleaning up may end: a client that has seen the result may
@@ -277,6 +290,8 @@ class Controller:
         """Here and not at the launch, which may take several tries."""
         log = self._tools.logs.open(job.job_id, epoch)
         try:
+            if not log.at_line_start:
+                log.append(b"\n")
             log.append(b"[attempt %d: the one before was lost]\n" % (job.attempt + 1))
         finally:
             log.close()
@@ -290,8 +305,6 @@ class Controller:
             if run.launched and outcome.reason is Reason.CANCELLED:
                 return  # it started meanwhile: the next tick stops it in order
             task.cancel()
-            if not log.at_line_start:
-                log.append(b"\n")
             await asyncio.wait([task])
         log = await asyncio.to_thread(self._tools.logs.open, job.job_id, epoch)
         try:
@@ -306,6 +319,8 @@ class Controller:
 
         def ended(task: asyncio.Task[None]) -> None:
             del self._runs[job_id]
+            if run.launched_itself:
+                self._launched[job_id] = run.job.attempt
             if run.finished:
                 self._bell.ring()  # a slot is free
             elif run.waits_for_engine is not None:

@@ -64,6 +64,8 @@ class JobRun:
         self.job = job
         self.launched = False
         """Whether there is a started workload, which must be stopped before the job can end."""
+        self.launched_itself = False
+        """Whether this run started it, so that one of an earlier epoch is not the one."""
         self.ending = False
         """Whether this run is recording the end and cleaning up, which is not to be cut short."""
         self.finished = False
@@ -79,18 +81,12 @@ class JobRun:
     async def start(self) -> None:
         """Launch the workload of a claimed job and follow it."""
 
-        async def launch(log: LogAppender) -> tuple[Output, CappedLog]:
-            package = await asyncio.to_thread(self._tools.packages.verified, self.job)
-            output = await self._tools.executor.launch(self.job, package, log, self._epoch)
-            self.launched = True
-            return output, self._capped(log, log.size)
-
-        await self._guard(launch)
+        await self._guard(self._launch)
 
     async def follow(self) -> None:
         """Follow a workload that an earlier run launched."""
         self.launched = True
-        await self._guard(self._reattach)
+        await self._guard(self._adopt)
 
     async def _guard(
         self, connect: Callable[[LogAppender], Awaitable[tuple[Output, CappedLog]]]
@@ -126,6 +122,22 @@ class JobRun:
             if isinstance(error, EngineUnavailableError):
                 self.waits_for_engine = error
 
+    async def _launch(self, log: LogAppender) -> tuple[Output, CappedLog]:
+        package = await asyncio.to_thread(self._tools.packages.verified, self.job)
+        output = await self._tools.executor.launch(self.job, package, log, self._epoch)
+        self.launched = self.launched_itself = True
+        return output, self._capped(log, log.size)
+
+    async def _adopt(self, log: LogAppender) -> tuple[Output, CappedLog]:
+        if await self._is_initializing():
+            # None of its output was stored yet, so what is beyond its place in the log another
+            # launch wrote: a controller that was paused past its lease made this one late.
+            workload = await self._inspect()
+            if workload.log_base < log.size:
+                logger.warning("job %s: replacing a workload that came late", self.job.job_id)
+                return await self._launch(log)
+        return await self._reattach(log)
+
     async def _reattach(self, log: LogAppender) -> tuple[Output, CappedLog]:
         workload = await self._inspect()
         capped = self._capped(log, workload.log_base)
@@ -157,11 +169,18 @@ class JobRun:
         if self.job.status is JobStatus.RUNNING:
             return
         try:
-            await self._tools.transitions.mark_running(self.job.job_id, self._tools.now())
+            marked = await self._tools.transitions.mark_running(self.job.job_id, self._tools.now())
+            if not marked and await self._is_initializing():
+                raise LeaseLostError  # what is copied now, the next controller could not place
         except BaseException:
             output.close()
             raise
         self._on_running()
+
+    async def _is_initializing(self) -> bool:
+        """As the row is now; it may have been moved on since this run was planned."""
+        row = await self._tools.transitions.get(self.job.job_id)
+        return row is not None and row.status is JobStatus.INITIALIZING
 
     async def _copy(self, output: Output, capped: CappedLog) -> None:
         await pump(output, capped.append)
@@ -182,6 +201,8 @@ class JobRun:
     async def _inspect(self) -> Workload:
         workload = await self._tools.executor.inspect(self.job.job_id)
         if workload is None or workload.attempt != self.job.attempt:
+            raise WorkloadLostError
+        if self.launched_itself and workload.epoch != self._epoch:
             raise WorkloadLostError
         return workload
 

@@ -31,6 +31,8 @@ class Workload:
     """The offset in the job's log at which the workload's own output begins."""
     attempt: int = 1
     """The job's attempt that it was launched for."""
+    epoch: int = 0
+    """Of the controller lease it was launched under; 0 when that was not written down."""
     exit_code: int | None = None
     """128 + n for a command killed by signal n."""
     oom_killed: bool = False

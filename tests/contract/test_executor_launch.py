@@ -63,6 +63,7 @@ async def test_launch_replaces_what_an_earlier_controller_or_attempt_left(bench)
     assert await read_line(second) == b"ready\n"
     (seen,) = await bench.executor.list_workloads()
     assert seen.attempt == (await bench.executor.inspect(job.job_id)).attempt == 2
+    assert seen.epoch == (await bench.executor.inspect(job.job_id)).epoch == 4
     await bench.executor.remove(job.job_id)
     await collect(first)
     await collect(second)

@@ -78,6 +78,7 @@ class FakeWorkload:
             self.state,
             self.log_base,
             self.job.attempt,
+            self.epoch,
             self.exit_code,
             self.oom_killed,
             self.started_at,
@@ -166,6 +167,8 @@ class FakeExecutor:
         """Cleared by a test that wants launches to take their time."""
         self.launch_gate.set()
         self.launches_waiting = 0
+        self.setup_output = b""
+        """What a launch writes to the log before it makes the workload, or fails to."""
         self.files_given = []
         self._holds = {}
         self._held = []
@@ -188,6 +191,7 @@ class FakeExecutor:
 
     async def launch(self, job, package, log, epoch):
         with _Once(self, "launch", job.job_id):
+            log.append(self.setup_output)
             self._called("launch", job.job_id)
             if not package.is_file():
                 self._violation("launch", job.job_id, "without its package")

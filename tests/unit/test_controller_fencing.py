@@ -12,7 +12,8 @@ import pytest
 from ci_common.errors import LeaseLostError
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.rows import Ending
-from support.controller_world import ControllerWorld
+from support.controller_world import GRACE_SECONDS, ControllerWorld
+from support.fake_executor import FakeWorkload
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -236,3 +237,114 @@ async def test_a_lease_that_was_lost_and_is_free_again_is_taken_without_the_old_
     assert job.outcome.success
     assert world.log(job_id) == b"one two three"
     await world.until_clean()
+
+
+# ------------------------------------------------------------------ late workloads
+
+
+def late_workload(world, job_id, row, log_base, epoch=1):
+    """What an old controller's launch makes when it comes through at last."""
+    workload = FakeWorkload(row, log_base, world.clock, epoch)
+    world.executor.workloads[job_id] = workload
+    workload.start()
+    return workload
+
+
+async def launching_after_take_over(world, *command, setup, **options):
+    """A job that a second controller has claimed and installs for; its launch fails for now."""
+    job_id = await world.submit(*command, **options)
+    world.executor.down.add("launch")
+    world.executor.setup_output = b"installing\n" if setup else b""
+    await world.until_status(job_id, INITIALIZING)
+    await until(lambda: world.controller._runs, lambda runs: not runs, "the end of its runs")
+    world.take_over()
+    await world.controller.run_once()
+    await until(lambda: world.controller._runs, lambda runs: not runs, "the end of its runs")
+    return job_id, await world.row(job_id)
+
+
+async def test_a_late_workload_whose_output_would_not_fit_the_log_is_replaced(world):
+    """Its log base is the size of the log as the old controller knew it."""
+    job_id, row = await launching_after_take_over(world, "out:hello ", setup=True)
+    before = world.log(job_id)
+    assert before == b"installing\n" * 2
+    late = late_workload(world, job_id, row, len(b"installing\n"))
+    world.engine_returns()
+    world.executor.setup_output = b""
+    await world.until_status(job_id, RUNNING)
+    workload = world.executor.workloads[job_id]
+    assert workload is not late
+    assert workload.epoch == 2
+    workload.exit(0)
+    assert (await world.until_status(job_id, COMPLETED)).outcome.success
+    assert world.log(job_id) == before + b"hello "
+    await world.until_clean()
+
+
+async def test_a_late_workload_whose_output_fits_is_adopted(world):
+    """Nothing was written since: it does not matter who started it."""
+    job_id, row = await launching_after_take_over(world, "out:hello", setup=False)
+    late = late_workload(world, job_id, row, 0)
+    world.engine_returns()
+    launches = world.executor.count("launch", job_id)
+    await world.until_status(job_id, RUNNING)
+    assert world.executor.workloads[job_id] is late
+    late.exit(4)
+    assert (await world.until_status(job_id, COMPLETED)).outcome.exit_code == 4
+    assert world.log(job_id) == b"hello"
+    assert world.executor.count("launch", job_id) == launches
+    await world.until_clean()
+
+
+async def test_what_is_started_between_two_controllers_is_copied_by_the_next(world):
+    """The lease went while the workload was made, and nobody has looked since."""
+    job_id = await world.submit("out:hello ")
+    hold = world.executor.hold("made", job_id)
+    await world.controller.run_once()
+    await hold.reached.wait()
+    old = world.take_over()
+    await world.controller._lead()
+    hold.release()
+    await until(lambda: old._runs, lambda runs: not runs, "the end of its runs")
+    assert world.log(job_id) == b""
+    workload = world.executor.workloads[job_id]
+    await world.until_status(job_id, RUNNING)
+    assert world.executor.workloads[job_id] is workload
+    workload.exit(0)
+    assert (await world.until_status(job_id, COMPLETED)).outcome.success
+    assert world.log(job_id) == b"hello "
+    assert world.executor.count("launch", job_id) == 1
+    await world.until_clean()
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_a_late_workload_does_not_stand_in_for_one_that_was_lost(world, retries):
+    job_id, _ = await launching_after_take_over(world, "out:hello ", setup=False, retries=retries)
+    world.engine_returns()
+    row = await world.until_status(job_id, RUNNING)
+    await world.until_log(job_id, b"hello ")
+    world.executor.vanish(job_id)
+    late = late_workload(world, job_id, row, 0)
+    await until(lambda: world.controller._runs, lambda runs: not runs, "the end of its runs")
+    await world.controller.run_once()
+    world.clock.advance(GRACE_SECONDS)
+    if retries:
+        await until_attempt(world, job_id, 2)
+        workload = world.executor.workloads[job_id]
+        assert workload is not late
+        workload.exit(0)
+        await world.until_status(job_id, COMPLETED)
+        told = b"hello \n[attempt 2: the one before was lost]\nhello "
+        assert world.log(job_id) == told
+    else:
+        assert (await world.until_status(job_id, FAILED)).outcome.reason is Reason.LOST
+        assert world.log(job_id) == b"hello "
+    await world.until_clean()
+
+
+async def until_attempt(world, job_id, attempt):
+    async def tick():
+        await world.controller.run_once()
+        return await world.row(job_id)
+
+    await until(tick, lambda job: (job.attempt, job.status) == (attempt, RUNNING), "the attempt")

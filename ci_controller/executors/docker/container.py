@@ -123,6 +123,7 @@ def from_list(entry: dict[str, Any]) -> Workload:
         state=_STATES.get(entry["State"], WorkloadState.RUNNING),
         log_base=int(labels[LABEL_LOG_BASE]),
         attempt=_attempt(labels),
+        epoch=epoch_of(labels),
     )
 
 
@@ -135,6 +136,7 @@ def from_inspect(facts: dict[str, Any]) -> Workload:
         state=_STATES.get(state["Status"], WorkloadState.RUNNING),
         log_base=int(labels[LABEL_LOG_BASE]),
         attempt=_attempt(labels),
+        epoch=epoch_of(labels),
         exit_code=state["ExitCode"] if exited else None,
         oom_killed=bool(state["OOMKilled"]),
         started_at=_time(state["StartedAt"]),
@@ -145,6 +147,11 @@ def from_inspect(facts: dict[str, Any]) -> Workload:
 def _attempt(labels: dict[str, str]) -> int:
     # The first version had no retries, and no such label.
     return int(labels.get(LABEL_ATTEMPT, 1))
+
+
+def epoch_of(labels: dict[str, str]) -> int:
+    """Of the controller lease that something was made under; 0 in the first version."""
+    return int(labels.get(LABEL_EPOCH, 0))
 
 
 def _time(text: str) -> datetime | None:

@@ -196,6 +196,6 @@ class DockerExecutor:
             facts = client.inspect_container(self._name(job_id))
         except NotFound:
             return
-        if int(facts["Config"]["Labels"].get(container.LABEL_EPOCH, 0)) > epoch:
+        if container.epoch_of(facts["Config"]["Labels"]) > epoch:
             raise LeaseLostError
         remove_container(client, facts["Id"])

@@ -55,6 +55,7 @@ class WorkloadFiles:
             state=WorkloadState.RUNNING if ended is None else WorkloadState.EXITED,
             log_base=request["log_base"],
             attempt=request.get("attempt", 1),  # the first version had no retries
+            epoch=request.get("epoch", 0),
             exit_code=ended["exit_code"] if ended else None,
             started_at=datetime.fromisoformat(started["at"]) if started else None,
             finished_at=datetime.fromisoformat(ended["at"]) if ended else None,
