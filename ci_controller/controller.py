@@ -159,7 +159,7 @@ class Controller:
             self._engine_reported = False
             self._launched.clear()
             self._bell.listen()
-            self._errand("housekeeping", self._housekeeping.run())
+            self._errand("housekeeping", self._housekeeping.run(self._epoch))
         return self._epoch
 
     async def _observe(self) -> Sequence[Workload] | None:

@@ -38,12 +38,12 @@ class Housekeeping:
         """A helping of deleting and compressing what finished jobs left; every tick."""
         await self._retention.run_once()
 
-    async def run(self) -> None:
-        """The slow duties, until cancelled."""
+    async def run(self, epoch: int) -> None:
+        """The slow duties of the holder of the lease in `epoch`, until cancelled."""
         while True:
             await self._sweep()
             try:
-                await self._executor.tidy()
+                await self._executor.tidy(epoch)
             except EngineUnavailableError as error:
                 logger.debug("housekeeping: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -130,8 +130,10 @@ class Executor(Protocol):
     async def remove(self, job_id: str) -> None:
         """Remove the workload and all it held, running or not; safe to repeat."""
 
-    async def tidy(self) -> None:
-        """Keep caches within their budget. Called now and then."""
+    async def tidy(self, epoch: int) -> None:
+        """Keep caches within their budget, and remove what set-ups that nobody waits for any more
+        left: of this `epoch` of the controller lease or earlier ones. Called now and then.
+        """
 
     async def close(self) -> None:
         """Free connections. Workloads go on."""

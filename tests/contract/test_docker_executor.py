@@ -16,9 +16,15 @@ from ci_common.errors import (
     SetupFailedError,
 )
 from ci_common.job import Network, ResourceLimits
-from ci_controller.executors.docker.container import LABEL_INSTANCE, LABEL_ROLE, ROLE_SETUP
+from ci_controller.executors.docker.container import (
+    LABEL_EPOCH,
+    LABEL_INSTANCE,
+    LABEL_ROLE,
+    ROLE_SETUP,
+)
 from support.archives import zip_bytes
 from support.executors import Bench, MemoryLog, collect, remove_of_instance
+from support.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
 
@@ -227,9 +233,9 @@ async def test_tidy_evicts_only_its_own_least_recently_used(bench, engine, tmp_p
         await launched(other)
         greedy = bench.new_executor(deps_cache_bytes=0)
         try:
-            await bench.executor.tidy()
+            await bench.executor.tidy(1)
             assert layers_of(engine, bench) == [layer], "within the budget nothing goes"
-            await greedy.tidy()
+            await greedy.tidy(1)
         finally:
             await greedy.close()
         assert layers_of(engine, bench) == []
@@ -284,9 +290,35 @@ async def test_a_cancelled_set_up_leaves_nothing(bench, engine):
     assert layers_of(engine, bench) == []
 
 
-async def test_tidy_removes_a_set_up_that_a_crash_left(bench, engine):
+@pytest.mark.parametrize(("made_in", "removed"), [(None, True), (1, True), (2, True), (3, False)])
+async def test_tidy_removes_a_set_up_that_a_crash_left(bench, engine, made_in, removed):
+    """And not one of a controller that took over while this one was paused."""
     labels = {LABEL_INSTANCE: bench.instance, LABEL_ROLE: ROLE_SETUP}
-    engine.containers.create("ci-runner:latest", "true", labels=labels, name=f"{bench.prefix}setup")
-    assert bench.leftovers() == [f"{bench.prefix}setup"]
-    await bench.executor.tidy()
-    assert bench.leftovers() == []
+    if made_in is not None:  # the first version did not write it down
+        labels[LABEL_EPOCH] = str(made_in)
+    name = f"{bench.prefix}setup"
+    engine.containers.create("ci-runner:latest", "true", labels=labels, name=name)
+    assert bench.leftovers() == [name]
+    await bench.executor.tidy(2)
+    assert bench.leftovers() == ([] if removed else [name])
+    await bench.executor.tidy(3)
+
+
+async def test_a_set_up_under_way_is_left_alone(bench, engine):
+    """By its own controller, and by one that was paused and goes on."""
+    files = project(b"./dist\n")
+    files["dist/setup.py"] = b"import time; time.sleep(60)\n"
+    job = bench.job("pass", package=zip_bytes(files))
+    launching = asyncio.create_task(bench.launch(job, epoch=2))
+    (name,) = await until(bench.leftovers, what="the set-up")
+    old = bench.new_executor()
+    try:
+        await old.tidy(1)
+        await bench.executor.tidy(2)
+        assert bench.leftovers() == [name]
+        await old.tidy(2)  # as the next process, with the lease
+        assert bench.leftovers() == []
+    finally:
+        await old.close()
+        launching.cancel()
+        await asyncio.wait([launching])

@@ -356,7 +356,7 @@ async def test_ten_at_once(bench):
 
 async def test_tidy_leaves_workloads_alone(bench):
     async with running(bench) as (job, _):
-        await bench.executor.tidy()
+        await bench.executor.tidy(1)
         await until(
             lambda: bench.executor.inspect(job.job_id),
             lambda seen: seen.state is WorkloadState.RUNNING,

@@ -91,6 +91,22 @@ async def test_a_workload_of_the_first_version_is_understood(bench):
     await bench.ended(job.job_id)
 
 
+@pytest.mark.parametrize(("made_in", "removed"), [(1, True), (3, False)])
+async def test_tidy_removes_what_has_no_result_and_is_not_a_later_controllers(
+    bench, made_in, removed
+):
+    state = bench.path / "data" / "workloads" / "some-job"
+    state.mkdir()
+    (state / "request.json").write_text(json.dumps({"epoch": made_in}))
+    await bench.executor.tidy(2)
+    assert state.exists(), "somebody may be about to start it"
+    os.utime(state, (0, 0))
+    await bench.executor.tidy(2)
+    assert state.exists() is not removed
+    await bench.executor.tidy(3)
+    assert not state.exists()
+
+
 # ------------------------------------------------------------------ removal
 
 

@@ -280,7 +280,7 @@ class FakeExecutor:
             del self.workloads[job_id]
             workload.exit(137)
 
-    async def tidy(self):
+    async def tidy(self, epoch):
         self._called("tidy", "")
 
     async def close(self):

@@ -104,7 +104,7 @@ class DockerExecutor:
             return connected[0]
 
         try:
-            image = await self._layers.image_for(job, base, package, log)
+            image = await self._layers.image_for(job, base, package, log, epoch)
             log_base = log.size
             bounds = await self._storage.bounds(job.spec.limits)
             return await self._engine.call(begin)
@@ -150,9 +150,9 @@ class DockerExecutor:
         name = self._name(job_id)
         await self._engine.call(lambda client: remove_container(client, name))
 
-    async def tidy(self) -> None:
+    async def tidy(self, epoch: int) -> None:
         """See Executor."""
-        await self._layers.tidy()
+        await self._layers.tidy(epoch)
 
     async def close(self) -> None:
         """See Executor."""

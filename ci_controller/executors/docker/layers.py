@@ -62,7 +62,9 @@ class DependencyLayers:
         """Names of the containers in which requirements are being installed."""
         options.cache_dir.mkdir(parents=True, exist_ok=True)
 
-    async def image_for(self, job: Job, base: str, package: Path, log: LogAppender) -> str:
+    async def image_for(
+        self, job: Job, base: str, package: Path, log: LogAppender, epoch: int
+    ) -> str:
         """The image of a job: `base`, or `base` with the project's requirements in it.
 
         Raises SetupFailedError, ImageUnavailableError, PackageCorruptError.
@@ -76,15 +78,16 @@ class DependencyLayers:
         if not await self._exists(tag):
 
             async def build(transcript: Transcript) -> str:
-                return await self._build(tag, base_id, package, requirements, transcript)
+                labels = {container.LABEL_EPOCH: str(epoch)}
+                return await self._build(tag, base_id, package, requirements, transcript, labels)
 
             await self._flights.run(key, build, log)
         await asyncio.to_thread(self._touch, tag)
         return tag
 
-    async def tidy(self) -> None:
+    async def tidy(self, epoch: int) -> None:
         """Remove the least recently used layers beyond the budget, and what a crash left."""
-        await self._engine.call(self._remove_abandoned)
+        await self._engine.call(lambda client: self._remove_abandoned(client, epoch))
         await self._engine.call(self._evict)
 
     async def _ensure_base(self, base: str) -> str:
@@ -125,6 +128,7 @@ class DependencyLayers:
         package: Path,
         requirements: Requirements,
         transcript: Transcript,
+        labels: dict[str, str],
     ) -> str:
         # Not the same name again: a controller that was paused past its lease and one that took
         # over may both be at it, and must not take each other's container.
@@ -137,7 +141,7 @@ class DependencyLayers:
                     content = project_tar(stack.enter_context(ProjectArchive(package)))
                 else:
                     content = files_tar(requirements.files)
-                self._create(client, name, base_id)
+                self._create(client, name, base_id, labels)
                 client.put_archive(name, "/", content)
             connected.append(AttachedOutput(client, name))
             client.start(name)
@@ -170,13 +174,15 @@ class DependencyLayers:
                 "the end of the log tells why"
             )
 
-    def _create(self, client: docker.APIClient, name: str, base_id: str) -> None:
+    def _create(
+        self, client: docker.APIClient, name: str, base_id: str, labels: dict[str, str]
+    ) -> None:
         container.create(
             client,
             image=base_id,
             name=name,
             command=["/bin/sh", "-c", _INSTALL],
-            labels={**self._labels(), container.LABEL_ROLE: container.ROLE_SETUP},
+            labels={**self._labels(), **labels, container.LABEL_ROLE: container.ROLE_SETUP},
             env={},
             limits=ResourceLimits(network=Network.BRIDGE),
         )
@@ -187,12 +193,15 @@ class DependencyLayers:
     def _touch(self, tag: str) -> None:
         (self._options.cache_dir / tag.rpartition(":")[2]).touch()
 
-    def _remove_abandoned(self, client: docker.APIClient) -> None:
-        """Remove the set-ups of a controller that was killed."""
+    def _remove_abandoned(self, client: docker.APIClient, epoch: int) -> None:
+        """Remove the set-ups of a controller that was killed. Those of later epochs belong to
+        whoever took over while this one was paused.
+        """
         labels = {**self._labels(), container.LABEL_ROLE: container.ROLE_SETUP}
         filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
         for entry in client.containers(all=True, filters=filters):
-            if not {name.lstrip("/") for name in entry["Names"]} & self._building:
+            ours = {name.lstrip("/") for name in entry["Names"]} & self._building
+            if not ours and container.epoch_of(entry["Labels"]) <= epoch:
                 remove_container(client, entry["Id"])
 
     def _evict(self, client: docker.APIClient) -> None:

@@ -52,6 +52,7 @@ class ProcessExecutor:
         self._works = Path(tempfile.gettempdir()) / f"ci-runner-{options.instance_id}"
         environments = self._works / "environments"
         self._environments = Environments(environments, options.setup_timeout_seconds)
+        self._launching: set[str] = set()
         self._user = pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else None
 
     async def list_workloads(self) -> Sequence[Workload]:
@@ -72,6 +73,7 @@ class ProcessExecutor:
         await self.remove(job.job_id)
         self._works.mkdir(exist_ok=True, mode=0o711)
         programs = await self._environments.bin_directory(job, package, log)
+        self._launching.add(job.job_id)
         making = asyncio.ensure_future(
             asyncio.to_thread(self._begin, files, job, package, programs, log.size, epoch)
         )
@@ -85,6 +87,8 @@ class ProcessExecutor:
             if not isinstance(error, (LeaseLostError, LaunchFailedError)):  # what is there is ours
                 await asyncio.shield(self.remove(job.job_id))
             raise
+        finally:
+            self._launching.discard(job.job_id)
 
     async def reattach(self, job_id: str, skip: int) -> Output:
         """See Executor."""
@@ -122,11 +126,13 @@ class ProcessExecutor:
         await self.stop(job_id, 0)
         await asyncio.to_thread(self._files(job_id).remove)
 
-    async def tidy(self) -> None:
+    async def tidy(self, epoch: int) -> None:
         """See Executor: remove what workloads without a result left."""
         for path in self._states.iterdir():
             files = self._files(path.name)
-            if files.has_ended and files.workload() is None:
+            if path.name in self._launching or files.epoch > epoch:
+                continue
+            if files.has_ended and files.workload() is None and files.is_settled:
                 files.kill_orphans()
                 await asyncio.to_thread(files.remove)
 

@@ -1,15 +1,19 @@
 """What is known of one process workload: files that outlive the controller."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.executors.process.supervisor import process_state, start_time
+
+_SETTLED_SECONDS = 60.0
 
 
 class WorkloadFiles:
@@ -41,6 +45,13 @@ class WorkloadFiles:
     def has_ended(self) -> bool:
         """Whether the command's result was written down, or will never be."""
         return (self.state / "ended.json").exists() or not self._supervisor_lives()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nobody has written here lately: another controller may be about to launch."""
+        with contextlib.suppress(FileNotFoundError):
+            return time.time() - self.state.stat().st_mtime > _SETTLED_SECONDS
+        return True
 
     def workload(self) -> Workload | None:
         """The workload as the controller sees it; `None` when it left no result."""
