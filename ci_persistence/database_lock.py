@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from ci_common.errors import DatabaseError
+from ci_persistence.lock_files import open_lock_file
 
 
 class DatabaseLock:
@@ -41,8 +42,7 @@ class DatabaseLock:
     def _try(self, kind: int) -> bool:
         descriptor = self._descriptor
         if descriptor is None:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._give_to_owner(descriptor)
+            descriptor = open_lock_file(self._path, self._database)
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -51,9 +51,3 @@ class DatabaseLock:
             return False
         self._descriptor = descriptor
         return True
-
-    def _give_to_owner(self, descriptor: int) -> None:
-        """An administrator's command may make the file; the server must be able to open it."""
-        if os.geteuid() == 0 and self._database.exists():
-            owner = self._database.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)

@@ -1,12 +1,16 @@
 """The controller lease (port ControllerLease): one row that one process holds."""
 
 import fcntl
+import logging
 import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from ci_common.job import format_time
 from ci_persistence.database import Database
+from ci_persistence.lock_files import open_lock_file
+
+logger = logging.getLogger(__name__)
 
 HOLDS_LEASE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
 """The condition that fences whatever only the controller may change."""
@@ -22,8 +26,7 @@ class SqliteControllerLease:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._holder: str | None = None
-        path = database.path.resolve()
-        self._lock = ProcessLock(path.with_name(f"{path.name}-controller"))
+        self._lock = ProcessLock(database.path)
 
     async def acquire(self, holder: str, now: datetime, ttl_seconds: float) -> int | None:
         """See ControllerLease."""
@@ -68,18 +71,32 @@ class ProcessLock:
     is the name of who last held the lease along with it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, database: Path) -> None:
+        self._database = database.resolve()
+        self._path = self._database.with_name(f"{self._database.name}-controller")
         self._descriptor: int | None = None
         self._signed: str | None = None
+        self._refused = False
         self.former: str | None = None
         """A holder that is dead, or has let go; known once the lock is ours."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether any process ever had the lock."""
+        return self._path.exists()
 
     def try_take(self) -> None:
         """Take the lock when nobody has it."""
         if self._descriptor is not None:
             return
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = open_lock_file(self._path, self._database)
+        except PermissionError:
+            # The lease works without: a holder that was killed is then waited for.
+            if not self._refused:
+                logger.warning("%s cannot be opened; give it the database's owner", self._path)
+            self._refused = True
+            return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -100,3 +117,16 @@ class ProcessLock:
         descriptor, self._descriptor, self._signed = self._descriptor, None, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def is_dead(holder: str, database: Path) -> bool:
+    """Whether the process that held the lease is known to have ended, whatever the row says."""
+    lock = ProcessLock(database)
+    try:
+        # Without a lock file, as in the first version, nothing is known.
+        if not lock.exists:
+            return False
+        lock.try_take()
+        return lock.former == holder
+    finally:
+        lock.release()

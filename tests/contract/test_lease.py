@@ -129,3 +129,14 @@ async def test_no_controller_ever_ran(tmp_path):
     await database.open()
     assert await SqliteJobSubmissions(database, ProcessJobSignals()).controller_state() is None
     await database.close()
+
+
+async def test_a_lock_that_may_not_be_opened_is_done_without(rows, monkeypatch, caplog):
+    def refuse(path, database):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("ci_persistence.lease.open_lock_file", refuse)
+    other = SqliteControllerLease(rows.database)
+    assert not await other.acquire("other", NOON, 60)
+    assert await other.acquire("other", NOON + timedelta(seconds=61), 60)
+    assert caplog.text.count("give it the database's owner") == 1
