@@ -36,6 +36,7 @@ from ci_persistence.database_lock import DatabaseLock
 from ci_persistence.durable_files import sync_directory, sync_file
 from ci_persistence.integrity import find_damage
 from ci_persistence.job_rows import LIVE
+from ci_persistence.lease import is_dead
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
 from ci_persistence.signals import ProcessJobSignals
@@ -307,17 +308,21 @@ def _alone(database: Path) -> Iterator[None]:
 
 
 def _check_lease(database: Path) -> None:
-    """Servers of the first version take no lock, but they keep their lease fresh."""
+    """Servers of the first version take no lock, but they keep their lease fresh. A fresh lease
+    of a process that was killed is nobody's.
+    """
     if not database.exists():
         return
     # A database that cannot be read is no reason to stop: it may be why there is a restore.
     with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(database)) as rows:
         rows.execute("PRAGMA query_only=ON")
-        found = rows.execute("SELECT expires_at FROM controller_lease").fetchone()
-        now = format_time(utc_now()) or ""
-        if found is not None and found[0] is not None and found[0] > now:
+        found = rows.execute("SELECT holder, expires_at FROM controller_lease").fetchone()
+        holder, expires = found or ("", None)
+        if expires is None or expires <= (format_time(utc_now()) or ""):
+            return
+        if not is_dead(str(holder), database):
             raise BackupError(
-                f"a controller reconciles {database} (its lease holds until {found[0]}); stop it, "
+                f"a controller reconciles {database} (its lease holds until {expires}); stop it, "
                 "and wait for the lease to end"
             )
 

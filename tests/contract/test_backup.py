@@ -22,6 +22,7 @@ from ci_persistence.backup import Backup
 from ci_persistence.backup_archive import ArchiveReader
 from ci_persistence.database_location import restoring_mark
 from ci_persistence.database_lock import DatabaseLock
+from ci_persistence.lease import ProcessLock
 from ci_persistence.restore import Restore, RestorePlan
 from support.instances import ROOT, Instance
 
@@ -439,6 +440,20 @@ def test_a_fresh_lease_of_a_server_that_takes_no_lock(target, archive):
     restore(target, archive, force=True)
     lease = target.execute("SELECT holder, expires_at, heartbeat_at FROM controller_lease")
     assert lease == [(None, None, None)]
+
+
+def test_a_fresh_lease_of_a_controller_that_was_killed(target, archive):
+    """Its lock says at once what the lease says in some seconds."""
+    target.add()
+    until = format_time(utc_now() + timedelta(seconds=60))
+    target.execute("UPDATE controller_lease SET holder = 'x', expires_at = ?", until)
+    lock = ProcessLock(target.database)
+    lock.try_take()
+    lock.sign("x")
+    with pytest.raises(BackupError, match="its lease holds until"):
+        restore(target, archive, force=True)
+    lock.release()
+    restore(target, archive, force=True)
 
 
 def test_over_a_database_that_is_damaged(source, target, archive):
