@@ -90,6 +90,8 @@ class Controller:
         self._errands: dict[str, asyncio.Task[None]] = {}
         self._launched: dict[str, int] = {}
         """The attempt of each job that this controller has launched, in this epoch."""
+        self._told_to_stop: set[str] = set()
+        """Jobs whose stop is in the log; it may be carried out by several ticks."""
         self._missing_since: dict[str, datetime] = {}
         self._turns: dict[str, int] = {}
         """Of tenants, in the order in which they last had a job started."""
@@ -97,6 +99,7 @@ class Controller:
         self._engine_reported = False
         self._engine = BackOff(clock, pace.reconcile_seconds)
         self._patience = Patience(clock, pace.reconcile_seconds)
+        self._errand_patience = Patience(clock, pace.reconcile_seconds)
         self._next_deadline: datetime | None = None
 
     async def run(self) -> None:
@@ -126,9 +129,7 @@ class Controller:
             self._note_missing(jobs, workloads)
             now = self._tools.now()
             actions = plan(jobs, workloads, self._missing_since, now, self._limits, self._turns)
-        live = {job.job_id for job in jobs}
-        self._patience.keep_only(live)
-        self._launched = {key: value for key, value in self._launched.items() if key in live}
+        self._forget_all_but({job.job_id for job in jobs}, workloads)
         for action in actions:
             await self._apply(action, epoch)
         self._errand("retention", self._housekeeping.retain())
@@ -136,6 +137,15 @@ class Controller:
         # One that has passed was acted upon, and is no reason to hurry.
         now = self._tools.now()
         self._next_deadline = min((moment for moment in deadlines if moment > now), default=None)
+
+    def _forget_all_but(self, live: set[str], workloads: Sequence[Workload] | None) -> None:
+        self._patience.keep_only(live)
+        self._told_to_stop &= live
+        self._launched = {key: value for key, value in self._launched.items() if key in live}
+        if workloads is not None:
+            there = live | {workload.job_id for workload in workloads}
+            kinds = ("stop", "finish", "remove")
+            self._errand_patience.keep_only({f"{kind} {key}" for kind in kinds for key in there})
 
     async def close(self) -> None:
         """Stop following; workloads go on, and the next controller adopts them."""
@@ -238,7 +248,9 @@ class Controller:
             case Follow(job):
                 self._follow(job, epoch)
             case Stop(job, reason):
-                logger.info("job %s: stopping its workload (%s)", job.job_id, reason)
+                if job.job_id not in self._told_to_stop:
+                    logger.info("job %s: stopping its workload (%s)", job.job_id, reason)
+                self._told_to_stop.add(job.job_id)
                 self._errand(f"stop {job.job_id}", self._stop(job))
             case Retry(job):
                 await self._retry(job, epoch)
@@ -335,8 +347,10 @@ class Controller:
         task.add_done_callback(ended)
 
     def _errand(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background; once at a time, and its errors are told."""
-        if name in self._errands:
+        """Do something in the background; once at a time, and its errors are told. What the
+        engine could not do just now is left alone for a while.
+        """
+        if name in self._errands or self._errand_patience.waits(name):
             work.close()
             return
         task = asyncio.create_task(work, name=name)
@@ -346,8 +360,10 @@ class Controller:
             del self._errands[name]
             if task.cancelled() or (error := task.exception()) is None:
                 return
+            if isinstance(error, EngineUnavailableError):
+                self._errand_patience.failed(name)
             if isinstance(error, RunnerError):
-                logger.warning("%s: %s; the next tick tries again", name, error)
+                logger.warning("%s: %s; it is tried again", name, error)
             else:
                 logger.error("%s failed", name, exc_info=error)
 

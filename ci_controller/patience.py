@@ -43,7 +43,7 @@ class BackOff:
 
 
 class Patience:
-    """The pauses of each job that waits for the engine."""
+    """The pauses of each job, or errand by its name, that waits for the engine."""
 
     def __init__(self, clock: Callable[[], float], first_seconds: float) -> None:
         self._clock = clock
@@ -51,7 +51,7 @@ class Patience:
         self._jobs: dict[tuple[str, bool], BackOff] = {}
         self._refusals: dict[tuple[str, bool], int] = {}
 
-    def waits(self, job_id: str, launched: bool) -> bool:
+    def waits(self, job_id: str, launched: bool = False) -> bool:
         """Whether the job is to be left alone for now."""
         pauses = self._jobs.get((job_id, launched))
         return pauses is not None and pauses.waits
@@ -61,7 +61,7 @@ class Patience:
         tries = FILES_TRIES if launched else LAUNCH_TRIES
         return self._refusals.get((job_id, launched), 0) >= tries - 1
 
-    def failed(self, job_id: str, launched: bool, answered: bool) -> None:
+    def failed(self, job_id: str, launched: bool = False, answered: bool = False) -> None:
         """The job waits; `answered` tells whether the engine answered at all."""
         key = (job_id, launched)
         pauses = self._jobs.setdefault(key, BackOff(self._clock, self._first_seconds))

@@ -29,7 +29,8 @@ class SocketProxy:
 
     def cut(self):
         """Drop all connections, and refuse new ones."""
-        listener, self._listener = self._listener, None
+        with self._lock:
+            listener, self._listener = self._listener, None
         if listener is not None:
             _end(listener)
             os.unlink(self._path)
@@ -47,7 +48,13 @@ class SocketProxy:
             far = socket.socket(socket.AF_UNIX)
             far.connect(self._target)
             with self._lock:
-                self._open += [near, far]
+                was_cut = self._listener is not listener
+                if not was_cut:
+                    self._open += [near, far]
+            if was_cut:  # this connection came at that very moment
+                _end(near)
+                _end(far)
+                return
             for pair in ((near, far, self._intercept), (far, near, _pass)):
                 threading.Thread(target=_copy, args=pair, daemon=True).start()
 

@@ -174,3 +174,22 @@ async def test_the_next_deadline_shortens_the_wait_and_a_past_one_does_not(world
 
 async def _noted(waits, seconds):
     waits.append(seconds)
+
+
+async def test_a_stop_that_takes_several_ticks_is_told_once(world, caplog):
+    caplog.set_level("INFO")
+    job_id = await world.submit("out:hello")
+    await world.until_status(job_id, RUNNING)
+    world.executor.down.add("stop")
+    await cancel(world, job_id)
+
+    async def tick():
+        await world.controller.run_once()
+        world.clock.advance(1)
+        return world.executor.count("stop", job_id)
+
+    await until(tick, lambda count: count >= 3, "three tries")
+    world.engine_returns()
+    await world.until_status(job_id, CANCELLED)
+    assert caplog.text.count("stopping its workload") == 1
+    await world.until_clean()
