@@ -45,6 +45,18 @@ class Tools:
     now: Callable[[], datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An output, the log it goes to, and what its end may be taken for."""
+
+    output: Output
+    log: CappedLog
+    live: bool = False
+    """It was there before the workload started, and gets what the workload writes at once."""
+    after_exit: bool = False
+    """It was made after the workload had exited, so that nothing came later."""
+
+
 class JobRun:
     """Takes one job to its end. When it is cancelled, or the engine goes away, it leaves the
     job as it is, and another run carries on from there.
@@ -88,13 +100,11 @@ class JobRun:
         self.launched = True
         await self._guard(self._adopt)
 
-    async def _guard(
-        self, connect: Callable[[LogAppender], Awaitable[tuple[Output, CappedLog]]]
-    ) -> None:
+    async def _guard(self, connect: Callable[[LogAppender], Awaitable[Connection]]) -> None:
         try:
             log = await asyncio.to_thread(self._tools.logs.open, self.job.job_id, self._epoch)
             try:
-                await self._take_to_end(*await connect(log), log)
+                await self._take_to_end(await connect(log), log)
             except EngineFailingError as error:
                 if self.launched or not self._last_try:
                     raise
@@ -121,14 +131,19 @@ class JobRun:
             logger.warning("job %s waits: %s", self.job.job_id, error)
             if isinstance(error, EngineUnavailableError):
                 self.waits_for_engine = error
+        except OSError as error:
+            # There is not even room to begin the log, or to make its end durable.
+            if error.errno not in _DISK_FULL:
+                raise
+            logger.warning("job %s waits for room on the disk: %s", self.job.job_id, error)
 
-    async def _launch(self, log: LogAppender) -> tuple[Output, CappedLog]:
+    async def _launch(self, log: LogAppender) -> Connection:
         package = await asyncio.to_thread(self._tools.packages.verified, self.job)
         output = await self._tools.executor.launch(self.job, package, log, self._epoch)
         self.launched = self.launched_itself = True
-        return output, self._capped(log, log.size)
+        return Connection(output, self._capped(log, log.size), live=True)
 
-    async def _adopt(self, log: LogAppender) -> tuple[Output, CappedLog]:
+    async def _adopt(self, log: LogAppender) -> Connection:
         if await self._is_initializing():
             # None of its output was stored yet, so what is beyond its place in the log another
             # launch wrote: a controller that was paused past its lease made this one late.
@@ -138,31 +153,29 @@ class JobRun:
                 return await self._launch(log)
         return await self._reattach(log)
 
-    async def _reattach(self, log: LogAppender) -> tuple[Output, CappedLog]:
+    async def _reattach(self, log: LogAppender) -> Connection:
         workload = await self._inspect()
         capped = self._capped(log, workload.log_base)
-        return await self._tools.executor.reattach(self.job.job_id, skip=capped.skip), capped
+        output = await self._tools.executor.reattach(self.job.job_id, skip=capped.skip)
+        return Connection(output, capped, after_exit=workload.state is WorkloadState.EXITED)
 
     def _capped(self, log: LogAppender, base: int) -> CappedLog:
         return CappedLog(log, base, self.job.spec.limits.log_mb << 20)
 
-    async def _take_to_end(self, output: Output, capped: CappedLog, log: LogAppender) -> None:
-        await self._mark_running(output)
-        had_exited = False
+    async def _take_to_end(self, connection: Connection, log: LogAppender) -> None:
+        await self._mark_running(connection.output)
         while True:
-            await self._copy(output, capped)
+            await pump(connection.output, connection.log.append)
             output_ended = self._tools.now()
             workload = await self._settled()
-            if workload.state is WorkloadState.EXITED:
-                # A workload that outlived its output may have written more: the connection may
-                # have dropped. Once is enough, whatever the clocks say.
-                if had_exited or not workload.finished_at or workload.finished_at <= output_ended:
-                    break
-                had_exited = True
-            # The job closed its output and goes on, or the connection dropped. The engine's
-            # own copy of the log tells, and ends when the workload does.
-            output, capped = await self._reattach(log)
-        await self._finish(workload, capped, log)
+            if workload.state is WorkloadState.EXITED and (
+                connection.after_exit or (connection.live and _ended_by(workload, output_ended))
+            ):
+                break
+            # The job closed its output and goes on, or the connection dropped, or the engine
+            # stopped reading its own copy when the workload exited, wherever it was by then.
+            connection = await self._reattach(log)
+        await self._finish(workload, connection.log, log)
 
     async def _mark_running(self, output: Output) -> None:
         """Before the first byte of the log, which is kept for us meanwhile."""
@@ -181,9 +194,6 @@ class JobRun:
         """As the row is now; it may have been moved on since this run was planned."""
         row = await self._tools.transitions.get(self.job.job_id)
         return row is not None and row.status is JobStatus.INITIALIZING
-
-    async def _copy(self, output: Output, capped: CappedLog) -> None:
-        await pump(output, capped.append)
 
     async def _settled(self) -> Workload:
         """The workload once the engine has noticed its end, or at most a while later."""
@@ -225,6 +235,13 @@ class JobRun:
         self.finished = await _record(self.job.job_id, ending, log, self._tools)
         if self.finished:
             await _clean_up(self.job.job_id, self._tools)
+
+
+def _ended_by(workload: Workload, moment: datetime) -> bool:
+    """Whether it could not write any more then. One that outlived its live output may have: the
+    connection may have dropped.
+    """
+    return workload.finished_at is not None and workload.finished_at <= moment
 
 
 async def finish(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:

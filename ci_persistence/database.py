@@ -123,7 +123,7 @@ class Database:
         if self._writer is None:
             raise DatabaseError("the database is closed")
         async with self._write_lock:
-            with disk_full_told():
+            with disk_full_told(self.path):
                 rows = list(await self._writer.execute_fetchall(sql, tuple(parameters)))
             await self._bound_journal(self._writer)
             return rows

@@ -49,7 +49,7 @@ _OTHERWISE = (
 def explain(path: Path, error: sqlite3.Error) -> DatabaseError:
     """What happened, what it means, and what to do."""
     code = _primary_code(error)
-    if code == sqlite3.SQLITE_FULL or (code in _FULL_LOOKS_LIKE and _is_full(path)):
+    if is_disk_full(error) or _looks_full(path, error):
         return disk_full(path)
     return DatabaseError(
         f"cannot use the database {path}: {error}: {_MEANINGS.get(code, _OTHERWISE)}"
@@ -69,13 +69,18 @@ def is_disk_full(error: sqlite3.Error) -> bool:
     return _primary_code(error) == sqlite3.SQLITE_FULL
 
 
+def _looks_full(path: Path, error: sqlite3.Error) -> bool:
+    """Whether a failure that may have other causes is for want of room."""
+    return _primary_code(error) in _FULL_LOOKS_LIKE and _is_full(path)
+
+
 @contextmanager
-def disk_full_told() -> Iterator[None]:
+def disk_full_told(path: Path) -> Iterator[None]:
     """Make it a DiskFullError that there is no room for a row: the same may work later."""
     try:
         yield
     except sqlite3.Error as error:
-        if is_disk_full(error):
+        if is_disk_full(error) or _looks_full(path, error):
             raise DiskFullError("the server's disk has no room for the database") from error
         raise
 

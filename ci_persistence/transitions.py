@@ -66,7 +66,7 @@ class SqliteJobTransitions:
         }
         target = ending.outcome.status
         statement, parameters = self._statement(job_id, target, facts)
-        with disk_full_told():
+        with disk_full_told(self._database.path):
             async with self._database.transaction() as connection:
                 rows = list(await connection.execute_fetchall(statement, parameters))
                 if rows:

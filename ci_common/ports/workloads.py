@@ -47,9 +47,11 @@ class Output(Protocol):
     """
 
     def read(self) -> bytes:
-        """The next bytes; empty at the end, after `close`, or when a live connection dropped.
+        """The next bytes; empty at the end, after `close`, or when the connection was ended from
+        the other side. Raises EngineUnavailableError when it breaks.
 
-        Raises EngineUnavailableError when the reading of stored output is cut short.
+        The end proves nothing while the workload runs: an engine may end a connection, and of
+        one that `reattach` made before the exit it may leave out the last part.
         """
 
     def close(self) -> None:
@@ -109,7 +111,8 @@ class Executor(Protocol):
         """
 
     async def reattach(self, job_id: str, skip: int) -> Output:
-        """The output of a started workload again, without its first `skip` bytes, and on.
+        """The output of a started workload again, without its first `skip` bytes, and on. It is
+        whole when the workload had exited before; otherwise its end may be missing.
 
         Raises WorkloadLostError when there is no such workload.
         """

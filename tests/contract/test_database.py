@@ -1,17 +1,19 @@
 """What the database promises its rows."""
 
 import asyncio
+import shutil
 import sqlite3
 import subprocess
 import sys
 
 import pytest
 
-from ci_common.errors import DatabaseError, NotReadyError
+from ci_common.errors import DatabaseError, DiskFullError, NotReadyError
 from ci_common.job import (
     JobStatus,
 )
 from ci_persistence.database import Database
+from ci_persistence.database_errors import disk_full_told
 from ci_persistence.migrations import MIGRATIONS
 from support.jobs import NOON
 from support.rows import Rows
@@ -95,6 +97,28 @@ async def test_check_writable(rows):
         await rows.submissions.check_writable()
     await rows.database._writer.execute("PRAGMA query_only=OFF")
     await rows.submissions.check_writable()
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_CANTOPEN])
+@pytest.mark.parametrize(
+    ("free", "told"), [(0, DiskFullError), (1 << 30, sqlite3.OperationalError)]
+)
+def test_errors_that_a_full_disk_causes_are_told_as_such(tmp_path, monkeypatch, code, free, told):
+    """SQLite does not always say FULL: of its side files it says that they cannot be had."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = code
+    with pytest.raises(told), disk_full_told(tmp_path / "ci.db"):
+        raise error
+
+
+async def test_a_row_there_is_no_room_for_is_told_and_can_be_written_later(rows):
+    await rows.database.write("PRAGMA max_page_count=1")
+    with pytest.raises(DiskFullError):
+        await rows.add(env={"LONG": "x" * 100_000})
+    await rows.database.write("PRAGMA max_page_count=100000")
+    await rows.add(env={"LONG": "x" * 100_000})
 
 
 async def test_a_newer_schema_is_refused(tmp_path):

@@ -48,9 +48,7 @@ def fill(disk, leave):
     "that, it may also go on with the space); uploads were answered 507 meanwhile; the other job "
     "completed, and uploads were taken again",
 )
-# "beside", the database on the same full disk, is an open defect: the end of a job is then
-# recorded late, and once in a few runs as another than it was.
-@pytest.mark.parametrize("database", ["elsewhere"])
+@pytest.mark.parametrize("database", ["beside", "elsewhere"])
 def test_full_disk(small_disk, make_server, settled, dice, database):
     where = {"db_path": small_disk / "ci.db"} if database == "beside" else {}
     server = make_server(min_free_disk_mb=8, data_dir=small_disk / "data", **where)

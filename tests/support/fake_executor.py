@@ -38,6 +38,8 @@ class FakeWorkload:
         self.oom_killed = False
         self.started_at = self.finished_at = None
         self.outputs = []
+        self.exit_cuts_followers = False
+        """Whether an output that was reattached before the exit ends with it, whatever is left."""
         self.condition = threading.Condition()
         self._clock = clock
 
@@ -123,9 +125,10 @@ class FakeOutput:
 
     PIECE_BYTES = 7
 
-    def __init__(self, workload, skip):
+    def __init__(self, workload, skip, live=False):
         self._workload = workload
         self._position = skip
+        self._follows = not live and workload.state is WorkloadState.RUNNING
         self.dropped = self.closed = False
         workload.outputs.append(self)
 
@@ -133,13 +136,17 @@ class FakeOutput:
         workload = self._workload
         with workload.condition:
             while True:
-                if self.closed or self.dropped:
+                if self.closed or self.dropped or self._is_cut():
                     return b""
                 piece = bytes(workload.content[self._position :][: self.PIECE_BYTES])
                 if piece or workload.state is WorkloadState.EXITED:
                     self._position += len(piece)
                     return piece
                 workload.condition.wait()
+
+    def _is_cut(self):
+        cuts = self._workload.exit_cuts_followers
+        return cuts and self._follows and self._workload.state is WorkloadState.EXITED
 
     def close(self):
         with self._workload.condition:
@@ -213,7 +220,7 @@ class FakeExecutor:
                 self.launches_waiting -= 1
             if self.workloads.get(job.job_id) is not workload:
                 raise errors.LaunchFailedError("it was removed before it was started")
-            output = FakeOutput(workload, 0)
+            output = FakeOutput(workload, 0, live=True)
             workload.start()
             return output
 

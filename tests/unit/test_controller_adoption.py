@@ -149,6 +149,27 @@ async def test_an_adopted_job_keeps_its_whole_log_and_its_result(world):
     await world.until_clean()
 
 
+async def test_an_engine_that_ends_a_followed_log_with_the_workload_costs_no_byte(world):
+    """It ends the connection in order, wherever it was: that is not the log's end."""
+    job_id = await world.submit("out:before the restart\n")
+    await world.until_status(job_id, RUNNING)
+    await world.until_log(job_id, b"before the restart\n")
+    await world.controller.close()
+    workload = world.executor.workloads[job_id]
+    workload.exit_cuts_followers = True
+    world.controller = world.new_controller()
+    await world.controller.run_once()
+    await until(lambda: world.executor.count("reattach", job_id), what="a follower")
+    with workload.condition:
+        # At once, so that nothing of it is read before the end.
+        workload.write(b"the last words\n")
+        workload.exit(0)
+    job = await world.until_status(job_id, COMPLETED)
+    assert world.log(job_id) == b"before the restart\nthe last words\n"
+    assert job.log_size == len(world.log(job_id))
+    await world.until_clean()
+
+
 async def test_a_job_that_ended_while_nobody_looked_is_adopted(world):
     job_id = await world.submit("out:one ")
     await world.until_status(job_id, RUNNING)

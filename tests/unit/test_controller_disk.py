@@ -4,8 +4,11 @@ import errno
 
 import pytest
 
+from ci_common.errors import DiskFullError
 from ci_common.job import JobStatus, Reason
+from ci_persistence.log_segments import SegmentAppender
 from support.controller_world import ControllerWorld
+from support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +58,56 @@ async def test_a_full_disk_fails_the_job_and_keeps_what_was_stored(world):
     assert job.outcome.reason is Reason.DISK_FULL
     assert world.log(job_id) == b"0123456789"
     assert job.log_size == 10
+    await world.until_clean()
+
+
+def no_room(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def until_waiting(world, job_id, ticks=3):
+    """A few ticks; nothing is told of the job's end."""
+    for _ in range(ticks):
+        await world.controller.run_once()
+        await until(lambda: world.controller._runs, lambda runs: job_id not in runs, "no run")
+        assert not (await world.row(job_id)).status.is_terminal
+
+
+async def test_a_job_whose_log_cannot_be_begun_waits_for_room(world, monkeypatch):
+    monkeypatch.setattr(world.logs, "open", no_room)
+    job_id = await world.submit("out:hello", "exit:0")
+    await world.controller.run_once()
+    await until_waiting(world, job_id)
+    assert world.executor.workloads == {}
+    monkeypatch.undo()
+    job = await world.until_status(job_id, COMPLETED)
+    assert job.outcome.success
+    assert world.log(job_id) == b"hello"
+
+
+@pytest.mark.parametrize("where", ["log", "row"])
+async def test_an_end_that_cannot_be_recorded_for_want_of_room_is_recorded_later(
+    world, monkeypatch, where
+):
+    """What is recorded then is what is true then: the whole log, or that it is not whole."""
+    job_id = await world.submit("out:hello")
+    await world.until_status(job_id, RUNNING)
+    if where == "log":
+        monkeypatch.setattr(SegmentAppender, "sync", no_room)
+    else:
+        transitions = world.controller._tools.transitions
+
+        async def no_row(*_):
+            raise DiskFullError
+
+        monkeypatch.setattr(transitions, "finish", no_row)
+    world.executor.workloads[job_id].exit(3)
+    await until_waiting(world, job_id)
+    assert job_id in world.executor.workloads
+    monkeypatch.undo()
+    job = await world.until_status(job_id, COMPLETED)
+    assert (job.outcome.exit_code, job.log_size) == (3, 5)
+    assert world.log(job_id) == b"hello"
     await world.until_clean()
 
 

@@ -56,6 +56,7 @@ class AttachedOutput:
         self._socket: socket.socket = getattr(self._stream, "_sock", self._stream)
         self._socket.settimeout(None)
         self._frames = FrameDecoder()
+        self._closed = False
 
     def read(self) -> bytes:
         """See Output."""
@@ -63,12 +64,16 @@ class AttachedOutput:
             while content := self._socket.recv(_READ_BYTES):
                 if payload := self._frames.feed(content):
                     return payload
-        except OSError:
-            return b""
+        except OSError as error:
+            if not self._closed:
+                raise EngineUnavailableError(
+                    f"the container engine broke off in the middle of an output ({error})"
+                ) from error
         return b""
 
     def close(self) -> None:
         """See Output."""
+        self._closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         # The socket belongs to the response, which docker-py keeps alive by this reference.
@@ -79,6 +84,9 @@ class AttachedOutput:
 class StoredOutput:
     """The engine's own copy of the output from its beginning, and on while the container runs
     (port Output). `skip` bytes are left out: the `since` of the engine is not exact.
+
+    When the container exits while the engine is behind with reading, Docker 20.10 ends the
+    response in order and leaves out the rest. Only one that was asked for after the exit is whole.
     """
 
     def __init__(self, client: docker.APIClient, container: str, skip: int) -> None:
