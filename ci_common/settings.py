@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Most entries in an upload."""
     min_free_disk_mb: int = Field(default=512, ge=0)
     """The disk floor: with less free space in the data directory uploads are refused."""
+    disk_reserve_mb: int = Field(default=16, ge=0)
+    """What logs and artifacts leave of the data directory's disk to the database."""
     default_timeout_seconds: float = Field(default=3600, gt=0, le=31_536_000)
     """Wall clock of jobs that set no timeout."""
     default_memory_mb: int | None = Field(default=None, ge=16)

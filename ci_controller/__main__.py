@@ -12,6 +12,7 @@ from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.controller import new_holder
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
+from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.doorbell import SocketDoorbell
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
@@ -27,6 +28,7 @@ async def run(settings: Settings) -> None:
     await database.open()
     signals = ProcessJobSignals()
     holder = new_holder()
+    reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
     executor = build_executor(settings, database.instance_id)
     try:
         stores = Stores(
@@ -34,9 +36,9 @@ async def run(settings: Settings) -> None:
             SqliteJobTransitions(database, signals, holder),
             SqliteJobRetention(database, holder),
             SqliteControllerLease(database),
-            FileLogStore(settings.data_path, signals),
+            FileLogStore(settings.data_path, signals, reserve),
             FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20),
-            FileArtifactStore(settings.data_path),
+            FileArtifactStore(settings.data_path, reserve),
             SocketDoorbell(settings.data_path),
         )
         await build_controller(settings, executor, stores).run()

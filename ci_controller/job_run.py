@@ -117,7 +117,7 @@ class JobRun:
             except OSError as error:
                 if error.errno not in _DISK_FULL:
                     raise
-                message = f"the server cannot store its files: {error}"
+                message = f"the server cannot store its files: {error.strerror or error}"
                 await self._fail(Reason.DISK_FULL, message, log)
             finally:
                 log.close()

@@ -15,23 +15,26 @@ from typing import BinaryIO
 from ci_common.artifact_paths import is_artifact_path
 from ci_common.errors import ArtifactNotFoundError, LeaseLostError
 from ci_common.job import Artifact
+from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.durable_files import sync_directory, sync_file, untouched
 
 
 class FileArtifactStore:
     """The artifacts of one data directory. Batches are written beside them and renamed."""
 
-    def __init__(self, data_path: Path) -> None:
+    def __init__(self, data_path: Path, reserve: DiskReserve | None = None) -> None:
         self._artifacts = data_path / "artifacts"
         self._staging = data_path / "staging" / "artifacts"
         for directory in (self._artifacts, self._staging):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._reserve = reserve or DiskReserve(data_path, 0)
 
     def begin(self, job_id: str) -> "FileArtifactBatch":
         """See ArtifactWriter."""
         for former in self._staging.glob(f"{job_id}.*"):
             shutil.rmtree(former, ignore_errors=True)
-        return FileArtifactBatch(self._staging / f"{job_id}.{uuid.uuid4()}", self._path(job_id))
+        staged = self._staging / f"{job_id}.{uuid.uuid4()}"
+        return FileArtifactBatch(staged, self._path(job_id), self._reserve)
 
     def delete(self, job_id: str) -> None:
         """See ArtifactWriter."""
@@ -71,9 +74,10 @@ class FileArtifactStore:
 class FileArtifactBatch:
     """The artifacts of one job on their way in (port ArtifactBatch)."""
 
-    def __init__(self, staged: Path, target: Path) -> None:
+    def __init__(self, staged: Path, target: Path, reserve: DiskReserve) -> None:
         self._staged = staged
         self._target = target
+        self._reserve = reserve
         self._paths: set[str] = set()
         staged.mkdir(mode=0o700)
 
@@ -119,6 +123,7 @@ class FileArtifactBatch:
         digest, size = hashlib.sha256(), 0
         with file:
             for piece in content:
+                self._reserve.take(len(piece))
                 remaining = memoryview(piece)
                 while remaining:
                     remaining = remaining[file.write(remaining) :]

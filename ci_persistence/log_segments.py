@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from ci_common.errors import LeaseLostError, LogCorruptError
 from ci_common.ports.signals import JobSignals
+from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.durable_files import sync_directory
 
 Result = TypeVar("Result")
@@ -203,7 +204,14 @@ class LiveLog:
 class SegmentAppender:
     """The open end of one log (port LogAppender)."""
 
-    def __init__(self, live: LiveLog, epoch: int | None, job_id: str, signals: JobSignals) -> None:
+    def __init__(
+        self,
+        live: LiveLog,
+        epoch: int | None,
+        job_id: str,
+        signals: JobSignals,
+        reserve: DiskReserve,
+    ) -> None:
         self._live = live
         self._segment, descriptor = live.open(epoch)
         self._descriptor: int | None = descriptor
@@ -211,6 +219,7 @@ class SegmentAppender:
         self._names_synced = False
         self._job_id = job_id
         self._signals = signals
+        self._reserve = reserve
 
     @property
     def size(self) -> int:
@@ -224,6 +233,7 @@ class SegmentAppender:
 
     def append(self, content: bytes) -> None:
         """See LogAppender."""
+        self._reserve.take(len(content))
         remaining = memoryview(content)
         while remaining:
             written = os.write(self._open_descriptor(), remaining)

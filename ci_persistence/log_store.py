@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from ci_common.errors import LeaseLostError, LogCorruptError
 from ci_common.ports.signals import JobSignals
+from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.durable_files import sync_directory
 from ci_persistence.log_archive import ArchiveReader, write_archive
 from ci_persistence.log_segments import LiveLog, SegmentAppender
@@ -28,13 +29,16 @@ _SINGLE = ".log"
 
 
 class FileLogStore:
-    """The logs of one data directory."""
+    """The logs of one data directory. Without a reserve they may take all of the disk."""
 
-    def __init__(self, data_path: Path, signals: JobSignals) -> None:
+    def __init__(
+        self, data_path: Path, signals: JobSignals, reserve: DiskReserve | None = None
+    ) -> None:
         root = data_path / "logs"
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._root = str(root)
         self._signals = signals
+        self._reserve = reserve or DiskReserve(data_path, 0)
         self._archives = ArchiveReader()
 
     def size(self, job_id: str) -> int:
@@ -58,7 +62,7 @@ class FileLogStore:
         """
         if Path(self._path(job_id, _ARCHIVE)).exists():
             raise LeaseLostError("the job has ended, and its log is compressed already")
-        return SegmentAppender(self._live(job_id), epoch, job_id, self._signals)
+        return SegmentAppender(self._live(job_id), epoch, job_id, self._signals, self._reserve)
 
     def compress(self, job_id: str, size: int) -> int:
         """See LogKeeper."""

@@ -16,6 +16,7 @@ from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.controller import Controller, new_holder
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
+from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.doorbell import SocketDoorbell
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
@@ -54,14 +55,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         signals = ProcessJobSignals()
         bell = SocketDoorbell(settings.data_path)
         stack.callback(bell.close)
-        logs = FileLogStore(settings.data_path, signals)
+        reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
+        logs = FileLogStore(settings.data_path, signals, reserve)
         packages = FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20)
         submissions = SqliteJobSubmissions(database, signals)
         policy = Policy(settings.operator_tenant)
         service = JobService(submissions, packages, bell, _limits(settings), policy, utc_now)
         app.state.access = AccessControl(_authenticator(settings), policy)
         streams = LogStreams(submissions, logs, signals)
-        artifacts = FileArtifactStore(settings.data_path)
+        artifacts = FileArtifactStore(settings.data_path, reserve)
         api = NativeApi(service, streams, LogEventCache(), artifacts, settings.send_timeout_seconds)
         app.state.native_api = api
         if settings.controller == "embedded":

@@ -31,7 +31,9 @@ class LogAppender(Protocol):
         """Whether the next byte begins a line."""
 
     def append(self, content: bytes) -> None:
-        """Add bytes at the end; readers see them at once. All or, on an error, a prefix."""
+        """Add bytes at the end; readers see them at once. All or, on an error, a prefix. Raises
+        OSError (ENOSPC) when the disk is full up to what is kept for the database.
+        """
 
     def sync(self) -> None:
         """Return only when everything appended would survive a power cut."""

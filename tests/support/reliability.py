@@ -35,8 +35,9 @@ _TAIL = """\
 ## What is not covered
 
 - A jump of the machine's clock.
-- A log that fills the disk the database is on, when nobody frees space: the controller can then
-  not even record that the job failed, and waits. The test frees more than the log still needs.
+- A disk that something else than jobs fills to its last byte, when nobody frees space: the
+  controller can then not even record how a job ended, and waits. The test frees more than the log
+  still needs.
 - `kill -9` of a server whose request to create a container is carried out by the engine only
   after the next server has looked for it (aimed at, but not forced, by the launch fault).
 - `kill -9` of an engine whose containers live on (`--live-restore`); only its SIGTERM is tried.
