@@ -1,6 +1,7 @@
 """What is done now and then, beside the jobs: what crashes left, caches, retention."""
 
 import asyncio
+import itertools
 import logging
 
 from ci_common.errors import EngineUnavailableError
@@ -15,6 +16,10 @@ logger = logging.getLogger(__name__)
 _PAUSE_SECONDS = 60.0
 _STALE_SECONDS = 3600.0
 """Half-done uploads and collections that nobody has touched for so long were given up."""
+
+_ORPHAN_ROUNDS = 60
+"""Artifacts without a job are looked for in every so-manieth round, the first among them: a crash
+leaves them, and that looks at all of the history."""
 
 
 class Housekeeping:
@@ -40,13 +45,21 @@ class Housekeeping:
 
     async def run(self, epoch: int) -> None:
         """The slow duties of the holder of the lease in `epoch`, until cancelled."""
-        while True:
-            await self._sweep()
+        for number in itertools.count():
             try:
-                await self._executor.tidy(epoch)
+                await self._round(epoch, with_orphans=number % _ORPHAN_ROUNDS == 0)
             except EngineUnavailableError as error:
                 logger.debug("housekeeping: %s", error)
+            except Exception:
+                # Such as a file that cannot be deleted: the other duties are not to end with it.
+                logger.exception("housekeeping failed; the next round tries again")
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _round(self, epoch: int, *, with_orphans: bool) -> None:
+        await self._sweep()
+        if with_orphans:
+            await self._retention.collect_orphans(_STALE_SECONDS)
+        await self._executor.tidy(epoch)
 
     async def _sweep(self) -> None:
         for job_id in await asyncio.to_thread(self._packages.job_ids, _STALE_SECONDS):

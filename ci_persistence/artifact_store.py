@@ -38,7 +38,13 @@ class FileArtifactStore:
 
     def delete(self, job_id: str) -> None:
         """See ArtifactWriter."""
-        shutil.rmtree(self._path(job_id), ignore_errors=True)
+        path = self._path(job_id)
+        while path.exists():
+            # Somebody else who deletes it, too, takes away what this one was about to.
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(path)
+        with contextlib.suppress(FileNotFoundError):
+            sync_directory(path.parent)
 
     def has(self, job_id: str) -> bool:
         """Whether there is anything of the job here."""

@@ -1,5 +1,6 @@
 """The rows as retention sees them (port JobRetention): oldest first, deletions fenced."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -9,6 +10,7 @@ import aiosqlite
 from ci_common.job import format_time
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
 from ci_persistence.database import Database
+from ci_persistence.job_rows import LIVE
 from ci_persistence.lease import HOLDS_LEASE
 
 OLDEST = (
@@ -21,6 +23,12 @@ UNCOMPRESSED = (
 )
 WITH_ARTIFACTS = (
     "SELECT job_id FROM jobs WHERE artifacts_size > 0 AND ended_at <= ? ORDER BY ended_at LIMIT ?"
+)
+
+WITHOUT_ARTIFACTS = (
+    "SELECT value AS job_id FROM json_each(?) "  # noqa: S608 - constants
+    f"WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE job_id = value AND status IN {LIVE}) "
+    "AND NOT EXISTS (SELECT 1 FROM artifacts WHERE job_id = value)"
 )
 
 
@@ -84,6 +92,11 @@ class SqliteJobRetention:
                 f"AND {HOLDS_LEASE}",
                 [(one.job_id, one.artifacts_only, self._holder) for one in deletions],
             )
+
+    async def without_artifacts(self, job_ids: Sequence[str]) -> list[str]:
+        """See JobRetention."""
+        rows = await self._database.fetch_all(WITHOUT_ARTIFACTS, (json.dumps(list(job_ids)),))
+        return [row["job_id"] for row in rows]
 
     async def uncompressed(self, ended_before: datetime) -> tuple[str, int] | None:
         """See JobRetention."""

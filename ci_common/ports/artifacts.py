@@ -30,7 +30,9 @@ class ArtifactWriter(Protocol):
         """Start a batch; what a former one that never ended left is removed."""
 
     def delete(self, job_id: str) -> None:
-        """Remove a job's artifacts; safe to repeat."""
+        """Remove a job's artifacts for good (a power cut does not bring them back); safe to repeat.
+        Raises OSError when they cannot be removed.
+        """
 
     def job_ids(self, older_than_seconds: float) -> list[str]:
         """The jobs that have had artifacts here for so long."""

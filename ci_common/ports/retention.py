@@ -63,6 +63,9 @@ class JobRetention(Protocol):
     async def files_deleted(self, deletions: Sequence[FileDeletion]) -> None:
         """The files are gone, for good."""
 
+    async def without_artifacts(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of them that are no live job and have no artifacts on record: they never will."""
+
     async def uncompressed(self, ended_before: datetime) -> tuple[str, int] | None:
         """The job that ended first of those whose log is not compressed, and its log's size."""
 

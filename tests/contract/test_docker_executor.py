@@ -248,6 +248,27 @@ async def test_tidy_evicts_only_its_own_least_recently_used(bench, engine, tmp_p
         remove_of_instance(other.instance)
 
 
+async def test_a_layer_evicted_before_its_container_is_made_is_built_again(
+    bench, engine, monkeypatch
+):
+    layers = bench.executor._layers
+    found, image_for = [], layers.image_for
+
+    async def evicted(*arguments):
+        image = await image_for(*arguments)
+        if not found:
+            engine.images.remove(image)
+        found.append(image)
+        return image
+
+    monkeypatch.setattr(layers, "image_for", evicted)
+    output, setup = await launched(bench)
+    assert output == b"1.16.0\n"
+    assert b"six" in setup
+    assert len(found) == 2
+    assert layers_of(engine, bench) == [found[0]]
+
+
 async def test_failing_requirements(bench, engine):
     files = {"requirements.txt": b"no-such-package-of-this-name-xyz==99\n"}
     log = MemoryLog()

@@ -158,6 +158,21 @@ def test_totals_follow_every_change(tmp_path: Path) -> None:
     in_world(tmp_path, play)
 
 
+def test_whose_artifacts_are_orphans(tmp_path: Path) -> None:
+    async def play(world: World) -> None:
+        with_some = await world.finished(1, b"", {"a": 0})
+        without = await world.finished(2, b"", {})
+        live = job_id(3)
+        await world.jobs.add(
+            Job(live, "t", "u", JobSpec(("true",)), Package("", 1), JobStatus.QUEUED, NOW)
+        )
+        asked = [with_some, without, live, job_id(4)]
+        assert sorted(await world.rows.without_artifacts(asked)) == [without, job_id(4)]
+        assert await world.rows.without_artifacts([]) == []
+
+    in_world(tmp_path, play)
+
+
 def test_only_finished_jobs_are_seen_and_deleted(tmp_path: Path) -> None:
     async def play(world: World) -> None:
         queued = Job(job_id(1), "t", "u", JobSpec(("true",)), Package("", 1), JobStatus.QUEUED, NOW)

@@ -145,6 +145,29 @@ def test_delete_is_repeatable(store, tmp_path):
     assert files_below(tmp_path) == []
 
 
+def test_delete_tells_what_it_cannot_delete(store, tmp_path, monkeypatch):
+    stored(store, a=[b"x"])
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("ci_persistence.artifact_store.shutil.rmtree", refuse)
+    with pytest.raises(PermissionError):
+        store.delete(JOB)
+    assert len(files_below(tmp_path)) == 1
+
+
+def test_a_deletion_is_on_disk_when_it_is_told(store, tmp_path, monkeypatch):
+    stored(store, a=[b"x"])
+    synced = []
+    monkeypatch.setattr(
+        "ci_persistence.artifact_store.sync_directory",
+        lambda path: synced.append((path, files_below(tmp_path))),
+    )
+    store.delete(JOB)
+    assert synced == [(tmp_path / "artifacts" / JOB[:2], [])]
+
+
 def test_a_new_store_sweeps_what_a_crash_left(tmp_path):
     crashed = FileArtifactStore(tmp_path)
     crashed.begin(JOB).add("a", iter([b"x"]))

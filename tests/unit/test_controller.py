@@ -314,8 +314,28 @@ async def test_housekeeping_removes_what_crashes_left(world, monkeypatch):
     abandoned = world.packages.stage()
     abandoned.write(b"x")
     abandoned._file.close()
+    for job_id in (live, done, "no-such-job"):
+        batch = world.artifacts.begin(job_id)
+        batch.add("a", iter([b"x"]))
+        batch.commit()
     world.executor.down.add("launch")
     await world.controller.run_once()
     await until(lambda: world.executor.count("tidy"), what="housekeeping")
     assert world.packages.job_ids(0) == [live]
+    assert world.artifacts.job_ids(0) == [live]
     assert not abandoned.path.exists()
+
+
+async def test_housekeeping_goes_on_after_a_round_that_broke(world, monkeypatch, caplog):
+    monkeypatch.setattr("ci_controller.housekeeping._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("ci_controller.housekeeping._ORPHAN_ROUNDS", 1)
+    rounds = []
+
+    def refuse(seconds):
+        rounds.append(seconds)
+        raise PermissionError("Permission denied")
+
+    monkeypatch.setattr(world.artifacts, "job_ids", refuse)
+    await world.controller.run_once()
+    await until(lambda: rounds, lambda seen: len(seen) > 1, "a second round")
+    assert "the next round tries again" in caplog.text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from ci_common.errors import (
     LaunchFailedError,
@@ -90,7 +90,15 @@ class DockerExecutor:
         base = job.spec.image or self._options.image
         connected: list[AttachedOutput] = []
 
-        def begin(client: docker.APIClient) -> Output:
+        async def prepare_and_begin() -> Output:
+            image = await self._layers.image_for(job, base, package, log, epoch)
+            log_base = log.size
+            bounds = await self._storage.bounds(job.spec.limits)
+            return await self._engine.call(lambda client: begin(client, image, bounds, log_base))
+
+        def begin(
+            client: docker.APIClient, image: str, bounds: container.EngineBounds, log_base: int
+        ) -> Output:
             self._replace(client, job.job_id, epoch)
             container_id = self._create(client, job, image, bounds, log_base, epoch)
             try:
@@ -104,10 +112,11 @@ class DockerExecutor:
             return connected[0]
 
         try:
-            image = await self._layers.image_for(job, base, package, log, epoch)
-            log_base = log.size
-            bounds = await self._storage.bounds(job.spec.limits)
-            return await self._engine.call(begin)
+            try:
+                return await prepare_and_begin()
+            except ImageNotFound:
+                # Evicted, or removed by somebody, since it was found: it is had once more.
+                return await prepare_and_begin()
         except BaseException as error:
             for output in connected:
                 output.close()
