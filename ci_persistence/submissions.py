@@ -74,6 +74,15 @@ class SqliteJobSubmissions:
         )
         return int(row["place"]) if row else 0
 
+    async def queue_positions(self, tenant: str) -> dict[str, int]:
+        """See JobSubmissions."""
+        rows = await self._database.fetch_all(
+            "SELECT job_id FROM jobs WHERE tenant = ? AND status = 'queued' "
+            "ORDER BY priority DESC, seq",
+            (tenant,),
+        )
+        return {row["job_id"]: place for place, row in enumerate(rows, 1)}
+
     async def request_cancel(self, job_id: str, at: datetime) -> Job:
         """See JobSubmissions."""
         rows = await self._database.write(

@@ -12,6 +12,7 @@ from ci_common.job import Job, JobStatus
 from ci_common.ports.logs import LogReader
 from ci_common.ports.rows import JobSubmissions
 from ci_common.ports.signals import JobSignals
+from ci_server.queue_places import QueuePlaces
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class LogStreams:
         self._jobs = jobs
         self._logs = logs
         self._signals = signals
+        self._places = QueuePlaces(jobs)
         self._watches: dict[str, JobWatch] = {}
 
     def size(self, job: Job) -> int:
@@ -146,7 +148,7 @@ class LogStreams:
 
     @asynccontextmanager
     async def _watching(self, job: Job) -> AsyncIterator[JobWatch]:
-        position = await self._position(job)
+        position = await self._first_position(job)
         watch = self._watches.get(job.job_id)
         if watch is None:
             # Row first, then size: see JobWatch.
@@ -184,10 +186,13 @@ class LogStreams:
         job = await self._jobs.get(watch.job.job_id)
         if job is None:
             raise LookupError("its row is gone")
-        position = await self._position(job)
+        position = None
+        if job.status is JobStatus.QUEUED:
+            # One that is newer than what was read of the queue stays where it was.
+            position = await self._places.place(job) or watch.position
         return watch.update(job, self._logs.size(job.job_id), position)
 
-    async def _position(self, job: Job) -> int | None:
+    async def _first_position(self, job: Job) -> int | None:
         queued = job.status is JobStatus.QUEUED
         return (await self._jobs.queue_position(job) or None) if queued else None
 

@@ -45,6 +45,9 @@ class JobSubmissions(Protocol):
         because a tenant must not learn of them.
         """
 
+    async def queue_positions(self, tenant: str) -> dict[str, int]:
+        """The same for all queued jobs of a tenant, by job id."""
+
     async def request_cancel(self, job_id: str, at: datetime) -> Job:
         """Record the wish to cancel and return the row after it; safe to repeat.
 

@@ -151,7 +151,12 @@ async def test_the_place_in_the_queue_counts_the_tenants_own_jobs(rows):
         return job
 
     async def places(*jobs):
-        return [await rows.submissions.queue_position(job) for job in jobs]
+        places = [await rows.submissions.queue_position(job) for job in jobs]
+        assert places == [await place_among_all(job) for job in jobs]
+        return places
+
+    async def place_among_all(job):
+        return (await rows.submissions.queue_positions(job.tenant))[job.job_id]
 
     await queued("other", 10)
     first, second = await queued("a"), await queued("a")
@@ -160,6 +165,9 @@ async def test_the_place_in_the_queue_counts_the_tenants_own_jobs(rows):
     assert await places(high, first, second, low) == [1, 2, 3, 4]
     await rows.transitions.claim(high.job_id)
     assert await places(first, second, low) == [1, 2, 3]
+    mine = {job.job_id for job in (first, second, low)}
+    assert set(await rows.submissions.queue_positions("a")) == mine, "no other tenant's"
+    assert await rows.submissions.queue_positions("nobody") == {}
 
 
 async def test_of_many_claims_one_succeeds(rows):
