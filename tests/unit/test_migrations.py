@@ -11,6 +11,8 @@ from support.instances import ROOT
 
 RELEASED = {
     1: "84903b105ce3ed98638ff234f3d0d946f5d5655ef599feca79c99cb99a988225",
+    2: "165a7b1ef80b5c3e06717c55e78d2f507eeacba6940fa59ab0b5f32db3ee2cbf",
+    3: "ada1d07e7f83158f055ab2b551aae73d78a995a9c3f72ff3fa948fa1e88e1123",
 }
 """SHA-256 of every step that a release contained. A step is added here when it is released, with
 a database that it wrote in tests/fixtures/databases; a line that is here never changes."""
