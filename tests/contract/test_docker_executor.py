@@ -6,7 +6,6 @@ import socket
 import threading
 import warnings
 
-import docker
 import pytest
 
 from ci_common.errors import (
@@ -27,24 +26,7 @@ from support.executors import Bench, MemoryLog, collect, remove_of_instance
 from support.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
-
-
-@pytest.fixture
-async def bench(tmp_path):
-    bench = Bench(tmp_path, "docker")
-    try:
-        yield bench
-        await bench.close()
-        assert bench.leftovers() == []
-    finally:
-        remove_of_instance(bench.instance)
-
-
-@pytest.fixture
-def engine():
-    client = docker.from_env(version="auto")
-    yield client
-    client.close()
+EXECUTORS = ("docker",)
 
 
 # ------------------------------------------------------------------ limits and isolation

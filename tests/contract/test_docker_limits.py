@@ -4,7 +4,6 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import docker
 import pytest
 import requests
 from docker.errors import APIError, NotFound
@@ -12,27 +11,10 @@ from docker.errors import APIError, NotFound
 from ci_common.errors import EngineFailingError, LaunchFailedError
 from ci_common.job import ResourceLimits
 from ci_controller.executors.docker import container, executor, storage
-from support.executors import IMAGE, Bench, MemoryLog, collect, read_line, remove_of_instance
+from support.executors import IMAGE, MemoryLog, collect, read_line
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
-
-
-@pytest.fixture
-async def bench(tmp_path):
-    bench = Bench(tmp_path, "docker")
-    try:
-        yield bench
-        await bench.close()
-        assert bench.leftovers() == []
-    finally:
-        remove_of_instance(bench.instance)
-
-
-@pytest.fixture
-def engine():
-    client = docker.from_env(version="auto")
-    yield client
-    client.close()
+EXECUTORS = ("docker",)
 
 
 def limits(**bounds):

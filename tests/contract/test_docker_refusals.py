@@ -17,24 +17,14 @@ from ci_common.errors import (
 )
 from ci_common.job import Network, ResourceLimits
 from support import engine as engine_socket
-from support.executors import WAIT_FOR_EVER, Bench, collect, read_line, remove_of_instance
+from support.executors import WAIT_FOR_EVER, collect, read_line
 from support.failing_engine import FailingEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
+EXECUTORS = ("docker",)
 
 LIMITS = ResourceLimits(timeout_seconds=60, network=Network.NONE)
 BRIDGE_GONE = "failed to create endpoint: could not find bridge docker0: no such network interface"
-
-
-@pytest.fixture
-async def bench(tmp_path):
-    bench = Bench(tmp_path, "docker")
-    try:
-        yield bench
-        await bench.close()
-        assert bench.leftovers() == []
-    finally:
-        remove_of_instance(bench.instance)
 
 
 @pytest.fixture

@@ -14,25 +14,11 @@ from support.executors import (
     MemoryLog,
     collect,
     read_line,
-    remove_of_instance,
     running,
 )
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-async def bench(request, tmp_path):
-    bench = Bench(tmp_path, request.param)
-    try:
-        yield bench
-        await bench.close()
-        assert bench.leftovers() == []
-    finally:
-        if request.param == "docker":
-            remove_of_instance(bench.instance)
-        shutil.rmtree(bench.works, ignore_errors=True)
 
 
 # ------------------------------------------------------------------ output

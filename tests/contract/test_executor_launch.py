@@ -1,7 +1,6 @@
 """What every executor promises of a launch: what it replaces, and what it leaves."""
 
 import asyncio
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,27 +11,12 @@ from ci_common.ports.workloads import WorkloadState
 from support.archives import patched, zip_bytes
 from support.executors import (
     WAIT_FOR_EVER,
-    Bench,
     collect,
     read_line,
-    remove_of_instance,
     running,
 )
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-async def bench(request, tmp_path):
-    bench = Bench(tmp_path, request.param)
-    try:
-        yield bench
-        await bench.close()
-        assert bench.leftovers() == []
-    finally:
-        if request.param == "docker":
-            remove_of_instance(bench.instance)
-        shutil.rmtree(bench.works, ignore_errors=True)
 
 
 async def test_launch_replaces_a_leftover(bench):

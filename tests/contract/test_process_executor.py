@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -12,22 +11,12 @@ import pytest
 from ci_common.errors import LaunchFailedError, LeaseLostError
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.process.state import remove_tree
-from support.executors import Bench, MemoryLog, collect, read_line
+from support.executors import MemoryLog, collect, read_line
 
 pytestmark = pytest.mark.anyio
+EXECUTORS = ("process",)
 
 WAIT_FOR_EVER = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(60)"
-
-
-@pytest.fixture
-async def bench(tmp_path):
-    bench = Bench(tmp_path, "process")
-    try:
-        yield bench
-        await bench.close()
-        assert bench.leftovers() == []
-    finally:
-        shutil.rmtree(bench.works, ignore_errors=True)
 
 
 def held(monkeypatch, executor):

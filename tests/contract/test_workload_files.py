@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import shutil
 from datetime import timedelta
 
 import pytest
@@ -10,22 +9,9 @@ import pytest
 from ci_common.errors import EngineUnavailableError, WorkloadLostError
 from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
 from ci_persistence.artifact_store import FileArtifactStore
-from support.executors import Bench, collect, remove_of_instance
+from support.executors import collect
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-async def bench(request, tmp_path):
-    bench = Bench(tmp_path, request.param)
-    try:
-        yield bench
-        await bench.close()
-        assert bench.leftovers() == []
-    finally:
-        if request.param == "docker":
-            remove_of_instance(bench.instance)
-        shutil.rmtree(f"/tmp/ci-runner-{bench.instance}", ignore_errors=True)
 
 
 async def exited(bench, source, **options):
