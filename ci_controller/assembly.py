@@ -1,7 +1,9 @@
 """Puts a controller together from settings and stores, for the composition roots."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from ci_common.job import utc_now
@@ -63,12 +65,17 @@ class Stores:
     bell: ControllerBell
 
 
-def build_controller(settings: Settings, executor: Executor, stores: Stores) -> Controller:
-    """A controller of these stores."""
+def build_controller(
+    settings: Settings,
+    executor: Executor,
+    stores: Stores,
+    now: Callable[[], datetime] = utc_now,
+) -> Controller:
+    """A controller of these stores; `now` is the wall clock."""
     limits = ArtifactLimits(settings.max_artifacts_mb << 20, settings.max_artifacts)
     collector = ArtifactCollector(executor, stores.artifacts, limits)
     return Controller(
-        Tools(stores.transitions, executor, stores.logs, stores.packages, collector, utc_now),
+        Tools(stores.transitions, executor, stores.logs, stores.packages, collector, now),
         stores.lease,
         stores.bell,
         stores.holder,
@@ -82,12 +89,12 @@ def build_controller(settings: Settings, executor: Executor, stores: Stores) -> 
             stores.packages,
             stores.artifacts,
             executor,
-            _retention(settings, stores),
+            _retention(settings, stores, now),
         ),
     )
 
 
-def _retention(settings: Settings, stores: Stores) -> Retention:
+def _retention(settings: Settings, stores: Stores, now: Callable[[], datetime]) -> Retention:
     return Retention(
         stores.retention,
         stores.logs,
@@ -101,5 +108,5 @@ def _retention(settings: Settings, stores: Stores) -> Retention:
             min_free_bytes=settings.min_free_disk_mb << 20,
         ),
         free_bytes=lambda: shutil.disk_usage(settings.data_path).free,
-        now=utc_now,
+        now=now,
     )

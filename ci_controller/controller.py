@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ci_common.errors import EngineFailingError, EngineUnavailableError, RunnerError
@@ -26,10 +25,10 @@ from ci_controller.plan import (
     Retry,
     Start,
     Stop,
-    deadline,
     plan,
     plan_without_engine,
 )
+from ci_controller.running_times import RunningTimes
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +91,8 @@ class Controller:
         """The attempt of each job that this controller has launched, in this epoch."""
         self._told_to_stop: set[str] = set()
         """Jobs whose stop is in the log; it may be carried out by several ticks."""
-        self._missing_since: dict[str, datetime] = {}
+        self._missing_since: dict[str, float] = {}
+        self._times = RunningTimes(clock)
         self._turns: dict[str, int] = {}
         """Of tenants, in the order in which they last had a job started."""
         self._engine_error: str | None = None
@@ -100,7 +100,8 @@ class Controller:
         self._engine = BackOff(clock, pace.reconcile_seconds)
         self._patience = Patience(clock, pace.reconcile_seconds)
         self._errand_patience = Patience(clock, pace.reconcile_seconds)
-        self._next_deadline: datetime | None = None
+        self._next_deadline: float | None = None
+        """Of the clock, like the other moments: the wall clock may be set."""
 
     async def run(self) -> None:
         """Reconcile until cancelled; then give up the lease and leave workloads running."""
@@ -120,23 +121,38 @@ class Controller:
         epoch = await self._lead()
         if epoch is None:
             return
+        # Before the workloads: one that is seen running later has run for so long at least.
+        looked_at = self._clock()
         seen = await self._observe()
         workloads = None if seen is None else [one for one in seen if not self._is_late(one)]
         jobs = await self._tools.transitions.active()
+        self._times.note(jobs, self._tools.now())
         if workloads is None:
             actions = plan_without_engine(jobs)
         else:
             self._note_missing(jobs, workloads)
-            now = self._tools.now()
-            actions = plan(jobs, workloads, self._missing_since, now, self._limits, self._turns)
+            missing = {job_id: looked_at - at for job_id, at in self._missing_since.items()}
+            running = {
+                job.job_id: seconds
+                for job in jobs
+                if (seconds := self._times.seconds(job, looked_at)) is not None
+            }
+            actions = plan(jobs, workloads, missing, running, self._limits, self._turns)
         self._forget_all_but({job.job_id for job in jobs}, workloads)
         for action in actions:
             await self._apply(action, epoch)
         self._errand("retention", self._housekeeping.retain())
-        deadlines = (deadline(job, job.started_at) for job in jobs if job.started_at)
-        # One that has passed was acted upon, and is no reason to hurry.
-        now = self._tools.now()
-        self._next_deadline = min((moment for moment in deadlines if moment > now), default=None)
+        self._next_deadline = self._earliest_deadline(jobs)
+
+    def _earliest_deadline(self, jobs: Sequence[Job]) -> float | None:
+        """One that has passed was acted upon, and is no reason to hurry."""
+        left = (
+            job.spec.limits.timeout_seconds - seconds
+            for job in jobs
+            if (seconds := self._times.seconds(job)) is not None
+        )
+        now = self._clock()
+        return min((now + seconds for seconds in left if seconds > 0), default=None)
 
     def _forget_all_but(self, live: set[str], workloads: Sequence[Workload] | None) -> None:
         self._patience.keep_only(live)
@@ -214,8 +230,7 @@ class Controller:
     async def _wait(self) -> None:
         seconds = self._pace.reconcile_seconds
         if self._next_deadline is not None:
-            until = (self._next_deadline - self._tools.now()).total_seconds()
-            seconds = min(seconds, max(until, 0.05))
+            seconds = min(seconds, max(self._next_deadline - self._clock(), 0.05))
         await self._bell.wait(seconds)
 
     async def _engine_is(self, error: str | None) -> None:
@@ -234,7 +249,7 @@ class Controller:
             for workload in workloads
             if workload.state is not WorkloadState.CREATED
         }
-        now = self._tools.now()
+        now = self._clock()
         self._missing_since = {
             job.job_id: self._missing_since.get(job.job_id, now)
             for job in jobs
@@ -251,6 +266,8 @@ class Controller:
                 if job.job_id not in self._told_to_stop:
                     logger.info("job %s: stopping its workload (%s)", job.job_id, reason)
                 self._told_to_stop.add(job.job_id)
+                if job.job_id in self._runs:
+                    self._runs[job.job_id][0].stopped = reason
                 self._errand(f"stop {job.job_id}", self._stop(job))
             case Retry(job):
                 await self._retry(job, epoch)
@@ -264,7 +281,7 @@ class Controller:
         if job.job_id in self._runs or self._patience.waits(job.job_id, launched=True):
             return
         last_try = self._patience.is_last_try(job.job_id, launched=True)
-        run = JobRun(job, self._tools, epoch, last_try=last_try)
+        run = JobRun(job, self._tools, epoch, self._times, last_try=last_try)
         self._begin(run, run.follow())
 
     async def _start(self, job: Job, epoch: int) -> None:
@@ -280,7 +297,7 @@ class Controller:
             return  # it ended since the rows were read
         # Rung when it runs: the time to its deadline may be shorter than a tick.
         last_try = self._patience.is_last_try(job.job_id, launched=False)
-        run = JobRun(job, self._tools, epoch, self._bell.ring, last_try)
+        run = JobRun(job, self._tools, epoch, self._times, self._bell.ring, last_try)
         self._begin(run, run.start())
 
     async def _is_still(self, job: Job) -> bool:

@@ -23,7 +23,8 @@ from ci_common.ports.workloads import Executor, Output, Workload, WorkloadState
 from ci_controller.artifacts import ArtifactCollector
 from ci_controller.log_cap import CappedLog
 from ci_controller.log_pump import pump
-from ci_controller.plan import outcome
+from ci_controller.plan import Seen, outcome
+from ci_controller.running_times import RunningTimes
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class JobRun:
         job: Job,
         tools: Tools,
         epoch: int,
+        times: RunningTimes,
         on_running: Callable[[], None] = lambda: None,
         last_try: bool = False,
     ) -> None:
@@ -84,6 +86,9 @@ class JobRun:
         """Whether this run recorded the end."""
         self.waits_for_engine: EngineUnavailableError | None = None
         """Why the job was left as it is, when that is the engine's trouble."""
+        self.stopped: Reason | None = None
+        """Why the workload was stopped while this run followed it."""
+        self._times = times
         self._tools = tools
         self._epoch = epoch
         self._on_running = on_running
@@ -223,7 +228,8 @@ class JobRun:
         if job is None:
             return
         left = await self._tools.artifacts.collect(job, workload, self._last_try)
-        result = left.note(outcome(job, workload, dropped))
+        seen = Seen(self.stopped, self._times.seconds(job))
+        result = left.note(outcome(job, workload, dropped, seen))
         await self._end(Ending(result, log.size, dropped, left.artifacts, left.tests), log)
 
     async def _fail(self, reason: Reason, message: str, log: LogAppender) -> None:

@@ -86,16 +86,16 @@ LOST = Outcome(
 def plan(
     jobs: Sequence[Job],
     workloads: Sequence[Workload],
-    missing_since: Mapping[str, datetime],
-    now: datetime,
+    missing: Mapping[str, float],
+    running: Mapping[str, float],
     limits: Limits,
     turns: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Action]:
     """The actions that bring the worlds together.
 
-    `jobs` are the live ones, first come first; `missing_since` tells since when the workload
-    of a running job has not been seen; `turns` numbers the tenants in the order in which they
-    last had a job started, from 1.
+    `jobs` are the live ones, first come first; `missing` tells for how many seconds the workload
+    of a running job has not been seen, `running` for how many a job has been running; `turns`
+    numbers the tenants in the order in which they last had a job started, from 1.
     """
     by_job = {workload.job_id: workload for workload in workloads}
     live = {job.job_id for job in jobs}
@@ -107,7 +107,7 @@ def plan(
     for job in jobs:
         if job.status is not JobStatus.QUEUED:
             workload = by_job.get(job.job_id)
-            actions += _plan_claimed(job, workload, missing_since, now, limits)
+            actions += _plan_claimed(job, workload, missing, running, limits)
     return actions
 
 
@@ -172,8 +172,8 @@ def plan_without_engine(jobs: Sequence[Job]) -> list[Action]:
 def _plan_claimed(
     job: Job,
     workload: Workload | None,
-    missing_since: Mapping[str, datetime],
-    now: datetime,
+    missing: Mapping[str, float],
+    running: Mapping[str, float],
     limits: Limits,
 ) -> list[Action]:
     if (
@@ -181,23 +181,19 @@ def _plan_claimed(
         or workload.state is WorkloadState.CREATED
         or workload.attempt != job.attempt  # of an attempt that was given up; it is replaced
     ):
-        return _plan_unstarted(job, missing_since.get(job.job_id), now, limits)
+        return _plan_unstarted(job, missing.get(job.job_id), limits)
     if workload.state is WorkloadState.RUNNING:
         if job.cancel_requested_at is not None:
             return [Follow(job), Stop(job, Reason.CANCELLED)]
-        if job.started_at is not None and now >= deadline(job, job.started_at):
+        if running.get(job.job_id, 0.0) >= job.spec.limits.timeout_seconds:
             return [Follow(job), Stop(job, Reason.TIMEOUT)]
     return [Follow(job)]
 
 
-def _plan_unstarted(
-    job: Job, missing_since: datetime | None, now: datetime, limits: Limits
-) -> list[Action]:
+def _plan_unstarted(job: Job, missing_seconds: float | None, limits: Limits) -> list[Action]:
     if job.status is JobStatus.INITIALIZING:
         return [Finish(job, CANCELLED)] if job.cancel_requested_at is not None else [Start(job)]
-    if missing_since is None:
-        return []
-    if now - missing_since < timedelta(seconds=limits.missing_grace_seconds):
+    if missing_seconds is None or missing_seconds < limits.missing_grace_seconds:
         return []
     if job.cancel_requested_at is not None:
         return [Finish(job, CANCELLED)]
@@ -209,18 +205,29 @@ def deadline(job: Job, started_at: datetime) -> datetime:
     return started_at + timedelta(seconds=min(job.spec.limits.timeout_seconds, _LONGEST_SECONDS))
 
 
-def outcome(job: Job, workload: Workload, log_dropped: int = 0) -> Outcome:
-    """How a job whose workload has exited ended. A function of recorded facts alone, so that
-    whichever process records the end comes to the same result.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the process that records an end saw itself. Recorded times are by the wall clock, which
+    may have been set between them.
     """
-    # The earlier one: whoever stopped it for its time-out went by the row's.
-    started = min(filter(None, (workload.started_at, job.started_at)), default=None)
+
+    stopped: Reason | None = None
+    """Why it stopped the workload, if it did."""
+    running_seconds: float | None = None
+    """For how long, at most, the job ran."""
+
+
+def outcome(job: Job, workload: Workload, log_dropped: int = 0, seen: Seen = Seen()) -> Outcome:
+    """How a job whose workload has exited ended. A function of recorded facts, so that whichever
+    process records the end comes to the same result; what it saw itself corrects the clock.
+    """
     ended = workload.finished_at
     code = workload.exit_code
     asked = job.cancel_requested_at
-    if asked is not None and (ended is None or ended >= asked):
+    stopped_so = seen.stopped is Reason.CANCELLED
+    if asked is not None and (stopped_so or ended is None or ended >= asked):
         return Outcome(JobStatus.CANCELLED, Reason.CANCELLED, "cancelled while running", code)
-    if started and ended and ended >= deadline(job, started):
+    if _timed_out(job, workload, seen):
         seconds = job.spec.limits.timeout_seconds
         message = f"stopped: it ran longer than its timeout of {seconds:g} s"
         return Outcome(JobStatus.FAILED, Reason.TIMEOUT, message, code)
@@ -234,3 +241,14 @@ def outcome(job: Job, workload: Workload, log_dropped: int = 0) -> Outcome:
         message += f"; its log is larger than {job.spec.limits.log_mb} MiB: the middle is left out"
         return Outcome(JobStatus.COMPLETED, Reason.LOG_LIMIT, message, code)
     return Outcome(JobStatus.COMPLETED, Reason.EXIT, message, code)
+
+
+def _timed_out(job: Job, workload: Workload, seen: Seen) -> bool:
+    if seen.stopped is Reason.TIMEOUT:
+        return True
+    if seen.running_seconds is not None and seen.running_seconds < job.spec.limits.timeout_seconds:
+        return False
+    # The earlier one: whoever stopped it for its time-out went by the row's.
+    started = min(filter(None, (workload.started_at, job.started_at)), default=None)
+    ended = workload.finished_at
+    return bool(started and ended and ended >= deadline(job, started))

@@ -11,6 +11,7 @@ from ci_common.errors import LogCorruptError
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.logs import LogKeeper
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals, JobRetention
+from ci_controller.settled_clock import SettledClock
 
 logger = logging.getLogger(__name__)
 
@@ -57,17 +58,26 @@ class Helping:
 
 
 def expired(
-    oldest: Sequence[FinishedJob], totals: FinishedTotals, policy: RetentionPolicy, now: datetime
+    oldest: Sequence[FinishedJob],
+    totals: FinishedTotals,
+    policy: RetentionPolicy,
+    now: datetime,
+    settled: datetime,
 ) -> list[str]:
-    """Those of the oldest finished jobs that are to be deleted; the first that stays ends it."""
+    """Those of the oldest finished jobs that are to be deleted; the first that stays ends it.
+
+    `settled` is the time by which jobs grow old, `now` that of the wall clock.
+    """
     jobs, stored = totals.jobs, totals.stored_bytes
     found = []
     for job in oldest:
-        age = (now - job.ended_at).total_seconds()
+        age = (settled - job.ended_at).total_seconds()
         too_old = policy.days is not None and age > timedelta(days=policy.days).total_seconds()
         too_many = policy.jobs is not None and jobs > policy.jobs
         too_large = policy.max_bytes is not None and stored > policy.max_bytes
-        if not (too_old or (age >= GRACE_SECONDS and (too_many or too_large))):
+        # One that ended in the future did so before the clock was set back.
+        in_grace = 0 <= (now - job.ended_at).total_seconds() < GRACE_SECONDS
+        if not (too_old or (not in_grace and (too_many or too_large))):
             break
         found.append(job.job_id)
         jobs -= 1
@@ -92,12 +102,14 @@ class Retention:
         now: Callable[[], datetime],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`now` is the wall clock. What it says is believed as SettledClock does."""
         self._rows = rows
         self._logs = logs
         self._artifacts = artifacts
         self._policy = policy
         self._free_bytes = free_bytes
-        self._now = now
+        self._wall = now
+        self._now = SettledClock(now, clock)
         self._clock = clock
         self._rest_until = clock()
         self._compress_from = clock()
@@ -173,7 +185,8 @@ class Retention:
         if not self._policy.deletes_jobs:
             return 0
         oldest = await self._rows.oldest(limit)
-        job_ids = expired(oldest, await self._rows.totals(), self._policy, self._now())
+        totals = await self._rows.totals()
+        job_ids = expired(oldest, totals, self._policy, self._wall(), self._now())
         deleted = await self._rows.delete_jobs(job_ids) if job_ids else 0
         if deleted:
             logger.info("retention: %d finished jobs deleted", deleted)

@@ -3,6 +3,8 @@
 import fcntl
 import logging
 import os
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from ci_persistence.database import Database
 from ci_persistence.lock_files import open_lock_file
 
 logger = logging.getLogger(__name__)
+
+_Lease = tuple[str, str]
+"""Its holder, and when it runs out."""
 
 HOLDS_LEASE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
 """The condition that fences whatever only the controller may change."""
@@ -23,8 +28,11 @@ class SqliteControllerLease:
     check it in their own UPDATE, and an old holder that wakes up late changes nothing.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
+        self._clock = clock
+        self._watched: tuple[_Lease, float] | None = None
+        """The lease of another holder as it was last seen, and since when it is so."""
         self._holder: str | None = None
         self._lock = ProcessLock(database.path)
 
@@ -36,20 +44,42 @@ class SqliteControllerLease:
         # dead, and need not be waited for. A holder that is only paused keeps the lock, and
         # loses the lease all the same when that runs out.
         self._lock.try_take()
+        stale = None if self._holder == holder else await self._stale(now, ttl_seconds)
         rows = await self._database.write(
             "UPDATE controller_lease SET "
             "epoch = CASE WHEN holder = ?1 THEN epoch ELSE epoch + 1 END, "
             "engine_error = CASE WHEN holder = ?1 THEN engine_error END, "
             "holder = ?1, expires_at = ?2, heartbeat_at = ?3 "
             "WHERE holder = ?1 OR NOT ?4 AND "
-            "(holder IS NULL OR holder = ?5 OR expires_at < ?3) RETURNING epoch",
-            (holder, expires, moment, self._holder == holder, self._lock.former),
+            "(holder IS NULL OR holder = ?5 OR holder = ?6 AND expires_at = ?7) RETURNING epoch",
+            (
+                *(holder, expires, moment, self._holder == holder, self._lock.former),
+                *(stale or (None, None)),
+            ),
         )
         self._holder = holder if rows else None
         if not rows:
             return None
         self._lock.sign(holder)
         return int(rows[0]["epoch"])
+
+    async def _stale(self, now: datetime, ttl_seconds: float) -> _Lease | None:
+        """The lease of another holder that has run out.
+
+        The wall clock may have been set, so it is believed only at the first sight. From then on
+        a lease has run out that has not changed for as long as it is good for.
+        """
+        row = await self._database.fetch_one("SELECT holder, expires_at FROM controller_lease")
+        if row is None or row["holder"] is None:
+            self._watched = None
+            return None
+        seen, at = (str(row["holder"]), str(row["expires_at"])), self._clock()
+        if self._watched is None:
+            self._watched = (seen, at)
+            return seen if seen[1] < str(format_time(now)) else None
+        if self._watched[0] != seen:
+            self._watched = (seen, at)
+        return seen if at > self._watched[1] + ttl_seconds else None
 
     async def report_engine(self, error: str | None) -> None:
         """See ControllerLease."""

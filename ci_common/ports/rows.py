@@ -105,6 +105,9 @@ class ControllerLease(Protocol):
     async def acquire(self, holder: str, now: datetime, ttl_seconds: float) -> int | None:
         """Take the lease, or renew it when `holder` has it; `None` when another holds it.
 
+        `now` is by the wall clock, which somebody may set: that neither ends the lease of one that
+        renews it, nor makes that of one that does not last longer.
+
         Returns the epoch, which a take-over counts up and a renewal keeps. After a take-over
         every transition of the old holder is refused. One that has lost the lease is told so
         (`None`) before it gets it again, even when it is free: until then it may have work of

@@ -1,6 +1,7 @@
 """One controller a database (port ControllerLease)."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -26,13 +27,54 @@ async def rows(tmp_path):
     await rows.database.close()
 
 
+@dataclass
+class Watch:
+    """A monotonic clock."""
+
+    seconds: float = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
 async def test_the_lease_has_one_holder(rows):
-    other = SqliteControllerLease(rows.database)
+    watch = Watch()
+    other = SqliteControllerLease(rows.database, watch)
     assert not await other.acquire("other", NOON, 60)
     assert await rows.lease.acquire("me", NOON + timedelta(seconds=59), 60)
+    watch.seconds = 61
     assert not await other.acquire("other", NOON + timedelta(seconds=61), 60), "it was renewed"
-    assert await other.acquire("other", NOON + timedelta(seconds=120), 60)
-    assert not await rows.lease.acquire("me", NOON + timedelta(seconds=121), 60)
+    watch.seconds = 122
+    assert await other.acquire("other", NOON + timedelta(seconds=122), 60)
+    assert not await rows.lease.acquire("me", NOON + timedelta(seconds=123), 60)
+
+
+@pytest.mark.parametrize("days", [3, -3])
+async def test_a_clock_that_is_set_neither_ends_a_lease_nor_makes_it_last(rows, days):
+    watch, then = Watch(), NOON + timedelta(days=days)
+    other = SqliteControllerLease(rows.database, watch)
+    assert not await other.acquire("other", NOON, 60)
+    for watch.seconds in (1, 30, 60):
+        assert not await other.acquire("other", then, 60)
+    watch.seconds = 61
+    assert await other.acquire("other", then, 60)
+    assert not await rows.transitions.claim(await rows.add())
+
+
+async def test_a_lease_that_is_renewed_between_look_and_take_over_stays(rows, monkeypatch):
+    watch = Watch()
+    other = SqliteControllerLease(rows.database, watch)
+    assert not await other.acquire("other", NOON, 60)
+    watch.seconds = 61
+    look = other._stale
+
+    async def renewed_after(*arguments):
+        stale = await look(*arguments)
+        assert await rows.lease.acquire("me", NOON + timedelta(seconds=1), 60)
+        return stale
+
+    monkeypatch.setattr(other, "_stale", renewed_after)
+    assert not await other.acquire("other", NOON, 60)
 
 
 async def test_a_released_lease_is_free_at_once(rows):
@@ -79,7 +121,8 @@ async def test_the_lease_of_a_dead_process_is_taken_at_once(rows):
 
 async def test_a_paused_holder_does_not_take_the_lease_back_from_a_living_one(rows):
     """It still has its lock, which says nothing about who took over when the lease ran out."""
-    other, third = (SqliteControllerLease(rows.database) for _ in range(2))
+    watch = Watch()
+    other, third = (SqliteControllerLease(rows.database, watch) for _ in range(2))
     later = NOON + timedelta(seconds=61)
     assert await other.acquire("other", later, 60)
     for _ in range(3):
@@ -87,6 +130,7 @@ async def test_a_paused_holder_does_not_take_the_lease_back_from_a_living_one(ro
         assert await other.acquire("other", later, 60)
     kill(rows.lease)
     assert not await third.acquire("third", later, 60), "nor who gets the lock afterwards"
+    watch.seconds = 61
     assert await third.acquire("third", later + timedelta(seconds=61), 60)
 
 
@@ -136,7 +180,9 @@ async def test_a_lock_that_may_not_be_opened_is_done_without(rows, monkeypatch, 
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("ci_persistence.lease.open_lock_file", refuse)
-    other = SqliteControllerLease(rows.database)
+    watch = Watch()
+    other = SqliteControllerLease(rows.database, watch)
     assert not await other.acquire("other", NOON, 60)
+    watch.seconds = 61
     assert await other.acquire("other", NOON + timedelta(seconds=61), 60)
     assert caplog.text.count("give it the database's owner") == 1

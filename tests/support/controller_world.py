@@ -35,6 +35,7 @@ class ControllerWorld:
 
     def __init__(self, path, max_concurrent_jobs=4, max_jobs_per_tenant=None):
         self.clock = Clock()
+        self._set_by = 0.0
         self.signals = ProcessJobSignals()
         self.database = Database(path / "ci.db")
         self.logs = FileLogStore(path / "data", self.signals)
@@ -53,8 +54,13 @@ class ControllerWorld:
         return self
 
     def monotonic(self):
-        """The clock that controllers measure pauses with; it goes with `clock`."""
-        return (self.clock() - NOON).total_seconds()
+        """The clock that controllers measure with; it goes with `clock`, and is never set."""
+        return (self.clock() - NOON).total_seconds() - self._set_by
+
+    def set_clock(self, seconds):
+        """Set the wall clock forward, or back, for everybody; no time passes."""
+        self.clock.advance(seconds)
+        self._set_by += seconds
 
     def new_controller(self, logs=None, artifacts=None):
         """Another controller of the same world."""
@@ -71,7 +77,7 @@ class ControllerWorld:
                 ArtifactCollector(self.executor, artifacts, limits),
                 self.clock,
             ),
-            SqliteControllerLease(self.database),
+            SqliteControllerLease(self.database, self.monotonic),
             SocketDoorbell(self.data_path),
             holder,
             self._pace,

@@ -34,7 +34,8 @@ After every fault, whatever else the test asserts:
 _TAIL = """\
 ## What is not covered
 
-- A jump of the machine's clock.
+- A server that is started while the machine's clock is wrong, and a clock that only the engine
+  sees jump.
 - A disk that something else than jobs fills to its last byte, when nobody frees space: the
   controller can then not even record how a job ended, and waits. The test frees more than the log
   still needs.

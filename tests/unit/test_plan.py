@@ -15,6 +15,7 @@ from ci_controller.plan import (
     Limits,
     Remove,
     Retry,
+    Seen,
     Start,
     Stop,
     deadline,
@@ -251,16 +252,17 @@ WORLDS = {
 @pytest.mark.parametrize("world", WORLDS)
 def test_plan(world):
     jobs, workloads, missing, seconds, actions = WORLDS[world]
-    now = NOON + timedelta(seconds=seconds)
-    since = {
-        job_id: now - timedelta(seconds=for_so_long) for job_id, for_so_long in missing.items()
-    }
-    assert plan(jobs, workloads, since, now, LIMITS) == actions
+    running = {job.job_id: float(seconds) for job in jobs if job.started_at is not None}
+    assert plan(jobs, workloads, missing, running, LIMITS) == actions
 
 
 def test_without_the_engine_only_queued_jobs_are_cancelled():
     jobs = [QUEUED, cancelled(SECOND), cancelled(INITIALIZING), cancelled(RUNNING), RUNNING]
     assert plan_without_engine(jobs) == [Finish(cancelled(SECOND), CANCELLED)]
+
+
+def test_a_job_whose_running_time_is_not_known_yet_is_not_stopped():
+    assert plan([RUNNING], [workload(RUNNING)], {}, {}, LIMITS) == [Follow(RUNNING)]
 
 
 def test_an_absurd_timeout_has_a_deadline():
@@ -343,6 +345,36 @@ def test_messages_name_the_limits():
     soon = NOON + timedelta(seconds=1)
     assert "64 MiB" in outcome(job, ended(137, finished=soon, oom_killed=True)).message
     assert "1.5 s" in outcome(job, ended(137, finished=LATE)).message
+
+
+def set_forward(*, by=timedelta(days=3)):
+    """What is recorded of ten seconds in which the clock was set."""
+    return ended(0, finished=END + by)
+
+
+@pytest.mark.parametrize(
+    ("job", "workload", "seen", "reason"),
+    [
+        (RUNNING, set_forward(), Seen(running_seconds=10.0), Reason.EXIT),
+        (RUNNING, set_forward(), Seen(running_seconds=60.0), Reason.TIMEOUT),
+        (RUNNING, set_forward(), Seen(), Reason.TIMEOUT),
+        (RUNNING, ended(143), Seen(Reason.TIMEOUT, 61.0), Reason.TIMEOUT),
+        (RUNNING, ended(0), Seen(running_seconds=3600.0), Reason.EXIT),
+        (asked(11), ended(143), Seen(Reason.CANCELLED, 12.0), Reason.CANCELLED),
+        (RUNNING, ended(143), Seen(Reason.CANCELLED, 12.0), Reason.EXIT),
+    ],
+    ids=[
+        "forward",
+        "forward_and_too_long",
+        "forward_and_nobody_looked",
+        "back_and_stopped_for_its_timeout",
+        "the_end_was_recorded_late",
+        "back_and_cancelled",
+        "nobody_asked",
+    ],
+)
+def test_what_was_seen_corrects_a_clock_that_was_set(job, workload, seen, reason):
+    assert outcome(job, workload, seen=seen).reason is reason
 
 
 def test_only_recorded_facts_decide_the_outcome():

@@ -48,11 +48,14 @@ class Simulation:
         return plan(
             self.live(),
             list(self.workloads.values()),
-            self.missing,
-            self.now,
+            {job_id: self._since(at) for job_id, at in self.missing.items()},
+            {job.job_id: self._since(job.started_at) for job in self.live() if job.started_at},
             self.limits,
             self.turns,
         )
+
+    def _since(self, moment):
+        return (self.now - moment).total_seconds()
 
     def tick(self, steps=lambda: 9):
         """`steps` tells how many steps of the next action are done before a crash."""
@@ -228,5 +231,5 @@ def test_worlds_converge_and_jobs_never_move_backwards(world, data):
 
 @given(world=worlds())
 def test_the_plan_changes_nothing_and_repeats_itself(world):
-    arguments = (world.live(), list(world.workloads.values()), {}, NOON, world.limits)
+    arguments = (world.live(), list(world.workloads.values()), {}, {}, world.limits)
     assert plan(*arguments) == plan(*arguments)

@@ -38,7 +38,7 @@ def started(jobs, slots, per_tenant=None, turns=None):
     workloads = [
         Workload(job.job_id, WorkloadState.RUNNING) for job in jobs if job.status is RUNNING
     ]
-    actions = plan(jobs, workloads, {}, NOON, Limits(slots, per_tenant, 6.0), turns or {})
+    actions = plan(jobs, workloads, {}, {}, Limits(slots, per_tenant, 6.0), turns or {})
     return [action.job.job_id for action in actions if isinstance(action, Start)]
 
 
@@ -96,7 +96,7 @@ def test_queue(case):
 
 def test_cancelled_queued_jobs_end_without_a_slot():
     (job,) = queue("a1 cancelled")
-    (action,) = plan([job], [], {}, NOON, Limits(0, None, 6.0))
+    (action,) = plan([job], [], {}, {}, Limits(0, None, 6.0))
     assert isinstance(action, Finish)
 
 

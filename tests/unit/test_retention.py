@@ -24,7 +24,7 @@ def jobs(*ages_in_hours: float, size: int = 10) -> list[FinishedJob]:
 
 def deleted(finished: Sequence[FinishedJob], **rules: Any) -> list[str]:
     totals = FinishedTotals(len(finished), sum(job.stored_bytes for job in finished))
-    return expired(finished, totals, RetentionPolicy(**rules), NOW)
+    return expired(finished, totals, RetentionPolicy(**rules), NOW, NOW)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_a_job_that_ended_just_now_goes_by_age_only() -> None:
 def test_more_jobs_than_were_looked_at_count() -> None:
     oldest = jobs(9, 8)
     totals = FinishedTotals(1000, 10_000)
-    assert expired(oldest, totals, RetentionPolicy(jobs=999), NOW) == ["job0"]
-    assert expired(oldest, totals, RetentionPolicy(max_bytes=1), NOW) == ["job0", "job1"]
+    assert expired(oldest, totals, RetentionPolicy(jobs=999), NOW, NOW) == ["job0"]
+    assert expired(oldest, totals, RetentionPolicy(max_bytes=1), NOW, NOW) == ["job0", "job1"]
 
 
 class World:
@@ -67,6 +67,7 @@ class World:
 
     def __init__(self, count: int = 0, step_seconds: float = 0.001) -> None:
         self.time = 1000.0
+        self.wall = NOW
         self.step_seconds = step_seconds
         self.finished = {
             f"job{number}": NOW - timedelta(hours=count - number) for number in range(count)
@@ -151,13 +152,46 @@ class World:
             artifacts,
             RetentionPolicy(**rules),
             lambda: self.free,
-            lambda: NOW,
+            lambda: self.wall,
             lambda: self.time,
         )
 
 
 def run(retention: Retention, helping: Helping | None = None) -> int:
     return asyncio.run(retention.run_once(helping or Helping()))
+
+
+def test_a_clock_that_is_set_ahead_deletes_nothing_for_an_hour() -> None:
+    world = World(3, step_seconds=0.0)
+    retention = world.retention(days=1, compress_seconds=HOUR * 9999)
+    run(retention)
+    world.wall += timedelta(days=400)
+    for _ in range(11):
+        world.time += 300.0
+        world.wall += timedelta(seconds=300)
+        assert run(retention) == 0
+    assert len(world.finished) == 3
+    world.time += 600.0
+    world.wall += timedelta(seconds=600)
+    run(retention)
+    assert world.finished == {}, "the clock has stood by it, so it is right now"
+
+
+def test_a_clock_that_is_set_ahead_and_back_deletes_nothing() -> None:
+    world = World(3, step_seconds=0.0)
+    retention = world.retention(days=1, compress_seconds=HOUR * 9999)
+    for days in (400, -400, 400, -400):
+        run(retention)
+        world.time += 2400.0
+        world.wall += timedelta(days=days)
+    run(retention)
+    assert len(world.finished) == 3
+
+
+def test_a_clock_that_is_set_back_does_not_stop_what_count_and_budget_ask() -> None:
+    (one,) = jobs(-48)
+    assert deleted([one], days=1) == []
+    assert deleted([one], jobs=0) == [one.job_id]
 
 
 def test_a_helping_is_bounded_by_jobs_and_by_time() -> None:

@@ -114,8 +114,7 @@ class DockerExecutor:
         try:
             try:
                 return await prepare_and_begin()
-            except ImageNotFound:
-                # Evicted, or removed by somebody, since it was found: it is had once more.
+            except ImageNotFound:  # evicted since it was found: it is had once more
                 return await prepare_and_begin()
         except BaseException as error:
             for output in connected:
