@@ -34,6 +34,7 @@ from engine.package import opened
 from engine.results import canonical
 from engine.run import Changes, Request, run
 
+MAX_DIGITS = 20  # of a body's size
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 STATUSES: tuple[tuple[type[EngineError], HTTPStatus], ...] = (
     (ModelError, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -147,7 +148,7 @@ class Handler(BaseHTTPRequestHandler):
         text = self.headers.get("Content-Length", "")
         if not (text.isascii() and text.isdigit()):
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is needed")
-        if int(text) > self.server.limits.body:
+        if len(text) > MAX_DIGITS or int(text) > self.server.limits.body:
             limit = f"at most {self.server.limits.body} bytes are accepted"
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, limit)
         body = self.rfile.read(int(text))
@@ -211,7 +212,7 @@ def _write_files(root: Path, body: bytes) -> None:
     for name, text in files.items():
         if not FILE_NAME.fullmatch(name) or name in NAMES or not isinstance(text, str):
             raise ModelError([Problem("files", "is not a plain file's name and text", value=name)])
-        (root / name).write_text(text, encoding="utf-8", newline="")
+        (root / name).write_bytes(text.encode(errors="surrogatepass"))  # which is not UTF-8 then
     (root / NAMES[1]).write_text(json.dumps(document["config"]), encoding="utf-8")
 
 

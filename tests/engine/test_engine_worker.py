@@ -159,3 +159,14 @@ def test_the_command_serves_until_it_is_told_to_stop():
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert b"Traceback" not in errors
+
+
+def test_text_and_sizes_that_are_none(start):
+    worker = start()
+    broken = model()
+    broken["files"]["lapse.csv"] = "year,lapse_rate\n\ud800"
+    status, answer = ask(worker, "POST", "/execute", json.dumps(broken))
+    assert (status, answer["error"]["code"]) == (422, "invalid_model")
+    assert "is not UTF-8 text" in answer["error"]["message"]
+    status, answer = ask(worker, "POST", "/execute", b"x", **{"Content-Length": "9" * 5000})
+    assert status == 413
