@@ -1,5 +1,6 @@
 """Mortality, lapses and expenses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from engine.arrays import Floats
 from engine.columns import Identifier, Number, Schema
-from engine.errors import Problems
+from engine.errors import ModelError, Problems
+from engine.key_check import with_keys
 from engine.policies import MAX_AGE
 from engine.table import Table, read_table
 
@@ -50,20 +52,20 @@ class Assumptions:
 
 def load_mortality(path: Path, name: str) -> Floats:
     """Yearly death probabilities by gender and age, shape (2, 121)."""
-    table = read_table(path, name, MORTALITY)
+    table = _read(path, name, MORTALITY, "age", range(MAX_AGE + 1))
     order = _complete(table, name, "age", 0, MAX_AGE)
     return np.stack([table.array("male_qx")[order], table.array("female_qx")[order]])
 
 
 def load_lapse(path: Path, name: str) -> Floats:
     """Yearly lapse rates by policy year, shape (50,)."""
-    table = read_table(path, name, LAPSE)
+    table = _read(path, name, LAPSE, "year", range(1, YEARS + 1))
     return np.asarray(table.array("lapse_rate")[_complete(table, name, "year", 1, YEARS)])
 
 
 def load_expenses(path: Path, name: str) -> Expenses:
     """The four expense parameters."""
-    table = read_table(path, name, EXPENSES)
+    table = _read(path, name, EXPENSES, "name")
     problems = Problems(name)
     found: dict[str, float] = {}
     entries = zip(table.array("name").tolist(), table.array("value").tolist(), strict=True)
@@ -83,6 +85,13 @@ def load_expenses(path: Path, name: str) -> Expenses:
             problems.add("is missing", column="name", value=word)
     problems.raise_if_any()
     return Expenses(*(found[word] for word in EXPENSE_LIMITS))
+
+
+def _read(path: Path, name: str, schema: Schema, key: str, wanted: Sequence[int] = ()) -> Table:
+    try:
+        return read_table(path, name, schema)
+    except ModelError as error:
+        raise with_keys(error, path, (key,), wanted) from error
 
 
 def _complete(table: Table, name: str, key: str, low: int, high: int) -> list[int]:

@@ -99,6 +99,10 @@ class Problems:
     def __bool__(self) -> bool:
         return self._count > 0
 
+    def error(self) -> ModelError:
+        """What was found: the first problems, and how many more there are."""
+        return ModelError(self._found, self._count - len(self._found))
+
     def raise_if_any(self) -> None:
         """Raise what was found, if anything was.
 
@@ -106,7 +110,7 @@ class Problems:
             ModelError: with the first problems.
         """
         if self._count:
-            raise ModelError(self._found, self._count - len(self._found))
+            raise self.error()
 
 
 def _shortened(value: str, width: int = 60) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from engine.arrays import AnyArray, Floats, Words
 from engine.columns import Choice, Identifier, Number, Schema, Text
 from engine.errors import ModelError, Problems
+from engine.key_check import with_keys
 from engine.table import Categories, Table, joined, read_table
 
 MAX_AGE = 120
@@ -97,7 +98,7 @@ def load_policies(files: Sequence[tuple[Path, str]], *, threads: int = 1) -> Pol
         try:
             tables.append(read_table(path, name, SCHEMA, threads=threads))
         except ModelError as error:
-            errors.append(error)
+            errors.append(with_keys(error, path, ("policy_id",)))
     if errors:
         problems = [problem for error in errors for problem in error.problems]
         raise ModelError(problems, sum(error.more for error in errors))

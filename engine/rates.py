@@ -10,6 +10,7 @@ from engine.arrays import Floats
 from engine.assumptions import YEARS
 from engine.columns import Identifier, Number, Schema
 from engine.errors import LIMIT, ModelError, Problems
+from engine.key_check import with_keys
 from engine.rows import HEADER_ROW
 from engine.table import Table, read_table
 
@@ -69,8 +70,8 @@ def load_rates(path: Path, name: str, *, threads: int = 1) -> Floats:
         table = read_table(path, name, WIDE, threads=threads)
     except ModelError as error:
         if not _looks_long(error):
-            raise
-        return _from_long(read_table(path, name, LONG, threads=threads), name)
+            raise with_keys(error, path, ("scenario_id",)) from error
+        return _from_long(_read_long(path, name, threads), name)
     _check_unique(table, name)
     return np.stack([table.array(year) for year in WIDE_YEARS], axis=1)
 
@@ -79,6 +80,13 @@ def _looks_long(error: ModelError) -> bool:
     """Whether the header has none of a wide table's years; only so many mistakes are told."""
     missing = {problem.column for problem in error.problems if problem.row == HEADER_ROW}
     return missing.issuperset(WIDE_YEARS[: LIMIT - 1])
+
+
+def _read_long(path: Path, name: str, threads: int) -> Table:
+    try:
+        return read_table(path, name, LONG, threads=threads)
+    except ModelError as error:
+        raise with_keys(error, path, ("scenario_id", "year")) from error
 
 
 def _check_unique(table: Table, name: str) -> None:
