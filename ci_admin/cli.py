@@ -100,6 +100,17 @@ def doctor(
     raise typer.Exit(HEALTHY if report.is_healthy else PROBLEMS)
 
 
+@app.command()
+def usage(
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON")] = False,
+) -> None:
+    """Show how many jobs each tenant has, and how many bytes it stores. The server may run."""
+    from ci_admin.usage import to_json, to_lines, usages_of
+
+    found = asyncio.run(usages_of(Settings()))
+    typer.echo(to_json(found) if as_json else "\n".join(to_lines(found)))
+
+
 def main() -> None:
     """Run a command; whatever happens, an operator sees a message and never a traceback."""
     logging.basicConfig(level=logging.ERROR, format="ci-admin: %(message)s")

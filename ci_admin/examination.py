@@ -19,6 +19,7 @@ from ci_controller.executors.docker.leftovers import DockerLeftovers, Leftover
 from ci_persistence.integrity import find_damage
 from ci_persistence.inventory import Inventory, StoredFiles
 from ci_persistence.restore import KEPT_PREFIX, STAGE_PREFIX
+from ci_persistence.tenant_usages import COUNTED
 
 YOUNG_SECONDS = 3600.0
 """While a server runs, files that are younger may be on their way to a row."""
@@ -173,7 +174,7 @@ class Examiner:
         problems = await asyncio.to_thread(find_damage, path, thorough=True)
         found.findings += [Finding(Code.DATABASE_DAMAGED, problem) for problem in problems or ()]
         if await totals_are_wrong(self.instance):
-            message = "the totals of finished jobs are wrong, so retention would miscount"
+            message = "kept totals are wrong, so retention and quotas would miscount"
             found.findings.append(Finding(Code.TOTALS_WRONG, message))
 
     def _disk(self, found: Examination) -> None:
@@ -212,9 +213,15 @@ TOTALS = (
 
 
 async def totals_are_wrong(instance: Instance) -> bool:
-    """Whether what retention goes by is not the sum of the rows; one statement, one snapshot."""
+    """Whether what retention and quotas go by are not the sums of the rows; one statement, one
+    snapshot.
+    """
     row = await instance.database.fetch_one(
         f"SELECT 1 FROM ({TOTALS}) AS counted, finished_totals AS kept "  # noqa: S608 - constants
-        "WHERE counted.jobs = kept.jobs AND counted.stored_bytes = kept.stored_bytes"
+        "WHERE counted.jobs = kept.jobs AND counted.stored_bytes = kept.stored_bytes "
+        f"AND NOT EXISTS ({COUNTED} EXCEPT SELECT * FROM tenant_totals) "
+        f"AND NOT EXISTS (SELECT * FROM tenant_totals "
+        f"WHERE (finished_jobs, package_bytes, log_bytes, artifact_bytes) != (0, 0, 0, 0) "
+        f"EXCEPT {COUNTED})"
     )
     return row is None

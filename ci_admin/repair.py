@@ -7,6 +7,7 @@ from ci_admin.diagnosis import Code, Finding
 from ci_admin.examination import TOTALS, Examination, Examiner, totals_are_wrong
 from ci_common.errors import RunnerError
 from ci_common.job import format_time, utc_now
+from ci_persistence.tenant_usages import COUNTED
 
 
 class Repairer:
@@ -57,10 +58,14 @@ class Repairer:
         )
 
     async def _count_again(self) -> None:
-        if await totals_are_wrong(self._instance):
-            await self._instance.database.write(
+        if not await totals_are_wrong(self._instance):
+            return
+        async with self._instance.database.transaction() as connection:
+            await connection.execute(
                 f"UPDATE finished_totals SET (jobs, stored_bytes) = ({TOTALS})"  # noqa: S608
             )
+            await connection.execute("DELETE FROM tenant_totals")
+            await connection.execute(f"INSERT INTO tenant_totals {COUNTED}")
 
 
 def _remove(path: Path) -> None:

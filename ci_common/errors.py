@@ -11,7 +11,14 @@ RunnerError
 ├── UnauthenticatedError            nobody we know
 │   └── InvalidCredentialsError     credentials that prove nothing
 ├── ForbiddenError                  known, but not allowed to
-│   └── NotLocalError               no identities: only for this machine
+│   ├── NotLocalError               no identities: only for this machine
+│   └── QuotaExceededError          no room left for this tenant
+├── LimitReachedError               too much at once; later it may be fine
+│   ├── RateLimitedError
+│   ├── TooManyAttemptsError        failed to prove who they are
+│   ├── TooManyStreamsError
+│   ├── TooManyUploadsError
+│   └── TooManyJobsError
 ├── JobNotFoundError
 ├── ArtifactNotFoundError
 ├── JobFinishedError                too late to cancel
@@ -44,8 +51,10 @@ class RunnerError(Exception):
 
     code = "error"
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+        self.retry_after = retry_after
+        """In how many seconds the same may succeed; `None` when nobody can say."""
 
     @property
     def message(self) -> str:
@@ -117,6 +126,48 @@ class NotLocalError(ForbiddenError):
     """This server knows no users, so it serves programs of its own machine only."""
 
     code = "not_local"
+
+
+class QuotaExceededError(ForbiddenError):
+    """The tenant stores as much as it may; delete jobs, or ask an administrator for more."""
+
+    code = "quota_exceeded"
+
+
+class LimitReachedError(RunnerError):
+    """A limit of this server is reached; try again later."""
+
+    code = "limit_reached"
+
+
+class RateLimitedError(LimitReachedError):
+    """Too many requests; try again later."""
+
+    code = "rate_limited"
+
+
+class TooManyAttemptsError(LimitReachedError):
+    """Too many credentials from this address were not valid; try again later."""
+
+    code = "too_many_attempts"
+
+
+class TooManyStreamsError(LimitReachedError):
+    """Too many streams and downloads at once; end some, or try again later."""
+
+    code = "too_many_streams"
+
+
+class TooManyUploadsError(LimitReachedError):
+    """Too many uploads at once; try again when one of them is done."""
+
+    code = "too_many_uploads"
+
+
+class TooManyJobsError(LimitReachedError):
+    """Too many jobs are queued or running; try again when some have ended."""
+
+    code = "too_many_jobs"
 
 
 class JobNotFoundError(RunnerError):

@@ -17,6 +17,8 @@ class Action(StrEnum):
     READ = "read"
     """A job, its log and stream, its artifacts."""
     CANCEL = "cancel"
+    USAGE = "usage"
+    """How much of what a tenant has and keeps."""
 
 
 class Reach(IntEnum):
@@ -30,12 +32,19 @@ class Reach(IntEnum):
 
 POLICY: Mapping[Role, Mapping[Action, Reach]] = {
     Role.ADMIN: dict.fromkeys(Action, Reach.TENANT),
-    Role.SUBMITTER: dict.fromkeys(Action, Reach.OWN),
+    Role.SUBMITTER: {
+        Action.SUBMIT: Reach.OWN,
+        Action.LIST: Reach.OWN,
+        Action.READ: Reach.OWN,
+        Action.CANCEL: Reach.OWN,
+        Action.USAGE: Reach.NONE,
+    },
     Role.VIEWER: {
         Action.SUBMIT: Reach.NONE,
         Action.LIST: Reach.TENANT,
         Action.READ: Reach.TENANT,
         Action.CANCEL: Reach.NONE,
+        Action.USAGE: Reach.NONE,
     },
 }
 """Role and action to reach. Admins of the operator's tenant reach all tenants."""
@@ -84,10 +93,19 @@ class Policy:
         )
 
 
+_PHRASES = {
+    Action.SUBMIT: "submit jobs",
+    Action.LIST: "list jobs",
+    Action.READ: "read jobs",
+    Action.CANCEL: "cancel jobs",
+    Action.USAGE: "see usage",
+}
+
+
 def _refusal(principal: Principal, action: Action) -> str:
     if principal.only_job is not None:
-        return f"this token is for reading one job; it does not let you {action.value}"
+        return f"this token is for reading one job; it does not let you {_PHRASES[action]}"
     return (
-        f"the role {principal.role.value!r} may not {action.value} jobs; "
+        f"the role {principal.role.value!r} may not {_PHRASES[action]}; "
         "ask an administrator for another role"
     )

@@ -96,6 +96,54 @@ MIGRATIONS: tuple[str, ...] = (
         artifacts_only INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    # 4: what limits count: live jobs of a user, and what a tenant stores.
+    """
+    CREATE INDEX jobs_live_of_user ON jobs (tenant, user, status)
+        WHERE status IN ('queued', 'initializing', 'running');
+    CREATE TABLE tenant_totals (
+        tenant TEXT PRIMARY KEY,
+        finished_jobs INTEGER NOT NULL DEFAULT 0,
+        package_bytes INTEGER NOT NULL DEFAULT 0,
+        log_bytes INTEGER NOT NULL DEFAULT 0,
+        artifact_bytes INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    INSERT INTO tenant_totals
+        SELECT tenant, sum(ended_at IS NOT NULL), sum((ended_at IS NULL) * package_size),
+            sum((ended_at IS NOT NULL) * coalesce(log_stored, log_size, 0)), sum(artifacts_size)
+        FROM jobs GROUP BY tenant;
+    CREATE TRIGGER tenant_job_added AFTER INSERT ON jobs BEGIN
+        INSERT INTO tenant_totals (tenant) VALUES (NEW.tenant) ON CONFLICT DO NOTHING;
+        UPDATE tenant_totals SET
+            finished_jobs = finished_jobs + (NEW.ended_at IS NOT NULL),
+            package_bytes = package_bytes + (NEW.ended_at IS NULL) * NEW.package_size,
+            log_bytes = log_bytes
+                + (NEW.ended_at IS NOT NULL) * coalesce(NEW.log_stored, NEW.log_size, 0),
+            artifact_bytes = artifact_bytes + NEW.artifacts_size
+            WHERE tenant = NEW.tenant;
+    END;
+    CREATE TRIGGER tenant_job_removed AFTER DELETE ON jobs BEGIN
+        UPDATE tenant_totals SET
+            finished_jobs = finished_jobs - (OLD.ended_at IS NOT NULL),
+            package_bytes = package_bytes - (OLD.ended_at IS NULL) * OLD.package_size,
+            log_bytes = log_bytes
+                - (OLD.ended_at IS NOT NULL) * coalesce(OLD.log_stored, OLD.log_size, 0),
+            artifact_bytes = artifact_bytes - OLD.artifacts_size
+            WHERE tenant = OLD.tenant;
+    END;
+    CREATE TRIGGER tenant_job_changed
+    AFTER UPDATE OF ended_at, log_size, log_stored, artifacts_size, package_size ON jobs BEGIN
+        UPDATE tenant_totals SET
+            finished_jobs = finished_jobs
+                + (NEW.ended_at IS NOT NULL) - (OLD.ended_at IS NOT NULL),
+            package_bytes = package_bytes + (NEW.ended_at IS NULL) * NEW.package_size
+                - (OLD.ended_at IS NULL) * OLD.package_size,
+            log_bytes = log_bytes
+                + (NEW.ended_at IS NOT NULL) * coalesce(NEW.log_stored, NEW.log_size, 0)
+                - (OLD.ended_at IS NOT NULL) * coalesce(OLD.log_stored, OLD.log_size, 0),
+            artifact_bytes = artifact_bytes + NEW.artifacts_size - OLD.artifacts_size
+            WHERE tenant = NEW.tenant;
+    END;
+    """,
 )
 
 

@@ -8,8 +8,16 @@ from ci_common.job import Artifact, Job, JobStatus, format_time, parse_time
 from ci_common.policy import JobScope
 from ci_common.ports.rows import ControllerState
 from ci_common.ports.signals import JobSignals
+from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_persistence.database import Database
+from ci_persistence.database_errors import disk_full_told
 from ci_persistence.job_rows import COLUMNS, LIVE, fetch_job, from_row, to_row
+from ci_persistence.tenant_usages import check_room
+
+_INSERT = (
+    f"INSERT INTO jobs ({COLUMNS}) "  # noqa: S608 - constants
+    f"VALUES ({', '.join('?' * len(COLUMNS.split(',')))})"
+)
 
 
 class SqliteJobSubmissions:
@@ -19,13 +27,22 @@ class SqliteJobSubmissions:
         self._database = database
         self._signals = signals
 
-    async def add(self, job: Job) -> None:
+    async def add(self, job: Job, quotas: Quotas = NO_QUOTAS) -> None:
         """See JobSubmissions."""
-        marks = ", ".join("?" * len(COLUMNS.split(",")))
-        await self._database.write(
-            f"INSERT INTO jobs ({COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants
-            to_row(job),
-        )
+        if quotas == NO_QUOTAS:
+            await self._database.write(_INSERT, to_row(job))
+            return
+        with disk_full_told():
+            async with self._database.transaction() as connection:
+                # It has the write lock: nobody adds a job between the look and the row.
+                await check_room(
+                    connection.execute_fetchall, job.tenant, job.user, quotas, job.package.size
+                )
+                await connection.execute(_INSERT, to_row(job))
+
+    async def check_room(self, tenant: str, user: str, quotas: Quotas) -> None:
+        """See JobSubmissions."""
+        await check_room(self._database.fetch_all, tenant, user, quotas)
 
     async def get(self, job_id: str) -> Job | None:
         """See JobSubmissions."""

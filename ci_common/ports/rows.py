@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ci_common.job import Artifact, Job, JobStatus, Outcome, SuiteSummary
 from ci_common.policy import JobScope
+from ci_common.ports.usage import NO_QUOTAS, Quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,15 @@ class ControllerState:
 class JobSubmissions(Protocol):
     """The server's side of the rows: it writes intents and reads facts."""
 
-    async def add(self, job: Job) -> None:
-        """Store a queued job durably (it survives a power cut once this returns)."""
+    async def add(self, job: Job, quotas: Quotas = NO_QUOTAS) -> None:
+        """Store a queued job durably (it survives a power cut once this returns).
+
+        Raises TooManyJobsError or QuotaExceededError instead, when with it there were more than
+        the quotas allow: exactly, however many processes add jobs at once.
+        """
+
+    async def check_room(self, tenant: str, user: str, quotas: Quotas) -> None:
+        """Raise what `add` would raise now, even for an empty package."""
 
     async def get(self, job_id: str) -> Job | None:
         """One job, or `None`."""

@@ -28,6 +28,7 @@ from ci_controller.retention import Helping, Retention, RetentionPolicy
 from ci_persistence.database import Database
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
+from ci_persistence.migrations import MIGRATIONS
 from ci_persistence.retention_rows import (
     OLDEST,
     UNCOMPRESSED,
@@ -384,18 +385,16 @@ async def _no_scans(world: World) -> None:
 
 
 def test_a_database_of_the_former_schema_counts_what_it_has(tmp_path: Path) -> None:
-    async def play(world: World) -> None:
-        await world.finished(1, b"x" * 90, {"a": 10})
-
-    in_world(tmp_path, play)
     with contextlib.closing(sqlite3.connect(tmp_path / "jobs.db")) as database, database:
-        database.executescript(
-            "DROP TRIGGER finished_job_added; DROP TRIGGER finished_job_removed; "
-            "DROP TRIGGER finished_job_changed; DROP TABLE finished_totals; "
-            "DROP TABLE file_deletions; DROP INDEX jobs_uncompressed; "
-            "DROP INDEX jobs_with_artifacts; ALTER TABLE jobs DROP COLUMN log_stored; "
-            "PRAGMA user_version=2"
+        for step in MIGRATIONS[:2]:
+            database.executescript(step)
+        database.execute(
+            "INSERT INTO jobs (job_id, tenant, user, spec, package_sha256, package_size, status, "
+            "created_at, ended_at, log_size, artifacts_size) VALUES (?, 't', 'u', '{}', '', 1, "
+            "'failed', ?, ?, 90, 10)",
+            (job_id(1), format_time(NOW), format_time(NOW - timedelta(days=1))),
         )
+        database.execute("PRAGMA user_version=2")
 
     async def check(world: World) -> None:
         assert await world.rows.totals() == FinishedTotals(1, 100)

@@ -240,6 +240,7 @@ def orphans(instance):
     (instance.data / "restore-20200101").mkdir()
     instance.execute("UPDATE controller_lease SET holder = 'dead', expires_at = '2020-01-01'")
     instance.execute("UPDATE finished_totals SET jobs = 77")
+    instance.execute("UPDATE tenant_totals SET log_bytes = 77")
     return job
 
 
@@ -264,6 +265,7 @@ def test_what_is_left_over_is_told_and_removed_when_asked(instance):
     assert instance.files() == whole
     assert instance.execute("SELECT holder FROM controller_lease") == [(None,)]
     assert instance.execute("SELECT jobs FROM finished_totals") == [(1,)]
+    assert instance.execute("SELECT log_bytes FROM tenant_totals") != [(77,)]
     assert instance.admin("doctor").returncode == 0
 
 

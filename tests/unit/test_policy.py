@@ -15,14 +15,17 @@ EXPECTED = {
     (Role.ADMIN, Action.LIST): TENANT,
     (Role.ADMIN, Action.READ): TENANT,
     (Role.ADMIN, Action.CANCEL): TENANT,
+    (Role.ADMIN, Action.USAGE): TENANT,
     (Role.SUBMITTER, Action.SUBMIT): OWN,
     (Role.SUBMITTER, Action.LIST): OWN,
     (Role.SUBMITTER, Action.READ): OWN,
     (Role.SUBMITTER, Action.CANCEL): OWN,
+    (Role.SUBMITTER, Action.USAGE): None,
     (Role.VIEWER, Action.SUBMIT): None,
     (Role.VIEWER, Action.LIST): TENANT,
     (Role.VIEWER, Action.READ): TENANT,
     (Role.VIEWER, Action.CANCEL): None,
+    (Role.VIEWER, Action.USAGE): None,
 }
 
 
