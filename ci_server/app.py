@@ -24,21 +24,28 @@ from ci_persistence.package_store import FilePackageStore
 from ci_persistence.retention_rows import SqliteJobRetention
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
+from ci_persistence.tenant_usages import SqliteTenantUsages
 from ci_persistence.transitions import SqliteJobTransitions
-from ci_server.apis import native_artifacts
+from ci_server.apis import native_artifacts, native_usage
 from ci_server.apis.access import AccessControl
 from ci_server.apis.errors import install_error_handlers
 from ci_server.apis.native import NativeApi, router
 from ci_server.apis.openapi import describe
 from ci_server.auth.authenticator import Authenticator
 from ci_server.auth.local import LocalIdentity
+from ci_server.early_answers import EarlyAnswers
 from ci_server.job_service import JobService, ServiceLimits
+from ci_server.limits.configured import failure_limits, quotas, traffic_limits
+from ci_server.limits.failed_logins import ThrottledAuthenticator
+from ci_server.limits.traffic import Traffic
 from ci_server.log_output import configure_logging
 from ci_server.log_stream import LogStreams
 from ci_server.package_check import PackageLimits
 from ci_server.project_config import DefaultLimits
+from ci_server.request_end import RequestEnd
 from ci_server.sse import LogEventCache
 from ci_server.stalled_readers import CuttingApplication
+from ci_server.usage_service import UsageService
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +68,17 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         submissions = SqliteJobSubmissions(database, signals)
         policy = Policy(settings.operator_tenant)
         service = JobService(submissions, packages, bell, _limits(settings), policy, utc_now)
-        app.state.access = AccessControl(_authenticator(settings), policy)
+        app.state.access = AccessControl(
+            ThrottledAuthenticator(_authenticator(settings), failure_limits(settings)),
+            policy,
+            Traffic(traffic_limits(settings)),
+        )
+        app.state.usage = UsageService(
+            SqliteTenantUsages(database),
+            policy,
+            service.limits.quotas,
+            settings.max_jobs_per_tenant,
+        )
         streams = LogStreams(submissions, logs, signals)
         artifacts = FileArtifactStore(settings.data_path, reserve)
         api = NativeApi(service, streams, LogEventCache(), artifacts, settings.send_timeout_seconds)
@@ -120,6 +137,7 @@ def _limits(settings: Settings) -> ServiceLimits:
             max_unpacked_bytes=settings.max_unpacked_mb << 20,
             max_ratio=settings.max_compression_ratio,
         ),
+        quotas=quotas(settings),
         defaults=DefaultLimits(
             timeout_seconds=settings.default_timeout_seconds,
             cpu_percent=settings.default_cpu_percent,
@@ -135,8 +153,11 @@ def create_app() -> FastAPI:
     """The application; it reads its settings when it starts."""
     app = CuttingApplication(title="CI runner", lifespan=lifespan, docs_url=None, redoc_url=None)
     install_error_handlers(app)
+    app.add_middleware(EarlyAnswers)
+    app.add_middleware(RequestEnd)
     app.include_router(router)
     app.include_router(native_artifacts.router)
+    app.include_router(native_usage.router)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 

@@ -18,6 +18,7 @@ from ci_common.policy import Action, Policy
 from ci_common.ports.packages import PackageIntake, StagedUpload
 from ci_common.ports.rows import JobSubmissions
 from ci_common.ports.signals import Doorbell
+from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
 from ci_server.package_check import PackageLimits, check_package
 from ci_server.project_config import DefaultLimits, SubmittedSpec, resolve_spec
@@ -37,6 +38,7 @@ class ServiceLimits:
     max_upload_bytes: int
     package: PackageLimits
     defaults: DefaultLimits
+    quotas: Quotas = NO_QUOTAS
 
 
 class JobService:
@@ -59,6 +61,14 @@ class JobService:
         self.limits = limits
         self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
 
+    async def check_room(self, principal: Principal) -> None:
+        """Refuse, before anything is uploaded, what `submit` would refuse whatever is uploaded.
+
+        Raises ForbiddenError, TooManyJobsError, QuotaExceededError.
+        """
+        self._policy.scope(principal, Action.SUBMIT)
+        await self._submissions.check_room(principal.tenant, principal.user, self.limits.quotas)
+
     def stage(self) -> StagedUpload:
         """Start an upload, which ends with `submit`, or with its `discard`.
 
@@ -71,8 +81,8 @@ class JobService:
     ) -> Job:
         """Check the upload, store it, queue the job. Once this returns nothing can lose it.
 
-        Raises ForbiddenError, InvalidPackageError, InvalidConfigError, UnknownJobNameError; the
-        caller discards `staged` then.
+        Raises ForbiddenError, InvalidPackageError, InvalidConfigError, UnknownJobNameError,
+        TooManyJobsError, QuotaExceededError; the caller discards `staged` then.
         """
         self._policy.scope(principal, Action.SUBMIT)
         spec = await self._check(staged, wanted)
@@ -88,7 +98,7 @@ class JobService:
             created_at=self._now(),
         )
         try:
-            await self._submissions.add(job)
+            await self._submissions.add(job, self.limits.quotas)
         except Exception:
             self._packages.delete(job_id)
             raise

@@ -3,6 +3,8 @@
 A route without one of these is a defect, and a test over all routes finds it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,8 +12,10 @@ from fastapi import Depends, Request
 
 from ci_common.policy import Action, Policy
 from ci_common.principal import Principal
-from ci_server.auth.authenticator import Authenticator
 from ci_server.auth.credentials import Credentials
+from ci_server.limits.failed_logins import ThrottledAuthenticator
+from ci_server.limits.traffic import Traffic
+from ci_server.request_end import at_end
 
 TOKEN_PARAMETER = "token"  # noqa: S105 - its name
 
@@ -20,8 +24,9 @@ TOKEN_PARAMETER = "token"  # noqa: S105 - its name
 class AccessControl:
     """What routes ask, from the application's state."""
 
-    authenticator: Authenticator
+    authenticator: ThrottledAuthenticator
     policy: Policy
+    traffic: Traffic
 
 
 class Access:
@@ -34,15 +39,51 @@ class Access:
         self.action = action
 
     async def __call__(self, request: Request) -> Principal:
-        """Raises UnauthenticatedError, InvalidCredentialsError, ForbiddenError."""
+        """Raises UnauthenticatedError, InvalidCredentialsError, ForbiddenError,
+        LimitReachedError.
+        """
         control: AccessControl = request.app.state.access
-        principal = await control.authenticator.authenticate(credentials_of(request))
+        credentials = credentials_of(request)
+        address = _limited_address(credentials)
+        control.traffic.check_address(address)
+        principal = await control.authenticator.authenticate(credentials, address)
+        control.traffic.check_user(principal)
         control.policy.scope(principal, self.action)
         return principal
 
 
 async def anyone() -> None:
     """The dependency of routes that need no identity."""
+
+
+async def in_measure(request: Request) -> None:
+    """The dependency of routes that cost something although they need no identity."""
+    control: AccessControl = request.app.state.access
+    control.traffic.check_address(_limited_address(credentials_of(request)))
+
+
+def hold_stream(request: Request, principal: Principal) -> None:
+    """Count the answer as a stream, until the request is over. Raises TooManyStreamsError."""
+    control: AccessControl = request.app.state.access
+    address = _limited_address(credentials_of(request))
+    at_end(request.scope, control.traffic.begin_stream(principal, address))
+
+
+@contextmanager
+def held_upload(request: Request, principal: Principal) -> Iterator[None]:
+    """Count an upload until the block is left. Raises TooManyUploadsError."""
+    control: AccessControl = request.app.state.access
+    address = _limited_address(credentials_of(request))
+    give_back = control.traffic.begin_upload(principal, address)
+    try:
+        yield
+    finally:
+        give_back()
+
+
+def _limited_address(credentials: Credentials) -> str | None:
+    """The one address that limits go by."""
+    return credentials.peer
 
 
 def credentials_of(request: Request) -> Credentials:
@@ -60,3 +101,4 @@ Submitter = Annotated[Principal, Depends(Access(Action.SUBMIT))]
 Lister = Annotated[Principal, Depends(Access(Action.LIST))]
 Reader = Annotated[Principal, Depends(Access(Action.READ))]
 Canceller = Annotated[Principal, Depends(Access(Action.CANCEL))]
+UsageReader = Annotated[Principal, Depends(Access(Action.USAGE))]

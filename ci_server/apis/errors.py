@@ -1,6 +1,7 @@
 """Errors on HTTP: one table of codes to statuses, one body."""
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +26,13 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "invalid_credentials": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
     "not_local": HTTPStatus.FORBIDDEN,
+    "quota_exceeded": HTTPStatus.FORBIDDEN,
+    "limit_reached": HTTPStatus.TOO_MANY_REQUESTS,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_streams": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_uploads": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_jobs": HTTPStatus.TOO_MANY_REQUESTS,
     "job_not_found": HTTPStatus.NOT_FOUND,
     "artifact_not_found": HTTPStatus.NOT_FOUND,
     "job_finished": HTTPStatus.CONFLICT,
@@ -54,6 +62,8 @@ async def _runner_error(request: Request, error: Exception) -> JSONResponse:
     response = error_response(STATUS_OF_CODE[error.code], error.code, error.message)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return response
 
 

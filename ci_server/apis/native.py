@@ -11,12 +11,21 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
-from ci_common.errors import InvalidOffsetError, InvalidUploadError, UploadTooLargeError
+from ci_common.errors import InvalidOffsetError, InvalidUploadError
 from ci_common.events import LogEvent
 from ci_common.job import Job, JobStatus, format_time
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.principal import Principal
-from ci_server.apis.access import Canceller, Lister, Reader, Submitter, anyone
+from ci_server.apis.access import (
+    Canceller,
+    Lister,
+    Reader,
+    Submitter,
+    anyone,
+    held_upload,
+    hold_stream,
+    in_measure,
+)
 from ci_server.apis.byte_range import ranged_log
 from ci_server.apis.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
 from ci_server.job_service import JobService
@@ -28,9 +37,6 @@ from ci_server.upload import receive_upload
 logger = logging.getLogger(__name__)
 
 NEXT_CURSOR_HEADER = "X-Next-Cursor"
-
-_DRAIN_SECONDS = 10
-_DRAIN_FACTOR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +94,14 @@ router = APIRouter()
 @router.post("/submit", **STREAM_ANSWER, openapi_extra=SUBMISSION)
 async def submit(request: Request, api: Api, principal: Submitter) -> Response:
     """Submit a zip (multipart part `file`) and watch: `log` events, then `complete`."""
+    hold_stream(request, principal)
     return _submission_stream(api, await _accept(request, api, principal), with_job_id=False)
 
 
 @router.post("/submit-stream", **STREAM_ANSWER, openapi_extra=SUBMISSION)
 async def submit_stream(request: Request, api: Api, principal: Submitter) -> Response:
     """The same, with a `job_id` event first."""
+    hold_stream(request, principal)
     return _submission_stream(api, await _accept(request, api, principal), with_job_id=True)
 
 
@@ -107,31 +115,18 @@ async def submit_async(request: Request, api: Api, principal: Submitter) -> dict
 async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:
     """Receive the form and queue the job; nothing stays on disk when that fails."""
     try:
-        staged = api.service.stage()
-        try:
-            spec = await receive_upload(
-                request.headers, request.stream(), staged, api.service.limits.max_upload_bytes
-            )
-            return await api.service.submit(principal, staged, read_submitted_spec(spec))
-        finally:
-            await asyncio.to_thread(staged.discard)
+        with held_upload(request, principal):
+            await api.service.check_room(principal)
+            staged = api.service.stage()
+            try:
+                spec = await receive_upload(
+                    request.headers, request.stream(), staged, api.service.limits.max_upload_bytes
+                )
+                return await api.service.submit(principal, staged, read_submitted_spec(spec))
+            finally:
+                await asyncio.to_thread(staged.discard)
     except ClientDisconnect:
         raise InvalidUploadError("the connection was closed before the upload was whole") from None
-    except UploadTooLargeError:
-        await _drain(request, _DRAIN_FACTOR * api.service.limits.max_upload_bytes)
-        raise
-
-
-async def _drain(request: Request, most: int) -> None:
-    """Read on for a while: a client that is cut off in mid-upload never sees the answer."""
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            async for chunk in request.stream():
-                most -= len(chunk)
-                if most < 0:
-                    return
-    except (TimeoutError, ClientDisconnect, RuntimeError):
-        return
 
 
 def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventSourceResponse:
@@ -185,6 +180,7 @@ async def cancel_job(job_id: str, api: Api, principal: Canceller) -> dict[str, A
 
 @router.get("/jobs/{job_id}/stream", **STREAM_ANSWER)
 async def stream_job(
+    request: Request,
     job_id: str,
     api: Api,
     principal: Reader,
@@ -195,6 +191,7 @@ async def stream_job(
     """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log."""
     job = await api.service.get(principal, job_id)
     start = _start_offset(api, job, last_event_id or offset, from_beginning)
+    hold_stream(request, principal)
     body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
 
@@ -210,6 +207,7 @@ async def get_logs(
 ) -> Response:
     """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""
     job = await api.service.get(principal, job_id)
+    hold_stream(request, principal)
     start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
     if follow:
         return text_stream(_raw_log(api, job, start), api.send_timeout_seconds)
@@ -239,7 +237,7 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/ready", dependencies=[Depends(anyone)])
+@router.get("/ready", dependencies=[Depends(anyone), Depends(in_measure)])
 async def ready(api: Api) -> dict[str, str]:
     """Whether jobs submitted now would run; 503 with the reasons otherwise."""
     await api.service.check_ready()

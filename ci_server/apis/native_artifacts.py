@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 
 from ci_common.job import Artifact
 from ci_common.ports.artifacts import ArtifactReader
-from ci_server.apis.access import Reader
+from ci_server.apis.access import Reader, hold_stream
 from ci_server.apis.byte_range import ranged
 from ci_server.apis.native import Api
 from ci_server.apis.openapi import FILE_ANSWER
@@ -29,6 +29,7 @@ async def list_artifacts(job_id: str, api: Api, principal: Reader) -> list[dict[
 
 @router.get("/jobs/{job_id}/artifacts/{path:path}", **FILE_ANSWER)
 async def get_artifact(
+    request: Request,
     job_id: str,
     path: str,
     api: Api,
@@ -42,6 +43,7 @@ async def get_artifact(
     tag = f'"{artifact.sha256}"'
     if if_none_match is not None and tag in if_none_match:
         return Response(status_code=304, headers={"ETag": tag})
+    hold_stream(request, principal)
     # Now, because once the answer has begun it is too late to say that the file is gone.
     (await asyncio.to_thread(api.artifacts.open, job_id, artifact)).close()
 

@@ -1,0 +1,107 @@
+"""Credentials that prove nothing: after some of them, an address has to wait."""
+
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ci_common.errors import InvalidCredentialsError, TooManyAttemptsError
+from ci_common.principal import Principal
+from ci_server.auth.authenticator import Authenticator
+from ci_server.auth.credentials import Credentials
+from ci_server.auth.local import is_loopback
+from ci_server.limits.address import limited_as
+from ci_server.limits.buckets import TokenBuckets
+
+_PROOFS = (
+    "authorization",
+    "cookie",
+    "x-goog-iap-jwt-assertion",
+    "x-goog-authenticated-user-email",
+)
+_MOST_REMEMBERED = 10_000
+_MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLimits:
+    """0 means no limit."""
+
+    per_minute: float = 0
+    limit_local: bool = False
+
+
+class ThrottledAuthenticator:
+    """An Authenticator that lets an address be wrong only so often.
+
+    An address that was wrong too often is not looked at any more, which costs no look-up, until
+    some time has passed; but for credentials that have been good here before. Those are
+    authenticated as ever, so that one who guesses does not lock out who works behind the same
+    address, and learns nothing: a guess is not remembered unless it was right.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        limits: FailureLimits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._authenticator = authenticator
+        self._limits = limits
+        self._failures = (
+            TokenBuckets(limits.per_minute / _MINUTE, limits.per_minute, clock)
+            if limits.per_minute
+            else None
+        )
+        self._secret = secrets.token_bytes(32)
+        self._good: OrderedDict[bytes, None] = OrderedDict()
+        """Digests of what was good, the latest last; never the credentials themselves."""
+
+    async def has_identities(self) -> bool:
+        """See Authenticator."""
+        return await self._authenticator.has_identities()
+
+    async def authenticate(self, credentials: Credentials, address: str | None) -> Principal:
+        """See Authenticator; for a caller at this address. Raises TooManyAttemptsError, too."""
+        proof = self._digest(credentials)
+        if self._failures is None or proof is None or self._is_exempt(address):
+            return await self._authenticator.authenticate(credentials)
+        key = limited_as(address or "")
+        wait = self._failures.wait(key)
+        if wait and proof not in self._good:
+            raise _too_often(wait)
+        try:
+            principal = await self._authenticator.authenticate(credentials)
+        except InvalidCredentialsError:
+            self._good.pop(proof, None)
+            self._failures.take(key)
+            raise
+        self._remember(proof)
+        return principal
+
+    def _is_exempt(self, address: str | None) -> bool:
+        return not self._limits.limit_local and (address is None or is_loopback(address))
+
+    def _digest(self, credentials: Credentials) -> bytes | None:
+        """`None` for a request that does not try to prove anything."""
+        shown = [credentials.headers.get(name, "") for name in _PROOFS]
+        shown.append(credentials.token or "")
+        if not any(shown):
+            return None
+        return hashlib.blake2b("\0".join(shown).encode(), key=self._secret, digest_size=16).digest()
+
+    def _remember(self, proof: bytes) -> None:
+        self._good[proof] = None
+        self._good.move_to_end(proof)
+        if len(self._good) > _MOST_REMEMBERED:
+            self._good.popitem(last=False)
+
+
+def _too_often(wait: float) -> TooManyAttemptsError:
+    return TooManyAttemptsError(
+        "too many credentials from your address were not valid (CI_FAILED_LOGINS_PER_MINUTE); "
+        f"try again in {max(wait, 1):.0f} s",
+        wait,
+    )
