@@ -125,7 +125,7 @@ class ArtifactDownload:
             if response.status_code == 416:
                 return
             if response.status_code not in (200, 206):
-                raise_if_transient(response)
+                raise_if_transient(self._http, response)
                 raise refusal(self._http, response, self._job_id)
             found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
             skip = offset - (int(found[1]) if found else 0)

@@ -11,6 +11,7 @@ of `ci_common.events.log_bytes`.
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ import httpx
 
 from ci_client.artifact_download import ArtifactDownload, OnFile
 from ci_client.config import load_config
-from ci_client.errors import JobNotFound, UnexpectedAnswer
+from ci_client.errors import ClientError, JobNotFound, RequestRefused, UnexpectedAnswer
 from ci_client.job_request import JobRequest
 from ci_client.project_zip import ProjectZip, create_project_zip
 from ci_client.raw_log import RawLog
-from ci_client.retry import PATIENCE_SECONDS, OnRetry, Retry
+from ci_client.retry import MAX_RETRY_AFTER_SECONDS, PATIENCE_SECONDS, OnRetry, Retry
 from ci_client.sse_reader import JobStreamReader
 from ci_client.transport import address, json_of, open_http, refusal, unreachable
 from ci_client.upload import VALIDATION_SECONDS, OnProgress, UploadFile
@@ -43,6 +44,9 @@ __all__ = [
     "submit_tests_streaming",
     "wait_for_job",
 ]
+
+_ATTEMPTS = 4
+"""Of a question that the server is too busy to answer."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -235,13 +239,29 @@ class Client:
     def _send(
         self, method: str, path: str, job_id: str | None = None, **options: Any
     ) -> httpx.Response:
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise unreachable(self._http, error) from error
-        if not response.is_success:
-            raise refusal(self._http, response, job_id)
-        return response
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                response = self._http.request(method, path, **options)
+            except httpx.HTTPError as error:
+                raise unreachable(self._http, error) from error
+            if response.is_success:
+                return response
+            refused = refusal(self._http, response, job_id)
+            if method != "GET" or not left or not self._waited(refused):
+                raise refused
+        raise AssertionError("unreachable")
+
+    def _waited(self, refused: ClientError) -> bool:
+        """Wait as long as the server asks for, if it asks, and for no more than a minute."""
+        if not isinstance(refused, RequestRefused) or refused.http_status != 429:
+            return False
+        seconds = refused.retry_after
+        if seconds is None or seconds > MAX_RETRY_AFTER_SECONDS:
+            return False
+        if self._on_retry is not None:
+            self._on_retry(refused.message, seconds)
+        time.sleep(seconds)
+        return True
 
 
 def _checked(job_id: str) -> str:

@@ -76,16 +76,20 @@ class ModelResultError(ClientError):
 class RequestRefused(ClientError):
     """The server refused the request."""
 
-    def __init__(self, code: str, message: str, http_status: int) -> None:
+    def __init__(
+        self, code: str, message: str, http_status: int, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         """The stable, machine-readable code of the server's error."""
         self.http_status = http_status
+        self.retry_after = retry_after
+        """In how many seconds the same may succeed, where the server says so."""
 
     @property
     def is_infrastructure(self) -> bool:
-        """Whether the server, and not the request, is at fault."""
-        return self.http_status >= 500
+        """Whether the server, and not the request, is at fault, or just too busy for it."""
+        return self.http_status >= 500 or self.http_status == 429
 
 
 class JobNotFound(RequestRefused):

@@ -98,7 +98,7 @@ class RawLog:
         path = f"/jobs/{self._job_id}/logs"
         with self._http.stream("GET", path, headers=headers) as response:
             if response.status_code not in (200, 206, 416):
-                raise_if_transient(response)
+                raise_if_transient(self._http, response)
                 raise refusal(self._http, response, self._job_id)
             yield response
 

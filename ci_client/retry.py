@@ -3,11 +3,11 @@
 import random
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 
 import httpx
 
-from ci_client.transport import describe, unreachable
+from ci_client.errors import ClientError
+from ci_client.transport import describe, refusal, retry_after, unreachable
 
 BASE_SECONDS = 0.25
 CAP_SECONDS = 5.0
@@ -21,10 +21,14 @@ OnRetry = Callable[[str, float], None]
 class Dropped(Exception):
     """The server was there, or will be again: try again."""
 
-    def __init__(self, why: str, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, why: str, retry_after: float = 0.0, refused: ClientError | None = None
+    ) -> None:
         super().__init__(why)
         self.retry_after = retry_after
         """The least number of seconds the server wants to be left alone."""
+        self.refused = refused
+        """What to raise when it does so for longer than our patience."""
 
 
 TRANSIENT = (Dropped, httpx.TransportError, httpx.DecodingError)
@@ -61,9 +65,12 @@ class Retry:
 
         Raises:
             ServerUnreachable: the server has been silent for longer than our patience.
+            RequestRefused: it has not been silent, but too busy for us.
         """
         left = self._last_contact + self._patience - time.monotonic()
         if left <= 0:
+            if isinstance(error, Dropped) and error.refused is not None:
+                raise error.refused from error
             raise unreachable(self._http, error) from error
         ceiling = min(CAP_SECONDS, self.base * 2 ** min(self._attempt, 16))
         delay = random.uniform(0, ceiling)  # noqa: S311 (jitter, not a secret)
@@ -76,20 +83,11 @@ class Retry:
         time.sleep(delay)
 
 
-def raise_if_transient(response: httpx.Response) -> None:
+def raise_if_transient(http: httpx.Client, response: httpx.Response) -> None:
     """Raise `Dropped` for an answer that may be another one soon: 429, and any 5xx."""
     status = response.status_code
-    if status == 429 or status >= 500:
-        raise Dropped(f"status {status}", _retry_after(response))
-
-
-def _retry_after(response: httpx.Response) -> float:
-    text = response.headers.get("Retry-After", "")
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return 0.0
+    if status == 429:
+        refused = refusal(http, response)
+        raise Dropped(str(refused), retry_after(response) or 0.0, refused)
+    if status >= 500:
+        raise Dropped(f"status {status}", retry_after(response) or 0.0)

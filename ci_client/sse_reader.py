@@ -81,7 +81,7 @@ class JobStreamReader:
             timeout=self._timeout,
         ) as response:
             if response.status_code != 200:
-                raise_if_transient(response)
+                raise_if_transient(self._http, response)
                 raise refusal(self._http, response, self._job_id)
             response.encoding = "utf-8"
             try:

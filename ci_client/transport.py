@@ -1,6 +1,9 @@
 """HTTP to the CI server: one kept-alive client, and what its answers and failures mean."""
 
+import math
 import socket
+import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.request import getproxies
 
@@ -79,8 +82,24 @@ def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = N
         return JobFinished(job_id)
     if code is None and status < 400:
         return UnexpectedAnswer(address(http), f"status {status}")
-    fallback = f"The server at {address(http)} refused the request with status {status}."
-    return RequestRefused(code or "http_error", message or fallback, status)
+    message = message or f"The server at {address(http)} refused the request with status {status}."
+    wait = retry_after(response)
+    if wait and "try again in" not in message.lower():
+        message += f" Try again in {math.ceil(wait)} s."
+    return RequestRefused(code or "http_error", message, status, wait)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """The least number of seconds the server wants to be left alone, where it says so."""
+    text = response.headers.get("Retry-After", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, TypeError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _error_of(response: httpx.Response) -> tuple[str | None, str | None]:

@@ -186,6 +186,9 @@ def test_async(server, run, flag):
         (error(400, "unknown_job_name", "No room for it"), 2),
         (error(413, "upload_too_large", "Too large"), 1),
         (error(507, "disk_full", "No room"), 3),
+        (error(403, "quota_exceeded", "Too large a tenant"), 1),
+        (error(429, "too_many_uploads", "No room. Try again in 7 s.", Retry_After="7"), 3),
+        (error(429, "too_many_jobs", "No room"), 3),
     ],
 )
 def test_refused_submissions(server, run, answer, code):
@@ -193,6 +196,7 @@ def test_refused_submissions(server, run, answer, code):
     found, out, err = run("submit")
     assert (found, out) == (code, b"")
     assert any(text in err for text in ("The table is broken", "Too large", "No room"))
+    assert len(server.asked("POST /submit-async")) == 1
 
 
 @pytest.mark.parametrize(

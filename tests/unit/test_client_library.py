@@ -8,6 +8,7 @@ from email import message_from_bytes
 
 import pytest
 from client_scripted_server import (
+    FINISHED,
     JOB,
     RETRY_SOON,
     complete,
@@ -252,3 +253,36 @@ class TestConfig:
     def test_not_an_address(self, url):
         with pytest.raises(ConfigError, match="not the address"):
             load_config(url)
+
+
+def test_a_question_that_comes_too_soon_is_asked_again(server):
+    busy = error(429, "rate_limited", "Too many.", Retry_After="1")
+    server.on(f"GET /jobs/{JOB}", busy, reply_json(FINISHED))
+    told = []
+    with Client(server.url, on_retry=lambda *what: told.append(what)) as client:
+        assert client.get_job(JOB)["status"] == "completed"
+    assert told == [("Too many. Try again in 1 s.", 1.0)]
+
+
+def test_questions_are_not_asked_for_ever(server):
+    server.on("GET /jobs", error(429, "rate_limited", "Too many.", Retry_After="0"))
+    with Client(server.url) as client, pytest.raises(RequestRefused, match="Too many"):
+        client.list_jobs()
+    assert len(server.asked("GET /jobs")) == 4
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry_After": "3600"}, {"Retry_After": "nan"}])
+def test_without_a_time_worth_waiting_for_nothing_is_asked_again(server, headers):
+    server.on("GET /jobs", error(429, "rate_limited", "Too many.", **headers))
+    with Client(server.url) as client, pytest.raises(RequestRefused, match="Too many"):
+        client.list_jobs()
+    assert len(server.asked("GET /jobs")) == 1
+
+
+def test_a_submission_is_not_repeated_but_told_when_to(server, tmp_path):
+    (tmp_path / "a.py").write_text("")
+    server.on("POST /submit-async", error(429, "too_many_uploads", "Busy.", Retry_After="5"))
+    with pytest.raises(RequestRefused, match=r"Busy\. Try again in 5 s\.") as refused:
+        library.submit_tests_async(tmp_path, server.url)
+    assert (refused.value.retry_after, refused.value.is_infrastructure) == (5.0, True)
+    assert len(server.asked("POST /submit-async")) == 1

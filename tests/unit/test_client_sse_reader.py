@@ -114,7 +114,7 @@ def test_retries_refused_connections_and_busy_servers(server):
     )
     told = []
     assert text_of(read(server, on_retry=lambda why, delay: told.append(why))) == "x"
-    assert told == ["status 503", "status 429"]
+    assert told == ["status 503", "busy"]
 
 
 def test_retry_after_is_honoured(server):
@@ -208,3 +208,11 @@ def test_a_large_log_is_cheap_to_read(server):
     before = time.thread_time()
     assert len(text_of(read(server))) == 64 * len(piece)
     assert time.thread_time() - before < 5
+
+
+def test_a_server_that_stays_too_busy_is_not_called_unreachable(server):
+    server.on(STREAM, error(429, "too_many_streams", "You have 2 streams.", Retry_After="1"))
+    with pytest.raises(RequestRefused, match=r"You have 2 streams\. Try again in 1 s") as refused:
+        read(server, patience=0.2)
+    assert refused.value.code == "too_many_streams"
+    assert len(server.asked(STREAM)) > 1
