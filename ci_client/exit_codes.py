@@ -20,7 +20,7 @@ FAILED = 1
 USAGE = 2
 """The options, the address, or the project's table of jobs are wrong; nothing was run."""
 INFRASTRUCTURE = 3
-"""The server or the runner is at fault, so to try again may help."""
+"""The server or the runner is at fault, or too busy, so to try again may help."""
 CANCELLED = 4
 TIMED_OUT = 5
 INTERRUPTED = 130

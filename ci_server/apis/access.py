@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from ci_common.policy import Action, Policy
 from ci_common.principal import Principal
 from ci_server.auth.credentials import Credentials
+from ci_server.limits.address import address_of
 from ci_server.limits.failed_logins import ThrottledAuthenticator
 from ci_server.limits.traffic import Traffic
 from ci_server.request_end import at_end
@@ -44,9 +45,8 @@ class Access:
         """
         control: AccessControl = request.app.state.access
         credentials = credentials_of(request)
-        address = _limited_address(credentials)
-        control.traffic.check_address(address)
-        principal = await control.authenticator.authenticate(credentials, address)
+        control.traffic.check_address(address_of(credentials))
+        principal = await control.authenticator.authenticate(credentials)
         control.traffic.check_user(principal)
         control.policy.scope(principal, self.action)
         return principal
@@ -59,13 +59,13 @@ async def anyone() -> None:
 async def in_measure(request: Request) -> None:
     """The dependency of routes that cost something although they need no identity."""
     control: AccessControl = request.app.state.access
-    control.traffic.check_address(_limited_address(credentials_of(request)))
+    control.traffic.check_address(address_of(credentials_of(request)))
 
 
 def hold_stream(request: Request, principal: Principal) -> None:
     """Count the answer as a stream, until the request is over. Raises TooManyStreamsError."""
     control: AccessControl = request.app.state.access
-    address = _limited_address(credentials_of(request))
+    address = address_of(credentials_of(request))
     at_end(request.scope, control.traffic.begin_stream(principal, address))
 
 
@@ -73,17 +73,12 @@ def hold_stream(request: Request, principal: Principal) -> None:
 def held_upload(request: Request, principal: Principal) -> Iterator[None]:
     """Count an upload until the block is left. Raises TooManyUploadsError."""
     control: AccessControl = request.app.state.access
-    address = _limited_address(credentials_of(request))
+    address = address_of(credentials_of(request))
     give_back = control.traffic.begin_upload(principal, address)
     try:
         yield
     finally:
         give_back()
-
-
-def _limited_address(credentials: Credentials) -> str | None:
-    """The one address that limits go by."""
-    return credentials.peer
 
 
 def credentials_of(request: Request) -> Credentials:

@@ -1,10 +1,27 @@
 """Addresses as limits see them."""
 
 import ipaddress
+from functools import lru_cache
+
+from ci_server.auth.credentials import Credentials
+from ci_server.auth.local import is_loopback
 
 _NETWORK_BITS = 64
+_REMEMBERED = 10_000
 
 
+def address_of(credentials: Credentials) -> str | None:
+    """The one address that all limits go by."""
+    return credentials.peer
+
+
+@lru_cache(_REMEMBERED)
+def is_this_machine(address: str | None) -> bool:
+    """Whether it is a loopback address, or that of a unix socket (`None`)."""
+    return address is None or is_loopback(address)
+
+
+@lru_cache(_REMEMBERED)
 def limited_as(address: str) -> str:
     """What an address counts as: IPv6 by its /64, because a host has all of those."""
     try:

@@ -11,8 +11,7 @@ from ci_common.errors import InvalidCredentialsError, TooManyAttemptsError
 from ci_common.principal import Principal
 from ci_server.auth.authenticator import Authenticator
 from ci_server.auth.credentials import Credentials
-from ci_server.auth.local import is_loopback
-from ci_server.limits.address import limited_as
+from ci_server.limits.address import address_of, is_this_machine, limited_as
 from ci_server.limits.buckets import TokenBuckets
 
 _PROOFS = (
@@ -63,10 +62,13 @@ class ThrottledAuthenticator:
         """See Authenticator."""
         return await self._authenticator.has_identities()
 
-    async def authenticate(self, credentials: Credentials, address: str | None) -> Principal:
-        """See Authenticator; for a caller at this address. Raises TooManyAttemptsError, too."""
+    async def authenticate(self, credentials: Credentials) -> Principal:
+        """See Authenticator. Raises TooManyAttemptsError, too."""
+        address = address_of(credentials)
+        if self._failures is None or self._is_exempt(address):
+            return await self._authenticator.authenticate(credentials)
         proof = self._digest(credentials)
-        if self._failures is None or proof is None or self._is_exempt(address):
+        if proof is None:
             return await self._authenticator.authenticate(credentials)
         key = limited_as(address or "")
         wait = self._failures.wait(key)
@@ -82,7 +84,7 @@ class ThrottledAuthenticator:
         return principal
 
     def _is_exempt(self, address: str | None) -> bool:
-        return not self._limits.limit_local and (address is None or is_loopback(address))
+        return is_this_machine(address) and not self._limits.limit_local
 
     def _digest(self, credentials: Credentials) -> bytes | None:
         """`None` for a request that does not try to prove anything."""

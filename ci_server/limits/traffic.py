@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from ci_common.errors import (
     LimitReachedError,
@@ -12,8 +11,7 @@ from ci_common.errors import (
     TooManyUploadsError,
 )
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
-from ci_server.auth.local import is_loopback
-from ci_server.limits.address import limited_as
+from ci_server.limits.address import is_this_machine, limited_as
 from ci_server.limits.buckets import TokenBuckets
 from ci_server.limits.slots import Slots
 
@@ -91,8 +89,9 @@ class Traffic:
         return (principal.tenant, principal.user)
 
     def _address(self, address: str | None) -> str | None:
-        key, is_local = _known(address)
-        return None if is_local and not self._limit_local else key
+        if is_this_machine(address) and not self._limit_local:
+            return None
+        return limited_as(address or "")
 
 
 class _Pair:
@@ -141,11 +140,3 @@ def _too_fast(who: str, setting: str, wait: float) -> RateLimitedError:
         f"try again in {max(wait, 1):.0f} s",
         wait,
     )
-
-
-@lru_cache(maxsize=10_000)
-def _known(address: str | None) -> tuple[str, bool]:
-    """What an address counts as, and whether it is this machine's own."""
-    if address is None:
-        return "unix", True
-    return limited_as(address), is_loopback(address)

@@ -227,6 +227,15 @@ def test_programs_see_the_answer_although_they_are_still_sending(limited, big_pr
             assert json.loads(done.stdout)["error"]["code"] == "too_many_uploads", done.stderr
 
 
+def test_the_other_http_protocol_does_the_same(own_server, big_project):
+    server = own_server(controller="external", max_live_jobs_per_user=1).start("--http", "h11")
+    assert post(server).status_code == 200
+    content = (big_project / "big.zip").read_bytes()
+    for _ in range(3):
+        refused(post(server, content=content), "too_many_jobs")
+    assert len(server.stored_files()) == 1
+
+
 def test_the_command_tells_and_exits_with_its_code(limited, big_project, tmp_path):
     command_line = CommandLine(limited.url, tmp_path)
     with an_upload_under_way(limited):

@@ -232,9 +232,7 @@ class Door:
     def come(self, key=None, address=OUTSIDE):
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         try:
-            return asyncio.run(
-                self.authenticator.authenticate(Credentials(headers, address), address)
-            ).user
+            return asyncio.run(self.authenticator.authenticate(Credentials(headers, address))).user
         except (InvalidCredentialsError, TooManyAttemptsError, UnauthenticatedError) as error:
             return error.code
 
@@ -258,7 +256,7 @@ def test_it_tells_when_to_come_again(clock):
     assert door.come("guess") == "invalid_credentials"
     credentials = Credentials({"authorization": "Bearer guess"}, OUTSIDE)
     with pytest.raises(TooManyAttemptsError, match="try again in 60 s") as refused:
-        asyncio.run(door.authenticator.authenticate(credentials, OUTSIDE))
+        asyncio.run(door.authenticator.authenticate(credentials))
     assert refused.value.retry_after == pytest.approx(60)
 
 

@@ -59,7 +59,9 @@ class Environments:
     async def _install(self, environment: Path, source: Path, transcript: Transcript) -> None:
         process = await asyncio.create_subprocess_exec(
             environment / "bin" / "python",
-            *("-m", "pip", "install", "--disable-pip-version-check", "-r", FILE_NAME),
+            # No cache: what one tenant's requirements built would be installed for another.
+            *("-m", "pip", "install", "--disable-pip-version-check", "--no-cache-dir"),
+            *("-r", FILE_NAME),
             cwd=source,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

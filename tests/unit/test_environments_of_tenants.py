@@ -1,0 +1,37 @@
+"""Installed requirements of jobs that run as processes: each tenant has its own."""
+
+import pytest
+
+from ci_controller.executors.process.environments import Environments
+from support.archives import zip_bytes
+from support.jobs import a_job
+
+pytestmark = pytest.mark.anyio
+
+
+class NoLog:
+    def append(self, content):
+        pass
+
+
+async def test_tenants_do_not_share_them(tmp_path, monkeypatch):
+    built = []
+
+    async def build(self, environment, *others):
+        built.append(environment)
+        environment.mkdir(parents=True)
+        (environment / "ready").touch()
+
+    monkeypatch.setattr(Environments, "_build", build)
+    package = tmp_path / "package.zip"
+    package.write_bytes(zip_bytes({"requirements.txt": b"six\n"}))
+    environments = Environments(tmp_path / "environments", 60)
+
+    async def directory(tenant):
+        return await environments.bin_directory(a_job(tenant=tenant), package, NoLog())
+
+    first = await directory("acme")
+    assert await directory("acme") == first
+    assert await directory("other") != first
+    assert len(built) == 2
+    assert not any("acme" in str(path) or "other" in str(path) for path in built)
