@@ -38,7 +38,8 @@ class ThrottledAuthenticator:
     An address that was wrong too often is not looked at any more, which costs no look-up, until
     some time has passed; but for credentials that have been good here before. Those are
     authenticated as ever, so that one who guesses does not lock out who works behind the same
-    address, and learns nothing: a guess is not remembered unless it was right.
+    address, and learns nothing: a guess is not remembered unless it was right. Attempts that
+    come at the same moment, before the first of them failed, are all looked at.
     """
 
     def __init__(

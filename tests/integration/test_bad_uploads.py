@@ -267,7 +267,7 @@ def test_a_client_that_leaves_in_mid_upload_leaves_nothing(intake, declared):
     length = b"Content-Length: 900000" if declared else b"Transfer-Encoding: chunked"
     with socket.create_connection(("127.0.0.1", intake.port), timeout=20) as connection:
         connection.sendall(
-            b"POST /submit-async HTTP/1.1\r\nHost: x\r\n"
+            b"POST /submit-async HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Type: multipart/form-data; boundary=x\r\n" + length + b"\r\n\r\n"
         )
         connection.sendall(head if declared else b"%x\r\n%s\r\n" % (len(head), head))

@@ -21,7 +21,8 @@ def open_and_stall(server, job_id, path):
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(20)
     connection.connect(("127.0.0.1", server.port))
-    connection.sendall(b"GET /jobs/%s/%s HTTP/1.1\r\nHost: x\r\n\r\n" % (job_id.encode(), path))
+    request = b"GET /jobs/%s/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    connection.sendall(request % (job_id.encode(), path))
     assert connection.recv(1000).startswith(b"HTTP/1.1 200")
     return connection
 
