@@ -32,7 +32,7 @@ class SqliteJobSubmissions:
         if quotas == NO_QUOTAS:
             await self._database.write(_INSERT, to_row(job))
             return
-        with disk_full_told():
+        with disk_full_told(self._database.path):
             async with self._database.transaction() as connection:
                 # It has the write lock: nobody adds a job between the look and the row.
                 await check_room(

@@ -22,7 +22,7 @@ class TokenBuckets:
         most_callers: int = _MOST_CALLERS,
     ) -> None:
         """`per_second` tokens come into a bucket, which holds `burst` (at least one)."""
-        self._per_second = per_second
+        self.per_second = per_second
         self._burst = max(burst, 1.0)
         self._clock = clock
         self._most_callers = most_callers
@@ -39,7 +39,7 @@ class TokenBuckets:
         full_at = self._full_at.get(caller)
         if full_at is None:
             return 0.0
-        return max(0.0, full_at - self._clock() - (self._burst - 1) / self._per_second)
+        return max(0.0, full_at - self._clock() - (self._burst - 1) / self.per_second)
 
     def take(self, caller: Hashable) -> float:
         """Take a token: 0, or, when there is none, the seconds until there will be one."""
@@ -47,7 +47,7 @@ class TokenBuckets:
         if wait > 0:
             return wait
         now = self._clock()
-        full_at = max(now, self._full_at.get(caller, now)) + 1 / self._per_second
+        full_at = max(now, self._full_at.get(caller, now)) + 1 / self.per_second
         self._full_at[caller] = full_at
         self._full_at.move_to_end(caller)
         self._forget(now)

@@ -1,6 +1,7 @@
 """Credentials that prove nothing: after some of them, an address has to wait."""
 
 import hashlib
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -105,6 +106,6 @@ class ThrottledAuthenticator:
 def _too_often(wait: float) -> TooManyAttemptsError:
     return TooManyAttemptsError(
         "too many credentials from your address were not valid (CI_FAILED_LOGINS_PER_MINUTE); "
-        f"try again in {max(wait, 1):.0f} s",
+        f"try again in {math.ceil(wait)} s",
         wait,
     )

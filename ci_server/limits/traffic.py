@@ -1,5 +1,6 @@
 """What one user, and one address, may ask of this process at once and per second."""
 
+import math
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Traffic:
         if buckets is None or (key := self._address(address)) is None:
             return
         if wait := buckets.take(key):
-            raise _too_fast("your address", "CI_REQUESTS_PER_SECOND_PER_ADDRESS", wait)
+            raise _too_fast("your address", "CI_REQUESTS_PER_SECOND_PER_ADDRESS", buckets, wait)
 
     def check_user(self, principal: Principal) -> None:
         """Count a request of a user. Raises RateLimitedError."""
@@ -69,7 +70,7 @@ class Traffic:
         if buckets is None or (key := self._user(principal)) is None:
             return
         if wait := buckets.take(key):
-            raise _too_fast("you", "CI_REQUESTS_PER_SECOND_PER_USER", wait)
+            raise _too_fast("you", "CI_REQUESTS_PER_SECOND_PER_USER", buckets, wait)
 
     def begin_stream(self, principal: Principal, address: str | None) -> GiveBack:
         """Count a stream until what is returned is called, once. Raises TooManyStreamsError."""
@@ -134,9 +135,9 @@ def _buckets(
     return TokenBuckets(per_second, per_second * burst_seconds, clock) if per_second else None
 
 
-def _too_fast(who: str, setting: str, wait: float) -> RateLimitedError:
+def _too_fast(who: str, setting: str, buckets: TokenBuckets, wait: float) -> RateLimitedError:
     return RateLimitedError(
-        f"too many requests: {who} may send no more than this server allows ({setting}); "
-        f"try again in {max(wait, 1):.0f} s",
+        f"too many requests from {who}: {buckets.per_second:g} a second are allowed ({setting}); "
+        f"try again in {math.ceil(wait)} s",
         wait,
     )

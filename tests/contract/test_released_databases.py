@@ -14,6 +14,7 @@ from ci_persistence.migrations import MIGRATIONS
 from ci_persistence.retention_rows import SqliteJobRetention
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
+from ci_persistence.tenant_usages import COUNTED
 from support.instances import ROOT
 
 pytestmark = pytest.mark.anyio
@@ -80,6 +81,12 @@ async def test_the_schema_is_that_of_a_new_database(database, tmp_path):
 
 STORED = {1: 4711 + 12 + 0 + 300, 2: 4711 + 12 + 8 + 0 + 300, 3: 4711 + 40 + 8 + 0 + 300}
 """Bytes of logs and artifacts; from schema 3 on a log may be smaller than what was written."""
+
+
+async def test_the_totals_of_tenants_are_those_of_the_rows(database):
+    kept = await database.fetch_all("SELECT * FROM tenant_totals ORDER BY tenant")
+    counted = await database.fetch_all(f"{COUNTED} ORDER BY tenant")
+    assert [tuple(row) for row in kept] == [tuple(row) for row in counted] != []
 
 
 @pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)

@@ -118,14 +118,18 @@ def test_rates_are_of_users_and_of_addresses(clock):
     traffic = Traffic(TrafficLimits(1, 2, burst_seconds=2), clock)
     for _ in range(2):
         traffic.check_user(ANN)
-    with pytest.raises(RateLimitedError, match=r"you .*CI_REQUESTS_PER_SECOND_PER_USER") as refused:
+    with pytest.raises(
+        RateLimitedError, match=r"you: 1 a second .*CI_REQUESTS_PER_SECOND_PER_USER"
+    ) as refused:
         traffic.check_user(ANN)
     assert refused.value.retry_after == pytest.approx(1)
     traffic.check_user(BOB)
     traffic.check_user(Principal("other", "ann", Role.SUBMITTER, "key 3"))
     for _ in range(4):
         traffic.check_address(OUTSIDE)
-    with pytest.raises(RateLimitedError, match=r"address .*CI_REQUESTS_PER_SECOND_PER_ADDRESS"):
+    with pytest.raises(
+        RateLimitedError, match=r"your address: 2 a .*CI_REQUESTS_PER_SECOND_PER_ADDRESS"
+    ):
         traffic.check_address(OUTSIDE)
     traffic.check_address(ELSEWHERE)
 

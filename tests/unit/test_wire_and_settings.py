@@ -124,6 +124,20 @@ def test_errors_on_the_wire(client, code):
     assert response.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "header"), [(None, None), (0.0, "1"), (0.2, "1"), (1.0, "1"), (1.01, "2")]
+)
+def test_retry_after_is_in_whole_seconds(seconds, header):
+    app = FastAPI()
+    install_error_handlers(app)
+
+    @app.get("/")
+    async def fail():
+        raise errors.RateLimitedError("slower", seconds)
+
+    assert AnsweringClient(app).get("/").headers.get("Retry-After") == header
+
+
 @pytest.mark.parametrize("what", ["defect", *sorted(NEVER_REACH_A_CLIENT)])
 def test_defects_are_told_to_the_log_only(client, what, caplog):
     response = client.get(f"/{what}")
