@@ -96,7 +96,7 @@ class OwnDockerd:
         containerd = int(record.read_text())
         self._process.kill()
         self._process.wait()
-        until_sync(lambda: _has_ended(containerd), what="containerd's end")
+        until_sync(lambda: has_ended(containerd), what="containerd's end")
         # Where nobody reaps orphans, the next daemon takes a zombie for a containerd that runs.
         record.unlink(missing_ok=True)
 
@@ -161,7 +161,8 @@ class OwnDockerd:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _has_ended(pid):
+def has_ended(pid):
+    """Whether a process is gone, or only its zombie is there."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:

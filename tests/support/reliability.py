@@ -41,7 +41,8 @@ _TAIL = """\
   still needs.
 - `kill -9` of a server whose request to create a container is carried out by the engine only
   after the next server has looked for it (aimed at, but not forced, by the launch fault).
-- `kill -9` of an engine whose containers live on (`--live-restore`); only its SIGTERM is tried.
+- What a container writes while an engine with `--live-restore` is down, when it ends in that time:
+  the engine (20.10) throws it away, whether it was killed or stopped. The exit code is true.
 - Power cuts: a killed process leaves the kernel's caches intact, so that `fsync` is called in the
   right order is checked by reading, not by these tests.
 - Disks that lie, return errors on reads, or turn read-only in mid-work; damaged databases (the
