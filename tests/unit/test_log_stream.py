@@ -1,85 +1,28 @@
-"""From a cursor to events: whole characters, exact bytes, replay and live, and the end."""
+"""From a cursor to events: replay and live, many watchers, and the end."""
 
 import asyncio
 import gc
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ci_common.errors import InvalidOffsetError
-from ci_common.events import CompleteEvent, LogEvent, StatusEvent, log_bytes
-from ci_common.job import JobStatus, Outcome, Reason
+from ci_common.events import CompleteEvent, LogEvent, StatusEvent
+from ci_common.job import JobStatus
 from ci_common.ports.rows import Ending
-from ci_persistence.database import Database
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.submissions import SqliteJobSubmissions
-from ci_persistence.transitions import SqliteJobTransitions
 from ci_server import log_stream
-from ci_server.log_stream import CHUNK_BYTES, LogStreams, _whole_characters
-from ci_server.sse import LogEventCache, encode, encoded_events
-from support.jobs import NOON, Clock, a_job
+from ci_server.log_stream import CHUNK_BYTES
+from ci_server.sse import LogEventCache, encoded_events
+from support.jobs import NOON, a_job
+from support.stream_world import (
+    PASSED,
+    TEXT,
+    NoSignals,
+    World,
+    assert_ids_are_offsets,
+    joined,
+)
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-PASSED = Outcome(JobStatus.COMPLETED, Reason.EXIT, "exited with code 0", 0)
-
-
-class NoSignals:
-    """Signals of another process: they never come."""
-
-    def notify(self, job_id):
-        pass
-
-    def subscribe(self, job_id):
-        return self
-
-    async def wait(self, timeout_seconds):
-        await asyncio.sleep(timeout_seconds)
-        return False
-
-    def close(self):
-        pass
-
-
-class World:
-    """Rows and logs, written the way the controller does, and streams over them."""
-
-    async def open(self, path, signals=None):
-        self.signals = signals or ProcessJobSignals()
-        self.database = Database(path / "ci.db")
-        await self.database.open()
-        self.logs = FileLogStore(path, self.signals)
-        self.jobs = SqliteJobSubmissions(self.database, self.signals)
-        self.moves = SqliteJobTransitions(self.database, self.signals, "me")
-        await SqliteControllerLease(self.database).acquire("me", NOON, 3600)
-        self.streams = LogStreams(self.jobs, self.logs, self.signals)
-        self.clock = Clock()
-        return self
-
-    async def job(self, *pieces, finish=False):
-        """A running job that has written this much, or one that has finished."""
-        job = a_job()
-        await self.jobs.add(job)
-        self.log = self.logs.open(job.job_id)
-        await self.moves.claim(job.job_id)
-        await self.moves.mark_running(job.job_id, self.clock())
-        for piece in pieces:
-            self.log.append(piece)
-        if finish:
-            await self.finish(job.job_id)
-        return await self.jobs.get(job.job_id)
-
-    async def finish(self, job_id, outcome=PASSED):
-        assert await self.moves.finish(job_id, Ending(outcome, self.log.size), self.clock())
-        self.log.close()
-
-    async def watch(self, job, offset=0):
-        async with asyncio.timeout(30):
-            return [event async for event in self.streams.events(job, offset)]
 
 
 @pytest.fixture
@@ -87,108 +30,6 @@ async def world(tmp_path):
     world = await World().open(tmp_path)
     yield world
     await world.database.close()
-
-
-def joined(events):
-    return b"".join(event.content for event in events if isinstance(event, LogEvent))
-
-
-def assert_ids_are_offsets(events, offset=0):
-    for event in events:
-        if isinstance(event, LogEvent):
-            assert event.content, "an empty event"
-            offset += len(event.content)
-            assert event.end_offset == offset
-
-
-def texts(events):
-    return [event.to_dict() for event in events if isinstance(event, LogEvent)]
-
-
-# ------------------------------------------------------------------ characters
-
-
-@pytest.mark.parametrize(
-    ("content", "whole"),
-    [
-        (b"", b""),
-        (b"a", b"a"),
-        (b"a\xc3", b"a"),
-        (b"a\xc3\xa4", b"a\xc3\xa4"),
-        (b"a\xe2\x82", b"a"),
-        (b"a\xe2\x82\xac", b"a\xe2\x82\xac"),
-        (b"a\xf0\x9f\x98", b"a"),
-        (b"a\xf0\x9f", b"a"),
-        (b"a\xf0", b"a"),
-        (b"a\xf0\x9f\x98\x80", b"a\xf0\x9f\x98\x80"),
-        (b"\x80\x80\x80\x80\x80", b"\x80\x80\x80\x80\x80"),
-        (b"a\x80", b"a\x80"),
-    ],
-)
-def test_whole_characters(content, whole):
-    assert _whole_characters(content) == whole
-
-
-@given(st.text(), st.integers(0, 40))
-def test_cutting_valid_text_leaves_valid_text(text, cut):
-    cut_off = text.encode()[:cut]
-    whole = _whole_characters(cut_off)
-    whole.decode()
-    assert cut_off.startswith(whole)
-    assert len(cut_off) - len(whole) < 4
-
-
-TEXT = "a€ä😀\n" * 3 + "日本語 ohne Zeilenende 😀"
-
-
-@pytest.mark.parametrize("chunk", [4, 5, 7, 8, 16])
-async def test_no_event_splits_a_character(world, monkeypatch, chunk):
-    monkeypatch.setattr(log_stream, "CHUNK_BYTES", chunk)
-    job = await world.job(TEXT.encode(), finish=True)
-    events = await world.watch(job)
-    assert joined(events).decode() == TEXT
-    assert not any("raw" in wire for wire in texts(events))
-    assert max(len(event.content) for event in events[:-1]) < chunk + 4
-
-
-@pytest.mark.parametrize("before", range(-5, 5))
-async def test_a_character_across_the_chunk_boundary_is_not_split(world, before):
-    """One line longer than a chunk, with a character of four bytes around its boundary."""
-    content = b"x" * (CHUNK_BYTES + before) + "😀".encode() + b"y" * 10
-    job = await world.job(content, finish=True)
-    events = await world.watch(job)
-    assert joined(events) == content
-    assert not any("raw" in wire for wire in texts(events))
-    assert all(len(event.content) < CHUNK_BYTES + 4 for event in events[:-1])
-
-
-async def test_a_character_written_in_two_pieces_is_one_event(world):
-    encoded = TEXT.encode()
-    job = await world.job()
-    watching = asyncio.create_task(world.watch(job))
-    for at in range(len(encoded)):
-        world.log.append(encoded[at : at + 1])
-        await asyncio.sleep(0)
-        if at % 8 == 0:
-            await asyncio.sleep(0.002)
-    await world.finish(job.job_id)
-    events = await watching
-    assert joined(events) == encoded
-    assert not any("raw" in wire for wire in texts(events))
-    assert_ids_are_offsets(events)
-
-
-async def test_invalid_bytes_are_preserved(world):
-    content = b"\xff\xfe\x00 \r ok\n\x80\xc3" + bytes(range(256)) + b"\xf0\x9f"
-    job = await world.job(content, finish=True)
-    events = await world.watch(job)
-    assert joined(events) == content
-    assert b"".join(log_bytes(wire) for wire in texts(events)) == content
-
-
-async def test_an_unfinished_character_at_the_end_of_a_finished_log_is_told(world):
-    job = await world.job(b"a\xf0\x9f", finish=True)
-    assert joined(await world.watch(job)) == b"a\xf0\x9f"
 
 
 # ------------------------------------------------------------------ replay, live, resume
@@ -415,111 +256,3 @@ async def test_a_late_watcher_of_a_watched_job_misses_nothing(world):
     world.log.append(b"three")
     await world.finish(job.job_id)
     assert joined(await first) == joined(await second) == b"one two three"
-
-
-# ------------------------------------------------------------------ offsets, tails
-
-
-async def test_offsets_outside_the_log_are_refused(world):
-    job = await world.job(b"12345")
-    world.streams.check_offset(job, 0)
-    world.streams.check_offset(job, 5)
-    for offset in (-1, 6):
-        with pytest.raises(InvalidOffsetError, match="5 bytes"):
-            world.streams.check_offset(job, offset)
-
-
-class OneLog:
-    """A log in memory (port LogReader)."""
-
-    def __init__(self, content):
-        self._content = content
-
-    def size(self, _):
-        return len(self._content)
-
-    def read(self, _, offset, limit):
-        return self._content[offset : offset + limit]
-
-
-def naive_tail(content, lines):
-    parts = content.split(b"\n")
-    unfinished = parts.pop()
-    whole = [part + b"\n" for part in parts] + ([unfinished] if unfinished else [])
-    return len(b"".join(whole[: max(len(whole) - lines, 0)]))
-
-
-@settings(max_examples=300)
-@given(
-    content=st.lists(st.sampled_from([b"\n", b"a", b"bc", b"\r", b"\n\n"])).map(b"".join),
-    lines=st.integers(0, 12),
-    block=st.integers(1, 7),
-)
-def test_tail_offset_is_that_of_the_naive_model(content, lines, block):
-    before, log_stream._TAIL_BLOCK_BYTES = log_stream._TAIL_BLOCK_BYTES, block
-    try:
-        streams = LogStreams(None, OneLog(content), None)
-        assert streams.tail_offset(a_job(), lines) == naive_tail(content, lines)
-    finally:
-        log_stream._TAIL_BLOCK_BYTES = before
-
-
-def test_a_longer_tail_than_the_log_is_all_of_it():
-    assert LogStreams(None, OneLog(b"a\nb\n"), None).tail_offset(a_job(), 1000) == 0
-    assert LogStreams(None, OneLog(b""), None).tail_offset(a_job(), 10) == 0
-
-
-# ------------------------------------------------------------------ on the wire
-
-
-async def test_the_body_of_a_stream(world):
-    job = await world.job("hällo\n".encode(), finish=True)
-    body = encoded_events(
-        job.job_id, world.streams.events(job, 0), LogEventCache(), 0, with_job_id=True
-    )
-    pieces = [piece async for piece in body]
-    assert pieces[0].startswith(b": ")
-    assert b"retry: " in pieces[0]
-    assert pieces[1] == b'id: 0\ndata: {"type":"job_id","job_id":"%s"}\n\n' % job.job_id.encode()
-    assert pieces[2] == b'id: 7\ndata: {"type":"log","data":"h\\u00e4llo\\n"}\n\n'
-    assert pieces[3].startswith(b'data: {"type":"complete",')
-    assert len(pieces) == 4
-
-
-async def test_status_events_carry_the_offset_reached(world):
-    job = await world.job(b"12345")
-    body = encoded_events(job.job_id, world.streams.events(job, 3), LogEventCache(), 3)
-    await anext(body)
-    assert await anext(body) == b'id: 3\ndata: {"type":"status","status":"running"}\n\n'
-    assert (await anext(body)).startswith(b"id: 5\n")
-    await body.aclose()
-
-
-async def test_status_events_can_be_left_out(world):
-    job = await world.job(b"12345")
-    body = encoded_events(
-        job.job_id, world.streams.events(job, 0), LogEventCache(), 0, with_status=False
-    )
-    await anext(body)
-    assert (await anext(body)).startswith(b"id: 5\n")
-    await body.aclose()
-
-
-@given(st.binary())
-def test_an_event_on_the_wire_is_ascii_and_two_lines(content):
-    wire = encode(LogEvent(content, len(content)).to_dict(), len(content))
-    assert wire.isascii()
-    assert wire.count(b"\n") == 3
-    assert b"\r" not in wire
-    assert wire.endswith(b"\n\n")
-
-
-def test_the_cache_is_bounded_and_never_wrong(monkeypatch):
-    monkeypatch.setattr("ci_server.sse._CACHE_BYTES", 1000)
-    cache = LogEventCache()
-    events = [LogEvent(b"%d" % number * 20, number) for number in range(100)]
-    for event in events * 2:
-        assert cache.encode("job", event) == encode(event.to_dict(), event.end_offset)
-        assert cache._bytes == sum(map(len, cache._encoded.values())) <= 1000
-    assert cache.encode("a", LogEvent(b"x", 1)) is cache.encode("a", LogEvent(b"x", 1))
-    assert cache.encode("a", LogEvent(b"yx", 2)) != cache.encode("a", LogEvent(b"x", 2))

@@ -1,0 +1,184 @@
+"""Descriptions of models, and the packages they come in."""
+
+import hashlib
+import json
+import math
+import zipfile
+
+import pytest
+from engine_inputs import messages
+from engine_models import make_policies, make_scenarios, write_lines, write_model
+
+from engine.config import parse_config
+from engine.model import load_model
+from engine.package import opened
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_model(tmp_path / "model", make_policies(5), make_scenarios(2))
+
+
+CONFIG = {
+    "model": "term_life",
+    "policies": "p.csv",
+    "assumptions": {"mortality": "m", "lapse": "l", "expenses": "e"},
+    "scenarios": {"count": 10},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "whole_life"}, "column model: 'whole_life' is not one of term_life"),
+        ({"polices": 1}, "column polices: unknown setting"),
+        ({"policies": []}, "column policies: '[]' is not a text or a list of texts"),
+        ({"assumptions": {"mortality": "m"}}, "column assumptions.lapse: is missing"),
+        ({"scenarios": {"count": 0}}, "column scenarios.count: '0' is not a whole number from 1"),
+        ({"scenarios": {"count": True}}, "column scenarios.count: 'True' is not a whole number"),
+        ({"scenarios": {"rng": "lcg"}}, "scenarios.rng: 'lcg' is not one of philox, mt19937_64"),
+        ({"scenarios": {"file": "s", "count": 1}}, "column scenarios.count: unknown setting"),
+        ({"scenarios": {"interestRate": {"initial": -1}}}, "interestRate.initial: '-1' is not a"),
+        (
+            {"scenarios": {"interestRate": {"minRate": 0.3}}},
+            "interestRate.minRate: '0.3' is above maxRate",
+        ),
+        ({"multipliers": {"mortality": -1}}, "multipliers.mortality: '-1' is not a number from 0"),
+        ({"multipliers": {"lapse": math.nan}}, "multipliers.lapse: 'nan' is not a number from 0"),
+        ({"multipliers": []}, "column multipliers: '[]' is not a table of settings"),
+        ({"dynamicLapse": {"sensitivity": 1}}, "column dynamicLapse.referenceRate: is missing"),
+        ({"output": {"percentiles": [101]}}, "output.percentiles: '[101]' is not a list of"),
+        ({"execution": {"maxMemory": "lots"}}, "execution.maxMemory: 'lots' is not a size"),
+        ({"hooks": 5}, "column hooks: '5' is not a table"),
+    ],
+)
+def test_bad_descriptions(change, message):
+    assert any(message in line for line in messages(parse_config, CONFIG | change, "model.toml"))
+
+
+def test_toml_and_json_are_one_schema(root):
+    document = json.loads((root / "livecalc.config.json").read_text())
+    lines = [
+        'model = "term_life"',
+        f"policies = {json.dumps(document['policies'])}",
+        "assumptions.mortality = 'local://mortality.csv'",
+        "assumptions.lapse = 'lapse.csv'",
+        "assumptions.expenses = 'expenses.csv'",
+        "scenarios = {file = 'scenarios.csv'}",
+    ]
+    expected = load_model(root)
+    write_lines(root / "model.toml", lines)
+    assert "are both there" in messages(load_model, root)[0]
+    (root / "livecalc.config.json").unlink()
+    assert (load_model(root).policies.premium == expected.policies.premium).all()
+    write_lines(root / "model.toml", ["model = "])
+    assert "model.toml: cannot be read" in messages(load_model, root)[0]
+    (root / "model.toml").unlink()
+    assert "not found" in messages(load_model, root)[0]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["../lapse.csv", "/etc/passwd", "a/../../b", "local:///etc/passwd", "file:///etc/passwd",
+     "local://../x", "C:\\x", "..\\x", "", "."],
+)  # fmt: skip
+def test_paths_out_of_the_model(root, reference):
+    config = json.loads((root / "livecalc.config.json").read_text())
+    config["assumptions"]["lapse"] = reference
+    (root / "livecalc.config.json").write_text(json.dumps(config))
+    found = messages(load_model, root)
+    assert "assumptions.lapse" in found[0]
+
+
+def test_links_out_of_the_model(root, tmp_path):
+    (root / "lapse.csv").rename(tmp_path / "lapse.csv")
+    assert "'lapse.csv' is not there" in messages(load_model, root)[0]
+    (root / "lapse.csv").symlink_to(tmp_path / "lapse.csv")
+    assert "is a link that leads out of the model" in messages(load_model, root)[0]
+
+
+def write_manifest(root, **changes):
+    assets = []
+    for path in sorted(root.glob("*.csv")):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        size = path.stat().st_size
+        assets.append({"relativePath": path.name, "hash": digest, "size": size, "type": "data"})
+    assets[0] |= changes
+    (root / "manifest.json").write_text(json.dumps({"version": "1", "assets": assets}))
+
+
+def check(path):
+    with opened(path) as root:
+        return load_model(root)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hash": "0" * 64}, "'expenses.csv' has the SHA-256"),
+        ({"hash": None}, "'expenses.csv' has no hash"),
+        ({"size": 3}, "'expenses.csv' has "),
+        ({"relativePath": "gone.csv"}, "'gone.csv' is not there"),
+        ({"relativePath": "../x.csv"}, "'../x.csv' is not a path inside the model"),
+        ({"relativePath": 5}, "has no relativePath"),
+    ],
+)
+def test_manifests(root, change, message):
+    write_manifest(root)
+    check(root)
+    write_manifest(root, **change)
+    assert f"manifest.json, column assets[0]: {message}" in messages(check, root)[0]
+
+
+def test_manifests_that_are_none(root):
+    for text in ("{", "[]", '{"assets": 5}'):
+        (root / "manifest.json").write_text(text)
+        assert messages(check, root)[0].startswith("manifest.json")
+
+
+def make_zip(path, files, root=None):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in root.iterdir() if root else ():
+            archive.write(file, f"model/{file.name}")
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_zip_of_a_model(root, tmp_path):
+    assert len(check(make_zip(tmp_path / "m.zip", {}, root)).policies) == 5
+
+
+def link(name):
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = 0o120777 << 16
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../x", "'../x' leads out of the package"),
+        ("/x", "'/x' leads out of the package"),
+        ("a/../../x", "leads out of the package"),
+        (link("x"), "'x' is not a plain file"),
+    ],
+)
+def test_hostile_zips(tmp_path, name, message):
+    path = make_zip(tmp_path / "m.zip", {name: "/etc/passwd"})
+    assert message in messages(check, path)[0]
+
+
+def test_zip_bombs_and_broken_zips(tmp_path):
+    path = tmp_path / "m.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(1 << 20))
+
+    def open_small():
+        with opened(path, max_unpacked=1 << 19):
+            pass
+
+    assert messages(open_small) == ["m.zip: unpacks to more than is allowed"]
+    path.write_bytes(path.read_bytes()[:100])
+    assert "m.zip: is not a usable zip" in messages(check, path)[0]
+    assert "is not a directory or a zip" in messages(check, tmp_path / "gone")[0]

@@ -1,0 +1,130 @@
+"""Offsets and tails of a log, and its events on the wire."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ci_common.errors import InvalidOffsetError
+from ci_common.events import LogEvent
+from ci_server import log_stream
+from ci_server.log_stream import LogStreams
+from ci_server.sse import LogEventCache, encode, encoded_events
+from support.jobs import a_job
+from support.stream_world import World
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def world(tmp_path):
+    world = await World().open(tmp_path)
+    yield world
+    await world.database.close()
+
+
+# ------------------------------------------------------------------ offsets, tails
+
+
+async def test_offsets_outside_the_log_are_refused(world):
+    job = await world.job(b"12345")
+    world.streams.check_offset(job, 0)
+    world.streams.check_offset(job, 5)
+    for offset in (-1, 6):
+        with pytest.raises(InvalidOffsetError, match="5 bytes"):
+            world.streams.check_offset(job, offset)
+
+
+class OneLog:
+    """A log in memory (port LogReader)."""
+
+    def __init__(self, content):
+        self._content = content
+
+    def size(self, _):
+        return len(self._content)
+
+    def read(self, _, offset, limit):
+        return self._content[offset : offset + limit]
+
+
+def naive_tail(content, lines):
+    parts = content.split(b"\n")
+    unfinished = parts.pop()
+    whole = [part + b"\n" for part in parts] + ([unfinished] if unfinished else [])
+    return len(b"".join(whole[: max(len(whole) - lines, 0)]))
+
+
+@settings(max_examples=300)
+@given(
+    content=st.lists(st.sampled_from([b"\n", b"a", b"bc", b"\r", b"\n\n"])).map(b"".join),
+    lines=st.integers(0, 12),
+    block=st.integers(1, 7),
+)
+def test_tail_offset_is_that_of_the_naive_model(content, lines, block):
+    before, log_stream._TAIL_BLOCK_BYTES = log_stream._TAIL_BLOCK_BYTES, block
+    try:
+        streams = LogStreams(None, OneLog(content), None)
+        assert streams.tail_offset(a_job(), lines) == naive_tail(content, lines)
+    finally:
+        log_stream._TAIL_BLOCK_BYTES = before
+
+
+def test_a_longer_tail_than_the_log_is_all_of_it():
+    assert LogStreams(None, OneLog(b"a\nb\n"), None).tail_offset(a_job(), 1000) == 0
+    assert LogStreams(None, OneLog(b""), None).tail_offset(a_job(), 10) == 0
+
+
+# ------------------------------------------------------------------ on the wire
+
+
+async def test_the_body_of_a_stream(world):
+    job = await world.job("hällo\n".encode(), finish=True)
+    body = encoded_events(
+        job.job_id, world.streams.events(job, 0), LogEventCache(), 0, with_job_id=True
+    )
+    pieces = [piece async for piece in body]
+    assert pieces[0].startswith(b": ")
+    assert b"retry: " in pieces[0]
+    assert pieces[1] == b'id: 0\ndata: {"type":"job_id","job_id":"%s"}\n\n' % job.job_id.encode()
+    assert pieces[2] == b'id: 7\ndata: {"type":"log","data":"h\\u00e4llo\\n"}\n\n'
+    assert pieces[3].startswith(b'data: {"type":"complete",')
+    assert len(pieces) == 4
+
+
+async def test_status_events_carry_the_offset_reached(world):
+    job = await world.job(b"12345")
+    body = encoded_events(job.job_id, world.streams.events(job, 3), LogEventCache(), 3)
+    await anext(body)
+    assert await anext(body) == b'id: 3\ndata: {"type":"status","status":"running"}\n\n'
+    assert (await anext(body)).startswith(b"id: 5\n")
+    await body.aclose()
+
+
+async def test_status_events_can_be_left_out(world):
+    job = await world.job(b"12345")
+    body = encoded_events(
+        job.job_id, world.streams.events(job, 0), LogEventCache(), 0, with_status=False
+    )
+    await anext(body)
+    assert (await anext(body)).startswith(b"id: 5\n")
+    await body.aclose()
+
+
+@given(st.binary())
+def test_an_event_on_the_wire_is_ascii_and_two_lines(content):
+    wire = encode(LogEvent(content, len(content)).to_dict(), len(content))
+    assert wire.isascii()
+    assert wire.count(b"\n") == 3
+    assert b"\r" not in wire
+    assert wire.endswith(b"\n\n")
+
+
+def test_the_cache_is_bounded_and_never_wrong(monkeypatch):
+    monkeypatch.setattr("ci_server.sse._CACHE_BYTES", 1000)
+    cache = LogEventCache()
+    events = [LogEvent(b"%d" % number * 20, number) for number in range(100)]
+    for event in events * 2:
+        assert cache.encode("job", event) == encode(event.to_dict(), event.end_offset)
+        assert cache._bytes == sum(map(len, cache._encoded.values())) <= 1000
+    assert cache.encode("a", LogEvent(b"x", 1)) is cache.encode("a", LogEvent(b"x", 1))
+    assert cache.encode("a", LogEvent(b"yx", 2)) != cache.encode("a", LogEvent(b"x", 2))
