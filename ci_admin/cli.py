@@ -12,14 +12,15 @@ from typing import Annotated, NoReturn
 import typer
 from pydantic import ValidationError
 
-from ci_common.errors import RunnerError
+from ci_admin.identity_commands import key_app, user_app
+from ci_common.errors import InvalidIdentityError, RunnerError
 from ci_common.settings import Settings
 
 HEALTHY, PROBLEMS, USAGE, CANNOT_RUN = 0, 1, 2, 3
 
 app = typer.Typer(
     name="ci-admin",
-    help="Back up, restore and check a CI server. Settings are the server's: CI_DB_PATH, "
+    help="Administer a CI server. Settings are the server's: CI_DB_PATH, "
     "CI_DATA_DIR and so on. Exit codes: 0 fine, 1 problems found, 2 usage, 3 could not be done.",
     no_args_is_help=True,
     add_completion=False,
@@ -27,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(user_app, name="user")
+app.add_typer(key_app, name="key")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 
@@ -123,7 +127,7 @@ def _run(command: Callable[[], object]) -> int:
         command()
     except RunnerError as error:
         print(f"ci-admin: {error.message}", file=sys.stderr)
-        return CANNOT_RUN
+        return USAGE if isinstance(error, InvalidIdentityError) else CANNOT_RUN
     except ValidationError as error:
         for problem in error.errors():
             name = f"CI_{'_'.join(str(part) for part in problem['loc']).upper()}"

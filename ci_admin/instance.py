@@ -1,6 +1,7 @@
 """An instance as the commands see it: its settings, stores and rows, and whether it is in use."""
 
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from ci_common.settings import Settings
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.backup import Stores
 from ci_persistence.database import Database
+from ci_persistence.database_errors import explain
 from ci_persistence.database_lock import DatabaseLock
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
@@ -64,3 +66,37 @@ async def opened(settings: Settings, *, keep_alone: bool) -> AsyncIterator[Insta
             yield Instance(settings, database, stores_of(settings), is_alone)
         finally:
             await database.close()
+
+
+@asynccontextmanager
+async def administered(settings: Settings, *, create: bool = False) -> AsyncIterator[Database]:
+    """The database, beside a server that may run; with `create` it is made when missing.
+
+    An older schema is migrated when nobody else has the database open. Raises DatabaseError.
+    """
+    if not create:
+        require_database(settings)
+    with contextlib.ExitStack() as stack:
+        database = await _opened_database(settings, stack)
+        try:
+            yield database
+        except sqlite3.Error as error:
+            raise explain(settings.db_path, error) from error
+        finally:
+            await database.close()
+
+
+async def _opened_database(settings: Settings, stack: contextlib.ExitStack) -> Database:
+    if not settings.db_path.exists():
+        database = Database(settings.db_path)
+        await database.open()
+        return database
+    lock = DatabaseLock(settings.db_path)
+    stack.callback(lock.release)
+    is_alone = lock.try_alone()
+    if not is_alone and not lock.try_share():
+        raise DatabaseError(f"{settings.db_path} is being restored or repaired; try again")
+    database = Database(settings.db_path, lock)
+    await database.open(migrate=is_alone)
+    lock.try_share()  # a server that starts now need not wait for us
+    return database

@@ -27,6 +27,11 @@ RunnerError
 ├── NotReadyError                   a part of the server is down
 ├── DatabaseError                   the database cannot be used
 ├── BackupError                     a backup cannot be made, or used
+├── IdentityError                   users and keys cannot be administered so
+│   ├── InvalidIdentityError        not an address, a name, a tenant
+│   ├── UserExistsError
+│   ├── UserNotFoundError
+│   └── KeyNotFoundError
 ├── LeaseLostError                  another controller has taken over
 ├── EngineUnavailableError          the container engine does not answer
 │   └── EngineFailingError          it answers that it cannot, through no fault of the job
@@ -216,6 +221,36 @@ class BackupError(RunnerError):
     """The backup cannot be made, or used."""
 
     code = "backup_error"
+
+
+class IdentityError(RunnerError):
+    """The users and keys cannot be administered so."""
+
+    code = "identity_error"
+
+
+class InvalidIdentityError(IdentityError):
+    """This cannot be a user, a tenant or the name of a key."""
+
+    code = "invalid_identity"
+
+
+class UserExistsError(IdentityError):
+    """There is a user with this e-mail address already."""
+
+    code = "user_exists"
+
+
+class UserNotFoundError(IdentityError):
+    """There is no user with this e-mail address."""
+
+    code = "user_not_found"
+
+
+class KeyNotFoundError(IdentityError):
+    """There is no such API key."""
+
+    code = "key_not_found"
 
 
 class LeaseLostError(RunnerError):

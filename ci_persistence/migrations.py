@@ -96,7 +96,29 @@ MIGRATIONS: tuple[str, ...] = (
         artifacts_only INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
-    # 4: what limits count: live jobs of a user, and what a tenant stores.
+    # 4: users and their API keys, of which only hashes are kept; lists of one user's jobs.
+    """
+    CREATE TABLE users (
+        email TEXT PRIMARY KEY COLLATE NOCASE,
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    );
+    CREATE TABLE api_keys (
+        key_id TEXT PRIMARY KEY,
+        sha256 TEXT NOT NULL UNIQUE,
+        prefix TEXT NOT NULL,
+        name TEXT NOT NULL,
+        email TEXT NOT NULL REFERENCES users (email),
+        role TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        expires_at TEXT,
+        last_used_at TEXT,
+        revoked_at TEXT
+    );
+    CREATE INDEX jobs_of_user ON jobs (tenant, user, seq);
+    """,
+    # 5: what limits count: live jobs of a user, and what a tenant stores.
     """
     CREATE INDEX jobs_live_of_user ON jobs (tenant, user, status)
         WHERE status IN ('queued', 'initializing', 'running');

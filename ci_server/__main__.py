@@ -7,9 +7,10 @@ import sys
 
 import uvicorn
 
+from ci_common.addresses import is_loopback
+from ci_common.errors import RunnerError
 from ci_common.settings import Settings
 from ci_server.app import has_identities
-from ci_server.auth.local import is_loopback
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
@@ -42,8 +43,11 @@ def main() -> None:
 def _refuse_to_be_open_by_accident(host: str) -> None:
     """Exit with a word, unless callers have to prove who they are or the operator insists."""
     settings = Settings()
-    if asyncio.run(has_identities(settings)):
-        return
+    try:
+        if asyncio.run(has_identities(settings)):
+            return
+    except RunnerError as error:
+        sys.exit(f"ci_server: {error.message}")
     if not settings.insecure:
         sys.exit(
             f"ci_server: refusing to listen at {host}: no identities are set up, so everybody who "

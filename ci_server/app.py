@@ -18,6 +18,7 @@ from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.doorbell import SocketDoorbell
+from ci_persistence.identities import SqliteIssuedKeys, has_users
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
@@ -31,7 +32,8 @@ from ci_server.apis.access import AccessControl
 from ci_server.apis.errors import install_error_handlers
 from ci_server.apis.native import NativeApi, router
 from ci_server.apis.openapi import describe
-from ci_server.auth.authenticator import Authenticator
+from ci_server.auth.api_keys import ApiKeyIdentity
+from ci_server.auth.authenticator import Authenticator, Identity
 from ci_server.auth.local import LocalIdentity
 from ci_server.early_answers import EarlyAnswers
 from ci_server.job_service import JobService, ServiceLimits
@@ -68,8 +70,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         submissions = SqliteJobSubmissions(database, signals)
         policy = Policy(settings.operator_tenant)
         service = JobService(submissions, packages, bell, _limits(settings), policy, utc_now)
+        api_keys = ApiKeyIdentity(SqliteIssuedKeys(database), utc_now)
+        stack.push_async_callback(api_keys.close)
         app.state.access = AccessControl(
-            ThrottledAuthenticator(_authenticator(settings), failure_limits(settings)),
+            ThrottledAuthenticator(_authenticator(settings, api_keys), failure_limits(settings)),
             policy,
             Traffic(traffic_limits(settings)),
         )
@@ -120,13 +124,18 @@ def _tell_end(task: asyncio.Task[None]) -> None:
 
 
 async def has_identities(settings: Settings) -> bool:
-    """Whether callers of a server with these settings have to prove who they are."""
+    """Whether callers of a server with these settings have to prove who they are.
+
+    Raises DatabaseError when its database cannot be read.
+    """
+    if await asyncio.to_thread(has_users, settings.db_path):
+        return True
     return await _authenticator(settings).has_identities()
 
 
-def _authenticator(settings: Settings) -> Authenticator:
-    """The identities, in the order in which they are asked."""
-    return Authenticator([], LocalIdentity(insecure=settings.insecure))
+def _authenticator(settings: Settings, *stored: Identity) -> Authenticator:
+    """The identities, in the order in which they are asked: first what the database knows."""
+    return Authenticator([*stored], LocalIdentity(insecure=settings.insecure))
 
 
 def _limits(settings: Settings) -> ServiceLimits:

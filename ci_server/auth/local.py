@@ -1,7 +1,6 @@
 """No identities: everybody who can reach the server is its single user."""
 
-import ipaddress
-
+from ci_common.addresses import is_loopback
 from ci_common.errors import NotLocalError
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_server.auth.credentials import Credentials
@@ -35,18 +34,6 @@ class LocalIdentity:
         if not self._insecure and (strange := _what_is_strange(credentials)):
             raise NotLocalError(f"{strange}; {_WHAT_TO_DO}")
         return LOCAL_PRINCIPAL
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address, or a name, is this machine's own."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 def _what_is_strange(credentials: Credentials) -> str | None:

@@ -4,7 +4,7 @@ import ipaddress
 from functools import lru_cache
 
 from ci_server.auth.credentials import Credentials
-from ci_server.auth.local import is_loopback
+from ci_common.addresses import is_loopback
 
 _NETWORK_BITS = 64
 _REMEMBERED = 10_000

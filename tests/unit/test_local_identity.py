@@ -2,11 +2,12 @@
 
 import pytest
 
+from ci_common.addresses import is_loopback
 from ci_common.errors import InvalidCredentialsError, NotLocalError, UnauthenticatedError
 from ci_common.principal import LOCAL_PRINCIPAL, Principal, Role
 from ci_server.auth.authenticator import Authenticator
 from ci_server.auth.credentials import Credentials
-from ci_server.auth.local import LocalIdentity, is_loopback
+from ci_server.auth.local import LocalIdentity
 
 pytestmark = pytest.mark.anyio
 

@@ -51,6 +51,11 @@ NEVER_REACH_A_CLIENT = {
     "backup_error",
     "lease_lost",
     "files_unreadable",
+    "identity_error",
+    "invalid_identity",
+    "user_exists",
+    "user_not_found",
+    "key_not_found",
 }
 """A job's own errors end in its row; the others are the server's trouble, and answered with 500."""
 

@@ -1,0 +1,53 @@
+"""Users and API keys, as the server and the administrator use them."""
+
+from datetime import datetime
+from typing import Protocol
+
+from ci_common.identities import ApiKey, User
+
+
+class IssuedKeys(Protocol):
+    """The server's side: it asks at every request, so an answer is never older than that."""
+
+    async def has_users(self) -> bool:
+        """Whether there is any user. There is no way back from True."""
+
+    async def find_live(self, digest: str, at: datetime) -> ApiKey | None:
+        """The key with this digest, unless it is revoked, or has expired by then.
+
+        What was revoked before the call, in whatever process, is not found.
+        """
+
+    async def record_use(self, key_id: str, at: datetime) -> None:
+        """Note when a key was last used. A hint: it may wait for writers, and never fails."""
+
+
+class IdentityAdministration(Protocol):
+    """The administrator's side. What a method changed is durable when it returns."""
+
+    async def add_user(self, user: User) -> None:
+        """Raises UserExistsError for an address that is there, in whatever tenant."""
+
+    async def get_user(self, email: str) -> User:
+        """The user of a canonical address. Raises UserNotFoundError."""
+
+    async def users(self) -> list[User]:
+        """All of them, by tenant and address."""
+
+    async def add_key(self, key: ApiKey, digest: str) -> None:
+        """Store a key of an existing user. Raises UserNotFoundError."""
+
+    async def keys(self, email: str | None = None) -> list[ApiKey]:
+        """All keys, or those of one user, in the order in which they were made."""
+
+    async def find_key(self, reference: str) -> ApiKey:
+        """The key that has this id or prefix, or is this.
+
+        Raises KeyNotFoundError, also when there is more than one.
+        """
+
+    async def revoke(self, key_id: str, at: datetime) -> ApiKey:
+        """Make a key worthless from the next request on; safe to repeat, the first moment stays.
+
+        Raises KeyNotFoundError.
+        """
