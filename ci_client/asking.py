@@ -5,14 +5,20 @@ from typing import Any
 
 from ci_client import exit_codes
 from ci_client.client import Client
+from ci_client.config import ServerChoice
 from ci_client.display import duration_of, result_line, say
 from ci_client.report_display import artifact_table, printable, short_report, size_text
 from ci_client.watching import LogOutput, RetryNotice, show
 
 
-def wait_for(job_id: str, server: str | None, everything: bool) -> int:
+def connect(server: ServerChoice) -> Client:
+    """A connection that says on stderr when it is lost."""
+    return Client(server.server_url, api_key=server.api_key, on_retry=RetryNotice())
+
+
+def wait_for(job_id: str, server: ServerChoice, everything: bool) -> int:
     """Watch a job to its end, or tell the result of one that has ended; the exit code."""
-    with Client(server, on_retry=RetryNotice()) as client:
+    with connect(server) as client:
         job = client.get_job(job_id)
         if exit_codes.is_finished(job) and not everything:
             if job.get("tests"):
@@ -23,9 +29,9 @@ def wait_for(job_id: str, server: str | None, everything: bool) -> int:
         return _watch(client, job_id, from_beginning=everything)
 
 
-def print_log(job_id: str, server: str | None, follow: bool, tail: int | None) -> int:
+def print_log(job_id: str, server: ServerChoice, follow: bool, tail: int | None) -> int:
     """Print a job's log, or its last lines, and go on to its end if asked to; the exit code."""
-    with Client(server, on_retry=RetryNotice()) as client:
+    with connect(server) as client:
         client.get_job(job_id)  # a server that is not there is told at once, not waited for
         start = 0 if tail is None else client.tail_start(job_id, tail)
         if follow:
@@ -47,9 +53,23 @@ def _watch(client: Client, job_id: str, **where: Any) -> int:
         return exit_codes.INTERRUPTED
 
 
-def jobs(server: str | None, status: str | None, limit: int | None) -> list[dict[str, Any]]:
+def job(job_id: str, server: ServerChoice) -> dict[str, Any]:
+    """What the server knows about a job."""
+    with connect(server) as client:
+        return client.get_job(job_id)
+
+
+def cancel(job_id: str, server: ServerChoice) -> int:
+    """Stop a job; the exit code."""
+    with connect(server) as client:
+        client.cancel_job(job_id)
+    print(f"Job {job_id} cancelled.", flush=True)
+    return exit_codes.PASSED
+
+
+def jobs(server: ServerChoice, status: str | None, limit: int | None) -> list[dict[str, Any]]:
     """The newest jobs: one page, or `limit` of them over as many pages as it takes."""
-    with Client(server) as client:
+    with connect(server) as client:
         page = client.list_jobs(status=status, limit=limit)
         found = list(page)
         while limit is not None and len(found) < limit and page and page.next_cursor:
@@ -60,9 +80,9 @@ def jobs(server: str | None, status: str | None, limit: int | None) -> list[dict
         return found
 
 
-def show_artifacts(job_id: str, server: str | None, as_json: bool) -> int:
+def show_artifacts(job_id: str, server: ServerChoice, as_json: bool) -> int:
     """List what a job left behind; the exit code."""
-    with Client(server) as client:
+    with connect(server) as client:
         found = client.list_artifacts(job_id)
         if as_json:
             print(json.dumps(found, indent=2), flush=True)
@@ -73,9 +93,9 @@ def show_artifacts(job_id: str, server: str | None, as_json: bool) -> int:
     return exit_codes.PASSED
 
 
-def download_artifacts(job_id: str, server: str | None, directory: str) -> int:
+def download_artifacts(job_id: str, server: ServerChoice, directory: str) -> int:
     """Fetch what a job left behind, and print where each file is; the exit code."""
-    with Client(server, on_retry=RetryNotice()) as client:
+    with connect(server) as client:
         places = client.download_artifacts(
             job_id, directory, lambda place: print(printable(str(place)), flush=True)
         )

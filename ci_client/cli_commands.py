@@ -3,12 +3,15 @@
 import json
 from collections.abc import Callable
 from functools import wraps
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ci_client.lean_typer import LeanCommand, LeanGroup
 from ci_common.job import JobStatus
+
+if TYPE_CHECKING:
+    from ci_client.config import ServerChoice
 
 _COMMAND = "ci_client.command"
 
@@ -54,11 +57,25 @@ Server = Annotated[
     str | None,
     typer.Option(help="Address of the server [default: $CI_SERVER_URL, or ~/.ci/config]"),
 ]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Who you are [default: $CI_API_KEY, or ~/.ci/config, which others cannot see]",
+        show_default=False,
+    ),
+]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id", show_default=False)]
 Multiplier = Annotated[
     float | None, typer.Option(min=0, metavar="X", help="engine: in place of the model's")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print what the server says, as JSON")]
+
+
+def _choice(server: str | None, api_key: str | None) -> "ServerChoice":
+    from ci_client.config import ServerChoice
+
+    return ServerChoice(server, api_key)
 
 
 def _reported(command: Callable[..., int]) -> Callable[..., None]:
@@ -87,6 +104,7 @@ def submit(
         bool, typer.Option("--detach", "--async", help="Print the job's id, and do not wait")
     ] = False,
     server: Server = None,
+    api_key: ApiKey = None,
     include: Annotated[
         list[str] | None,
         typer.Option(
@@ -158,7 +176,9 @@ def submit(
             raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
         command = job_command(options)
     request = JobRequest(name, command, priority, retries, timeout)
-    return carry_out(Submission(path, request, include or (), detach, server, model))
+    return carry_out(
+        Submission(path, request, include or (), detach, _choice(server, api_key), model)
+    )
 
 
 @app.command(cls=LeanCommand)
@@ -169,11 +189,12 @@ def wait(
         bool, typer.Option("--all", help="Show the log from its beginning, not from now on")
     ] = False,
     server: Server = None,
+    api_key: ApiKey = None,
 ) -> int:
     """Watch a job until it ends, and exit as `submit` would. Ctrl-C only stops watching."""
     from ci_client.asking import wait_for
 
-    return wait_for(job_id, server, everything)
+    return wait_for(job_id, _choice(server, api_key), everything)
 
 
 @app.command(cls=LeanCommand)
@@ -187,11 +208,12 @@ def logs(
         int | None, typer.Option(min=0, metavar="N", help="Start with the last N lines")
     ] = None,
     server: Server = None,
+    api_key: ApiKey = None,
 ) -> int:
     """Print a job's log."""
     from ci_client.asking import print_log
 
-    return print_log(job_id, server, follow, tail)
+    return print_log(job_id, _choice(server, api_key), follow, tail)
 
 
 @app.command("list", cls=LeanCommand)
@@ -201,25 +223,28 @@ def list_command(
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status")] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N jobs")] = None,
     server: Server = None,
+    api_key: ApiKey = None,
 ) -> int:
     """List jobs, newest first."""
     from ci_client.asking import jobs
     from ci_client.display import job_table
 
-    found = jobs(server, status, limit)
+    found = jobs(_choice(server, api_key), status, limit)
     print(json.dumps(found, indent=2) if as_json else job_table(found), flush=True)
     return 0
 
 
 @app.command(cls=LeanCommand)
 @_reported
-def status(job_id: JobId, as_json: Json = False, server: Server = None) -> int:
+def status(
+    job_id: JobId, as_json: Json = False, server: Server = None, api_key: ApiKey = None
+) -> int:
     """Show what is known about a job."""
-    from ci_client.client import get_job
+    from ci_client.asking import job
     from ci_client.display import job_details
 
-    job = get_job(job_id, server)
-    print(json.dumps(job, indent=2) if as_json else job_details(job), flush=True)
+    found = job(job_id, _choice(server, api_key))
+    print(json.dumps(found, indent=2) if as_json else job_details(found), flush=True)
     return 0
 
 
@@ -233,21 +258,20 @@ def artifacts(
     ] = None,
     as_json: Json = False,
     server: Server = None,
+    api_key: ApiKey = None,
 ) -> int:
     """List, or download, the files a job left behind."""
     from ci_client.asking import download_artifacts, show_artifacts
 
     if download is not None:
-        return download_artifacts(job_id, server, download)
-    return show_artifacts(job_id, server, as_json)
+        return download_artifacts(job_id, _choice(server, api_key), download)
+    return show_artifacts(job_id, _choice(server, api_key), as_json)
 
 
 @app.command(cls=LeanCommand)
 @_reported
-def cancel(job_id: JobId, server: Server = None) -> int:
+def cancel(job_id: JobId, server: Server = None, api_key: ApiKey = None) -> int:
     """Stop a job."""
-    from ci_client.client import cancel_job
+    from ci_client.asking import cancel as carry_out
 
-    cancel_job(job_id, server)
-    print(f"Job {job_id} cancelled.", flush=True)
-    return 0
+    return carry_out(job_id, _choice(server, api_key))

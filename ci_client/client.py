@@ -65,19 +65,23 @@ class Client:
         self,
         server_url: str | None = None,
         *,
+        api_key: str | None = None,
         patience: float = PATIENCE_SECONDS,
         on_retry: OnRetry | None = None,
     ) -> None:
         """Prepare to talk to `server_url`, or to the configured server; nothing is sent yet.
 
+        `api_key`, or the configured one, says who we are.
+
         `patience` is how many seconds the server may be away while its job is followed, and
         `on_retry` is told about every attempt to reach it again.
 
         Raises:
-            ConfigError: the address, or the configuration file, is not usable.
+            ConfigError: the address, the key, or the configuration file is not usable.
         """
-        self.server_url = load_config(server_url).server_url
-        self._http = open_http(self.server_url)
+        config = load_config(server_url, api_key)
+        self.server_url = config.server_url
+        self._http = open_http(self.server_url, config.api_key)
         self._patience = patience
         self._on_retry = on_retry
 
@@ -289,6 +293,7 @@ def submit_tests_async(
     retries: int | None = None,
     timeout: str | None = None,
     include: Sequence[str] = (),
+    api_key: str | None = None,
 ) -> str:
     """Send a directory; the id of its job.
 
@@ -297,7 +302,10 @@ def submit_tests_async(
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     request = JobRequest(job, command, priority, retries, timeout)
-    with create_project_zip(path, include) as project, Client(server_url) as client:
+    with (
+        create_project_zip(path, include) as project,
+        Client(server_url, api_key=api_key) as client,
+    ):
         return client.submit(project, request=request)
 
 
@@ -311,6 +319,7 @@ def submit_tests_streaming(
     retries: int | None = None,
     timeout: str | None = None,
     include: Sequence[str] = (),
+    api_key: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
 
@@ -319,7 +328,7 @@ def submit_tests_streaming(
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     request = JobRequest(job, command, priority, retries, timeout)
-    with Client(server_url) as client:
+    with Client(server_url, api_key=api_key) as client:
         with create_project_zip(path, include) as project:
             job_id = client.submit(project, request=request)
         yield {"type": "job_id", "job_id": job_id}
@@ -327,14 +336,18 @@ def submit_tests_streaming(
 
 
 def wait_for_job(
-    job_id: str, server_url: str | None = None, *, from_beginning: bool = False
+    job_id: str,
+    server_url: str | None = None,
+    *,
+    from_beginning: bool = False,
+    api_key: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Follow a job to its end: from now on, or with everything it has written so far.
 
     Raises:
         ConfigError, JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
-    with Client(server_url) as client:
+    with Client(server_url, api_key=api_key) as client:
         yield from client.follow(job_id, from_beginning=from_beginning)
 
 
@@ -344,39 +357,50 @@ def list_jobs(
     status: str | None = None,
     limit: int | None = None,
     cursor: str | None = None,
+    api_key: str | None = None,
 ) -> JobList:
     """A page of the server's jobs, newest first. Raises what `Client.list_jobs` raises."""
-    with Client(server_url) as client:
+    with Client(server_url, api_key=api_key) as client:
         return client.list_jobs(status=status, limit=limit, cursor=cursor)
 
 
-def get_job(job_id: str, server_url: str | None = None) -> dict[str, Any]:
+def get_job(
+    job_id: str, server_url: str | None = None, *, api_key: str | None = None
+) -> dict[str, Any]:
     """What the server knows about a job. Raises what `Client.get_job` raises."""
-    with Client(server_url) as client:
+    with Client(server_url, api_key=api_key) as client:
         return client.get_job(job_id)
 
 
-def cancel_job(job_id: str, server_url: str | None = None) -> None:
+def cancel_job(job_id: str, server_url: str | None = None, *, api_key: str | None = None) -> None:
     """Ask for a job to stop. Raises what `Client.cancel_job` raises."""
-    with Client(server_url) as client:
+    with Client(server_url, api_key=api_key) as client:
         client.cancel_job(job_id)
 
 
-def read_log(job_id: str, server_url: str | None = None, *, start: int = 0) -> Iterator[bytes]:
+def read_log(
+    job_id: str, server_url: str | None = None, *, start: int = 0, api_key: str | None = None
+) -> Iterator[bytes]:
     """The bytes of a job's log as it is now. Raises what `Client.read_log` raises."""
-    with Client(server_url) as client:
+    with Client(server_url, api_key=api_key) as client:
         yield from client.read_log(job_id, start=start)
 
 
-def list_artifacts(job_id: str, server_url: str | None = None) -> list[dict[str, Any]]:
+def list_artifacts(
+    job_id: str, server_url: str | None = None, *, api_key: str | None = None
+) -> list[dict[str, Any]]:
     """The files a job left behind. Raises what `Client.list_artifacts` raises."""
-    with Client(server_url) as client:
+    with Client(server_url, api_key=api_key) as client:
         return client.list_artifacts(job_id)
 
 
 def download_artifacts(
-    job_id: str, directory: str | os.PathLike[str], server_url: str | None = None
+    job_id: str,
+    directory: str | os.PathLike[str],
+    server_url: str | None = None,
+    *,
+    api_key: str | None = None,
 ) -> list[Path]:
     """Put a job's artifacts below a directory. Raises what `Client.download_artifacts` raises."""
-    with Client(server_url) as client:
+    with Client(server_url, api_key=api_key) as client:
         return client.download_artifacts(job_id, directory)

@@ -10,6 +10,7 @@ ClientError
 ├── DownloadError               an artifact is damaged, or has no place in the directory
 ├── ModelResultError            a model's result is missing, damaged, or another on this machine
 └── RequestRefused              the server said no; carries its code and HTTP status
+    ├── AccessRefused           it does not know who we are, or we may not do this
     ├── JobNotFound
     └── JobFinished             too late to cancel
 
@@ -90,6 +91,10 @@ class RequestRefused(ClientError):
     def is_infrastructure(self) -> bool:
         """Whether the server, and not the request, is at fault, or just too busy for it."""
         return self.http_status >= 500 or self.http_status == 429
+
+
+class AccessRefused(RequestRefused):
+    """The server does not let us do this: status 401 or 403."""
 
 
 class JobNotFound(RequestRefused):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ci_client.errors import (
+    AccessRefused,
     ClientError,
     ConfigError,
     ProjectNotFound,
@@ -18,7 +19,8 @@ PASSED = 0
 FAILED = 1
 """The tests failed, or the job could not be carried out for another reason of its own."""
 USAGE = 2
-"""The options, the address, or the project's table of jobs are wrong; nothing was run."""
+"""The options, the address, the API key, or the project's table of jobs are wrong: nothing was run,
+and to try the same again does not help."""
 INFRASTRUCTURE = 3
 """The server or the runner is at fault, or too busy, so to try again may help."""
 CANCELLED = 4
@@ -50,7 +52,7 @@ def of_result(result: Mapping[str, Any]) -> int:
 
 def of_error(error: ClientError) -> int:
     """The exit code for a request that came to nothing."""
-    if isinstance(error, ConfigError | ProjectNotFound | UsageError):
+    if isinstance(error, AccessRefused | ConfigError | ProjectNotFound | UsageError):
         return USAGE
     if isinstance(error, ServerUnreachable | UnexpectedAnswer):
         return INFRASTRUCTURE

@@ -5,17 +5,19 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 
 from ci_client import exit_codes
+from ci_client.asking import connect
 from ci_client.client import Client, ProjectZip, create_project_zip
+from ci_client.config import ServerChoice
 from ci_client.display import left_out_line, say, upload_bar
 from ci_client.errors import ClientError
 from ci_client.job_request import JobRequest
 from ci_client.model_run import ModelRun
 from ci_client.progress_lines import ProgressOutput
-from ci_client.watching import LogOutput, RetryNotice, show
+from ci_client.watching import LogOutput, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Submission:
     request: JobRequest
     include: Sequence[str] = ()
     detach: bool = False
-    server: str | None = None
+    server: ServerChoice = field(default_factory=ServerChoice)
     model: ModelRun | None = None
     """Set where the job values a model."""
 
@@ -34,7 +36,7 @@ class Submission:
 def submit(asked: Submission) -> int:
     """Carry out a submission; the exit code."""
     with (
-        Client(asked.server, on_retry=RetryNotice()) as client,
+        connect(asked.server) as client,
         create_project_zip(asked.path, asked.include) as project,
     ):
         notice = left_out_line(project)

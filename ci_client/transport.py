@@ -10,6 +10,7 @@ from urllib.request import getproxies
 import httpx
 
 from ci_client.errors import (
+    AccessRefused,
     ClientError,
     ConfigError,
     JobFinished,
@@ -25,8 +26,13 @@ STREAM_SECONDS = 60.0
 """Four heartbeats: a stream that is silent for so long has nobody at its other end."""
 
 
-def open_http(server_url: str, headers: dict[str, str] | None = None) -> httpx.Client:
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+
+
+def open_http(server_url: str, api_key: str | None = None) -> httpx.Client:
     """A client for this server. The caller closes it.
+
+    It follows no redirects, so that a key is never sent to another host.
 
     Raises:
         ConfigError: the address is not usable.
@@ -34,7 +40,8 @@ def open_http(server_url: str, headers: dict[str, str] | None = None) -> httpx.C
     try:
         return httpx.Client(
             base_url=server_url,
-            headers=headers,
+            headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
+            follow_redirects=False,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             verify=_may_encrypt(server_url),
         )
@@ -82,11 +89,15 @@ def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = N
         return JobFinished(job_id)
     if code is None and status < 400:
         return UnexpectedAnswer(address(http), f"status {status}")
+    if status == _UNAUTHORIZED:
+        return AccessRefused(code or "unauthenticated", _who_are_you(http), status)
     message = message or f"The server at {address(http)} refused the request with status {status}."
     wait = retry_after(response)
     if wait and "try again in" not in message.lower():
         message += f" Try again in {math.ceil(wait)} s."
-    return RequestRefused(code or "http_error", message, status, wait)
+    no_access = status == _FORBIDDEN and code != "quota_exceeded"
+    kind = AccessRefused if no_access else RequestRefused
+    return kind(code or "http_error", message, status, wait)
 
 
 def retry_after(response: httpx.Response) -> float | None:
@@ -100,6 +111,20 @@ def retry_after(response: httpx.Response) -> float | None:
         except (ValueError, TypeError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _who_are_you(http: httpx.Client) -> str:
+    if "Authorization" not in http.headers:
+        return (
+            f"{address(http)} asks who you are, and no API key was sent. Give one with "
+            "--api-key, CI_API_KEY, or `api_key` in ~/.ci/config (which is sent only to the "
+            "`server` that the file names, if it names one)."
+        )
+    return (
+        f"{address(http)} does not accept the API key: it is unknown there, expired or revoked. "
+        "The first is taken of --api-key, CI_API_KEY, and `api_key` in ~/.ci/config; an "
+        "administrator makes a new one with `ci-admin key create`."
+    )
 
 
 def _error_of(response: httpx.Response) -> tuple[str | None, str | None]:

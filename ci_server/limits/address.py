@@ -3,8 +3,8 @@
 import ipaddress
 from functools import lru_cache
 
-from ci_server.auth.credentials import Credentials
 from ci_common.addresses import is_loopback
+from ci_server.auth.credentials import Credentials
 
 _NETWORK_BITS = 64
 _REMEMBERED = 10_000

@@ -23,9 +23,7 @@ from client_scripted_server import (
 
 from ci_client import client as library
 from ci_client.client import Client, create_project_zip
-from ci_client.config import load_config
 from ci_client.errors import (
-    ConfigError,
     JobFinished,
     JobNotFound,
     RequestRefused,
@@ -224,35 +222,6 @@ def test_tail_of_nothing_and_of_a_part():
     assert start_of_tail(1, 100, [b"no line starts here"]) is None
     assert start_of_tail(1, 100, [b"x\n", b"abc\n"]) == 102
     assert start_of_tail(1, 0, [b"\n\n"]) == 1
-
-
-class TestConfig:
-    @pytest.fixture(autouse=True)
-    def home(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("HOME", str(tmp_path))
-        monkeypatch.delenv("CI_SERVER_URL", raising=False)
-        return tmp_path
-
-    def test_the_first_that_is_set_wins(self, home, monkeypatch):
-        assert load_config().server_url == "http://localhost:8000"
-        (home / ".ci").mkdir()
-        (home / ".ci/config").write_text('server = "https://ci.example.com/"\n')
-        assert load_config().server_url == "https://ci.example.com"
-        monkeypatch.setenv("CI_SERVER_URL", "http://env:1/base/")
-        assert load_config().server_url == "http://env:1/base"
-        assert load_config("box:8000").server_url == "http://box:8000"
-
-    @pytest.mark.parametrize("text", ["server = ", "server = 3", "\udcff"])
-    def test_a_broken_file_is_named(self, home, text):
-        (home / ".ci").mkdir()
-        (home / ".ci/config").write_bytes(text.encode(errors="surrogateescape"))
-        with pytest.raises(ConfigError, match="config"):
-            load_config()
-
-    @pytest.mark.parametrize("url", ["ftp://x", "http://", ":0", "http://x:99999", "http://x/?q=1"])
-    def test_not_an_address(self, url):
-        with pytest.raises(ConfigError, match="not the address"):
-            load_config(url)
 
 
 def test_a_question_that_comes_too_soon_is_asked_again(server):
