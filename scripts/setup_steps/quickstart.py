@@ -107,6 +107,7 @@ def _submit(path: Path, url: str) -> int:
     command = [str(VENV_BIN / "ci-submit"), "--path", str(path), "--server", url]
     say(f"==> {shlex.join(['ci-submit', *command[1:]])}")
     environment = {**venv.child_environment(), "no_proxy": server.HOST, "NO_PROXY": server.HOST}
+    environment.pop("CI_API_KEY", None)  # of another server; this one has no users
     with subprocess.Popen(command, env=environment) as client:
         try:
             return client.wait()
