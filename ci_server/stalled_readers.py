@@ -9,6 +9,8 @@ from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Message, Receive, Scope, Send
 
+from ci_server.auth.addresses import remember_peer
+
 logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.0
@@ -23,6 +25,7 @@ class CuttingApplication(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as FastAPI does."""
+        remember_peer(scope, send)
         under_way = False
 
         async def watched(message: Message) -> None:

@@ -3,15 +3,17 @@
 A route without one of these is a defect, and a test over all routes finds it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from ci_common.policy import Action, Policy
 from ci_common.principal import Principal
+from ci_server.auth.addresses import TrustedProxies, peer_of
 from ci_server.auth.credentials import Credentials
 from ci_server.limits.address import address_of
 from ci_server.limits.failed_logins import ThrottledAuthenticator
@@ -28,6 +30,11 @@ class AccessControl:
     authenticator: ThrottledAuthenticator
     policy: Policy
     traffic: Traffic
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
+
+    def credentials_of(self, request: HTTPConnection) -> Credentials:
+        """What the request carries, and where it comes from."""
+        return credentials_of(request, self.proxies)
 
 
 class Access:
@@ -40,11 +47,11 @@ class Access:
         self.action = action
 
     async def __call__(self, request: Request) -> Principal:
-        """Raises UnauthenticatedError, InvalidCredentialsError, ForbiddenError,
+        """Raises UnauthenticatedError, InvalidCredentialsError, ForbiddenError, NotReadyError,
         LimitReachedError.
         """
         control: AccessControl = request.app.state.access
-        credentials = credentials_of(request)
+        credentials = control.credentials_of(request)
         control.traffic.check_address(address_of(credentials))
         principal = await control.authenticator.authenticate(credentials)
         control.traffic.check_user(principal)
@@ -59,13 +66,13 @@ async def anyone() -> None:
 async def in_measure(request: Request) -> None:
     """The dependency of routes that cost something although they need no identity."""
     control: AccessControl = request.app.state.access
-    control.traffic.check_address(address_of(credentials_of(request)))
+    control.traffic.check_address(address_of(control.credentials_of(request)))
 
 
 def hold_stream(request: Request, principal: Principal) -> None:
     """Count the answer as a stream, until the request is over. Raises TooManyStreamsError."""
     control: AccessControl = request.app.state.access
-    address = address_of(credentials_of(request))
+    address = address_of(control.credentials_of(request))
     at_end(request.scope, control.traffic.begin_stream(principal, address))
 
 
@@ -73,7 +80,7 @@ def hold_stream(request: Request, principal: Principal) -> None:
 def held_upload(request: Request, principal: Principal) -> Iterator[None]:
     """Count an upload until the block is left. Raises TooManyUploadsError."""
     control: AccessControl = request.app.state.access
-    address = address_of(credentials_of(request))
+    address = address_of(control.credentials_of(request))
     give_back = control.traffic.begin_upload(principal, address)
     try:
         yield
@@ -81,15 +88,26 @@ def held_upload(request: Request, principal: Principal) -> Iterator[None]:
         give_back()
 
 
-def credentials_of(request: Request) -> Credentials:
-    """What the request carries."""
+def credentials_of(request: HTTPConnection, proxies: TrustedProxies) -> Credentials:
+    """What the request carries, and where it comes from."""
+    headers = _joined(request.headers.items())
+    peer = peer_of(request.scope, headers)
     server = request.scope.get("server")
     return Credentials(
-        headers=dict(request.headers),
-        peer=request.client.host if request.client else None,
+        headers=headers,
+        peer=peer,
         local=server[0] if server and server[1] is not None else None,
+        client=proxies.client(peer, headers),
         token=request.query_params.get(TOKEN_PARAMETER),
     )
+
+
+def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A header that was sent twice counts as one list (RFC 9110, 5.2): none of its lines wins."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
 
 
 Submitter = Annotated[Principal, Depends(Access(Action.SUBMIT))]

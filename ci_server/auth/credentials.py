@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """One request's. Header names are in lower case; addresses are those of the socket."""
+    """One request's. Header names are in lower case; a repeated header's values are joined."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     peer: str | None = None
-    """The address the connection came from; `None` for a unix socket."""
+    """The address at the other end of the socket; `None` for a unix socket."""
     local: str | None = None
     """The address of ours it came to."""
+    client: str | None = None
+    """Who the request is from, seen through trusted proxies: for limits and the audit log."""
     token: str | None = None
     """From the query string, where browsers cannot send headers."""
 

@@ -3,9 +3,8 @@
 from ci_common.addresses import is_loopback
 from ci_common.errors import NotLocalError
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
+from ci_server.auth.addresses import was_forwarded
 from ci_server.auth.credentials import Credentials
-
-_FORWARDING = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 _WHAT_TO_DO = (
     "this server knows no users, so it serves programs of its own machine only; make a user "
@@ -31,17 +30,18 @@ class LocalIdentity:
 
     async def identify(self, credentials: Credentials) -> Principal | None:
         """The single user. Raises NotLocalError."""
-        if not self._insecure and (strange := _what_is_strange(credentials)):
+        if not self._insecure and (strange := what_is_strange(credentials)):
             raise NotLocalError(f"{strange}; {_WHAT_TO_DO}")
         return LOCAL_PRINCIPAL
 
 
-def _what_is_strange(credentials: Credentials) -> str | None:
+def what_is_strange(credentials: Credentials) -> str | None:
+    """Why a request is not one of a program of this machine; `None` when it is."""
     headers = credentials.headers
     for address in (credentials.peer, credentials.local):
         if address is not None and not is_loopback(address):
             return "the request did not come over the loopback interface"
-    if any(name in headers for name in _FORWARDING):
+    if was_forwarded(headers):
         return "the request came through a proxy"
     if not is_loopback(_host_of(headers.get("host", "localhost"))):
         return f"the request is for the host {headers['host'][:100]!r}"

@@ -3,7 +3,7 @@
 import ipaddress
 from functools import lru_cache
 
-from ci_common.addresses import is_loopback
+from ci_common.addresses import is_loopback, parse_address
 from ci_server.auth.credentials import Credentials
 
 _NETWORK_BITS = 64
@@ -12,7 +12,7 @@ _REMEMBERED = 10_000
 
 def address_of(credentials: Credentials) -> str | None:
     """The one address that all limits go by."""
-    return credentials.peer
+    return credentials.client
 
 
 @lru_cache(_REMEMBERED)
@@ -24,12 +24,9 @@ def is_this_machine(address: str | None) -> bool:
 @lru_cache(_REMEMBERED)
 def limited_as(address: str) -> str:
     """What an address counts as: IPv6 by its /64, because a host has all of those."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    parsed = parse_address(address)
+    if parsed is None:
         return address
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, _NETWORK_BITS), strict=False))

@@ -236,7 +236,7 @@ class Door:
     def come(self, key=None, address=OUTSIDE):
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         try:
-            return asyncio.run(self.authenticator.authenticate(Credentials(headers, address))).user
+            return asyncio.run(self.authenticator.authenticate(Credentials(headers, client=address))).user
         except (InvalidCredentialsError, TooManyAttemptsError, UnauthenticatedError) as error:
             return error.code
 
@@ -258,7 +258,7 @@ def test_after_some_failures_an_address_waits(clock):
 def test_it_tells_when_to_come_again(clock):
     door = Door(clock, per_minute=1)
     assert door.come("guess") == "invalid_credentials"
-    credentials = Credentials({"authorization": "Bearer guess"}, OUTSIDE)
+    credentials = Credentials({"authorization": "Bearer guess"}, client=OUTSIDE)
     with pytest.raises(TooManyAttemptsError, match="try again in 60 s") as refused:
         asyncio.run(door.authenticator.authenticate(credentials))
     assert refused.value.retry_after == pytest.approx(60)
