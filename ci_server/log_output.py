@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -10,6 +11,30 @@ from collections import deque
 _MOST_LINES = 10_000
 _FLUSH_SECONDS = 1.0
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_TOKEN_PARAMETER = re.compile(
+    # The word `token` and `=`, each character as it is or percent-encoded, perhaps twice.
+    "".join(
+        rf"(?:{character}|%(?:25)*{ord(character):x}|%(?:25)*{ord(character.upper()):x})"
+        for character in "token="
+    )
+    + r"""[^&\s"]*""",
+    re.IGNORECASE,
+)
+_STREAM_TOKEN = re.compile(r"\bst1\.[\w.-]+")
+
+
+def without_tokens(text: str) -> str:
+    """What a token in a URL lets its holder do, no reader of a log is to be able to do."""
+    return _STREAM_TOKEN.sub("***", _TOKEN_PARAMETER.sub("token=***", text))
+
+
+class ScrubbingFormatter(logging.Formatter):
+    """Leaves tokens out of every line: the request's, ours, libraries', and tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        return without_tokens(super().format(record))
 
 
 class PatientHandler(logging.Handler):
@@ -73,7 +98,7 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     if not any(isinstance(handler, PatientHandler) for handler in root.handlers):
         handler = PatientHandler(sys.stderr.fileno())
-        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.setFormatter(ScrubbingFormatter(_FORMAT))
         root.addHandler(handler)
     root.setLevel(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

@@ -17,14 +17,19 @@ class Identity(Protocol):
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Who sent these; `None` when they hold nothing of this kind.
 
-        Raises InvalidCredentialsError when they do, and it proves nothing.
+        Raises InvalidCredentialsError when they do, and it proves nothing; NotReadyError when
+        that cannot be told now.
         """
 
 
 class Authenticator:
     """Finds out who is asking."""
 
-    def __init__(self, identities: Sequence[Identity], fallback: Identity) -> None:
+    def __init__(
+        self, identities: Sequence[Identity], fallback: Identity, tokens: Identity | None = None
+    ) -> None:
+        self._tokens = tokens
+        """Of access that was lent. Asked first; nobody has to have one."""
         self._identities = identities
         self._fallback = fallback
         """Asked when nothing is configured."""
@@ -34,7 +39,12 @@ class Authenticator:
         return any([await identity.is_configured() for identity in self._identities])
 
     async def authenticate(self, credentials: Credentials) -> Principal:
-        """The principal. Raises UnauthenticatedError, InvalidCredentialsError, NotLocalError."""
+        """The principal.
+
+        Raises UnauthenticatedError, InvalidCredentialsError, NotLocalError, NotReadyError.
+        """
+        if self._tokens and (principal := await self._tokens.identify(credentials)):
+            return principal
         configured = False
         for identity in self._identities:
             if await identity.is_configured():
