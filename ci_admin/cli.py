@@ -10,11 +10,10 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
 
 from ci_admin.identity_commands import key_app, user_app
-from ci_common.errors import InvalidIdentityError, RunnerError
-from ci_common.settings import Settings
+from ci_common.errors import InvalidIdentityError, RunnerError, SettingsError
+from ci_common.settings import load_settings
 
 HEALTHY, PROBLEMS, USAGE, CANNOT_RUN = 0, 1, 2, 3
 
@@ -46,7 +45,7 @@ def backup(
     from ci_admin.instance import require_database, stores_of
     from ci_persistence.backup import Backup
 
-    settings = Settings()
+    settings = load_settings()
     require_database(settings)
     summary = Backup(settings.db_path, stores_of(settings), file).make(replace=force)
     _warn(summary.warnings)
@@ -75,7 +74,7 @@ def restore(
     """Bring back what `backup` wrote to FILE. No server may run."""
     from ci_persistence.restore import Restore, RestorePlan
 
-    settings = Settings()
+    settings = load_settings()
     plan = RestorePlan(file, settings.db_path, settings.data_path, force, new_instance)
     summary = Restore(plan).run()
     _warn(summary.warnings)
@@ -99,7 +98,7 @@ def doctor(
     """Compare rows with files and containers. The server may run meanwhile."""
     from ci_admin.doctor import consult
 
-    report = asyncio.run(consult(Settings(), fix=fix, deep=deep))
+    report = asyncio.run(consult(load_settings(), fix=fix, deep=deep))
     typer.echo(report.to_json() if as_json else "\n".join(report.lines()))
     raise typer.Exit(HEALTHY if report.is_healthy else PROBLEMS)
 
@@ -111,7 +110,7 @@ def usage(
     """Show how many jobs each tenant has, and how many bytes it stores. The server may run."""
     from ci_admin.usage import to_json, to_lines, usages_of
 
-    found = asyncio.run(usages_of(Settings()))
+    found = asyncio.run(usages_of(load_settings()))
     typer.echo(to_json(found) if as_json else "\n".join(to_lines(found)))
 
 
@@ -125,14 +124,12 @@ def main() -> None:
 def _run(command: Callable[[], object]) -> int:
     try:
         command()
+    except SettingsError as error:
+        print(f"ci-admin: {error.message}", file=sys.stderr)
+        return USAGE
     except RunnerError as error:
         print(f"ci-admin: {error.message}", file=sys.stderr)
         return USAGE if isinstance(error, InvalidIdentityError) else CANNOT_RUN
-    except ValidationError as error:
-        for problem in error.errors():
-            name = f"CI_{'_'.join(str(part) for part in problem['loc']).upper()}"
-            print(f"ci-admin: {name}: {problem['msg']}", file=sys.stderr)
-        return USAGE
     except KeyboardInterrupt:
         return 130
     return HEALTHY

@@ -25,6 +25,7 @@ RunnerError
 ├── DiskFullError                   below the disk floor
 ├── LogCorruptError                 a stored log is damaged
 ├── NotReadyError                   a part of the server is down
+├── SettingsError                   environment variables that cannot be
 ├── DatabaseError                   the database cannot be used
 ├── BackupError                     a backup cannot be made, or used
 ├── IdentityError                   users and keys cannot be administered so
@@ -209,6 +210,12 @@ class NotReadyError(RunnerError):
     """The server is not ready."""
 
     code = "not_ready"
+
+
+class SettingsError(RunnerError):
+    """The settings cannot be used."""
+
+    code = "settings_error"
 
 
 class DatabaseError(RunnerError):

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from ci_common.errors import RunnerError
-from ci_common.settings import Settings
+from ci_common.settings import Settings, load_settings
 from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.controller import new_holder
 from ci_persistence.artifact_store import FileArtifactStore
@@ -57,11 +57,11 @@ async def _run_until_signalled(settings: Settings) -> None:
 
 def main() -> None:
     """Read the environment and reconcile until SIGTERM."""
-    settings = Settings()
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
+        settings = load_settings()
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
         asyncio.run(_run_until_signalled(settings))
     except RunnerError as error:
         sys.exit(f"ci_controller: {error.message}")

@@ -8,8 +8,8 @@ import sys
 import uvicorn
 
 from ci_common.addresses import is_loopback
-from ci_common.errors import RunnerError
-from ci_common.settings import Settings
+from ci_common.errors import RunnerError, SettingsError
+from ci_common.settings import Settings, load_settings
 from ci_server.app import has_identities
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
@@ -29,20 +29,29 @@ def main() -> None:
     options = parser.parse_args()
     if options.insecure:
         os.environ["CI_INSECURE"] = "true"  # the workers read it, too
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(f"ci_server: {error.message}")
     if not is_loopback(options.host):
-        _refuse_to_be_open_by_accident(options.host)
+        _refuse_to_be_open_by_accident(options.host, settings)
     uvicorn.run(
         "ci_server.app:app",
         host=options.host,
         port=options.port,
         workers=options.workers,
+        proxy_headers=False,  # auth.addresses reads them, and knows whom to believe
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
 
 
-def _refuse_to_be_open_by_accident(host: str) -> None:
+def _refuse_to_be_open_by_accident(host: str, settings: Settings) -> None:
     """Exit with a word, unless callers have to prove who they are or the operator insists."""
-    settings = Settings()
+    if settings.environment == "development":
+        sys.exit(
+            f"ci_server: refusing to listen at {host}: CI_ENVIRONMENT=development is for this "
+            "machine only. Listen at 127.0.0.1, or leave CI_ENVIRONMENT at production"
+        )
     try:
         if asyncio.run(has_identities(settings)):
             return

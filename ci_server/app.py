@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from ci_common.job import utc_now
 from ci_common.policy import Policy
-from ci_common.settings import Settings
+from ci_common.settings import Settings, load_settings
 from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.controller import Controller, new_holder
 from ci_persistence.artifact_store import FileArtifactStore
@@ -26,15 +26,19 @@ from ci_persistence.retention_rows import SqliteJobRetention
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
 from ci_persistence.tenant_usages import SqliteTenantUsages
+from ci_persistence.token_key import load_token_key
 from ci_persistence.transitions import SqliteJobTransitions
-from ci_server.apis import native_artifacts, native_usage
+from ci_server.apis import native_artifacts, native_tokens, native_usage
 from ci_server.apis.access import AccessControl
 from ci_server.apis.errors import install_error_handlers
 from ci_server.apis.native import NativeApi, router
 from ci_server.apis.openapi import describe
+from ci_server.auth.addresses import TrustedProxies
 from ci_server.auth.api_keys import ApiKeyIdentity
 from ci_server.auth.authenticator import Authenticator, Identity
+from ci_server.auth.issued import IssuedIdentities
 from ci_server.auth.local import LocalIdentity
+from ci_server.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 from ci_server.early_answers import EarlyAnswers
 from ci_server.job_service import JobService, ServiceLimits
 from ci_server.limits.configured import failure_limits, quotas, traffic_limits
@@ -55,7 +59,7 @@ logger = logging.getLogger(__name__)
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the stores, add the routes, run the controller; and all of it backwards."""
-    settings = Settings()
+    settings = load_settings()
     configure_logging(settings.log_level)
     async with AsyncExitStack() as stack:
         database = Database(settings.db_path)
@@ -70,13 +74,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         submissions = SqliteJobSubmissions(database, signals)
         policy = Policy(settings.operator_tenant)
         service = JobService(submissions, packages, bell, _limits(settings), policy, utc_now)
-        api_keys = ApiKeyIdentity(SqliteIssuedKeys(database), utc_now)
-        stack.push_async_callback(api_keys.close)
-        app.state.access = AccessControl(
-            ThrottledAuthenticator(_authenticator(settings, api_keys), failure_limits(settings)),
-            policy,
-            Traffic(traffic_limits(settings)),
-        )
+        _install_access(app, settings, database, policy, stack)
         app.state.usage = UsageService(
             SqliteTenantUsages(database),
             policy,
@@ -130,12 +128,46 @@ async def has_identities(settings: Settings) -> bool:
     """
     if await asyncio.to_thread(has_users, settings.db_path):
         return True
-    return await _authenticator(settings).has_identities()
+    issued = IssuedIdentities(settings)
+    try:
+        return await _authenticator(settings, _in_order(issued)).has_identities()
+    finally:
+        await issued.close()
 
 
-def _authenticator(settings: Settings, *stored: Identity) -> Authenticator:
-    """The identities, in the order in which they are asked: first what the database knows."""
-    return Authenticator([*stored], LocalIdentity(insecure=settings.insecure))
+def _install_access(
+    app: FastAPI, settings: Settings, database: Database, policy: Policy, stack: AsyncExitStack
+) -> None:
+    """Let routes find out who asks, and give tokens."""
+    api_keys = ApiKeyIdentity(SqliteIssuedKeys(database), utc_now)
+    stack.push_async_callback(api_keys.close)
+    issued = IssuedIdentities(settings)
+    stack.push_async_callback(issued.close)
+    key = load_token_key(settings.data_path)
+    tokens = StreamTokens(key, settings.stream_token_seconds, utc_now)
+    authenticator = _authenticator(settings, [api_keys, *_in_order(issued)], tokens)
+    app.state.stream_tokens = tokens
+    app.state.access = AccessControl(
+        ThrottledAuthenticator(authenticator, failure_limits(settings)),
+        policy,
+        Traffic(traffic_limits(settings)),
+        TrustedProxies.parse(settings.trusted_proxies),
+    )
+
+
+def _in_order(issued: IssuedIdentities) -> list[Identity]:
+    return [*issued.jwt, *issued.proxy, *issued.developer]
+
+
+def _authenticator(
+    settings: Settings, identities: Sequence[Identity], tokens: StreamTokens | None = None
+) -> Authenticator:
+    """The identities are asked in their order, tokens for one job before them."""
+    return Authenticator(
+        identities,
+        LocalIdentity(insecure=settings.insecure),
+        None if tokens is None else StreamTokenIdentity(tokens),
+    )
 
 
 def _limits(settings: Settings) -> ServiceLimits:
@@ -167,6 +199,7 @@ def create_app() -> FastAPI:
     app.include_router(router)
     app.include_router(native_artifacts.router)
     app.include_router(native_usage.router)
+    app.include_router(native_tokens.router)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 

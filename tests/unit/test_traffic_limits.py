@@ -236,7 +236,9 @@ class Door:
     def come(self, key=None, address=OUTSIDE):
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         try:
-            return asyncio.run(self.authenticator.authenticate(Credentials(headers, client=address))).user
+            return asyncio.run(
+                self.authenticator.authenticate(Credentials(headers, client=address))
+            ).user
         except (InvalidCredentialsError, TooManyAttemptsError, UnauthenticatedError) as error:
             return error.code
 

@@ -28,7 +28,7 @@ from ci_common.job import (
     parse_time,
     sources_of,
 )
-from ci_common.settings import Settings
+from ci_common.settings import Settings, load_settings
 from ci_server.apis.byte_range import _parse
 from ci_server.apis.errors import STATUS_OF_CODE, install_error_handlers
 from ci_server.apis.native import job_to_dict
@@ -46,6 +46,7 @@ NEVER_REACH_A_CLIENT = {
     "error",
     "job_error",
     "database_error",
+    "settings_error",
     "engine_unavailable",
     "engine_failing",
     "backup_error",
@@ -260,6 +261,22 @@ def test_bad_settings_are_refused(monkeypatch, name, value):
     monkeypatch.setenv(f"CI_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+def test_wrong_settings_are_told_by_their_variables(monkeypatch):
+    monkeypatch.setenv("CI_MAX_ENTRIES", "0")
+    monkeypatch.setenv("CI_TRUSTED_PROXIES", "nginx")
+    with pytest.raises(errors.SettingsError) as refused:
+        load_settings()
+    first, second = refused.value.message.split("; ", 1)
+    assert first.startswith("CI_MAX_ENTRIES: Input should be")
+    assert second.startswith("CI_TRUSTED_PROXIES: 'nginx' is neither an address nor a network")
+
+
+def test_settings_that_do_not_go_together_are_told(monkeypatch):
+    monkeypatch.setenv("CI_JWT_ISSUER", "https://issuer.example")
+    with pytest.raises(errors.SettingsError, match=r"^JWTs need CI_JWT_JWKS_URL, "):
+        load_settings()
 
 
 # ------------------------------------------------------------------ the job and its events
