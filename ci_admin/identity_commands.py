@@ -28,7 +28,7 @@ from ci_common.identities import (
 from ci_common.job import format_time, utc_now
 from ci_common.ports.identities import IdentityAdministration
 from ci_common.principal import LOCAL_TENANT, Role
-from ci_common.settings import Settings
+from ci_common.settings import load_settings
 
 DEFAULT_EXPIRY = "90d"
 
@@ -140,7 +140,7 @@ def _administer(
     from ci_persistence.identities import SqliteIdentityAdministration
 
     async def carry_out() -> T:
-        async with administered(Settings(), create=create) as database:
+        async with administered(load_settings(), create=create) as database:
             return await change(SqliteIdentityAdministration(database))
 
     return asyncio.run(carry_out())

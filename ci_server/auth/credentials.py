@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 class Credentials:
     """One request's. Header names are in lower case; a repeated header's values are joined."""
 
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     peer: str | None = None
     """The address at the other end of the socket; `None` for a unix socket."""
     local: str | None = None
     """The address of ours it came to."""
     client: str | None = None
     """Who the request is from, seen through trusted proxies: for limits and the audit log."""
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     """From the query string, where browsers cannot send headers."""
 
     @property
