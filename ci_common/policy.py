@@ -19,6 +19,8 @@ class Action(StrEnum):
     CANCEL = "cancel"
     USAGE = "usage"
     """How much of what a tenant has and keeps."""
+    LEND = "lend"
+    """Give somebody else a token to read one job, for a short time."""
 
 
 class Reach(IntEnum):
@@ -38,6 +40,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.READ: Reach.OWN,
         Action.CANCEL: Reach.OWN,
         Action.USAGE: Reach.NONE,
+        Action.LEND: Reach.OWN,
     },
     Role.VIEWER: {
         Action.SUBMIT: Reach.NONE,
@@ -45,6 +48,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.READ: Reach.TENANT,
         Action.CANCEL: Reach.NONE,
         Action.USAGE: Reach.NONE,
+        Action.LEND: Reach.TENANT,
     },
 }
 """Role and action to reach. Admins of the operator's tenant reach all tenants."""
@@ -99,6 +103,7 @@ _PHRASES = {
     Action.READ: "read jobs",
     Action.CANCEL: "cancel jobs",
     Action.USAGE: "see usage",
+    Action.LEND: "give a token for a job",
 }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from ci_common.job import format_time
-from ci_server.apis.access import Reader
+from ci_server.apis.access import Lender
 from ci_server.apis.native import Api
 from ci_server.auth.stream_tokens import StreamTokens
 
@@ -22,7 +22,7 @@ router = APIRouter()
 
 @router.post("/jobs/{job_id}/token")
 async def give_token(
-    job_id: str, response: Response, api: Api, tokens: Tokens, principal: Reader
+    job_id: str, response: Response, api: Api, tokens: Tokens, principal: Lender
 ) -> dict[str, str | None]:
     """A token for `?token=` of this job's `GET` requests, for a short time."""
     job = await api.service.get(principal, job_id)
