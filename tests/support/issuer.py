@@ -42,7 +42,7 @@ def key_set(*entries):
 
 
 def claims(**changes):
-    """Good ones, but for these; `None` leaves one out."""
+    """Good ones, but for these; `None` leaves one out, `from_now` is settled now."""
     now = int(time.time())
     found = {
         "iss": ISSUER,
@@ -53,7 +53,13 @@ def claims(**changes):
         "exp": now + 600,
         **changes,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    settled = {name: value(now) if callable(value) else value for name, value in found.items()}
+    return {name: value for name, value in settled.items() if value is not None}
+
+
+def from_now(seconds, kind=int):
+    """A time for `claims`: so many seconds from when the token is made, not the test collected."""
+    return lambda now: kind(now + seconds)
 
 
 def token(algorithm="ES256", kid="k1", name="", key=None, header=(), **changes):
