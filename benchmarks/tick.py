@@ -36,10 +36,12 @@ from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell
 from ci_persistence.job_rows import COLUMNS, to_row
+from ci_persistence.job_secrets import FileJobSecrets
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
 from ci_persistence.retention_rows import SqliteJobRetention
+from ci_persistence.secret_keys import SecretKeys
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.transitions import SqliteJobTransitions
 
@@ -115,6 +117,7 @@ async def measure(path: Path, ticks: int) -> tuple[float, float]:
         packages=FilePackageStore(settings.data_path, 0),
         artifacts=artifacts,
         bell=SocketDoorbell(settings.data_path),
+        secrets=FileJobSecrets(settings.data_path, SecretKeys(settings.data_path, None)),
     )
     controller = build_controller(settings, executor, stores)
     policy = RetentionPolicy(days=9999, jobs=1 << 40, artifact_days=9999, max_bytes=1 << 60)

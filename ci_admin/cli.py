@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ci_admin.identity_commands import key_app, user_app
+from ci_admin.secrets import app as secrets_app
 from ci_common.errors import InvalidIdentityError, RunnerError, SettingsError
 from ci_common.settings import load_settings
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")
+app.add_typer(secrets_app, name="secret")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 

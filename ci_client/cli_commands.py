@@ -124,6 +124,22 @@ def submit(
         str | None,
         typer.Option(metavar="TIME", help="In place of the job's own, such as 30s, 10m, 1h"),
     ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Give the job this variable of yours, masked in its log; may be repeated",
+            show_default=False,
+        ),
+    ] = None,
+    secret_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="Give the job this file as /run/secrets/NAME; may be repeated",
+            show_default=False,
+        ),
+    ] = None,
     scenarios: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="engine: how many scenarios")
     ] = None,
@@ -164,6 +180,7 @@ def submit(
     from ci_client.errors import UsageError
     from ci_client.job_request import JobRequest
     from ci_client.model_run import ModelOptions, job_command, model_run
+    from ci_client.secret_options import read_secrets
     from ci_client.submitting import Submission
     from ci_client.submitting import submit as carry_out
 
@@ -175,7 +192,8 @@ def submit(
         if detach and (output is not None or verify_local):
             raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
         command = job_command(options)
-    request = JobRequest(name, command, priority, retries, timeout)
+    given = read_secrets(secret or (), secret_file or ())
+    request = JobRequest(name, command, priority, retries, timeout, given)
     return carry_out(
         Submission(path, request, include or (), detach, _choice(server, api_key), model)
     )

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ci_client.job_request import JobRequest
 from ci_client.project_zip import ProjectZip, create_project_zip
 from ci_client.raw_log import RawLog
 from ci_client.retry import MAX_RETRY_AFTER_SECONDS, PATIENCE_SECONDS, OnRetry, Retry
+from ci_client.secret_options import given_secrets
 from ci_client.sse_reader import JobStreamReader
 from ci_client.transport import address, json_of, open_http, refusal, unreachable
 from ci_client.upload import VALIDATION_SECONDS, OnProgress, UploadFile
@@ -109,12 +110,15 @@ class Client:
             ServerUnreachable: no answer.
             UnexpectedAnswer: this is no CI server.
         """
-        spec = (request or JobRequest()).to_spec()
+        request = request or JobRequest()
+        data = {"spec": json.dumps(request.to_spec())}
+        if request.secrets:
+            data["secrets"] = json.dumps(request.to_secrets())
         with UploadFile(project, on_progress) as file:
             answer = self._ask(
                 "POST",
                 "/submit-async",
-                data={"spec": json.dumps(spec)},
+                data=data,
                 files={"file": ("project.zip", file, "application/zip")},
                 timeout=VALIDATION_SECONDS,
             )
@@ -294,14 +298,17 @@ def submit_tests_async(
     timeout: str | None = None,
     include: Sequence[str] = (),
     api_key: str | None = None,
+    secrets: Mapping[str, str | bytes] | None = None,
 ) -> str:
-    """Send a directory; the id of its job.
+    """Send a directory; the id of its job. It gets `secrets` as variables and as files.
 
     Raises:
         ProjectError: the directory cannot be sent.
+        UsageError: a secret cannot be one.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
-    request = JobRequest(job, command, priority, retries, timeout)
+    given = given_secrets(secrets)
+    request = JobRequest(job, command, priority, retries, timeout, given)
     with (
         create_project_zip(path, include) as project,
         Client(server_url, api_key=api_key) as client,
@@ -320,14 +327,18 @@ def submit_tests_streaming(
     timeout: str | None = None,
     include: Sequence[str] = (),
     api_key: str | None = None,
+    secrets: Mapping[str, str | bytes] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
+    It gets `secrets` as variables and as files.
 
     Raises:
         ProjectError: the directory cannot be sent.
+        UsageError: a secret cannot be one.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
-    request = JobRequest(job, command, priority, retries, timeout)
+    given = given_secrets(secrets)
+    request = JobRequest(job, command, priority, retries, timeout, given)
     with Client(server_url, api_key=api_key) as client:
         with create_project_zip(path, include) as project:
             job_id = client.submit(project, request=request)

@@ -1,8 +1,11 @@
 """What is asked of the server along with a project."""
 
+import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from ci_common.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class JobRequest:
     """How often a job whose container was lost is started again."""
     timeout: str | None = None
     """Wall clock: seconds, or a text such as 30s, 10m, 1h."""
+    secrets: Sequence[Secret] = field(default=(), repr=False)
+    """Given to the job, and to nobody else."""
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
@@ -28,3 +33,13 @@ class JobRequest:
             if (value := getattr(self, name)) is not None:
                 spec[name] = value
         return spec
+
+    def to_secrets(self) -> dict[str, Any]:
+        """The form's part `secrets`."""
+        return {
+            secret.name: {
+                "value": base64.b64encode(secret.value).decode(),
+                "environment": secret.in_environment,
+            }
+            for secret in self.secrets
+        }

@@ -17,6 +17,7 @@ from ci_client.errors import ClientError
 from ci_client.job_request import JobRequest
 from ci_client.model_run import ModelRun
 from ci_client.progress_lines import ProgressOutput
+from ci_client.secret_options import goes_openly
 from ci_client.watching import LogOutput, show
 
 
@@ -42,6 +43,8 @@ def submit(asked: Submission) -> int:
         notice = left_out_line(project)
         if notice is not None:
             say(notice)
+        if asked.request.secrets and goes_openly(client.server_url):
+            say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")
         return _Submitting(client, asked).run(project)
 
 

@@ -7,6 +7,8 @@ RunnerError
 │   ├── InvalidPackageError         the zip is not one we would unpack
 │   ├── InvalidConfigError          the project's table of jobs is broken
 │   ├── UnknownJobNameError         the table has no such job
+│   ├── InvalidSecretError          a secret that cannot be given to a job, or masked
+│   ├── UnknownSecretError          the tenant has no such secret
 │   └── InvalidOffsetError          a log position that is not one
 ├── UnauthenticatedError            nobody we know
 │   └── InvalidCredentialsError     credentials that prove nothing
@@ -33,6 +35,7 @@ RunnerError
 │   ├── UserExistsError
 │   ├── UserNotFoundError
 │   └── KeyNotFoundError
+├── SecretKeyError                  the key that encrypts secrets cannot be used
 ├── LeaseLostError                  another controller has taken over
 ├── EngineUnavailableError          the container engine does not answer
 │   └── EngineFailingError          it answers that it cannot, through no fault of the job
@@ -42,6 +45,7 @@ RunnerError
     ├── PackageCorruptError
     ├── ImageUnavailableError
     ├── LaunchFailedError
+    ├── SecretsUnavailableError
     └── WorkloadLostError
 
 Every class has a stable `code`; transports map codes to their own statuses. The docstring's
@@ -102,6 +106,18 @@ class UnknownJobNameError(BadRequestError):
     """The project's table has no job of this name."""
 
     code = "unknown_job_name"
+
+
+class InvalidSecretError(BadRequestError):
+    """A secret cannot be used as it is."""
+
+    code = "invalid_secret"
+
+
+class UnknownSecretError(BadRequestError):
+    """The tenant has no secret of this name."""
+
+    code = "unknown_secret"
 
 
 class InvalidOffsetError(BadRequestError):
@@ -260,6 +276,12 @@ class KeyNotFoundError(IdentityError):
     code = "key_not_found"
 
 
+class SecretKeyError(RunnerError):
+    """The key that encrypts secrets cannot be used."""
+
+    code = "secret_key_error"
+
+
 class LeaseLostError(RunnerError):
     """Another controller has taken over; this one must not act any more."""
 
@@ -317,6 +339,13 @@ class LaunchFailedError(JobError):
 
     code = "launch_failed"
     reason = Reason.LAUNCH_FAILED
+
+
+class SecretsUnavailableError(JobError):
+    """The job's secrets are not on this server any more; submit the job again."""
+
+    code = "secrets_unavailable"
+    reason = Reason.SECRETS_UNAVAILABLE
 
 
 class WorkloadLostError(JobError):

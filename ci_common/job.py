@@ -68,6 +68,8 @@ class Reason(StrEnum):
     """The container image is not on the engine and could not be pulled."""
     LAUNCH_FAILED = "launch_failed"
     """The container engine refused to make or start the container."""
+    SECRETS_UNAVAILABLE = "secrets_unavailable"
+    """The job's secrets are not stored here any more, or cannot be decrypted."""
     LOST = "lost"
     """The workload vanished without leaving an exit code."""
     DISK_FULL = "disk_full"
@@ -86,6 +88,7 @@ _INFRASTRUCTURE = frozenset(
         Reason.PACKAGE_CORRUPT,
         Reason.IMAGE_UNAVAILABLE,
         Reason.LAUNCH_FAILED,
+        Reason.SECRETS_UNAVAILABLE,
         Reason.LOST,
         Reason.DISK_FULL,
         Reason.INTERNAL,
@@ -145,6 +148,8 @@ class JobSpec:
     """0 to 10; 10 first."""
     retries: int = 0
     """How often a job whose workload was lost is started again."""
+    secrets: tuple[str, ...] = ()
+    """The names of its secrets. Their values are in no row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ci_common.errors import SettingsError
@@ -130,6 +130,8 @@ class Settings(BaseSettings):
     """Time between SIGTERM and SIGKILL when a job is stopped."""
     deps_cache_mb: int = Field(default=10_240, ge=0)
     """Disk budget, in MiB, of the installed-requirements cache; the least recently used goes."""
+    secret_key: SecretStr | None = None
+    """Keys that encrypt secrets, separated by commas; unset means a file of the data directory."""
     send_timeout_seconds: float = Field(default=60, gt=0)
     """A watcher that takes no byte for so long is disconnected; it can resume."""
     requests_per_second_per_user: float = Field(default=50, ge=0)
@@ -201,6 +203,11 @@ class Settings(BaseSettings):
                 "token that was made for somebody else would be accepted here"
             )
         return self
+
+    @property
+    def secret_keys(self) -> str | None:
+        """The value of `secret_key`."""
+        return self.secret_key.get_secret_value() if self.secret_key else None
 
     @property
     def data_path(self) -> Path:

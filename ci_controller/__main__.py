@@ -14,10 +14,12 @@ from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.doorbell import SocketDoorbell
+from ci_persistence.job_secrets import FileJobSecrets
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
 from ci_persistence.retention_rows import SqliteJobRetention
+from ci_persistence.secret_keys import SecretKeys
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.transitions import SqliteJobTransitions
 
@@ -40,6 +42,9 @@ async def run(settings: Settings) -> None:
             FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20),
             FileArtifactStore(settings.data_path, reserve),
             SocketDoorbell(settings.data_path),
+            FileJobSecrets(
+                settings.data_path, SecretKeys(settings.data_path, settings.secret_keys)
+            ),
         )
         await build_controller(settings, executor, stores).run()
     finally:

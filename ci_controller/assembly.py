@@ -12,6 +12,7 @@ from ci_common.ports.logs import LogKeeper, LogWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.retention import JobRetention
 from ci_common.ports.rows import ControllerLease, JobTransitions
+from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Executor
 from ci_common.settings import ExecutorKind, Settings
@@ -63,6 +64,7 @@ class Stores:
     packages: Packages
     artifacts: ArtifactWriter
     bell: ControllerBell
+    secrets: JobSecrets
 
 
 def build_controller(
@@ -75,7 +77,15 @@ def build_controller(
     limits = ArtifactLimits(settings.max_artifacts_mb << 20, settings.max_artifacts)
     collector = ArtifactCollector(executor, stores.artifacts, limits)
     return Controller(
-        Tools(stores.transitions, executor, stores.logs, stores.packages, collector, now),
+        Tools(
+            stores.transitions,
+            executor,
+            stores.logs,
+            stores.packages,
+            collector,
+            now,
+            stores.secrets,
+        ),
         stores.lease,
         stores.bell,
         stores.holder,
@@ -88,6 +98,7 @@ def build_controller(
             stores.transitions,
             stores.packages,
             stores.artifacts,
+            stores.secrets,
             executor,
             _retention(settings, stores, now),
         ),

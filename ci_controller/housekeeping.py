@@ -8,6 +8,7 @@ from ci_common.errors import EngineUnavailableError
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.rows import JobTransitions
+from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.workloads import Executor
 from ci_controller.retention import Retention
 
@@ -30,12 +31,14 @@ class Housekeeping:
         transitions: JobTransitions,
         packages: Packages,
         artifacts: ArtifactWriter,
+        secrets: JobSecrets,
         executor: Executor,
         retention: Retention,
     ) -> None:
         self._transitions = transitions
         self._packages = packages
         self._artifacts = artifacts
+        self._secrets = secrets
         self._executor = executor
         self._retention = retention
 
@@ -63,8 +66,15 @@ class Housekeeping:
 
     async def _sweep(self) -> None:
         for job_id in await asyncio.to_thread(self._packages.job_ids, _STALE_SECONDS):
-            job = await self._transitions.get(job_id)
-            if job is None or job.status.is_terminal:
+            if await self._has_ended(job_id):
                 await asyncio.to_thread(self._packages.delete, job_id)
+        for job_id in await asyncio.to_thread(self._secrets.job_ids, _STALE_SECONDS):
+            if await self._has_ended(job_id):
+                await asyncio.to_thread(self._secrets.forget, job_id)
         await asyncio.to_thread(self._packages.sweep_staging, _STALE_SECONDS)
         await asyncio.to_thread(self._artifacts.sweep_staging, _STALE_SECONDS)
+
+    async def _has_ended(self, job_id: str) -> bool:
+        """Whether the job needs nothing any more; also one that never came to a row."""
+        job = await self._transitions.get(job_id)
+        return job is None or job.status.is_terminal

@@ -3,6 +3,7 @@
 import shlex
 
 from ci_common.job import Job
+from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
 
 REPORT = "output/junit.xml"
 """Where pytest is asked to write its report, relative to the project."""
@@ -10,13 +11,16 @@ REPORT = "output/junit.xml"
 _PYTEST = "PYTEST_ADDOPTS"
 
 
-def job_environment(job: Job, project: str) -> dict[str, str]:
-    """The variables of a job whose project lies at `project`; those of its table come last."""
+def job_environment(job: Job, project: str, secrets: str | None = None) -> dict[str, str]:
+    """The variables of a job whose project lies at `project`, and whose secrets, if it has any,
+    in the directory `secrets`; those of its table come last.
+    """
     env = job.spec.env
     return {
         "CI": "true",
         "CI_JOB_ID": job.job_id,
         "PYTHONUNBUFFERED": "1",
+        **({SECRETS_DIRECTORY_VARIABLE: secrets} if secrets else {}),
         **env,
         _PYTEST: _pytest_options(env.get(_PYTEST, ""), project),
     }

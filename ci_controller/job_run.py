@@ -19,10 +19,13 @@ from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.logs import LogAppender, LogWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.rows import Ending, JobTransitions
+from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.workloads import Executor, Output, Workload, WorkloadState
+from ci_common.secret import Secret
 from ci_controller.artifacts import ArtifactCollector
 from ci_controller.log_cap import CappedLog
 from ci_controller.log_pump import pump
+from ci_controller.masking import Masking, OutputLog
 from ci_controller.plan import Seen, outcome
 from ci_controller.running_times import RunningTimes
 
@@ -44,6 +47,7 @@ class Tools:
     packages: Packages
     artifacts: ArtifactCollector
     now: Callable[[], datetime]
+    secrets: JobSecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Connection:
     """An output, the log it goes to, and what its end may be taken for."""
 
     output: Output
-    log: CappedLog
+    log: OutputLog
     live: bool = False
     """It was there before the workload started, and gets what the workload writes at once."""
     after_exit: bool = False
@@ -94,6 +98,8 @@ class JobRun:
         self._on_running = on_running
         self._last_try = last_try
         self._dropped = 0
+        self._secrets: list[Secret] = []
+        self._masking = Masking()
 
     async def start(self) -> None:
         """Launch the workload of a claimed job and follow it."""
@@ -109,6 +115,7 @@ class JobRun:
         try:
             log = await asyncio.to_thread(self._tools.logs.open, self.job.job_id, self._epoch)
             try:
+                await self._learn_secrets()
                 await self._take_to_end(await connect(log), log)
             except EngineFailingError as error:
                 if self.launched or not self._last_try:
@@ -142,11 +149,23 @@ class JobRun:
                 raise
             logger.warning("job %s waits for room on the disk: %s", self.job.job_id, error)
 
+    async def _learn_secrets(self) -> None:
+        """Before anything is read that they could be in."""
+        if self.job.spec.secrets:
+            self._secrets = await asyncio.to_thread(self._tools.secrets.of, self.job)
+            self._masking = await asyncio.to_thread(Masking.of, self._secrets)
+
     async def _launch(self, log: LogAppender) -> Connection:
         package = await asyncio.to_thread(self._tools.packages.verified, self.job)
-        output = await self._tools.executor.launch(self.job, package, log, self._epoch)
-        self.launched = self.launched_itself = True
-        return Connection(output, self._capped(log, log.size), live=True)
+        masked = self._masking.appender(log)
+        try:
+            output = await self._tools.executor.launch(
+                self.job, package, masked, self._epoch, self._secrets
+            )
+            self.launched = self.launched_itself = True
+        finally:
+            base = masked.size  # with what was held back
+        return Connection(output, self._capped(log, base), live=True)
 
     async def _adopt(self, log: LogAppender) -> Connection:
         if await self._is_initializing():
@@ -164,8 +183,8 @@ class JobRun:
         output = await self._tools.executor.reattach(self.job.job_id, skip=capped.skip)
         return Connection(output, capped, after_exit=workload.state is WorkloadState.EXITED)
 
-    def _capped(self, log: LogAppender, base: int) -> CappedLog:
-        return CappedLog(log, base, self.job.spec.limits.log_mb << 20)
+    def _capped(self, log: LogAppender, base: int) -> OutputLog:
+        return self._masking.output(CappedLog(log, base, self.job.spec.limits.log_mb << 20))
 
     async def _take_to_end(self, connection: Connection, log: LogAppender) -> None:
         await self._mark_running(connection.output)
@@ -221,7 +240,7 @@ class JobRun:
             raise WorkloadLostError
         return workload
 
-    async def _finish(self, workload: Workload, capped: CappedLog, log: LogAppender) -> None:
+    async def _finish(self, workload: Workload, capped: OutputLog, log: LogAppender) -> None:
         dropped = self._dropped = await asyncio.to_thread(capped.finish)
         # The row as it is now: it tells whether somebody asked for the end.
         job = await self._tools.transitions.get(self.job.job_id)
@@ -238,7 +257,9 @@ class JobRun:
 
     async def _end(self, ending: Ending, log: LogAppender) -> None:
         self.ending = True
-        self.finished = await _record(self.job.job_id, ending, log, self._tools)
+        self.finished = await _record(
+            self.job.job_id, self._masking.ending(ending), log, self._tools
+        )
         if self.finished:
             await _clean_up(self.job.job_id, self._tools)
 
@@ -272,4 +293,5 @@ async def _record(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -
 
 async def _clean_up(job_id: str, tools: Tools) -> None:
     await asyncio.to_thread(tools.packages.delete, job_id)
+    await asyncio.to_thread(tools.secrets.forget, job_id)
     await tools.executor.remove(job_id)

@@ -33,7 +33,7 @@ _LOCK_SECONDS = 10.0
 _CHECKPOINT_WAIT_MS = 1_000
 _CHECKPOINT_PAUSE_SECONDS = 30.0
 
-Parameters = Iterable[str | int | float | None]
+Parameters = Iterable[str | bytes | int | float | None]
 
 
 class Database:

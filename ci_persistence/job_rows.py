@@ -122,6 +122,7 @@ def _spec_from_json(text: str) -> JobSpec:
             **fields,
             "command": tuple(fields["command"]),
             "artifacts": tuple(fields["artifacts"]),
+            "secrets": tuple(fields.get("secrets", ())),  # rows of older versions have none
             "limits": ResourceLimits(**{**limits, "network": Network(limits["network"])}),
         }
     )

@@ -166,6 +166,16 @@ MIGRATIONS: tuple[str, ...] = (
             WHERE tenant = NEW.tenant;
     END;
     """,
+    # 6: what tenants keep here for their jobs, encrypted.
+    """
+    CREATE TABLE tenant_secrets (
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value BLOB NOT NULL,
+        changed_at TEXT NOT NULL,
+        PRIMARY KEY (tenant, name)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

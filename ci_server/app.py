@@ -19,12 +19,15 @@ from ci_persistence.database import Database
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.doorbell import SocketDoorbell
 from ci_persistence.identities import SqliteIssuedKeys, has_users
+from ci_persistence.job_secrets import FileJobSecrets
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
 from ci_persistence.retention_rows import SqliteJobRetention
+from ci_persistence.secret_keys import SecretKeys
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
+from ci_persistence.tenant_secrets import SqliteTenantSecrets
 from ci_persistence.tenant_usages import SqliteTenantUsages
 from ci_persistence.token_key import load_token_key
 from ci_persistence.transitions import SqliteJobTransitions
@@ -40,6 +43,7 @@ from ci_server.auth.issued import IssuedIdentities
 from ci_server.auth.local import LocalIdentity
 from ci_server.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 from ci_server.early_answers import EarlyAnswers
+from ci_server.job_secrets import SecretService
 from ci_server.job_service import JobService, ServiceLimits
 from ci_server.limits.configured import failure_limits, quotas, traffic_limits
 from ci_server.limits.failed_logins import ThrottledAuthenticator
@@ -72,8 +76,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs = FileLogStore(settings.data_path, signals, reserve)
         packages = FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20)
         submissions = SqliteJobSubmissions(database, signals)
+        keys = SecretKeys(settings.data_path, settings.secret_keys)
+        job_secrets = FileJobSecrets(settings.data_path, keys)
+        secrets = SecretService(SqliteTenantSecrets(database, keys), job_secrets)
         policy = Policy(settings.operator_tenant)
-        service = JobService(submissions, packages, bell, _limits(settings), policy, utc_now)
+        service = JobService(
+            submissions, packages, bell, _limits(settings), policy, utc_now, secrets
+        )
         _install_access(app, settings, database, policy, stack)
         app.state.usage = UsageService(
             SqliteTenantUsages(database),
@@ -98,6 +107,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 packages,
                 artifacts,
                 bell,
+                job_secrets,
             )
             controller = build_controller(settings, executor, stores)
             await stack.enter_async_context(_running(controller))

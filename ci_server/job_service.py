@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,6 +20,8 @@ from ci_common.ports.rows import JobSubmissions
 from ci_common.ports.signals import Doorbell
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
+from ci_common.secret import Secret
+from ci_server.job_secrets import SecretService
 from ci_server.package_check import PackageLimits, check_package
 from ci_server.project_config import DefaultLimits, SubmittedSpec, resolve_spec
 
@@ -52,7 +54,9 @@ class JobService:
         limits: ServiceLimits,
         policy: Policy,
         now: Callable[[], datetime],
+        secrets: SecretService,
     ) -> None:
+        self._secrets = secrets
         self._submissions = submissions
         self._packages = packages
         self._bell = bell
@@ -77,15 +81,21 @@ class JobService:
         return self._packages.stage()
 
     async def submit(
-        self, principal: Principal, staged: StagedUpload, wanted: SubmittedSpec
+        self,
+        principal: Principal,
+        staged: StagedUpload,
+        wanted: SubmittedSpec,
+        sent: Sequence[Secret] = (),
     ) -> Job:
         """Check the upload, store it, queue the job. Once this returns nothing can lose it.
 
         Raises ForbiddenError, InvalidPackageError, InvalidConfigError, UnknownJobNameError,
-        TooManyJobsError, QuotaExceededError; the caller discards `staged` then.
+        InvalidSecretError, UnknownSecretError, TooManyJobsError, QuotaExceededError; the caller
+        discards `staged` then.
         """
         self._policy.scope(principal, Action.SUBMIT)
         spec = await self._check(staged, wanted)
+        spec, secrets = await self._secrets.resolve(principal.tenant, spec, sent)
         job_id = str(uuid.uuid4())
         package = await asyncio.to_thread(staged.commit, job_id)
         job = Job(
@@ -98,9 +108,11 @@ class JobService:
             created_at=self._now(),
         )
         try:
+            await self._secrets.store(job_id, secrets)
             await self._submissions.add(job, self.limits.quotas)
         except Exception:
             self._packages.delete(job_id)
+            self._secrets.forget(job_id, secrets)
             raise
         self._bell.ring()
         return job

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ci_common.artifact_paths import ArtifactGlob
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
 from ci_common.job import DEFAULT_ARTIFACTS, DEFAULT_PRIORITY, JobSpec, Network, ResourceLimits
+from ci_common.secret import MAX_SECRETS, NAME_PATTERN
 from ci_server.table_problems import explain
 
 DEFAULT_JOB = "test"
@@ -63,6 +64,7 @@ def _variable_name(value: str) -> str:
 
 Argument = Annotated[str, AfterValidator(_without_nul)]
 VariableName = Annotated[Argument, AfterValidator(_variable_name)]
+SecretName = Annotated[str, Field(pattern=NAME_PATTERN)]
 Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=_LONGEST_SECONDS)]
 
 
@@ -89,6 +91,7 @@ class JobTable(BaseModel):
     artifacts: list[Annotated[str, AfterValidator(_glob)]] = Field(
         default_factory=lambda: list(DEFAULT_ARTIFACTS), max_length=100
     )
+    secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
 
 
 class ProjectTable(BaseModel):
@@ -157,6 +160,7 @@ def resolve_spec(
         priority=submitted.priority,
         retries=job.retries if submitted.retries is None else submitted.retries,
         limits=_limits(job, submitted, defaults),
+        secrets=tuple(dict.fromkeys(job.secrets)),
     )
 
 

@@ -1,6 +1,7 @@
 """Multipart uploads, streamed to disk as they arrive."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -10,11 +11,21 @@ from ci_common.ports.packages import StagedUpload
 
 FILE_FIELD = "file"
 SPEC_FIELD = "spec"
+SECRETS_FIELD = "secrets"
 
-_SPEC_BYTES = 64 << 10
+_TEXT_BYTES = {SPEC_FIELD: 64 << 10, SECRETS_FIELD: 256 << 10}
+"""What the parts beside the file may have."""
 _FORM_OVERHEAD_BYTES = 1 << 20
 _LENGTH_DIGITS = 18
 _HOW = "send multipart/form-data with the zip as the part 'file', e.g. curl -F file=@project.zip"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedForm:
+    """The parts beside the file; empty when there is none."""
+
+    spec: bytes
+    secrets: bytes = field(repr=False)
 
 
 async def receive_upload(
@@ -22,8 +33,8 @@ async def receive_upload(
     body: AsyncIterator[bytes],
     staged: StagedUpload,
     max_bytes: int,
-) -> bytes:
-    """Write the part `file` to `staged`; return the part `spec`, empty when there is none.
+) -> UploadedForm:
+    """Write the part `file` to `staged`; return the others.
 
     Never holds more than one chunk in memory. Raises InvalidUploadError, UploadTooLargeError.
     """
@@ -36,7 +47,7 @@ async def receive_upload(
         form.end()
     except FormParserError as error:
         raise InvalidUploadError(f"the form cannot be read ({error}); {_HOW}") from error
-    return bytes(form.spec)
+    return UploadedForm(bytes(form.texts[SPEC_FIELD]), bytes(form.texts[SECRETS_FIELD]))
 
 
 def check_declared_size(headers: Mapping[str, str], max_bytes: int) -> None:
@@ -67,7 +78,7 @@ class _Form:
     """Takes the parser's callbacks, of which the order is: part begin, headers, data, end."""
 
     def __init__(self, boundary: bytes, staged: StagedUpload, max_bytes: int) -> None:
-        self.spec = bytearray()
+        self.texts = {name: bytearray() for name in _TEXT_BYTES}
         self._staged = staged
         self._max_bytes = max_bytes
         self._seen: set[str] = set()
@@ -115,19 +126,21 @@ class _Form:
         self._header_name = self._header_value = b""
 
     def _on_headers_finished(self) -> None:
-        if self._field not in (FILE_FIELD, SPEC_FIELD):
+        if self._field not in (FILE_FIELD, *_TEXT_BYTES):
             raise InvalidUploadError(
-                f"the form has an unknown part {self._field!r}; the parts are 'file' and 'spec'"
+                f"the form has an unknown part {self._field!r}; the parts are 'file', 'spec' and "
+                "'secrets'"
             )
         if self._field in self._seen:
             raise InvalidUploadError(f"the form has the part {self._field!r} twice")
         self._seen.add(self._field)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._field == SPEC_FIELD:
-            self.spec += data[start:end]
-            if len(self.spec) > _SPEC_BYTES:
-                raise InvalidUploadError(f"the part 'spec' is longer than {_SPEC_BYTES} bytes")
+        if (most := _TEXT_BYTES.get(self._field)) is not None:
+            text = self.texts[self._field]
+            text += data[start:end]
+            if len(text) > most:
+                raise InvalidUploadError(f"the part {self._field!r} is longer than {most} bytes")
             return
         if self._staged.size + end - start > self._max_bytes:
             raise _too_large(self._max_bytes)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ci_common.job import Job
 from ci_common.ports.logs import LogAppender
+from ci_common.secret import Secret
 
 
 class WorkloadState(StrEnum):
@@ -100,8 +101,19 @@ class Executor(Protocol):
     async def inspect(self, job_id: str) -> Workload | None:
         """The workload with everything known about it, or `None` when there is none."""
 
-    async def launch(self, job: Job, package: Path, log: LogAppender, epoch: int) -> Output:
+    async def launch(
+        self,
+        job: Job,
+        package: Path,
+        log: LogAppender,
+        epoch: int,
+        secrets: Sequence[Secret] = (),
+    ) -> Output:
         """Install requirements (their output goes to `log`), make the workload, start it.
+
+        The command, and not the installation, gets the secrets: each as a file that only its
+        user can read, in the directory that `CI_SECRETS_DIR` names, and, where it is wanted, as
+        a variable. They are in nothing that outlives the workload, nor in its description.
 
         A leftover of an earlier attempt is replaced, but never one of a later `epoch` of the
         controller lease: then LeaseLostError is raised. Nothing is left behind when this raises

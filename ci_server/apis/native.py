@@ -28,6 +28,7 @@ from ci_server.apis.access import (
 )
 from ci_server.apis.byte_range import ranged_log
 from ci_server.apis.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
+from ci_server.job_secrets import read_submitted_secrets
 from ci_server.job_service import JobService
 from ci_server.log_stream import LogStreams
 from ci_server.project_config import read_submitted_spec
@@ -67,6 +68,7 @@ def job_to_dict(job: Job) -> dict[str, Any]:
         "message": outcome.message if outcome else None,
         "command": list(job.spec.command),
         "image": job.spec.image,
+        "secrets": list(job.spec.secrets),
         "timeout": job.spec.limits.timeout_seconds,
         "tenant": job.tenant,
         "user": job.user,
@@ -119,10 +121,12 @@ async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job
             await api.service.check_room(principal)
             staged = api.service.stage()
             try:
-                spec = await receive_upload(
+                form = await receive_upload(
                     request.headers, request.stream(), staged, api.service.limits.max_upload_bytes
                 )
-                return await api.service.submit(principal, staged, read_submitted_spec(spec))
+                wanted = read_submitted_spec(form.spec)
+                sent = read_submitted_secrets(form.secrets)
+                return await api.service.submit(principal, staged, wanted, sent)
             finally:
                 await asyncio.to_thread(staged.discard)
     except ClientDisconnect:

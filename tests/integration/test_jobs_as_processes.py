@@ -1,5 +1,6 @@
 """CI_EXECUTOR=process: jobs as plain processes of this machine."""
 
+import base64
 import json
 import os
 import pwd
@@ -153,3 +154,19 @@ def test_a_job_outlives_the_server_and_is_adopted(tmp_path, python):
         server.start()
         assert server.finished(job_id)["success"] is True
         assert server.log(job_id) == b"waiting\nwent on\n"
+
+
+def test_secrets(processes):
+    token = "correct-horse-battery"
+    command = ["sh", "-c", "echo $TOKEN; cat $CI_SECRETS_DIR/TOKEN"]
+    form = processes.form(zip_bytes({"a.txt": b"a"}), command)
+    value = base64.b64encode(token.encode()).decode()
+    form["data"]["secrets"] = json.dumps({"TOKEN": {"value": value}})
+    job_id = processes.http.post("/submit-async", **form).json()["job_id"]
+    assert processes.finished(job_id)["success"]
+    assert processes.log(job_id) == b"*" * 21 + b"\n" + b"*" * 21
+    leaves_nothing(processes, job_id)
+    secrets = work_directory(processes, job_id).with_name(f"{job_id}.secrets")
+    processes.until(lambda: not secrets.exists())
+    for path in processes.directory.rglob("*"):
+        assert not path.is_file() or token.encode() not in path.read_bytes(), path

@@ -11,10 +11,12 @@ from ci_controller.retention import Retention, RetentionPolicy
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell
+from ci_persistence.job_secrets import FileJobSecrets
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
 from ci_persistence.retention_rows import SqliteJobRetention
+from ci_persistence.secret_keys import SecretKeys
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
 from ci_persistence.transitions import SqliteJobTransitions
@@ -41,6 +43,7 @@ class ControllerWorld:
         self.logs = FileLogStore(path / "data", self.signals)
         self.packages = FilePackageStore(path / "data", 0)
         self.artifacts = FileArtifactStore(path / "data")
+        self.secrets = FileJobSecrets(path / "data", SecretKeys(path / "data", None))
         self.executor = FakeExecutor(self.clock)
         self.submissions = SqliteJobSubmissions(self.database, self.signals)
         self.executor.row_of = self.submissions.get
@@ -76,13 +79,19 @@ class ControllerWorld:
                 self.packages,
                 ArtifactCollector(self.executor, artifacts, limits),
                 self.clock,
+                self.secrets,
             ),
             SqliteControllerLease(self.database, self.monotonic),
             SocketDoorbell(self.data_path),
             holder,
             self._pace,
             Housekeeping(
-                transitions, self.packages, artifacts, self.executor, self._retention(holder)
+                transitions,
+                self.packages,
+                artifacts,
+                self.secrets,
+                self.executor,
+                self._retention(holder),
             ),
             clock=self.monotonic,
         )
@@ -126,7 +135,7 @@ class ControllerWorld:
         await self.controller.run_once()
         self.clock.advance(GRACE_SECONDS)
 
-    async def submit(self, *command, **options):
+    async def submit(self, *command, secrets=(), **options):
         """Queue a job, the way the server does."""
         staged = self.packages.stage()
         content = zip_bytes({"a.txt": b"a"})
@@ -134,7 +143,10 @@ class ControllerWorld:
         job = a_job(command=command or ("true",), created_at=self.clock(), **options)
         package = staged.commit(job.job_id)
         assert package.sha256 == hashlib.sha256(content).hexdigest()
-        job = replace(job, package=package)
+        names = tuple(secret.name for secret in secrets)
+        job = replace(job, package=package, spec=replace(job.spec, secrets=names))
+        if secrets:
+            self.secrets.store(job.job_id, secrets)
         await self.submissions.add(job)
         return job.job_id
 

@@ -114,8 +114,11 @@ class Bench:
     def package(self, job):
         return self.path / f"{job.job_id}.zip"
 
-    async def launch(self, job, log=None, epoch=1):
-        return await self.executor.launch(job, self.package(job), log or MemoryLog(), epoch)
+    async def launch(self, job, log=None, epoch=1, secrets=()):
+        log = log or MemoryLog()
+        names = tuple(secret.name for secret in secrets)
+        job = replace(job, spec=replace(job.spec, secrets=names))
+        return await self.executor.launch(job, self.package(job), log, epoch, secrets)
 
     async def run(self, *command, **options):
         """Launch a job, read its output to the end, and see how it ended."""

@@ -196,7 +196,7 @@ class FakeExecutor:
         workload = self.workloads.get(job_id)
         return workload.seen() if workload else None
 
-    async def launch(self, job, package, log, epoch):
+    async def launch(self, job, package, log, epoch, secrets=()):
         with _Once(self, "launch", job.job_id):
             log.append(self.setup_output)
             self._called("launch", job.job_id)
@@ -207,6 +207,7 @@ class FakeExecutor:
             await self._reach("launch", job.job_id)
             self._replace(job, epoch)
             workload = FakeWorkload(job, log_base, self._clock, epoch)
+            workload.secrets = list(secrets)
             self.workloads[job.job_id] = workload
             self.launches_waiting += 1
             try:

@@ -216,6 +216,19 @@ class LiveServer:
         except pytest.fail.Exception as failure:
             raise pytest.fail.Exception(f"{failure}\n{self.log_tail()}") from None
 
+    def admin(self, *arguments, value=""):
+        """`ci-admin` on this server's instance, with `value` on stdin; what it did."""
+        return subprocess.run(
+            [self._python, "-m", "ci_admin", *map(str, arguments)],
+            cwd=self.directory,
+            env=self.environment,
+            input=value,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     # ------------------------------------------------------------------ jobs
 
     def form(self, project, command=None, job=None):

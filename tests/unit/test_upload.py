@@ -47,10 +47,11 @@ class Receiver:
     async def receive(self, body, headers=HEADERS, size=65536, most=1 << 20):
         staged = self.store.stage()
         try:
-            spec = await receive_upload(headers, pieces(body, size), staged, most)
+            form = await receive_upload(headers, pieces(body, size), staged, most)
             self.stored = staged.path.read_bytes()
             assert staged.size == len(self.stored)
-            return spec
+            self.secrets = form.secrets
+            return form.spec
         finally:
             staged.discard()
 

@@ -1,6 +1,7 @@
 """How a container is made: its name, labels, limits and user; and how it is read back."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from docker.types import LogConfig
 
 from ci_common.job import Network, ResourceLimits
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.executors.docker.project_tar import HOME, USER_ID, WORKSPACE
+from ci_controller.executors.docker.project_tar import HOME, SECRETS, USER_ID, WORKSPACE
 
 LABEL_INSTANCE = "ci-runner.instance"
 LABEL_JOB = "ci-runner.job"
@@ -25,6 +26,13 @@ ROLE_SETUP = "setup"
 _ONE_STREAM = ["/bin/sh", "-c", 'exec 2>&1; exec "$@"', "sh"]
 """One pipe for stdout and stderr, so that the log has them in the order they were written,
 live and when it is read again after a restart."""
+
+_EXPORT_SECRETS = (
+    'for _ci_name in {names}; do _ci_value=$(cat "{directory}/$_ci_name" && echo x) || exit 126; '
+    'export "$_ci_name=${{_ci_value%x}}"; done; '
+)
+"""Values become variables in the container only: what it is made of names them, no more. The
+shell takes line ends off, so there is something after them that is taken off instead."""
 
 _STORED_LOG_FACTOR = 10
 """The engine's own copy of the log is what a restart reads again, so it must hold far more than
@@ -63,6 +71,7 @@ def create(
     command: list[str],
     labels: dict[str, str],
     env: dict[str, str],
+    secret_variables: Sequence[str] = (),
     limits: ResourceLimits,
     bounds: EngineBounds = EngineBounds(),
 ) -> str:
@@ -78,7 +87,7 @@ def create(
     )
     container = client.create_container(
         image,
-        entrypoint=_ONE_STREAM,
+        entrypoint=_entrypoint(secret_variables),
         command=command,
         name=name,
         user=f"{USER_ID}:{USER_ID}",
@@ -90,6 +99,15 @@ def create(
         host_config=host,
     )
     return str(container["Id"])
+
+
+def _entrypoint(secret_variables: Sequence[str]) -> list[str]:
+    if not secret_variables:
+        return _ONE_STREAM
+    names = " ".join(secret_variables)  # checked: nothing in them means anything to a shell
+    shell, option, script, *rest = _ONE_STREAM
+    export = _EXPORT_SECRETS.format(names=names, directory=f"/{SECRETS}")
+    return [shell, option, export + script, *rest]
 
 
 def _log_config(limits: ResourceLimits) -> LogConfig:

@@ -17,13 +17,19 @@ from ci_common.errors import (
 from ci_common.job import Job
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.workloads import Output, Workload, WorkloadFiles
+from ci_common.secret import Secret
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
 from ci_controller.executors.docker.output import AttachedOutput, StoredOutput
-from ci_controller.executors.docker.project_tar import WORKSPACE, project_tar
+from ci_controller.executors.docker.project_tar import (
+    SECRETS,
+    WORKSPACE,
+    project_tar,
+    secrets_tar,
+)
 from ci_controller.executors.docker.storage import EngineStorage
 from ci_controller.job_environment import job_environment
 from ci_controller.project_archive import ProjectArchive
@@ -85,7 +91,14 @@ class DockerExecutor:
 
         return await self._engine.look(look)
 
-    async def launch(self, job: Job, package: Path, log: LogAppender, epoch: int) -> Output:
+    async def launch(
+        self,
+        job: Job,
+        package: Path,
+        log: LogAppender,
+        epoch: int,
+        secrets: Sequence[Secret] = (),
+    ) -> Output:
         """See Executor."""
         base = job.spec.image or self._options.image
         connected: list[AttachedOutput] = []
@@ -100,10 +113,12 @@ class DockerExecutor:
             client: docker.APIClient, image: str, bounds: container.EngineBounds, log_base: int
         ) -> Output:
             self._replace(client, job.job_id, epoch)
-            container_id = self._create(client, job, image, bounds, log_base, epoch)
+            container_id = self._create(client, job, image, bounds, log_base, epoch, secrets)
             try:
                 with ProjectArchive(package) as archive:
                     client.put_archive(container_id, "/", project_tar(archive))
+                if secrets:
+                    client.put_archive(container_id, "/", secrets_tar(secrets))
                 connected.append(AttachedOutput(client, container_id))
                 client.start(container_id)
             except BaseException:
@@ -177,6 +192,7 @@ class DockerExecutor:
         bounds: container.EngineBounds,
         log_base: int,
         epoch: int,
+        secrets: Sequence[Secret],
     ) -> str:
         return container.create(
             client,
@@ -191,7 +207,8 @@ class DockerExecutor:
                 container.LABEL_EPOCH: str(epoch),
                 container.LABEL_LOG_BASE: str(log_base),
             },
-            env=job_environment(job, f"/{WORKSPACE}"),
+            env=job_environment(job, f"/{WORKSPACE}", f"/{SECRETS}" if secrets else None),
+            secret_variables=[secret.name for secret in secrets if secret.in_environment],
             limits=job.spec.limits,
             bounds=bounds,
         )

@@ -1,9 +1,10 @@
 """A project as the tar stream the engine unpacks into a container, in constant memory."""
 
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
+from ci_common.secret import Secret
 from ci_controller.project_archive import ProjectArchive
 
 USER_ID = 1000
@@ -11,6 +12,7 @@ USER_ID = 1000
 
 WORKSPACE = "workspace"
 HOME = "home/ci"
+SECRETS = "run/secrets"
 
 _CHUNK_BYTES = 1 << 18
 _END = b"\0" * (2 * tarfile.BLOCKSIZE)
@@ -24,6 +26,16 @@ def project_tar(archive: ProjectArchive) -> Iterator[bytes]:
 def files_tar(files: dict[str, bytes]) -> Iterator[bytes]:
     """Only these files of the project, by path, to be unpacked at `/`."""
     return _batched(_file_blocks(files))
+
+
+def secrets_tar(secrets: Sequence[Secret]) -> bytes:
+    """The secrets, to be unpacked at `/`. Nobody but the command's user can read them."""
+    blocks = [_header(SECRETS, 0o700, tarfile.DIRTYPE)]
+    for secret in secrets:
+        size = len(secret.value)
+        blocks.append(_header(f"{SECRETS}/{secret.name}", 0o400, tarfile.REGTYPE, size=size))
+        blocks.append(secret.value + _padding(size))
+    return b"".join([*blocks, _END])
 
 
 def _project_blocks(archive: ProjectArchive) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostErro
 from ci_common.job import Job
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.workloads import Output, Workload
+from ci_common.secret import Secret
 from ci_controller.executors.process import supervisor
 from ci_controller.executors.process.environments import Environments, unpack
 from ci_controller.executors.process.files import DirectoryFiles
@@ -31,6 +32,9 @@ from ci_controller.job_environment import job_environment
 UNPRIVILEGED_USER = "nobody"
 
 _POLL_SECONDS = 0.02
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_OWN_VARIABLE = "CI_SECRET_KEY"
+"""Of the server; not for what a job might look into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,14 @@ class ProcessExecutor:
         """See Executor."""
         return self._files(job_id).workload()
 
-    async def launch(self, job: Job, package: Path, log: LogAppender, epoch: int) -> Output:
+    async def launch(
+        self,
+        job: Job,
+        package: Path,
+        log: LogAppender,
+        epoch: int,
+        secrets: Sequence[Secret] = (),
+    ) -> Output:
         """See Executor."""
         self._check_reachable()
         files = self._files(job.job_id)
@@ -75,7 +86,7 @@ class ProcessExecutor:
         programs = await self._environments.bin_directory(job, package, log)
         self._launching.add(job.job_id)
         making = asyncio.ensure_future(
-            asyncio.to_thread(self._begin, files, job, package, programs, log.size, epoch)
+            asyncio.to_thread(self._begin, files, job, package, programs, log.size, epoch, secrets)
         )
         try:
             return await asyncio.shield(making)
@@ -161,6 +172,7 @@ class ProcessExecutor:
         programs: Path,
         log_base: int,
         epoch: int,
+        secrets: Sequence[Secret],
     ) -> Output:
         try:
             files.work.mkdir(parents=True, mode=0o700)
@@ -173,12 +185,14 @@ class ProcessExecutor:
             ) from error
         unpack(package, files.work, self._user)
         files.state.mkdir(mode=0o700)
+        variables = self._give(files, secrets)
         write_json(
             files.state / "request.json",
             {
                 "command": list(job.spec.command),
                 "directory": str(files.work),
                 "env": self._env(job, files, programs),
+                "secrets": variables,
                 "user": self._user,
                 "log_base": log_base,
                 "attempt": job.attempt,
@@ -188,13 +202,27 @@ class ProcessExecutor:
         files.output.touch()
         return self._spawn(files)
 
+    def _give(self, files: WorkloadFiles, secrets: Sequence[Secret]) -> list[str]:
+        """Put the secrets where the command finds them; the files that are variables, too."""
+        if secrets:
+            files.secrets.mkdir(mode=0o700)
+        for secret in secrets:
+            descriptor = os.open(files.secrets / secret.name, _NEW_FILE, 0o400)
+            with open(descriptor, "wb") as file:
+                file.write(secret.value)
+        if self._user is not None:
+            for path in (*files.secrets.glob("*"), *([files.secrets] if secrets else [])):
+                os.chown(path, self._user, self._user)
+        return [str(files.secrets / one.name) for one in secrets if one.in_environment]
+
     def _env(self, job: Job, files: WorkloadFiles, programs: Path) -> dict[str, str]:
         inherited = ("LANG", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+        secrets = str(files.secrets) if job.spec.secrets else None
         return {
             **{name: os.environ[name] for name in inherited if name in os.environ},
             "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(files.work),
-            **job_environment(job, str(files.work)),
+            **job_environment(job, str(files.work), secrets),
         }
 
     def _spawn(self, files: WorkloadFiles) -> Output:
@@ -206,6 +234,7 @@ class ProcessExecutor:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
+            env={name: text for name, text in os.environ.items() if name != _OWN_VARIABLE},
             start_new_session=True,
         )
         # The supervisor writes the same, in case we are killed before we can.

@@ -17,11 +17,14 @@ _SETTLED_SECONDS = 60.0
 
 
 class WorkloadFiles:
-    """The state directory of one job, and its working directory, which lies elsewhere."""
+    """The state directory of one job, and its working directory, which lies elsewhere, with its
+    secrets beside it.
+    """
 
     def __init__(self, state: Path, work: Path) -> None:
         self.state = state
         self.work = work
+        self.secrets = work.with_name(f"{work.name}.secrets")
         self.job_id = state.name
 
     @property
@@ -84,6 +87,7 @@ class WorkloadFiles:
 
     def remove(self) -> None:
         """Delete all files of the workload."""
+        remove_tree(self.secrets)
         remove_tree(self.work)
         remove_tree(self.state)
 

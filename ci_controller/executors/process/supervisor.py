@@ -27,7 +27,7 @@ def main() -> None:
             process = subprocess.Popen(
                 request["command"],
                 cwd=request["directory"],
-                env=request["env"],
+                env=request["env"] | variables(request.get("secrets", [])),
                 user=request["user"],
                 group=request["user"],
                 extra_groups=None if request["user"] is None else [],
@@ -49,6 +49,11 @@ def main() -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     write_json(state / "ended.json", {"exit_code": code if code >= 0 else 128 - code, "at": now()})
+
+
+def variables(files: list[str]) -> dict[str, str]:
+    """Secrets, by the names of their files: the request, which is on disk, does not have them."""
+    return {Path(file).name: os.fsdecode(Path(file).read_bytes()) for file in files}
 
 
 def now() -> str:

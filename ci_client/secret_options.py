@@ -1,0 +1,89 @@
+"""Secrets as the options `--secret` and `--secret-file` name them; no error repeats a value."""
+
+import os
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ci_client.errors import UsageError
+from ci_common.errors import InvalidSecretError
+from ci_common.secret import MAX_SECRET_BYTES, Secret, check_name, check_secrets
+
+
+def read_secrets(names: Iterable[str], files: Iterable[str]) -> list[Secret]:
+    """The secrets of these variables of ours, and of these files, `NAME=PATH` each.
+
+    Raises:
+        UsageError: one is not there, or cannot be a secret.
+    """
+    try:
+        secrets = [*map(_of_variable, names), *map(_of_file, files)]
+        check_secrets(secrets)
+    except InvalidSecretError as error:
+        raise UsageError(_sentence(error.message)) from error
+    return secrets
+
+
+def given_secrets(values: Mapping[str, str | bytes] | None) -> list[Secret]:
+    """The secrets that a program gives by name.
+
+    Raises:
+        UsageError: one cannot be a secret.
+    """
+    secrets = [
+        Secret(name, value.encode() if isinstance(value, str) else value)
+        for name, value in (values or {}).items()
+    ]
+    try:
+        check_secrets(secrets)
+    except InvalidSecretError as error:
+        raise UsageError(_sentence(error.message)) from error
+    return secrets
+
+
+def goes_openly(server_url: str) -> bool:
+    """Whether others on the way to this server can read what is sent."""
+    parts = urlsplit(server_url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or host == "localhost":
+        return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def _of_variable(name: str) -> Secret:
+    if "=" in name:
+        raise UsageError(
+            "--secret takes the NAME of a variable, not a value: everybody on this machine can see "
+            "what is on a command line. Set the variable (`read -rs NAME && export NAME`), or use "
+            "--secret-file."
+        )
+    check_name(name)
+    value = os.environb.get(os.fsencode(name))
+    if value is None:
+        raise UsageError(
+            f"--secret {name}: there is no variable {name} here. Export it, or use "
+            f"--secret-file {name}=PATH."
+        )
+    return Secret(name, value)
+
+
+def _of_file(option: str) -> Secret:
+    name, separator, path = option.partition("=")
+    if not separator or not path:
+        raise UsageError("--secret-file takes NAME=PATH, such as KEY=~/.ssh/deploy_key.")
+    check_name(name)
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            value = file.read(MAX_SECRET_BYTES + 1)
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"--secret-file {name}: {path} cannot be read: {why}.") from error
+    return Secret(name, value, in_environment=False)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,172 @@
+"""What of a job could show its secrets, and how each is masked: log, messages, test reports.
+
+A job without secrets is not touched: what goes in comes out, the same object.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from ci_common.job import CaseResult, SuiteSummary
+from ci_common.ports.logs import LogAppender
+from ci_common.ports.rows import Ending
+from ci_common.secret import Secret
+from ci_controller.secret_forms import patterns
+
+if TYPE_CHECKING:
+    from ci_controller.secret_masker import PatternSet
+
+_CUT_BYTES = 4
+"""A text may have been cut in the middle of a secret. What is shorter is no help to anybody."""
+
+
+class OutputLog(Protocol):
+    """Where a workload's output goes."""
+
+    @property
+    def skip(self) -> int:
+        """From which byte of the output on it is needed."""
+
+    def append(self, content: bytes) -> None:
+        """Take the next bytes of the output, the first time from `skip` on."""
+
+    def finish(self) -> int:
+        """The output has ended; returns how many bytes are left out of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """The masking of one job."""
+
+    _patterns: "PatternSet | None" = None
+
+    @classmethod
+    def of(cls, secrets: Sequence[Secret]) -> "Masking":
+        """Prepare; for many kilobytes of secrets this takes a fraction of a second."""
+        if not secrets:
+            return cls()
+        # Late: numpy takes longer to import than all the rest of a small job's run.
+        from ci_controller.secret_masker import PatternSet
+
+        return cls(PatternSet(patterns(secrets)))
+
+    def output(self, log: OutputLog) -> OutputLog:
+        """The log, so that what it is given is masked first."""
+        return log if self._patterns is None else MaskedOutput(log, self._patterns)
+
+    def appender(self, log: LogAppender) -> "MaskedAppender | LogAppender":
+        """The same for what others write before the output begins. To be used while the size
+        of the log itself is not asked for, and ended by asking for `size`.
+        """
+        return log if self._patterns is None else MaskedAppender(log, self._patterns)
+
+    def text(self, text: str) -> str:
+        """A text that may quote the job."""
+        if self._patterns is None:
+            return text
+        from ci_controller.secret_masker import Masker
+
+        masker = Masker(self._patterns)
+        whole = masker.feed(text.encode(errors="surrogateescape"))
+        end = masker.finish()
+        if len(end) >= _CUT_BYTES:
+            end = b"*" * len(end)
+        return (whole + end).decode(errors="replace")
+
+    def ending(self, ending: Ending) -> Ending:
+        """What is recorded at the job's end. The names of artifacts are as they are."""
+        if self._patterns is None:
+            return ending
+        outcome = replace(ending.outcome, message=self.text(ending.outcome.message))
+        tests = ending.tests and self._tests(ending.tests)
+        return replace(ending, outcome=outcome, tests=tests)
+
+    def _tests(self, tests: SuiteSummary) -> SuiteSummary:
+        return replace(
+            tests,
+            failures=tuple(map(self._case, tests.failures)),
+            slowest=tuple(map(self._case, tests.slowest)),
+        )
+
+    def _case(self, case: CaseResult) -> CaseResult:
+        return replace(case, name=self.text(case.name), message=self.text(case.message))
+
+
+class MaskedOutput:
+    """An output that is masked on its way into a log (see OutputLog).
+
+    Offsets stay as they are. Some bytes before those that are needed are read once more, since
+    a secret may have begun there; so what is masked does not depend on where reading began.
+    """
+
+    def __init__(self, log: OutputLog, patterns: "PatternSet") -> None:
+        from ci_controller.secret_masker import Masker
+
+        self._log = log
+        self._masker = Masker(patterns)
+        self._skip = max(log.skip - patterns.context, 0)
+        self._known = log.skip - self._skip
+        """Masked bytes still to come that the log has already."""
+
+    @property
+    def skip(self) -> int:
+        """See OutputLog."""
+        return self._skip
+
+    def append(self, content: bytes) -> None:
+        """See OutputLog."""
+        self._put(self._masker.feed(content))
+
+    def finish(self) -> int:
+        """See OutputLog."""
+        self._put(self._masker.finish())
+        return self._log.finish()
+
+    def _put(self, masked: bytes) -> None:
+        new = masked[self._known :]
+        self._known -= len(masked) - len(new)
+        if new:
+            self._log.append(new)
+
+
+class MaskedAppender:
+    """A log whose content is masked (port LogAppender). What is held back is told by `size`."""
+
+    def __init__(self, log: LogAppender, patterns: "PatternSet") -> None:
+        from ci_controller.secret_masker import Masker
+
+        self._log = log
+        self._masker = Masker(patterns)
+
+    @property
+    def size(self) -> int:
+        """See LogAppender. What is written after this is looked through on its own."""
+        self._give_up_what_is_held()
+        return self._log.size
+
+    @property
+    def at_line_start(self) -> bool:
+        """See LogAppender, and `size`."""
+        self._give_up_what_is_held()
+        return self._log.at_line_start
+
+    def append(self, content: bytes) -> None:
+        """See LogAppender."""
+        if masked := self._masker.feed(content):
+            self._log.append(masked)
+
+    def sync(self) -> None:
+        """See LogAppender."""
+        self._log.sync()
+
+    def truncate(self, size: int) -> None:
+        """See LogAppender."""
+        self._log.truncate(size)
+
+    def close(self) -> None:
+        """See LogAppender."""
+        self._log.close()
+
+    def _give_up_what_is_held(self) -> None:
+        if rest := self._masker.finish():
+            self._log.append(rest)

@@ -1,0 +1,124 @@
+"""The keys that secrets are encrypted with, and the encryption: AES-256-GCM.
+
+A key comes from `CI_SECRET_KEY`, or else from a file of the data directory, which is made when
+the first secret is stored. Several keys rotate: the first encrypts, all of them decrypt.
+"""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import os
+import stat
+import uuid
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ci_common.errors import SecretKeyError
+from ci_persistence.durable_files import sync_directory
+
+KEY_FILE = "secret.key"
+
+_FILE = f"the key file ({KEY_FILE} in the data directory)"
+"""Without its path, because clients are told, too."""
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_ID_BYTES = 8
+_FORMAT = b"\x01"
+_HEADER_BYTES = len(_FORMAT) + _ID_BYTES + _NONCE_BYTES
+
+_HOW = (
+    f"a key is {_KEY_BYTES} random bytes in base64, as `openssl rand -base64 {_KEY_BYTES}` writes "
+    "them; several are separated by commas, and the first one encrypts"
+)
+
+
+class SecretKeys:
+    """The keys of one instance. For any thread, and for several processes at once."""
+
+    def __init__(self, data_path: Path, setting: str | None) -> None:
+        """`setting` is the value of `CI_SECRET_KEY`. Raises SecretKeyError when it is none."""
+        self._path = data_path / KEY_FILE
+        self._set = [_decoded(text) for text in setting.split(",")] if setting else []
+
+    def encrypt(self, plain: bytes, context: str) -> bytes:
+        """Encrypt for this context: in another one, the result is of no use.
+
+        Raises SecretKeyError, or OSError when the key file cannot be made.
+        """
+        key = self._set[0] if self._set else self._from_file() or self._make_file()
+        nonce = os.urandom(_NONCE_BYTES)
+        header = _FORMAT + _key_id(key) + nonce
+        return header + AESGCM(key).encrypt(nonce, plain, context.encode())
+
+    def decrypt(self, content: bytes, context: str) -> bytes:
+        """What was encrypted for this context. Raises SecretKeyError."""
+        key_id = content[len(_FORMAT) : len(_FORMAT) + _ID_BYTES]
+        nonce = content[len(_FORMAT) + _ID_BYTES : _HEADER_BYTES]
+        from_file = self._from_file()
+        for key in [*self._set, *([from_file] if from_file else [])]:
+            if _key_id(key) == key_id and content.startswith(_FORMAT):
+                try:
+                    return AESGCM(key).decrypt(nonce, content[_HEADER_BYTES:], context.encode())
+                except InvalidTag:
+                    raise SecretKeyError("what is stored of it is damaged") from None
+        raise SecretKeyError(
+            "it was encrypted with a key that this server does not have: the operator adds it to "
+            f"CI_SECRET_KEY, or puts the file {KEY_FILE} back, or sets the secret again"
+        )
+
+    def _from_file(self) -> bytes | None:
+        try:
+            with self._path.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                content = file.read(1024)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SecretKeyError(f"{_FILE} cannot be read: {error.strerror}") from error
+        if stat.S_IMODE(mode) & 0o077:
+            raise SecretKeyError(
+                f"{_FILE} can be read by others, so what is encrypted with it is no secret: the "
+                "operator does `chmod 600` on it, and changes the secrets if it may have been read"
+            )
+        try:
+            return _decoded(content.decode("ascii", "replace"))
+        except SecretKeyError:
+            raise SecretKeyError(f"{_FILE} does not hold a key; {_HOW}") from None
+
+    def _make_file(self) -> bytes:
+        """Several processes may do this at once: the first one's key is everybody's."""
+        part = self._path.with_name(f"{KEY_FILE}.{uuid.uuid4()}.part")
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(base64.b64encode(os.urandom(_KEY_BYTES)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                self._path.hardlink_to(part)
+        finally:
+            part.unlink(missing_ok=True)
+        sync_directory(self._path.parent)
+        key = self._from_file()
+        if key is None:
+            raise SecretKeyError(f"{_FILE} was removed while it was made; try again")
+        return key
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip().translate(str.maketrans("-_", "+/")), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise SecretKeyError(f"CI_SECRET_KEY is not usable: {_HOW}")
+    return key
+
+
+def _key_id(key: bytes) -> bytes:
+    return hashlib.sha256(b"ci-runner key id" + key).digest()[:_ID_BYTES]
