@@ -30,6 +30,9 @@ import httpx
 
 IMAGE = os.environ.get("CI_IMAGE", "ci-runner:latest")
 LINES, LINE = 500_000, "x" * 69
+SERVER = os.environ.get("BENCH_SERVER", "ci_server").split()
+"""What is measured; `BENCH_SERVER="uvicorn ci_server.app:app"` is without our own connections."""
+
 FLOOD = f"yes {LINE} | head -n {LINES}"
 READERS, READER_LINES = 300, 20_000
 
@@ -213,7 +216,7 @@ from urllib.parse import urlsplit
 url = urlsplit(sys.argv[1])
 async def read():
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
-    writer.write(f"GET {url.path}?{url.query} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode())
+    writer.write(f"GET {url.path}?{url.query} HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n".encode())
     head = await reader.readuntil(b"\\r\\n\\r\\n")
     assert b" 200 " in head.split(b"\\r\\n")[0], head
     count = 0
@@ -282,7 +285,7 @@ def running_server() -> Iterator[str]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as directory:
         process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "ci_server.app:app", "--port", str(port)],
+            [sys.executable, "-m", *SERVER, "--port", str(port)],
             env={**os.environ, "CI_DB_PATH": f"{directory}/bench.db", "CI_CONTAINER_PREFIX": "b-"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ import typer
 
 from ci_admin.identity_commands import key_app, user_app
 from ci_admin.secrets import app as secrets_app
-from ci_common.errors import InvalidIdentityError, RunnerError, SettingsError
+from ci_common.errors import BadRequestError, InvalidIdentityError, RunnerError, SettingsError
 from ci_common.settings import load_settings
 
 HEALTHY, PROBLEMS, USAGE, CANNOT_RUN = 0, 1, 2, 3
@@ -116,6 +116,29 @@ def usage(
     typer.echo(to_json(found) if as_json else "\n".join(to_lines(found)))
 
 
+@app.command()
+def audit(
+    since: Annotated[
+        str | None, typer.Option("--since", help="30m, 12h, 7d, 2w, or a time", metavar="AGE")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant")] = None,
+    job: Annotated[str | None, typer.Option("--job", metavar="ID")] = None,
+    action: Annotated[str | None, typer.Option("--action", help="submit, cancel, …")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="So many, the newest")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line")] = False,
+) -> None:
+    """Show who did what to which job from where, the newest last. The server may run meanwhile."""
+    from ci_admin import audit as log
+    from ci_common.job import utc_now
+    from ci_common.ports.audit import AuditQuery
+
+    start = log.since(since, utc_now()) if since else None
+    query = AuditQuery(start, tenant, user, job, action, limit)
+    for entry in asyncio.run(log.query_audit(load_settings(), query)):
+        typer.echo(log.as_json(entry) if as_json else log.as_line(entry))
+
+
 def main() -> None:
     """Run a command; whatever happens, an operator sees a message and never a traceback."""
     logging.basicConfig(level=logging.ERROR, format="ci-admin: %(message)s")
@@ -126,7 +149,7 @@ def main() -> None:
 def _run(command: Callable[[], object]) -> int:
     try:
         command()
-    except SettingsError as error:
+    except (SettingsError, BadRequestError) as error:
         print(f"ci-admin: {error.message}", file=sys.stderr)
         return USAGE
     except RunnerError as error:

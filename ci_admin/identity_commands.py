@@ -26,6 +26,7 @@ from ci_common.identities import (
     token_digest,
 )
 from ci_common.job import format_time, utc_now
+from ci_common.ports.audit import AuditAction
 from ci_common.ports.identities import IdentityAdministration
 from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import load_settings
@@ -36,6 +37,9 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 _LONGEST = timedelta(days=3650)
 
 T = TypeVar("T")
+
+Deed = tuple[AuditAction, str, str, str]
+"""What was done: with the tenant, what it was done to, and words."""
 
 _settings: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
 user_app = typer.Typer(help="Users, who may have API keys.", **_settings)
@@ -55,7 +59,8 @@ def create_user(
 ) -> None:
     """Make a user. With the first one the server asks everybody for a key, at once."""
     user = User(canonical_email(email), checked_name(name), utc_now(), checked_tenant(tenant))
-    _administer(lambda identities: identities.add_user(user), create=True)
+    done = AuditAction.USER_CREATE, user.tenant, user.email, user.name
+    _administer(lambda identities: identities.add_user(user), lambda _: done, create=True)
     typer.echo(f"user {user.email} of the tenant {user.tenant}")
     _remark(f"next, a key: ci-admin key create --email {user.email} --name NAME")
 
@@ -90,7 +95,7 @@ def create_key(
         await identities.add_key(key, token_digest(token))
         return key
 
-    key = _administer(add)
+    key = _administer(add, lambda made: _told(AuditAction.KEY_CREATE, made))
     typer.echo(token)
     _remark(
         f"the key {key.key_id} ({key.name}) of {address}, role {role.value}, "
@@ -128,20 +133,36 @@ def revoke_key(
         before = await identities.find_key(key)
         return before, await identities.revoke(before.key_id, utc_now())
 
-    before, after = _administer(revoke)
+    before, after = _administer(revoke, lambda keys: _told(AuditAction.KEY_REVOKE, keys[1]))
     state = "is revoked" if before.revoked_at is None else "was revoked already"
     typer.echo(f"the key {after.key_id} ({after.name}) of {after.user.email} {state}")
 
 
+def _told(action: AuditAction, key: ApiKey) -> Deed:
+    target = f"{key.key_id} of {key.user.email}"
+    return action, key.user.tenant, target, f"{key.name}, role {key.role.value}"
+
+
 def _administer(
-    change: Callable[[IdentityAdministration], Awaitable[T]], *, create: bool = False
+    change: Callable[[IdentityAdministration], Awaitable[T]],
+    deed: Callable[[T], Deed] | None = None,
+    *,
+    create: bool = False,
 ) -> T:
+    """Carry something out, and record what `deed` makes of it in the audit log."""
+    from ci_admin.audit import record_operator_action
     from ci_admin.instance import administered
     from ci_persistence.identities import SqliteIdentityAdministration
 
     async def carry_out() -> T:
         async with administered(load_settings(), create=create) as database:
-            return await change(SqliteIdentityAdministration(database))
+            result = await change(SqliteIdentityAdministration(database))
+            if deed is not None:
+                action, tenant, target, detail = deed(result)
+                await record_operator_action(
+                    database, action, tenant=tenant, target=target, detail=detail
+                )
+            return result
 
     return asyncio.run(carry_out())
 

@@ -81,7 +81,7 @@ def describe(error: BaseException) -> str:
 
 def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = None) -> ClientError:
     """The error that an answer other than the wanted one stands for. Reads the answer."""
-    code, message = _error_of(response)
+    code, message, request_id = _error_of(response)
     status = response.status_code
     if job_id is not None and code == "job_not_found":
         return JobNotFound(job_id)
@@ -95,6 +95,8 @@ def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = N
     wait = retry_after(response)
     if wait and "try again in" not in message.lower():
         message += f" Try again in {math.ceil(wait)} s."
+    if status >= 500 and request_id and request_id not in message:
+        message = f"{message} (request id {request_id})"
     no_access = status == _FORBIDDEN and code != "quota_exceeded"
     kind = AccessRefused if no_access else RequestRefused
     return kind(code or "http_error", message, status, wait)
@@ -127,14 +129,15 @@ def _who_are_you(http: httpx.Client) -> str:
     )
 
 
-def _error_of(response: httpx.Response) -> tuple[str | None, str | None]:
-    """Code and message of `{"error": {"code", "message"}}`; None for what is not there."""
+def _error_of(response: httpx.Response) -> tuple[str | None, str | None, str | None]:
+    """Code, message and request id of an answer that is an error; None for what is not there."""
     try:
         response.read()
         error = response.json()["error"]
-        return str(error["code"]), str(error["message"])
+        request_id = response.headers.get("X-Request-ID")
+        return str(error["code"]), str(error["message"]), request_id
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
-        return None, None
+        return None, None, None
 
 
 def json_of(http: httpx.Client, response: httpx.Response) -> Any:

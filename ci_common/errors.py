@@ -9,7 +9,8 @@ RunnerError
 │   ├── UnknownJobNameError         the table has no such job
 │   ├── InvalidSecretError          a secret that cannot be given to a job, or masked
 │   ├── UnknownSecretError          the tenant has no such secret
-│   └── InvalidOffsetError          a log position that is not one
+│   ├── InvalidOffsetError          a log position that is not one
+│   └── RequestTimeoutError         the body came too slowly
 ├── UnauthenticatedError            nobody we know
 │   └── InvalidCredentialsError     credentials that prove nothing
 ├── ForbiddenError                  known, but not allowed to
@@ -54,6 +55,14 @@ first line is the default message. Errors outside this tree are defects: the cli
 """
 
 from ci_common.job import Reason
+
+_QUOTED_CHARACTERS = 64
+
+
+def quoted(value: str) -> str:
+    """What somebody sent, of any length and content, for a message."""
+    whole = len(value) <= _QUOTED_CHARACTERS
+    return repr(value if whole else f"{value[:_QUOTED_CHARACTERS]}...")
 
 
 class RunnerError(Exception):
@@ -124,6 +133,12 @@ class InvalidOffsetError(BadRequestError):
     """A log offset is a whole number of bytes, from 0 to the size of the log."""
 
     code = "invalid_offset"
+
+
+class RequestTimeoutError(BadRequestError):
+    """The body of the request arrived too slowly, or stopped; send it again."""
+
+    code = "request_timeout"
 
 
 class UnauthenticatedError(RunnerError):

@@ -1,6 +1,6 @@
 """Who is asking: the one shape every identity is turned into."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 LOCAL_TENANT = "local"
@@ -15,6 +15,14 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from, for the audit log."""
+
+    address: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller. Two credentials of one user of one tenant are the same caller."""
 
@@ -25,6 +33,8 @@ class Principal:
     """What proved it, for the audit log; never the secret itself."""
     only_job: str | None = None
     """Set on callers who were lent access to read this one job, and nothing else."""
+    origin: Origin = field(default=Origin(), compare=False)
+    """Where this request of theirs came from; no part of who they are."""
 
 
 LOCAL_PRINCIPAL = Principal(tenant=LOCAL_TENANT, user="local", role=Role.ADMIN)

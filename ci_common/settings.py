@@ -16,6 +16,8 @@ from ci_common.principal import LOCAL_TENANT, Role
 IAP_JWKS_URL = "https://www.gstatic.com/iap/verify/public_key-jwk"
 """Where Google publishes the keys of its identity-aware proxy."""
 
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+
 
 class ExecutorKind(StrEnum):
     """Where commands run."""
@@ -61,6 +63,17 @@ def _networks(value: str) -> str:
                 "write for example 10.0.0.7, 10.1.0.0/16"
             ) from None
     return value
+
+
+def _origins(value: str) -> str:
+    origins = [origin.strip() for origin in value.split(",") if origin.strip()]
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{origin!r} is not an origin: scheme and host in lower case, and a port that is "
+                "not the scheme's own, such as https://ci.example.com; '*' is not allowed"
+            )
+    return ",".join(origins)
 
 
 class Settings(BaseSettings):
@@ -158,8 +171,18 @@ class Settings(BaseSettings):
     """Queued and running jobs of a tenant; unset means no limit."""
     max_stored_mb_per_tenant: int | None = Field(default=None, ge=1)
     """Packages, logs and artifacts of a tenant, in MiB; unset means no limit."""
+    request_timeout_seconds: float = Field(default=30, gt=0)
+    """Time for a request's head; and over so long a body has to come at 1 KiB/s or more."""
+    max_connections: int = Field(default=8192, ge=16)
+    """Connections a server process takes at once (`python -m ci_server` only)."""
+    max_connections_per_address: int = Field(default=512, ge=1)
+    """Of those, connections of any one address but this machine's own."""
+    cors_origins: Annotated[str, AfterValidator(_origins)] = ""
+    """Origins whose web pages may use the server, separated by commas."""
     operator_tenant: str = LOCAL_TENANT
     """Admins of this tenant reach the jobs of all tenants."""
+    audit_days: float | None = Field(default=None, ge=2)
+    """Entries of the audit log older than this are deleted; unset keeps them for ever."""
     insecure: bool = False
     """Serve other machines although no identities are set up: everybody may do everything."""
     environment: Literal["production", "development"] = "production"
@@ -208,6 +231,11 @@ class Settings(BaseSettings):
     def secret_keys(self) -> str | None:
         """The value of `secret_key`."""
         return self.secret_key.get_secret_value() if self.secret_key else None
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """`cors_origins`, one by one."""
+        return tuple(self.cors_origins.split(",")) if self.cors_origins else ()
 
     @property
     def data_path(self) -> Path:

@@ -35,7 +35,7 @@ class ProjectArchive:
         try:
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
-            raise PackageCorruptError(f"the stored upload cannot be read: {error}") from error
+            raise PackageCorruptError(f"the stored upload cannot be read: {_why(error)}") from error
         # By path: some programs write `./requirements.txt`.
         self._entries = {PurePosixPath(info.filename): info for info in self._zip.infolist()}
 
@@ -108,5 +108,10 @@ class ProjectArchive:
         return Entry(path, (mode or 0o644) | 0o600, size=info.file_size, source=info)
 
 
+def _why(error: Exception) -> str:
+    """Without the file's name: whose job it is must not learn where the server keeps it."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def _corrupt(path: PurePosixPath | str, error: Exception) -> PackageCorruptError:
-    return PackageCorruptError(f"{path}: {error}; submit the project again")
+    return PackageCorruptError(f"{path}: {_why(error)}; submit the project again")

@@ -176,6 +176,47 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (tenant, name)
     ) WITHOUT ROWID;
     """,
+    # 7: the audit log, which only grows, but for what is older than the operator keeps.
+    """
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        action TEXT NOT NULL,
+        outcome TEXT NOT NULL CHECK (outcome IN ('allowed', 'denied')),
+        tenant TEXT,
+        user TEXT,
+        role TEXT,
+        credential TEXT,
+        job_id TEXT,
+        target TEXT,
+        address TEXT,
+        request_id TEXT,
+        detail TEXT
+    );
+    CREATE INDEX audit_at ON audit (at);
+    CREATE INDEX audit_of_job ON audit (job_id, id) WHERE job_id IS NOT NULL;
+    CREATE INDEX audit_of_user ON audit (user, id) WHERE user IS NOT NULL;
+    CREATE TABLE audit_retention (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        keep_from TEXT
+    );
+    INSERT INTO audit_retention (id) VALUES (1);
+    CREATE TRIGGER audit_is_never_replaced BEFORE INSERT ON audit
+    WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id) BEGIN
+        SELECT RAISE(ABORT, 'entries of the audit log are never changed');
+    END;
+    CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN
+        SELECT RAISE(ABORT, 'entries of the audit log are never changed');
+    END;
+    CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
+    WHEN OLD.at >= coalesce((SELECT keep_from FROM audit_retention), '') BEGIN
+        SELECT RAISE(ABORT, 'entries of the audit log are kept');
+    END;
+    CREATE TRIGGER audit_of_today_is_kept BEFORE UPDATE ON audit_retention
+    WHEN NEW.keep_from > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day') BEGIN
+        SELECT RAISE(ABORT, 'the last day of the audit log is always kept');
+    END;
+    """,
 )
 
 

@@ -3,12 +3,14 @@
 import sqlite3
 from datetime import datetime
 
-from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError
+from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError, quoted
 from ci_common.job import Artifact, Job, JobStatus, format_time, parse_time
 from ci_common.policy import JobScope
+from ci_common.ports.audit import AuditEntry
 from ci_common.ports.rows import ControllerState
 from ci_common.ports.signals import JobSignals
 from ci_common.ports.usage import NO_QUOTAS, Quotas
+from ci_persistence.audit_log import insert
 from ci_persistence.database import Database
 from ci_persistence.database_errors import disk_full_told
 from ci_persistence.job_rows import COLUMNS, LIVE, fetch_job, from_row, to_row
@@ -27,11 +29,10 @@ class SqliteJobSubmissions:
         self._database = database
         self._signals = signals
 
-    async def add(self, job: Job, quotas: Quotas = NO_QUOTAS) -> None:
+    async def add(
+        self, job: Job, quotas: Quotas = NO_QUOTAS, audit: AuditEntry | None = None
+    ) -> None:
         """See JobSubmissions."""
-        if quotas == NO_QUOTAS:
-            await self._database.write(_INSERT, to_row(job))
-            return
         with disk_full_told(self._database.path):
             async with self._database.transaction() as connection:
                 # It has the write lock: nobody adds a job between the look and the row.
@@ -39,6 +40,8 @@ class SqliteJobSubmissions:
                     connection.execute_fetchall, job.tenant, job.user, quotas, job.package.size
                 )
                 await connection.execute(_INSERT, to_row(job))
+                if audit is not None:
+                    await insert(connection, audit)
 
     async def check_room(self, tenant: str, user: str, quotas: Quotas) -> None:
         """See JobSubmissions."""
@@ -100,16 +103,28 @@ class SqliteJobSubmissions:
         )
         return {row["job_id"]: place for place, row in enumerate(rows, 1)}
 
-    async def request_cancel(self, job_id: str, at: datetime) -> Job:
+    async def request_cancel(
+        self, job_id: str, at: datetime, audit: AuditEntry | None = None
+    ) -> Job:
         """See JobSubmissions."""
-        rows = await self._database.write(
-            "UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, ?) "  # noqa: S608
-            f"WHERE job_id = ? AND status IN {LIVE} RETURNING {COLUMNS}",
-            (format_time(at), job_id),
-        )
-        if rows:
+        with disk_full_told(self._database.path):
+            async with self._database.transaction() as connection:
+                wished = await connection.execute_fetchall(
+                    "SELECT 1 FROM jobs WHERE job_id = ? AND cancel_requested_at IS NOT NULL",
+                    (job_id,),
+                )
+                rows = await connection.execute_fetchall(
+                    "UPDATE jobs "  # noqa: S608 - constants
+                    "SET cancel_requested_at = coalesce(cancel_requested_at, ?) "
+                    f"WHERE job_id = ? AND status IN {LIVE} RETURNING {COLUMNS}",
+                    (format_time(at), job_id),
+                )
+                found = list(rows)
+                if found and not list(wished) and audit is not None:
+                    await insert(connection, audit)
+        if found:
             self._signals.notify(job_id)
-            return from_row(rows[0])
+            return from_row(found[0])
         if await self.get(job_id) is None:
             raise JobNotFoundError
         raise JobFinishedError
@@ -139,7 +154,7 @@ class SqliteJobSubmissions:
             (job_id, *parameters),
         )
         if row is None:
-            raise JobNotFoundError(f"the cursor {job_id!r} is not a job of this list")
+            raise JobNotFoundError(f"the cursor {quoted(job_id)} is not a job of this list")
         return int(row["seq"])
 
 

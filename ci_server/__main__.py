@@ -42,6 +42,9 @@ def main() -> None:
         workers=options.workers,
         proxy_headers=False,  # auth.addresses reads them, and knows whom to believe
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+        http="ci_server.http_protocol:BoundedHttpProtocol",
+        ws="none",  # no route needs it, and what takes over a connection has to bound it, too
+        server_header=False,
     )
 
 

@@ -3,18 +3,22 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
+from typing import NoReturn
 
 from fastapi import FastAPI
 
 from ci_common.job import utc_now
 from ci_common.policy import Policy
+from ci_common.ports.audit import AuditRetention
 from ci_common.settings import Settings, load_settings
 from ci_controller.assembly import Stores, build_controller, build_executor
-from ci_controller.controller import Controller, new_holder
+from ci_controller.controller import new_holder
 from ci_persistence.artifact_store import FileArtifactStore
+from ci_persistence.audit_log import SqliteAuditLog
 from ci_persistence.database import Database
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.doorbell import SocketDoorbell
@@ -36,12 +40,14 @@ from ci_server.apis.access import AccessControl
 from ci_server.apis.errors import install_error_handlers
 from ci_server.apis.native import NativeApi, router
 from ci_server.apis.openapi import describe
+from ci_server.audit_trail import AuditTrail
 from ci_server.auth.addresses import TrustedProxies
 from ci_server.auth.api_keys import ApiKeyIdentity
 from ci_server.auth.authenticator import Authenticator, Identity
 from ci_server.auth.issued import IssuedIdentities
 from ci_server.auth.local import LocalIdentity
 from ci_server.auth.stream_tokens import StreamTokenIdentity, StreamTokens
+from ci_server.connection_limits import raise_descriptor_limit
 from ci_server.early_answers import EarlyAnswers
 from ci_server.job_secrets import SecretService
 from ci_server.job_service import JobService, ServiceLimits
@@ -59,12 +65,16 @@ from ci_server.usage_service import UsageService
 
 logger = logging.getLogger(__name__)
 
+_AUDIT_PAUSE_SECONDS = 3600.0
+
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the stores, add the routes, run the controller; and all of it backwards."""
     settings = load_settings()
     configure_logging(settings.log_level)
+    raise_descriptor_limit()
+    app.state.cors_origins = settings.allowed_origins
     async with AsyncExitStack() as stack:
         database = Database(settings.db_path)
         await database.open()
@@ -80,19 +90,31 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         job_secrets = FileJobSecrets(settings.data_path, keys)
         secrets = SecretService(SqliteTenantSecrets(database, keys), job_secrets)
         policy = Policy(settings.operator_tenant)
-        service = JobService(
-            submissions, packages, bell, _limits(settings), policy, utc_now, secrets
-        )
-        _install_access(app, settings, database, policy, stack)
+        audit_log = SqliteAuditLog(database)
+        audit = AuditTrail(audit_log, utc_now)
+        limits = _limits(settings)
+        service = JobService(submissions, packages, bell, limits, policy, utc_now, secrets, audit)
+        access = _access(settings, database, policy, audit, stack)
+        app.state.access, app.state.stream_tokens = access
         app.state.usage = UsageService(
             SqliteTenantUsages(database),
             policy,
             service.limits.quotas,
             settings.max_jobs_per_tenant,
         )
+        if settings.audit_days is not None:
+            forgetting = _forgetting(audit_log, timedelta(days=settings.audit_days))
+            await stack.enter_async_context(_beside("audit retention", forgetting))
         streams = LogStreams(submissions, logs, signals)
         artifacts = FileArtifactStore(settings.data_path, reserve)
-        api = NativeApi(service, streams, LogEventCache(), artifacts, settings.send_timeout_seconds)
+        api = NativeApi(
+            service,
+            streams,
+            LogEventCache(),
+            artifacts,
+            settings.send_timeout_seconds,
+            settings.request_timeout_seconds,
+        )
         app.state.native_api = api
         if settings.controller == "embedded":
             holder = new_holder()
@@ -110,13 +132,23 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
                 job_secrets,
             )
             controller = build_controller(settings, executor, stores)
-            await stack.enter_async_context(_running(controller))
+            await stack.enter_async_context(_beside("controller", controller.run()))
         yield
 
 
+async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
+    """Delete old entries of the audit log now and then; several processes may."""
+    while True:
+        try:
+            await log.delete_before(utc_now() - age)
+        except Exception:
+            logger.exception("old entries of the audit log cannot be deleted now")
+        await asyncio.sleep(_AUDIT_PAUSE_SECONDS)
+
+
 @asynccontextmanager
-async def _running(controller: Controller) -> AsyncIterator[None]:
-    task = asyncio.create_task(controller.run(), name="controller")
+async def _beside(name: str, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work, name=name)
     task.add_done_callback(_tell_end)
     try:
         yield
@@ -128,7 +160,7 @@ async def _running(controller: Controller) -> AsyncIterator[None]:
 
 def _tell_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.critical("the controller died; /ready will tell", exc_info=error)
+        logger.critical("the %s died; /ready will tell", task.get_name(), exc_info=error)
 
 
 async def has_identities(settings: Settings) -> bool:
@@ -145,10 +177,14 @@ async def has_identities(settings: Settings) -> bool:
         await issued.close()
 
 
-def _install_access(
-    app: FastAPI, settings: Settings, database: Database, policy: Policy, stack: AsyncExitStack
-) -> None:
-    """Let routes find out who asks, and give tokens."""
+def _access(
+    settings: Settings,
+    database: Database,
+    policy: Policy,
+    audit: AuditTrail,
+    stack: AsyncExitStack,
+) -> tuple[AccessControl, StreamTokens]:
+    """How routes find out who asks; and the tokens they give."""
     api_keys = ApiKeyIdentity(SqliteIssuedKeys(database), utc_now)
     stack.push_async_callback(api_keys.close)
     issued = IssuedIdentities(settings)
@@ -156,13 +192,14 @@ def _install_access(
     key = load_token_key(settings.data_path)
     tokens = StreamTokens(key, settings.stream_token_seconds, utc_now)
     authenticator = _authenticator(settings, [api_keys, *_in_order(issued)], tokens)
-    app.state.stream_tokens = tokens
-    app.state.access = AccessControl(
+    control = AccessControl(
         ThrottledAuthenticator(authenticator, failure_limits(settings)),
         policy,
+        audit,
         Traffic(traffic_limits(settings)),
         TrustedProxies.parse(settings.trusted_proxies),
     )
+    return control, tokens
 
 
 def _in_order(issued: IssuedIdentities) -> list[Identity]:
@@ -175,7 +212,7 @@ def _authenticator(
     """The identities are asked in their order, tokens for one job before them."""
     return Authenticator(
         identities,
-        LocalIdentity(insecure=settings.insecure),
+        LocalIdentity(insecure=settings.insecure, origins=settings.allowed_origins),
         None if tokens is None else StreamTokenIdentity(tokens),
     )
 

@@ -1,6 +1,7 @@
 """The one core that every dialect calls: submit, get, list, cancel."""
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,25 +13,28 @@ from ci_common.errors import (
     JobNotFoundError,
     NotReadyError,
     RunnerError,
+    quoted,
 )
 from ci_common.job import Artifact, Job, JobSpec, JobStatus
 from ci_common.policy import Action, Policy
+from ci_common.ports.audit import AuditAction
 from ci_common.ports.packages import PackageIntake, StagedUpload
 from ci_common.ports.rows import JobSubmissions
 from ci_common.ports.signals import Doorbell
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
 from ci_common.secret import Secret
+from ci_server.audit_trail import AuditTrail
 from ci_server.job_secrets import SecretService
 from ci_server.package_check import PackageLimits, check_package
 from ci_server.project_config import DefaultLimits, SubmittedSpec, resolve_spec
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10.0
 """A controller that has not been heard of for so long counts as down."""
 
 _CHECKS_AT_ONCE = 2
-
-_SHOWN_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class JobService:
         policy: Policy,
         now: Callable[[], datetime],
         secrets: SecretService,
+        audit: AuditTrail,
     ) -> None:
         self._secrets = secrets
         self._submissions = submissions
@@ -62,6 +67,7 @@ class JobService:
         self._bell = bell
         self._policy = policy
         self._now = now
+        self._audit = audit
         self.limits = limits
         self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
 
@@ -109,7 +115,10 @@ class JobService:
         )
         try:
             await self._secrets.store(job_id, secrets)
-            await self._submissions.add(job, self.limits.quotas)
+            entry = self._audit.entry(
+                principal, AuditAction.SUBMIT, job_id=job_id, target=spec.name
+            )
+            await self._submissions.add(job, self.limits.quotas, entry)
         except Exception:
             self._packages.delete(job_id)
             self._secrets.forget(job_id, secrets)
@@ -131,7 +140,13 @@ class JobService:
         scope = self._policy.scope(principal, Action.READ)
         job = await self._submissions.get(job_id)
         if job is None or not scope.covers(job):
-            raise JobNotFoundError(f"the job {_shown(job_id)} was not found on this server")
+            raise JobNotFoundError(f"the job {quoted(job_id)} was not found on this server")
+        return job
+
+    async def open_log(self, principal: Principal, job_id: str) -> Job:
+        """The same for one who reads its log, which is recorded when the job is another's."""
+        job = await self.get(principal, job_id)
+        await self._audit.read(principal, AuditAction.READ_LOG, job)
         return job
 
     async def list_jobs(
@@ -156,8 +171,11 @@ class JobService:
         """
         seen = await self.get(principal, job_id)
         if not self._policy.scope(principal, Action.CANCEL).covers(seen):
-            raise ForbiddenError("you may see this job, but not cancel it")
-        job = await self._submissions.request_cancel(job_id, self._now())
+            error = ForbiddenError("you may see this job, but not cancel it")
+            await self._audit.denied(principal, AuditAction.CANCEL, error, job_id)
+            raise error
+        entry = self._audit.entry(principal, AuditAction.CANCEL, job_id=job_id)
+        job = await self._submissions.request_cancel(job_id, self._now(), entry)
         self._bell.ring()
         return job
 
@@ -167,20 +185,29 @@ class JobService:
         return await self._submissions.artifacts(job_id)
 
     async def artifact(self, principal: Principal, job_id: str, path: str) -> Artifact:
-        """One of them. Raises JobNotFoundError, ArtifactNotFoundError."""
-        await self.get(principal, job_id)
+        """One of them, whose reading is recorded when the job is another's.
+
+        Raises JobNotFoundError, ArtifactNotFoundError.
+        """
+        job = await self.get(principal, job_id)
         artifact = await self._submissions.artifact(job_id, path)
         if artifact is None:
-            raise ArtifactNotFoundError(f"the job has no artifact {path!r}")
+            raise ArtifactNotFoundError(f"the job has no artifact {quoted(path)}")
+        await self._audit.read(principal, AuditAction.READ_ARTIFACT, job, path)
         return artifact
 
     async def check_ready(self) -> None:
-        """Raise NotReadyError, which names every part that is down."""
+        """Raise NotReadyError, which names every part that is down.
+
+        Anybody may ask, so it tells no more than that; the log tells why.
+        """
         problems = [
             problem
             for problem in (
-                await self._problem_of(self._submissions.check_writable),
-                await self._problem_of(self._check_space),
+                await self._problem_of(
+                    "the database cannot be written", self._submissions.check_writable
+                ),
+                await self._problem_of("the server's disk is nearly full", self._check_space),
                 await self._controller_problem(),
             )
             if problem
@@ -191,20 +218,18 @@ class JobService:
     async def _check_space(self) -> None:
         self._packages.check_space()
 
-    async def _problem_of(self, check: Callable[[], Awaitable[None]]) -> str | None:
+    async def _problem_of(self, problem: str, check: Callable[[], Awaitable[None]]) -> str | None:
         try:
             await check()
         except RunnerError as error:
-            return error.message
+            logger.warning("not ready: %s", error)
+            return problem
         return None
 
     async def _controller_problem(self) -> str | None:
         state = await self._submissions.controller_state()
         if state is None or self._now() - state.heartbeat_at > timedelta(seconds=HEARTBEAT_SECONDS):
             return "no controller is running: jobs are queued but none is started"
-        return state.engine_error
-
-
-def _shown(job_id: str) -> str:
-    """An id of any length and content, for a message."""
-    return repr(job_id if len(job_id) <= _SHOWN_CHARACTERS else f"{job_id[:_SHOWN_CHARACTERS]}...")
+        if state.engine_error is None:
+            return None
+        return "the container engine does not answer: jobs wait until it does"

@@ -8,9 +8,11 @@ import threading
 import time
 from collections import deque
 
+from ci_server.request_id import RequestIdFilter
+
 _MOST_LINES = 10_000
 _FLUSH_SECONDS = 1.0
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"
 
 _TOKEN_PARAMETER = re.compile(
     # The word `token` and `=`, each character as it is or percent-encoded, perhaps twice.
@@ -99,9 +101,18 @@ def configure_logging(level: str) -> None:
     if not any(isinstance(handler, PatientHandler) for handler in root.handlers):
         handler = PatientHandler(sys.stderr.fileno())
         handler.setFormatter(ScrubbingFormatter(_FORMAT))
+        handler.addFilter(RequestIdFilter())
         root.addHandler(handler)
     root.setLevel(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cut_stream)
+
+
+def _is_no_cut_stream(record: logging.LogRecord) -> bool:
+    """Streams are cut on purpose: at the end of the server, and when a reader takes nothing.
+    `stalled_readers` tells of each; to uvicorn it looks like a defect.
+    """
+    return record.msg != "ASGI callable returned without completing response."

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import replace
 
 from ci_common.errors import InvalidOffsetError, LogCorruptError
@@ -154,7 +155,11 @@ class LogStreams:
             # Row first, then size: see JobWatch.
             watch = self._watches[job.job_id] = JobWatch(job, self._logs.size(job.job_id))
             watch.position = position
-            watch.task = asyncio.create_task(self._keep_fresh(watch))
+            watch.task = asyncio.create_task(
+                # For all who watch, not for the request that happens to be the first.
+                self._keep_fresh(watch),
+                context=Context(),
+            )
         watch.watchers += 1
         try:
             yield watch

@@ -68,12 +68,21 @@ SecretName = Annotated[str, Field(pattern=NAME_PATTERN)]
 Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=_LONGEST_SECONDS)]
 
 
+def _runnable(value: list[str]) -> list[str]:
+    if value and not value[0]:
+        raise ValueError("must begin with the name of a program")
+    return value
+
+
+Command = Annotated[list[Argument], AfterValidator(_runnable)]
+
+
 class JobTable(BaseModel):
     """One `[tool.ci.jobs.NAME]`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    command: Annotated[list[Argument], BeforeValidator(_argv)] = Field(
+    command: Annotated[Command, BeforeValidator(_argv)] = Field(
         default_factory=lambda: list(DEFAULT_COMMAND), min_length=1
     )
     image: str | None = Field(default=None, min_length=1)
@@ -108,7 +117,7 @@ class SubmittedSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     job: str | None = Field(default=None, pattern=_JOB_NAME)
-    command: list[Argument] | None = Field(default=None, min_length=1)
+    command: Command | None = Field(default=None, min_length=1)
     priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=10)
     retries: int | None = Field(default=None, ge=0, le=10)
     timeout: Timeout | None = None

@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ci_server.auth.addresses import remember_peer
+from ci_server.request_envelope import ListedOrigins, RequestEnvelope
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,12 @@ class CuttingApplication(FastAPI):
             await super().__call__(scope, receive, watched if scope["type"] == "http" else send)
         finally:
             if under_way:
+                logger.debug("%s: the answer was cut off before its end", scope["path"])
                 _cut_soon(send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """FastAPI's, inside of what surrounds every request: errors need that, too."""
+        return RequestEnvelope(ListedOrigins(super().build_middleware_stack()))
 
 
 def _cut_soon(send: Send) -> None:

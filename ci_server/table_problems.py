@@ -24,6 +24,7 @@ _OF_A_JOB = {
     "grace": f"{_SECONDS}, at most 600",
     "network": "'bridge' or 'none'",
     "retries": "a whole number from 0 to 10",
+    "secrets": "a list of at most 50 names of secrets, such as PYPI_TOKEN",
     "artifacts": "a list of at most 100 paths or patterns within the project",
 }
 _OF_A_SUBMISSION = {
@@ -75,8 +76,8 @@ def _allowed(path: Sequence[str]) -> str | None:
 
 
 def _value(value: object, path: Sequence[str]) -> str:
-    """As it was written, or nearly so; never that of a variable, which may be a secret."""
-    if "env" in path[2:3]:
+    """As it was written, or nearly so; never what may be a secret."""
+    if path[2:3] in (["env"], ["secrets"]):
         return "this value"
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"

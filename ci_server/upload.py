@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ci_common.errors import InvalidUploadError, UploadTooLargeError
+from ci_common.errors import InvalidUploadError, UploadTooLargeError, quoted
 from ci_common.ports.packages import StagedUpload
 
 FILE_FIELD = "file"
@@ -16,6 +16,7 @@ SECRETS_FIELD = "secrets"
 _TEXT_BYTES = {SPEC_FIELD: 64 << 10, SECRETS_FIELD: 256 << 10}
 """What the parts beside the file may have."""
 _FORM_OVERHEAD_BYTES = 1 << 20
+_EPILOGUE_BYTES = 64 << 10
 _LENGTH_DIGITS = 18
 _HOW = "send multipart/form-data with the zip as the part 'file', e.g. curl -F file=@project.zip"
 
@@ -82,7 +83,9 @@ class _Form:
         self._staged = staged
         self._max_bytes = max_bytes
         self._seen: set[str] = set()
-        self._ended = False
+        self._received = 0
+        self._ended_at: int | None = None
+        """Bytes received when the form was whole; what follows means nothing."""
         self._field = ""
         self._header_name = b""
         self._header_value = b""
@@ -100,11 +103,17 @@ class _Form:
         )
 
     def feed(self, chunk: bytes) -> None:
-        self._parser.write(chunk)
+        self._received += len(chunk)
+        if self._received > self._max_bytes + _FORM_OVERHEAD_BYTES:
+            raise _too_large(self._max_bytes)
+        if self._ended_at is None:
+            self._parser.write(chunk)
+        elif self._received - self._ended_at > _EPILOGUE_BYTES:
+            raise InvalidUploadError("the form has ended, but the request goes on; send it again")
 
     def end(self) -> None:
         self._parser.finalize()
-        if not self._ended:
+        if self._ended_at is None:
             raise InvalidUploadError("the upload ended in the middle of the form; send it again")
         if FILE_FIELD not in self._seen:
             raise InvalidUploadError(f"the form has no part 'file'; {_HOW}")
@@ -128,8 +137,8 @@ class _Form:
     def _on_headers_finished(self) -> None:
         if self._field not in (FILE_FIELD, *_TEXT_BYTES):
             raise InvalidUploadError(
-                f"the form has an unknown part {self._field!r}; the parts are 'file', 'spec' and "
-                "'secrets'"
+                f"the form has an unknown part {quoted(self._field)}; "
+                "the parts are 'file', 'spec' and 'secrets'"
             )
         if self._field in self._seen:
             raise InvalidUploadError(f"the form has the part {self._field!r} twice")
@@ -147,4 +156,4 @@ class _Form:
         self._staged.write(data[start:end])
 
     def _on_end(self) -> None:
-        self._ended = True
+        self._ended_at = self._received

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ci_common.job import Artifact, Job, JobStatus, Outcome, SuiteSummary
 from ci_common.policy import JobScope
+from ci_common.ports.audit import AuditEntry
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 
 
@@ -21,8 +22,11 @@ class ControllerState:
 class JobSubmissions(Protocol):
     """The server's side of the rows: it writes intents and reads facts."""
 
-    async def add(self, job: Job, quotas: Quotas = NO_QUOTAS) -> None:
-        """Store a queued job durably (it survives a power cut once this returns).
+    async def add(
+        self, job: Job, quotas: Quotas = NO_QUOTAS, audit: AuditEntry | None = None
+    ) -> None:
+        """Store a queued job durably (it survives a power cut once this returns), and with it,
+        or not at all, the entry of the audit log.
 
         Raises TooManyJobsError or QuotaExceededError instead, when with it there were more than
         the quotas allow: exactly, however many processes add jobs at once.
@@ -56,8 +60,11 @@ class JobSubmissions(Protocol):
     async def queue_positions(self, tenant: str) -> dict[str, int]:
         """The same for all queued jobs of a tenant, by job id."""
 
-    async def request_cancel(self, job_id: str, at: datetime) -> Job:
-        """Record the wish to cancel and return the row after it; safe to repeat.
+    async def request_cancel(
+        self, job_id: str, at: datetime, audit: AuditEntry | None = None
+    ) -> Job:
+        """Record the wish to cancel and return the row after it; safe to repeat. With the first
+        wish, or not at all, goes the entry of the audit log.
 
         Raises JobNotFoundError, or JobFinishedError when the job is terminal.
         """

@@ -11,14 +11,18 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
+from ci_common.errors import ForbiddenError, InvalidCredentialsError
 from ci_common.policy import Action, Policy
+from ci_common.ports.audit import AuditAction
 from ci_common.principal import Principal
+from ci_server.audit_trail import AuditTrail
 from ci_server.auth.addresses import TrustedProxies, peer_of
 from ci_server.auth.credentials import Credentials
 from ci_server.limits.address import address_of
 from ci_server.limits.failed_logins import ThrottledAuthenticator
 from ci_server.limits.traffic import Traffic
 from ci_server.request_end import at_end
+from ci_server.request_id import current_request_id
 
 TOKEN_PARAMETER = "token"  # noqa: S105 - its name
 
@@ -29,12 +33,33 @@ class AccessControl:
 
     authenticator: ThrottledAuthenticator
     policy: Policy
+    audit: AuditTrail
     traffic: Traffic
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
     def credentials_of(self, request: HTTPConnection) -> Credentials:
         """What the request carries, and where it comes from."""
         return credentials_of(request, self.proxies)
+
+    async def admit(self, credentials: Credentials, action: Action) -> Principal:
+        """Who asks, when their role lets them do this at all. Refusals are recorded.
+
+        Raises UnauthenticatedError, InvalidCredentialsError, ForbiddenError, NotReadyError,
+        LimitReachedError.
+        """
+        self.traffic.check_address(address_of(credentials))
+        try:
+            principal = await self.authenticator.authenticate(credentials)
+        except (InvalidCredentialsError, ForbiddenError) as error:
+            await self.audit.failed(credentials, error)
+            raise
+        self.traffic.check_user(principal)
+        try:
+            self.policy.scope(principal, action)
+        except ForbiddenError as error:
+            await self.audit.denied(principal, AuditAction(action.value), error)
+            raise
+        return principal
 
 
 class Access:
@@ -51,12 +76,7 @@ class Access:
         LimitReachedError.
         """
         control: AccessControl = request.app.state.access
-        credentials = control.credentials_of(request)
-        control.traffic.check_address(address_of(credentials))
-        principal = await control.authenticator.authenticate(credentials)
-        control.traffic.check_user(principal)
-        control.policy.scope(principal, self.action)
-        return principal
+        return await control.admit(control.credentials_of(request), self.action)
 
 
 async def anyone() -> None:
@@ -72,16 +92,15 @@ async def in_measure(request: Request) -> None:
 def hold_stream(request: Request, principal: Principal) -> None:
     """Count the answer as a stream, until the request is over. Raises TooManyStreamsError."""
     control: AccessControl = request.app.state.access
-    address = address_of(control.credentials_of(request))
-    at_end(request.scope, control.traffic.begin_stream(principal, address))
+    give_back = control.traffic.begin_stream(principal, principal.origin.address)
+    at_end(request.scope, give_back)
 
 
 @contextmanager
 def held_upload(request: Request, principal: Principal) -> Iterator[None]:
     """Count an upload until the block is left. Raises TooManyUploadsError."""
     control: AccessControl = request.app.state.access
-    address = address_of(control.credentials_of(request))
-    give_back = control.traffic.begin_upload(principal, address)
+    give_back = control.traffic.begin_upload(principal, principal.origin.address)
     try:
         yield
     finally:
@@ -99,6 +118,7 @@ def credentials_of(request: HTTPConnection, proxies: TrustedProxies) -> Credenti
         local=server[0] if server and server[1] is not None else None,
         client=proxies.client(peer, headers),
         token=request.query_params.get(TOKEN_PARAMETER),
+        request_id=current_request_id(),
     )
 
 

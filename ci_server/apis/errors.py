@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ci_common.errors import RunnerError
+from ci_server.request_id import current_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "invalid_secret": HTTPStatus.BAD_REQUEST,
     "unknown_secret": HTTPStatus.BAD_REQUEST,
     "secret_key_error": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unauthenticated": HTTPStatus.UNAUTHORIZED,
     "invalid_credentials": HTTPStatus.UNAUTHORIZED,
@@ -48,7 +50,8 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
 
 def error_response(status: int, code: str, message: str) -> JSONResponse:
     """The body of every error."""
-    return JSONResponse({"error": {"code": code, "message": message}}, status)
+    error = {"code": code, "message": message, "request_id": current_request_id()}
+    return JSONResponse({"error": error}, status)
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -62,11 +65,17 @@ def install_error_handlers(app: FastAPI) -> None:
 async def _runner_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RunnerError) or error.code not in STATUS_OF_CODE:
         return await _unknown_error(request, error)
-    response = error_response(STATUS_OF_CODE[error.code], error.code, error.message)
+    message = error.message
+    if STATUS_OF_CODE[error.code] is HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s %s failed: %s", request.method, request.url.path, error)
+        message = type(error)().message  # the details are about our files
+    response = error_response(STATUS_OF_CODE[error.code], error.code, message)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if response.status_code == HTTPStatus.REQUEST_TIMEOUT:
+        response.headers["Connection"] = "close"
     return response
 
 
@@ -87,4 +96,8 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _unknown_error(request: Request, error: Exception) -> JSONResponse:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_response(500, "internal_error", "internal error; the server's log tells more")
+    return error_response(
+        500,
+        "internal_error",
+        f"internal error; the server's log tells more (request id {current_request_id()})",
+    )

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
-from ci_common.errors import InvalidOffsetError, InvalidUploadError
+from ci_common.errors import InvalidOffsetError, InvalidUploadError, quoted
 from ci_common.events import LogEvent
 from ci_common.job import Job, JobStatus, format_time
 from ci_common.ports.artifacts import ArtifactReader
@@ -32,6 +32,7 @@ from ci_server.job_secrets import read_submitted_secrets
 from ci_server.job_service import JobService
 from ci_server.log_stream import LogStreams
 from ci_server.project_config import read_submitted_spec
+from ci_server.request_pace import paced
 from ci_server.sse import LogEventCache, encoded_events, event_stream, text_stream
 from ci_server.upload import receive_upload
 
@@ -49,6 +50,7 @@ class NativeApi:
     cache: LogEventCache
     artifacts: ArtifactReader
     send_timeout_seconds: float
+    request_timeout_seconds: float
 
 
 def job_to_dict(job: Job) -> dict[str, Any]:
@@ -121,8 +123,9 @@ async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job
             await api.service.check_room(principal)
             staged = api.service.stage()
             try:
+                body = paced(request.stream(), api.request_timeout_seconds)
                 form = await receive_upload(
-                    request.headers, request.stream(), staged, api.service.limits.max_upload_bytes
+                    request.headers, body, staged, api.service.limits.max_upload_bytes
                 )
                 wanted = read_submitted_spec(form.spec)
                 sent = read_submitted_secrets(form.secrets)
@@ -193,7 +196,7 @@ async def stream_job(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> EventSourceResponse:
     """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log."""
-    job = await api.service.get(principal, job_id)
+    job = await api.service.open_log(principal, job_id)
     start = _start_offset(api, job, last_event_id or offset, from_beginning)
     hold_stream(request, principal)
     body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
@@ -210,7 +213,7 @@ async def get_logs(
     follow: bool = False,
 ) -> Response:
     """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""
-    job = await api.service.get(principal, job_id)
+    job = await api.service.open_log(principal, job_id)
     hold_stream(request, principal)
     start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
     if follow:
@@ -222,7 +225,7 @@ async def get_logs(
 def _start_offset(api: NativeApi, job: Job, wanted: str | None, from_beginning: bool) -> int:
     if wanted:
         if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
-            raise InvalidOffsetError(f"{wanted!r} is not an offset: a whole number of bytes")
+            raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
         api.streams.check_offset(job, int(wanted))
         return int(wanted)
     return 0 if from_beginning else api.streams.size(job)

@@ -41,8 +41,9 @@ async def get_artifact(
     """One of them, whole or a `Range`. Its SHA-256 is its `ETag`."""
     artifact = await api.service.artifact(principal, job_id, path)
     tag = f'"{artifact.sha256}"'
+    kept = {"ETag": tag, "Cache-Control": "private, no-cache"}  # kept, and asked for each time
     if if_none_match is not None and tag in if_none_match:
-        return Response(status_code=304, headers={"ETag": tag})
+        return Response(status_code=304, headers=kept)
     hold_stream(request, principal)
     # Now, because once the answer has begun it is too late to say that the file is gone.
     (await asyncio.to_thread(api.artifacts.open, job_id, artifact)).close()
@@ -50,7 +51,7 @@ async def get_artifact(
     def body(first: int, end: int) -> AsyncIterator[bytes]:
         return _content(api.artifacts, job_id, artifact, first, end)
 
-    headers = {"ETag": tag, "Content-Disposition": _disposition(path)}
+    headers = {**kept, "Content-Disposition": _disposition(path)}
     wanted = range_ if if_range in (None, tag) else None
     return ranged(
         body,

@@ -1,6 +1,7 @@
 """The identities of a server, asked in a fixed order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from ci_common.errors import InvalidCredentialsError, UnauthenticatedError
@@ -39,10 +40,13 @@ class Authenticator:
         return any([await identity.is_configured() for identity in self._identities])
 
     async def authenticate(self, credentials: Credentials) -> Principal:
-        """The principal.
+        """The principal, and where this request of theirs came from.
 
         Raises UnauthenticatedError, InvalidCredentialsError, NotLocalError, NotReadyError.
         """
+        return replace(await self._identify(credentials), origin=credentials.origin)
+
+    async def _identify(self, credentials: Credentials) -> Principal:
         if self._tokens and (principal := await self._tokens.identify(credentials)):
             return principal
         configured = False

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ci_common.principal import Origin
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -17,6 +19,13 @@ class Credentials:
     """Who the request is from, seen through trusted proxies: for limits and the audit log."""
     token: str | None = field(default=None, repr=False)
     """From the query string, where browsers cannot send headers."""
+
+    request_id: str | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Where the request came from."""
+        return Origin(address=self.client, request_id=self.request_id)
 
     @property
     def bearer(self) -> str | None:

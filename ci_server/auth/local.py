@@ -1,7 +1,9 @@
 """No identities: everybody who can reach the server is its single user."""
 
+from collections.abc import Collection
+
 from ci_common.addresses import is_loopback
-from ci_common.errors import NotLocalError
+from ci_common.errors import NotLocalError, quoted
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_server.auth.addresses import was_forwarded
 from ci_server.auth.credentials import Credentials
@@ -21,8 +23,10 @@ class LocalIdentity:
     neither is whoever comes through a proxy.
     """
 
-    def __init__(self, *, insecure: bool) -> None:
+    def __init__(self, *, insecure: bool, origins: Collection[str] = ()) -> None:
         self._insecure = insecure
+        self._origins = origins
+        """Of web pages that the operator lets in all the same."""
 
     async def is_configured(self) -> bool:
         """Always: there is nothing to set up."""
@@ -30,12 +34,12 @@ class LocalIdentity:
 
     async def identify(self, credentials: Credentials) -> Principal | None:
         """The single user. Raises NotLocalError."""
-        if not self._insecure and (strange := what_is_strange(credentials)):
+        if not self._insecure and (strange := what_is_strange(credentials, self._origins)):
             raise NotLocalError(f"{strange}; {_WHAT_TO_DO}")
         return LOCAL_PRINCIPAL
 
 
-def what_is_strange(credentials: Credentials) -> str | None:
+def what_is_strange(credentials: Credentials, origins: Collection[str] = ()) -> str | None:
     """Why a request is not one of a program of this machine; `None` when it is."""
     headers = credentials.headers
     for address in (credentials.peer, credentials.local):
@@ -44,9 +48,10 @@ def what_is_strange(credentials: Credentials) -> str | None:
     if was_forwarded(headers):
         return "the request came through a proxy"
     if not is_loopback(_host_of(headers.get("host", "localhost"))):
-        return f"the request is for the host {headers['host'][:100]!r}"
+        return f"the request is for the host {quoted(headers['host'])}"
     origin = headers.get("origin")
-    if origin is not None and origin.partition("//")[2] != headers.get("host"):
+    own = origin is None or origin.partition("//")[2] == headers.get("host")
+    if not own and origin not in origins:
         return "a web page of another origin sent the request"
     return None
 

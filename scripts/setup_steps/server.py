@@ -93,7 +93,7 @@ def wait_until_ready(server: Server, seconds: float = READY_SECONDS) -> None:
 
 def _start(directory: Path, executor: str, python: Path) -> Server:
     port, log = _free_port(), directory / "server.log"
-    argv = [str(python), "-m", "uvicorn", "ci_server.app:app"]
+    argv = [str(python), "-m", "ci_server"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*argv, "--host", HOST, "--port", str(port)],

@@ -29,19 +29,6 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-async def bench(request, tmp_path):
-    bench = Bench(tmp_path, request.param)
-    try:
-        yield bench
-        await bench.close()
-        assert bench.leftovers() == []
-    finally:
-        if request.param == "docker":
-            remove_of_instance(bench.instance)
-        shutil.rmtree(bench.works, ignore_errors=True)
-
-
 async def test_files_and_variables(bench):
     job = bench.job(SHOW, env={"TOKEN": "the secret comes before this"})
     output = await bench.launch(job, secrets=[TOKEN, KEY])

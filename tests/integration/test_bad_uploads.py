@@ -39,7 +39,7 @@ def error(answer, status, code):
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.json().keys() == {"error"}
-    assert answer.json()["error"].keys() == {"code", "message"}
+    assert answer.json()["error"].keys() == {"code", "message", "request_id"}
     assert answer.json()["error"]["code"] == code
     return answer.json()["error"]["message"]
 
@@ -134,6 +134,7 @@ FORMS = {
     "a spec that is a list": {"files": {"file": projects.ANY, "spec": b"[]"}},
     "a spec with another key": {"files": {"file": projects.ANY, "spec": b'{"user": "me"}'}},
     "an empty command": {"files": {"file": projects.ANY, "spec": b'{"command": []}'}},
+    "no program": {"files": {"file": projects.ANY, "spec": b'{"command": ["", "x"]}'}},
     "a command of numbers": {"files": {"file": projects.ANY, "spec": b'{"command": [1]}'}},
 }
 
@@ -229,6 +230,7 @@ CONFIGS = {
     "a bad network": ("[tool.ci.jobs.test]\nnetwork = 'host'\n", "tool.ci.jobs.test.network"),
     "an env of lists": ("[tool.ci.jobs.test]\nenv = {A = []}\n", "tool.ci.jobs.test.env.A"),
     "an empty command": ("[tool.ci.jobs.test]\ncommand = []\n", "tool.ci.jobs.test.command"),
+    "no program": ('[tool.ci.jobs.test]\ncommand = [""]\n', "tool.ci.jobs.test.command"),
     "another job is broken": ("[tool.ci.jobs.lint]\ncpu = 'x'\n", "tool.ci.jobs.lint.cpu"),
     "no table": ("[tool]\nci = 3\n", "tool.ci"),
     "no toml": ("[tool.ci\n", "pyproject.toml"),

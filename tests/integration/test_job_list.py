@@ -86,7 +86,7 @@ def test_a_page_stays_the_same_when_jobs_come_in(own_server):
 def test_bad_questions_are_refused_in_the_one_form(idle, params, status):
     answer = idle[0].http.get("/jobs", params=params)
     assert answer.status_code == status
-    assert answer.json()["error"].keys() == {"code", "message"}
+    assert answer.json()["error"].keys() == {"code", "message", "request_id"}
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_bad_questions_are_refused_in_the_one_form(idle, params, status):
 def test_unknown_paths_and_methods_have_the_same_form(idle, method, path, status):
     answer = idle[0].http.request(method, path)
     assert answer.status_code == status
-    assert answer.json()["error"].keys() == {"code", "message"}
+    assert answer.json()["error"].keys() == {"code", "message", "request_id"}

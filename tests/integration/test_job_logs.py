@@ -63,7 +63,7 @@ def test_a_range_that_is_not_there(server, finished, wanted):
     assert answer.status_code == 416
     assert "so far" not in answer.json()["error"]["message"]
     assert answer.headers["content-range"] == f"bytes */{len(log)}"
-    assert answer.json()["error"].keys() == {"code", "message"}
+    assert answer.json()["error"].keys() == {"code", "message", "request_id"}
 
 
 @pytest.mark.parametrize("wanted", ["bytes=5-1", "lines=1-2", "bytes=a-b", "bytes=0-1,5-6", "x"])
@@ -84,7 +84,7 @@ def test_a_tail_that_is_no_number_is_refused(server, finished):
     for tail in ("-1", "many"):
         answer = get(server, finished[0], tail=tail)
         assert answer.status_code == 400
-        assert answer.json()["error"].keys() == {"code", "message"}
+        assert answer.json()["error"].keys() == {"code", "message", "request_id"}
 
 
 def test_follow_of_a_finished_job_is_its_log(server, finished):

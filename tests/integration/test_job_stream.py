@@ -187,4 +187,4 @@ def test_an_unknown_job_is_404_before_any_stream(server, method, path, job_id):
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/json"
     assert answer.json().keys() == {"error"}
-    assert answer.json()["error"].keys() == {"code", "message"}
+    assert answer.json()["error"].keys() == {"code", "message", "request_id"}

@@ -8,6 +8,7 @@ import pytest
 from support.archives import zip_bytes
 from support.live_server import ROOT
 
+NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 FORM = {"file": ("project.zip", zip_bytes({"a.py": "print(1)"}), "application/zip")}
 
 
@@ -52,3 +53,16 @@ def test_the_server_refuses_to_listen_to_others(tmp_path):
     assert ended.returncode == 1
     assert "refusing to listen at 0.0.0.0: no identities are set up" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_web_pages_of_a_listed_origin_are_let_in(own_server):
+    origin = "http://localhost:3000"
+    server = own_server(cors_origins=origin, environment=NO_ENGINE).start()
+    wanted = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    preflight = server.http.options("/submit-async", headers=wanted)
+    assert preflight.headers["access-control-allow-origin"] == origin
+    answer = server.http.get("/jobs", headers={"Origin": origin})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+    other = server.http.get("/jobs", headers={"Origin": "http://localhost:3001"})
+    assert other.status_code == 403
+    assert "access-control-allow-origin" not in other.headers

@@ -27,19 +27,19 @@ def not_ready(server, *words):
 
 def test_without_an_engine_jobs_wait_and_can_be_cancelled(own_server):
     server = own_server(environment=NO_ENGINE).start()
-    not_ready(server, "Docker engine does not answer")
+    not_ready(server, "engine does not answer")
     job_id = server.submit(projects.ANY)
     other = server.submit(projects.ANY)
     assert server.http.delete(f"/jobs/{job_id}").status_code == 202
     assert server.finished(job_id)["status"] == "cancelled"
     assert server.job(other)["status"] == "queued"
-    not_ready(server, "Docker engine does not answer")
+    not_ready(server, "engine does not answer")
 
 
 @pytest.mark.docker
 def test_jobs_that_waited_for_the_engine_run_once_it_is_there(own_server):
     server = own_server(environment=NO_ENGINE).start()
-    not_ready(server, "Docker engine")
+    not_ready(server, "container engine")
     job_id = server.submit(projects.ANY, ["echo", "at last"])
     server.terminate()
     del server.environment["DOCKER_HOST"]
@@ -50,7 +50,7 @@ def test_jobs_that_waited_for_the_engine_run_once_it_is_there(own_server):
 
 def test_below_the_disk_floor_uploads_are_refused(own_server):
     server = own_server(environment=NO_ENGINE, min_free_disk_mb=1 << 30).start()
-    not_ready(server, "disk", "MiB")
+    not_ready(server, "disk is nearly full")
     for path in ("/submit", "/submit-stream", "/submit-async"):
         answer = server.http.post(path, **server.form(projects.ANY))
         assert answer.status_code == 507
@@ -97,7 +97,7 @@ def test_an_external_controllers_jobs_are_live_and_can_be_cancelled(own_server):
 def test_a_controller_that_dies_is_missed(own_server):
     server = own_server(controller="external", environment=NO_ENGINE).start()
     controller = server.spawn_controller()
-    not_ready(server, "Docker engine")
+    not_ready(server, "container engine")
     controller.kill()
     not_ready(server, "no controller is running")
 

@@ -2,11 +2,11 @@
 
 import contextlib
 import socket
-from pathlib import Path
 
 import pytest
 
 from support import projects
+from support.raw_http import established
 
 pytestmark = pytest.mark.docker
 
@@ -27,20 +27,15 @@ def open_and_stall(server, job_id, path):
     return connection
 
 
-def established(port):
-    """How many connections a local port has (proc(5), /proc/net/tcp)."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    local = f":{port:04X}"
-    return sum(line.split()[1].endswith(local) and line.split()[3] == "01" for line in lines)
-
-
-def test_they_do_not_hold_up_the_end_of_the_server(own_server):
-    server = own_server().start().ready()
+@pytest.mark.parametrize("hardened", [False, True])
+def test_they_do_not_hold_up_the_end_of_the_server(own_server, hardened):
+    server = own_server(hardened=hardened).start().ready()
     job, _ = server.run(projects.ANY, LARGE)
     with contextlib.ExitStack() as stack:
         for path in PATHS:
             stack.enter_context(open_and_stall(server, job["job_id"], path.encode()))
         server.terminate(seconds=10)
+    assert " ERROR uvicorn" not in server.log_path.read_text()
 
 
 @pytest.mark.parametrize("path", PATHS[1:])

@@ -40,12 +40,15 @@ def free_port():
 
 
 class LiveServer:
-    """`python -m uvicorn ci_server.app:app`, which may be killed and started again.
+    """`python -m uvicorn ci_server.app:app`, which may be killed and started again; with
+    `hardened`, `python -m ci_server`.
 
     `settings` are those of ci_common.settings, in lower case; `environment` is added as it is.
     """
 
-    def __init__(self, directory, *, python=sys.executable, environment=None, **settings):
+    def __init__(
+        self, directory, *, python=sys.executable, environment=None, hardened=False, **settings
+    ):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.database = self.directory / "ci.db"
@@ -53,6 +56,7 @@ class LiveServer:
         self.prefix = f"t{uuid.uuid4().hex[:8]}-"
         self.port = free_port()
         self.process = None
+        self._module = ["ci_server"] if hardened else ["uvicorn", "ci_server.app:app"]
         self._python = python
         self._started_at = 0
         self._others = []
@@ -102,7 +106,7 @@ class LiveServer:
     def _spawn(self, options, stdout, stderr):
         self._started_at = self.log_path.stat().st_size if self.log_path.exists() else 0
         where = ("--host", "127.0.0.1", "--port", str(self.port))
-        command = [self._python, "-m", "uvicorn", "ci_server.app:app", *where, *options]
+        command = [self._python, "-m", *self._module, *where, *options]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -207,7 +211,7 @@ class LiveServer:
         if not self.log_path.exists():
             return "(the server has no log)"
         said = self.log_path.read_text(errors="replace").splitlines()
-        return "\n".join([line for line in said if " uvicorn.access: " not in line][-lines:])
+        return "\n".join([line for line in said if " uvicorn.access " not in line][-lines:])
 
     def until(self, look, good=bool, what="the condition", seconds=30):
         """`until_sync`, and the server's own words when it fails."""

@@ -109,3 +109,11 @@ async def test_credentials_that_nobody_knows_are_refused_even_here(configured, s
 async def test_without_identities_the_local_user_is_asked_for_nothing():
     principal = await authenticator(configured=False).authenticate(Credentials(**HERE))
     assert principal == LOCAL_PRINCIPAL
+
+
+async def test_web_pages_of_origins_that_the_operator_lists_are_let_in():
+    identity = LocalIdentity(insecure=False, origins=("http://localhost:3000",))
+    headers = {"host": "localhost:8000", "origin": "http://localhost:3000"}
+    assert await identity.identify(Credentials(headers, **HERE)) == LOCAL_PRINCIPAL
+    with pytest.raises(NotLocalError, match="another origin"):
+        await identity.identify(Credentials({**headers, "origin": "http://localhost:3001"}, **HERE))

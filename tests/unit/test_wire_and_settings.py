@@ -255,6 +255,12 @@ def test_settings_come_from_the_environment(monkeypatch):
         ("CANCEL_GRACE_SECONDS", "inf"),
         ("CANCEL_GRACE_SECONDS", "-1"),
         ("LOG_LEVEL", "LOUD"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://*.example.com"),
+        ("CORS_ORIGINS", "https://ci.example.com/"),
+        ("CORS_ORIGINS", "https://ci.example.com,null"),
+        ("AUDIT_DAYS", "1"),
+        ("MAX_CONNECTIONS_PER_ADDRESS", "0"),
     ],
 )
 def test_bad_settings_are_refused(monkeypatch, name, value):
@@ -277,6 +283,12 @@ def test_settings_that_do_not_go_together_are_told(monkeypatch):
     monkeypatch.setenv("CI_JWT_ISSUER", "https://issuer.example")
     with pytest.raises(errors.SettingsError, match=r"^JWTs need CI_JWT_JWKS_URL, "):
         load_settings()
+
+
+def test_origins_are_a_list(monkeypatch):
+    assert Settings().allowed_origins == ()
+    monkeypatch.setenv("CI_CORS_ORIGINS", "https://a.example.com, http://localhost:3000,")
+    assert Settings().allowed_origins == ("https://a.example.com", "http://localhost:3000")
 
 
 # ------------------------------------------------------------------ the job and its events

@@ -120,7 +120,7 @@ class DirectoryFiles:
             try:
                 piece = file.read(min(left, _CHUNK_BYTES))
             except OSError as error:
-                raise FilesUnreadableError(f"a file cannot be read: {error}") from error
+                raise FilesUnreadableError(f"a file cannot be read: {error.strerror}") from error
             if not piece:
                 return
             left -= len(piece)

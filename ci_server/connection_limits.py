@@ -1,0 +1,89 @@
+"""How many connections a process takes, in total and from one address, and what that rests on."""
+
+import logging
+import resource
+import time
+from collections import Counter
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from ci_common.addresses import is_loopback
+
+logger = logging.getLogger(__name__)
+
+_MOST_DESCRIPTORS = 65_536
+"""More is never needed, and some programs we start look at each that is allowed."""
+
+_RESERVED_SHARE = 4
+_LOG_SECONDS = 10.0
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process have as many descriptors as it may; returns how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRefusal:
+    """Why a connection is not taken."""
+
+    status: HTTPStatus
+    message: str
+
+
+class ConnectionGuard:
+    """Counts the connections of one process.
+
+    A quarter of the descriptors stays free for logs, uploads and the engine, so that however
+    many clients come, accepting them never fails, and those that are there are served.
+    """
+
+    def __init__(self, most: int, most_per_address: int, descriptors: int) -> None:
+        self._most = min(most, descriptors - descriptors // _RESERVED_SHARE)
+        self._most_per_address = most_per_address
+        self._addresses: Counter[str] = Counter()
+        self._total = 0
+        self._log_at = 0.0
+
+    def take(self, address: str | None) -> ConnectionRefusal | None:
+        """Count a connection, or say why not. What was counted is given back with `release`.
+
+        This machine's own, and those of unix sockets, are bounded in total only: a proxy here
+        brings everybody's.
+        """
+        refusal = self._refusal(address)
+        if refusal is None:
+            self._total += 1
+            self._addresses[address or ""] += 1
+        elif time.monotonic() >= self._log_at:
+            self._log_at = time.monotonic() + _LOG_SECONDS
+            logger.warning("connections are refused, this one from %s: %s", address, refusal)
+        return refusal
+
+    def release(self, address: str | None) -> None:
+        """The connection is gone."""
+        self._total -= 1
+        key = address or ""
+        self._addresses[key] -= 1
+        if not self._addresses[key]:
+            del self._addresses[key]
+
+    def _refusal(self, address: str | None) -> ConnectionRefusal | None:
+        if self._total >= self._most:
+            return ConnectionRefusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"the server has all the {self._most} connections it takes; try again in a while",
+            )
+        of_address = self._addresses.get(address or "", 0)
+        if address and of_address >= self._most_per_address and not is_loopback(address):
+            return ConnectionRefusal(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"your address has all the {self._most_per_address} connections it may have; "
+                "close some",
+            )
+        return None

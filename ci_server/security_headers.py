@@ -1,0 +1,20 @@
+"""Headers of every answer that tell browsers to be careful with it."""
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+"""For answers that do not set them on their own."""
+
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+"""Only over https: the browser is to use nothing else for a year."""
+
+
+def secured(headers: list[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, and those that are missing."""
+    present = {name.lower() for name, _ in headers}
+    wanted = (*SECURITY_HEADERS, HSTS) if scheme == "https" else SECURITY_HEADERS
+    return [*headers, *(header for header in wanted if header[0] not in present)]
