@@ -19,11 +19,25 @@ IAP_JWKS_URL = "https://www.gstatic.com/iap/verify/public_key-jwk"
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 
 
+JOB_NETWORK = "ci-runner"
+"""The bridge that jobs are on unless the operator names another."""
+
+
 class ExecutorKind(StrEnum):
     """Where commands run."""
 
     DOCKER = "docker"
     PROCESS = "process"
+
+
+def _network_name(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", value) or value in (
+        "host",
+        "none",
+        "default",
+    ):
+        raise ValueError("must be the name of a bridge network; 'host' would isolate nothing")
+    return value
 
 
 def _container_prefix(value: str) -> str:
@@ -91,6 +105,12 @@ class Settings(BaseSettings):
     """`external`: the server starts no controller; `python -m ci_controller` runs it."""
     image: str = "ci-runner:latest"
     """The container image of jobs that name none."""
+    docker_network: Annotated[str, AfterValidator(_network_name)] = JOB_NETWORK
+    """The bridge that jobs are on, made when missing so that they cannot reach each other;
+    `bridge` is the engine's own, on which they can.
+    """
+    docker_runtime: str | None = Field(default=None, min_length=1)
+    """The engine's runtime that jobs are run with, such as `runsc`; unset is its default."""
     container_prefix: Annotated[str, AfterValidator(_container_prefix)] = ""
     """Put before the job id in container names, to tell instances apart."""
     reconcile_seconds: float = Field(default=2.0, gt=0, le=5)

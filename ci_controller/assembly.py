@@ -44,6 +44,8 @@ def build_executor(settings: Settings, instance_id: str) -> Executor:
             deps_cache_bytes=settings.deps_cache_mb << 20,
             setup_timeout_seconds=settings.setup_timeout_seconds,
             work_mb=settings.max_work_mb,
+            network=settings.docker_network,
+            runtime=settings.docker_runtime,
         )
     )
 

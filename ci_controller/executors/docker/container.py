@@ -54,6 +54,16 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Isolation:
+    """What keeps containers from each other, and from the machine."""
+
+    network: str = "bridge"
+    """Of containers that have one."""
+    runtime: str | None = None
+    """What runs them; `None` is the engine's default."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineBounds:
     """Bounds that depend on how the engine stores containers."""
 
@@ -73,6 +83,7 @@ def create(
     env: dict[str, str],
     secret_variables: Sequence[str] = (),
     limits: ResourceLimits,
+    isolation: Isolation,
     bounds: EngineBounds = EngineBounds(),
 ) -> str:
     """Create a container that may do as little as possible; returns its id."""
@@ -80,7 +91,8 @@ def create(
         init=True,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
-        network_mode="none" if limits.network is Network.NONE else "bridge",
+        network_mode="none" if limits.network is Network.NONE else isolation.network,
+        runtime=isolation.runtime,
         pids_limit=limits.pids,
         log_config=_log_config(limits),
         **_bounds(limits, bounds),

@@ -14,15 +14,17 @@ from ci_common.errors import (
     LeaseLostError,
     WorkloadLostError,
 )
-from ci_common.job import Job
+from ci_common.job import Job, Network
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.workloads import Output, Workload, WorkloadFiles
 from ci_common.secret import Secret
+from ci_common.settings import JOB_NETWORK
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
+from ci_controller.executors.docker.network import JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput, StoredOutput
 from ci_controller.executors.docker.project_tar import (
     SECRETS,
@@ -49,6 +51,10 @@ class DockerOptions:
     deps_cache_bytes: int = 10 << 30
     setup_timeout_seconds: float = 900.0
     work_mb: int | None = None
+    network: str = JOB_NETWORK
+    """That jobs are on, but for those that have none."""
+    runtime: str | None = None
+    """Runs containers instead of the engine's default."""
 
 
 class DockerExecutor:
@@ -57,6 +63,7 @@ class DockerExecutor:
     def __init__(self, options: DockerOptions) -> None:
         self._options = options
         self._engine = DockerEngine()
+        self._network = JobNetwork(options.network)
         self._storage = EngineStorage(self._engine, options.work_mb)
         self._layers = DependencyLayers(
             self._engine,
@@ -66,7 +73,9 @@ class DockerExecutor:
                 cache_dir=options.cache_dir,
                 budget_bytes=options.deps_cache_bytes,
                 setup_timeout_seconds=options.setup_timeout_seconds,
+                runtime=options.runtime,
             ),
+            self._network,
         )
 
     async def list_workloads(self) -> Sequence[Workload]:
@@ -134,6 +143,7 @@ class DockerExecutor:
         except BaseException as error:
             for output in connected:
                 output.close()
+            self._network.doubt()
             if not isinstance(error, APIError):
                 raise
             raise LaunchFailedError(
@@ -194,6 +204,8 @@ class DockerExecutor:
         epoch: int,
         secrets: Sequence[Secret],
     ) -> str:
+        needs_network = job.spec.limits.network is not Network.NONE
+        network = self._network.ensure(client) if needs_network else self._network.name
         return container.create(
             client,
             image=image,
@@ -210,6 +222,7 @@ class DockerExecutor:
             env=job_environment(job, f"/{WORKSPACE}", f"/{SECRETS}" if secrets else None),
             secret_variables=[secret.name for secret in secrets if secret.in_environment],
             limits=job.spec.limits,
+            isolation=container.Isolation(network, self._options.runtime),
             bounds=bounds,
         )
 

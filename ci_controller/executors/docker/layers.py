@@ -17,6 +17,7 @@ from ci_common.ports.logs import LogAppender
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation, is_registrys
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
+from ci_controller.executors.docker.network import JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput
 from ci_controller.executors.docker.project_tar import files_tar, project_tar
 from ci_controller.log_pump import pump
@@ -49,14 +50,16 @@ class LayerOptions:
     """Holds an empty file a layer; its time is when the layer was last used."""
     budget_bytes: int
     setup_timeout_seconds: float
+    runtime: str | None = None
 
 
 class DependencyLayers:
     """Finds or builds the image a job runs in."""
 
-    def __init__(self, engine: DockerEngine, options: LayerOptions) -> None:
+    def __init__(self, engine: DockerEngine, options: LayerOptions, network: JobNetwork) -> None:
         self._engine = engine
         self._options = options
+        self._network = network
         self._flights: SingleFlight[str] = SingleFlight()
         self._building: set[str] = set()
         """Names of the containers in which requirements are being installed."""
@@ -185,6 +188,7 @@ class DependencyLayers:
             labels={**self._labels(), **labels, container.LABEL_ROLE: container.ROLE_SETUP},
             env={},
             limits=ResourceLimits(network=Network.BRIDGE),
+            isolation=container.Isolation(self._network.ensure(client), self._options.runtime),
         )
 
     def _labels(self) -> dict[str, str]:
