@@ -130,17 +130,17 @@ async def test_many_are_forgotten_in_pieces(rows, log):
 
 async def test_a_submission_and_its_entry_are_stored_together(rows, log):
     job = a_job()
-    await rows.submissions.add(job, ENTRY)
+    await rows.submissions.add(job, audit=ENTRY)
     assert await log.entries(AuditQuery()) == [ENTRY]
     with pytest.raises(sqlite3.IntegrityError):
-        await rows.submissions.add(job, ENTRY)  # the same id
+        await rows.submissions.add(job, audit=ENTRY)  # the same id
     assert await log.entries(AuditQuery()) == [ENTRY]
 
 
 async def test_without_its_entry_there_is_no_submission(rows):
     job = a_job()
     with pytest.raises(sqlite3.IntegrityError):
-        await rows.submissions.add(job, replace(ENTRY, action=None))
+        await rows.submissions.add(job, audit=replace(ENTRY, action=None))
     assert await rows.submissions.get(job.job_id) is None
 
 

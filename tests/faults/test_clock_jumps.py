@@ -16,10 +16,12 @@ from ci_controller.controller import new_holder
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell
+from ci_persistence.job_secrets import FileJobSecrets
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
 from ci_persistence.retention_rows import SqliteJobRetention
+from ci_persistence.secret_keys import SecretKeys
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
 from ci_persistence.transitions import SqliteJobTransitions
@@ -77,6 +79,7 @@ class Runner:
             self.packages,
             FileArtifactStore(self.settings.data_path),
             self.bell,
+            FileJobSecrets(self.settings.data_path, SecretKeys(self.settings.data_path, None)),
         )
         controller = build_controller(self.settings, executor, stores, self.now)
         task = asyncio.create_task(controller.run())

@@ -78,7 +78,9 @@ def test_a_key_expires_and_nobody_is_told_why_it_is_refused(server):
     execute(server, "UPDATE api_keys SET expires_at = ?", past)
     expired = Caller(server, key).ask("GET", "/jobs")
     unknown = Caller(server, UNKNOWN).ask("GET", "/jobs")
-    assert (expired.status_code, expired.content) == (401, unknown.content)
+    told, same = expired.json()["error"], unknown.json()["error"]
+    assert told.pop("request_id") != same.pop("request_id")
+    assert (expired.status_code, told) == (401, same)
     assert keys(server)[0]["state"] == "expired"
 
 

@@ -10,6 +10,7 @@ import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from ci_common.errors import (
+    EngineFailingError,
     LaunchFailedError,
     LeaseLostError,
     WorkloadLostError,
@@ -138,8 +139,10 @@ class DockerExecutor:
         try:
             try:
                 return await prepare_and_begin()
-            except ImageNotFound:  # evicted since it was found: it is had once more
-                return await prepare_and_begin()
+            except EngineFailingError as error:
+                if not isinstance(error.__cause__, ImageNotFound):
+                    raise
+                return await prepare_and_begin()  # evicted since it was found: had once more
         except BaseException as error:
             for output in connected:
                 output.close()
