@@ -1,13 +1,21 @@
-"""Every route says what it lets people do, or that it is for everybody."""
+"""Every route says what it lets people do, or that it is for everybody.
+
+What each of them then answers to whom is tried in tests/integration/test_access_matrix.py.
+"""
+
+from typing import Annotated
 
 import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from ci_common.policy import Action
-from ci_server.apis.access import anyone
+from ci_server.apis.access import Access, Lister, Reader, anyone
 from ci_server.apis.openapi import access_of, routes_of
 from ci_server.app import create_app
 
 FOR_EVERYBODY = {"/health", "/ready"}
+BESIDE = {"/openapi.json"}
 
 ROUTES = list(routes_of(create_app()))
 
@@ -16,8 +24,7 @@ def declared(route):
     return [dependency.call for dependency in route.dependant.dependencies]
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.methods} {route.path}")
-def test_a_route_says_who_may_use_it(route):
+def check_who_may_use(route):
     access = access_of(route)
     if route.path in FOR_EVERYBODY:
         assert access is None
@@ -26,17 +33,106 @@ def test_a_route_says_who_may_use_it(route):
         assert access is not None, (
             f"{route.path} asks nobody who they are: see ci_server.apis.access"
         )
-        assert anyone not in declared(route)
+        assert anyone not in declared(route), f"{route.path} is for everybody, and is not"
+
+
+def check_what_it_is_called(route):
+    access = access_of(route)
+    if access is not None and route.methods & {"POST", "PUT", "PATCH", "DELETE"}:
+        assert access.action not in (Action.READ, Action.LIST), f"{route.path} changes something"
+
+
+def check_nothing_beside(app):
+    """Such as a page that loads scripts from elsewhere, or a WebSocket that asks nobody."""
+    found = iter_route_contexts(app.routes)
+    others = {route.path for route in found if not isinstance(route.original_route, APIRoute)}
+    assert others == BESIDE, "routes_of does not see these, so nothing checks who may use them"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.methods} {route.path}")
+def test_a_route_says_who_may_use_it(route):
+    check_who_may_use(route)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.methods} {route.path}")
 def test_what_changes_something_is_not_called_reading(route):
-    access = access_of(route)
-    if access is not None and route.methods & {"POST", "PUT", "PATCH", "DELETE"}:
-        assert access.action not in (Action.READ, Action.LIST)
+    check_what_it_is_called(route)
 
 
 def test_nothing_is_served_beside_the_routes():
-    """Such as a page that loads scripts from elsewhere."""
-    others = {route.path for route in create_app().routes if getattr(route, "path", None)}
-    assert others == {"/openapi.json"}
+    check_nothing_beside(create_app())
+
+
+# ------------------------------------------------------------------ the checks can fail
+
+
+async def forgotten() -> None:
+    """A route that names no action."""
+
+
+async def muddled(principal: Reader) -> None:
+    """One that names an action, and is added as one for everybody."""
+
+
+async def misnamed(principal: Lister) -> None:
+    """One that changes something, and says that it lists."""
+
+
+async def behind(_: Annotated[None, Depends(muddled)]) -> None:
+    """One whose action is hidden in a dependency of a dependency."""
+
+
+async def raw(*_) -> None:
+    """Whatever is called without FastAPI's dependencies."""
+
+
+def with_route(endpoint, method="GET", **options):
+    """The application with one more route, added as ours are; and that route."""
+    before = {route.endpoint for route in ROUTES}
+    app, router = create_app(), APIRouter()
+    router.add_api_route("/jobs/{job_id}/new", endpoint, methods=[method], **options)
+    app.include_router(router)
+    (added,) = [route for route in routes_of(app) if route.endpoint not in before]
+    return added
+
+
+@pytest.mark.parametrize("endpoint", [forgotten, behind])
+def test_a_new_route_that_names_no_action_is_found(endpoint):
+    with pytest.raises(AssertionError, match="asks nobody who they are"):
+        check_who_may_use(with_route(endpoint))
+
+
+def test_a_new_route_for_everybody_is_found():
+    with pytest.raises(AssertionError, match="asks nobody who they are"):
+        check_who_may_use(with_route(forgotten, dependencies=[Depends(anyone)]))
+    with pytest.raises(AssertionError, match="is for everybody, and is not"):
+        check_who_may_use(with_route(muddled, dependencies=[Depends(anyone)]))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_new_route_that_changes_something_as_a_reader_is_found(method):
+    with pytest.raises(AssertionError, match="changes something"):
+        check_what_it_is_called(with_route(misnamed, method))
+
+
+def test_a_new_route_that_names_its_action_passes():
+    route = with_route(forgotten, "POST", dependencies=[Depends(Access(Action.CANCEL))])
+    check_who_may_use(route)
+    check_what_it_is_called(route)
+
+
+@pytest.mark.parametrize("included", [False, True])
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda place: place.add_route("/new", raw),
+        lambda place: place.add_api_websocket_route("/new", raw),
+        lambda place: place.mount("/new", FastAPI()),
+    ],
+)
+def test_what_is_served_beside_the_routes_is_found(add, included):
+    app, router = create_app(), APIRouter()
+    add(router if included else app)
+    app.include_router(router)
+    with pytest.raises(AssertionError, match="nothing checks who may use them"):
+        check_nothing_beside(app)
