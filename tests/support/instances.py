@@ -71,15 +71,15 @@ class Instance:
         async with self.opened() as database:
             return await self.add_to(database, status, log, artifacts, package)
 
-    async def add_to(self, database, status, log=b"", artifacts=None, package=b"a zip"):
-        """The same in a database that is open."""
+    async def add_to(self, database, status, log=b"", artifacts=None, package=b"a zip", **about):
+        """The same in a database that is open; `about` is for `a_job`."""
         staged = self.stores.packages.stage()
         staged.write(package)
         job = a_job(created_at=utc_now())
         kept = staged.commit(job.job_id)
         signals = ProcessJobSignals()
         await SqliteJobSubmissions(database, signals).add(
-            a_job(job_id=job.job_id, created_at=utc_now(), package=kept)
+            a_job(job_id=job.job_id, created_at=utc_now(), package=kept, **about)
         )
         lease = SqliteControllerLease(database)
         await lease.acquire("maker", utc_now(), 60)

@@ -1,0 +1,331 @@
+"""Every route, asked by everybody, about everybody's jobs.
+
+The routes are those of the application's own table, and what each answer has to be follows from
+the policy's table and these rules: without credentials 401; what your role never may 403; what you
+may not read does not exist, 404; what you may read, but not do, 403.
+"""
+
+import itertools
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from ci_common.policy import POLICY, Action, Reach
+from ci_common.principal import Role
+from ci_server.apis.openapi import access_of, routes_of
+from ci_server.app import create_app
+from support import projects
+from support.access_world import ABSENT, ARTIFACT, OPERATOR, SAM, access_world
+
+OK, ACCEPTED = (200, None), (202, None)
+NOT_FOUND, FORBIDDEN = (404, "job_not_found"), (403, "forbidden")
+
+_OF_THE_REQUEST = {"date", "x-request-id"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """How to ask a route, and the status and error code for those who may."""
+
+    answer: tuple = OK
+    by_state: dict = field(default_factory=dict)
+    """The answers about jobs in these states, where they are others."""
+    submits: bool = False
+    cancels: bool = False
+
+    def allowed(self, target):
+        return self.by_state.get(target.state, self.answer) if target else self.answer
+
+
+SUBMISSION = Request(submits=True)
+CANCELLATION = Request(ACCEPTED, {"completed": (409, "job_finished")}, cancels=True)
+
+REQUESTS = {
+    "POST /submit": SUBMISSION,
+    "POST /submit-stream": SUBMISSION,
+    "POST /submit-async": SUBMISSION,
+    "GET /jobs": Request(),
+    "GET /jobs/{job_id}": Request(),
+    "DELETE /jobs/{job_id}": CANCELLATION,
+    "POST /jobs/{job_id}/cancel": CANCELLATION,
+    "GET /jobs/{job_id}/stream": Request(),
+    "GET /jobs/{job_id}/logs": Request(),
+    "GET /jobs/{job_id}/artifacts": Request(),
+    "GET /jobs/{job_id}/artifacts/{path}": Request((404, "artifact_not_found"), {"completed": OK}),
+    "POST /jobs/{job_id}/token": Request(),
+    "GET /usage": Request(),
+    "GET /health": Request(),
+    "GET /ready": Request((503, "not_ready")),  # no controller runs
+}
+
+ROUTES = {
+    f"{method} {route.path_format}": access_of(route)
+    for route in routes_of(create_app())
+    for method in route.methods
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with access_world(tmp_path_factory.mktemp("matrix")) as world:
+        yield world
+
+
+# ------------------------------------------------------------------ what has to be
+
+
+def reach_of(caller, action):
+    if caller.only_job is not None and action is not Action.READ:
+        return Reach.NONE
+    operates = caller.role is Role.ADMIN and caller.tenant == OPERATOR
+    return Reach.ALL if operates else POLICY[caller.role][action]
+
+
+def reaches(caller, action, job_id, user, tenant):
+    """Whether the caller may do this to the job of this user."""
+    reach = reach_of(caller, action)
+    if reach is Reach.NONE or caller.only_job not in (None, job_id):
+        return False
+    if reach is Reach.ALL:
+        return True
+    return tenant == caller.tenant and (reach is Reach.TENANT or user == caller.user)
+
+
+def may(caller, action, target):
+    about = (target.job_id, target.user, target.tenant)
+    known = caller.role is not None and target.job_id != ABSENT
+    return known and reaches(caller, action, *about)
+
+
+def expected(name, caller, target):
+    """Status and error code of the answer to the caller."""
+    access, allowed = ROUTES[name], REQUESTS[name].allowed(target)
+    if access is None:
+        return allowed
+    if caller.refused:
+        return 401, caller.refused
+    if reach_of(caller, access.action) is Reach.NONE:
+        return FORBIDDEN
+    if target is None:
+        return allowed
+    if not may(caller, Action.READ, target):
+        return NOT_FOUND
+    return allowed if may(caller, access.action, target) else FORBIDDEN
+
+
+def expected_changes(name, caller, target, answer, rows):
+    """The rows that are other ones afterwards; of a new job the id is not known before."""
+    request = REQUESTS[name]
+    if request.submits and answer == OK:
+        return [(caller.tenant, caller.user, "queued", 0)]
+    if request.cancels and answer == ACCEPTED:
+        return [(*rows[target.job_id][:-1], 1)]
+    return []
+
+
+def hidden_from(caller, targets, asked):
+    """What no answer to the caller may hold: ids, owners, commands, logs, artifacts of others.
+
+    But for Sam, who is in both tenants.
+    """
+    hidden, shown = set(), {caller.user, caller.tenant, SAM, asked}
+    for job in targets:
+        (shown if may(caller, Action.READ, job) else hidden).update(job.words())
+    return hidden - shown
+
+
+# ------------------------------------------------------------------ what is
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    text: str
+    headers: dict
+
+    @property
+    def outcome(self):
+        code = None if self.status < 400 else json.loads(self.text)["error"]["code"]
+        return self.status, code
+
+    def without(self, job_id):
+        """What is left when the job's id and the request's own are taken out."""
+        headers = {k: v for k, v in self.headers.items() if k not in _OF_THE_REQUEST}
+        text = self.text.replace(self.headers["x-request-id"], "REQUEST")
+        return f"{self.status} {headers} {text}".replace(job_id, "ID")
+
+
+def ask(world, name, caller, target=None, **params):
+    """One request; of a stream that goes on only the first piece is read."""
+    method, path = name.split(" ")
+    job_id = target.job_id if target else ""
+    form = world.server.form(projects.ANY) if REQUESTS[name].submits else {}
+    with world.server.http.stream(
+        method,
+        path.format(job_id=job_id, path=ARTIFACT),
+        headers=dict(caller.headers),
+        params={**caller.params, **params},
+        **form,
+    ) as answer:
+        streams = answer.headers.get("content-type", "").startswith("text/event-stream")
+        goes_on = streams and (target is None or target.state != "completed")
+        text = next(answer.iter_text()) if goes_on else answer.read().decode()
+        return Answer(answer.status_code, text, dict(answer.headers))
+
+
+def problems_of(world, name, caller, target, before, answer):
+    """What is wrong with an answer, and with what it did to the rows."""
+    wanted = expected(name, caller, target)
+    if answer.outcome != wanted:
+        yield f"{answer.outcome} instead of {wanted}"
+    changes = [row for job_id, row in world.rows().items() if before.get(job_id) != row]
+    if changes != expected_changes(name, caller, target, wanted, before):
+        yield f"changed the rows to {changes}"
+    for word in hidden_from(caller, world.targets, target and target.job_id):
+        if word in answer.text or word in str(answer.headers):
+            yield f"tells {word!r}"
+
+
+# ------------------------------------------------------------------ the matrix
+
+
+def check_it_is_known(name):
+    assert name in REQUESTS, (
+        f"{name} is new here: add to REQUESTS of this module how it is asked, and what it answers "
+        "to those who may"
+    )
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_everybody_gets_what_the_policy_says(world, name):
+    check_it_is_known(name)
+    targets = world.targets if "{job_id}" in name else (None,)
+    problems = []
+    for caller in world.callers:
+        not_there = set()
+        for target in targets:
+            before = world.rows()
+            answer = ask(world, name, caller, target)
+            found = problems_of(world, name, caller, target, before, answer)
+            problems += [f"{caller}, about {target}: {problem}" for problem in found]
+            world.forget_cancellations()
+            if target and not may(caller, Action.READ, target):
+                not_there.add(answer.without(target.job_id))
+        if len(not_there) > 1:
+            problems.append(f"{caller} can tell from {not_there} which jobs there are")
+    assert not problems, f"{name}:\n" + "\n".join(problems)
+
+
+def test_a_route_that_nobody_added_here_is_found():
+    with pytest.raises(AssertionError, match="add to REQUESTS"):
+        check_it_is_known("GET /jobs/{job_id}/new")
+
+
+def test_no_route_is_asked_that_is_gone():
+    assert REQUESTS.keys() <= ROUTES.keys()
+
+
+def test_the_matrix_is_whole(world):
+    """Every kind of credentials, with every role it can have, beside every kind of owner."""
+
+    def relation(caller, target):
+        if caller.tenant == OPERATOR:
+            return "operator"
+        if caller.tenant != target.tenant:
+            return "namesake" if caller.user == target.user else "other tenant"
+        return "owner" if caller.user == target.user else "same tenant"
+
+    found = {
+        (caller.kind, caller.role, relation(caller, target))
+        for caller in world.callers
+        for target in world.targets
+        if target.job_id != ABSENT
+    }
+    usual = ("owner", "same tenant", "other tenant")
+    of_proxy = itertools.product(
+        ("IAP assertion", "IAP header"), (Role.SUBMITTER,), (*usual, "namesake")
+    )
+    wanted = {
+        *itertools.product(("API key", "JWT"), Role, (*usual, "operator")),
+        *itertools.product(("JWT",), Role, ("namesake",)),
+        *of_proxy,
+        ("stream token of API key", Role.VIEWER, "same tenant"),
+        ("stream token of API key", Role.ADMIN, "operator"),
+        ("stream token of IAP header", Role.SUBMITTER, "owner"),
+    }
+    assert wanted <= found
+    assert {caller.refused for caller in world.callers} == {
+        None,
+        "unauthenticated",
+        "invalid_credentials",
+    }
+
+
+# ------------------------------------------------------------------ lists, cursors, usage
+
+
+def listers(world):
+    for caller in world.callers:
+        if caller.role and reach_of(caller, Action.LIST):
+            yield caller
+
+
+def visible(world, caller, status=None):
+    """The ids the caller's list has to have, newest first."""
+    return [
+        job_id
+        for job_id, (tenant, user, state, _) in world.rows().items()
+        if reaches(caller, Action.LIST, job_id, user, tenant) and status in (None, state)
+    ]
+
+
+def ids(answer):
+    assert answer.status == 200, answer.text
+    return [job["job_id"] for job in json.loads(answer.text)]
+
+
+def test_lists_hold_what_may_be_seen_and_nothing_else(world):
+    for caller in listers(world):
+        assert ids(ask(world, "GET /jobs", caller, limit=1000)) == visible(world, caller), caller
+        found = ids(ask(world, "GET /jobs", caller, limit=1000, status="completed"))
+        assert found == visible(world, caller, "completed"), caller
+
+
+def test_pages_hold_what_may_be_seen_and_nothing_else(world):
+    for caller in listers(world):
+        wanted = visible(world, caller)
+        found, page = [], {"limit": len(wanted) // 3 + 1}
+        while True:
+            answer = ask(world, "GET /jobs", caller, **page)
+            found += ids(answer)
+            if "x-next-cursor" not in answer.headers:
+                break
+            page["cursor"] = answer.headers["x-next-cursor"]
+        assert found == wanted, caller
+
+
+def test_a_job_that_may_not_be_seen_is_no_cursor(world):
+    for caller in listers(world):
+        seen, refusals = visible(world, caller), set()
+        for target in world.targets:
+            answer = ask(world, "GET /jobs", caller, cursor=target.job_id, limit=1000)
+            if target.job_id in seen:
+                assert ids(answer) == seen[seen.index(target.job_id) + 1 :], caller
+            else:
+                assert answer.outcome == NOT_FOUND, caller
+                refusals.add(answer.without(target.job_id))
+        assert len(refusals) == 1, caller
+
+
+def test_usage_is_that_of_whom_one_administers(world):
+    for caller in world.callers:
+        if caller.role and (reach := reach_of(caller, Action.USAGE)):
+            rows = world.rows().values()
+            tenants = {row[0] for row in rows} if reach is Reach.ALL else {caller.tenant}
+            told = json.loads(ask(world, "GET /usage", caller).text)["tenants"]
+            queued = {
+                tenant: sum(row[0] == tenant and row[2] == "queued" for row in rows)
+                for tenant in tenants
+            }
+            assert {usage["tenant"]: usage["jobs"]["queued"] for usage in told} == queued, caller
