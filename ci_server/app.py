@@ -75,6 +75,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     configure_logging(settings.log_level)
     raise_descriptor_limit()
     app.state.cors_origins = settings.allowed_origins
+    app.state.trusted_proxies = TrustedProxies.parse(settings.trusted_proxies)
     async with AsyncExitStack() as stack:
         database = Database(settings.db_path)
         await database.open()
@@ -94,7 +95,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         audit = AuditTrail(audit_log, utc_now)
         limits = _limits(settings)
         service = JobService(submissions, packages, bell, limits, policy, utc_now, secrets, audit)
-        access = _access(settings, database, policy, audit, stack)
+        proxies = app.state.trusted_proxies
+        access = _access(settings, database, policy, audit, proxies, stack)
         app.state.access, app.state.stream_tokens = access
         app.state.usage = UsageService(
             SqliteTenantUsages(database),
@@ -182,6 +184,7 @@ def _access(
     database: Database,
     policy: Policy,
     audit: AuditTrail,
+    proxies: TrustedProxies,
     stack: AsyncExitStack,
 ) -> tuple[AccessControl, StreamTokens]:
     """How routes find out who asks; and the tokens they give."""
@@ -197,7 +200,7 @@ def _access(
         policy,
         audit,
         Traffic(traffic_limits(settings)),
-        TrustedProxies.parse(settings.trusted_proxies),
+        proxies,
     )
     return control, tokens
 

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from ci_common.addresses import is_loopback
+from ci_server.auth.addresses import NO_PROXIES, TrustedProxies
+from ci_server.limits.address import is_this_machine, limited_as
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,16 @@ class ConnectionGuard:
     many clients come, accepting them never fails, and those that are there are served.
     """
 
-    def __init__(self, most: int, most_per_address: int, descriptors: int) -> None:
+    def __init__(
+        self,
+        most: int,
+        most_per_address: int,
+        descriptors: int,
+        proxies: TrustedProxies = NO_PROXIES,
+    ) -> None:
         self._most = min(most, descriptors - descriptors // _RESERVED_SHARE)
         self._most_per_address = most_per_address
+        self._proxies = proxies
         self._addresses: Counter[str] = Counter()
         self._total = 0
         self._log_at = 0.0
@@ -53,13 +61,13 @@ class ConnectionGuard:
     def take(self, address: str | None) -> ConnectionRefusal | None:
         """Count a connection, or say why not. What was counted is given back with `release`.
 
-        This machine's own, and those of unix sockets, are bounded in total only: a proxy here
-        brings everybody's.
+        This machine's own, those of unix sockets and of trusted proxies are bounded in total only:
+        a proxy brings everybody's. The others are counted as all limits of addresses count them.
         """
         refusal = self._refusal(address)
         if refusal is None:
             self._total += 1
-            self._addresses[address or ""] += 1
+            self._addresses[limited_as(address or "")] += 1
         elif time.monotonic() >= self._log_at:
             self._log_at = time.monotonic() + _LOG_SECONDS
             logger.warning("connections are refused, this one from %s: %s", address, refusal)
@@ -68,7 +76,7 @@ class ConnectionGuard:
     def release(self, address: str | None) -> None:
         """The connection is gone."""
         self._total -= 1
-        key = address or ""
+        key = limited_as(address or "")
         self._addresses[key] -= 1
         if not self._addresses[key]:
             del self._addresses[key]
@@ -79,11 +87,15 @@ class ConnectionGuard:
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 f"the server has all the {self._most} connections it takes; try again in a while",
             )
-        of_address = self._addresses.get(address or "", 0)
-        if address and of_address >= self._most_per_address and not is_loopback(address):
+        if not self._is_bounded(address):
+            return None
+        if self._addresses.get(limited_as(address or ""), 0) >= self._most_per_address:
             return ConnectionRefusal(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"your address has all the {self._most_per_address} connections it may have; "
                 "close some",
             )
         return None
+
+    def _is_bounded(self, address: str | None) -> bool:
+        return not (is_this_machine(address or None) or self._proxies.trust(address))

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from ci_common.settings import Settings
+from ci_server.auth.addresses import TrustedProxies
 from ci_server.connection_limits import ConnectionGuard, raise_descriptor_limit
 from ci_server.request_id import REQUEST_ID_HEADER, new_request_id
 from ci_server.request_pace import BYTES_PER_SECOND
@@ -49,6 +50,7 @@ class HttpBounds:
     send_timeout: float
     most: int
     most_per_address: int
+    proxies: TrustedProxies
 
 
 @cache
@@ -59,6 +61,7 @@ def _bounds() -> HttpBounds:
         settings.send_timeout_seconds,
         settings.max_connections,
         settings.max_connections_per_address,
+        TrustedProxies.parse(settings.trusted_proxies),
     )
 
 
@@ -69,7 +72,9 @@ def _guard_of(state: ServerState, bounds: HttpBounds) -> ConnectionGuard:
     """The one of the server that this connection belongs to."""
     if state not in _guards:
         descriptors = raise_descriptor_limit()
-        _guards[state] = ConnectionGuard(bounds.most, bounds.most_per_address, descriptors)
+        _guards[state] = ConnectionGuard(
+            bounds.most, bounds.most_per_address, descriptors, bounds.proxies
+        )
     return _guards[state]
 
 

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ci_server.auth.addresses import NO_PROXIES, TrustedProxies, peer_of
 from ci_server.request_id import REQUEST_ID_HEADER, begin_request, choose_request_id
 from ci_server.security_headers import secured
 
@@ -33,7 +34,10 @@ _CORS_EXPOSED_HEADERS = (
 
 
 class RequestEnvelope:
-    """Names the request, and completes the headers of its answer."""
+    """Names the request, and completes the headers of its answer.
+
+    The proxies that are believed are the application's `state.trusted_proxies`, once it started.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -43,18 +47,24 @@ class RequestEnvelope:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        offered = Headers(scope=scope).get(REQUEST_ID_HEADER.decode())
-        request_id = choose_request_id(offered)
+        headers = Headers(scope=scope)
+        request_id = choose_request_id(headers.get(REQUEST_ID_HEADER.decode()))
         begin_request(request_id)
+        over_https = _is_secure(scope, headers)
 
         async def completed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = secured(list(message.get("headers", ())), scope.get("scheme", "http"))
-                headers.append((REQUEST_ID_HEADER, request_id.encode()))
-                message = {**message, "headers": headers}
+                answered = secured(list(message.get("headers", ())), over_https=over_https)
+                answered.append((REQUEST_ID_HEADER, request_id.encode()))
+                message = {**message, "headers": answered}
             await send(message)
 
         await self._app(scope, receive, completed)
+
+
+def _is_secure(scope: Scope, headers: Headers) -> bool:
+    proxies: TrustedProxies = getattr(scope["app"].state, "trusted_proxies", NO_PROXIES)
+    return proxies.is_secure(scope.get("scheme", "http"), peer_of(scope, headers), headers)
 
 
 class ListedOrigins:

@@ -13,8 +13,8 @@ HSTS = (b"strict-transport-security", b"max-age=31536000")
 """Only over https: the browser is to use nothing else for a year."""
 
 
-def secured(headers: list[tuple[bytes, bytes]], scheme: str) -> list[tuple[bytes, bytes]]:
+def secured(headers: list[tuple[bytes, bytes]], *, over_https: bool) -> list[tuple[bytes, bytes]]:
     """The headers of an answer, and those that are missing."""
     present = {name.lower() for name, _ in headers}
-    wanted = (*SECURITY_HEADERS, HSTS) if scheme == "https" else SECURITY_HEADERS
+    wanted = (*SECURITY_HEADERS, HSTS) if over_https else SECURITY_HEADERS
     return [*headers, *(header for header in wanted if header[0] not in present)]

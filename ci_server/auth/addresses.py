@@ -71,8 +71,18 @@ class TrustedProxies:
                 return client
         return client
 
+    def is_secure(self, scheme: str, peer: str | None, headers: Mapping[str, str]) -> bool:
+        """Whether the client speaks https: to us, or to the proxy that passed its request on."""
+        if not self.trust(peer) or "x-forwarded-proto" not in headers:
+            return scheme == "https"
+        # As with addresses, what our own proxy wrote is at the right end.
+        return headers["x-forwarded-proto"].rpartition(",")[2].strip().lower() == "https"
+
     def _hold(self, address: Address) -> bool:
         return any(address in network for network in self.networks)
+
+
+NO_PROXIES = TrustedProxies()
 
 
 def _without_port(hop: str) -> str:

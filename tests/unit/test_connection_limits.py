@@ -6,6 +6,7 @@ import resource
 import pytest
 
 from ci_common.errors import RequestTimeoutError
+from ci_server.auth.addresses import TrustedProxies
 from ci_server.connection_limits import ConnectionGuard, raise_descriptor_limit
 from ci_server.request_pace import paced
 
@@ -30,6 +31,25 @@ def test_this_machine_is_bounded_in_total_only(address):
     guard = ConnectionGuard(most=100, most_per_address=3, descriptors=1000)
     assert taken(guard, address, 200) == 100
     assert guard.take(FAR).status == 503
+
+
+def test_a_trusted_proxy_is_bounded_in_total_only():
+    proxies = TrustedProxies.parse("10.0.0.0/24")
+    guard = ConnectionGuard(most=100, most_per_address=3, descriptors=1000, proxies=proxies)
+    assert taken(guard, FAR, 5) == 3
+    assert taken(guard, "10.0.0.9", 200) == 97
+    for _ in range(97):
+        guard.release("10.0.0.9")
+    assert taken(guard, "10.0.1.9", 5) == 3
+
+
+def test_all_addresses_of_a_host_count_together():
+    guard = ConnectionGuard(most=100, most_per_address=3, descriptors=1000)
+    assert sum(taken(guard, f"2001:db8::{host:x}", 1) for host in range(1, 9)) == 3
+    assert taken(guard, "2001:db8:0:1::1", 5) == 3
+    for host in range(1, 4):
+        guard.release(f"2001:db8::{host:x}")
+    assert taken(guard, "2001:db8::ffff", 5) == 3
 
 
 def test_descriptors_are_kept_in_reserve():

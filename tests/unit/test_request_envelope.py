@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from ci_common.errors import JobNotFoundError, LogCorruptError
 from ci_server.apis.errors import install_error_handlers
+from ci_server.auth.addresses import TrustedProxies
 from ci_server.request_id import RequestIdFilter, choose_request_id
 from ci_server.stalled_readers import CuttingApplication
 
@@ -17,8 +18,9 @@ LISTED = "https://ci.example.com"
 SECRET_PATH = "/srv/secret/place.log"
 
 
-def application(origins=()):
+def application(origins=(), trusted=""):
     app = CuttingApplication()
+    app.state.trusted_proxies = TrustedProxies.parse(trusted)
     app.state.cors_origins = origins
     install_error_handlers(app)
 
@@ -50,8 +52,8 @@ def application(origins=()):
     return app
 
 
-async def ask(path, *, method="GET", headers=None, origins=(), scheme="http"):
-    transport = httpx.ASGITransport(application(origins), raise_app_exceptions=False)
+async def ask(path, *, method="GET", headers=None, origins=(), scheme="http", trusted=""):
+    transport = httpx.ASGITransport(application(origins, trusted), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://test") as client:
         return await client.request(method, path, headers=headers)
 
@@ -71,6 +73,23 @@ async def test_every_answer_has_careful_headers(path):
 async def test_https_is_to_stay_https():
     answer = await ask("/fine", scheme="https")
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told", "kept"),
+    [
+        ("127.0.0.1", "https", True),
+        ("127.0.0.1", "http, https", True),
+        ("127.0.0.1", "https, http", False),
+        ("127.0.0.1", "http", False),
+        ("10.0.0.1", "https", False),
+        ("", "https", False),
+    ],
+)
+async def test_https_that_ends_at_a_trusted_proxy_counts(trusted, told, kept):
+    headers = {"X-Forwarded-Proto": told}
+    answer = await ask("/missing", headers=headers, trusted=trusted)
+    assert ("strict-transport-security" in answer.headers) == kept
 
 
 @pytest.mark.parametrize("path", ["/missing", "/broken", "/corrupt", "/nothing"])
