@@ -107,10 +107,24 @@ class AuditTrail:
     async def read(
         self, principal: Principal, action: AuditAction, job: Job, target: str | None = None
     ) -> None:
-        """Somebody reads of a job; an entry when it is not theirs, the first time in a while."""
-        if (principal.tenant, principal.user) == (job.tenant, job.user):
-            return
-        key = (principal.tenant, principal.user, action, job.job_id, target)
+        """Somebody reads of a job; an entry when it is not theirs, the first time in a while.
+
+        Who has a token of the owner's may be anybody, so that counts as another's, at each address.
+        """
+        is_owner = (principal.tenant, principal.user) == (job.tenant, job.user)
+        if not is_owner or principal.only_job is not None:
+            await self._note(principal, action, job, target)
+
+    async def lent(self, principal: Principal, job: Job) -> None:
+        """Somebody gives a token for a job, their own, too; an entry the first time in a while."""
+        await self._note(principal, AuditAction.LEND, job)
+
+    async def _note(
+        self, principal: Principal, action: AuditAction, job: Job, target: str | None = None
+    ) -> None:
+        address = None if principal.only_job is None else principal.origin.address
+        who = (principal.tenant, principal.user, principal.credential, address)
+        key = (*who, action, job.job_id, target)
         if not self._recent.is_new(key, self._now()):
             return
         detail = f"of {job.tenant}/{job.user}"

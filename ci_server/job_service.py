@@ -169,15 +169,30 @@ class JobService:
         Raises JobNotFoundError for a job the principal may not see, ForbiddenError for one it
         may only see, JobFinishedError.
         """
-        seen = await self.get(principal, job_id)
-        if not self._policy.scope(principal, Action.CANCEL).covers(seen):
-            error = ForbiddenError("you may see this job, but not cancel it")
-            await self._audit.denied(principal, AuditAction.CANCEL, error, job_id)
-            raise error
+        await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
         entry = self._audit.entry(principal, AuditAction.CANCEL, job_id=job_id)
         job = await self._submissions.request_cancel(job_id, self._now(), entry)
         self._bell.ring()
         return job
+
+    async def lend(self, principal: Principal, job_id: str) -> Job:
+        """The job that the principal gives somebody a token for, which is recorded.
+
+        Raises JobNotFoundError, and ForbiddenError for one the principal may only see.
+        """
+        job = await self._within_reach(principal, Action.LEND, job_id, "give a token for it")
+        await self._audit.lent(principal, job)
+        return job
+
+    async def _within_reach(
+        self, principal: Principal, action: Action, job_id: str, what: str
+    ) -> Job:
+        seen = await self.get(principal, job_id)
+        if not self._policy.scope(principal, action).covers(seen):
+            error = ForbiddenError(f"you may see this job, but not {what}")
+            await self._audit.denied(principal, AuditAction(action.value), error, job_id)
+            raise error
+        return seen
 
     async def artifacts(self, principal: Principal, job_id: str) -> list[Artifact]:
         """What a job left behind; nothing before its end. Raises JobNotFoundError."""

@@ -25,7 +25,7 @@ async def give_token(
     job_id: str, response: Response, api: Api, tokens: Tokens, principal: Lender
 ) -> dict[str, str | None]:
     """A token for `?token=` of this job's `GET` requests, for a short time."""
-    job = await api.service.get(principal, job_id)
+    job = await api.service.lend(principal, job_id)
     given = tokens.give(principal, job.job_id)
     response.headers["Cache-Control"] = "no-store"
     return {"token": given.token, "expires_at": format_time(given.expires_at)}

@@ -75,6 +75,16 @@ def test_reading_anothers_log_and_artifacts_leaves_a_trail(server):
     assert (artifact["action"], artifact["target"]) == ("read_artifact", "x")
 
 
+def test_lending_a_token_and_reading_with_it_leave_a_trail(server):
+    job_id = server.submit(projects.ANY)
+    for _ in range(2):
+        token = server.http.post(f"/jobs/{job_id}/token").json()["token"]
+        assert server.http.get(f"/jobs/{job_id}/logs", params={"token": token}).status_code == 200
+    _, lent, read = trail(server)
+    assert (lent["action"], lent["credential"], lent["job_id"]) == ("lend", "local", job_id)
+    assert (read["action"], read["credential"]) == ("read_log", "stream-token of local")
+
+
 def test_what_is_no_time_is_told(server):
     assert "is no time" in admin(server, "audit", "--since", "yesterday", expected=2)
 

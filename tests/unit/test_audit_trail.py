@@ -1,5 +1,6 @@
 """What goes into the audit log, and how often."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -73,6 +74,28 @@ async def test_reading_what_is_anothers_tells_who_from_where(trail, log):
 async def test_reading_ones_own_is_nobodys_business(trail, log):
     await trail.read(ANN, AuditAction.READ_LOG, a_job(tenant="acme", user="ann"))
     assert log.entries == []
+
+
+async def test_whoever_has_a_token_of_the_owners_is_not_the_owner(trail, log):
+    own = a_job(tenant="acme", user="ann")
+    lent = replace(ANN, credential="stream-token of key laptop", only_job=own.job_id)
+    elsewhere = replace(lent, origin=Origin(address="198.51.100.9"))
+    for reader in (lent, lent, elsewhere, elsewhere):
+        await trail.read(reader, AuditAction.READ_LOG, own)
+    assert [(entry.credential, entry.address) for entry in log.entries] == [
+        ("stream-token of key laptop", "192.0.2.7"),
+        ("stream-token of key laptop", "198.51.100.9"),
+    ]
+
+
+async def test_tokens_that_are_given_are_recorded_with_the_job(trail, log):
+    own = a_job(tenant="acme", user="ann")
+    for giver in (ANN, ANN, replace(ANN, credential="key phone")):
+        await trail.lent(giver, own)
+    assert [(entry.action, entry.job_id, entry.credential) for entry in log.entries] == [
+        ("lend", own.job_id, "key laptop"),
+        ("lend", own.job_id, "key phone"),
+    ]
 
 
 async def test_a_reader_that_reconnects_is_one_entry(trail, log, clock):
