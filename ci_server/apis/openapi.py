@@ -7,7 +7,8 @@ from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from ci_server.apis.access import Access
+from ci_common.policy import Action
+from ci_server.apis.access import TOKEN_PARAMETER, Access
 
 _STRING = {"type": "string"}
 _EVENT = {
@@ -53,6 +54,11 @@ SUBMISSION: dict[str, Any] = {
                             "type": "string",
                             "description": "a JSON object: what of the project is to run",
                         },
+                        "secrets": {
+                            "type": "string",
+                            "description": "a JSON object by name: "
+                            '{"NAME": {"value": "<base64>", "environment": true}}',
+                        },
                     },
                 }
             }
@@ -68,10 +74,11 @@ _ERROR: dict[str, Any] = {
     "properties": {
         "error": {
             "type": "object",
-            "required": ["code", "message"],
+            "required": ["code", "message", "request_id"],
             "properties": {
                 "code": {"type": "string", "description": "stable, for programs"},
                 "message": {"type": "string", "description": "for people"},
+                "request_id": {"type": "string", "description": "as in X-Request-ID"},
             },
         }
     },
@@ -81,6 +88,16 @@ _ERROR_ANSWER = {
     "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_ERROR_NAME}"}}},
 }
 _BEARER = "bearer"
+_LENT = "lent"
+_SCHEMES = {
+    _BEARER: {"type": "http", "scheme": "bearer"},
+    _LENT: {
+        "type": "apiKey",
+        "in": "query",
+        "name": TOKEN_PARAMETER,
+        "description": "a token for one job, from POST /jobs/{job_id}/token",
+    },
+}
 
 
 def routes_of(app: FastAPI) -> Iterator[RouteContext]:
@@ -110,7 +127,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             if name not in ("HTTPValidationError", "ValidationError")
         }
         schemas[_ERROR_NAME] = _ERROR
-        components["securitySchemes"] = {_BEARER: {"type": "http", "scheme": "bearer"}}
+        components["securitySchemes"] = _SCHEMES
         for route in routes_of(app):
             if route.include_in_schema:
                 _describe_route(route, document["paths"][route.path_format])
@@ -123,6 +140,7 @@ def _describe_route(route: RouteContext, operations: dict[str, Any]) -> None:
         operation = operations[method.lower()]
         operation["responses"].pop("422", None)
         operation["responses"]["default"] = _ERROR_ANSWER
-        if access_of(route):
-            # Either: a server without identities asks its own machine for nothing.
-            operation["security"] = [{_BEARER: []}, {}]
+        if access := access_of(route):
+            proofs = (_BEARER, _LENT) if access.action is Action.READ else (_BEARER,)
+            # Or nothing: a server without identities asks its own machine for none.
+            operation["security"] = [*({proof: []} for proof in proofs), {}]

@@ -13,6 +13,7 @@ from schemathesis.specs.openapi.checks import (
 
 from ci_server.apis.openapi import access_of, routes_of
 from ci_server.app import create_app
+from ci_server.upload import FILE_FIELD, SECRETS_FIELD, SPEC_FIELD
 from support.archives import zip_bytes
 from support.live_server import LiveServer
 
@@ -67,6 +68,27 @@ def test_every_route_is_in_the_document():
     assert {
         (route.path_format, method) for route in routes_of(app) for method in route.methods
     } == {(path, method.upper()) for path in paths for method in paths[path]}
+
+
+def test_the_form_has_the_parts_that_the_server_takes():
+    for path in ("/submit", "/submit-stream", "/submit-async"):
+        body = create_app().openapi()["paths"][path]["post"]["requestBody"]
+        parts = body["content"]["multipart/form-data"]["schema"]["properties"]
+        assert set(parts) == {FILE_FIELD, SPEC_FIELD, SECRETS_FIELD}
+
+
+def test_tokens_for_one_job_are_for_what_reads_it():
+    document = create_app().openapi()
+    lent = {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if {"lent": []} in operation.get("security", [])
+    }
+    assert lent == {
+        *("/jobs/{job_id}", "/jobs/{job_id}/stream", "/jobs/{job_id}/logs"),
+        *("/jobs/{job_id}/artifacts", "/jobs/{job_id}/artifacts/{path}"),
+    }
 
 
 def test_the_document_says_which_routes_ask_who_one_is():
