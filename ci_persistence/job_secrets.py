@@ -24,7 +24,6 @@ class FileJobSecrets:
 
     def __init__(self, data_path: Path, keys: SecretKeys) -> None:
         self._directory = data_path / "secrets"
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keys = keys
 
     def store(self, job_id: str, secrets: Sequence[Secret]) -> None:
@@ -72,6 +71,8 @@ class FileJobSecrets:
         return [path.name.removesuffix(_SUFFIX) for path in found]
 
     def _write(self, job_id: str, content: bytes) -> None:
+        # Not sooner: who only looks, such as a tool that runs as root, makes none that is its own.
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = self._directory / f"{uuid.uuid4()}{_PART}"
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

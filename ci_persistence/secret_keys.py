@@ -6,18 +6,15 @@ the first secret is stored. Several keys rotate: the first encrypts, all of them
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import os
-import stat
-import uuid
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ci_common.errors import SecretKeyError
-from ci_persistence.durable_files import sync_directory
+from ci_persistence.key_files import make_key_file, read_key_file
 
 KEY_FILE = "secret.key"
 
@@ -72,38 +69,24 @@ class SecretKeys:
 
     def _from_file(self) -> bytes | None:
         try:
-            with self._path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                content = file.read(1024)
+            found = read_key_file(self._path)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise SecretKeyError(f"{_FILE} cannot be read: {error.strerror}") from error
-        if stat.S_IMODE(mode) & 0o077:
+        if not found.is_private:
             raise SecretKeyError(
                 f"{_FILE} can be read by others, so what is encrypted with it is no secret: the "
                 "operator does `chmod 600` on it, and changes the secrets if it may have been read"
             )
         try:
-            return _decoded(content.decode("ascii", "replace"))
+            return _decoded(found.content.decode("ascii", "replace"))
         except SecretKeyError:
             raise SecretKeyError(f"{_FILE} does not hold a key; {_HOW}") from None
 
     def _make_file(self) -> bytes:
         """Several processes may do this at once: the first one's key is everybody's."""
-        part = self._path.with_name(f"{KEY_FILE}.{uuid.uuid4()}.part")
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(base64.b64encode(os.urandom(_KEY_BYTES)) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
-                self._path.hardlink_to(part)
-        finally:
-            part.unlink(missing_ok=True)
-        sync_directory(self._path.parent)
+        make_key_file(self._path, base64.b64encode(os.urandom(_KEY_BYTES)) + b"\n")
         key = self._from_file()
         if key is None:
             raise SecretKeyError(f"{_FILE} was removed while it was made; try again")
