@@ -5,7 +5,7 @@ import signal
 import pytest
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Started in the background of a shell: programs under test would inherit it, and take no Ctrl-C.
+    # Started in the background of a shell: what tests start would inherit it, and take no Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
