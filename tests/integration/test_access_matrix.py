@@ -13,7 +13,7 @@ import pytest
 
 from ci_common.policy import POLICY, Action, Reach
 from ci_common.principal import Role
-from ci_server.apis.openapi import access_of, routes_of
+from ci_server.apis.openapi import routes_of
 from ci_server.app import create_app
 from support import projects
 from support.access_world import ABSENT, ARTIFACT, OPERATOR, SAM, access_world
@@ -26,8 +26,10 @@ _OF_THE_REQUEST = {"date", "x-request-id"}
 
 @dataclass(frozen=True)
 class Request:
-    """How to ask a route, and the status and error code for those who may."""
+    """What a route does, and the status and error code for those who may."""
 
+    action: Action | None
+    """`None` for a route for everybody."""
     answer: tuple = OK
     by_state: dict = field(default_factory=dict)
     """The answers about jobs in these states, where they are others."""
@@ -38,32 +40,33 @@ class Request:
         return self.by_state.get(target.state, self.answer) if target else self.answer
 
 
-SUBMISSION = Request(submits=True)
-CANCELLATION = Request(ACCEPTED, {"completed": (409, "job_finished")}, cancels=True)
+SUBMISSION = Request(Action.SUBMIT, submits=True)
+CANCELLATION = Request(Action.CANCEL, ACCEPTED, {"completed": (409, "job_finished")}, cancels=True)
+READING = Request(Action.READ)
 
 REQUESTS = {
     "POST /submit": SUBMISSION,
     "POST /submit-stream": SUBMISSION,
     "POST /submit-async": SUBMISSION,
-    "GET /jobs": Request(),
-    "GET /jobs/{job_id}": Request(),
+    "GET /jobs": Request(Action.LIST),
+    "GET /jobs/{job_id}": READING,
     "DELETE /jobs/{job_id}": CANCELLATION,
     "POST /jobs/{job_id}/cancel": CANCELLATION,
-    "GET /jobs/{job_id}/stream": Request(),
-    "GET /jobs/{job_id}/logs": Request(),
-    "GET /jobs/{job_id}/artifacts": Request(),
-    "GET /jobs/{job_id}/artifacts/{path}": Request((404, "artifact_not_found"), {"completed": OK}),
-    "POST /jobs/{job_id}/token": Request(),
-    "GET /usage": Request(),
-    "GET /health": Request(),
-    "GET /ready": Request((503, "not_ready")),  # no controller runs
+    "GET /jobs/{job_id}/stream": READING,
+    "GET /jobs/{job_id}/logs": READING,
+    "GET /jobs/{job_id}/artifacts": READING,
+    "GET /jobs/{job_id}/artifacts/{path}": Request(
+        Action.READ, (404, "artifact_not_found"), {"completed": OK}
+    ),
+    "POST /jobs/{job_id}/token": Request(Action.LEND),
+    "GET /usage": Request(Action.USAGE),
+    "GET /health": Request(None),
+    "GET /ready": Request(None, (503, "not_ready")),  # no controller runs
 }
 
-ROUTES = {
-    f"{method} {route.path_format}": access_of(route)
-    for route in routes_of(create_app())
-    for method in route.methods
-}
+ROUTES = sorted(
+    f"{method} {route.path_format}" for route in routes_of(create_app()) for method in route.methods
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,18 +103,18 @@ def may(caller, action, target):
 
 def expected(name, caller, target):
     """Status and error code of the answer to the caller."""
-    access, allowed = ROUTES[name], REQUESTS[name].allowed(target)
-    if access is None:
+    action, allowed = REQUESTS[name].action, REQUESTS[name].allowed(target)
+    if action is None:
         return allowed
     if caller.refused:
         return 401, caller.refused
-    if reach_of(caller, access.action) is Reach.NONE:
+    if reach_of(caller, action) is Reach.NONE:
         return FORBIDDEN
     if target is None:
         return allowed
     if not may(caller, Action.READ, target):
         return NOT_FOUND
-    return allowed if may(caller, access.action, target) else FORBIDDEN
+    return allowed if may(caller, action, target) else FORBIDDEN
 
 
 def expected_changes(name, caller, target, answer, rows):
@@ -192,8 +195,8 @@ def problems_of(world, name, caller, target, before, answer):
 
 def check_it_is_known(name):
     assert name in REQUESTS, (
-        f"{name} is new here: add to REQUESTS of this module how it is asked, and what it answers "
-        "to those who may"
+        f"{name} is new here: add to REQUESTS of this module what it does, and what it "
+        "answers to those who may"
     )
 
 
@@ -223,7 +226,7 @@ def test_a_route_that_nobody_added_here_is_found():
 
 
 def test_no_route_is_asked_that_is_gone():
-    assert REQUESTS.keys() <= ROUTES.keys()
+    assert REQUESTS.keys() <= set(ROUTES)
 
 
 def test_the_matrix_is_whole(world):
