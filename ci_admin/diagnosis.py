@@ -17,6 +17,8 @@ class Code(StrEnum):
     PACKAGE_MISSING = "package_missing"
     PACKAGE_DAMAGED = "package_damaged"
     PACKAGE_ORPHAN = "package_orphan"
+    SECRETS_MISSING = "secrets_missing"
+    SECRETS_ORPHAN = "secrets_orphan"
     LOG_MISSING = "log_missing"
     LOG_SHORT = "log_short"
     LOG_DAMAGED = "log_damaged"
@@ -37,6 +39,7 @@ REPAIRABLE = frozenset(
     {
         *(Code.PACKAGE_ORPHAN, Code.LOG_ORPHAN, Code.ARTIFACTS_ORPHAN, Code.WORKLOAD_ORPHAN),
         *(Code.STAGING_LEFTOVER, Code.ENGINE_LEFTOVER, Code.TOTALS_WRONG, Code.LEASE_STALE),
+        Code.SECRETS_ORPHAN,
     }
 )
 """What can be put right without losing anything that somebody could still want."""
@@ -70,6 +73,8 @@ class World:
     """The jobs with a package that is old enough to have a row."""
     controller_lives: bool
     """Whether somebody cleans up after jobs."""
+    secrets: frozenset[str] = frozenset()
+    """The jobs with secrets that are old enough to have a row."""
 
 
 def diagnose(job: StoredJob, world: World) -> list[Finding]:
@@ -88,6 +93,8 @@ def _diagnose_orphan(job: StoredJob, world: World, has_workload: bool) -> Iterat
         yield _workload_orphan(job.job_id, "there is no such job")
     if job.job_id in world.packages and job.package:
         yield _package_orphan(job.job_id, "there is no such job")
+    if job.job_id in world.secrets and job.secrets:
+        yield _secrets_orphan(job.job_id, "there is no such job")
     if job.to_be_deleted:
         return  # retention is about to delete the rest
     if job.log:
@@ -105,6 +112,12 @@ def _diagnose_live(job: StoredJob, row: JobRow) -> Iterator[Finding]:
     elif job.package_damage:
         message = f"the upload of the {row.status} job is damaged: {job.package_damage}"
         yield Finding(Code.PACKAGE_DAMAGED, message, job.job_id)
+    if row.has_secrets and not job.secrets:
+        message = (
+            f"the secrets of the {row.status} job are gone: it will fail as secrets_unavailable "
+            "when a controller starts it or takes it over"
+        )
+        yield Finding(Code.SECRETS_MISSING, message, job.job_id)
 
 
 def _diagnose_finished(
@@ -126,6 +139,8 @@ def _diagnose_finished(
         yield Finding(Code.ARTIFACTS_ORPHAN, message, job.job_id)
     if job.job_id in world.packages and job.package:
         yield _package_orphan(job.job_id, "the job has ended")
+    if job.job_id in world.secrets and job.secrets:
+        yield _secrets_orphan(job.job_id, "the job has ended")
     if has_workload and not _is_being_cleaned(row, world):
         yield _workload_orphan(job.job_id, "the job has ended")
 
@@ -138,6 +153,10 @@ def _is_being_cleaned(row: JobRow, world: World) -> bool:
 
 def _package_orphan(job_id: str, why: str) -> Finding:
     return Finding(Code.PACKAGE_ORPHAN, f"there is an upload, but {why}", job_id)
+
+
+def _secrets_orphan(job_id: str, why: str) -> Finding:
+    return Finding(Code.SECRETS_ORPHAN, f"there are secrets, encrypted, but {why}", job_id)
 
 
 def _workload_orphan(job_id: str, why: str) -> Finding:

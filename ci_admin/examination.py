@@ -16,10 +16,14 @@ from ci_common.errors import EngineUnavailableError
 from ci_common.job import format_time, utc_now
 from ci_common.ports.workloads import Executor
 from ci_controller.executors.docker.leftovers import DockerLeftovers, Leftover
+from ci_persistence.durable_files import untouched
 from ci_persistence.integrity import find_damage
 from ci_persistence.inventory import Inventory, StoredFiles
+from ci_persistence.key_files import PART
 from ci_persistence.restore import KEPT_PREFIX, STAGE_PREFIX
+from ci_persistence.secret_keys import KEY_FILE as SECRET_KEY_FILE
 from ci_persistence.tenant_usages import COUNTED
+from ci_persistence.token_key import NAME as TOKEN_KEY_FILE
 
 YOUNG_SECONDS = 3600.0
 """While a server runs, files that are younger may be on their way to a row."""
@@ -59,6 +63,8 @@ class Examiner:
         self._inventory = Inventory(instance.database, instance.stores, deep=deep)
         self._packages: frozenset[str] = frozenset()
         """The jobs with packages that are old enough to have rows."""
+        self._secrets: frozenset[str] = frozenset()
+        """The same with secrets."""
         self._with_workload: frozenset[str] | None = frozenset()
         """The jobs with workloads at the first look; `None` when the engine did not tell."""
         self._age = 0.0 if instance.is_alone else YOUNG_SECONDS
@@ -73,7 +79,7 @@ class Examiner:
         self._staging(found)
         # Files and workloads before rows: what is seen here has its row by the time of those.
         files = self._inventory.files(self._age)
-        self._packages = files.packages
+        self._packages, self._secrets = files.packages, files.secrets
         self._with_workload = await self._workloads(found)
         suspects = await self._compare(files, found)
         for job_id in suspects:
@@ -107,7 +113,7 @@ class Examiner:
         return suspects + sorted(unseen)
 
     def _world(self, workloads: frozenset[str] | None) -> World:
-        return World(utc_now(), workloads, self._packages, self._controller_lives)
+        return World(utc_now(), workloads, self._packages, self._controller_lives, self._secrets)
 
     # ------------------------------------------------------------------ the engine
 
@@ -198,9 +204,12 @@ class Examiner:
 
 
 def leftover_files(instance: Instance, age_seconds: float) -> Iterator[Path]:
-    """Uploads, artifacts and restores that never came to their end."""
+    """Uploads, artifacts, secrets, keys and restores that never came to their end."""
     yield from instance.stores.packages.staged(age_seconds)
     yield from instance.stores.artifacts.staged(age_seconds)
+    yield from instance.stores.secrets.staged(age_seconds)
+    for name in (SECRET_KEY_FILE, TOKEN_KEY_FILE):
+        yield from untouched(instance.settings.data_path, f"{name}.*{PART}", age_seconds)
     # A restore has the database alone, and we have it open: so none is going on.
     yield from instance.settings.data_path.glob(f"{STAGE_PREFIX}*")
 

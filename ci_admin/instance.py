@@ -13,6 +13,7 @@ from ci_persistence.backup import Stores
 from ci_persistence.database import Database
 from ci_persistence.database_errors import explain
 from ci_persistence.database_lock import DatabaseLock
+from ci_persistence.job_secrets import SecretFiles
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
 from ci_persistence.signals import ProcessJobSignals
@@ -36,6 +37,7 @@ def stores_of(settings: Settings) -> Stores:
         packages=FilePackageStore(data, settings.min_free_disk_mb << 20),
         logs=FileLogStore(data, ProcessJobSignals()),
         artifacts=FileArtifactStore(data),
+        secrets=SecretFiles(data),
     )
 
 

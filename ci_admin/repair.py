@@ -35,6 +35,8 @@ class Repairer:
         match finding.code:
             case Code.PACKAGE_ORPHAN:
                 stores.packages.delete(finding.job_id)
+            case Code.SECRETS_ORPHAN:
+                stores.secrets.forget(finding.job_id)
             case Code.LOG_ORPHAN:
                 stores.logs.delete(finding.job_id)
             case Code.ARTIFACTS_ORPHAN:

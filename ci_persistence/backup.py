@@ -34,6 +34,7 @@ from ci_persistence.database_lock import DatabaseLock
 from ci_persistence.durable_files import sync_directory
 from ci_persistence.integrity import find_damage
 from ci_persistence.job_rows import LIVE
+from ci_persistence.job_secrets import SecretFiles
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.migrations import MIGRATIONS
 from ci_persistence.package_store import FilePackageStore
@@ -54,6 +55,8 @@ class Stores:
     packages: FilePackageStore
     logs: FileLogStore
     artifacts: FileArtifactStore
+    secrets: SecretFiles
+    """In no backup."""
 
 
 @dataclass(slots=True)

@@ -15,7 +15,10 @@ from ci_persistence.database import Database
 _BATCH = 500
 _PIECE = 1 << 20
 
-_COLUMNS = "seq, job_id, status, started_at, ended_at, coalesce(log_size, 0), package_sha256"
+_COLUMNS = (
+    "seq, job_id, status, started_at, ended_at, coalesce(log_size, 0), package_sha256, "
+    "coalesce(json_array_length(spec, '$.secrets'), 0)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class JobRow:
     ended_at: datetime | None
     log_size: int
     package_sha256: str
+    has_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class StoredJob:
     row: JobRow | None
     package: bool = False
     package_damage: str = ""
+    secrets: bool = False
+    """Whether there is a file of its secrets."""
     log: bool = False
     """Whether there is anything of a log, an empty one included; looked at without a row only."""
     log_size: int = 0
@@ -57,11 +63,12 @@ class StoredFiles:
     packages: frozenset[str]
     logs: frozenset[str]
     artifacts: frozenset[str]
+    secrets: frozenset[str]
 
     @property
     def job_ids(self) -> frozenset[str]:
         """All of them."""
-        return self.packages | self.logs | self.artifacts
+        return self.packages | self.logs | self.artifacts | self.secrets
 
 
 class Inventory:
@@ -74,11 +81,12 @@ class Inventory:
         self._deep = deep
 
     def files(self, older_than_seconds: float) -> StoredFiles:
-        """The jobs with files. A package is there before its row is: hence the age."""
+        """The jobs with files. Packages and secrets are there before their row: hence the age."""
         return StoredFiles(
             packages=frozenset(self._stores.packages.job_ids(older_than_seconds)),
             logs=frozenset(self._stores.logs.job_ids()),
             artifacts=frozenset(self._stores.artifacts.job_ids(older_than_seconds)),
+            secrets=frozenset(self._stores.secrets.job_ids(older_than_seconds)),
         )
 
     async def jobs(self) -> AsyncIterator[StoredJob]:
@@ -125,6 +133,7 @@ class Inventory:
             row=row,
             package=package,
             package_damage=package_damage,
+            secrets=self._stores.secrets.has(job_id),
             log=row is None and self._stores.logs.has(job_id),
             log_size=log_size,
             log_damage=log_damage,
@@ -178,7 +187,7 @@ def _sha256(content: BinaryIO) -> str:
 
 
 def _row(row: Any) -> JobRow:
-    _, job_id, status, started_at, ended_at, log_size, package_sha256 = row
+    _, job_id, status, started_at, ended_at, log_size, package_sha256, secrets = row
     return JobRow(
         job_id=job_id,
         status=JobStatus(status),
@@ -186,4 +195,5 @@ def _row(row: Any) -> JobRow:
         ended_at=parse_time(ended_at),
         log_size=log_size,
         package_sha256=package_sha256,
+        has_secrets=bool(secrets),
     )

@@ -19,11 +19,38 @@ _PART = ".part"
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-class FileJobSecrets:
+class SecretFiles:
+    """The files of one data directory, for those who need not read them."""
+
+    def __init__(self, data_path: Path) -> None:
+        self._directory = data_path / "secrets"
+
+    def has(self, job_id: str) -> bool:
+        """Whether there is one of this job."""
+        return self._path(job_id).exists()
+
+    def forget(self, job_id: str) -> None:
+        """See SecretIntake."""
+        self._path(job_id).unlink(missing_ok=True)
+
+    def job_ids(self, older_than_seconds: float) -> list[str]:
+        """See JobSecrets."""
+        found = untouched(self._directory, f"*{_SUFFIX}", older_than_seconds)
+        return [path.name.removesuffix(_SUFFIX) for path in found]
+
+    def staged(self, older_than_seconds: float) -> list[Path]:
+        """What a crash left half written."""
+        return list(untouched(self._directory, f"*{_PART}", older_than_seconds))
+
+    def _path(self, job_id: str) -> Path:
+        return self._directory / f"{job_id}{_SUFFIX}"
+
+
+class FileJobSecrets(SecretFiles):
     """The secrets of the live jobs of one data directory."""
 
     def __init__(self, data_path: Path, keys: SecretKeys) -> None:
-        self._directory = data_path / "secrets"
+        super().__init__(data_path)
         self._keys = keys
 
     def store(self, job_id: str, secrets: Sequence[Secret]) -> None:
@@ -59,16 +86,11 @@ class FileJobSecrets:
             raise SecretsUnavailableError
         return secrets
 
-    def forget(self, job_id: str) -> None:
-        """See SecretIntake."""
-        self._path(job_id).unlink(missing_ok=True)
-
     def job_ids(self, older_than_seconds: float) -> list[str]:
         """See JobSecrets. What a crash left half written is removed on the way."""
-        for path in untouched(self._directory, f"*{_PART}", older_than_seconds):
+        for path in self.staged(older_than_seconds):
             path.unlink(missing_ok=True)
-        found = untouched(self._directory, f"*{_SUFFIX}", older_than_seconds)
-        return [path.name.removesuffix(_SUFFIX) for path in found]
+        return super().job_ids(older_than_seconds)
 
     def _write(self, job_id: str, content: bytes) -> None:
         # Not sooner: who only looks, such as a tool that runs as root, makes none that is its own.
@@ -84,9 +106,6 @@ class FileJobSecrets:
         finally:
             part.unlink(missing_ok=True)
         sync_directory(self._directory)
-
-    def _path(self, job_id: str) -> Path:
-        return self._directory / f"{job_id}{_SUFFIX}"
 
 
 def _context(job_id: str) -> str:

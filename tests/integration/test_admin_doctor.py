@@ -27,6 +27,10 @@ DAMAGES = {
     "log_missing": lambda i: i.stores.logs.delete(i.jobs["finished"]),
     "log_short": lambda i: i.execute("UPDATE jobs SET log_size = 5001 WHERE log_size = 5000"),
     "artifact_damaged": lambda i: i.stores.artifacts.delete(i.jobs["finished"]),
+    "secrets_missing": lambda i: i.execute(
+        "UPDATE jobs SET spec = json_set(spec, '$.secrets', json('[\"TOKEN\"]')) "
+        "WHERE status = 'queued'"
+    ),
     "package_missing": lambda i: i.stores.packages.delete(i.jobs["queued"]),
 }
 
@@ -81,6 +85,11 @@ def orphans(instance):
     instance.write_log(job, b"whose?")
     instance.write_artifacts(job, {"x": b"x"})
     instance.write_package(instance.jobs["finished"])
+    secrets = instance.data / "secrets"
+    secrets.mkdir()
+    for name in (f"{job}.enc", f"{instance.jobs['finished']}.enc", "1.part"):
+        (secrets / name).write_bytes(b"encrypted")
+    (instance.data / "secret.key.1.part").write_bytes(b"half a key")
     staging = instance.data / "staging"
     (staging / "1.part").write_bytes(b"half an upload")
     (staging / "artifacts" / f"{job}.1").mkdir()
@@ -93,6 +102,7 @@ def orphans(instance):
 
 ORPHANS = [
     *("artifacts_orphan", "lease_stale", "log_orphan", "package_orphan", "package_orphan"),
+    *("secrets_orphan", "secrets_orphan", "staging_leftover", "staging_leftover"),
     *("staging_leftover", "staging_leftover", "staging_leftover", "totals_wrong"),
 ]
 
@@ -105,10 +115,10 @@ def test_what_is_left_over_is_told_and_removed_when_asked(instance):
     assert codes(done) == ORPHANS
     assert {finding["repairable"] for finding in report(done)["findings"]} == {True}
     done = instance.admin("doctor")
-    assert done.stdout.endswith(f"3 jobs: {len(ORPHANS)} problems; --fix repairs 9 of them\n")
+    assert done.stdout.endswith(f"3 jobs: {len(ORPHANS)} problems; --fix repairs 13 of them\n")
     done = instance.admin("doctor", "--fix")
     assert (done.returncode, done.stderr) == (0, "")
-    assert len([line for line in done.stdout.splitlines() if line.startswith("fixed: ")]) == 9
+    assert len([line for line in done.stdout.splitlines() if line.startswith("fixed: ")]) == 13
     assert instance.files() == whole
     assert instance.execute("SELECT holder FROM controller_lease") == [(None,)]
     assert instance.execute("SELECT jobs FROM finished_totals") == [(1,)]

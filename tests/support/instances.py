@@ -16,6 +16,7 @@ from ci_common.settings import Settings
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.backup import Stores
 from ci_persistence.database import Database
+from ci_persistence.job_secrets import SecretFiles
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
@@ -50,6 +51,7 @@ class Instance:
             FilePackageStore(self.data, 0),
             FileLogStore(self.data, ProcessJobSignals()),
             FileArtifactStore(self.data),
+            SecretFiles(self.data),
         )
 
     @asynccontextmanager

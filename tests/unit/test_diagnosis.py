@@ -26,6 +26,8 @@ WORLD = World(NOON, frozenset(), frozenset({ID}), controller_lives=True)
 WITH_WORKLOAD = replace(WORLD, workloads=frozenset({ID}))
 WITHOUT_CONTROLLER = replace(WITH_WORKLOAD, controller_lives=False)
 YOUNG_PACKAGE = replace(WORLD, packages=frozenset())
+ASKING = replace(QUEUED, has_secrets=True)
+WITH_SECRETS = replace(WORLD, secrets=frozenset({ID}))
 ENGINE_DOWN = replace(WORLD, workloads=None)
 
 HEALTHY = [
@@ -51,10 +53,16 @@ HEALTHY = [
     ("just finished, its package still there", replace(FINISHED, package=True), YOUNG_PACKAGE),
     ("an upload whose row is about to come", replace(GONE, package=True), YOUNG_PACKAGE),
     ("nothing any more", GONE, WORLD),
+    ("queued with secrets", replace(LIVE, row=ASKING, secrets=True), WITH_SECRETS),
+    ("secrets whose row is about to come", replace(GONE, secrets=True), WORLD),
+    ("just finished, its secrets still there", replace(FINISHED, secrets=True), WORLD),
     ("deleted by retention, files to follow", replace(GONE, log=True, to_be_deleted=True), WORLD),
 ]
 
 WRONG = [
+    (replace(LIVE, row=ASKING), WORLD, [Code.SECRETS_MISSING]),
+    (replace(FINISHED, secrets=True), WITH_SECRETS, [Code.SECRETS_ORPHAN]),
+    (replace(GONE, secrets=True), WITH_SECRETS, [Code.SECRETS_ORPHAN]),
     (replace(LIVE, package=False), WORLD, [Code.PACKAGE_MISSING]),
     (replace(LIVE, row=RUNNING, package=False), WITH_WORKLOAD, [Code.PACKAGE_MISSING]),
     (replace(LIVE, package_damage="x"), WORLD, [Code.PACKAGE_DAMAGED]),
