@@ -13,24 +13,8 @@ from ci_common.job import format_time, utc_now
 from ci_common.ports.audit import AuditAction, AuditEntry, AuditQuery
 from ci_common.settings import Settings
 from ci_persistence.audit_log import SqliteAuditLog
-from ci_persistence.database import Database
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-async def record_operator_action(
-    database: Database,
-    action: AuditAction,
-    *,
-    tenant: str | None = None,
-    target: str | None = None,
-    detail: str | None = None,
-) -> None:
-    """Record what the one who runs this command did. To write it in the same transaction as what
-    it tells of, use `operator_entry` and `ci_persistence.audit_log.insert`.
-    """
-    entry = operator_entry(action, tenant=tenant, target=target, detail=detail)
-    await SqliteAuditLog(database).record(entry)
 
 
 def operator_entry(

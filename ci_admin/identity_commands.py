@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from ci_admin.audit import operator_entry
 from ci_admin.tables import table
 from ci_common.identities import (
     ApiKey,
@@ -26,7 +27,7 @@ from ci_common.identities import (
     token_digest,
 )
 from ci_common.job import format_time, utc_now
-from ci_common.ports.audit import AuditAction
+from ci_common.ports.audit import AuditAction, AuditEntry
 from ci_common.ports.identities import IdentityAdministration
 from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import load_settings
@@ -37,9 +38,6 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 _LONGEST = timedelta(days=3650)
 
 T = TypeVar("T")
-
-Deed = tuple[AuditAction, str, str, str]
-"""What was done: with the tenant, what it was done to, and words."""
 
 _settings: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
 user_app = typer.Typer(help="Users, who may have API keys.", **_settings)
@@ -59,8 +57,10 @@ def create_user(
 ) -> None:
     """Make a user. With the first one the server asks everybody for a key, at once."""
     user = User(canonical_email(email), checked_name(name), utc_now(), checked_tenant(tenant))
-    done = AuditAction.USER_CREATE, user.tenant, user.email, user.name
-    _administer(lambda identities: identities.add_user(user), lambda _: done, create=True)
+    entry = operator_entry(
+        AuditAction.USER_CREATE, tenant=user.tenant, target=user.email, detail=user.name
+    )
+    _administer(lambda identities: identities.add_user(user, entry), create=True)
     typer.echo(f"user {user.email} of the tenant {user.tenant}")
     _remark(f"next, a key: ci-admin key create --email {user.email} --name NAME")
 
@@ -92,10 +92,10 @@ def create_key(
     async def add(identities: IdentityAdministration) -> ApiKey:
         user = await identities.get_user(address)
         key = ApiKey(new_key_id(), prefix_of(token), called, user, role, now, until)
-        await identities.add_key(key, token_digest(token))
+        await identities.add_key(key, token_digest(token), _told(AuditAction.KEY_CREATE, key))
         return key
 
-    key = _administer(add, lambda made: _told(AuditAction.KEY_CREATE, made))
+    key = _administer(add)
     typer.echo(token)
     _remark(
         f"the key {key.key_id} ({key.name}) of {address}, role {role.value}, "
@@ -131,38 +131,29 @@ def revoke_key(
 
     async def revoke(identities: IdentityAdministration) -> tuple[ApiKey, ApiKey]:
         before = await identities.find_key(key)
-        return before, await identities.revoke(before.key_id, utc_now())
+        entry = _told(AuditAction.KEY_REVOKE, before)
+        return before, await identities.revoke(before.key_id, utc_now(), entry)
 
-    before, after = _administer(revoke, lambda keys: _told(AuditAction.KEY_REVOKE, keys[1]))
+    before, after = _administer(revoke)
     state = "is revoked" if before.revoked_at is None else "was revoked already"
     typer.echo(f"the key {after.key_id} ({after.name}) of {after.user.email} {state}")
 
 
-def _told(action: AuditAction, key: ApiKey) -> Deed:
+def _told(action: AuditAction, key: ApiKey) -> AuditEntry:
     target = f"{key.key_id} of {key.user.email}"
-    return action, key.user.tenant, target, f"{key.name}, role {key.role.value}"
+    detail = f"{key.name}, role {key.role.value}"
+    return operator_entry(action, tenant=key.user.tenant, target=target, detail=detail)
 
 
 def _administer(
-    change: Callable[[IdentityAdministration], Awaitable[T]],
-    deed: Callable[[T], Deed] | None = None,
-    *,
-    create: bool = False,
+    change: Callable[[IdentityAdministration], Awaitable[T]], *, create: bool = False
 ) -> T:
-    """Carry something out, and record what `deed` makes of it in the audit log."""
-    from ci_admin.audit import record_operator_action
     from ci_admin.instance import administered
     from ci_persistence.identities import SqliteIdentityAdministration
 
     async def carry_out() -> T:
         async with administered(load_settings(), create=create) as database:
-            result = await change(SqliteIdentityAdministration(database))
-            if deed is not None:
-                action, tenant, target, detail = deed(result)
-                await record_operator_action(
-                    database, action, tenant=tenant, target=target, detail=detail
-                )
-            return result
+            return await change(SqliteIdentityAdministration(database))
 
     return asyncio.run(carry_out())
 

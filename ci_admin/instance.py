@@ -66,6 +66,8 @@ async def opened(settings: Settings, *, keep_alone: bool) -> AsyncIterator[Insta
         await database.open(migrate=False)
         try:
             yield Instance(settings, database, stores_of(settings), is_alone)
+        except sqlite3.Error as error:
+            raise explain(settings.db_path, error) from error
         finally:
             await database.close()
 

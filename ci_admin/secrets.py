@@ -9,14 +9,13 @@ from typing import Annotated
 
 import typer
 
-from ci_admin.audit import record_operator_action
+from ci_admin.audit import operator_entry
 from ci_common.errors import InvalidSecretError
 from ci_common.job import format_time, utc_now
 from ci_common.ports.audit import AuditAction
 from ci_common.principal import LOCAL_PRINCIPAL
 from ci_common.secret import MAX_SECRET_BYTES, Secret, check_name
 from ci_common.settings import load_settings
-from ci_persistence.database import Database
 from ci_persistence.tenant_secrets import SqliteTenantSecrets
 
 app = typer.Typer(
@@ -83,34 +82,29 @@ def _value(file: Path | None) -> bytes:
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[tuple[SqliteTenantSecrets, Database]]:
-    from ci_admin.instance import opened
+async def _opened() -> AsyncIterator[SqliteTenantSecrets]:
+    from ci_admin.instance import administered
     from ci_persistence.secret_keys import SecretKeys
 
     settings = load_settings()
-    async with opened(settings, keep_alone=False) as instance:
-        keys = SecretKeys(settings.data_path, settings.secret_keys)
-        yield SqliteTenantSecrets(instance.database, keys), instance.database
+    keys = SecretKeys(settings.data_path, settings.secret_keys)
+    async with administered(settings) as database:
+        yield SqliteTenantSecrets(database, keys)
 
 
 async def _set(tenant: str, secret: Secret) -> bool:
-    async with _opened() as (secrets, database):
-        is_new = await secrets.put(tenant, secret, utc_now())
-        action = AuditAction.SECRET_SET
-        await record_operator_action(database, action, tenant=tenant, target=secret.name)
-        return is_new
+    entry = operator_entry(AuditAction.SECRET_SET, tenant=tenant, target=secret.name)
+    async with _opened() as secrets:
+        return await secrets.put(tenant, secret, utc_now(), entry)
 
 
 async def _lines(tenant: str | None) -> list[str]:
-    async with _opened() as (secrets, _):
+    async with _opened() as secrets:
         entries = await secrets.entries(tenant)
     return [f"{one.tenant}  {one.name}  {format_time(one.changed_at)}" for one in entries]
 
 
 async def _delete(tenant: str, name: str) -> bool:
-    async with _opened() as (secrets, database):
-        was_there = await secrets.delete(tenant, name)
-        if was_there:
-            action = AuditAction.SECRET_DELETE
-            await record_operator_action(database, action, tenant=tenant, target=name)
-        return was_there
+    entry = operator_entry(AuditAction.SECRET_DELETE, tenant=tenant, target=name)
+    async with _opened() as secrets:
+        return await secrets.delete(tenant, name, entry)

@@ -24,9 +24,10 @@ INSERT = (
 _BATCH = 1000
 
 
-async def insert(connection: aiosqlite.Connection, entry: AuditEntry) -> None:
-    """Add an entry in the transaction of what it tells of."""
-    await connection.execute(INSERT, to_row(entry))
+async def insert(connection: aiosqlite.Connection, entry: AuditEntry | None) -> None:
+    """Add an entry, where there is one, in the transaction of what it tells of."""
+    if entry is not None:
+        await connection.execute(INSERT, to_row(entry))
 
 
 def to_row(entry: AuditEntry) -> tuple[str | None, ...]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from ci_common.errors import KeyNotFoundError, RunnerError, UserExistsError, UserNotFoundError
 from ci_common.identities import ApiKey, User, is_whole_token, prefix_of, token_digest
 from ci_common.job import format_time, parse_time
+from ci_common.ports.audit import AuditEntry
 from ci_common.principal import Role
-from ci_persistence.database import Database
+from ci_persistence.audit_log import insert
+from ci_persistence.database import Database, Parameters
 from ci_persistence.database_errors import explain
 
 logger = logging.getLogger(__name__)
@@ -59,14 +61,14 @@ class SqliteIdentityAdministration:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add_user(self, user: User) -> None:
+    async def add_user(self, user: User, audit: AuditEntry | None = None) -> None:
         """See IdentityAdministration."""
-        rows = await self._database.write(
+        if not await self._change(
             "INSERT INTO users (email, tenant, name, created_at) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (email) DO NOTHING RETURNING email",
             (user.email, user.tenant, user.name, format_time(user.created_at)),
-        )
-        if not rows:
+            audit,
+        ):
             raise UserExistsError(
                 f"there is a user {user.email} already (`ci-admin user list` shows the tenant); "
                 f"make keys with `ci-admin key create --email {user.email} --name NAME`"
@@ -87,12 +89,12 @@ class SqliteIdentityAdministration:
         rows = await self._database.fetch_all(f"SELECT {_USER} FROM users ORDER BY tenant, email")  # noqa: S608
         return [_user(row) for row in rows]
 
-    async def add_key(self, key: ApiKey, digest: str) -> None:
+    async def add_key(self, key: ApiKey, digest: str, audit: AuditEntry | None = None) -> None:
         """See IdentityAdministration."""
         user = await self.get_user(key.user.email)
-        await self._database.write(
+        await self._change(
             "INSERT INTO api_keys (key_id, sha256, prefix, name, email, role, created_at, "
-            "expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING key_id",
             (
                 key.key_id,
                 digest,
@@ -103,6 +105,7 @@ class SqliteIdentityAdministration:
                 format_time(key.created_at),
                 format_time(key.expires_at),
             ),
+            audit,
         )
 
     async def keys(self, email: str | None = None) -> list[ApiKey]:
@@ -130,13 +133,25 @@ class SqliteIdentityAdministration:
             raise KeyNotFoundError(f"{_shown(reference)} fits several API keys: name one of {ids}")
         return _key(rows[0])
 
-    async def revoke(self, key_id: str, at: datetime) -> ApiKey:
+    async def revoke(self, key_id: str, at: datetime, audit: AuditEntry | None = None) -> ApiKey:
         """See IdentityAdministration."""
-        await self._database.write(
-            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ?",
+        await self._change(
+            "UPDATE api_keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL "
+            "RETURNING key_id",
             (format_time(at), key_id),
+            audit,
         )
         return await self.find_key(key_id)
+
+    async def _change(
+        self, statement: str, parameters: Parameters, audit: AuditEntry | None
+    ) -> bool:
+        """Whether the statement, which returns what it changed, changed anything."""
+        async with self._database.transaction() as connection:
+            changed = list(await connection.execute_fetchall(statement, parameters))
+            if changed:
+                await insert(connection, audit)
+        return bool(changed)
 
 
 def has_users(path: Path) -> bool:

@@ -40,8 +40,7 @@ class SqliteJobSubmissions:
                     connection.execute_fetchall, job.tenant, job.user, quotas, job.package.size
                 )
                 await connection.execute(_INSERT, to_row(job))
-                if audit is not None:
-                    await insert(connection, audit)
+                await insert(connection, audit)
 
     async def check_room(self, tenant: str, user: str, quotas: Quotas) -> None:
         """See JobSubmissions."""
@@ -120,7 +119,7 @@ class SqliteJobSubmissions:
                     (format_time(at), job_id),
                 )
                 found = list(rows)
-                if found and not list(wished) and audit is not None:
+                if found and not list(wished):
                     await insert(connection, audit)
         if found:
             self._signals.notify(job_id)

@@ -5,8 +5,10 @@ from datetime import datetime
 
 from ci_common.errors import SecretKeyError, UnknownSecretError
 from ci_common.job import format_time
+from ci_common.ports.audit import AuditEntry
 from ci_common.ports.secrets import TenantSecretEntry
 from ci_common.secret import Secret, check_secret
+from ci_persistence.audit_log import insert
 from ci_persistence.database import Database
 from ci_persistence.secret_keys import SecretKeys
 
@@ -32,7 +34,9 @@ class SqliteTenantSecrets:
             )
         return [Secret(name, self._decrypted(tenant, name, values[name])) for name in wanted]
 
-    async def put(self, tenant: str, secret: Secret, now: datetime) -> bool:
+    async def put(
+        self, tenant: str, secret: Secret, now: datetime, audit: AuditEntry | None = None
+    ) -> bool:
         """See TenantSecretKeeper."""
         check_secret(secret)
         try:
@@ -50,6 +54,7 @@ class SqliteTenantSecrets:
                 "SET value = excluded.value, changed_at = excluded.changed_at",
                 (*parameters, value, format_time(now)),
             )
+            await insert(connection, audit)
         return not list(known)
 
     async def entries(self, tenant: str | None) -> list[TenantSecretEntry]:
@@ -64,13 +69,16 @@ class SqliteTenantSecrets:
             for row in rows
         ]
 
-    async def delete(self, tenant: str, name: str) -> bool:
+    async def delete(self, tenant: str, name: str, audit: AuditEntry | None = None) -> bool:
         """See TenantSecretKeeper."""
-        rows = await self._database.write(
-            "DELETE FROM tenant_secrets WHERE tenant = ? AND name = ? RETURNING name",
-            (tenant, name),
-        )
-        return bool(rows)
+        async with self._database.transaction() as connection:
+            deleted = await connection.execute_fetchall(
+                "DELETE FROM tenant_secrets WHERE tenant = ? AND name = ? RETURNING name",
+                (tenant, name),
+            )
+            if was_there := bool(list(deleted)):
+                await insert(connection, audit)
+        return was_there
 
     def _decrypted(self, tenant: str, name: str, value: bytes) -> bytes:
         try:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ci_common.identities import ApiKey, User
+from ci_common.ports.audit import AuditEntry
 
 
 class IssuedKeys(Protocol):
@@ -23,9 +24,11 @@ class IssuedKeys(Protocol):
 
 
 class IdentityAdministration(Protocol):
-    """The administrator's side. What a method changed is durable when it returns."""
+    """The administrator's side. What a method changed is durable when it returns, together with
+    the entry of the audit log that tells of it; without a change there is neither.
+    """
 
-    async def add_user(self, user: User) -> None:
+    async def add_user(self, user: User, audit: AuditEntry | None = None) -> None:
         """Raises UserExistsError for an address that is there, in whatever tenant."""
 
     async def get_user(self, email: str) -> User:
@@ -34,7 +37,7 @@ class IdentityAdministration(Protocol):
     async def users(self) -> list[User]:
         """All of them, by tenant and address."""
 
-    async def add_key(self, key: ApiKey, digest: str) -> None:
+    async def add_key(self, key: ApiKey, digest: str, audit: AuditEntry | None = None) -> None:
         """Store a key of an existing user. Raises UserNotFoundError."""
 
     async def keys(self, email: str | None = None) -> list[ApiKey]:
@@ -46,7 +49,7 @@ class IdentityAdministration(Protocol):
         Raises KeyNotFoundError, also when there is more than one.
         """
 
-    async def revoke(self, key_id: str, at: datetime) -> ApiKey:
+    async def revoke(self, key_id: str, at: datetime, audit: AuditEntry | None = None) -> ApiKey:
         """Make a key worthless from the next request on; safe to repeat, the first moment stays.
 
         Raises KeyNotFoundError.

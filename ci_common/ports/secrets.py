@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ci_common.job import Job
+from ci_common.ports.audit import AuditEntry
 from ci_common.secret import Secret
 
 
@@ -61,9 +62,13 @@ class TenantSecretEntry:
 
 
 class TenantSecretKeeper(Protocol):
-    """The operator's side of what tenants keep here."""
+    """The operator's side of what tenants keep here. A change is written together with the entry
+    of the audit log that tells of it.
+    """
 
-    async def put(self, tenant: str, secret: Secret, now: datetime) -> bool:
+    async def put(
+        self, tenant: str, secret: Secret, now: datetime, audit: AuditEntry | None = None
+    ) -> bool:
         """Add a secret, or replace its value; True when it is new. Jobs that were submitted
         before keep the old value. Raises InvalidSecretError, SecretKeyError.
         """
@@ -71,5 +76,5 @@ class TenantSecretKeeper(Protocol):
     async def entries(self, tenant: str | None) -> list[TenantSecretEntry]:
         """The tenant's secrets, or all tenants', by tenant and name."""
 
-    async def delete(self, tenant: str, name: str) -> bool:
+    async def delete(self, tenant: str, name: str, audit: AuditEntry | None = None) -> bool:
         """Remove a secret; False when there was none."""

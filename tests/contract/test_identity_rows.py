@@ -14,7 +14,9 @@ from ci_common.errors import (
     UserNotFoundError,
 )
 from ci_common.identities import token_digest
+from ci_common.ports.audit import AuditEntry, AuditQuery
 from ci_common.principal import Role
+from ci_persistence.audit_log import SqliteAuditLog
 from ci_persistence.database import Database
 from ci_persistence.identities import (
     SqliteIdentityAdministration,
@@ -127,6 +129,33 @@ async def test_a_revoked_key_is_found_no_more(administration, issued):
     assert await find(issued, other) is not None
     again = await administration.revoke(key.key_id, LATER + timedelta(days=1))
     assert again.revoked_at == LATER
+
+
+DEED = AuditEntry(at=NOON, action="deed")
+
+
+async def test_what_is_changed_is_written_together_with_its_entry(administration, database):
+    token, key = a_key()
+    await administration.add_user(key.user, DEED)
+    with pytest.raises(UserExistsError):
+        await administration.add_user(key.user, DEED)
+    await administration.add_key(key, token_digest(token), DEED)
+    for _ in range(3):
+        await administration.revoke(key.key_id, LATER, DEED)
+    assert await SqliteAuditLog(database).entries(AuditQuery()) == [DEED] * 3
+
+
+async def test_without_its_entry_nothing_is_changed(administration, issued, database):
+    token, key = await stored(administration)
+    await database.write(
+        "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(FAIL, 'no'); END"
+    )
+    with pytest.raises(sqlite3.Error):
+        await administration.revoke(key.key_id, NOON, DEED)
+    with pytest.raises(sqlite3.Error):
+        await administration.add_user(a_user("zoe@example.com"), DEED)
+    assert await find(issued, token) is not None
+    assert [user.email for user in await administration.users()] == [key.user.email]
 
 
 async def test_another_process_sees_a_revocation_at_once(administration, issued, database):

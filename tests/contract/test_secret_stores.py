@@ -13,7 +13,9 @@ from ci_common.errors import (
     SecretsUnavailableError,
     UnknownSecretError,
 )
+from ci_common.ports.audit import AuditEntry, AuditQuery
 from ci_common.secret import MAX_SECRET_BYTES, Secret, check_secret, check_secrets
+from ci_persistence.audit_log import SqliteAuditLog
 from ci_persistence.database import Database
 from ci_persistence.job_secrets import FileJobSecrets
 from ci_persistence.secret_keys import SecretKeys
@@ -187,6 +189,14 @@ async def test_tenants_keep_their_own(tenants):
     assert await tenants.delete("a", "TOKEN")
     assert not await tenants.delete("a", "TOKEN")
     assert (await tenants.named("b", ["TOKEN"]))[0].value == b"another value"
+
+
+async def test_a_change_is_written_together_with_its_entry(tenants):
+    deed = AuditEntry(at=NOON, action="deed")
+    await tenants.put("a", TOKEN, NOON, deed)
+    assert not await tenants.delete("b", "TOKEN", deed)
+    assert await tenants.delete("a", "TOKEN", deed)
+    assert len(await SqliteAuditLog(tenants._database).entries(AuditQuery())) == 2
 
 
 async def test_all_that_is_missing_is_told(tenants):

@@ -9,8 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from ci_admin.audit import record_operator_action
+from ci_admin.audit import operator_entry
 from ci_common.ports.audit import AuditAction
+from ci_persistence.audit_log import SqliteAuditLog
 from ci_persistence.database import Database
 from support import projects
 
@@ -94,8 +95,8 @@ def test_an_operators_own_actions_are_recorded(server):
         database = Database(server.database)
         await database.open()
         try:
-            await record_operator_action(
-                database, AuditAction.KEY_CREATE, tenant="acme", target="key\nlaptop"
+            await SqliteAuditLog(database).record(
+                operator_entry(AuditAction.KEY_CREATE, tenant="acme", target="key\nlaptop")
             )
         finally:
             await database.close()
