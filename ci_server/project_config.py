@@ -19,7 +19,17 @@ DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 
 _JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 _MOST_DOTS = 100
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
+_STRING_OR_COMMENT = re.compile(
+    r'''"""(?:[^\\]|\\.)*?(?:"{3,5}|\\?\Z)'''
+    r"""|'''.*?(?:'{3,5}|\Z)"""
+    r"""|"(?:[^"\\\n]|\\[^\n])*(?:"|(?=\n)|\Z|\\)"""
+    r"""|'[^'\n]*(?:'|(?=\n)|\Z)"""
+    r"""|\#[^\n]*""",
+    re.DOTALL,
+)
+"""As the parser reads them. One that is not closed ends where the parser gives up: each
+alternative matches wherever it begins, so that a text is read once, whatever is in it.
+"""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _LONGEST_SECONDS = 31_536_000
@@ -215,8 +225,13 @@ def _toml(file: str, content: bytes) -> dict[str, Any]:
 
 def _check_cost(file: str, text: str) -> None:
     """The parser's time and memory grow with the square of the depth of dotted keys."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.count(".") > _MOST_DOTS and _STRING.sub("", line).count(".") > _MOST_DOTS:
+    keys = _STRING_OR_COMMENT.sub(_line_ends, text.replace("\r\n", "\n"))
+    for number, line in enumerate(keys.split("\n"), start=1):
+        if line.count(".") > _MOST_DOTS:
             raise InvalidConfigError(
                 f"{file}, line {number}: more than {_MOST_DOTS} dots outside of strings"
             )
+
+
+def _line_ends(found: re.Match[str]) -> str:
+    return "\n" * found[0].count("\n")

@@ -1,6 +1,7 @@
 """The project's table of jobs, and what a submission may say over it."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -251,3 +252,37 @@ def test_any_json_as_submitted_spec(value):
     except InvalidUploadError:
         return
     assert spec.command is None or spec.command
+
+
+ALIKE = 60_000
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'x = "' + '\\"' * ALIKE + "." * 200,
+        'x = """' + '\\"""' * ALIKE + "\\",
+        '"\u2028".' * (ALIKE // 2) + "a = 1",
+        "x = ['''\n''', {" + "a." * ALIKE + "a = 1}, '']",
+        'x = ["""a"""", {' + "a." * ALIKE + "a = 1}]",
+        "x = ['''a'''', {" + "a." * ALIKE + "a = 1}]",
+    ],
+    ids=["escaped quotes", "open", "line separators", "two lines", "four quotes", "apostrophes"],
+)
+def test_a_table_that_is_dear_to_read_is_refused_soon(table):
+    began = time.process_time()
+    with pytest.raises(InvalidConfigError):
+        resolve(table)
+    assert time.process_time() - began < 2
+
+
+def test_dots_in_strings_and_comments_cost_nothing():
+    dots = "a.b." * 200
+    table = f"""
+        # {dots}
+        [jobs.test]  # {dots}
+        command = ["{dots}", '{dots}', "\\"{dots}"]
+        image = '''{dots}'''''
+        env = {{ A = \"\"\"\n{dots} "" \\" {dots}\n{dots}\"\"\" }}
+        """.replace("{{", "{").replace("}}", "}")
+    assert resolve(table).image == f"{dots}''"
