@@ -50,10 +50,14 @@ class ProjectArchive:
         made: set[PurePosixPath] = {PurePosixPath(".")}
         for info in self._zip.infolist():
             path = PurePosixPath(info.filename)
-            for parent in reversed(path.parents):
-                if parent not in made:
-                    made.add(parent)
-                    yield Entry(parent, 0o755, is_directory=True)
+            missing = []
+            parent = path.parent
+            while parent not in made:
+                made.add(parent)
+                missing.append(parent)
+                parent = parent.parent
+            for parent in reversed(missing):
+                yield Entry(parent, 0o755, is_directory=True)
             if path in made:
                 continue
             made.add(path)

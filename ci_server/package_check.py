@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from ci_common.errors import InvalidPackageError
+from ci_common.errors import InvalidPackageError, quoted
 from ci_server.zip_directory import entry_beyond
 
 CONFIG_FILES = ("ci.toml", "pyproject.toml")
@@ -31,6 +31,9 @@ _DRIVE = re.compile(r"[A-Za-z]:(/|$)")
 _NAME_BYTES = 255
 _PATH_BYTES = 4000
 """The kernel takes 4096, of which the place the project is unpacked to needs some."""
+
+_DEPTH = 200
+"""Directories in each other. Projects have ten or twenty; each of them is a path in memory."""
 
 # Opening one raises NotImplementedError for a version of the format it does not know.
 _NOT_A_ZIP = (
@@ -67,7 +70,7 @@ def check_package(path: Path, limits: PackageLimits) -> CheckedPackage:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             _check_not_empty(entries)
-            _check_names(entries)
+            _check_names(entries, limits)
             _check_overlaps(entries)
             _check_declared_sizes(entries, path.stat().st_size, limits)
             for entry in entries:
@@ -96,7 +99,7 @@ def _check_not_empty(entries: list[zipfile.ZipInfo]) -> None:
         raise InvalidPackageError("the zip is empty: it has no file in it")
 
 
-def _check_names(entries: list[zipfile.ZipInfo]) -> None:
+def _check_names(entries: list[zipfile.ZipInfo], limits: PackageLimits) -> None:
     seen: dict[PurePosixPath, bool] = {}
     for entry in entries:
         path = _safe_path(entry)
@@ -104,12 +107,27 @@ def _check_names(entries: list[zipfile.ZipInfo]) -> None:
         if path in seen and not (_is_directory(entry) and seen[path]):
             raise _bad(entry, "is in the zip twice")
         seen[path] = _is_directory(entry)
+    _check_parents(seen, limits)
+
+
+def _check_parents(seen: dict[PurePosixPath, bool], limits: PackageLimits) -> None:
+    """Directories that only the paths tell of count as entries: who unpacks has to make them."""
+    told: set[PurePosixPath] = set()
     for path in seen:
-        for parent in path.parents:
+        parent = path.parent
+        while parent.name and parent not in told:
             if seen.get(parent) is False:
                 raise InvalidPackageError(
-                    f"the entry {str(path)!r} lies below {str(parent)!r}, which is not a directory"
+                    f"the entry {quoted(str(path))} lies below {quoted(str(parent))}, "
+                    "which is not a directory"
                 )
+            told.add(parent)
+            if len(told) > limits.max_entries:
+                raise InvalidPackageError(
+                    f"the paths in the zip have more than the {limits.max_entries} directories "
+                    f"allowed (CI_MAX_ENTRIES); the first one too many is {quoted(str(parent))}"
+                )
+            parent = parent.parent
 
 
 def _is_directory(entry: zipfile.ZipInfo) -> bool:
@@ -132,6 +150,8 @@ def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
         raise _bad(entry, f"has a name longer than {_NAME_BYTES} bytes")
     if len(name.encode(errors="replace")) > _PATH_BYTES:
         raise _bad(entry, f"has a path longer than {_PATH_BYTES} bytes")
+    if len(path.parts) > _DEPTH:
+        raise _bad(entry, f"lies in more than {_DEPTH - 1} directories, one in another")
     return PurePosixPath(entry.filename)
 
 

@@ -58,6 +58,18 @@ def test_too_many_entries(check):
     check(content, PackageLimits(11, 1 << 20, 200))
 
 
+def test_directories_that_only_paths_tell_of_are_entries(check):
+    content = zip_bytes({f"{number}/a/b/c/f": b"" for number in range(3)})
+    limits = PackageLimits(11, 1 << 20, 200)
+    assert "directories" in refusal(check, content, limits)
+    check(content, PackageLimits(12, 1 << 20, 200))
+
+
+def test_too_deep(check):
+    assert "directories" in refusal(check, zip_bytes({"a/" * 200 + "f": b""}))
+    check(zip_bytes({"a/" * 199 + "f": b""}), PackageLimits(1000, 1 << 20, 200))
+
+
 def test_expands_beyond_the_limit(check):
     files = {"a": random.Random(1).randbytes(600), "b": random.Random(2).randbytes(600)}
     message = refusal(check, zip_bytes(files), PackageLimits(10, 1000, 200))
