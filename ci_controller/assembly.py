@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from ci_common.job import utc_now
+from ci_common.job import ResourceLimits, utc_now
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.logs import LogKeeper, LogWriter
 from ci_common.ports.packages import Packages
@@ -46,6 +46,11 @@ def build_executor(settings: Settings, instance_id: str) -> Executor:
             work_mb=settings.max_work_mb,
             network=settings.docker_network,
             runtime=settings.docker_runtime,
+            setup_limits=ResourceLimits(
+                cpu_percent=settings.default_cpu_percent,
+                memory_mb=settings.default_memory_mb,
+                pids=settings.default_pids,
+            ),
         )
     )
 

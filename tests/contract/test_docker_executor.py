@@ -251,6 +251,39 @@ async def test_a_layer_evicted_before_its_container_is_made_is_built_again(
     assert layers_of(engine, bench) == [found[0]]
 
 
+async def test_a_layer_is_no_base_image(bench, engine):
+    """Whoever named one, or guessed the first digits of its id, would see another's packages."""
+    await launched(bench, tenant="another")
+    (tag,) = layers_of(engine, bench)
+    image_id = engine.images.get(tag).id
+    for name in (tag, image_id, image_id.removeprefix("sha256:")[:12]):
+        with pytest.raises(ImageUnavailableError, match="could not be pulled"):
+            await bench.launch(bench.job("pass", image=name))
+    assert bench.leftovers() == []
+
+
+SHOW_LIMITS = """
+import pathlib, sys
+for name in ("memory/memory.limit_in_bytes", "memory.max", "pids/pids.max", "pids.max"):
+    path = pathlib.Path("/sys/fs/cgroup", name)
+    if path.exists():
+        sys.stderr.write(f"{path.name} {path.read_text()}")
+"""
+
+
+async def test_the_installation_has_limits(bench):
+    limits = ResourceLimits(memory_mb=300, pids=77)
+    executor = bench.executor = bench.new_executor(setup_limits=limits)
+    files = project(b"./dist\n")
+    files["dist/setup.py"] += SHOW_LIMITS.encode() + b"sys.exit(3)\n"
+    log = MemoryLog()
+    with pytest.raises(SetupFailedError):
+        await bench.launch(bench.job("pass", package=zip_bytes(files)), log)
+    assert executor is bench.executor
+    assert str(300 << 20).encode() in bytes(log.content)
+    assert b"max 77" in bytes(log.content)
+
+
 async def test_failing_requirements(bench, engine):
     files = {"requirements.txt": b"no-such-package-of-this-name-xyz==99\n"}
     log = MemoryLog()

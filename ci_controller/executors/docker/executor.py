@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
@@ -15,7 +15,7 @@ from ci_common.errors import (
     LeaseLostError,
     WorkloadLostError,
 )
-from ci_common.job import Job, Network
+from ci_common.job import Job, Network, ResourceLimits
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.workloads import Output, Workload, WorkloadFiles
 from ci_common.secret import Secret
@@ -56,6 +56,8 @@ class DockerOptions:
     """That jobs are on, but for those that have none."""
     runtime: str | None = None
     """Runs containers instead of the engine's default."""
+    setup_limits: ResourceLimits = field(default_factory=ResourceLimits)
+    """Of the installation of requirements."""
 
 
 class DockerExecutor:
@@ -75,8 +77,10 @@ class DockerExecutor:
                 budget_bytes=options.deps_cache_bytes,
                 setup_timeout_seconds=options.setup_timeout_seconds,
                 runtime=options.runtime,
+                limits=options.setup_limits,
             ),
             self._network,
+            self._storage,
         )
 
     async def list_workloads(self) -> Sequence[Workload]:

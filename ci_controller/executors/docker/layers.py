@@ -4,7 +4,7 @@ import asyncio
 import logging
 import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from ci_common.errors import ImageUnavailableError, SetupFailedError
-from ci_common.job import Job, Network, ResourceLimits
+from ci_common.job import Job, ResourceLimits
 from ci_common.ports.logs import LogAppender
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation, is_registrys
@@ -20,6 +20,7 @@ from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.network import JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput
 from ci_controller.executors.docker.project_tar import files_tar, project_tar
+from ci_controller.executors.docker.storage import EngineStorage
 from ci_controller.log_pump import pump
 from ci_controller.project_archive import ProjectArchive
 from ci_controller.requirements import FILE_NAME, Requirements, read_requirements
@@ -51,13 +52,22 @@ class LayerOptions:
     budget_bytes: int
     setup_timeout_seconds: float
     runtime: str | None = None
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
+    """Of the installation; not the job's own, with which it might not get done."""
 
 
 class DependencyLayers:
     """Finds or builds the image a job runs in."""
 
-    def __init__(self, engine: DockerEngine, options: LayerOptions, network: JobNetwork) -> None:
+    def __init__(
+        self,
+        engine: DockerEngine,
+        options: LayerOptions,
+        network: JobNetwork,
+        storage: EngineStorage,
+    ) -> None:
         self._engine = engine
+        self._storage = storage
         self._options = options
         self._network = network
         self._flights: SingleFlight[str] = SingleFlight()
@@ -99,10 +109,10 @@ class DependencyLayers:
         def find(client: docker.APIClient) -> str:
             try:
                 try:
-                    return str(client.inspect_image(base)["Id"])
+                    return _base_id(client, base)
                 except ImageNotFound:
                     _pull(client, base)
-                return str(client.inspect_image(base)["Id"])
+                return _base_id(client, base)
             except APIError as error:
                 if not isinstance(error, NotFound) and not is_registrys(error):
                     raise
@@ -137,6 +147,7 @@ class DependencyLayers:
         # over may both be at it, and must not take each other's container.
         name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
         connected: list[AttachedOutput] = []
+        bounds = await self._storage.bounds(self._options.limits)
 
         def begin(client: docker.APIClient) -> AttachedOutput:
             with ExitStack() as stack:
@@ -144,7 +155,7 @@ class DependencyLayers:
                     content = project_tar(stack.enter_context(ProjectArchive(package)))
                 else:
                     content = files_tar(requirements.files)
-                self._create(client, name, base_id, labels)
+                self._create(client, name, base_id, labels, bounds)
                 client.put_archive(name, "/", content)
             connected.append(AttachedOutput(client, name))
             client.start(name)
@@ -178,7 +189,12 @@ class DependencyLayers:
             )
 
     def _create(
-        self, client: docker.APIClient, name: str, base_id: str, labels: dict[str, str]
+        self,
+        client: docker.APIClient,
+        name: str,
+        base_id: str,
+        labels: dict[str, str],
+        bounds: container.EngineBounds,
     ) -> None:
         container.create(
             client,
@@ -187,8 +203,9 @@ class DependencyLayers:
             command=["/bin/sh", "-c", _INSTALL],
             labels={**self._labels(), **labels, container.LABEL_ROLE: container.ROLE_SETUP},
             env={},
-            limits=ResourceLimits(network=Network.BRIDGE),
+            limits=self._options.limits,
             isolation=container.Isolation(self._network.ensure(client), self._options.runtime),
+            bounds=bounds,
         )
 
     def _labels(self) -> dict[str, str]:
@@ -236,6 +253,16 @@ class DependencyLayers:
             return path.stat().st_mtime
         except FileNotFoundError:
             return 0.0
+
+
+def _base_id(client: docker.APIClient, base: str) -> str:
+    """Layers do not count: they hold a tenant's packages, perhaps its project, but have names and
+    ids as all images have, and the engine takes a few digits of an id for the whole.
+    """
+    facts = client.inspect_image(base)
+    if container.LABEL_INSTANCE in (facts["Config"]["Labels"] or {}):
+        raise ImageNotFound("there is no such base image")
+    return str(facts["Id"])
 
 
 def _pull(client: docker.APIClient, image: str) -> None:
