@@ -30,6 +30,7 @@ from ci_persistence.backup_archive import (
     member_name,
 )
 from ci_persistence.database_errors import damaged, explain, is_disk_full
+from ci_persistence.database_location import make_private
 from ci_persistence.database_lock import DatabaseLock
 from ci_persistence.durable_files import sync_directory
 from ci_persistence.integrity import find_damage
@@ -123,8 +124,11 @@ class Backup:
 
     @contextlib.contextmanager
     def _locked_part(self) -> Iterator[BinaryIO]:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        # In a directory where others may write, too, the name may be theirs already.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(self._part, flags, 0o600), "wb") as file:
+            if os.fstat(file.fileno()).st_uid != os.geteuid():
+                raise BackupError(f"{self._part} is another user's file; remove it")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -188,6 +192,8 @@ class Backup:
         raise BackupError("jobs end faster than their rows can be copied; try again")
 
     def _copy_rows(self, source: sqlite3.Connection) -> sqlite3.Connection:
+        self._rows_path.unlink(missing_ok=True)
+        make_private(self._rows_path)
         rows = sqlite3.connect(self._rows_path, isolation_level=None)
         try:
             # A snapshot that is held: otherwise every write would begin the copy anew.

@@ -12,7 +12,12 @@ import aiosqlite
 
 from ci_common.errors import DatabaseError
 from ci_persistence.database_errors import damaged, disk_full_told, explain
-from ci_persistence.database_location import check_location, refused_by_system
+from ci_persistence.database_location import (
+    check_location,
+    close_to_others,
+    make_private,
+    refused_by_system,
+)
 from ci_persistence.database_lock import DatabaseLock
 from ci_persistence.integrity import check_is_ours, find_damage, has_wal_reset_bug
 from ci_persistence.migrations import MIGRATIONS, statements
@@ -80,7 +85,9 @@ class Database:
 
     async def _open(self, migrate: bool) -> None:
         # Before anything is changed: it may be damaged, or not ours.
+        make_private(self.path)
         await asyncio.to_thread(check_is_ours, self.path)
+        close_to_others(self.path)
         await self._check_integrity()
         self._writer = await _connect(self.path)
         await self._writer.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")

@@ -1,7 +1,9 @@
 """Where a database may be: what would fail later, and with a worse message, is refused here."""
 
+import contextlib
 import errno
 import os
+import stat
 from pathlib import Path
 
 from ci_common.errors import DatabaseError
@@ -32,6 +34,28 @@ def check_place(path: Path, mounts: Path = MOUNTS) -> None:
     _check_mount(path, mounts)
     _make_directory(path, place.parent)
     _check_access(path, place)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file where there is none, for this user only; SQLite gives the files of its
+    journal the same mode. Raises OSError.
+    """
+    with contextlib.suppress(FileExistsError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        os.close(os.open(path.resolve(), flags, 0o600))
+
+
+def close_to_others(path: Path) -> None:
+    """Take away what others may do with a database that an earlier version made: it holds names,
+    hashes of keys, commands and variables. What a group may do is the operator's choice.
+    """
+    place = path.resolve()
+    for suffix in ("", *SIDE_FILES):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            file = place.with_name(place.name + suffix)
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & stat.S_IRWXO:
+                file.chmod(mode & ~stat.S_IRWXO)
 
 
 def restoring_mark(path: Path) -> Path:

@@ -40,6 +40,26 @@ async def test_rows_survive_and_are_seen_by_others(tmp_path):
     assert other.database.instance_id == rows.database.instance_id
 
 
+def modes(directory):
+    return {path.name: path.stat().st_mode & 0o777 for path in directory.glob("ci.db*")}
+
+
+async def test_others_of_the_machine_cannot_read_it(tmp_path):
+    rows = await Rows().open(tmp_path / "ci.db")
+    assert {"ci.db", "ci.db-wal", "ci.db-shm"} <= set(modes(tmp_path))
+    assert set(modes(tmp_path).values()) == {0o600}
+    await rows.database.close()
+
+
+async def test_one_that_others_could_read_is_closed_to_them(tmp_path):
+    path = tmp_path / "ci.db"
+    path.touch()
+    path.chmod(0o664)
+    rows = await Rows().open(path)
+    assert modes(tmp_path)["ci.db"] == modes(tmp_path)["ci.db-wal"] == 0o660
+    await rows.database.close()
+
+
 async def test_an_empty_file_is_fine_and_directories_are_made(tmp_path):
     path = tmp_path / "new" / "ci.db"
     path.parent.mkdir()
