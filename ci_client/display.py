@@ -34,7 +34,9 @@ _JOB_FIELDS = (
 
 def say(message: str) -> None:
     """Tell people something. Never on stdout: that is the log's."""
-    print(message, file=sys.stderr, flush=True)
+    # A server's message may repeat what some job, or somebody else, chose.
+    harmless = "\n".join(map(printable, message.split("\n")))
+    print(harmless, file=sys.stderr, flush=True)
 
 
 def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = None) -> str:
@@ -100,8 +102,8 @@ def job_table(jobs: Sequence[Mapping[str, Any]]) -> str:
     rows = [("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS", "NAME", "REASON")]
     rows += [
         (
-            str(job.get("job_id")),
-            str(job.get("status")),
+            printable(str(job.get("job_id"))),
+            printable(str(job.get("status"))),
             _moment(job.get("start_time")),
             _moment(job.get("end_time")),
             _mark(job.get("success")),
@@ -117,8 +119,10 @@ def job_table(jobs: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _moment(text: Any) -> str:
-    return str(text).replace("T", " ").split(".")[0].removesuffix("Z") + "Z" if text else "-"
+def _moment(moment: Any) -> str:
+    if not moment:
+        return "-"
+    return printable(str(moment)).replace("T", " ").split(".")[0].removesuffix("Z") + "Z"
 
 
 def _mark(success: Any) -> str:
@@ -145,8 +149,8 @@ def _value(key: str, value: Any) -> str:
     if isinstance(value, list):
         import shlex
 
-        return shlex.join(map(str, value))
-    return str(value)
+        return printable(shlex.join(map(str, value)))
+    return printable(str(value))
 
 
 @contextmanager

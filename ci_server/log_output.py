@@ -23,6 +23,7 @@ _TOKEN_PARAMETER = re.compile(
     + r"""[^&\s"]*""",
     re.IGNORECASE,
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _STREAM_TOKEN = re.compile(r"\bst1\.[\w.-]+")
 
 
@@ -31,12 +32,22 @@ def without_tokens(text: str) -> str:
     return _STREAM_TOKEN.sub("***", _TOKEN_PARAMETER.sub("token=***", text))
 
 
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 class ScrubbingFormatter(logging.Formatter):
-    """Leaves tokens out of every line: the request's, ours, libraries', and tracebacks."""
+    """Leaves tokens out of every line: the request's, ours, libraries', and tracebacks. What
+    clients and jobs chose can neither begin a line of its own nor do anything to a terminal.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        return super().formatMessage(record).replace("\n", "\n    ")
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
-        return without_tokens(super().format(record))
+        return _escaped(without_tokens(super().format(record)))
 
 
 class PatientHandler(logging.Handler):

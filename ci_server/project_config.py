@@ -18,6 +18,7 @@ DEFAULT_JOB = "test"
 DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 
 _JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+_IMAGE = r"^[!-~]{1,500}$"
 _MOST_DOTS = 100
 _STRING_OR_COMMENT = re.compile(
     r'''"""(?:[^\\]|\\.)*?(?:"{3,5}|\\?\Z)'''
@@ -95,7 +96,7 @@ class JobTable(BaseModel):
     command: Annotated[Command, BeforeValidator(_argv)] = Field(
         default_factory=lambda: list(DEFAULT_COMMAND), min_length=1
     )
-    image: str | None = Field(default=None, min_length=1)
+    image: str | None = Field(default=None, pattern=_IMAGE)
     env: dict[VariableName, Argument] = Field(default_factory=dict)
     timeout: Timeout | None = None
     cpu: int | None = Field(default=None, ge=1, le=_LARGEST_CPU)

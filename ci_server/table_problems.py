@@ -12,7 +12,7 @@ _SECONDS = "a number of seconds, or a text such as '30s', '10m', '1h'"
 
 _OF_A_JOB = {
     "command": "a text for the shell, or a list of texts, and not empty",
-    "image": "the name of an image, a text that is not empty",
+    "image": "the name of an image, 1 to 500 characters of ASCII without blanks",
     "env": "a table of texts",
     "timeout": f"{_SECONDS}, above 0 and at most a year",
     "cpu": "a whole number from 1 to 1000000, percent of one processor",

@@ -24,6 +24,7 @@ from client_scripted_server import (
     stream,
 )
 
+from ci_client.display import job_details, job_table, result_line, say
 from ci_common.events import LogEvent
 
 STREAM = f"GET /jobs/{JOB}/stream"
@@ -426,3 +427,15 @@ def test_help_and_usage_import_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_others_chose_does_nothing_to_a_terminal(capsys):
+    title = "\x1b]0;x\x07\r"
+    job = {"job_id": "1", "command": ["true", title], "message": title, "reason": title}
+    job |= {"status": title, "name": title, "start_time": title}
+    say(result_line(job, "1"))
+    say(f"two\nlines {title}")
+    shown = capsys.readouterr().err + job_details(job) + job_table([job])
+    assert "two\nlines" in shown
+    assert "\\x1b]0;x" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)

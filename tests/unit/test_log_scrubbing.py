@@ -81,3 +81,11 @@ def test_a_long_line_takes_no_time():
     without_tokens("token" * 100_000)
     without_tokens("%2525" * 100_000)
     without_tokens("st1." * 100_000)
+
+
+def test_nobody_else_writes_lines_or_to_the_terminal():
+    formatter = ScrubbingFormatter("INFO %(message)s")
+    record = logging.LogRecord(
+        "x", 20, "x", 1, "job %s", ("\x1b]0;x\x07\nINFO all is well\r\x9b",), None
+    )
+    assert formatter.format(record) == "INFO job \\x1b]0;x\\x07\n    INFO all is well\\x0d\\x9b"

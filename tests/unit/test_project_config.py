@@ -282,7 +282,7 @@ def test_dots_in_strings_and_comments_cost_nothing():
         # {dots}
         [jobs.test]  # {dots}
         command = ["{dots}", '{dots}', "\\"{dots}"]
-        image = '''{dots}'''''
+        artifacts = ['''{dots}''''']
         env = {{ A = \"\"\"\n{dots} "" \\" {dots}\n{dots}\"\"\" }}
         """.replace("{{", "{").replace("}}", "}")
-    assert resolve(table).image == f"{dots}''"
+    assert resolve(table).artifacts == (f"{dots}''",)

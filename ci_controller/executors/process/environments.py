@@ -115,5 +115,7 @@ def unpack(package: Path, directory: Path, owner: int | None) -> None:
                 path.chmod(entry.mode)
             made.append(path)
     if owner is not None:
-        for path in made:
+        # From the innermost on: once a directory is theirs, another process of the same user may
+        # put a link in it, and what lies behind that would be theirs, too.
+        for path in reversed(made):
             os.chown(path, owner, owner, follow_symlinks=False)
