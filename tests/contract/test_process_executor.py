@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
-from ci_common.errors import LaunchFailedError, LeaseLostError
+from ci_common.errors import LaunchFailedError, LeaseLostError, SetupFailedError
 from ci_common.ports.workloads import WorkloadState
+from ci_controller.executors.process.environments import unpack
 from ci_controller.executors.process.state import remove_tree
+from support.archives import zip_bytes
 from support.executors import MemoryLog, collect, read_line
 
 pytestmark = pytest.mark.anyio
@@ -65,6 +67,48 @@ async def test_a_directory_that_is_in_the_way_is_told(bench, monkeypatch):
     may_end.set()
     with pytest.raises(LaunchFailedError, match="is there already"):
         await launching
+
+
+@pytest.mark.parametrize("trap", ["link", "writable"])
+async def test_a_place_that_is_not_ours_is_refused(bench, tmp_path, trap):
+    """Its name is known to jobs, and it is in a directory where everybody may write."""
+    if trap == "link":
+        (tmp_path / "elsewhere").mkdir()
+        bench.works.symlink_to(tmp_path / "elsewhere")
+    else:
+        bench.works.mkdir()
+        bench.works.chmod(0o777)
+    try:
+        with pytest.raises(LaunchFailedError, match="where jobs run"):
+            await bench.launch(bench.job("pass"))
+    finally:
+        if trap == "link":
+            bench.works.unlink()
+    assert trap == "writable" or not list((tmp_path / "elsewhere").iterdir())
+
+
+async def test_a_project_becomes_the_jobs_from_the_innermost_on(tmp_path, monkeypatch):
+    """A directory that is theirs, with files in it that are not yet, is a place for links."""
+    package = tmp_path / "package.zip"
+    package.write_bytes(zip_bytes({"a/b/file": b"x", "c": b"y"}))
+    given = []
+    monkeypatch.setattr(os, "chown", lambda path, *_, **__: given.append(path))
+    unpack(package, tmp_path / "work", 65534)
+    assert given[-1] == tmp_path / "work"
+    for number, path in enumerate(given):
+        assert not set(path.parents) & set(given[:number])
+
+
+async def test_the_key_of_secrets_is_not_in_an_installation(bench, monkeypatch):
+    monkeypatch.setenv("CI_SECRET_KEY", "precious")
+    files = {
+        "requirements.txt": b"./dist\n",
+        "dist/setup.py": b"import os; raise SystemExit(f'the key: {os.getenv(\"CI_SECRET_KEY\")}')",
+    }
+    log = MemoryLog()
+    with pytest.raises(SetupFailedError):
+        await bench.launch(bench.job("pass", package=zip_bytes(files)), log)
+    assert b"the key: None" in bytes(log.content)
 
 
 async def test_a_workload_of_the_first_version_is_understood(bench):

@@ -15,6 +15,7 @@ from ci_controller.requirements import FILE_NAME, Requirements, read_requirement
 from ci_controller.single_flight import SingleFlight, Transcript
 
 _READY = "ready"
+_OWN_VARIABLE = "CI_SECRET_KEY"
 
 
 class Environments:
@@ -63,6 +64,7 @@ class Environments:
             *("-m", "pip", "install", "--disable-pip-version-check", "--no-cache-dir"),
             *("-r", FILE_NAME),
             cwd=source,
+            env=inherited_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -77,6 +79,11 @@ class Environments:
                 await process.wait()
         if code != 0:
             raise SetupFailedError
+
+
+def inherited_environment() -> dict[str, str]:
+    """The server's own, for programs that jobs may look into."""
+    return {name: text for name, text in os.environ.items() if name != _OWN_VARIABLE}
 
 
 def _prepare(environment: Path, source: Path, package: Path, requirements: Requirements) -> None:

@@ -5,9 +5,11 @@ time-out are not enforced.
 """
 
 import asyncio
+import contextlib
 import os
 import pwd
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,11 @@ from ci_common.ports.logs import LogAppender
 from ci_common.ports.workloads import Output, Workload
 from ci_common.secret import Secret
 from ci_controller.executors.process import supervisor
-from ci_controller.executors.process.environments import Environments, unpack
+from ci_controller.executors.process.environments import (
+    Environments,
+    inherited_environment,
+    unpack,
+)
 from ci_controller.executors.process.files import DirectoryFiles
 from ci_controller.executors.process.output import FileOutput
 from ci_controller.executors.process.state import WorkloadFiles, signal_group
@@ -33,8 +39,6 @@ UNPRIVILEGED_USER = "nobody"
 
 _POLL_SECONDS = 0.02
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_OWN_VARIABLE = "CI_SECRET_KEY"
-"""Of the server; not for what a job might look into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class ProcessExecutor:
         if files.epoch > epoch:
             raise LeaseLostError
         await self.remove(job.job_id)
-        self._works.mkdir(exist_ok=True, mode=0o711)
+        self._make_works()
         programs = await self._environments.bin_directory(job, package, log)
         self._launching.add(job.job_id)
         making = asyncio.ensure_future(
@@ -149,6 +153,18 @@ class ProcessExecutor:
 
     async def close(self) -> None:
         """See Executor."""
+
+    def _make_works(self) -> None:
+        """Others may write to the directory it is in, so its name may be theirs already."""
+        with contextlib.suppress(FileExistsError):
+            self._works.mkdir(mode=0o711)
+        facts = self._works.lstat()
+        own = stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid()
+        if not own or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise LaunchFailedError(
+                f"{self._works}, where jobs run, is another user's, or others may write there; "
+                "the operator removes it"
+            )
 
     def _check_reachable(self) -> None:
         """Refuse with a reason what would end as "permission denied" in every job's log."""
@@ -234,7 +250,7 @@ class ProcessExecutor:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            env={name: text for name, text in os.environ.items() if name != _OWN_VARIABLE},
+            env=inherited_environment(),
             start_new_session=True,
         )
         # The supervisor writes the same, in case we are killed before we can.
