@@ -59,6 +59,7 @@ def host_config():
             labels={},
             env={},
             limits=ResourceLimits(**limits),
+            isolation=container.Isolation(),
             bounds=container.EngineBounds(*bounds),
         )
         return client.options["host_config"]
