@@ -11,23 +11,21 @@ of `ci_common.events.log_bytes`.
 import json
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from ci_client.artifact_download import ArtifactDownload, OnFile
 from ci_client.config import load_config
-from ci_client.errors import ClientError, JobNotFound, RequestRefused, UnexpectedAnswer
+from ci_client.errors import JobNotFound, UnexpectedAnswer
+from ci_client.exchange import Exchange
 from ci_client.job_request import JobRequest
 from ci_client.project_zip import ProjectZip, create_project_zip
 from ci_client.raw_log import RawLog
-from ci_client.retry import MAX_RETRY_AFTER_SECONDS, PATIENCE_SECONDS, OnRetry, Retry
+from ci_client.retry import PATIENCE_SECONDS, OnRetry, Retry
 from ci_client.secret_options import given_secrets
 from ci_client.sse_reader import JobStreamReader
-from ci_client.transport import address, json_of, open_http, refusal, unreachable
+from ci_client.transport import address, json_of, open_http
 from ci_client.upload import VALIDATION_SECONDS, OnProgress, UploadFile
 
 __all__ = [
@@ -45,9 +43,6 @@ __all__ = [
     "submit_tests_streaming",
     "wait_for_job",
 ]
-
-_ATTEMPTS = 4
-"""Of a question that the server is too busy to answer."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -83,6 +78,7 @@ class Client:
         config = load_config(server_url, api_key)
         self.server_url = config.server_url
         self._http = open_http(self.server_url, config.api_key)
+        self._exchange = Exchange(self._http, on_retry)
         self._patience = patience
         self._on_retry = on_retry
 
@@ -115,7 +111,7 @@ class Client:
         if request.secrets:
             data["secrets"] = json.dumps(request.to_secrets())
         with UploadFile(project, on_progress) as file:
-            answer = self._ask(
+            answer = self._exchange.ask(
                 "POST",
                 "/submit-async",
                 data=data,
@@ -152,7 +148,7 @@ class Client:
         Raises:
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
-        job = self._ask("GET", f"/jobs/{_checked(job_id)}", job_id=job_id)
+        job = self._exchange.ask("GET", f"/jobs/{_checked(job_id)}", job_id=job_id)
         if not isinstance(job, dict) or "status" not in job:
             raise UnexpectedAnswer(address(self._http), "not a job")
         return job
@@ -166,7 +162,7 @@ class Client:
             RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
         asked = {"status": status, "limit": limit, "cursor": cursor}
-        response = self._send(
+        response = self._exchange.send(
             "GET", "/jobs", params={k: v for k, v in asked.items() if v is not None}
         )
         jobs = json_of(self._http, response)
@@ -183,7 +179,9 @@ class Client:
             JobFinished: it is too late.
             JobNotFound, RequestRefused, ServerUnreachable.
         """
-        self._send("POST", f"/jobs/{_checked(job_id)}/cancel", job_id=job_id, timeout=timeout)
+        self._exchange.send(
+            "POST", f"/jobs/{_checked(job_id)}/cancel", job_id=job_id, timeout=timeout
+        )
 
     def read_log(self, job_id: str, *, start: int = 0) -> Iterator[bytes]:
         """The bytes of a job's log, from offset `start` to where it ends now.
@@ -207,7 +205,7 @@ class Client:
         Raises:
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
-        found = self._ask("GET", f"/jobs/{_checked(job_id)}/artifacts", job_id=job_id)
+        found = self._exchange.ask("GET", f"/jobs/{_checked(job_id)}/artifacts", job_id=job_id)
         if not isinstance(found, list) or not all(map(_is_artifact, found)):
             raise UnexpectedAnswer(address(self._http), "not a list of artifacts")
         return found
@@ -240,36 +238,6 @@ class Client:
 
     def _raw_log(self, job_id: str) -> RawLog:
         return RawLog(self._http, _checked(job_id), self._patience, self._on_retry)
-
-    def _ask(self, method: str, path: str, job_id: str | None = None, **options: Any) -> Any:
-        return json_of(self._http, self._send(method, path, job_id, **options))
-
-    def _send(
-        self, method: str, path: str, job_id: str | None = None, **options: Any
-    ) -> httpx.Response:
-        for left in reversed(range(_ATTEMPTS)):
-            try:
-                response = self._http.request(method, path, **options)
-            except httpx.HTTPError as error:
-                raise unreachable(self._http, error) from error
-            if response.is_success:
-                return response
-            refused = refusal(self._http, response, job_id)
-            if method != "GET" or not left or not self._waited(refused):
-                raise refused
-        raise AssertionError("unreachable")
-
-    def _waited(self, refused: ClientError) -> bool:
-        """Wait as long as the server asks for, if it asks, and for no more than a minute."""
-        if not isinstance(refused, RequestRefused) or refused.http_status != 429:
-            return False
-        seconds = refused.retry_after
-        if seconds is None or seconds > MAX_RETRY_AFTER_SECONDS:
-            return False
-        if self._on_retry is not None:
-            self._on_retry(refused.message, seconds)
-        time.sleep(seconds)
-        return True
 
 
 def _checked(job_id: str) -> str:
