@@ -12,15 +12,13 @@ from ci_common.errors import InvalidCredentialsError, TooManyAttemptsError
 from ci_common.principal import Principal
 from ci_server.auth.authenticator import Authenticator
 from ci_server.auth.credentials import Credentials
+from ci_server.auth.iap import ASSERTION_HEADER, EMAIL_HEADER
 from ci_server.limits.address import address_of, is_this_machine, limited_as
 from ci_server.limits.buckets import TokenBuckets
 
-_PROOFS = (
-    "authorization",
-    "cookie",
-    "x-goog-iap-jwt-assertion",
-    "x-goog-authenticated-user-email",
-)
+_PROOFS = ("authorization", ASSERTION_HEADER, EMAIL_HEADER)
+"""Headers; what no identity reads, such as a cookie, is none."""
+
 _MOST_REMEMBERED = 10_000
 _MINUTE = 60.0
 
@@ -41,6 +39,10 @@ class ThrottledAuthenticator:
     authenticated as ever, so that one who guesses does not lock out who works behind the same
     address, and learns nothing: a guess is not remembered unless it was right. Attempts that
     come at the same moment, before the first of them failed, are all looked at.
+
+    Tokens for one job are not throttled: nobody guesses one, and to look at one costs next to
+    nothing. Browsers come with expired ones all at once when a server starts again, and new ones
+    are never known to be good.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class ThrottledAuthenticator:
     async def authenticate(self, credentials: Credentials) -> Principal:
         """See Authenticator. Raises TooManyAttemptsError, too."""
         address = address_of(credentials)
-        if self._failures is None or self._is_exempt(address):
+        if self._failures is None or self._is_exempt(address) or credentials.token is not None:
             return await self._authenticator.authenticate(credentials)
         proof = self._digest(credentials)
         if proof is None:
@@ -91,7 +93,6 @@ class ThrottledAuthenticator:
     def _digest(self, credentials: Credentials) -> bytes | None:
         """`None` for a request that does not try to prove anything."""
         shown = [credentials.headers.get(name, "") for name in _PROOFS]
-        shown.append(credentials.token or "")
         if not any(shown):
             return None
         return hashlib.blake2b("\0".join(shown).encode(), key=self._secret, digest_size=16).digest()

@@ -16,11 +16,13 @@ from ci_common.principal import LOCAL_PRINCIPAL, Principal, Role
 from ci_server.auth.authenticator import Authenticator
 from ci_server.auth.credentials import Credentials
 from ci_server.auth.local import LocalIdentity
+from ci_server.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 from ci_server.limits.address import limited_as
 from ci_server.limits.buckets import TokenBuckets
 from ci_server.limits.failed_logins import FailureLimits, ThrottledAuthenticator
 from ci_server.limits.slots import Slots
 from ci_server.limits.traffic import Traffic, TrafficLimits
+from support.jobs import NOON
 
 ANN = Principal("acme", "ann", Role.SUBMITTER, "key 1")
 BOB = Principal("acme", "bob", Role.SUBMITTER, "key 2")
@@ -227,18 +229,17 @@ class Keys:
 class Door:
     """A throttled authenticator, and who comes to it."""
 
-    def __init__(self, clock, per_minute=10, limit_local=False):
+    def __init__(self, clock, per_minute=10, limit_local=False, tokens=None):
         self.keys = Keys("ann", "bob")
-        inner = Authenticator([self.keys], LocalIdentity(insecure=False))
+        inner = Authenticator([self.keys], LocalIdentity(insecure=False), tokens)
         limits = FailureLimits(per_minute, limit_local)
         self.authenticator = ThrottledAuthenticator(inner, limits, clock)
 
-    def come(self, key=None, address=OUTSIDE):
-        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    def come(self, key=None, address=OUTSIDE, token=None, **headers):
+        headers |= {} if key is None else {"authorization": f"Bearer {key}"}
+        credentials = Credentials(headers, client=address, token=token)
         try:
-            return asyncio.run(
-                self.authenticator.authenticate(Credentials(headers, client=address))
-            ).user
+            return asyncio.run(self.authenticator.authenticate(credentials)).user
         except (InvalidCredentialsError, TooManyAttemptsError, UnauthenticatedError) as error:
             return error.code
 
@@ -286,6 +287,28 @@ def test_what_was_good_and_is_revoked_is_a_failure_like_others(clock):
     door.keys.good.remove("ann")
     assert door.come("ann") == "invalid_credentials"
     assert door.come("ann") == "too_many_attempts"
+
+
+def test_browsers_with_expired_tokens_lock_nobody_out(clock):
+    tokens = StreamTokens(b"k" * 32, 60, lambda: NOON)
+    giver = Principal("acme", "ann", Role.SUBMITTER, "key")
+    fresh = tokens.give(giver, "j1").token
+    expired = StreamTokens(b"k" * 32, -1, lambda: NOON).give(giver, "j1").token
+    door = Door(clock, tokens=StreamTokenIdentity(tokens))
+    answers = {door.come("guess", token=expired) for _ in range(50)}
+    assert answers == {"invalid_credentials"}
+    assert door.keys.asked == 0, "a token is all that is looked at"
+    assert door.come("ann") == "ann"
+    for _ in range(20):
+        door.come("guess")
+    assert door.come(token=fresh) == "ann"
+
+
+def test_what_nobody_reads_is_no_credential(clock):
+    door = Door(clock)
+    for _ in range(20):
+        door.come("guess")
+    assert door.come(cookie="session=1") == "unauthenticated"
 
 
 def test_requests_without_credentials_are_no_failures(clock):
