@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ from ci_common.errors import InvalidSecretError
 from ci_common.job import JobSpec
 from ci_common.ports.secrets import SecretIntake, TenantSecrets
 from ci_common.secret import Secret, check_secrets
+from ci_server.strict_json import StrangeJsonError, strict_object
 
 _HOW = (
     "the part 'secrets' is a JSON object of objects by name: "
@@ -26,21 +26,12 @@ def read_submitted_secrets(content: bytes) -> list[Secret]:
     if not content:
         return []
     try:
-        table: Any = json.loads(content, object_pairs_hook=_without_repetition)
-    except (ValueError, RecursionError):
-        raise InvalidSecretError(f"{_HOW}; this one is no JSON") from None
-    if not isinstance(table, dict):
-        raise InvalidSecretError(_HOW)
+        table = strict_object(content)
+    except StrangeJsonError as error:
+        raise InvalidSecretError(f"{_HOW}; this is {error}") from None
     secrets = [_secret(name, fields) for name, fields in table.items()]
     check_secrets(secrets)
     return secrets
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise InvalidSecretError("the part 'secrets' has a name twice")
-    return table
 
 
 def _secret(name: str, fields: Any) -> Secret:

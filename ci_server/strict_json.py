@@ -11,8 +11,9 @@ class StrangeJsonError(ValueError):
 def strict_object(content: bytes) -> dict[str, Any]:
     """A JSON object in UTF-8, without repeated names, NaN or infinity.
 
-    Parsers disagree about what repeated names mean, and so do those who sign and those who
-    verify. Raises StrangeJsonError; its message holds nothing of the content.
+    Parsers disagree about what repeated names mean, and so do those who sign, or look through what
+    was sent, and those who act on it. Raises StrangeJsonError; its message holds nothing of the
+    content.
     """
     try:
         found = json.loads(

@@ -1,6 +1,7 @@
 """Google's identity-aware proxy, and what stands in for it on a developer's machine."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ci_common.errors import InvalidCredentialsError
@@ -88,6 +89,8 @@ class DeveloperIdentity:
     """Requests of programs of this machine that hold no credentials; see LocalIdentity."""
 
     users: ProxyUsers
+    origins: Collection[str] = ()
+    """Of web pages that the operator lets in all the same."""
 
     async def is_configured(self) -> bool:
         """Always: it is made in development only."""
@@ -97,6 +100,6 @@ class DeveloperIdentity:
         """Somebody like the users of the proxy."""
         if "authorization" in credentials.headers or credentials.token is not None:
             return None
-        if what_is_strange(credentials):
+        if what_is_strange(credentials, self.origins):
             return None
         return self.users.principal(DEVELOPER, "development")

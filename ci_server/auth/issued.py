@@ -32,8 +32,9 @@ class IssuedIdentities:
             *self._of_assertions(settings, users),
             *_of_header(settings, users),
         ]
+        developer = DeveloperIdentity(users, settings.allowed_origins)
         in_development = settings.environment == "development"
-        self.developer: list[Identity] = [DeveloperIdentity(users)] if in_development else []
+        self.developer: list[Identity] = [developer] if in_development else []
 
     async def close(self) -> None:
         """End fetches of keys."""

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
+from ci_common.identities import TOKEN_MARK
 from ci_common.principal import Principal, Role
 from ci_server.auth.credentials import Credentials
 from ci_server.auth.jwt_verifier import Claims, JwtVerifier, looks_signed, refuse
-
-API_KEY_PREFIX = "ci_"
 
 _MOST_CHARACTERS = 256
 
@@ -25,7 +24,7 @@ class JwtIdentity:
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Who the issuer says it is. Raises InvalidCredentialsError, NotReadyError."""
         token = credentials.bearer
-        if token is None or token.startswith(API_KEY_PREFIX) or not looks_signed(token):
+        if token is None or token.startswith(TOKEN_MARK) or not looks_signed(token):
             return None
         claims = await self.verifier.verify(token)
         return Principal(

@@ -13,7 +13,7 @@ import jwt
 from ci_common.errors import InvalidCredentialsError
 from ci_server.auth.jwt_keys import VerificationKey
 from ci_server.auth.key_cache import KeyCache
-from ci_server.auth.strict_json import StrangeJsonError, strict_object
+from ci_server.strict_json import StrangeJsonError, strict_object
 
 logger = logging.getLogger(__name__)
 

@@ -92,6 +92,17 @@ async def test_others_are_nobody_even_in_development(headers, addresses):
         await authenticator.authenticate(Credentials(headers, **{**HERE, **addresses}))
 
 
+async def test_pages_of_the_listed_origins_are_let_in_by_the_developer():
+    listed = "http://localhost:3000"
+    (developer,) = IssuedIdentities(
+        Settings(environment="development", cors_origins=listed)
+    ).developer
+    for origin, expected in ((listed, "dev@example.com"), ("http://localhost:4000", None)):
+        headers = {"origin": origin, "host": "localhost:8000"}
+        found = await developer.identify(Credentials(headers, **HERE))
+        assert (found and found.user) == expected
+
+
 # ------------------------------------------------------------------ settings
 
 JWT = {
