@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import NoReturn
@@ -16,7 +17,7 @@ from ci_common.policy import Policy
 from ci_common.ports.audit import AuditRetention
 from ci_common.settings import Settings, load_settings
 from ci_controller.assembly import Stores, build_controller, build_executor
-from ci_controller.controller import new_holder
+from ci_controller.controller import Controller, new_holder
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.audit_log import SqliteAuditLog
 from ci_persistence.database import Database
@@ -68,6 +69,21 @@ logger = logging.getLogger(__name__)
 _AUDIT_PAUSE_SECONDS = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """What the server and its controller both use."""
+
+    settings: Settings
+    database: Database
+    signals: ProcessJobSignals
+    bell: SocketDoorbell
+    logs: FileLogStore
+    packages: FilePackageStore
+    artifacts: FileArtifactStore
+    keys: SecretKeys
+    job_secrets: FileJobSecrets
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the stores, add the routes, run the controller; and all of it backwards."""
@@ -77,65 +93,89 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.cors_origins = settings.allowed_origins
     app.state.trusted_proxies = TrustedProxies.parse(settings.trusted_proxies)
     async with AsyncExitStack() as stack:
-        database = Database(settings.db_path)
-        await database.open()
-        stack.push_async_callback(database.close)
-        signals = ProcessJobSignals()
-        bell = SocketDoorbell(settings.data_path)
-        stack.callback(bell.close)
-        reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
-        logs = FileLogStore(settings.data_path, signals, reserve)
-        packages = FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20)
-        submissions = SqliteJobSubmissions(database, signals)
-        keys = SecretKeys(settings.data_path, settings.secret_keys)
-        job_secrets = FileJobSecrets(settings.data_path, keys)
-        secrets = SecretService(SqliteTenantSecrets(database, keys), job_secrets)
-        policy = Policy(settings.operator_tenant)
-        audit_log = SqliteAuditLog(database)
-        audit = AuditTrail(audit_log, utc_now)
-        limits = _limits(settings)
-        service = JobService(submissions, packages, bell, limits, policy, utc_now, secrets, audit)
-        proxies = app.state.trusted_proxies
-        access = _access(settings, database, policy, audit, proxies, stack)
-        app.state.access, app.state.stream_tokens = access
-        app.state.usage = UsageService(
-            SqliteTenantUsages(database),
-            policy,
-            service.limits.quotas,
-            settings.max_jobs_per_tenant,
-        )
+        stores = await _open_stores(settings, stack)
+        audit_log = SqliteAuditLog(stores.database)
+        _equip(app, stores, AuditTrail(audit_log, utc_now), stack)
         if settings.audit_days is not None:
             forgetting = _forgetting(audit_log, timedelta(days=settings.audit_days))
             await stack.enter_async_context(_beside("audit retention", forgetting))
-        streams = LogStreams(submissions, logs, signals)
-        artifacts = FileArtifactStore(settings.data_path, reserve)
-        api = NativeApi(
-            service,
-            streams,
-            LogEventCache(),
-            artifacts,
-            settings.send_timeout_seconds,
-            settings.request_timeout_seconds,
-        )
-        app.state.native_api = api
         if settings.controller == "embedded":
-            holder = new_holder()
-            executor = build_executor(settings, database.instance_id)
-            stack.push_async_callback(executor.close)
-            stores = Stores(
-                holder,
-                SqliteJobTransitions(database, signals, holder),
-                SqliteJobRetention(database, holder),
-                SqliteControllerLease(database),
-                logs,
-                packages,
-                artifacts,
-                bell,
-                job_secrets,
-            )
-            controller = build_controller(settings, executor, stores)
+            controller = _controller(stores, stack)
             await stack.enter_async_context(_beside("controller", controller.run()))
         yield
+
+
+async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
+    database = Database(settings.db_path)
+    await database.open()
+    stack.push_async_callback(database.close)
+    signals = ProcessJobSignals()
+    bell = SocketDoorbell(settings.data_path)
+    stack.callback(bell.close)
+    reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
+    keys = SecretKeys(settings.data_path, settings.secret_keys)
+    return _Stores(
+        settings,
+        database,
+        signals,
+        bell,
+        FileLogStore(settings.data_path, signals, reserve),
+        FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20),
+        FileArtifactStore(settings.data_path, reserve),
+        keys,
+        FileJobSecrets(settings.data_path, keys),
+    )
+
+
+def _equip(app: FastAPI, stores: _Stores, audit: AuditTrail, stack: AsyncExitStack) -> None:
+    """Put into the application's state what its routes ask for."""
+    settings, database = stores.settings, stores.database
+    policy, limits = Policy(settings.operator_tenant), _limits(settings)
+    submissions = SqliteJobSubmissions(database, stores.signals)
+    app.state.access, app.state.stream_tokens = _access(
+        settings, database, policy, audit, app.state.trusted_proxies, stack
+    )
+    app.state.usage = UsageService(
+        SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
+    )
+    app.state.native_api = NativeApi(
+        JobService(
+            submissions,
+            stores.packages,
+            stores.bell,
+            limits,
+            policy,
+            utc_now,
+            SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets),
+            audit,
+        ),
+        LogStreams(submissions, stores.logs, stores.signals),
+        LogEventCache(),
+        stores.artifacts,
+        settings.send_timeout_seconds,
+        settings.request_timeout_seconds,
+    )
+
+
+def _controller(stores: _Stores, stack: AsyncExitStack) -> Controller:
+    holder = new_holder()
+    executor = build_executor(stores.settings, stores.database.instance_id)
+    stack.push_async_callback(executor.close)
+    return build_controller(
+        stores.settings,
+        executor,
+        Stores(
+            holder,
+            SqliteJobTransitions(stores.database, stores.signals, holder),
+            SqliteJobRetention(stores.database, holder),
+            SqliteControllerLease(stores.database),
+            stores.logs,
+            stores.packages,
+            stores.artifacts,
+            stores.bell,
+            stores.job_secrets,
+        ),
+    )
 
 
 async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
