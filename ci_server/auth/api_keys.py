@@ -1,6 +1,7 @@
 """API keys: `Authorization: Bearer ci_…`."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -9,6 +10,8 @@ from ci_common.identities import TOKEN_MARK, ApiKey, token_digest
 from ci_common.ports.identities import IssuedKeys
 from ci_common.principal import Principal
 from ci_server.auth.credentials import Credentials
+
+logger = logging.getLogger(__name__)
 
 USE_RECORDED_EVERY = timedelta(minutes=1)
 
@@ -65,4 +68,9 @@ class ApiKeyIdentity:
         self._recorded[key.key_id] = now
         task = asyncio.create_task(self._keys.record_use(key.key_id, now))
         self._recordings.add(task)
-        task.add_done_callback(self._recordings.discard)
+        task.add_done_callback(self._recorded_use)
+
+    def _recorded_use(self, task: asyncio.Task[None]) -> None:
+        self._recordings.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the use of an API key could not be noted", exc_info=error)
