@@ -10,6 +10,7 @@ WORKSPACE = "/workspace/"
 MAX_PATH_BYTES = 4096
 
 _ANY_DEPTH = "**"
+_MOST_NAMES = 64
 _WILD = re.compile(r"[*?[]")
 
 
@@ -36,6 +37,8 @@ class ArtifactGlob:
             raise ValueError(
                 f"{text!r} is not a path or pattern within the project, such as 'output/**'"
             )
+        if len(self._names) > _MOST_NAMES:
+            raise ValueError(f"{text[:60]!r}... has more than {_MOST_NAMES} names")
         # translate() guards its patterns against exponential backtracking.
         self._steps = [
             None if name == _ANY_DEPTH else re.compile(translate(name)) for name in self._names
@@ -69,9 +72,11 @@ class ArtifactGlob:
         return len(self._steps) in places
 
     def _with_empty_depths(self, places: set[int]) -> set[int]:
-        for place, step in enumerate(self._steps):  # in order: there may be several in a row
-            if step is None and place in places:
-                places.add(place + 1)
+        for start in list(places):
+            place = start
+            while place < len(self._steps) and self._steps[place] is None:
+                place += 1  # there may be several in a row
+                places.add(place)
         return places
 
 

@@ -18,6 +18,9 @@ from ci_controller.junit_report import MAX_REPORT_BYTES, BadReportError, JUnitRe
 
 Result = TypeVar("Result")
 
+MAX_REPORTS_BYTES = 64 << 20
+"""Of all reports of a job: to read as much may take a core a minute."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArtifactLimits:
@@ -26,6 +29,10 @@ class ArtifactLimits:
     max_bytes: int
     """Of all its artifacts."""
     max_files: int
+    max_seconds: float = 600.0
+    """For all of it. A file without content can be as long as a disk, and to skip it is to read
+    it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,14 @@ class ArtifactCollector:
         batch = await _on_thread(lambda: self._store.begin(job.job_id))
         collection = _Collection(globs, batch, self._limits, workload.started_at)
         try:
-            for root in roots(globs):
-                await self._take(job.job_id, root, collection, last_try)
+            try:
+                async with asyncio.timeout(self._limits.max_seconds):
+                    for root in roots(globs):
+                        await self._take(job.job_id, root, collection, last_try)
+            except TimeoutError:
+                collection.unreadable.append(
+                    f"whatever was not found within {self._limits.max_seconds:g} s"
+                )
             await _on_thread(batch.commit)
         except BaseException:
             await _on_thread(batch.discard)
@@ -116,6 +129,9 @@ class _Collection:
         self._size = 0
         self._left_out: Counter[str] = Counter()
         self._tally: Tally | None = None
+        self._report_bytes = 0
+        """Of all that may be reports."""
+        self._unread_reports = 0
         self.unreadable: list[str] = []
         """What could not be had, for people."""
 
@@ -127,15 +143,19 @@ class _Collection:
 
     def result(self) -> Collected:
         """What was stored and read."""
-        left_out = [f"{count} {why}" for why, count in self._left_out.items()] + self.unreadable
+        missing = [f"{count} {why}" for why, count in self._left_out.items()] + self.unreadable
+        left_out = [f"artifacts left out: {', '.join(missing)}"] if missing else []
+        if self._unread_reports:
+            most = MAX_REPORTS_BYTES >> 20
+            left_out.append(f"{self._unread_reports} test reports beyond {most} MiB were not read")
         return Collected(
             artifacts=tuple(sorted(self._artifacts, key=lambda artifact: artifact.path)),
             tests=self._tally.summary() if self._tally else None,
-            left_out=f"artifacts left out: {', '.join(left_out)}" if left_out else "",
+            left_out="; ".join(left_out),
         )
 
     def _take(self, file: WorkloadFile) -> None:
-        report = _Report() if self._may_be_report(file) else None
+        report = self._report_of(file)
         content = report.watch(file.content) if report else file.content
         obstacle = self._obstacle(file)
         if obstacle is None:
@@ -158,6 +178,15 @@ class _Collection:
         if self._size + file.size > self._limits.max_bytes:
             return f"beyond the limit of {self._limits.max_bytes >> 20} MiB"
         return None
+
+    def _report_of(self, file: WorkloadFile) -> "_Report | None":
+        if not self._may_be_report(file):
+            return None
+        self._report_bytes += file.size
+        if self._report_bytes > MAX_REPORTS_BYTES:
+            self._unread_reports += 1
+            return None
+        return _Report()
 
     def _may_be_report(self, file: WorkloadFile) -> bool:
         """Whether it is to be tried. What came with the project says nothing about this run."""

@@ -16,6 +16,9 @@ from ci_common.job import CaseResult, SuiteSummary
 MAX_REPORT_BYTES = 32 << 20
 
 _MAX_DEPTH = 100
+_MAX_PIECE = 2 << 20
+"""Of a tag with its attributes, or a comment: the parser holds it, many times as large, whole."""
+
 _MAX_FAILURES = 100
 _MAX_SLOWEST = 10
 _MAX_MESSAGE = 2000
@@ -124,19 +127,25 @@ class JUnitReport:
         self._depth = 0
         self._case: _Case | None = None
         self._outcome_depth = 0
+        self._unread = 0
+        """Bytes since the parser had something to tell."""
         self._parser = parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = self._refuse_doctype
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
+        parser.DefaultHandler = self._other
 
     def feed(self, content: bytes) -> None:
         """The next bytes. Raises BadReportError."""
         self._size += len(content)
         if self._size > MAX_REPORT_BYTES:
             raise BadReportError("longer than a report may be")
+        self._unread += len(content)
         self._parse(content, last=False)
+        if self._unread > _MAX_PIECE:
+            raise BadReportError("a tag is too long")
 
     def close(self) -> Tally:
         """What it says. Raises BadReportError when it is not whole."""
@@ -152,7 +161,11 @@ class JUnitReport:
     def _refuse_doctype(self, *_: object) -> None:
         raise BadReportError("a document type")
 
+    def _other(self, _: str) -> None:
+        self._unread = 0
+
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._unread = 0
         self._depth += 1
         if self._depth == 1 and tag not in _SUITES:
             raise BadReportError(f"the root is {tag[:_MAX_NAME]!r}")
@@ -167,6 +180,7 @@ class JUnitReport:
             self._outcome_depth = self._depth
 
     def _end(self, tag: str) -> None:
+        self._unread = 0
         if self._depth == self._outcome_depth:
             self._outcome_depth = 0
         self._depth -= 1
@@ -180,6 +194,7 @@ class JUnitReport:
             self._case = None
 
     def _text(self, content: str) -> None:
+        self._unread = 0
         case = self._case
         if self._outcome_depth and case is not None and case.length < _MAX_TEXT:
             case.text.append(content)

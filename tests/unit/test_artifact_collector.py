@@ -112,6 +112,31 @@ def test_nothing_there(collect, tmp_path):
     assert leftovers(tmp_path) == []
 
 
+class EndlessFiles(Files):
+    """One file, and then one that takes until somebody has had enough."""
+
+    def __iter__(self):
+        yield from super().__iter__()
+        assert self.closed.wait(30)
+        raise EngineUnavailableError("closed")
+
+
+def test_what_takes_too_long_is_left_out(store):
+    executor = Executor({"output": EndlessFiles({"output/a": b"12345"})})
+    limits = ArtifactLimits(1 << 20, 100, max_seconds=0.1)
+    found = asyncio.run(ArtifactCollector(executor, store, limits).collect(job(), EXITED))
+    assert paths(found) == ["output/a"]
+    assert found.left_out == "artifacts left out: whatever was not found within 0.1 s"
+
+
+def test_reports_without_end_are_not_read(collect, monkeypatch):
+    monkeypatch.setattr("ci_controller.artifacts.MAX_REPORTS_BYTES", 2 * len(REPORT))
+    found = collect({"output": {f"output/{number}.xml": REPORT for number in range(5)}})
+    assert len(found.artifacts) == 5
+    assert found.tests.total == 2
+    assert found.left_out == "3 test reports beyond 0 MiB were not read"
+
+
 def test_only_what_can_match_is_fetched(collect):
     found = collect(
         {

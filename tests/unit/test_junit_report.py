@@ -167,6 +167,19 @@ def test_broken_and_hostile_ones(content):
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("start", [b"<testcase name='", b"<!--", b"<", b"<?x "])
+def test_what_the_parser_would_have_to_hold_whole(start):
+    report = JUnitReport()
+
+    def feed():
+        report.feed(b"<testsuite>" + start)
+        for _ in range(100):
+            report.feed(b"x" * 100_000)
+
+    with pytest.raises(BadReportError, match="too long"):
+        feed()
+
+
 def test_every_prefix_is_no_report():
     for end in range(len(GO)):
         with pytest.raises(BadReportError):

@@ -48,6 +48,8 @@ class DirectoryFiles:
         """See WorkloadFiles."""
         todo = [self._path]
         while todo:
+            if self._closed:
+                raise EngineUnavailableError("the files were closed while they were read")
             path = todo.pop()
             names = self._names(path)
             if names is not None:
