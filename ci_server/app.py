@@ -282,7 +282,13 @@ def _limits(settings: Settings) -> ServiceLimits:
 
 def create_app() -> FastAPI:
     """The application; it reads its settings when it starts."""
-    app = CuttingApplication(title="CI runner", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = CuttingApplication(
+        title="CI runner",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # to where the Host header says, and over http behind TLS
+    )
     install_error_handlers(app)
     app.add_middleware(EarlyAnswers)
     app.add_middleware(RequestEnd)

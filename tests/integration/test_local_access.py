@@ -33,6 +33,12 @@ def test_web_pages_and_proxies_get_nothing(server, headers):
 
 
 @pytest.mark.docker
+def test_nobody_is_sent_elsewhere(server):
+    answer = server.http.get("/jobs/", headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.headers.get("Location")) == (404, None)
+
+
+@pytest.mark.docker
 def test_credentials_that_prove_nothing_are_refused(server):
     answer = server.http.get("/jobs", headers={"Authorization": "Bearer ci_nothing"})
     assert answer.status_code == 401
