@@ -1,5 +1,6 @@
 """Secrets of jobs: what they are, and what they may be."""
 
+import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,14 @@ MAX_SECRET_BYTES = 64 << 10
 MAX_SECRETS = 50
 MAX_ALL_SECRETS_BYTES = 96 << 10
 """Of all values of a job. The environment of a process has not much more room, either."""
+
+KEY_BYTES = 32
+"""Of the keys that secrets are encrypted with."""
+
+WHAT_A_KEY_IS = (
+    f"a key is {KEY_BYTES} random bytes in base64, as `openssl rand -base64 {KEY_BYTES}` writes "
+    "them; several are separated by commas, and the first one encrypts"
+)
 
 SECRETS_DIRECTORY_VARIABLE = "CI_SECRETS_DIR"
 
@@ -95,3 +104,14 @@ def masked_lines(value: bytes) -> list[bytes]:
     """The lines of a value that are long enough to be looked for."""
     lines = (line.strip() for line in value.splitlines())
     return [line for line in lines if len(line) >= MIN_SECRET_BYTES]
+
+
+def decoded_key(text: str) -> bytes:
+    """A key from its base64, in either alphabet. Raises ValueError, without the text."""
+    try:
+        key = base64.b64decode(text.strip().translate(str.maketrans("-_", "+/")), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ValueError(WHAT_A_KEY_IS)
+    return key

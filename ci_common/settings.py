@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ci_common.errors import SettingsError
 from ci_common.principal import LOCAL_TENANT, Role
+from ci_common.secret import decoded_key
 
 IAP_JWKS_URL = "https://www.gstatic.com/iap/verify/public_key-jwk"
 """Where Google publishes the keys of its identity-aware proxy."""
@@ -37,6 +38,13 @@ def _network_name(value: str) -> str:
         "default",
     ):
         raise ValueError("must be the name of a bridge network; 'host' would isolate nothing")
+    return value
+
+
+def _secret_keys(value: SecretStr | None) -> SecretStr | None:
+    if value and value.get_secret_value():
+        for key in value.get_secret_value().split(","):
+            decoded_key(key)
     return value
 
 
@@ -163,7 +171,7 @@ class Settings(BaseSettings):
     """Time between SIGTERM and SIGKILL when a job is stopped."""
     deps_cache_mb: int = Field(default=10_240, ge=0)
     """Disk budget, in MiB, of the installed-requirements cache; the least recently used goes."""
-    secret_key: SecretStr | None = None
+    secret_key: Annotated[SecretStr | None, AfterValidator(_secret_keys)] = None
     """Keys that encrypt secrets, separated by commas; unset means a file of the data directory."""
     send_timeout_seconds: float = Field(default=60, gt=0)
     """A watcher that takes no byte for so long is disconnected; it can resume."""

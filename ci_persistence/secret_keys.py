@@ -5,7 +5,6 @@ the first secret is stored. Several keys rotate: the first encrypts, all of them
 """
 
 import base64
-import binascii
 import hashlib
 import os
 from pathlib import Path
@@ -14,6 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ci_common.errors import SecretKeyError
+from ci_common.secret import KEY_BYTES, WHAT_A_KEY_IS, decoded_key
 from ci_persistence.key_files import make_key_file, read_key_file
 
 KEY_FILE = "secret.key"
@@ -21,16 +21,10 @@ KEY_FILE = "secret.key"
 _FILE = f"the key file ({KEY_FILE} in the data directory)"
 """Without its path, because clients are told, too."""
 
-_KEY_BYTES = 32
 _NONCE_BYTES = 12
 _ID_BYTES = 8
 _FORMAT = b"\x01"
 _HEADER_BYTES = len(_FORMAT) + _ID_BYTES + _NONCE_BYTES
-
-_HOW = (
-    f"a key is {_KEY_BYTES} random bytes in base64, as `openssl rand -base64 {_KEY_BYTES}` writes "
-    "them; several are separated by commas, and the first one encrypts"
-)
 
 
 class SecretKeys:
@@ -82,11 +76,11 @@ class SecretKeys:
         try:
             return _decoded(found.content.decode("ascii", "replace"))
         except SecretKeyError:
-            raise SecretKeyError(f"{_FILE} does not hold a key; {_HOW}") from None
+            raise SecretKeyError(f"{_FILE} does not hold a key; {WHAT_A_KEY_IS}") from None
 
     def _make_file(self) -> bytes:
         """Several processes may do this at once: the first one's key is everybody's."""
-        make_key_file(self._path, base64.b64encode(os.urandom(_KEY_BYTES)) + b"\n")
+        make_key_file(self._path, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
         key = self._from_file()
         if key is None:
             raise SecretKeyError(f"{_FILE} was removed while it was made; try again")
@@ -95,12 +89,9 @@ class SecretKeys:
 
 def _decoded(text: str) -> bytes:
     try:
-        key = base64.b64decode(text.strip().translate(str.maketrans("-_", "+/")), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise SecretKeyError(f"CI_SECRET_KEY is not usable: {_HOW}")
-    return key
+        return decoded_key(text)
+    except ValueError as error:
+        raise SecretKeyError(f"CI_SECRET_KEY is not usable: {error}") from None
 
 
 def _key_id(key: bytes) -> bytes:

@@ -279,6 +279,13 @@ def test_wrong_settings_are_told_by_their_variables(monkeypatch):
     assert second.startswith("CI_TRUSTED_PROXIES: 'nginx' is neither an address nor a network")
 
 
+def test_a_key_that_is_none_is_told_and_not_repeated(monkeypatch):
+    monkeypatch.setenv("CI_SECRET_KEY", "my-passphrase")
+    with pytest.raises(errors.SettingsError, match="CI_SECRET_KEY: .*32 random bytes") as refused:
+        load_settings()
+    assert "my-passphrase" not in refused.value.message
+
+
 def test_settings_that_do_not_go_together_are_told(monkeypatch):
     monkeypatch.setenv("CI_JWT_ISSUER", "https://issuer.example")
     with pytest.raises(errors.SettingsError, match=r"^JWTs need CI_JWT_JWKS_URL, "):
