@@ -75,7 +75,8 @@ def shared_process_server(tmp_path_factory):
 
 
 def test_a_key_that_is_none_is_told_at_the_start(own_server):
-    server = own_server(secret_key="too-short", executor="process")
+    server = own_server(executor="process")
+    server.environment["CI_SECRET_KEY"] = "too-short"
     with pytest.raises(pytest.fail.Exception):
         server.start()
     said = server.log_tail()

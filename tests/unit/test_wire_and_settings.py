@@ -281,7 +281,7 @@ def test_wrong_settings_are_told_by_their_variables(monkeypatch):
 
 def test_a_key_that_is_none_is_told_and_not_repeated(monkeypatch):
     monkeypatch.setenv("CI_SECRET_KEY", "my-passphrase")
-    with pytest.raises(errors.SettingsError, match="CI_SECRET_KEY: .*32 random bytes") as refused:
+    with pytest.raises(errors.SettingsError, match=r"CI_SECRET_KEY: .*32 random bytes") as refused:
         load_settings()
     assert "my-passphrase" not in refused.value.message
 
