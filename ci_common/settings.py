@@ -149,6 +149,14 @@ class Settings(BaseSettings):
     """Processes and threads of jobs that set no bound."""
     default_log_mb: int = Field(default=100, ge=1)
     """Size of the log, in MiB, of jobs that set none; beyond it head and tail are kept."""
+    max_timeout_seconds: float | None = Field(default=None, gt=0)
+    """The longest wall clock a job may ask for; unset means a year."""
+    max_memory_mb: int | None = Field(default=None, ge=16)
+    """The most memory, in MiB, a job may ask for, and has that asks for none; unset: no bound."""
+    max_cpu_percent: int | None = Field(default=None, ge=1)
+    """The same of CPU, in percent of one core."""
+    max_pids: int | None = Field(default=None, ge=16)
+    """The most processes and threads a job may ask for; unset means no bound."""
     max_work_mb: int | None = Field(default=None, ge=16)
     """Disk a job's container may fill, in MiB, where the engine's storage driver can bound it."""
     max_artifacts_mb: int = Field(default=1024, ge=0)

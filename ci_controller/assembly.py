@@ -47,8 +47,8 @@ def build_executor(settings: Settings, instance_id: str) -> Executor:
             network=settings.docker_network,
             runtime=settings.docker_runtime,
             setup_limits=ResourceLimits(
-                cpu_percent=settings.default_cpu_percent,
-                memory_mb=settings.default_memory_mb,
+                cpu_percent=settings.default_cpu_percent or settings.max_cpu_percent,
+                memory_mb=settings.default_memory_mb or settings.max_memory_mb,
                 pids=settings.default_pids,
             ),
         )

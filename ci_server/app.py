@@ -50,6 +50,7 @@ from ci_server.auth.local import LocalIdentity
 from ci_server.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 from ci_server.connection_limits import raise_descriptor_limit
 from ci_server.early_answers import EarlyAnswers
+from ci_server.job_limits import DefaultLimits, LimitCeilings
 from ci_server.job_secrets import SecretService
 from ci_server.job_service import JobService, ServiceLimits
 from ci_server.limits.configured import failure_limits, quotas, traffic_limits
@@ -58,7 +59,6 @@ from ci_server.limits.traffic import Traffic
 from ci_server.log_output import configure_logging
 from ci_server.log_stream import LogStreams
 from ci_server.package_check import PackageLimits
-from ci_server.project_config import DefaultLimits
 from ci_server.request_end import RequestEnd
 from ci_server.sse import LogEventCache
 from ci_server.stalled_readers import CuttingApplication
@@ -269,6 +269,12 @@ def _limits(settings: Settings) -> ServiceLimits:
             max_ratio=settings.max_compression_ratio,
         ),
         quotas=quotas(settings),
+        ceilings=LimitCeilings(
+            timeout_seconds=settings.max_timeout_seconds,
+            cpu_percent=settings.max_cpu_percent,
+            memory_mb=settings.max_memory_mb,
+            pids=settings.max_pids,
+        ),
         defaults=DefaultLimits(
             timeout_seconds=settings.default_timeout_seconds,
             cpu_percent=settings.default_cpu_percent,

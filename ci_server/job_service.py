@@ -25,9 +25,10 @@ from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
 from ci_common.secret import Secret
 from ci_server.audit_trail import AuditTrail
+from ci_server.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.job_secrets import SecretService
 from ci_server.package_check import PackageLimits, check_package
-from ci_server.project_config import DefaultLimits, SubmittedSpec, resolve_spec
+from ci_server.project_config import SubmittedSpec, resolve_spec
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class ServiceLimits:
     max_upload_bytes: int
     package: PackageLimits
     defaults: DefaultLimits
+    ceilings: LimitCeilings = NO_CEILINGS
     quotas: Quotas = NO_QUOTAS
 
 
@@ -129,7 +131,9 @@ class JobService:
     async def _check(self, staged: StagedUpload, wanted: SubmittedSpec) -> JobSpec:
         def check() -> JobSpec:
             checked = check_package(staged.path, self.limits.package)
-            return resolve_spec(checked.config_files, wanted, self.limits.defaults)
+            return resolve_spec(
+                checked.config_files, wanted, self.limits.defaults, self.limits.ceilings
+            )
 
         # A few at a time: a check takes a core, and others' requests need threads, too.
         async with self._checks:

@@ -3,7 +3,6 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -12,6 +11,7 @@ from ci_common.artifact_paths import ArtifactGlob
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
 from ci_common.job import DEFAULT_ARTIFACTS, DEFAULT_PRIORITY, JobSpec, Network, ResourceLimits
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
+from ci_server.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.table_problems import explain
 
 DEFAULT_JOB = "test"
@@ -134,18 +134,6 @@ class SubmittedSpec(BaseModel):
     timeout: Timeout | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultLimits:
-    """What a job gets that asks for nothing."""
-
-    timeout_seconds: float
-    cpu_percent: int | None
-    memory_mb: int | None
-    pids: int
-    log_mb: int
-    grace_seconds: float
-
-
 def read_submitted_spec(content: bytes) -> SubmittedSpec:
     """The form's part `spec`; empty means the defaults. Raises InvalidUploadError."""
     if not content:
@@ -157,7 +145,10 @@ def read_submitted_spec(content: bytes) -> SubmittedSpec:
 
 
 def resolve_spec(
-    config_files: Mapping[str, bytes], submitted: SubmittedSpec, defaults: DefaultLimits
+    config_files: Mapping[str, bytes],
+    submitted: SubmittedSpec,
+    defaults: DefaultLimits,
+    ceilings: LimitCeilings = NO_CEILINGS,
 ) -> JobSpec:
     """What to run. Raises InvalidConfigError, UnknownJobNameError."""
     jobs = read_table(config_files).jobs
@@ -171,6 +162,8 @@ def resolve_spec(
                 "[tool.ci.jobs.NAME] in its pyproject.toml"
             )
         job = JobTable()
+    limits = _limits(job, submitted, ceilings.at_most(defaults))
+    ceilings.check(limits)
     return JobSpec(
         name=name,
         command=tuple(submitted.command or job.command),
@@ -179,7 +172,7 @@ def resolve_spec(
         artifacts=tuple(job.artifacts),
         priority=submitted.priority,
         retries=job.retries if submitted.retries is None else submitted.retries,
-        limits=_limits(job, submitted, defaults),
+        limits=limits,
         secrets=tuple(dict.fromkeys(job.secrets)),
     )
 

@@ -1,0 +1,67 @@
+"""How much of the machine a job gets, and how much it may ask for."""
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from ci_common.errors import InvalidConfigError
+from ci_common.job import ResourceLimits
+
+Number = TypeVar("Number", bound=float | None)
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultLimits:
+    """What a job gets that asks for nothing."""
+
+    timeout_seconds: float
+    cpu_percent: int | None
+    memory_mb: int | None
+    pids: int
+    log_mb: int
+    grace_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitCeilings:
+    """The most that a job's limits may be; `None` leaves it to the engine."""
+
+    timeout_seconds: float | None = None
+    cpu_percent: int | None = None
+    memory_mb: int | None = None
+    pids: int | None = None
+
+    def check(self, limits: ResourceLimits) -> None:
+        """Raises InvalidConfigError for what is above."""
+        self._check("timeout", limits.timeout_seconds, self.timeout_seconds, "s", "TIMEOUT_SECONDS")
+        self._check("cpu", limits.cpu_percent, self.cpu_percent, "percent", "CPU_PERCENT")
+        self._check("memory", limits.memory_mb, self.memory_mb, "MiB", "MEMORY_MB")
+        self._check("shm", limits.shm_mb, self.memory_mb, "MiB", "MEMORY_MB")
+        self._check("pids", limits.pids, self.pids, "processes", "PIDS")
+
+    def at_most(self, defaults: DefaultLimits) -> DefaultLimits:
+        """Defaults that a job may have: the ceiling, where there is none or it is above."""
+        return replace(
+            defaults,
+            timeout_seconds=_least(defaults.timeout_seconds, self.timeout_seconds),
+            cpu_percent=_least(defaults.cpu_percent, self.cpu_percent),
+            memory_mb=_least(defaults.memory_mb, self.memory_mb),
+            pids=_least(defaults.pids, self.pids),
+        )
+
+    def _check(
+        self, key: str, asked: float | None, most: float | None, unit: str, setting: str
+    ) -> None:
+        if asked is not None and most is not None and asked > most:
+            raise InvalidConfigError(
+                f"the job asks for a {key} of {asked:g} {unit}; this server allows at most "
+                f"{most:g} (CI_MAX_{setting})"
+            )
+
+
+NO_CEILINGS = LimitCeilings()
+
+
+def _least(default: Number, ceiling: Number | None) -> Number:
+    if ceiling is None or (default is not None and default <= ceiling):
+        return default
+    return ceiling
