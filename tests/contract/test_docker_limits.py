@@ -10,8 +10,9 @@ from docker.errors import APIError, NotFound
 
 from ci_common.errors import EngineFailingError, LaunchFailedError
 from ci_common.job import ResourceLimits
+from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.docker import container, executor, storage
-from support.executors import IMAGE, MemoryLog, collect, read_line
+from support.executors import IMAGE, MemoryLog, collect, read_line, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
 EXECUTORS = ("docker",)
@@ -174,6 +175,21 @@ async def test_what_a_later_controller_makes_meanwhile_is_not_removed(bench, eng
     with pytest.raises(EngineFailingError):  # tried again, it sees whose the name is
         await bench.launch(job, epoch=2)
     assert engine.containers.get(bench.prefix + job.job_id).id == made[0].id
+
+
+async def test_a_container_of_another_prefix_is_this_instances_all_the_same(bench):
+    async with running(bench) as (job, output):
+        bench.prefix += "other-"
+        later = bench.new_executor()
+        try:
+            assert (await later.inspect(job.job_id)).state is WorkloadState.RUNNING
+            await later.stop(job.job_id, 0)
+            assert (await later.inspect(job.job_id)).state is WorkloadState.EXITED
+            assert await collect(await later.reattach(job.job_id, 0)) == b"ready\n"
+            await later.remove(job.job_id)
+            assert bench.leftovers() == []
+        finally:
+            await later.close()
 
 
 # ------------------------------------------------------------------ stop, failures of the engine

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
@@ -85,12 +86,8 @@ class DockerExecutor:
 
     async def list_workloads(self) -> Sequence[Workload]:
         """See Executor."""
-        labels = [
-            f"{container.LABEL_INSTANCE}={self._options.instance_id}",
-            f"{container.LABEL_ROLE}={container.ROLE_JOB}",
-        ]
         found = await self._engine.look(
-            lambda client: client.containers(all=True, filters={"label": labels})
+            lambda client: client.containers(all=True, filters={"label": self._labels()})
         )
         return [container.from_list(entry) for entry in found if entry["State"] != "removing"]
 
@@ -99,7 +96,7 @@ class DockerExecutor:
 
         def look(client: docker.APIClient) -> Workload | None:
             try:
-                return container.from_inspect(client.inspect_container(self._name(job_id)))
+                return container.from_inspect(self._facts(client, job_id))
             except NotFound:
                 return None
 
@@ -163,7 +160,7 @@ class DockerExecutor:
 
         def connect(client: docker.APIClient) -> Output:
             try:
-                return StoredOutput(client, self._name(job_id), skip)
+                return StoredOutput(client, self._facts(client, job_id)["Id"], skip)
             except NotFound as error:
                 raise WorkloadLostError from error
 
@@ -171,15 +168,22 @@ class DockerExecutor:
 
     async def files(self, job_id: str, path: str) -> WorkloadFiles | None:
         """See Executor."""
-        name = self._name(job_id)
-        return await self._engine.call(lambda client: container_files(client, name, path))
+
+        def look(client: docker.APIClient) -> WorkloadFiles | None:
+            try:
+                found = self._facts(client, job_id)["Id"]
+            except NotFound:
+                return None
+            return container_files(client, found, path)
+
+        return await self._engine.call(look)
 
     async def stop(self, job_id: str, grace_seconds: float) -> None:
         """See Executor."""
 
         def end(client: docker.APIClient) -> None:
             try:
-                client.stop(self._name(job_id), timeout=math.ceil(grace_seconds))
+                client.stop(self._facts(client, job_id)["Id"], timeout=math.ceil(grace_seconds))
             except NotFound:
                 return
 
@@ -187,8 +191,14 @@ class DockerExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See Executor."""
-        name = self._name(job_id)
-        await self._engine.call(lambda client: remove_container(client, name))
+
+        def end(client: docker.APIClient) -> None:
+            try:
+                remove_container(client, self._facts(client, job_id)["Id"])
+            except NotFound:
+                return
+
+        await self._engine.call(end)
 
     async def tidy(self, epoch: int) -> None:
         """See Executor."""
@@ -200,6 +210,26 @@ class DockerExecutor:
 
     def _name(self, job_id: str) -> str:
         return f"{self._options.container_prefix}{job_id}"
+
+    def _facts(self, client: docker.APIClient, job_id: str) -> dict[str, Any]:
+        """What the engine knows of a job's container; raises NotFound.
+
+        By its name, or, where an earlier start had another prefix, by its labels.
+        """
+        try:
+            return client.inspect_container(self._name(job_id))
+        except NotFound:
+            labels = [*self._labels(), f"{container.LABEL_JOB}={job_id}"]
+            found = client.containers(all=True, filters={"label": labels})
+            if not found:
+                raise
+            return client.inspect_container(found[0]["Id"])
+
+    def _labels(self) -> list[str]:
+        return [
+            f"{container.LABEL_INSTANCE}={self._options.instance_id}",
+            f"{container.LABEL_ROLE}={container.ROLE_JOB}",
+        ]
 
     def _create(
         self,
@@ -238,7 +268,7 @@ class DockerExecutor:
         puts its own in its place meanwhile, that one is not touched.
         """
         try:
-            facts = client.inspect_container(self._name(job_id))
+            facts = self._facts(client, job_id)
         except NotFound:
             return
         if container.epoch_of(facts["Config"]["Labels"]) > epoch:
