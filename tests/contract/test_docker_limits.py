@@ -178,7 +178,7 @@ async def test_what_a_later_controller_makes_meanwhile_is_not_removed(bench, eng
 
 
 async def test_a_container_of_another_prefix_is_this_instances_all_the_same(bench):
-    async with running(bench) as (job, output):
+    async with running(bench) as (job, _):
         bench.prefix += "other-"
         later = bench.new_executor()
         try:

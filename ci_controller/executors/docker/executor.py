@@ -217,13 +217,14 @@ class DockerExecutor:
         By its name, or, where an earlier start had another prefix, by its labels.
         """
         try:
-            return client.inspect_container(self._name(job_id))
+            facts: dict[str, Any] = client.inspect_container(self._name(job_id))
         except NotFound:
             labels = [*self._labels(), f"{container.LABEL_JOB}={job_id}"]
             found = client.containers(all=True, filters={"label": labels})
             if not found:
                 raise
-            return client.inspect_container(found[0]["Id"])
+            facts = client.inspect_container(found[0]["Id"])
+        return facts
 
     def _labels(self) -> list[str]:
         return [
