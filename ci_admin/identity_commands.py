@@ -60,7 +60,11 @@ def create_user(
     entry = operator_entry(
         AuditAction.USER_CREATE, tenant=user.tenant, target=user.email, detail=user.name
     )
+    database = load_settings().db_path
+    is_new = not database.exists()
     _administer(lambda identities: identities.add_user(user, entry), create=True)
+    if is_new:
+        _remark(f"made the database {database.absolute()}: start the server with this CI_DB_PATH")
     typer.echo(f"user {user.email} of the tenant {user.tenant}")
     _remark(f"next, a key: ci-admin key create --email {user.email} --name NAME")
 

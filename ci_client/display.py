@@ -43,10 +43,13 @@ def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = 
     """How a job ended, in one line, and where to read more if it did not pass."""
     verdict = _verdict(result)
     says_how_long = known_reason(result) is Reason.TIMEOUT
-    duration = "" if seconds is None or says_how_long else f" in {_duration(seconds)}"
+    if seconds is not None and not says_how_long:
+        # After the first words: at the end of a message it would belong to the message's.
+        first, colon, message = verdict.partition(":")
+        verdict = f"{first} in {_duration(seconds)}{colon}{message}"
     if result.get("success") is True:
-        return f"✓ {verdict}{duration}"
-    return f"✗ {verdict}{duration} (ci logs {job_id})"
+        return f"✓ {verdict}"
+    return f"✗ {verdict} (ci logs {job_id})"
 
 
 def _verdict(result: Mapping[str, Any]) -> str:

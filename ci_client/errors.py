@@ -48,11 +48,16 @@ class ServerUnreachable(ClientError):
 
     def __init__(self, server_url: str, cause: str) -> None:
         super().__init__(
-            f"Cannot reach the server at {server_url} ({cause}). Is it running? Start it with "
-            "`python -m ci_server`, or choose another with --server or "
-            "CI_SERVER_URL, for example CI_SERVER_URL=http://localhost:8000."
+            f"Cannot reach the server at {server_url} ({cause}). {_advice(cause)}, or choose "
+            "another with --server, CI_SERVER_URL or `server` in ~/.ci/config."
         )
         self.server_url = server_url
+
+
+def _advice(cause: str) -> str:
+    if "certificate" in cause:
+        return "If the certificate is one of your own, name it in SSL_CERT_FILE"
+    return "Is it running? Start it with `python -m ci_server`"
 
 
 class UnexpectedAnswer(ClientError):

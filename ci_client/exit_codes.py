@@ -32,8 +32,11 @@ BROKEN_PIPE = 141
 TERMINATED = 143
 """SIGTERM, as shells have it."""
 
-_MISTAKES_OF_THE_CALLER = frozenset({"invalid_config", "unknown_job_name"})
-"""Codes of the server's refusals: a broken table of jobs, a job that is not in it."""
+_MISTAKES_OF_THE_CALLER = frozenset(
+    {"invalid_config", "unknown_job_name", "invalid_secret", "unknown_secret"}
+)
+"""Codes of the server's refusals: a broken table of jobs, a job or a secret there is
+not."""
 
 
 def of_result(result: Mapping[str, Any]) -> int:

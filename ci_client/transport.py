@@ -92,6 +92,8 @@ def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = N
     if status == _UNAUTHORIZED:
         return AccessRefused(code or "unauthenticated", _who_are_you(http), status)
     message = message or f"The server at {address(http)} refused the request with status {status}."
+    if code is None and status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        message += " What is sent is too large for it, or for a proxy on the way."
     wait = retry_after(response)
     if wait and "try again in" not in message.lower():
         message += f" Try again in {math.ceil(wait)} s."

@@ -17,10 +17,16 @@ GRACEFUL_SHUTDOWN_SECONDS = 5
 
 def main() -> None:
     """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m ci_server", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--workers", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        prog="python -m ci_server",
+        description="Run the CI server. Its other settings are environment variables, see "
+        "docs/configuration.md.",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="(default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
     parser.add_argument(
         "--insecure",
         action="store_true",

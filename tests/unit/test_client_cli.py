@@ -143,7 +143,7 @@ def test_a_time_out_is_told_once(server, run):
     ("address", "code", "says"),
     [
         ("bogus.invalid", 3, "(no machine of this name is known)"),
-        ("bogus.invalid", 3, "for example CI_SERVER_URL=http://localhost:8000"),
+        ("bogus.invalid", 3, "with --server, CI_SERVER_URL or"),
         (
             "http://",
             2,
@@ -185,6 +185,7 @@ def test_async(server, run, flag):
     [
         (error(400, "invalid_config", "The table is broken"), 2),
         (error(400, "unknown_job_name", "No room for it"), 2),
+        (error(400, "unknown_secret", "No room for it"), 2),
         (error(413, "upload_too_large", "Too large"), 1),
         (error(507, "disk_full", "No room"), 3),
         (error(403, "quota_exceeded", "Too large a tenant"), 1),
@@ -230,7 +231,7 @@ def test_wait_on_a_finished_job(server, run):
     server.on(STREAM, stream(log("whole\n", 6), complete(success=False, exit_code=1)))
     code, out, err = run("wait", JOB)
     assert (code, out) == (1, b"")
-    assert "already completed: ✗ failed: exit code 1 in 3.2 s" in err
+    assert "already completed: ✗ failed in 3.2 s: exit code 1" in err
     code, out, _ = run("wait", JOB, "--all")
     assert (code, out) == (1, b"whole\n")
     assert server.asked(STREAM)[0].query == {"from_beginning": "true"}
