@@ -273,7 +273,8 @@ for name in ("memory/memory.limit_in_bytes", "memory.max", "pids/pids.max", "pid
 
 async def test_the_installation_has_limits(bench):
     limits = ResourceLimits(memory_mb=300, pids=77)
-    executor = bench.executor = bench.new_executor(setup_limits=limits)
+    await bench.set_up_anew(setup_limits=limits)
+    executor = bench.executor
     files = project(b"./dist\n")
     files["dist/setup.py"] += SHOW_LIMITS.encode() + b"sys.exit(3)\n"
     log = MemoryLog()

@@ -64,12 +64,12 @@ async def test_jobs_cannot_reach_each_other(bench):
 
 async def test_on_the_engines_own_network_they_can(bench):
     """The operator's choice; and the test above can fail."""
-    bench.executor = bench.new_executor(network="bridge")
+    await bench.set_up_anew(network="bridge")
     assert await reach_another(bench) == b"reached\n"
 
 
 async def test_a_network_is_made_when_it_is_missing(bench, engine, network_of_its_own):
-    bench.executor = bench.new_executor(network=network_of_its_own)
+    await bench.set_up_anew(network=network_of_its_own)
     assert await reach_another(bench) == b"out of reach\n"
     engine.api.remove_network(network_of_its_own)
     with contextlib.suppress(Exception):  # the launch that notices may fail, and be tried again
@@ -99,7 +99,7 @@ async def test_no_network_is_no_network(bench):
 
 
 async def test_what_the_job_is_on_and_run_by(bench, engine):
-    bench.executor = bench.new_executor(runtime="runc")
+    await bench.set_up_anew(runtime="runc")
     job = bench.job("print('ran')")
     output = await bench.launch(job)
     facts = engine.api.inspect_container(f"{bench.prefix}{job.job_id}")
@@ -110,6 +110,6 @@ async def test_what_the_job_is_on_and_run_by(bench, engine):
 
 
 async def test_a_runtime_that_is_not_there_is_named(bench):
-    bench.executor = bench.new_executor(runtime="no-such-runtime")
+    await bench.set_up_anew(runtime="no-such-runtime")
     with pytest.raises(LaunchFailedError, match="no-such-runtime"):
         await bench.launch(bench.job("print(1)"))

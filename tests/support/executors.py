@@ -86,6 +86,11 @@ class Bench:
             DockerOptions(self.instance, IMAGE, self.path / "deps", self.prefix, **options)
         )
 
+    async def set_up_anew(self, **options):
+        """Go on with an executor of these options."""
+        await self.executor.close()
+        self.executor = self.new_executor(**options)
+
     @property
     def works(self):
         """Where the process executor has its working directories."""

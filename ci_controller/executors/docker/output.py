@@ -98,7 +98,8 @@ class StoredOutput:
             timeout=(60, None),
         )
         if response.status_code != requests.codes.ok:
-            create_api_error_from_http_exception(requests.HTTPError(response=response))
+            with response:
+                create_api_error_from_http_exception(requests.HTTPError(response=response))
         self._payload = self._payloads(response)
         # For its way to interrupt a read only: it takes a connection that broke for an end.
         self._stream = CancellableStream(self._payload, response)
