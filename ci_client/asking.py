@@ -48,7 +48,7 @@ def _watch(client: Client, job_id: str, **where: Any) -> int:
     except KeyboardInterrupt:
         say(
             f"\nInterrupted: stopped waiting. Job {job_id} continues to run; "
-            f"watch it again with:\nci wait {job_id}"
+            f"watch it again with:\nci wait {job_id}{client.server_option}"
         )
         return exit_codes.INTERRUPTED
 

@@ -77,6 +77,7 @@ class Client:
         """
         config = load_config(server_url, api_key)
         self.server_url = config.server_url
+        self.server_option = config.server_option
         self._http = open_http(self.server_url, config.api_key)
         self._exchange = Exchange(self._http, on_retry)
         self._patience = patience

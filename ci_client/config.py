@@ -38,6 +38,8 @@ class ClientConfig:
     """Without a slash at the end."""
     api_key: str | None = field(default=None, repr=False)
     """Never to be shown."""
+    server_option: str = ""
+    """What `ci` must be told elsewhere to reach the same server: ` --server URL`, or nothing."""
 
 
 def load_config(server_url: str | None = None, api_key: str | None = None) -> ClientConfig:
@@ -61,7 +63,7 @@ def load_config(server_url: str | None = None, api_key: str | None = None) -> Cl
             f"The API key was not sent: everybody on the way to {url} could read it. Use an "
             f"https:// address, or, in a network you trust, set {_ALLOW_HTTP}=true."
         )
-    return ClientConfig(url, key)
+    return ClientConfig(url, key, _server_option(server_url, url, named))
 
 
 def _read_file() -> dict[str, Any]:
@@ -128,6 +130,15 @@ def _checked_key(text: str) -> str:
             "--api-key, CI_API_KEY, and `api_key` in ~/.ci/config, in this order."
         )
     return key
+
+
+def _server_option(option: str | None, url: str, named: str | None) -> str:
+    # The variable may be set in this terminal only; the file and the default are everywhere.
+    if not option and url == _normal_url(named or DEFAULT_SERVER, str(CONFIG_FILE)):
+        return ""
+    import shlex
+
+    return f" --server {shlex.quote(url)}"
 
 
 def _may_see_key(url: str) -> bool:

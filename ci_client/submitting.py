@@ -81,13 +81,14 @@ class _Submitting:
 
     def _detached(self) -> int:
         print(f"Job submitted: {self._job_id}", flush=True)
-        say(f"Watch it with: ci wait {self._job_id} --all")
+        say(f"Watch it with: ci wait {self._job_id} --all{self._client.server_option}")
         return exit_codes.PASSED
 
     def _watched(self) -> int:
         assert self._job_id is not None  # noqa: S101 (run has set it)
         since = time.monotonic()
-        say(f"Job {self._job_id}. Watch it from anywhere with: ci wait {self._job_id}")
+        command = f"ci wait {self._job_id}{self._client.server_option}"
+        say(f"Job {self._job_id}. Watch it from anywhere with: {command}")
         events = self._client.follow(self._job_id, from_beginning=True)
         model = self._asked.model
         if model is None:
@@ -106,7 +107,7 @@ class _Submitting:
         except (ClientError, KeyboardInterrupt) as error:
             why = f" ({error})" if isinstance(error, ClientError) else ""
             say(f"\nInterrupted: job {self._job_id} may not have been cancelled{why}. "
-                f"To make sure: ci cancel {self._job_id}")  # fmt: skip
+                f"To make sure: ci cancel {self._job_id}{self._client.server_option}")  # fmt: skip
         return exit_codes.INTERRUPTED
 
 

@@ -99,7 +99,7 @@ def test_submit_keeps_log_and_talk_apart_byte_by_byte(server, run):
     server.on(STREAM, stream(RETRY_SOON, status("running", 0), wire, complete()))
     code, out, err = run("submit")
     assert (code, out) == (0, content)
-    assert f"ci wait {JOB}" in err
+    assert f"Watch it from anywhere with: ci wait {JOB} --server {server.url}\n" in err
     assert "status: running" in err
     assert "✓ passed in " in err
 

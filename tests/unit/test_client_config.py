@@ -48,6 +48,18 @@ def test_the_first_key_that_is_set_wins(configure, monkeypatch):
     assert load_config(api_key="").api_key == "ci_file"
 
 
+def test_who_watches_elsewhere_is_told_the_server_that_only_we_know(configure, monkeypatch):
+    assert load_config().server_option == ""
+    assert load_config("box:8000").server_option == " --server http://box:8000"
+    monkeypatch.setenv("CI_SERVER_URL", "http://localhost:8000/")
+    assert load_config().server_option == ""
+    monkeypatch.setenv("CI_SERVER_URL", "http://env:1")
+    assert load_config().server_option == " --server http://env:1"
+    configure('server = "env:1/"\n')
+    assert load_config().server_option == ""
+    assert load_config("http://x/a;b").server_option == " --server 'http://x/a;b'"
+
+
 @pytest.mark.parametrize("content", ["server = ", "server = 3", "\udcff", "api_key = 3"])
 def test_a_broken_file_is_named(configure, content):
     configure(content.encode(errors="surrogateescape"))
