@@ -17,6 +17,7 @@ from ci_client.errors import ConfigError
 
 DEFAULT_SERVER = "http://localhost:8000"
 CONFIG_FILE = Path("~/.ci/config")
+_KEYS = ("server", "api_key")
 
 _ALLOW_HTTP = "CI_ALLOW_HTTP"
 _TRUE = ("1", "true", "yes", "on")
@@ -46,8 +47,9 @@ def load_config(server_url: str | None = None, api_key: str | None = None) -> Cl
     """The configuration in force, given what was asked for explicitly.
 
     Raises:
-        ConfigError: the configuration file cannot be read, or others can read the key in it; the
-            address or the key is not one; or the key would be sent where everybody can read it.
+        ConfigError: the configuration file cannot be read, has a key that means nothing, or others
+            can read the API key in it; the address or the key is not one; or the key would be sent
+            where everybody can read it.
     """
     asked_for = (server_url, os.environ.get("CI_SERVER_URL"))
     api_key = api_key or os.environ.get("CI_API_KEY")
@@ -89,7 +91,17 @@ def _read_file() -> dict[str, Any]:
             f"{path} holds an API key, and others on this machine can read it. Type: "
             f"chmod 600 {path} (and, if others may have read it, get a new key)."
         )
+    _check_keys(path, table)
     return table
+
+
+def _check_keys(path: Path, table: dict[str, Any]) -> None:
+    unknown = [name for name in table if name not in _KEYS]
+    if unknown:
+        raise ConfigError(
+            f"{path}: unknown key {', '.join(map(repr, unknown))}, which would have no effect. "
+            f"Known are {' and '.join(map(repr, _KEYS))}. Correct the name, or remove the line."
+        )
 
 
 def _unreadable(path: Path, why: str) -> ConfigError:

@@ -213,6 +213,14 @@ def test_usage_errors(run, arguments):
     assert "Error" in err
 
 
+def test_an_unknown_key_in_the_configuration_file(run, project):
+    (project.parent / ".ci").mkdir()
+    (project.parent / ".ci/config").write_text('sever = "https://ci.example.com"\n')
+    code, out, err = run("list")
+    assert (code, out) == (2, b"")
+    assert "'sever'" in err
+
+
 def test_server_unreachable(run):
     with scripted_server() as gone:
         url = gone.url

@@ -1,5 +1,7 @@
 """Which server and which key a client uses, and when it refuses to use one."""
 
+import re
+
 import pytest
 
 from ci_client.config import ServerChoice, load_config
@@ -64,6 +66,14 @@ def test_who_watches_elsewhere_is_told_the_server_that_only_we_know(configure, m
 def test_a_broken_file_is_named(configure, content):
     configure(content.encode(errors="surrogateescape"))
     with pytest.raises(ConfigError, match="config"):
+        load_config()
+
+
+@pytest.mark.parametrize("line", ['sever = "https://x"', "[server]\n[other]\n", "apikey = 3"])
+def test_an_unknown_key_is_named_with_those_that_are_known(configure, line):
+    configure(f"{line}\n")
+    unknown = re.search("sever|other|apikey", line)[0]
+    with pytest.raises(ConfigError, match=f"unknown key '{unknown}'.*'server' and 'api_key'"):
         load_config()
 
 
