@@ -90,6 +90,19 @@ def _reported(command: Callable[..., int]) -> Callable[..., None]:
     return run
 
 
+def _check_timeout(timeout: str | None) -> None:
+    # The server would refuse it, too, but only after the project was packed and sent.
+    from ci_client.errors import UsageError
+    from ci_common.durations import parse_seconds
+
+    try:
+        if timeout is None or parse_seconds(timeout) > 0:
+            return
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}. Example: --timeout 10m") from None
+    raise UsageError("--timeout: a job needs more time than none. Example: --timeout 10m")
+
+
 @submit_app.command(cls=SubmitCommand)
 @app.command(cls=SubmitCommand)
 @_reported
@@ -184,6 +197,7 @@ def submit(
     from ci_client.submitting import Submission
     from ci_client.submitting import submit as carry_out
 
+    _check_timeout(timeout)
     command = context.meta[_COMMAND]
     multipliers = (mortality_mult, lapse_mult, expense_mult)
     options = ModelOptions(scenarios, seed, threads, per_policy, *multipliers, output, verify_local)

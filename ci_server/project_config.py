@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ci_common.artifact_paths import ArtifactGlob
+from ci_common.durations import parse_seconds
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
 from ci_common.job import DEFAULT_ARTIFACTS, DEFAULT_PRIORITY, JobSpec, Network, ResourceLimits
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
@@ -32,7 +33,6 @@ _STRING_OR_COMMENT = re.compile(
 alternative matches wherever it begins, so that a text is read once, whatever is in it.
 """
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _LONGEST_SECONDS = 31_536_000
 _LARGEST_CPU = 1_000_000
 _LARGEST_MEMORY = 1 << 30
@@ -40,15 +40,7 @@ _LARGEST_MEMORY = 1 << 30
 
 def _seconds(value: object) -> object:
     """A number of seconds, or a text such as 30s, 10m, 1h."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", value)
-    if match is None:
-        raise ValueError(
-            f"{value[:60]!r} is not allowed; it must be a number of seconds, or a text such as "
-            "'30s', '10m', '1h'"
-        )
-    return float(match[1]) * _UNITS[match[2]]
+    return parse_seconds(value) if isinstance(value, str) else value
 
 
 def _argv(value: object) -> object:

@@ -6,22 +6,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ci_common.durations import EXAMPLES_OF_SECONDS
+
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 60
-_SECONDS = "a number of seconds, or a text such as '30s', '10m', '1h'"
 
 _OF_A_JOB = {
     "command": "a text for the shell, or a list of texts, and not empty",
     "image": "the name of an image, 1 to 500 characters of ASCII without blanks",
     "env": "a table of texts",
-    "timeout": f"{_SECONDS}, above 0 and at most a year",
+    "timeout": f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year",
     "cpu": "a whole number from 1 to 1000000, percent of one processor",
     "memory": "a whole number from 16 on, MiB",
     "pids": "a whole number from 1 to 4194304",
     "block_io": "a whole number from 1024 on, bytes a second",
     "shm": "a whole number from 1 on, MiB",
     "log": "a whole number from 1 on, MiB",
-    "grace": f"{_SECONDS}, at most 600",
+    "grace": f"{EXAMPLES_OF_SECONDS}, at most 600",
     "network": "'bridge' or 'none'",
     "retries": "a whole number from 0 to 10",
     "secrets": "a list of at most 50 names of secrets, such as PYPI_TOKEN",

@@ -213,6 +213,14 @@ def test_usage_errors(run, arguments):
     assert "Error" in err
 
 
+@pytest.mark.parametrize("timeout", ["1x", "", "0", "-5m", "1 h"])
+def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(server, run, timeout):
+    code, out, err = run("submit", "--timeout", timeout)
+    assert (code, out) == (2, b"")
+    assert "Example: --timeout 10m" in err
+    assert server.asked("POST /submit-async") == []
+
+
 def test_an_unknown_key_in_the_configuration_file(run, project):
     (project.parent / ".ci").mkdir()
     (project.parent / ".ci/config").write_text('sever = "https://ci.example.com"\n')
