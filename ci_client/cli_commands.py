@@ -103,6 +103,31 @@ def _check_timeout(timeout: str | None) -> None:
     raise UsageError("--timeout: a job needs more time than none. Example: --timeout 10m")
 
 
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        number = version("ci-runner")
+    except PackageNotFoundError:  # run from its sources
+        number = "(not installed)"
+    print(f"ci {number}", flush=True)
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version, and exit"
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 @submit_app.command(cls=SubmitCommand)
 @app.command(cls=SubmitCommand)
 @_reported

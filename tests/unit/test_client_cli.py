@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from client_scripted_server import (
@@ -219,6 +220,10 @@ def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(server, run, 
     assert (code, out) == (2, b"")
     assert "Example: --timeout 10m" in err
     assert server.asked("POST /submit-async") == []
+
+
+def test_version(run):
+    assert run("--version") == (0, f"ci {version('ci-runner')}\n".encode(), "")
 
 
 def test_an_unknown_key_in_the_configuration_file(run, project):
