@@ -168,7 +168,7 @@ def test_secrets_that_the_tenant_keeps_here(own_server, user_of, tmp_path):
     server = own_server().start().ready()
     user = user_of(server.url)
     refused = user.run("submit", "publish", "--path", project)
-    assert refused.code == 1, refused.err
+    assert refused.code == 2, refused.err
     assert "INDEX_TOKEN" in refused.err
     assert server.rows() == 0
 
@@ -189,7 +189,7 @@ def test_secrets_that_the_tenant_keeps_here(own_server, user_of, tmp_path):
 
     assert server.admin("secret", "delete", "INDEX_TOKEN").returncode == 0
     assert server.admin("secret", "delete", "INDEX_TOKEN").returncode == 1
-    assert user.run("submit", "publish", "--path", project).code == 1
+    assert user.run("submit", "publish", "--path", project).code == 2
 
 
 def test_a_failing_test_does_not_tell_in_its_report(own_server, user_of, tmp_path):
@@ -221,6 +221,6 @@ def test_values_on_the_command_line_are_refused(user, server, project):
     value = a_value()
     command = ("--", "sh", "-c", f"echo {value}")
     done = user.run("submit", "--path", project, "--secret", "TOKEN", *command, TOKEN=value)
-    assert done.code == 1
+    assert done.code == 2
     assert "TOKEN" in done.err
     assert value not in done.err

@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 
 from ci_server import http_protocol
+from ci_server.auth.addresses import TrustedProxies
 from ci_server.http_protocol import BoundedHttpProtocol, HttpBounds
 from support.waiting import until
 
@@ -24,7 +25,13 @@ async def application(scope, receive, send):
 @contextlib.asynccontextmanager
 async def serving(monkeypatch, **bounds):
     """uvicorn in this process, with our connections and an application that answers at once."""
-    usual = {"request_timeout": 30, "send_timeout": 30, "most": 100, "most_per_address": 100}
+    usual = {
+        "request_timeout": 30,
+        "send_timeout": 30,
+        "most": 100,
+        "most_per_address": 100,
+        "proxies": TrustedProxies(),
+    }
     monkeypatch.setattr(http_protocol, "_bounds", lambda: HttpBounds(**{**usual, **bounds}))
     config = uvicorn.Config(
         application,

@@ -172,8 +172,8 @@ class DockerExecutor:
         def look(client: docker.APIClient) -> WorkloadFiles | None:
             try:
                 found = self._facts(client, job_id)["Id"]
-            except NotFound:
-                return None
+            except NotFound as error:
+                raise WorkloadLostError from error
             return container_files(client, found, path)
 
         return await self._engine.call(look)

@@ -100,6 +100,7 @@ class StoredOutput:
         if response.status_code != requests.codes.ok:
             with response:
                 create_api_error_from_http_exception(requests.HTTPError(response=response))
+        self._response = response
         self._payload = self._payloads(response)
         # For its way to interrupt a read only: it takes a connection that broke for an end.
         self._stream = CancellableStream(self._payload, response)
@@ -134,3 +135,5 @@ class StoredOutput:
         self._closed = True
         with contextlib.suppress(OSError, AttributeError):
             self._stream.close()
+        with contextlib.suppress(OSError):
+            self._response.close()  # or its descriptor stays until it is forgotten
