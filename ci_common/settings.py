@@ -31,7 +31,9 @@ class ExecutorKind(StrEnum):
     PROCESS = "process"
 
 
-def _network_name(value: str) -> str:
+def _network_name(value: str | None) -> str | None:
+    if value is None:
+        return None
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", value) or value in (
         "host",
         "none",
@@ -113,9 +115,10 @@ class Settings(BaseSettings):
     """`external`: the server starts no controller; `python -m ci_controller` runs it."""
     image: str = "ci-runner:latest"
     """The container image of jobs that name none."""
-    docker_network: Annotated[str, AfterValidator(_network_name)] = JOB_NETWORK
+    docker_network: Annotated[str | None, AfterValidator(_network_name)] = None
     """The bridge that jobs are on, made when missing so that they cannot reach each other;
-    `bridge` is the engine's own, on which they can.
+    `bridge` is the engine's own, on which they can. Unset: `ci-runner`, and for the jobs of a
+    server without identities the engine's own.
     """
     docker_runtime: str | None = Field(default=None, min_length=1)
     """The engine's runtime that jobs are run with, such as `runsc`; unset is its default."""

@@ -109,6 +109,22 @@ async def test_what_the_job_is_on_and_run_by(bench, engine):
     await bench.executor.remove(job.job_id)
 
 
+@pytest.mark.parametrize(
+    ("tenant", "user", "network"),
+    [("local", "local", "bridge"), ("local", "ann", JOB_NETWORK), ("acme", "local", JOB_NETWORK)],
+)
+async def test_unless_the_operator_says_jobs_of_users_are_isolated(
+    bench, engine, tenant, user, network
+):
+    await bench.set_up_anew(network=None)
+    job = bench.job("print('ran')", tenant=tenant, user=user)
+    output = await bench.launch(job)
+    facts = engine.api.inspect_container(f"{bench.prefix}{job.job_id}")
+    assert await collect(output) == b"ran\n"
+    assert list(facts["NetworkSettings"]["Networks"]) == [network]
+    await bench.executor.remove(job.job_id)
+
+
 async def test_a_runtime_that_is_not_there_is_named(bench):
     await bench.set_up_anew(runtime="no-such-runtime")
     with pytest.raises(LaunchFailedError, match="no-such-runtime"):

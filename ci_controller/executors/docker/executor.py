@@ -19,6 +19,7 @@ from ci_common.errors import (
 from ci_common.job import Job, Network, ResourceLimits
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.workloads import Output, Workload, WorkloadFiles
+from ci_common.principal import LOCAL_PRINCIPAL
 from ci_common.secret import Secret
 from ci_common.settings import JOB_NETWORK
 from ci_controller.executors.docker import container
@@ -26,7 +27,7 @@ from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
-from ci_controller.executors.docker.network import JobNetwork
+from ci_controller.executors.docker.network import ENGINES_OWN, JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput, StoredOutput
 from ci_controller.executors.docker.project_tar import (
     SECRETS,
@@ -53,8 +54,10 @@ class DockerOptions:
     deps_cache_bytes: int = 10 << 30
     setup_timeout_seconds: float = 900.0
     work_mb: int | None = None
-    network: str = JOB_NETWORK
-    """That jobs are on, but for those that have none."""
+    network: str | None = JOB_NETWORK
+    """That jobs are on, but for those that have none. `None`: those of a server without identities,
+    which are all of one user, are on the engine's own, where containers start sooner.
+    """
     runtime: str | None = None
     """Runs containers instead of the engine's default."""
     setup_limits: ResourceLimits = field(default_factory=ResourceLimits)
@@ -67,7 +70,7 @@ class DockerExecutor:
     def __init__(self, options: DockerOptions) -> None:
         self._options = options
         self._engine = DockerEngine()
-        self._network = JobNetwork(options.network)
+        self._network = JobNetwork(options.network or JOB_NETWORK)
         self._storage = EngineStorage(self._engine, options.work_mb)
         self._layers = DependencyLayers(
             self._engine,
@@ -208,6 +211,12 @@ class DockerExecutor:
         """See Executor."""
         self._engine.close()
 
+    def _network_of(self, client: docker.APIClient, job: Job) -> str:
+        is_local = (job.tenant, job.user) == (LOCAL_PRINCIPAL.tenant, LOCAL_PRINCIPAL.user)
+        if job.spec.limits.network is Network.NONE or (is_local and not self._options.network):
+            return ENGINES_OWN
+        return self._network.ensure(client)
+
     def _name(self, job_id: str) -> str:
         return f"{self._options.container_prefix}{job_id}"
 
@@ -242,8 +251,7 @@ class DockerExecutor:
         epoch: int,
         secrets: Sequence[Secret],
     ) -> str:
-        needs_network = job.spec.limits.network is not Network.NONE
-        network = self._network.ensure(client) if needs_network else self._network.name
+        network = self._network_of(client, job)
         return container.create(
             client,
             image=image,
