@@ -1,0 +1,324 @@
+"""The init process of containers (ci_init.c) by itself: PID 1 of a namespace of the test's own."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from ci_controller.executors.docker.keeper import protocol
+from ci_controller.executors.docker.keeper.protocol import FrameKind, FrameParser, Phase
+from support.waiting import until_sync
+
+KEY = bytes(range(100, 116))
+SLOTS, SLOT_BYTES = 4, 1 << 20
+CAPACITY = SLOTS * SLOT_BYTES
+
+
+class Init:
+    """One init process and its directory; its stdout is read unless the test holds it up."""
+
+    def __init__(self, path, slot_bytes=SLOT_BYTES, user=0):
+        self.path = path / "ci"
+        self.path.mkdir()
+        self.path.chmod(0o700)
+        (self.path / "in").mkdir()
+        processor = os.uname().machine
+        self.program = self.path / "ci-init"
+        self.program.write_bytes(protocol.binary(processor))
+        self.program.chmod(0o755)
+        config = b"%s 1 %d %d %d %d\n" % (KEY.hex().encode(), user, user, SLOTS, slot_bytes)
+        (self.path / "config").write_bytes(config)
+        self.frames = []
+        self.read_on = threading.Event()
+        self.read_on.set()
+        self._parser = FrameParser(KEY)
+
+    def start(self, *command):
+        self.process = subprocess.Popen(
+            ["unshare", "--pid", "--fork", "--kill-child", str(self.program), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def python(self, source):
+        return self.start("python3", "-c", source)
+
+    def _read(self):
+        while True:
+            self.read_on.wait()
+            content = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not content:
+                return
+            self.frames += self._parser.feed(content)
+
+    def wait(self):
+        code = self.process.wait(30)
+        self.read_on.set()
+        self._reader.join(30)
+        return code
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.read_on.set()
+        self._reader.join(30)
+        self.process.stdout.close()
+
+    @property
+    def pid(self):
+        """Of the init process, as we see it."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int(until_sync(lambda: children.read_text().split(), what="the init process")[0])
+
+    @property
+    def state(self):
+        return protocol.parse_state((self.path / "state").read_bytes())
+
+    def until_state(self, good):
+        """The state once it is good."""
+
+        def look():
+            file = self.path / "state"
+            return protocol.parse_state(file.read_bytes()) if file.exists() else None
+
+        return until_sync(look, lambda state: state is not None and good(state), "the state")
+
+    def until_more_than(self, offset):
+        """The state once more was written, or all."""
+        return self.until_state(lambda it: it.written > offset or it.phase is Phase.ENDED)
+
+    @property
+    def framed(self):
+        return b"".join(one.payload for one in self.frames if one.kind is FrameKind.DATA)
+
+    def spooled(self, start, stop, slot_bytes=SLOT_BYTES):
+        """Bytes of the spool."""
+        content = b""
+        while start < stop:
+            within = start % slot_bytes
+            size = min(stop - start, slot_bytes - within)
+            slot = self.path / "spool" / f"{start // slot_bytes % SLOTS:02d}"
+            content += slot.read_bytes()[within : within + size]
+            start += size
+        return content
+
+    def say_stored(self, offset):
+        (self.path / "in" / f"stored-{offset}").touch()
+
+
+@pytest.fixture
+def init(tmp_path):
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("to make a PID namespace takes root, and unshare")
+    init = Init(tmp_path)
+    yield init
+    if hasattr(init, "process"):
+        init.close()
+
+
+def test_it_is_for_pid_1_only(init):
+    """It kills all processes that it sees."""
+    assert subprocess.run([init.program, "true"], check=False).returncode == 125
+
+
+@pytest.mark.parametrize("code", [0, 3, 255])
+def test_output_in_frames_and_in_the_spool_and_the_end(init, code):
+    source = (
+        f"import os; os.write(1, b'caf\\xe9'); os.write(2, bytes(range(256))); os._exit({code})"
+    )
+    assert init.python(source).wait() == code
+    output = b"caf\xe9" + bytes(range(256))
+    assert init.framed == init.spooled(0, len(output)) == output
+    assert init.frames[-1].kind is FrameKind.END
+    assert init.frames[-1].offset == len(output)
+    assert protocol.parse_end(init.frames[-1].payload) == protocol.End(code, 0)
+    state = init.state
+    assert (state.phase, state.written, state.exit_code) == (Phase.ENDED, len(output), code)
+
+
+def test_a_command_that_dies_of_a_signal(init):
+    assert init.start("sh", "-c", "printf dying; kill -9 $$").wait() == 137
+    assert init.framed == b"dying"
+
+
+def test_a_command_that_is_not_there(init):
+    assert init.start("/no/such/command").wait() == 127
+    assert b"/no/such/command" in init.framed
+
+
+def test_reopening_stderr_does_not_truncate(init):
+    script = "printf one; printf two > /dev/stderr; printf three > /dev/stdout; printf four >&2"
+    assert init.start("sh", "-c", script).wait() == 0
+    assert init.framed == b"onetwothreefour"
+
+
+def test_daemons_end_with_the_command_and_their_output_is_whole(init):
+    source = (
+        "import os, sys\n"
+        "r, w = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "  os.setsid()\n"
+        "  if os.fork(): os._exit(0)\n"
+        "  n = 0\n"
+        "  while True:\n"
+        "    os.write(1, b'%d\\n' % n); n += 1\n"
+        "    if n == 1000: os.write(w, b'x')\n"
+        "os.read(r, 1)\n"
+    )
+    assert init.python(source).wait() == 0
+    lines = init.framed.split(b"\n")
+    assert len(lines) > 1000
+    assert lines[:-1] == [b"%d" % number for number in range(len(lines) - 1)]
+    assert lines[-1] == b""
+
+
+def test_a_command_that_closes_its_output_goes_on(init):
+    source = (
+        "import os, time; os.write(1, b'before'); os.close(1); os.close(2); time.sleep(0.2); "
+        "os._exit(4)"
+    )
+    assert init.python(source).wait() == 4
+    assert init.framed == b"before"
+
+
+PATTERN = bytes(range(251)) * 4000
+"""No divisor of a slot's length."""
+
+WRITE_PATTERN = (
+    "import os\n"
+    "content = memoryview(bytes(range(251)) * 4000)\n"
+    "for _ in range({times}):\n"
+    "  at = 0\n"
+    "  while at < len(content): at += os.write(1, content[at:])\n"
+    "os._exit(5)"
+)
+
+
+def test_when_nobody_reads_the_spool_takes_it_and_then_the_command_waits(init):
+    init.read_on.clear()
+    output = PATTERN * 9
+    init.python(WRITE_PATTERN.format(times=9))
+    full = init.until_state(lambda state: state.written > CAPACITY - (1 << 19))
+    assert CAPACITY - (1 << 18) - 4096 <= full.written <= CAPACITY
+    at = 0
+    while (state := init.until_more_than(at)).phase is Phase.RUNNING:
+        assert state.written - state.released <= CAPACITY
+        assert init.spooled(at, state.written) == output[at : state.written]
+        at = state.written
+        init.say_stored(at)
+    assert init.spooled(at, state.written) == output[at:]
+    assert state.written == len(output)
+    assert init.wait() == 5
+
+
+def test_who_reads_late_gets_what_is_not_stored(init):
+    """Frames begin again where they stopped, or at what was said to be stored."""
+    init.read_on.clear()
+    init.python(WRITE_PATTERN.format(times=6))
+    init.until_state(lambda state: state.written > CAPACITY // 2)
+    init.say_stored(CAPACITY // 2)
+    init.until_state(lambda state: state.released == CAPACITY // 2)
+    init.read_on.set()
+    assert init.wait() == 5
+    output = PATTERN * 6
+    for one in init.frames:
+        if one.kind is FrameKind.DATA:
+            assert output[one.offset : one.offset + len(one.payload)] == one.payload
+    assert init.frames[-1].offset == len(output)
+
+
+def test_the_end_is_not_held_up_by_who_does_not_read(init):
+    init.read_on.clear()
+    init.python(WRITE_PATTERN.format(times=2))
+    assert init.process.wait(10) == 5
+    assert init.state.phase is Phase.ENDED
+    assert init.spooled(0, len(PATTERN) * 2) == PATTERN * 2
+
+
+def test_what_is_said_to_be_stored_and_is_not_written_yet_does_not_count(init):
+    init.python("import time; print('x', flush=True); time.sleep(60)")
+    init.until_state(lambda state: state.written == 2)
+    init.say_stored(CAPACITY)
+    init.say_stored(1)
+    assert init.until_state(lambda state: state.released).released == 1
+    assert list((init.path / "in").iterdir()) == []
+
+
+def test_signals_are_passed_on_to_the_process_group(init):
+    init.python(
+        "import signal, sys\n"
+        "def end(*_): print('got TERM', flush=True); sys.exit(6)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "print('ready', flush=True)\n"
+        "signal.pause()"
+    )
+    init.until_state(lambda state: state.written == 6)
+    os.kill(init.pid, signal.SIGTERM)
+    assert init.wait() == 6
+    assert init.framed == b"ready\ngot TERM\n"
+
+
+def test_a_command_that_ignores_signals_is_killed_and_its_output_is_whole(init):
+    script = 'trap "" TERM INT HUP; i=0; while :; do echo $i; i=$((i+1)); done'
+    init.start("sh", "-c", script)
+    init.until_state(lambda state: state.written > 1000)
+    os.kill(init.pid, signal.SIGTERM)
+    os.kill(init.pid, getattr(signal, protocol.KILL_SIGNAL))
+    assert init.wait() == 137
+    lines = init.framed.split(b"\n")
+    assert lines[:-1] == [b"%d" % number for number in range(len(lines) - 1)]
+    assert init.state.phase is Phase.ENDED
+    assert init.spooled(0, len(init.framed)) == init.framed or init.state.written > CAPACITY
+
+
+def test_the_command_may_not_look_at_what_keeps_its_output(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("to start a command as another user takes root")
+    os.chmod(tmp_path, 0o755)
+    init = Init(tmp_path, user=1000)
+    script = (
+        f"cat {init.path}/config; echo $?; kill -9 1; echo $?; cat /proc/1/environ; id -u; id -G; "
+        "echo through > /dev/stderr; grep CapEff /proc/self/status"
+    )
+    try:
+        assert init.start("sh", "-c", script).wait() == 0
+        lines = init.framed.decode().splitlines()
+        assert stat.S_IMODE((init.path / "out").stat().st_mode) == 0o666
+        assert sum("Permission denied" in line for line in lines) >= 1
+        assert lines[-4:] == ["1000", "1000", "through", "CapEff:\t0000000000000000"]
+    finally:
+        init.close()
+
+
+def test_without_room_for_the_spool_nothing_is_started(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("to mount a file system takes root")
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", place], check=True)
+    init = Init(place)
+    try:
+        assert init.start("touch", str(tmp_path / "started")).wait() == 125
+        assert init.frames[-1].kind is FrameKind.REFUSED
+        assert b"No space left on device" in init.frames[-1].payload
+        assert init.state.phase is Phase.REFUSED
+        assert not (tmp_path / "started").exists()
+    finally:
+        init.close()
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_directory_of_another_user_is_refused(init):
+    """One that was in the image, perhaps."""
+    os.chown(init.path, 1000, 1000)
+    assert init.start("true").wait() == 125
+    assert init.frames == []
