@@ -74,12 +74,17 @@ class CompleteEvent:
             "exit_code": outcome.exit_code,
             "reason": outcome.reason.value,
             "message": outcome.message,
-            "log_dropped": self.job.log_dropped,
+            "log_dropped": count_or_unknown(self.job.log_dropped),
             "tests": asdict(self.job.tests) if self.job.tests else None,
         }
 
 
 Event = JobIdEvent | StatusEvent | LogEvent | CompleteEvent
+
+
+def count_or_unknown(count: int | None) -> int | str:
+    """The wire form of a number that may not be known."""
+    return "unknown" if count is None else count
 
 
 def log_bytes(event: dict[str, Any]) -> bytes:

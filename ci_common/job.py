@@ -234,8 +234,10 @@ class Job:
     """Set exactly when `status` is terminal."""
     log_size: int | None = None
     """Bytes of the whole log; set exactly when `status` is terminal."""
-    log_dropped: int = 0
-    """Bytes that the job wrote beyond the size its log may have."""
+    log_dropped: int | None = 0
+    """Bytes that the job wrote and that are not in its log: it was larger than it may be, or they
+    were lost. `None` when it is not known how many. The log says where.
+    """
     attempt: int = 1
     """Which start this is; more than 1 after a retry."""
     artifacts_size: int = 0

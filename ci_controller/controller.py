@@ -14,7 +14,7 @@ from ci_common.ports.rows import ControllerLease, Ending
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.housekeeping import Housekeeping
-from ci_controller.job_run import JobRun, Tools, finish
+from ci_controller.job_run import JobRun, Tools, finish, without_rest_of_output
 from ci_controller.patience import BackOff, Patience
 from ci_controller.plan import (
     Action,
@@ -335,9 +335,13 @@ class Controller:
                 return  # it started meanwhile: the next tick stops it in order
             task.cancel()
             await asyncio.wait([task])
+        row = await self._tools.transitions.get(job.job_id)
         log = await asyncio.to_thread(self._tools.logs.open, job.job_id, epoch)
         try:
-            await finish(job.job_id, Ending(outcome, log.size), log, self._tools)
+            ending = Ending(outcome, log.size)
+            if row is not None and row.status is JobStatus.RUNNING:
+                ending = await asyncio.to_thread(without_rest_of_output, outcome, log)
+            await finish(job.job_id, ending, log, self._tools)
         finally:
             log.close()
 

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ci_common.errors import (
@@ -20,19 +20,20 @@ from ci_common.ports.logs import LogAppender, LogWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.rows import Ending, JobTransitions
 from ci_common.ports.secrets import JobSecrets
-from ci_common.ports.workloads import Executor, Output, Workload, WorkloadState
+from ci_common.ports.workloads import Executor, Output, OutputEnd, Workload, WorkloadState
 from ci_common.secret import Secret
 from ci_controller.artifacts import ArtifactCollector
-from ci_controller.log_cap import CappedLog
+from ci_controller.log_cap import CappedLog, lost_marker
 from ci_controller.log_pump import pump
 from ci_controller.masking import Masking, OutputLog
-from ci_controller.plan import Seen, outcome
+from ci_controller.plan import Seen, note_lost_output, outcome
 from ci_controller.running_times import RunningTimes
 
 logger = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 2.0
-"""For so long after its output ended an engine may still call a workload running."""
+"""For so long after its output ended an engine may still call a workload running, and is asked
+often."""
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -52,14 +53,10 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An output, the log it goes to, and what its end may be taken for."""
+    """An output, and the log it goes to."""
 
     output: Output
     log: OutputLog
-    live: bool = False
-    """It was there before the workload started, and gets what the workload writes at once."""
-    after_exit: bool = False
-    """It was made after the workload had exited, so that nothing came later."""
 
 
 class JobRun:
@@ -97,7 +94,8 @@ class JobRun:
         self._epoch = epoch
         self._on_running = on_running
         self._last_try = last_try
-        self._dropped = 0
+        self._dropped: int | None = 0
+        self._has_whole_output = False
         self._secrets: list[Secret] = []
         self._masking = Masking()
 
@@ -165,7 +163,11 @@ class JobRun:
             self.launched = self.launched_itself = True
         finally:
             base = masked.size  # with what was held back
-        return Connection(output, self._capped(log, base), live=True)
+        if base:
+            # Or a power cut may shorten the log below the place where the output begins.
+            await asyncio.to_thread(log.sync)
+        await asyncio.to_thread(log.drop_held)
+        return Connection(output, self._capped(log, base))
 
     async def _adopt(self, log: LogAppender) -> Connection:
         if await self._is_initializing():
@@ -181,25 +183,22 @@ class JobRun:
         workload = await self._inspect()
         capped = self._capped(log, workload.log_base)
         output = await self._tools.executor.reattach(self.job.job_id, skip=capped.skip)
-        return Connection(output, capped, after_exit=workload.state is WorkloadState.EXITED)
+        return Connection(output, capped)
 
     def _capped(self, log: LogAppender, base: int) -> OutputLog:
         return self._masking.output(CappedLog(log, base, self.job.spec.limits.log_mb << 20))
 
     async def _take_to_end(self, connection: Connection, log: LogAppender) -> None:
         await self._mark_running(connection.output)
-        while True:
-            await pump(connection.output, connection.log.append)
-            output_ended = self._tools.now()
-            workload = await self._settled()
-            if workload.state is WorkloadState.EXITED and (
-                connection.after_exit or (connection.live and _ended_by(workload, output_ended))
-            ):
-                break
-            # The job closed its output and goes on, or the connection dropped, or the engine
-            # stopped reading its own copy when the workload exited, wherever it was by then.
+        await pump(connection.output, connection.log.append, connection.log)
+        while (end := connection.output.end) is None:
+            await self._settled()  # not at once again: the connection may be ended each time
             connection = await self._reattach(log)
-        await self._finish(workload, connection.log, log)
+            await pump(connection.output, connection.log.append, connection.log)
+        workload = await self._settled()
+        while workload.state is not WorkloadState.EXITED:
+            workload = await self._settled()
+        await self._finish(workload, end, connection.log, log)
 
     async def _mark_running(self, output: Output) -> None:
         """Before the first byte of the log, which is kept for us meanwhile."""
@@ -240,8 +239,15 @@ class JobRun:
             raise WorkloadLostError
         return workload
 
-    async def _finish(self, workload: Workload, capped: OutputLog, log: LogAppender) -> None:
-        dropped = self._dropped = await asyncio.to_thread(capped.finish)
+    async def _finish(
+        self, workload: Workload, end: OutputEnd, capped: OutputLog, log: LogAppender
+    ) -> None:
+        dropped = await asyncio.to_thread(capped.finish, end)
+        self._has_whole_output = True
+        lost = None if self.job.attempt > 1 else end.lost
+        self._dropped = None if lost is None else dropped + lost
+        if end.exit_code is not None:
+            workload = replace(workload, exit_code=end.exit_code)
         # The row as it is now: it tells whether somebody asked for the end.
         job = await self._tools.transitions.get(self.job.job_id)
         if job is None:
@@ -249,10 +255,15 @@ class JobRun:
         left = await self._tools.artifacts.collect(job, workload, self._last_try)
         seen = Seen(self.stopped, self._times.seconds(job))
         result = left.note(outcome(job, workload, dropped, seen))
-        await self._end(Ending(result, log.size, dropped, left.artifacts, left.tests), log)
+        if lost != 0:
+            result = note_lost_output(result)
+        await self._end(Ending(result, log.size, self._dropped, left.artifacts, left.tests), log)
 
     async def _fail(self, reason: Reason, message: str, log: LogAppender) -> None:
         result = Outcome(JobStatus.FAILED, reason, message)
+        if self.launched and not self._has_whole_output and reason is not Reason.LAUNCH_FAILED:
+            # It wrote on, perhaps, and nobody reads that any more.
+            result, self._dropped = note_lost_output(result), None
         await self._end(Ending(result, log.size, self._dropped), log)
 
     async def _end(self, ending: Ending, log: LogAppender) -> None:
@@ -261,14 +272,8 @@ class JobRun:
             self.job.job_id, self._masking.ending(ending), log, self._tools
         )
         if self.finished:
+            await asyncio.to_thread(log.drop_held)
             await _clean_up(self.job.job_id, self._tools)
-
-
-def _ended_by(workload: Workload, moment: datetime) -> bool:
-    """Whether it could not write any more then. One that outlived its live output may have: the
-    connection may have dropped.
-    """
-    return workload.finished_at is not None and workload.finished_at <= moment
 
 
 async def finish(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
@@ -281,6 +286,20 @@ async def finish(job_id: str, ending: Ending, log: LogAppender, tools: Tools) ->
     if recorded:
         await _clean_up(job_id, tools)
     return recorded
+
+
+def without_rest_of_output(outcome: Outcome, log: LogAppender) -> Ending:
+    """The ending of a job that ran, and whose workload is not there to be read to its end. Writes
+    that to the log.
+    """
+    gone = OutputEnd(log.size, None, "the job's container, or its process, is gone")
+    try:
+        log.append(lost_marker(gone))
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        logger.warning("no room in the log to say that output is lost: %s", error)
+    return Ending(note_lost_output(outcome), log.size, None)
 
 
 async def _record(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:

@@ -1,9 +1,7 @@
 """The bound on a job's log: its head as it comes, its tail at the end, and how much is missing."""
 
-from ci_common.ports.logs import LogAppender
-
-_MOST_TAIL_BYTES = 8 << 20
-"""The tail is held in memory until the end, so it is bounded whatever the cap is."""
+from ci_common.ports.logs import HELD_BYTES, LogAppender
+from ci_common.ports.workloads import OutputEnd
 
 _CUT_AT_LINE_BYTES = 64 << 10
 
@@ -13,48 +11,68 @@ class CappedLog:
 
     Up to the head's size everything is in the log at once. What comes then is held back, and
     written at the end: all of it when it is no more than the tail's size, else one marker line
-    and the tail. The result is a function of the output alone, so that after a crash another
-    process which reads the same output again only adds what is missing.
+    and the tail. The log holds it on disk until then. So the result is a function of the output
+    alone, and after a crash another process only needs, and adds, what is missing.
     """
 
     def __init__(self, log: LogAppender, base: int, cap_bytes: int) -> None:
         self._log = log
         self._base = base
-        self._tail_bytes = min(cap_bytes // 4, _MOST_TAIL_BYTES)
+        self._tail_bytes = min(cap_bytes // 4, HELD_BYTES)
         self._head_bytes = cap_bytes - self._tail_bytes
         self._held = bytearray()
         self._forgotten = 0
         """Bytes beyond the head that are not held any more."""
+        # After a power cut the log may end before the point where this output begins.
+        self._position = max(min(log.size - base, self._head_bytes), 0)
+        if self._position == self._head_bytes:
+            self._take_up_what_is_held()
 
     @property
     def skip(self) -> int:
         """How many bytes of the output are stored already, and need not be read again."""
-        # After a power cut the log may end before the point where this output begins.
-        return max(min(self._log.size - self._base, self._head_bytes), 0)
+        return self._position
 
     def append(self, content: bytes) -> None:
         """Take the next bytes of the output, the first time from `skip` on."""
-        room = max(self._base + self._head_bytes - self._log.size, 0)
+        room = max(self._head_bytes - self._position, 0)
         if room and content:
             self._log.append(content[:room])
-        rest = content[room:]
-        if not rest:
-            return
-        self._held += rest
+        if rest := content[room:]:
+            self._log.hold(self._base + max(self._position, self._head_bytes), rest)
+            self._hold(rest)
+        self._position += len(content)
+
+    def sync(self) -> None:
+        """See LogAppender."""
+        self._log.sync()
+
+    def finish(self, end: OutputEnd) -> int:
+        """Write what was held back, and what is lost; returns how many bytes of the output the log
+        leaves out because of its bound.
+        """
+        dropped, ending = self._ending()
+        ending += lost_marker(end)
+        # An earlier run may have come this far, and have written a part of it.
+        written = self._log.size - self._base - min(end.size, self._head_bytes)
+        if ending[written:]:
+            self._log.append(ending[written:])
+        return dropped
+
+    def _take_up_what_is_held(self) -> None:
+        start, content = self._log.held()
+        if start >= self._base + self._head_bytes and content:
+            self._forgotten = start - self._base - self._head_bytes
+            self._held += content
+            self._position = start + len(content) - self._base
+
+    def _hold(self, content: bytes) -> None:
+        self._held += content
         # Twice the tail, so that bytes are not moved for every piece that comes.
         if len(self._held) > 2 * self._tail_bytes:
             surplus = len(self._held) - self._tail_bytes
             del self._held[:surplus]
             self._forgotten += surplus
-
-    def finish(self) -> int:
-        """Write what was held back; returns how many bytes are left out of the log."""
-        if self._log.size < self._base + self._head_bytes:
-            return 0
-        dropped, ending = self._ending()
-        written = self._log.size - self._base - self._head_bytes
-        self._log.append(ending[written:])
-        return dropped
 
     def _ending(self) -> tuple[int, bytes]:
         surplus = max(len(self._held) - self._tail_bytes, 0)
@@ -67,3 +85,12 @@ class CappedLog:
         dropped = self._forgotten + start
         marker = f"\n[... {dropped} bytes left out: the log is larger than it may be ...]\n"
         return dropped, marker.encode() + self._held[start:]
+
+
+def lost_marker(end: OutputEnd) -> bytes:
+    """The line that tells at the end of an output that bytes are missing there; empty when none
+    are."""
+    if end.lost == 0 or not end.why:
+        return b""
+    many = "an unknown number of" if end.lost is None else str(end.lost)
+    return f"\n[... {many} bytes of output are lost here: {end.why} ...]\n".encode()

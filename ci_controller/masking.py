@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from ci_common.job import CaseResult, SuiteSummary
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.rows import Ending
+from ci_common.ports.workloads import OutputEnd
 from ci_common.secret import Secret
 from ci_controller.secret_forms import patterns
 
@@ -30,7 +31,10 @@ class OutputLog(Protocol):
     def append(self, content: bytes) -> None:
         """Take the next bytes of the output, the first time from `skip` on."""
 
-    def finish(self) -> int:
+    def sync(self) -> None:
+        """See LogAppender."""
+
+    def finish(self, end: OutputEnd) -> int:
         """The output has ended; returns how many bytes are left out of the log."""
 
 
@@ -104,23 +108,27 @@ class MaskedOutput:
 
         self._log = log
         self._masker = Masker(patterns)
-        self._skip = max(log.skip - patterns.context, 0)
-        self._known = log.skip - self._skip
+        self._context = patterns.context
+        self._known = log.skip - self.skip
         """Masked bytes still to come that the log has already."""
 
     @property
     def skip(self) -> int:
         """See OutputLog."""
-        return self._skip
+        return max(self._log.skip - self._context, 0)
 
     def append(self, content: bytes) -> None:
         """See OutputLog."""
         self._put(self._masker.feed(content))
 
-    def finish(self) -> int:
+    def sync(self) -> None:
+        """See OutputLog."""
+        self._log.sync()
+
+    def finish(self, end: OutputEnd) -> int:
         """See OutputLog."""
         self._put(self._masker.finish())
-        return self._log.finish()
+        return self._log.finish(end)
 
     def _put(self, masked: bytes) -> None:
         new = masked[self._known :]
@@ -154,6 +162,18 @@ class MaskedAppender:
         """See LogAppender."""
         if masked := self._masker.feed(content):
             self._log.append(masked)
+
+    def hold(self, offset: int, content: bytes) -> None:
+        """See LogAppender."""
+        self._log.hold(offset, content)
+
+    def held(self) -> tuple[int, bytes]:
+        """See LogAppender."""
+        return self._log.held()
+
+    def drop_held(self) -> None:
+        """See LogAppender."""
+        self._log.drop_held()
 
     def sync(self) -> None:
         """See LogAppender."""

@@ -5,7 +5,7 @@ Every action is safe to repeat: the controller applies what it has not begun yet
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -71,6 +71,8 @@ _LONGEST_SECONDS = 10 * 365 * 86400.0
 """More would not fit into a date."""
 
 Action = Start | Follow | Stop | Retry | Finish | Remove
+
+LOST_OUTPUT = "some of its output is lost, and not in the log"
 
 CANCELLED = Outcome(
     JobStatus.CANCELLED, Reason.CANCELLED, "cancelled while no command of it was running"
@@ -241,6 +243,11 @@ def outcome(job: Job, workload: Workload, log_dropped: int = 0, seen: Seen = See
         message += f"; its log is larger than {job.spec.limits.log_mb} MiB: the middle is left out"
         return Outcome(JobStatus.COMPLETED, Reason.LOG_LIMIT, message, code)
     return Outcome(JobStatus.COMPLETED, Reason.EXIT, message, code)
+
+
+def note_lost_output(outcome: Outcome) -> Outcome:
+    """The outcome of a job of whose output not all could be stored."""
+    return replace(outcome, message=f"{outcome.message}; {LOST_OUTPUT}")
 
 
 def _timed_out(job: Job, workload: Workload, seen: Seen) -> bool:

@@ -27,6 +27,9 @@ COLUMNS = (
     "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
     "log_dropped, artifacts_size, tests"
 )
+_UNKNOWN = -1
+"""In the column `log_dropped`, which knows no NULL."""
+
 LIVE = "('queued', 'initializing', 'running')"
 
 
@@ -53,7 +56,7 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         *(None,) * 7,
         job.spec.priority,
         job.attempt,
-        job.log_dropped,
+        log_dropped_to_row(job.log_dropped),
         job.artifacts_size,
         None,
     )
@@ -74,11 +77,16 @@ def from_row(row: sqlite3.Row) -> Job:
         cancel_requested_at=parse_time(row["cancel_requested_at"]),
         outcome=_outcome(row),
         log_size=row["log_size"],
-        log_dropped=row["log_dropped"],
+        log_dropped=None if row["log_dropped"] == _UNKNOWN else row["log_dropped"],
         attempt=row["attempt"],
         artifacts_size=row["artifacts_size"],
         tests=tests_from_json(row["tests"]),
     )
+
+
+def log_dropped_to_row(count: int | None) -> int:
+    """The number as it is stored."""
+    return _UNKNOWN if count is None else count
 
 
 def _required_time(text: str) -> datetime:

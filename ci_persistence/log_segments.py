@@ -23,6 +23,7 @@ from ci_common.errors import LeaseLostError, LogCorruptError
 from ci_common.ports.signals import JobSignals
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.durable_files import sync_directory
+from ci_persistence.held_tail import HeldTail
 
 Result = TypeVar("Result")
 
@@ -128,6 +129,16 @@ class LiveLog:
         Path(self._path(own)).rename(self._path(moved))
         return moved
 
+    def is_newest(self, own: Segment) -> bool:
+        """Whether no later controller has opened the log, so that all bytes of `own` are its."""
+        segments = self._segments()
+        return bool(segments) and segments[-1].epoch == own.epoch
+
+    @property
+    def directory(self) -> Path:
+        """Of the segments."""
+        return Path(self._directory)
+
     def sync_names(self) -> None:
         """Return when the names of the files would survive a power cut."""
         live = Path(self._directory)
@@ -217,6 +228,7 @@ class SegmentAppender:
         self._descriptor: int | None = descriptor
         self._size = self._segment.start + os.fstat(descriptor).st_size
         self._names_synced = False
+        self._held = HeldTail(live.directory, self._segment.epoch)
         self._job_id = job_id
         self._signals = signals
         self._reserve = reserve
@@ -241,12 +253,29 @@ class SegmentAppender:
             remaining = remaining[written:]
         self._signals.notify(self._job_id)
 
+    def hold(self, offset: int, content: bytes) -> None:
+        """See LogAppender."""
+        self._reserve.take(len(content))
+        self._held.append(offset, content)
+
+    def held(self) -> tuple[int, bytes]:
+        """See LogAppender."""
+        return self._held.read()
+
+    def drop_held(self) -> None:
+        """See LogAppender."""
+        self._held.clear()
+
     def sync(self) -> None:
         """See LogAppender."""
         os.fsync(self._open_descriptor())
+        self._held.sync()
         if not self._names_synced:
             self._live.sync_names()
             self._names_synced = True
+        # Last: what was appended before a later controller opened the log is part of it.
+        if not self._live.is_newest(self._segment):
+            raise LeaseLostError
 
     def truncate(self, size: int) -> None:
         """See LogAppender."""
@@ -260,6 +289,7 @@ class SegmentAppender:
 
     def close(self) -> None:
         """See LogAppender."""
+        self._held.close()
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

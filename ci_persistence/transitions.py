@@ -8,7 +8,14 @@ from ci_common.ports.rows import Ending
 from ci_common.ports.signals import JobSignals
 from ci_persistence.database import Database
 from ci_persistence.database_errors import disk_full_told
-from ci_persistence.job_rows import COLUMNS, LIVE, fetch_job, from_row, tests_to_json
+from ci_persistence.job_rows import (
+    COLUMNS,
+    LIVE,
+    fetch_job,
+    from_row,
+    log_dropped_to_row,
+    tests_to_json,
+)
 
 _FENCE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
 
@@ -60,7 +67,7 @@ class SqliteJobTransitions:
             "message": ending.outcome.message,
             "exit_code": ending.outcome.exit_code,
             "log_size": ending.log_size,
-            "log_dropped": ending.log_dropped,
+            "log_dropped": log_dropped_to_row(ending.log_dropped),
             "artifacts_size": sum(artifact.size for artifact in ending.artifacts),
             "tests": tests_to_json(ending.tests),
         }

@@ -1,6 +1,9 @@
 """The logs: read by the server, written and kept by the controller."""
 
-from typing import Protocol
+from typing import Final, Protocol
+
+HELD_BYTES: Final = 8 << 20
+"""The tail of a log that is larger than its bound is at most this."""
 
 
 class LogReader(Protocol):
@@ -35,8 +38,22 @@ class LogAppender(Protocol):
         OSError (ENOSPC) when the disk is full up to what is kept for the database.
         """
 
+    def hold(self, offset: int, content: bytes) -> None:
+        """Keep bytes that the log has no room for now, from this offset of an unbounded log on:
+        they may become its end. Only the newest `HELD_BYTES` need to be kept. Raises like `append`.
+        """
+
+    def held(self) -> tuple[int, bytes]:
+        """What is held, and the offset of its first byte; nothing has the offset 0."""
+
+    def drop_held(self) -> None:
+        """Forget what is held, of another attempt."""
+
     def sync(self) -> None:
-        """Return only when everything appended would survive a power cut."""
+        """Return only when everything appended, and held, would survive a power cut. May be called
+        from another thread. Raises LeaseLostError when the log was opened in a later epoch, and
+        what was appended may therefore not be part of it.
+        """
 
     def truncate(self, size: int) -> None:
         """Cut off what a crash left half written at the end. Only for bytes no reader was sent."""

@@ -82,7 +82,8 @@ class Ending:
 
     outcome: Outcome
     log_size: int
-    log_dropped: int = 0
+    log_dropped: int | None = 0
+    """`None` when it is not known how many bytes of the output are not in the log."""
     artifacts: tuple[Artifact, ...] = ()
     tests: SuiteSummary | None = None
 

@@ -41,18 +41,48 @@ class Workload:
     finished_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OutputEnd:
+    """How an output ended."""
+
+    size: int
+    """So many bytes the workload wrote, as far as they can be had: those it was given to read, and
+    those it skipped."""
+    lost: int | None = 0
+    """Bytes that it wrote and nobody has; `None` when it is not known how many, or whether any."""
+    why: str = ""
+    """Why bytes are missing at the end, for people. Those that are missing before it the output
+    itself has replaced: by a line that says so, and is as long as they were."""
+    exit_code: int | None = None
+    """As whoever kept the output wrote it down; the executor's own word may be worse, when it was
+    ended between the command's end and its record."""
+
+
 class Output(Protocol):
     """The workload's output bytes, stdout and stderr in the order they were written.
 
-    `read` blocks and is for one thread; `close` may come from any other.
+    Every byte comes once, whoever was slow, stopped or restarted meanwhile. `read` blocks and is
+    for one thread; `stored` is for one other; `close` may come from any.
     """
 
     def read(self) -> bytes:
-        """The next bytes; empty at the end, after `close`, or when the connection was ended from
-        the other side. Raises EngineUnavailableError when it breaks.
+        """The next bytes; empty at the end, which `end` then tells, or after `close`, or when the
+        connection was ended from the other side: then `end` is `None`, and it takes another.
 
-        The end proves nothing while the workload runs: an engine may end a connection, and of
-        one that `reattach` made before the exit it may leave out the last part.
+        Raises EngineUnavailableError when it breaks, WorkloadLostError when the workload is gone,
+        and LaunchFailedError when its command could not be started after all.
+        """
+
+    @property
+    def end(self) -> OutputEnd | None:
+        """How it ended, once `read` has come to the end: the workload has exited, or exits now."""
+
+    def stored(self, offset: int) -> None:
+        """Say that the bytes before this offset are on disk and will not be asked for again.
+
+        Without this a workload that writes much waits: what was not told to be stored is kept for
+        whoever comes next, and there is a bound on that. It may block and may be repeated. Raises
+        what `read` raises.
         """
 
     def close(self) -> None:
@@ -119,12 +149,12 @@ class Executor(Protocol):
         controller lease: then LeaseLostError is raised. Nothing is left behind when this raises
         (SetupFailedError, ImageUnavailableError, PackageCorruptError, LaunchFailedError). When
         it is cancelled a workload may be there, for `remove` or for the next controller. The
-        returned output misses nothing: it was connected before the command started.
+        returned output misses nothing.
         """
 
     async def reattach(self, job_id: str, skip: int) -> Output:
-        """The output of a started workload again, without its first `skip` bytes, and on. It is
-        whole when the workload had exited before; otherwise its end may be missing.
+        """The output of a started workload again, without its first `skip` bytes, and on. What
+        was said to be stored may be gone.
 
         Raises WorkloadLostError when there is no such workload.
         """

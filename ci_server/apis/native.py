@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
 from ci_common.errors import InvalidOffsetError, InvalidUploadError, quoted
-from ci_common.events import LogEvent
+from ci_common.events import LogEvent, count_or_unknown
 from ci_common.job import Job, JobStatus, format_time
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.principal import Principal
@@ -77,7 +77,7 @@ def job_to_dict(job: Job) -> dict[str, Any]:
         "package_size": job.package.size,
         "package_sha256": job.package.sha256,
         "log_size": job.log_size,
-        "log_dropped": job.log_dropped,
+        "log_dropped": count_or_unknown(job.log_dropped),
         "priority": job.spec.priority,
         "attempt": job.attempt,
         "artifacts_size": job.artifacts_size,
@@ -197,7 +197,7 @@ async def stream_job(
 ) -> EventSourceResponse:
     """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log."""
     job = await api.service.open_log(principal, job_id)
-    start = _start_offset(api, job, last_event_id or offset, from_beginning)
+    start = _start_offset(api, job, last_event_id, offset, from_beginning)
     hold_stream(request, principal)
     body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
@@ -222,13 +222,23 @@ async def get_logs(
     return ranged_log(api.streams, job, start, wanted, api.send_timeout_seconds)
 
 
-def _start_offset(api: NativeApi, job: Job, wanted: str | None, from_beginning: bool) -> int:
-    if wanted:
-        if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
-            raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
-        api.streams.check_offset(job, int(wanted))
-        return int(wanted)
+def _start_offset(
+    api: NativeApi, job: Job, last_event_id: str | None, offset: str | None, from_beginning: bool
+) -> int:
+    if last_event_id:
+        # One that we sent is right even when the log ends before it: after a power cut the job
+        # may have ended with a shorter log, and the reader still needs the result.
+        return _parsed_offset(last_event_id)
+    if offset:
+        api.streams.check_offset(job, _parsed_offset(offset))
+        return int(offset)
     return 0 if from_beginning else api.streams.size(job)
+
+
+def _parsed_offset(wanted: str) -> int:
+    if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
+        raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
+    return int(wanted)
 
 
 async def _raw_log(api: NativeApi, job: Job, start: int) -> AsyncIterator[bytes]:

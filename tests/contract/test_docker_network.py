@@ -9,7 +9,7 @@ from docker.errors import NotFound
 from ci_common.errors import LaunchFailedError
 from ci_common.job import Network, ResourceLimits
 from ci_common.settings import JOB_NETWORK
-from support.executors import collect, read_line
+from support.executors import collect, drain, read_line
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
 
@@ -53,7 +53,7 @@ async def reach_another(bench):
     reaching = bench.job("python", "-c", REACH, address)
     said = await collect(await bench.launch(reaching))
     await bench.executor.remove(listening.job_id)
-    await collect(output)
+    await drain(output)
     await bench.executor.remove(reaching.job_id)
     return said
 

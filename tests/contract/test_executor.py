@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from ci_common.errors import WorkloadLostError
 from ci_common.ports.workloads import WorkloadState
 from support.archives import zip_bytes
 from support.executors import (
@@ -19,44 +18,6 @@ from support.executors import (
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-# ------------------------------------------------------------------ output
-
-
-async def test_output_is_exact_to_the_byte(bench):
-    finished = await bench.run(
-        "import sys; w = sys.stdout.buffer.write; "
-        "w(b'\\xff\\xfe invalid \\0 NUL \\r CR \\r\\n \\x1b[31m red \\n'); "
-        "w(bytes(range(256)) * 3); w(b'no newline at the end')"
-    )
-    assert finished.output == (
-        b"\xff\xfe invalid \0 NUL \r CR \r\n \x1b[31m red \n"
-        + bytes(range(256)) * 3
-        + b"no newline at the end"
-    )
-    assert finished.setup == b""
-    assert finished.workload.exit_code == 0
-
-
-async def test_a_megabyte_without_a_newline(bench):
-    finished = await bench.run("import sys; sys.stdout.write('0123456789abcdef' * (1 << 16))")
-    assert finished.output == b"0123456789abcdef" * (1 << 16)
-
-
-async def test_both_streams_in_the_order_they_were_written(bench):
-    finished = await bench.run("import os\nfor n in range(500): os.write(1 + n % 2, b'%d\\n' % n)")
-    assert finished.output == b"".join(b"%d\n" % number for number in range(500))
-
-
-async def test_no_output_at_all(bench):
-    assert (await bench.run("pass")).output == b""
-
-
-async def test_output_arrives_while_the_command_runs(bench):
-    async with running(bench) as (job, _):
-        seen = await bench.executor.inspect(job.job_id)
-        assert seen.state is WorkloadState.RUNNING
 
 
 # ------------------------------------------------------------------ exit codes
@@ -275,61 +236,6 @@ async def test_another_instance_sees_and_touches_nothing(bench, tmp_path):
     finally:
         await other.close()
         shutil.rmtree(other.works, ignore_errors=True)
-
-
-# ------------------------------------------------------------------ reattach
-
-COUNT = "import sys\nfor n in range(2000): sys.stdout.write('line %d\\n' % n)"
-COUNTED = b"".join(b"line %d\n" % number for number in range(2000))
-
-
-async def test_reattach_after_the_end(bench):
-    job = bench.job(COUNT)
-    await collect(await bench.launch(job))
-    await bench.ended(job.job_id)
-    for skip in (0, 1, 5000, len(COUNTED) - 1, len(COUNTED)):
-        output = await bench.executor.reattach(job.job_id, skip)
-        assert await collect(output) == COUNTED[skip:]
-
-
-async def test_reattach_during_the_run_by_a_new_executor(bench):
-    # The signal to go on is SIGTERM: it reaches a container, too.
-    source = (
-        "import signal\nsignal.signal(signal.SIGTERM, lambda *_: None)\n"
-        "print('ready', flush=True)\nsignal.pause()\n" + COUNT
-    )
-    job = bench.job(source)
-    first = await bench.launch(job)
-    assert await read_line(first) == b"ready\n"
-    first.close()
-    await collect(first)
-    new = bench.new_executor()
-    try:
-        output = await new.reattach(job.job_id, 3)
-        assert await read_line(output) == b"dy\n"
-        stopping = asyncio.create_task(bench.executor.stop(job.job_id, 20))
-        assert await collect(output) == COUNTED
-        await stopping
-    finally:
-        await new.close()
-    assert (await bench.ended(job.job_id)).exit_code == 0
-
-
-async def test_reattach_without_a_workload(bench):
-    with pytest.raises(WorkloadLostError):
-        await bench.executor.reattach("11111111-0000-4000-8000-000000000000", 0)
-
-
-async def test_close_makes_a_blocked_read_return(bench):
-    async with running(bench) as (job, output):
-        again = await bench.executor.reattach(job.job_id, 6)
-        for blocked in (output, again):
-            reading = asyncio.create_task(asyncio.to_thread(blocked.read))
-            await asyncio.sleep(0.05)
-            assert not reading.done()
-            blocked.close()
-            assert await asyncio.wait_for(reading, 5) == b""
-            blocked.close()
 
 
 # ------------------------------------------------------------------ many at once

@@ -12,6 +12,7 @@ from support.archives import patched, zip_bytes
 from support.executors import (
     WAIT_FOR_EVER,
     collect,
+    drain,
     read_line,
     running,
 )
@@ -34,8 +35,8 @@ async def test_launch_replaces_one_that_still_runs(bench):
     assert await read_line(second) == b"ready\n"
     assert len(await bench.executor.list_workloads()) == 1
     await bench.executor.remove(job.job_id)
-    await collect(first)
-    await collect(second)
+    await drain(first)
+    await drain(second)
 
 
 async def test_launch_replaces_what_an_earlier_controller_or_attempt_left(bench):
@@ -49,8 +50,8 @@ async def test_launch_replaces_what_an_earlier_controller_or_attempt_left(bench)
     assert seen.attempt == (await bench.executor.inspect(job.job_id)).attempt == 2
     assert seen.epoch == (await bench.executor.inspect(job.job_id)).epoch == 4
     await bench.executor.remove(job.job_id)
-    await collect(first)
-    await collect(second)
+    await drain(first)
+    await drain(second)
 
 
 async def test_launch_never_replaces_what_a_later_controller_made(bench):
@@ -82,7 +83,7 @@ async def test_a_cancelled_launch_leaves_nothing_but_a_workload_to_remove(bench,
         assert _processes(mark) == []
     else:
         await bench.executor.remove(job.job_id)
-        await collect(output)
+        await drain(output)
 
 
 def _processes(mark):

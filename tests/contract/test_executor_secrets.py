@@ -7,7 +7,7 @@ import docker
 import pytest
 
 from ci_common.secret import Secret
-from support.executors import WAIT_FOR_EVER, Bench, collect, read_line, remove_of_instance
+from support.executors import WAIT_FOR_EVER, Bench, collect, drain, read_line, remove_of_instance
 
 pytestmark = pytest.mark.anyio
 
@@ -104,7 +104,7 @@ async def test_the_engine_does_not_tell(tmp_path):
         assert "correct-horse" not in told
         assert "TOKEN" in told
         await bench.executor.remove(job.job_id)
-        await collect(output)
+        await drain(output)
     finally:
         await bench.close()
         remove_of_instance(bench.instance)

@@ -1,6 +1,8 @@
 """One controller a database (port ControllerLease)."""
 
 import asyncio
+import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +17,7 @@ from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
 from support.jobs import NOON
+from support.loop_disks import KINDS, loop_disk
 from support.rows import PASSED, Rows
 
 pytestmark = pytest.mark.anyio
@@ -117,6 +120,21 @@ async def test_the_lease_of_a_dead_process_is_taken_at_once(rows):
     assert not await rows.transitions.claim(await rows.add())
     kill(other)
     assert await SqliteControllerLease(rows.database).acquire("third", NOON, 60)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_lease_of_a_process_that_a_power_cut_ended_is_taken_at_once(kind):
+    with loop_disk(kind) as disk:
+        former = await Rows().open(disk.path / "ci.db")
+        disk.cut()
+        kill(former.lease)
+        with suppress(sqlite3.Error):
+            await former.database.close()
+        disk.remount()
+        database = Database(disk.path / "ci.db")
+        await database.open()
+        assert await SqliteControllerLease(database).acquire("next", NOON, 60)
+        await database.close()
 
 
 async def test_a_paused_holder_does_not_take_the_lease_back_from_a_living_one(rows):

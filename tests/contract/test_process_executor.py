@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ci_common.errors import LaunchFailedError, LeaseLostError, SetupFailedError
+from ci_common.errors import LaunchFailedError, LeaseLostError, SetupFailedError, WorkloadLostError
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.process.environments import unpack
 from ci_controller.executors.process.state import remove_tree
@@ -55,7 +55,8 @@ async def test_what_a_later_controller_made_during_a_set_up_is_not_touched(
     await old.close()
     assert (await bench.executor.inspect(job.job_id)).state is WorkloadState.RUNNING
     await bench.executor.remove(job.job_id)
-    assert await collect(output) == b""
+    with pytest.raises(WorkloadLostError):
+        await collect(output)
 
 
 async def test_a_directory_that_is_in_the_way_is_told(bench, monkeypatch):

@@ -138,7 +138,9 @@ def test_disaster_and_recovery(server, tmp_path):
 def release(prefix, job_id):
     client = docker.from_env(version="auto")
     try:
-        code, output = client.containers.get(f"{prefix}{job_id}").exec_run("touch /workspace/go")
+        code, output = client.containers.get(f"{prefix}{job_id}").exec_run(
+            "touch /workspace/go", user="1000"
+        )
         assert code == 0, output
     finally:
         client.close()

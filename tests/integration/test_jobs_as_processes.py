@@ -144,6 +144,26 @@ def test_the_bytes_of_a_log_are_the_jobs_own(processes):
     assert (job["success"], log) == (True, content)
 
 
+def test_the_jobs_user_may_open_its_output_again(processes):
+    script = "echo out; echo err > /dev/stderr; echo on > /dev/stdout; printf end"
+    job, log = processes.run(projects.ANY, projects.shell(script))
+    assert (job["success"], log) == (True, b"out\nerr\non\nend")
+
+
+def test_a_job_that_writes_more_than_is_kept_is_in_the_log_to_the_byte(processes):
+    """And is still written while the server is killed and started again: nothing is lost."""
+    script = "seq -f %015.0f 0 4599999"
+    job_id = processes.submit(projects.ANY, projects.shell(script))
+    processes.until(lambda: len(processes.log(job_id)) > 1 << 20)
+    processes.kill()
+    processes.start().ready()
+    assert processes.finished(job_id)["success"] is True
+    log = processes.log(job_id)
+    assert len(log) == 4_600_000 * 16
+    assert log == b"".join(b"%015d\n" % number for number in range(4_600_000))
+    leaves_nothing(processes, job_id)
+
+
 def test_a_job_outlives_the_server_and_is_adopted(tmp_path, python):
     with LiveServer(tmp_path / "own", python=python, executor="process") as server:
         server.start().ready()

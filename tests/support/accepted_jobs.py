@@ -171,7 +171,8 @@ def same(found, expected, what):
     first = min(len(found), len(expected)) if first is None else first
     pytest.fail(
         f"{what} has {len(found)} bytes and not {len(expected)}, and differs from byte {first} on: "
-        f"{found[first - 80 : first + 80]!r} instead of {expected[first - 80 : first + 80]!r}"
+        f"{found[max(first - 80, 0) : first + 80]!r} instead of "
+        f"{expected[max(first - 80, 0) : first + 80]!r}"
     )
 
 

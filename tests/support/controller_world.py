@@ -25,6 +25,11 @@ from support.fake_executor import FakeExecutor
 from support.jobs import NOON, Clock, a_job
 from support.waiting import until
 
+LOST_LINE = (
+    b"\n[... an unknown number of bytes of output are lost here: the job's container, or its "
+    b"process, is gone ...]\n"
+)
+
 GRACE_SECONDS = 6.0
 """The time a workload may be missing: three ticks of two seconds."""
 

@@ -20,7 +20,7 @@ from ci_common.errors import (
     LeaseLostError,
     WorkloadLostError,
 )
-from ci_common.ports.workloads import Workload, WorkloadFile, WorkloadState
+from ci_common.ports.workloads import OutputEnd, Workload, WorkloadFile, WorkloadState
 
 
 class FakeWorkload:
@@ -38,6 +38,10 @@ class FakeWorkload:
         self.oom_killed = False
         self.started_at = self.finished_at = None
         self.outputs = []
+        self.stored = 0
+        """What of its output it was told to be on disk."""
+        self.end = None
+        """How its output ends, when not with its last byte."""
         self.exit_cuts_followers = False
         """Whether an output that was reattached before the exit ends with it, whatever is left."""
         self.condition = threading.Condition()
@@ -130,6 +134,7 @@ class FakeOutput:
         self._position = skip
         self._follows = not live and workload.state is WorkloadState.RUNNING
         self.dropped = self.closed = False
+        self.end = None
         workload.outputs.append(self)
 
     def read(self):
@@ -141,8 +146,14 @@ class FakeOutput:
                 piece = bytes(workload.content[self._position :][: self.PIECE_BYTES])
                 if piece or workload.state is WorkloadState.EXITED:
                     self._position += len(piece)
+                    if not piece:
+                        self.end = workload.end or OutputEnd(len(workload.content))
                     return piece
                 workload.condition.wait()
+
+    def stored(self, offset):
+        assert 0 <= offset <= self._position
+        self._workload.stored = max(offset, self._workload.stored)
 
     def _is_cut(self):
         cuts = self._workload.exit_cuts_followers
@@ -245,8 +256,8 @@ class FakeExecutor:
                 raise WorkloadLostError
             if workload.state is WorkloadState.CREATED:
                 self._violation("reattach", job_id, "its workload was never started")
-            if not 0 <= skip <= len(workload.content):
-                self._violation("reattach", job_id, f"skip is {skip}")
+            if skip < workload.stored:
+                self._violation("reattach", job_id, f"{skip} is before {workload.stored}")
             return FakeOutput(workload, skip)
 
     async def files(self, job_id, path):

@@ -6,7 +6,8 @@ import pytest
 
 from ci_common.job import JobStatus, Reason
 from ci_common.ports.workloads import WorkloadState
-from support.controller_world import GRACE_SECONDS, ControllerWorld
+from ci_controller.plan import LOST_OUTPUT
+from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -216,7 +217,9 @@ async def test_a_lost_workload_fails_the_job_after_a_grace(world):
     world.clock.advance(0.1)
     job = await world.until_status(job_id, FAILED)
     assert job.outcome.reason is Reason.LOST
-    assert job.log_size == len(world.log(job_id)) == 5
+    assert world.log(job_id) == b"hello" + LOST_LINE
+    assert (job.log_size, job.log_dropped) == (len(world.log(job_id)), None)
+    assert job.outcome.message.endswith(LOST_OUTPUT)
     await world.until_clean()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ci_common.errors import DiskFullError
 from ci_common.job import JobStatus, Reason
+from ci_controller.plan import LOST_OUTPUT
 from ci_persistence.log_segments import SegmentAppender
 from support.controller_world import ControllerWorld
 from support.waiting import until
@@ -38,6 +39,7 @@ class _FullAppender:
     def __init__(self, appender, most):
         self._appender, self._most = appender, most
         self.sync, self.close = appender.sync, appender.close
+        self.drop_held = appender.drop_held
 
     @property
     def size(self):
@@ -57,7 +59,8 @@ async def test_a_full_disk_fails_the_job_and_keeps_what_was_stored(world):
     job = await world.until_status(job_id, FAILED)
     assert job.outcome.reason is Reason.DISK_FULL
     assert world.log(job_id) == b"0123456789"
-    assert job.log_size == 10
+    assert (job.log_size, job.log_dropped) == (10, None)
+    assert job.outcome.message.endswith(LOST_OUTPUT)
     await world.until_clean()
 
 

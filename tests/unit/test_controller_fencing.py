@@ -12,7 +12,7 @@ import pytest
 from ci_common.errors import LeaseLostError
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.rows import Ending
-from support.controller_world import GRACE_SECONDS, ControllerWorld
+from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
 from support.fake_executor import FakeWorkload
 from support.waiting import until
 
@@ -338,7 +338,7 @@ async def test_a_late_workload_does_not_stand_in_for_one_that_was_lost(world, re
         assert world.log(job_id) == told
     else:
         assert (await world.until_status(job_id, FAILED)).outcome.reason is Reason.LOST
-        assert world.log(job_id) == b"hello "
+        assert world.log(job_id) == b"hello " + LOST_LINE
     await world.until_clean()
 
 

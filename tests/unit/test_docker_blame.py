@@ -42,7 +42,6 @@ JOBS_OWN = [
         f"{STARTING}error during container init: environment variable value can't contain "
         'null(\\x00): "A=a\\x00b": unknown',
     ),
-    (500, "failed to initialize logging driver: max-size must be a positive number"),
     (500, "stat /dev/nosuch: no such file or directory"),
     (500, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"),
     (500, "Error processing tar file(exit status 1): open /workspace/xxx: file name too long"),

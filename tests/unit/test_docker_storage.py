@@ -5,6 +5,7 @@ import pytest
 
 from ci_common.job import ResourceLimits
 from ci_controller.executors.docker import container, storage
+from ci_controller.executors.docker.keeper import protocol
 
 XFS = [["Backing Filesystem", "xfs"], ["Supports d_type", "true"]]
 EXT = [["Backing Filesystem", "extfs"]]
@@ -50,7 +51,7 @@ class Recorder(docker.APIClient):
 def host_config():
     client = Recorder()
 
-    def make(bounds, **limits):
+    def make(bounds, is_kept=False, **limits):
         container.create(
             client,
             image="image",
@@ -61,6 +62,7 @@ def host_config():
             limits=ResourceLimits(**limits),
             isolation=container.Isolation(),
             bounds=container.EngineBounds(*bounds),
+            is_kept=is_kept,
         )
         return client.options["host_config"]
 
@@ -73,6 +75,11 @@ def test_the_size_of_a_container_is_bounded_where_it_can_be(host_config):
     assert "StorageOpt" not in host_config((None, None))
 
 
+def test_the_spool_of_the_output_does_not_count(host_config):
+    spool_mb = protocol.SPOOL_BYTES >> 20
+    assert host_config((None, 100), is_kept=True)["StorageOpt"] == {"size": f"{100 + spool_mb}m"}
+
+
 def test_every_bound_is_passed_on(host_config):
     host = host_config(
         ("/dev/disk", None),
@@ -81,11 +88,9 @@ def test_every_bound_is_passed_on(host_config):
         pids=99,
         block_io_bytes=1 << 20,
         shm_mb=65,
-        log_mb=7,
     )
     assert host["BlkioDeviceReadBps"] == [{"Path": "/dev/disk", "Rate": 1 << 20}]
     assert host["BlkioDeviceWriteBps"] == [{"Path": "/dev/disk", "Rate": 1 << 20}]
     assert (host["Memory"], host["MemorySwap"]) == (64 << 20, 64 << 20)
     assert (host["CpuPeriod"], host["CpuQuota"]) == (100_000, 150_000)
     assert (host["ShmSize"], host["PidsLimit"]) == (65 << 20, 99)
-    assert host["LogConfig"]["Config"]["max-size"] == "70m"

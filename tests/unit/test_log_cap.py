@@ -5,30 +5,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci_common.ports.workloads import OutputEnd
 from ci_controller.log_cap import CappedLog
-
-
-class MemoryLog:
-    """A log in memory."""
-
-    def __init__(self, content: bytes = b"") -> None:
-        self.content = bytearray(content)
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
-
-    def append(self, content: bytes) -> None:
-        self.content += content
-
-    def sync(self) -> None:
-        return
-
-    def truncate(self, size: int) -> None:
-        del self.content[size:]
-
-    def close(self) -> None:
-        return
+from support.memory_log import MemoryLog
 
 
 def final(output: bytes, cap: int, cuts: list[int], setup: bytes = b"") -> tuple[bytes, int]:
@@ -37,7 +16,7 @@ def final(output: bytes, cap: int, cuts: list[int], setup: bytes = b"") -> tuple
     capped = CappedLog(log, len(setup), cap)
     for begin, end in zip([0, *cuts], [*cuts, len(output)], strict=True):
         capped.append(output[begin:end])
-    dropped = capped.finish()
+    dropped = capped.finish(OutputEnd(len(output)))
     return bytes(log.content), dropped
 
 
@@ -81,17 +60,48 @@ def test_head_and_tail_are_kept_and_the_marker_tells_exactly_what_is_missing(
     assert head + dropped + len(tail) == len(output)
 
 
-@given(outputs, st.integers(4, 200), st.integers(0, 600), st.binary(max_size=20))
+ends = st.sampled_from([(0, ""), (None, "it was killed"), (7, "no room"), (7, "")])
+
+
+@given(outputs, st.integers(4, 200), cut_lists, st.integers(0, 600), st.binary(max_size=20), ends)
 def test_another_process_adds_only_what_is_missing(
-    output: bytes, cap: int, crash: int, setup: bytes
+    output: bytes,
+    cap: int,
+    stops: list[int],
+    crash: int,
+    setup: bytes,
+    lost: tuple[int | None, str],
 ) -> None:
-    whole, dropped = final(output, cap, [], setup)
-    # The first process died when the log had this much; also in the midst of the ending.
-    log = MemoryLog(whole[: len(setup) + crash])
+    end = OutputEnd(len(output), *lost)
+    undisturbed = MemoryLog(setup)
+    capped = CappedLog(undisturbed, len(setup), cap)
+    capped.append(output)
+    dropped = capped.finish(end)
+    log = MemoryLog(setup)
+    for stop in pieces(output, stops):  # each process dies after so many bytes of output
+        capped = CappedLog(log, len(setup), cap)
+        assert capped.skip <= len(output)
+        capped.append(output[capped.skip : stop])
     capped = CappedLog(log, len(setup), cap)
     capped.append(output[capped.skip :])
-    assert capped.finish() == dropped
+    # The last but one dies in the midst of the ending.
+    whole = bytes(undisturbed.content)
+    log.content += whole[log.size : max(log.size, crash)]
+    capped = CappedLog(log, len(setup), cap)
+    capped.append(output[capped.skip :])
+    assert capped.finish(end) == dropped
     assert bytes(log.content) == whole
+
+
+def test_an_unknown_loss_is_told_where_it_is() -> None:
+    log = MemoryLog()
+    capped = CappedLog(log, 0, 1000)
+    capped.append(b"half a line")
+    assert capped.finish(OutputEnd(11, None, "the machine went down")) == 0
+    assert bytes(log.content) == (
+        b"half a line\n[... an unknown number of bytes of output are lost here: "
+        b"the machine went down ...]\n"
+    )
 
 
 def test_the_head_is_there_at_once_and_memory_is_bounded() -> None:
@@ -102,4 +112,4 @@ def test_the_head_is_there_at_once_and_memory_is_bounded() -> None:
         assert log.size <= 750
         assert len(capped._held) <= 500 + 100
     assert log.size == 750
-    assert capped.finish() == 100_000 - 750 - 250
+    assert capped.finish(OutputEnd(100_000)) == 100_000 - 750 - 250

@@ -3,10 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ci_common.ports.workloads import OutputEnd
 from ci_common.secret import Secret
 from ci_controller.log_cap import CappedLog
 from ci_controller.masking import Masking
-from support.executors import MemoryLog
+from support.memory_log import MemoryLog
 
 SECRETS = [Secret("A", b"abababab-abab"), Secret("B", b"b-abababab")]
 MASKING = Masking.of(SECRETS)
@@ -26,7 +27,7 @@ def written(output: bytes, cap: int, stops: list[int], setup: bytes = b"setup\n"
         content = output[masked.skip : max(stop, masked.skip)]
         for at in range(0, len(content), 11):
             masked.append(content[at : at + 11])
-    masked.finish()
+    masked.finish(OutputEnd(len(output)))
     return bytes(log.content)
 
 

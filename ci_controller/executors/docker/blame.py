@@ -15,7 +15,7 @@ seen with containers made the way ours are (`/bin/sh` below an init process):
 | `/workspace` is a file in the image         | 500 "Cannot mkdir: ... is not a directory"        |
 | a limit that the kernel refuses             | 500 "error setting cgroup config ... invalid"     |
 | device to throttle that is not there        | 500 "stat /dev/...: no such file or directory"    |
-| size of the log, or of the container        | 500 "max-size must be ...", "--storage-opt ..."   |
+| size of the container                       | 500 "--storage-opt ..."                           |
 | project with a name too long for the disk   | 500 "Error processing tar file ... too long"      |
 | command that runc cannot start (no init)    | 400 (others: 404, 500) "...process: exec: ..."    |
 | user that is not in the image               | 500 "unable to find user"                         |
@@ -38,7 +38,6 @@ _JOBS_OWN = re.compile(
     | can't\ contain\ null
     | error\ setting\ cgroup\ config\ .*:\ (?:invalid\ argument|no\ such\ device|numerical\ result)
     | ^stat\ /dev/\S+:\ no\ such\ file
-    | failed\ to\ initialize\ logging\ driver:\ max-
     | --storage-opt\ is\ supported\ only
     | Error\ processing\ tar\ file.*:\ (?:file\ name\ too\ long|not\ a\ directory|invalid\ argument)
     """,

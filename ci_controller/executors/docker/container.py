@@ -1,5 +1,6 @@
 """How a container is made: its name, labels, limits and user; and how it is read back."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import docker
+import requests
+from docker.errors import APIError
 from docker.types import LogConfig
 
 from ci_common.job import Network, ResourceLimits
 from ci_common.ports.workloads import Workload, WorkloadState
+from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.project_tar import HOME, SECRETS, USER_ID, WORKSPACE
 
 LABEL_INSTANCE = "ci-runner.instance"
@@ -19,13 +23,19 @@ LABEL_ROLE = "ci-runner.role"
 LABEL_LOG_BASE = "ci-runner.log-base"
 LABEL_ATTEMPT = "ci-runner.attempt"
 LABEL_EPOCH = "ci-runner.epoch"
+LABEL_KEY = "ci-runner.output-key"
+"""Marks the frames of the container's output; containers of the version before have none."""
 
 ROLE_JOB = "job"
 ROLE_SETUP = "setup"
 
 _ONE_STREAM = ["/bin/sh", "-c", 'exec 2>&1; exec "$@"', "sh"]
-"""One pipe for stdout and stderr, so that the log has them in the order they were written,
-live and when it is read again after a restart."""
+"""For set-ups: one pipe for stdout and stderr, so that the log has them in the order they were
+written."""
+
+_COMMAND = ["/bin/sh", "-c", 'exec "$@"', "sh"]
+"""For jobs, whose init process gives both the same pipe. The shell finds the command, and says in
+well-known words when there is none."""
 
 _EXPORT_SECRETS = (
     'for _ci_name in {names}; do _ci_value=$(cat "{directory}/$_ci_name" && echo x) || exit 126; '
@@ -34,17 +44,15 @@ _EXPORT_SECRETS = (
 """Values become variables in the container only: what it is made of names them, no more. The
 shell takes line ends off, so there is something after them that is taken off instead."""
 
-_STORED_LOG_FACTOR = 10
-"""The engine's own copy of the log is what a restart reads again, so it must hold far more than
-ours; but a job that writes without end must not fill the engine's disk with it."""
+_ENVIRONMENT = {"HOME": f"/{HOME}"}
 
-_ENVIRONMENT = {
-    "HOME": f"/{HOME}",
-    # The init process passes signals on to the whole process group, not to its child alone.
-    "TINI_KILL_PROCESS_GROUP": "1",
-}
+_SETUP_LOG = LogConfig(type="json-file", config={"max-size": "100m", "max-file": "1"})
+_NO_LOG = LogConfig(type="none")
 
 _CPU_PERIOD_MICROSECONDS = 100_000
+
+_KILL_SECONDS = 10.0
+"""For so long an init process that was told to kill its command may take to end."""
 
 _STATES = {
     "created": WorkloadState.CREATED,
@@ -85,24 +93,32 @@ def create(
     limits: ResourceLimits,
     isolation: Isolation,
     bounds: EngineBounds = EngineBounds(),
+    is_kept: bool = False,
 ) -> str:
-    """Create a container that may do as little as possible; returns its id."""
+    """Create a container that may do as little as possible; returns its id.
+
+    One whose output `is_kept` is started by our own init process, which must be put into it before
+    (`project_tar.keeper_blocks`). It starts as root, to become the command's user, which has no
+    capability; of the others everything is the command's user's, below the engine's init process.
+    """
     host = client.create_host_config(
-        init=True,
+        init=not is_kept,
         cap_drop=["ALL"],
+        cap_add=list(protocol.CAPABILITIES) if is_kept else None,
         security_opt=["no-new-privileges:true"],
         network_mode="none" if limits.network is Network.NONE else isolation.network,
         runtime=isolation.runtime,
         pids_limit=limits.pids,
-        log_config=_log_config(limits),
-        **_bounds(limits, bounds),
+        log_config=_NO_LOG if is_kept else _SETUP_LOG,
+        **_bounds(limits, bounds, is_kept),
     )
+    user = 0 if is_kept else USER_ID
     container = client.create_container(
         image,
-        entrypoint=_entrypoint(secret_variables),
+        entrypoint=_entrypoint(secret_variables, is_kept),
         command=command,
         name=name,
-        user=f"{USER_ID}:{USER_ID}",
+        user=f"{user}:{user}",
         working_dir=f"/{WORKSPACE}",
         environment={**_ENVIRONMENT, **env},
         labels=labels,
@@ -113,21 +129,17 @@ def create(
     return str(container["Id"])
 
 
-def _entrypoint(secret_variables: Sequence[str]) -> list[str]:
-    if not secret_variables:
+def _entrypoint(secret_variables: Sequence[str], is_kept: bool) -> list[str]:
+    if not is_kept:
         return _ONE_STREAM
-    names = " ".join(secret_variables)  # checked: nothing in them means anything to a shell
-    shell, option, script, *rest = _ONE_STREAM
-    export = _EXPORT_SECRETS.format(names=names, directory=f"/{SECRETS}")
-    return [shell, option, export + script, *rest]
+    shell, option, script, *rest = _COMMAND
+    if secret_variables:
+        names = " ".join(secret_variables)  # checked: nothing in them means anything to a shell
+        script = _EXPORT_SECRETS.format(names=names, directory=f"/{SECRETS}") + script
+    return [protocol.PROGRAM, shell, option, script, *rest]
 
 
-def _log_config(limits: ResourceLimits) -> LogConfig:
-    size = f"{limits.log_mb * _STORED_LOG_FACTOR}m"
-    return LogConfig(type="json-file", config={"max-size": size, "max-file": "1"})
-
-
-def _bounds(limits: ResourceLimits, engine: EngineBounds) -> dict[str, Any]:
+def _bounds(limits: ResourceLimits, engine: EngineBounds, is_kept: bool) -> dict[str, Any]:
     bounds: dict[str, Any] = {}
     if limits.memory_mb is not None:
         bounds["mem_limit"] = bounds["memswap_limit"] = limits.memory_mb << 20
@@ -141,8 +153,38 @@ def _bounds(limits: ResourceLimits, engine: EngineBounds) -> dict[str, Any]:
         rate = [{"Path": engine.block_device, "Rate": limits.block_io_bytes}]
         bounds["device_read_bps"] = bounds["device_write_bps"] = rate
     if engine.work_mb is not None:
-        bounds["storage_opt"] = {"size": f"{engine.work_mb}m"}
+        spool_mb = protocol.SPOOL_BYTES >> 20 if is_kept else 0
+        bounds["storage_opt"] = {"size": f"{engine.work_mb + spool_mb}m"}
     return bounds
+
+
+def end_kept(client: docker.APIClient, container: str, grace_seconds: float) -> None:
+    """End a container whose output is kept, and return when it has ended. Raises NotFound.
+
+    Its init process kills the command when its time is up, and ends by itself, with all that was
+    written: the engine's own way would kill it together with the command.
+    """
+    for signal, seconds in (("SIGTERM", grace_seconds), (protocol.KILL_SIGNAL, _KILL_SECONDS)):
+        try:
+            client.kill(container, signal)
+        except APIError:
+            # Docker says 409 of one that does not run, and Podman 500.
+            if client.inspect_container(container)["State"]["Running"]:
+                raise
+            break
+        if _has_ended(client, container, seconds):
+            return
+    client.stop(container, timeout=1)
+
+
+def _has_ended(client: docker.APIClient, container: str, seconds: float) -> bool:
+    try:
+        client.wait(container, timeout=max(math.ceil(seconds), 1))
+    except requests.RequestException as error:
+        if isinstance(error, requests.ReadTimeout) or "Read timed out" in str(error):
+            return False
+        raise
+    return True
 
 
 def from_list(entry: dict[str, Any]) -> Workload:
@@ -177,6 +219,12 @@ def from_inspect(facts: dict[str, Any]) -> Workload:
 def _attempt(labels: dict[str, str]) -> int:
     # The first version had no retries, and no such label.
     return int(labels.get(LABEL_ATTEMPT, 1))
+
+
+def key_of(labels: dict[str, str]) -> bytes | None:
+    """Of the frames of a container's output; `None` in the version before."""
+    key = labels.get(LABEL_KEY)
+    return None if key is None else bytes.fromhex(key)
 
 
 def epoch_of(labels: dict[str, str]) -> int:

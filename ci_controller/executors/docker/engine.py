@@ -1,9 +1,10 @@
 """The connection to the Docker engine: blocking calls on a few threads, errors translated."""
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -77,17 +78,15 @@ class DockerEngine:
         return asyncio.get_running_loop().run_in_executor(threads, carry_out)
 
     async def _translated(self, future: "asyncio.Future[Result]") -> Result:
-        try:
+        with translated():
             return await future
-        except APIError as error:
-            if not is_engines(error):
-                raise
-            raise EngineFailingError(f"the Docker engine fails: {explanation(error)}") from error
-        except (DockerException, requests.RequestException, HTTPError, OSError) as error:
-            raise EngineUnavailableError(
-                f"the Docker engine does not answer ({_brief(error)}). Is it running? Start it, "
-                "or set DOCKER_HOST; jobs wait until it answers"
-            ) from error
+
+    def new_client(self) -> docker.APIClient:
+        """A client for a thread that is not one of ours; its owner closes it. May block.
+
+        Raises what `translated` translates.
+        """
+        return docker.from_env(version="auto", timeout=_TIMEOUT_SECONDS).api
 
     def close(self) -> None:
         """Accept no more calls, and let go of the connections."""
@@ -99,11 +98,27 @@ class DockerEngine:
     def _client(self) -> docker.APIClient:
         client: docker.APIClient | None = getattr(self._local, "client", None)
         if client is None:
-            client = self._local.client = docker.from_env(
-                version="auto", timeout=_TIMEOUT_SECONDS
-            ).api
+            client = self._local.client = self.new_client()
             self._clients.append(client)
         return client
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise EngineUnavailableError when the engine does not answer, and EngineFailingError when it
+    answers with a trouble of its own; what it refuses for the job's fault comes as it is.
+    """
+    try:
+        yield
+    except APIError as error:
+        if not is_engines(error):
+            raise
+        raise EngineFailingError(f"the Docker engine fails: {explanation(error)}") from error
+    except (DockerException, requests.RequestException, HTTPError, OSError) as error:
+        raise EngineUnavailableError(
+            f"the Docker engine does not answer ({_brief(error)}). Is it running? Start it, "
+            "or set DOCKER_HOST; jobs wait until it answers"
+        ) from error
 
 
 def remove_container(client: docker.APIClient, container: str) -> None:

@@ -2,10 +2,12 @@
 
 import logging
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
@@ -26,14 +28,18 @@ from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.files import container_files
+from ci_controller.executors.docker.keeper import protocol
+from ci_controller.executors.docker.kept_output import KeptOutput
 from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
 from ci_controller.executors.docker.network import ENGINES_OWN, JobNetwork
-from ci_controller.executors.docker.output import AttachedOutput, StoredOutput
+from ci_controller.executors.docker.output import AttachedOutput, LegacyOutput
 from ci_controller.executors.docker.project_tar import (
     SECRETS,
+    USER_ID,
     WORKSPACE,
+    keeper_blocks,
     project_tar,
-    secrets_tar,
+    secrets_blocks,
 )
 from ci_controller.executors.docker.storage import EngineStorage
 from ci_controller.job_environment import job_environment
@@ -71,6 +77,9 @@ class DockerExecutor:
         self._options = options
         self._engine = DockerEngine()
         self._network = JobNetwork(options.network or JOB_NETWORK)
+        self._about: dict[str, Any] | None = None
+        self._program: bytes | None = None
+        self._outputs: WeakValueDictionary[str, KeptOutput] = WeakValueDictionary()
         self._storage = EngineStorage(self._engine, options.work_mb)
         self._layers = DependencyLayers(
             self._engine,
@@ -115,7 +124,7 @@ class DockerExecutor:
     ) -> Output:
         """See Executor."""
         base = job.spec.image or self._options.image
-        connected: list[AttachedOutput] = []
+        connected: list[KeptOutput] = []
 
         async def prepare_and_begin() -> Output:
             image = await self._layers.image_for(job, base, package, log, epoch)
@@ -127,13 +136,19 @@ class DockerExecutor:
             client: docker.APIClient, image: str, bounds: container.EngineBounds, log_base: int
         ) -> Output:
             self._replace(client, job.job_id, epoch)
-            container_id = self._create(client, job, image, bounds, log_base, epoch, secrets)
+            program = self._init_program(client)
+            key = os.urandom(protocol.KEY_BYTES)
+            container_id = self._create(client, job, image, bounds, log_base, epoch, secrets, key)
             try:
+                config = protocol.config(key, job.attempt, USER_ID)
                 with ProjectArchive(package) as archive:
-                    client.put_archive(container_id, "/", project_tar(archive))
-                if secrets:
-                    client.put_archive(container_id, "/", secrets_tar(secrets))
-                connected.append(AttachedOutput(client, container_id))
+                    content = project_tar(
+                        archive, [*keeper_blocks(program, config), *secrets_blocks(secrets)]
+                    )
+                    client.put_archive(container_id, "/", content)
+                attached = AttachedOutput(client, container_id)
+                connected.append(KeptOutput(self._engine, container_id, key, 0, attached))
+                self._outputs[job.job_id] = connected[0]
                 client.start(container_id)
             except BaseException:
                 remove_container(client, container_id)
@@ -163,9 +178,17 @@ class DockerExecutor:
 
         def connect(client: docker.APIClient) -> Output:
             try:
-                return StoredOutput(client, self._facts(client, job_id)["Id"], skip)
+                facts = self._facts(client, job_id)
             except NotFound as error:
                 raise WorkloadLostError from error
+            key = container.key_of(facts["Config"]["Labels"])
+            if key is None:
+                return LegacyOutput(self._engine, facts["Id"], skip)
+            output = KeptOutput(
+                self._engine, facts["Id"], key, skip, may_attach=not self._is_podman(client)
+            )
+            self._outputs[job_id] = output
+            return output
 
         return await self._engine.call(connect)
 
@@ -183,10 +206,16 @@ class DockerExecutor:
 
     async def stop(self, job_id: str, grace_seconds: float) -> None:
         """See Executor."""
+        if (output := self._outputs.get(job_id)) is not None:
+            output.let_go()
 
         def end(client: docker.APIClient) -> None:
             try:
-                client.stop(self._facts(client, job_id)["Id"], timeout=math.ceil(grace_seconds))
+                facts = self._facts(client, job_id)
+                if container.key_of(facts["Config"]["Labels"]) is not None:
+                    container.end_kept(client, facts["Id"], grace_seconds)
+                else:
+                    client.stop(facts["Id"], timeout=math.ceil(grace_seconds))
             except NotFound:
                 return
 
@@ -194,6 +223,8 @@ class DockerExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See Executor."""
+        if (output := self._outputs.get(job_id)) is not None:
+            output.let_go()
 
         def end(client: docker.APIClient) -> None:
             try:
@@ -250,6 +281,7 @@ class DockerExecutor:
         log_base: int,
         epoch: int,
         secrets: Sequence[Secret],
+        key: bytes,
     ) -> str:
         network = self._network_of(client, job)
         return container.create(
@@ -264,13 +296,39 @@ class DockerExecutor:
                 container.LABEL_ATTEMPT: str(job.attempt),
                 container.LABEL_EPOCH: str(epoch),
                 container.LABEL_LOG_BASE: str(log_base),
+                container.LABEL_KEY: key.hex(),
             },
             env=job_environment(job, f"/{WORKSPACE}", f"/{SECRETS}" if secrets else None),
             secret_variables=[secret.name for secret in secrets if secret.in_environment],
             limits=job.spec.limits,
             isolation=container.Isolation(network, self._options.runtime),
             bounds=bounds,
+            is_kept=True,
         )
+
+    def _is_podman(self, client: docker.APIClient) -> bool:
+        """Podman takes an attach to a container that has just exited for a new start of it, and
+        forgets its exit code.
+        """
+        components = self._about_engine(client).get("Components") or []
+        return any("podman" in str(one.get("Name", "")).lower() for one in components)
+
+    def _about_engine(self, client: docker.APIClient) -> dict[str, Any]:
+        if self._about is None:
+            self._about = client.version()
+        return self._about
+
+    def _init_program(self, client: docker.APIClient) -> bytes:
+        """The init process for the engine's processor. Raises LaunchFailedError."""
+        if self._program is None:
+            processor = str(self._about_engine(client)["Arch"])
+            self._program = protocol.binary(processor)
+            if self._program is None:
+                raise LaunchFailedError(
+                    f"the container engine runs on {processor!r}, for which there is no init "
+                    "process; jobs run on amd64 and arm64"
+                )
+        return self._program
 
     def _replace(self, client: docker.APIClient, job_id: str, epoch: int) -> None:
         """Remove what an earlier attempt or controller left. By its id: if a later controller

@@ -65,6 +65,45 @@ def container_files(client: docker.APIClient, container: str, path: str) -> "Tar
     return None
 
 
+def read_file(
+    client: docker.APIClient, container: str, path: str, skip: int = 0, limit: int = 1 << 20
+) -> bytes | None:
+    """Bytes of one file of a container, running or not; fewer than `limit` at its end, and `None`
+    when there is none. The file may grow meanwhile.
+
+    Raises WorkloadLostError, docker.errors.APIError, and what the connection raises.
+    """
+    with client.get(
+        f"{client.base_url}/v{client.api_version}/containers/{container}/archive",
+        params={"path": path},
+        headers={"Accept-Encoding": "identity"},
+        stream=True,
+        timeout=_TIMEOUT_SECONDS,
+    ) as response:
+        try:
+            if response.status_code != http.HTTPStatus.OK:
+                create_api_error_from_http_exception(requests.HTTPError(response=response))
+        except NotFound:
+            _check_exists(client, container)
+            return None
+        source = _Source(response.raw.stream(_CHUNK_BYTES, decode_content=False))
+        header = _exactly(source, tarfile.BLOCKSIZE)
+        size = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size
+        _exactly(source, min(skip, size))
+        return _exactly(source, min(max(size - skip, 0), limit))
+
+
+def _exactly(source: "_Source", size: int) -> bytes:
+    """So many bytes. Raises ConnectionError when the stream ends before."""
+    pieces = []
+    while size and (piece := source.read(min(size, _CHUNK_BYTES))):
+        pieces.append(piece)
+        size -= len(piece)
+    if size:
+        raise ConnectionError("the container engine broke off in the middle of a file")
+    return b"".join(pieces)
+
+
 def _check_exists(client: docker.APIClient, container: str) -> None:
     try:
         client.inspect_container(container)

@@ -1,19 +1,27 @@
 """A container's output as bytes: the engine's multiplexed frames, parsed in bulk."""
 
 import contextlib
+import http
+import io
 import socket
+import ssl
 from collections.abc import Iterator
+from typing import Any
 
 import docker
 import requests
-from docker.errors import create_api_error_from_http_exception
+from docker.errors import NotFound, create_api_error_from_http_exception
 from docker.types import CancellableStream
 from urllib3.exceptions import HTTPError
 
-from ci_common.errors import EngineUnavailableError
+from ci_common.errors import EngineUnavailableError, WorkloadLostError
+from ci_common.ports.workloads import OutputEnd
+from ci_controller.executors.docker.engine import DockerEngine, translated
 
 _READ_BYTES = 1 << 18
 _HEADER_BYTES = 8
+
+_ATTACHED = frozenset({http.HTTPStatus.OK, http.HTTPStatus.SWITCHING_PROTOCOLS})
 
 
 class FrameDecoder:
@@ -47,23 +55,54 @@ class FrameDecoder:
 
 
 class AttachedOutput:
-    """The live output of a container, connected before it started (port Output)."""
+    """What a container writes to its stdout from now on."""
 
-    def __init__(self, client: docker.APIClient, container: str) -> None:
-        self._stream = client.attach_socket(
-            container, params={"stdout": 1, "stderr": 1, "stream": 1}
+    def __init__(
+        self, client: docker.APIClient, container: str, timeout_seconds: float = 60.0
+    ) -> None:
+        """Raises requests.Timeout when the engine does not let anybody attach for so long:
+        docker-py would wait for ever.
+        """
+        self._response = client.post(
+            f"{client.base_url}/v{client.api_version}/containers/{container}/attach",
+            params={"stdout": 1, "stderr": 1, "stream": 1},
+            headers={"Connection": "Upgrade", "Upgrade": "tcp"},
+            stream=True,
+            timeout=timeout_seconds,
         )
-        self._socket: socket.socket = getattr(self._stream, "_sock", self._stream)
+        if self._response.status_code not in _ATTACHED:
+            with self._response:
+                create_api_error_from_http_exception(requests.HTTPError(response=self._response))
+        raw: Any = self._response.raw
+        buffer = raw._fp.fp
+        self._socket: socket.socket = buffer.raw._sock
+        self._early = _read_with_head(buffer, self._socket)
         self._socket.settimeout(None)
         self._frames = FrameDecoder()
         self._closed = False
+        self._at_end = False
+
+    @property
+    def end(self) -> OutputEnd | None:
+        """See Output: for set-ups, which end with their container."""
+        return OutputEnd(0) if self._at_end else None
+
+    def set_timeout(self, seconds: float) -> None:
+        """For so long `read` waits; then it raises TimeoutError, and may be called again."""
+        self._socket.settimeout(seconds)
 
     def read(self) -> bytes:
         """See Output."""
+        early, self._early = self._early, b""
+        if payload := self._frames.feed(early):
+            return payload
         try:
             while content := self._socket.recv(_READ_BYTES):
                 if payload := self._frames.feed(content):
                     return payload
+            self._at_end = True
+        except TimeoutError:
+            raise
         except OSError as error:
             if not self._closed:
                 raise EngineUnavailableError(
@@ -71,25 +110,116 @@ class AttachedOutput:
                 ) from error
         return b""
 
+    def stored(self, offset: int) -> None:
+        """See Output: nothing is kept for anybody."""
+
     def close(self) -> None:
         """See Output."""
         self._closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        # The socket belongs to the response, which docker-py keeps alive by this reference.
         with contextlib.suppress(OSError):
-            getattr(self._stream, "_response", self._stream).close()
+            self._response.close()
+
+
+def _read_with_head(buffer: io.BufferedReader, connection: socket.socket) -> bytes:
+    """What came in one packet with the head of the answer, of a container that runs already: it is
+    in the buffer of http.client, and would be missing from what the socket has.
+    """
+    connection.setblocking(False)
+    try:
+        return bytes(buffer.peek(1))
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return b""
+
+
+class LegacyOutput:
+    """The output of a container that the version before started, from the engine's own copy (port
+    Output). That copy has the replacement character in place of bytes that are no UTF-8, and cuts
+    long lines, perhaps in a character: so its offsets may not be those of what is stored.
+    """
+
+    _WHY = (
+        "the job was started by an earlier version of the server; since its restart, the log is "
+        "read from the container engine's copy, in which bytes may be replaced or doubled"
+    )
+    _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+    _LONG_BYTES = 16 << 10
+
+    def __init__(self, engine: DockerEngine, container_id: str, position: int) -> None:
+        self._engine = engine
+        self._container = container_id
+        self._skip = position
+        self._position = position
+        self._client: docker.APIClient | None = None
+        self._stored: StoredOutput | None = None
+        self._after_exit = False
+        self._is_doubtful = False
+        self._end: OutputEnd | None = None
+        self._closed = False
+
+    @property
+    def end(self) -> OutputEnd | None:
+        """See Output."""
+        return self._end
+
+    def read(self) -> bytes:
+        """See Output."""
+        while not self._closed and self._end is None:
+            if self._stored is None:
+                self._connect()
+            elif piece := self._stored.read():
+                if rest := self._skipped(piece):
+                    self._position += len(rest)
+                    return rest
+            elif self._after_exit:
+                lost, why = (None, self._WHY) if self._is_doubtful else (0, "")
+                self._end = OutputEnd(self._position, lost, why)
+            else:
+                # Docker 20.10 ends a followed log in order when the container exits, and leaves
+                # out the rest. Only one that was asked for after the exit is whole.
+                self._disconnect()
+        return b""
+
+    def stored(self, offset: int) -> None:
+        """See Output: the engine keeps it all."""
+
+    def close(self) -> None:
+        """See Output."""
+        self._closed = True
+        self._disconnect()
+        if self._client is not None:
+            self._client.close()
+
+    def _connect(self) -> None:
+        with translated():
+            if self._client is None:
+                self._client = self._engine.new_client()
+            try:
+                facts: dict[str, Any] = self._client.inspect_container(self._container)
+            except NotFound as error:
+                raise WorkloadLostError from error
+            self._after_exit = facts["State"]["Status"] in ("exited", "dead")
+            self._stored = StoredOutput(self._client, self._container)
+            self._skip = self._position
+
+    def _disconnect(self) -> None:
+        stored, self._stored = self._stored, None
+        if stored is not None:
+            stored.close()
+
+    def _skipped(self, piece: bytes) -> bytes:
+        if self._REPLACEMENT in piece or len(piece.split(b"\n", 1)[0]) >= self._LONG_BYTES:
+            self._is_doubtful = True
+        rest = piece[self._skip :]
+        self._skip -= len(piece) - len(rest)
+        return rest
 
 
 class StoredOutput:
-    """The engine's own copy of the output from its beginning, and on while the container runs
-    (port Output). `skip` bytes are left out: the `since` of the engine is not exact.
+    """The engine's own copy of the output from its beginning, and on while the container runs."""
 
-    When the container exits while the engine is behind with reading, Docker 20.10 ends the
-    response in order and leaves out the rest. Only one that was asked for after the exit is whole.
-    """
-
-    def __init__(self, client: docker.APIClient, container: str, skip: int) -> None:
+    def __init__(self, client: docker.APIClient, container: str) -> None:
         url = f"{client.base_url}/v{client.api_version}/containers/{container}/logs"
         response = client.get(
             url,
@@ -104,7 +234,6 @@ class StoredOutput:
         self._payload = self._payloads(response)
         # For its way to interrupt a read only: it takes a connection that broke for an end.
         self._stream = CancellableStream(self._payload, response)
-        self._skip = skip
         self._closed = False
 
     def _payloads(self, response: requests.Response) -> Iterator[bytes]:
@@ -119,10 +248,7 @@ class StoredOutput:
         """
         try:
             for payload in self._payload:
-                if self._skip < len(payload):
-                    rest, self._skip = payload[self._skip :], 0
-                    return rest
-                self._skip -= len(payload)
+                return payload
         except (OSError, HTTPError, requests.RequestException, ValueError) as error:
             if not self._closed:
                 raise EngineUnavailableError(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from ci_common.secret import Secret
+from ci_controller.executors.docker.keeper import protocol
 from ci_controller.project_archive import ProjectArchive
 
 USER_ID = 1000
@@ -18,9 +19,27 @@ _CHUNK_BYTES = 1 << 18
 _END = b"\0" * (2 * tarfile.BLOCKSIZE)
 
 
-def project_tar(archive: ProjectArchive) -> Iterator[bytes]:
-    """The whole project, to be unpacked at `/`. Raises PackageCorruptError on the way."""
-    return _batched(_project_blocks(archive))
+def project_tar(archive: ProjectArchive, more: Iterable[bytes] = ()) -> Iterator[bytes]:
+    """The whole project, and `more` of this module, to be unpacked at `/` in one go: each costs a
+    few milliseconds. Raises PackageCorruptError on the way.
+    """
+    return _batched(_project_blocks(archive, more))
+
+
+def keeper_blocks(program: bytes, config: bytes) -> list[bytes]:
+    """The init process with its directory, which is root's, and nobody else's."""
+    directories = [(name, 0o700) for name in (protocol.DIRECTORY, protocol.MESSAGES)]
+    files = [(protocol.PROGRAM[1:], 0o700, program), (protocol.CONFIG, 0o600, config)]
+    blocks = [_header(name, mode, tarfile.DIRTYPE, user=0) for name, mode in directories]
+    for name, mode, content in files:
+        blocks.append(_header(name, mode, tarfile.REGTYPE, size=len(content), user=0))
+        blocks.append(content + _padding(len(content)))
+    return blocks
+
+
+def message_tar(name: str) -> bytes:
+    """An empty file, to be unpacked in the init process's directory of messages."""
+    return _header(name, 0o600, tarfile.REGTYPE, user=0) + _END
 
 
 def files_tar(files: dict[str, bytes]) -> Iterator[bytes]:
@@ -28,18 +47,21 @@ def files_tar(files: dict[str, bytes]) -> Iterator[bytes]:
     return _batched(_file_blocks(files))
 
 
-def secrets_tar(secrets: Sequence[Secret]) -> bytes:
-    """The secrets, to be unpacked at `/`. Nobody but the command's user can read them."""
+def secrets_blocks(secrets: Sequence[Secret]) -> list[bytes]:
+    """The secrets. Nobody but the command's user can read them."""
+    if not secrets:
+        return []
     blocks = [_header(SECRETS, 0o700, tarfile.DIRTYPE)]
     for secret in secrets:
         size = len(secret.value)
         blocks.append(_header(f"{SECRETS}/{secret.name}", 0o400, tarfile.REGTYPE, size=size))
         blocks.append(secret.value + _padding(size))
-    return b"".join([*blocks, _END])
+    return blocks
 
 
-def _project_blocks(archive: ProjectArchive) -> Iterator[bytes]:
+def _project_blocks(archive: ProjectArchive, more: Iterable[bytes]) -> Iterator[bytes]:
     yield from _places()
+    yield from more
     for entry in archive.entries():
         name = f"{WORKSPACE}/{entry.path}"
         if entry.is_directory:
@@ -68,10 +90,12 @@ def _places() -> Iterator[bytes]:
         yield _header(place, 0o755, tarfile.DIRTYPE)
 
 
-def _header(name: str, mode: int, kind: bytes, size: int = 0, link: str = "") -> bytes:
+def _header(
+    name: str, mode: int, kind: bytes, size: int = 0, link: str = "", user: int = USER_ID
+) -> bytes:
     info = tarfile.TarInfo(name)
     info.mode, info.type, info.size, info.linkname = mode, kind, size, link
-    info.uid = info.gid = USER_ID
+    info.uid = info.gid = user
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 

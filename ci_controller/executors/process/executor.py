@@ -30,7 +30,7 @@ from ci_controller.executors.process.environments import (
     unpack,
 )
 from ci_controller.executors.process.files import DirectoryFiles
-from ci_controller.executors.process.output import FileOutput
+from ci_controller.executors.process.output import open_output
 from ci_controller.executors.process.state import WorkloadFiles, signal_group
 from ci_controller.executors.process.supervisor import write_json
 from ci_controller.job_environment import job_environment
@@ -38,6 +38,7 @@ from ci_controller.job_environment import job_environment
 UNPRIVILEGED_USER = "nobody"
 
 _POLL_SECONDS = 0.02
+_PATIENCE_SECONDS = 5.0
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -107,10 +108,7 @@ class ProcessExecutor:
 
     async def reattach(self, job_id: str, skip: int) -> Output:
         """See Executor."""
-        try:
-            return FileOutput(self._files(job_id), skip)
-        except FileNotFoundError as error:
-            raise WorkloadLostError from error
+        return open_output(self._files(job_id), skip)
 
     async def files(self, job_id: str, path: str) -> DirectoryFiles | None:
         """See Executor."""
@@ -138,8 +136,15 @@ class ProcessExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See Executor."""
-        await self.stop(job_id, 0)
-        await asyncio.to_thread(self._files(job_id).remove)
+        files = self._files(job_id)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self.stop(job_id, 0)
+        except TimeoutError:
+            # The supervisor is suspended, or cannot write. Its record is not needed any more.
+            files.kill_supervisor()
+            await self.stop(job_id, 0)
+        await asyncio.to_thread(files.remove)
 
     async def tidy(self, epoch: int) -> None:
         """See Executor: remove what workloads without a result left."""
@@ -215,7 +220,7 @@ class ProcessExecutor:
                 "epoch": epoch,
             },
         )
-        files.output.touch()
+        supervisor.prepare(files.state)
         return self._spawn(files)
 
     def _give(self, files: WorkloadFiles, secrets: Sequence[Secret]) -> list[str]:
@@ -242,7 +247,6 @@ class ProcessExecutor:
         }
 
     def _spawn(self, files: WorkloadFiles) -> Output:
-        output = FileOutput(files, 0)
         # Own session: a Ctrl-C at the server's terminal is not for the job.
         process = subprocess.Popen(
             [sys.executable, "-I", supervisor.__file__, str(files.state)],
@@ -258,4 +262,4 @@ class ProcessExecutor:
         write_json(files.state / "supervisor.json", who)
         # Somebody must wait for it, or it stays as a zombie when it has ended.
         threading.Thread(target=process.wait, name="supervisor", daemon=True).start()
-        return output
+        return open_output(files, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.executors.process.supervisor import process_state, start_time
+from ci_controller.executors.process.supervisor import boot, process_facts, read_counter
 
 _SETTLED_SECONDS = 60.0
 
@@ -26,11 +26,6 @@ class WorkloadFiles:
         self.work = work
         self.secrets = work.with_name(f"{work.name}.secrets")
         self.job_id = state.name
-
-    @property
-    def output(self) -> Path:
-        """Everything the command wrote."""
-        return self.state / "output"
 
     @property
     def group(self) -> int | None:
@@ -61,7 +56,7 @@ class WorkloadFiles:
         request, started = self._read("request.json"), self._read("started.json")
         lives = self._supervisor_lives()
         # Last: what lived a moment ago may have ended and written this since.
-        ended = self._read("ended.json")
+        ended = self._result()
         if request is None or (ended is None and not lives):
             return None
         return Workload(
@@ -85,22 +80,53 @@ class WorkloadFiles:
         if not self._supervisor_lives() and is_process(started["group"], started["start"]):
             signal_group(started["group"], signal.SIGKILL)
 
+    def kill_supervisor(self) -> None:
+        """Kill the supervisor, which then records no result."""
+        supervisor = self._read("supervisor.json")
+        if supervisor is not None and is_process(supervisor["pid"], supervisor["start"]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(supervisor["pid"], signal.SIGKILL)
+
     def remove(self) -> None:
         """Delete all files of the workload."""
         remove_tree(self.secrets)
         remove_tree(self.work)
         remove_tree(self.state)
 
+    def _result(self) -> dict[str, Any] | None:
+        """How the command ended. After a power cut, an unsynced result is not trusted: it may be
+        on disk without the output that came before it.
+        """
+        ended = self._read("ended.json")
+        if ended is None or ended.get("boot", boot()) == boot() or self._is_synced():
+            return ended
+        return None
+
+    def _is_synced(self) -> bool:
+        try:
+            with (self.state / "synced").open("rb") as file:
+                return read_counter(file.fileno()) == 1
+        except FileNotFoundError:
+            return False
+
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            content: dict[str, Any] = json.loads((self.state / name).read_text())
+            return parsed((self.state / name).read_bytes())
         except FileNotFoundError:
             return None
-        return content
 
     def _supervisor_lives(self) -> bool:
         supervisor = self._read("supervisor.json")
         return supervisor is not None and is_process(supervisor["pid"], supervisor["start"])
+
+
+def parsed(record: bytes) -> dict[str, Any] | None:
+    """A record's content; `None` if it is empty or cut, as after a power cut."""
+    try:
+        content: dict[str, Any] = json.loads(record)
+    except ValueError:
+        return None
+    return content
 
 
 def remove_tree(path: Path) -> None:
@@ -120,15 +146,16 @@ def remove_tree(path: Path) -> None:
 def is_process(pid: int, start: str) -> bool:
     """Whether this very process is still there, and not only its zombie."""
     try:
-        return start_time(pid) == start and process_state(pid) != "Z"
+        state, started = process_facts(pid)
     except OSError:
         return False
+    return started == start and state != "Z"
 
 
 def signal_group(group: int, number: int) -> bool:
     """Signal every process of a group; False when there is none any more."""
     try:
         os.killpg(group, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # the latter for zombies, on macOS
         return False
     return True

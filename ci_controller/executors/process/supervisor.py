@@ -1,18 +1,59 @@
-"""Runs one command to its end and writes down how it ended.
+"""Runs one command to its end, keeps what it writes, and records how it ended.
 
-A program of its own (`python -I supervisor.py STATE_DIR`), so that the command and its result
-outlive the controller. It reads `request.json` and writes, in the same directory, `started.json`,
-the command's `output`, and `ended.json`. Standard library only.
+A program of its own (`python -I supervisor.py STATE_DIR`), so that command, output and result
+outlive the controller. Standard library only. The state directory, which the command's user may
+not enter, contains:
+
+  request.json     input: the command
+  supervisor.json  this process
+  started.json     the command's process group
+  pipe             the FIFO that is the command's stdout and stderr. Not a regular file: a shell's
+                   `> /dev/stderr` opens it again, which would truncate that
+  spool/NNNN       the output from byte NNNN * SEGMENT_BYTES on, until that much of it is stored.
+                   A segment has its full size from the start: `written` says how much is in it
+  written          counter: bytes of output so far
+  stored           input, counter: bytes of output that the controller will not ask for again
+  ended.json       exit code, size of the output, and how many bytes could not be written
+  synced           counter: 1 once all of this would survive a power cut
 """
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+SEGMENT_BYTES = 4 << 20
+SEGMENTS = 16
+"""When all of them are full and none has been stored, the command waits."""
+
+_PIECE_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 18
+_RESERVE_BYTES = 1 << 20
+"""Disk space reserved for what is in the pipe when the command ends. It is as much as an
+unprivileged process can make a pipe hold, by default."""
+
+_FULL_SECONDS = 0.01
+_RETRY_SECONDS = 0.1
+_DRAIN_SECONDS = 10.0
+_KILL_SECONDS = 0.25
+_SYNC_AFTER_SECONDS = 1.0
+"""Most workloads are removed sooner, and need no sync."""
+
+_COUNTER = struct.Struct(">QQ")
+_ALL_BITS = (1 << 64) - 1
+_RECORD_BYTES = 512
+_CANNOT_RESERVE = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV})
 
 
 def main() -> None:
@@ -22,38 +63,297 @@ def main() -> None:
     # or finds what is needed to stop the command.
     write_json(state / "supervisor.json", {"pid": os.getpid(), "start": start_time(os.getpid())})
     request = json.loads((state / "request.json").read_text())
-    with (state / "output").open("ab", buffering=0) as output:
-        try:
-            process = subprocess.Popen(
-                request["command"],
-                cwd=request["directory"],
-                env=request["env"] | variables(request.get("secrets", [])),
-                user=request["user"],
-                group=request["user"],
-                extra_groups=None if request["user"] is None else [],
-                umask=0o022,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            output.write(f"cannot run {request['command'][0]!r}: {error}\n".encode())
-            write_json(state / "started.json", {"group": None, "start": "", "at": now()})
-            write_json(state / "ended.json", {"exit_code": 127, "at": now()})
-            return
-        started = {"group": process.pid, "start": start_time(process.pid), "at": now()}
-        write_json(state / "started.json", started)
-        code = process.wait()
+    keeper = _OutputKeeper(state)
+    started, ended = _Record(state / "started.json"), _Record(state / "ended.json")
+    try:
+        process = _start(request, state / "pipe")
+    except OSError as error:
+        keeper.pending = f"cannot run {request['command'][0]!r}: {error}\n".encode()
+        started.publish({"group": None, "start": "", "at": now()})
+        code = 127
+    else:
+        started.publish({"group": process.pid, "start": start_time(process.pid), "at": now()})
+        keeper.follow(process)
         # What it left running ends with it, as in a container.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    write_json(state / "ended.json", {"exit_code": code if code >= 0 else 128 - code, "at": now()})
+        _end_group(process.pid)
+        code = process.returncode if process.returncode >= 0 else 128 - process.returncode
+    ended.publish({"exit_code": code, "at": now(), "boot": boot(), **keeper.drain()})
+    _sync_later(state)
+
+
+def prepare(state: Path) -> None:
+    """Create the files in which the supervisor keeps the output, and reserve disk space for those
+    it cannot do without, before the command starts. Raises OSError.
+    """
+    os.mkfifo(state / "pipe")
+    (state / "pipe").chmod(0o666)  # the command's user opens it again: `> /dev/stderr`
+    (state / "spool").mkdir()
+    for name in ("written", "stored", "synced"):
+        (state / name).write_bytes(_COUNTER.pack(0, _ALL_BITS))
+    for name in ("started.json", "ended.json"):
+        _Record.reserve(state / name)
+    _reserve(state / segment(0))
+
+
+def _start(request: dict[str, Any], pipe: Path) -> "subprocess.Popen[bytes]":
+    # Opened separately: the command may make its own end non-blocking, or not, as it likes.
+    with pipe.open("wb", buffering=0) as output:
+        return subprocess.Popen(
+            request["command"],
+            cwd=request["directory"],
+            env=request["env"] | variables(request.get("secrets", [])),
+            user=request["user"],
+            group=request["user"],
+            extra_groups=None if request["user"] is None else [],
+            umask=0o022,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _end_group(group: int) -> None:
+    """Kill what is left of a process group, and wait until it can write no more."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < deadline:
+            os.killpg(group, signal.SIGKILL)
+            time.sleep(0.001)
+
+
+def _sync_later(state: Path) -> None:
+    """Make the result survive a power cut, unless it is collected and removed first."""
+    deadline = time.monotonic() + _SYNC_AFTER_SECONDS
+    while time.monotonic() < deadline:
+        if not (state / "ended.json").exists():
+            return
+        time.sleep(0.05)
+    with contextlib.suppress(OSError):
+        for path in (*state.glob("spool/*"), *state.glob("*"), state):
+            if not path.is_fifo():
+                os.fsync(os.open(path, os.O_RDONLY))
+        # No new file: the directory may be being removed.
+        descriptor = os.open(state / "synced", os.O_WRONLY)
+        write_counter(descriptor, 1)
+        os.fsync(descriptor)
+
+
+# ------------------------------------------------------------------ the output
+
+
+class _OutputKeeper:
+    """Takes what comes through the pipe into the spool, as far as there is room."""
+
+    def __init__(self, state: Path) -> None:
+        # Read and write, so that there is no end of file when the command closes its output.
+        self._pipe = os.open(state / "pipe", os.O_RDWR | os.O_NONBLOCK)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._spool = _Spool(state)
+        self.pending = b""
+        """Read from the pipe, but not written to disk yet."""
+        self._bell, bell = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(bell, False)
+        signal.set_wakeup_fd(bell, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the bell does not ring
+
+    def follow(self, process: "subprocess.Popen[bytes]") -> None:
+        """Copy the output until the command has ended. Some may still be in the pipe then."""
+        while process.poll() is None:
+            if not self._flush():
+                self._wait(pipe=False, seconds=_RETRY_SECONDS)
+                continue
+            room = self._spool.room()
+            if self._wait(pipe=room > 0, seconds=None if room else _FULL_SECONDS):
+                self.pending = self._read(room)
+
+    def drain(self) -> dict[str, int]:
+        """Copy what the command left in the pipe; returns the output's size, and the bytes lost.
+
+        No more than is there now: a daemon that escaped may go on writing for ever.
+        """
+        left = _readable(self._pipe)
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while True:
+            if not self._flush():
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(_RETRY_SECONDS)
+            elif content := self._read(min(left, _PIECE_BYTES)):
+                left -= len(content)
+                self.pending = content
+            else:
+                left = 0
+                break
+        os.close(self._pipe)  # a daemon that still writes gets an error, and does not hang
+        return {"size": self._spool.written, "lost": len(self.pending) + left}
+
+    def _flush(self) -> bool:
+        """Whether everything that was read is on disk."""
+        if self.pending:
+            self.pending = self._spool.keep(self.pending)
+        return not self.pending
+
+    def _read(self, most: int) -> bytes:
+        try:
+            return os.read(self._pipe, most)
+        except BlockingIOError:
+            return b""
+
+    def _wait(self, pipe: bool, seconds: float | None) -> bool:
+        """Wait until a child ends or, if asked, until there is output; returns whether there is."""
+        watched = [self._bell, self._pipe] if pipe else [self._bell]
+        ready, _, _ = select.select(watched, [], [], seconds)
+        if self._bell in ready:
+            os.read(self._bell, 512)
+        return self._pipe in ready
+
+
+class _Spool:
+    """Output that is not stored yet, in segment files."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._counter = os.open(state / "written", os.O_RDWR)
+        self._stored = os.open(state / "stored", os.O_RDONLY)
+        self._segment = -1
+        self._number = -1
+        self._first = 0
+        """The oldest segment that is still there."""
+        self._reserved = 1
+        """The segments before this one exist, with disk space reserved where that is supported."""
+        self.written = 0
+
+    def room(self) -> int:
+        """How many bytes may be read from the pipe now and still leave the reserve untouched."""
+        if self.written - self._first * SEGMENT_BYTES > SEGMENTS * SEGMENT_BYTES // 4:
+            self._release()
+        end = (self._first + SEGMENTS) * SEGMENT_BYTES
+        room = min(max(end - _RESERVE_BYTES - self.written, 0), _PIECE_BYTES)
+        if self._reserve_until(self.written + room + _RESERVE_BYTES):
+            return room
+        self._release()  # makes room for the next attempt
+        return 0
+
+    def keep(self, content: bytes) -> bytes:
+        """Append to the spool; returns what could not be written."""
+        done = 0
+        # A full disk or an I/O error may be temporary: the caller tries again.
+        with contextlib.suppress(OSError):
+            while done < len(content):
+                number, within = divmod(self.written + done, SEGMENT_BYTES)
+                piece = memoryview(content)[done : done + SEGMENT_BYTES - within]
+                done += os.pwrite(self._open(number), piece, within)
+        self.written += done
+        with contextlib.suppress(OSError):
+            write_counter(self._counter, self.written)  # last: readers trust it
+        return content[done:]
+
+    def _open(self, number: int) -> int:
+        if self._number != number:
+            opened = os.open(self._state / segment(number), os.O_WRONLY | os.O_CREAT, 0o600)
+            if self._segment >= 0:
+                os.close(self._segment)
+            self._segment, self._number = opened, number
+        return self._segment
+
+    def _reserve_until(self, end: int) -> bool:
+        while self._reserved * SEGMENT_BYTES < end:
+            try:
+                _reserve(self._state / segment(self._reserved))
+            except OSError:
+                return False
+            self._reserved += 1
+        return True
+
+    def _release(self) -> None:
+        """Delete the segments that are stored completely."""
+        stored = min(read_counter(self._stored) or 0, self.written)
+        while (self._first + 1) * SEGMENT_BYTES <= stored:
+            with contextlib.suppress(OSError):
+                (self._state / segment(self._first)).unlink()
+            self._first += 1
+
+
+def segment(number: int) -> str:
+    """The file with the output's bytes from `number * SEGMENT_BYTES` on, in the state directory."""
+    return f"spool/{number:04}"
+
+
+def read_counter(descriptor: int) -> int | None:
+    """The number in a counter file; `None` if it is being changed just now."""
+    content = os.pread(descriptor, _COUNTER.size, 0)
+    if len(content) < _COUNTER.size:
+        return None
+    number, inverse = _COUNTER.unpack(content)
+    return int(number) if number ^ inverse == _ALL_BITS else None
+
+
+def write_counter(descriptor: int, number: int) -> None:
+    """Change the number in a counter file. This works on a full disk."""
+    os.pwrite(descriptor, _COUNTER.pack(number, number ^ _ALL_BITS), 0)
+
+
+def _reserve(path: Path) -> None:
+    """Create a segment and reserve its disk space. Raises OSError when there is none. Where the
+    system cannot reserve space, a full disk shows only when the segment is written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, SEGMENT_BYTES)
+    except OSError as error:
+        if error.errno not in _CANNOT_RESERVE:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _readable(pipe: int) -> int:
+    """How many bytes are in the pipe."""
+    try:
+        answer = fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4)
+    except OSError:
+        return _RESERVE_BYTES
+    return int.from_bytes(answer, sys.byteorder)
+
+
+class _Record:
+    """A JSON file that can be written on a full disk: its space is reserved in advance."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = os.open(_reserved(path), os.O_WRONLY)
+
+    @staticmethod
+    def reserve(path: Path) -> None:
+        """Reserve the space."""
+        _reserved(path).write_bytes(b" " * _RECORD_BYTES)
+
+    def publish(self, content: dict[str, Any]) -> None:
+        """Write the file, which is there whole or not at all."""
+        os.pwrite(self._file, json.dumps(content).encode(), 0)
+        _reserved(self._path).replace(self._path)
+
+
+def _reserved(path: Path) -> Path:
+    return path.with_suffix(".reserved")
 
 
 def variables(files: list[str]) -> dict[str, str]:
     """Secrets, by the names of their files: the request, which is on disk, does not have them."""
     return {Path(file).name: os.fsdecode(Path(file).read_bytes()) for file in files}
+
+
+def boot() -> str:
+    """Identifies this boot of the machine; empty where the system has no name for it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def now() -> str:
@@ -62,19 +362,31 @@ def now() -> str:
 
 
 def start_time(pid: int) -> str:
-    """When a process started, in the kernel's ticks: with the pid, a name not used twice while
-    the machine runs. See proc(5), field 22 of stat. Raises OSError when there is none.
+    """When a process started: with the pid, a name not used twice while the machine runs. Raises
+    OSError when there is none.
     """
-    return _stat(pid)[19]
+    return process_facts(pid)[1]
 
 
-def process_state(pid: int) -> str:
-    """The letter for what a process is doing, such as Z for a zombie. Raises OSError."""
-    return _stat(pid)[0]
+def process_facts(pid: int) -> tuple[str, str]:
+    """The letter for what a process is doing, such as Z for a zombie, and when it started, in the
+    kernel's ticks. See proc(5), fields 3 and 22 of stat. Raises OSError when there is none.
+    """
+    if sys.platform != "linux":
+        return facts_from_ps(pid)
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0], fields[19]
 
 
-def _stat(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+def facts_from_ps(pid: int) -> tuple[str, str]:
+    """The same for kernels without /proc; the start is a date, to the second."""
+    asked = ["ps", "-o", "state=", "-o", "lstart=", "-p", str(pid)]
+    told = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+    done = subprocess.run(asked, capture_output=True, text=True, env=told, check=False)
+    answer = done.stdout.split()
+    if not answer:
+        raise ProcessLookupError(pid)
+    return answer[0][0], " ".join(answer[1:])
 
 
 def write_json(path: Path, content: dict[str, object]) -> None:
