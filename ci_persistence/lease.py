@@ -1,5 +1,6 @@
 """The controller lease (port ControllerLease): one row that one process holds."""
 
+import asyncio
 import fcntl
 import logging
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from ci_common.job import format_time
 from ci_persistence.database import Database
+from ci_persistence.durable_files import sync_directory
 from ci_persistence.lock_files import open_lock_file
 
 logger = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class SqliteControllerLease:
         self._holder = holder if rows else None
         if not rows:
             return None
-        self._lock.sign(holder)
+        await asyncio.to_thread(self._lock.sign, holder)
         return int(rows[0]["epoch"])
 
     async def _stale(self, now: datetime, ttl_seconds: float) -> _Lease | None:
@@ -136,10 +138,14 @@ class ProcessLock:
         self.former = os.pread(descriptor, 256, 0).decode(errors="replace")
 
     def sign(self, holder: str) -> None:
-        """Write down who holds the lease, when the lock is ours, too."""
+        """Write down who holds the lease, when the lock is ours, too; durably, so that the holder
+        is known to be dead after a power cut as well.
+        """
         if self._descriptor is not None and self._signed != holder:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, holder.encode(), 0)
+            os.fsync(self._descriptor)
+            sync_directory(self._path.parent)
             self._signed = holder
 
     def release(self) -> None:

@@ -163,6 +163,12 @@ def test_an_offset_beyond_the_log_is_refused(server, finished):
     assert str(len(log)) in answer.json()["error"]["message"]
 
 
+def test_a_reader_that_saw_more_than_the_log_has_gets_the_result(server, finished):
+    job_id, log = finished
+    headers = {"Last-Event-ID": str(len(log) + 1)}
+    assert events.types(events.stream(server.http, job_id, headers=headers)) == ["complete"]
+
+
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 

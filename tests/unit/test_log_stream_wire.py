@@ -1,16 +1,18 @@
 """Offsets and tails of a log, and its events on the wire."""
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci_common.errors import InvalidOffsetError
-from ci_common.events import LogEvent
+from ci_common.events import CompleteEvent, LogEvent
 from ci_server import log_stream
 from ci_server.log_stream import LogStreams
 from ci_server.sse import LogEventCache, encode, encoded_events
 from support.jobs import a_job
-from support.stream_world import World
+from support.stream_world import World, joined
 
 pytestmark = pytest.mark.anyio
 
@@ -26,12 +28,30 @@ async def world(tmp_path):
 
 
 async def test_offsets_outside_the_log_are_refused(world):
-    job = await world.job(b"12345")
+    job = await world.job(b"12345", finish=True)
     world.streams.check_offset(job, 0)
     world.streams.check_offset(job, 5)
     for offset in (-1, 6):
         with pytest.raises(InvalidOffsetError, match="5 bytes"):
             world.streams.check_offset(job, offset)
+
+
+async def test_a_reader_may_be_ahead_of_a_live_log(world):
+    job = await world.job(b"12345")
+    world.streams.check_offset(job, 7)
+    reader = asyncio.create_task(world.watch(job, 7))
+    for piece in (b"6", b"7", b"89"):
+        world.log.append(piece)
+    await world.finish(job.job_id)
+    events = await reader
+    assert joined(events) == b"89"
+    assert isinstance(events[-1], CompleteEvent)
+
+
+async def test_a_reader_ahead_of_a_log_that_has_ended_gets_the_result(world):
+    job = await world.job(b"12345", finish=True)
+    (event,) = await world.watch(job, 7)
+    assert isinstance(event, CompleteEvent)
 
 
 class OneLog:
