@@ -17,6 +17,8 @@ DEFAULT_REPEATS = 2
 def pytest_addoption(parser):
     group = parser.getgroup("faults")
     group.addoption("--fault-repeats", type=int, help=f"random points a fault ({DEFAULT_REPEATS})")
+    group.addoption("--first-seed", type=int, default=0, help="where these points begin (0)")
+    group.addoption("--fault-state", metavar="FILE", help="append each finished run to this file")
     group.addoption("--write-reliability", action="store_true", help="write docs/reliability.md")
 
 
@@ -24,7 +26,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "fault(title, does, asserts): a row of docs/reliability.md")
     if not hasattr(config, "workerinput"):
         write = config.getoption("--write-reliability", default=False)
-        config.pluginmanager.register(ReliabilityTable(write), "reliability-table")
+        table = ReliabilityTable(write, config.getoption("--fault-state", default=None))
+        config.pluginmanager.register(table, "reliability-table")
 
 
 def pytest_generate_tests(metafunc):
@@ -32,7 +35,8 @@ def pytest_generate_tests(metafunc):
         marker = metafunc.definition.get_closest_marker("fault")
         usual = marker.kwargs.get("repeats", DEFAULT_REPEATS)
         repeats = metafunc.config.getoption("--fault-repeats", default=None) or usual
-        metafunc.parametrize("seed", range(repeats), ids=lambda seed: f"seed{seed}")
+        first = metafunc.config.getoption("--first-seed", default=0)
+        metafunc.parametrize("seed", range(first, first + repeats), ids=lambda seed: f"seed{seed}")
 
 
 def pytest_collection_modifyitems(items):

@@ -1,57 +1,69 @@
-"""The table of faults: collected from the tests that ran, written to docs/reliability.md."""
+"""The table of faults: collected from the tests that ran, written to docs/reliability.md.
+
+A run of a fault is one test with one seed. With `--fault-state FILE` each is appended to a file,
+a line of JSON for each, so that runs of many days and of several machines add up to one table.
+"""
 
 import json
 import os
 import platform
-from collections import defaultdict
-from dataclasses import dataclass, field
+import re
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 from support.live_server import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
 _PROPERTY = "fault"
+_SEED = re.compile(r"\bseed\d+\b-?")
+_TAIL_LINES = 200
+"""Of each part of a failed test's output that is kept."""
 
 _HEAD = """\
-# What was broken on purpose, and what came of it
+# Fault injection
 
-This page is written by the fault tests (`scripts/test tests/faults --write-reliability`); do not
-edit it. They run real processes and a real container engine. Each fault is repeated at other
-random points, derived from the number of the repetition, which is in the test's name; so
-`--fault-repeats 50` tries fifty points, and any one of them can be had again.
+This page is written by `scripts/faults --write` from the fault runs recorded so far, or from one
+run of the tests (`scripts/test tests/faults --write-reliability`); do not edit it. The tests run
+real processes and a real container engine. A run repeats a fault at other random points, which are
+derived from its seed: the number in the test's name. `--first-seed 40 --fault-repeats 10` runs the
+seeds 40 to 49 again.
 
 After every fault, whatever else the test asserts:
 
-- every job that was acknowledged has a terminal status, and a new job runs;
-- the stored log is, byte for byte, what the job wrote (what it writes is a function of a seed, so
-  the test computes it; of a job that was stopped or lost it is a beginning of that);
-- a reader that followed the job from its submission on, over all reconnects, got exactly the bytes
-  of the stored log, each once, and then one `complete` with the result that the job has;
-- no container, image beyond the cached requirement layers, package, half-done upload or collection,
-  temporary file or unfinished row of the instance is left. What a kill leaves half-done on disk is
-  swept once it is an hour old; the tests make it old and start the server again.
+- every acknowledged job reaches a terminal status, and a new job runs;
+- the stored log is, byte for byte, what the job wrote (its output is a function of the seed, so
+  the test computes it; if the job was stopped or lost, the log is a prefix of that);
+- a reader that followed the job from its submission, across all reconnects, got exactly the bytes
+  of the stored log, each once, and then one `complete` event with the job's result;
+- no container, package, partial upload or artifact collection, temporary file or unfinished row
+  of the instance is left, and no image except cached requirement layers. What a kill leaves
+  partially written on disk is deleted after an hour; the tests make it look that old and restart
+  the server.
 """
 
 _TAIL = """\
 ## What is not covered
 
-- A server that is started while the machine's clock is wrong, and a clock that only the engine
-  sees jump.
-- A disk that something else than jobs fills to its last byte, when nobody frees space: the
-  controller can then not even record how a job ended, and waits. The test frees more than the log
+- A server that is started while the machine's clock is wrong, and a clock jump that only the
+  engine sees.
+- A disk that something other than jobs fills to the last byte, when nobody frees space: the
+  controller then cannot even record how a job ended, and waits. The test frees more than the log
   still needs.
 - `kill -9` of a server whose request to create a container is carried out by the engine only
-  after the next server has looked for it (aimed at, but not forced, by the launch fault).
-- What a container writes while an engine with `--live-restore` is down, when it ends in that time:
-  the engine (20.10) throws it away, whether it was killed or stopped. The exit code is true.
-- Power cuts: a killed process leaves the kernel's caches intact, so that `fsync` is called in the
-  right order is checked by reading, not by these tests.
-- Disks that lie, return errors on reads, or turn read-only in mid-work; damaged databases (the
-  unit tests refuse those at the start).
-- Engines on another machine, Podman, rootless Docker, and Docker's other storage and log drivers.
-- Output that an engine had taken from the job, and not yet written down or passed on, when the
-  engine itself was killed: nobody has it any more.
-- The kernel killing the server for want of memory is the same `kill -9`; a machine that swaps
-  itself to death is not tried.
+  after the next server has looked for it (the launch fault aims at this but cannot force it).
+- Power cuts: disks with a volatile write cache, torn writes, file systems other than ext4 and XFS,
+  and what a power cut does to running containers (the tests cut the disk of data and database).
+- Disks that lie, return errors on reads, or become read-only while in use; damaged databases (the
+  unit tests cover refusing those at startup).
+- Engines on another machine, and rootless Docker. What holds on gVisor, Podman and other storage:
+  [engines.md](engines.md).
+- What a job had written to its pipe, and its init process not yet to the spool, when the init
+  process was killed with the machine or by an engine that takes its containers down: at most
+  256 KiB. The log says so.
+- The kernel killing the server for lack of memory is the same `kill -9`; a machine that swaps
+  until it stops responding is not tested.
 """
 
 
@@ -62,68 +74,200 @@ class Fault:
     title: str
     does: str
     asserts: str
-    results: list = field(default_factory=list)
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
     seconds: float = 0.0
+
+    @property
+    def runs(self):
+        return self.passed + self.failed
+
+    def take(self, run):
+        """Count a run; the last one tells what the fault is."""
+        self.does, self.asserts = run["does"], run["asserts"]
+        setattr(self, run["outcome"], getattr(self, run["outcome"]) + 1)
+        if run["outcome"] != "skipped":
+            self.seconds += run["seconds"]
+
+    @property
+    def cells(self):
+        texts = (self.title, self.does, self.asserts)
+        runs = f"{self.runs} ({self.skipped} skipped)" if self.skipped else f"{self.runs}"
+        each = f"{self.seconds / self.runs:.0f} s" if self.runs else "-"
+        escaped = [text.replace("|", "\\|") for text in texts]
+        return (*escaped, runs, f"{self.passed}", f"{self.failed}", each)
+
+
+class FaultRuns:
+    """Finished runs, each a dict; kept in a file of JSON lines when there is one.
+
+    `id` is the test's, with its parameters; `outcome` is passed, failed or skipped; `output` names
+    the file, beside this one, that has the end of a failed run's output.
+    """
+
+    def __init__(self, path=None):
+        self.path = None if path is None else Path(path)
+        self.runs = []
+        if self.path is not None and self.path.exists():
+            self.runs = list(_read(self.path))
+
+    @property
+    def ids(self):
+        """Of the tests that have run, and need not run again."""
+        return {run["id"] for run in self.runs}
+
+    @property
+    def done(self):
+        """How many faults were really tried."""
+        return sum(run["outcome"] != "skipped" for run in self.runs)
+
+    @property
+    def failed(self):
+        return [run for run in self.runs if run["outcome"] == "failed"]
+
+    def add(self, run, output=""):
+        """Append a run, and the end of its output if it failed."""
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if output:
+                run["output"] = self._keep(run, output)
+            _append(self.path, run)
+        self.runs.append(run)
+
+    def _keep(self, run, output):
+        name = re.sub(r"[^\w.-]+", "-", run["id"].rpartition("/")[2]).strip("-")
+        kept = self.path.with_name(f"{self.path.stem}-failures") / f"{name}.txt"
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(output)
+        return str(kept.relative_to(self.path.parent))
+
+    def rows(self):
+        """The faults, by title. What a test calls its fault now goes for its older runs, too."""
+        titles = {_case(run): run["title"] for run in self.runs if run.get("title")}
+        latest = {run["title"]: run for run in self.runs if run.get("title")}
+        rows = {}
+        for run in self.runs:
+            title = titles.get(_case(run))
+            if title is None:  # of a worker that died with its first test
+                continue
+            told = {name: latest[title][name] for name in ("title", "does", "asserts")}
+            rows.setdefault(title, Fault(**told)).take({**run, **told})
+        return [rows[title] for title in sorted(rows)]
+
+    def page(self):
+        """docs/reliability.md."""
+        names = ("Fault", "What is done", "What is asserted besides", "Runs", "Passed", "Failed")
+        cells = [(*names, "Each"), ("---",) * 7, *(row.cells for row in self.rows())]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in cells)
+        return f"{_HEAD}\n{self._summary()}\n\n{table}\n\n{_TAIL}"
+
+    def _summary(self):
+        days = sorted(run["at"][:10] for run in self.runs)
+        span = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+        machines = ". ".join(sorted({run["machine"] for run in self.runs}))
+        return f"{self.done} runs, {len(self.failed)} failed ({span}).\n{machines}."
+
+
+def _case(run):
+    """A test without its seed."""
+    return _SEED.sub("", run["id"])
+
+
+def _read(path):
+    """Lines that were written whole."""
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue  # of a machine that went down meanwhile; that test runs again
+
+
+def _append(path, run):
+    """One write, after whatever half of a line may be there."""
+    with path.open("ab+") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        start = b"" if file.read(1) in (b"", b"\n") else b"\n"
+        file.write(start + json.dumps(run).encode() + b"\n")
 
 
 class ReliabilityTable:
     """A pytest plugin for the process that sees all reports."""
 
-    def __init__(self, write):
+    def __init__(self, write=False, state=None):
         self._write = write
-        self._faults = {}
-        self._outcomes = defaultdict(list)
+        self._ran = FaultRuns()
+        self._runs = self._ran if state is None else FaultRuns(state)
+        self._reports = {}
+        self._about = {"machine": _machine(), "revision": _revision()}
 
     def pytest_runtest_logreport(self, report):
-        for name, value in report.user_properties:
-            if name == _PROPERTY:
-                self._take(json.loads(value), report)
+        self._reports.setdefault(report.nodeid, []).append(report)
+        if report.when in ("teardown", "???"):  # the latter of a worker that died
+            self._take(report.nodeid, self._reports.pop(report.nodeid))
 
-    def _take(self, fault, report):
-        row = self._faults.setdefault(fault["title"], Fault(**fault))
-        row.seconds += report.duration
-        if report.when == "call" or report.outcome != "passed":
-            row.results.append(report.outcome)
+    def _take(self, nodeid, reports):
+        properties = dict(one for report in reports for one in report.user_properties)
+        died = reports[-1].when == "???"
+        if _PROPERTY not in properties and not (died and _SEED.search(nodeid)):
+            return
+        outcomes = {report.outcome for report in reports}
+        run = {
+            "id": nodeid,
+            **json.loads(properties.get(_PROPERTY, "{}")),
+            "outcome": next(one for one in ("failed", "skipped", "passed") if one in outcomes),
+            "seconds": round(sum(getattr(report, "duration", 0) for report in reports), 2),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            **self._about,
+        }
+        output = "\n".join(map(_output, reports)) if run["outcome"] == "failed" else ""
+        self._runs.add(run, output)
+        if self._runs is not self._ran:
+            self._ran.add(run)
 
     def pytest_sessionfinish(self):
-        if self._write and self._faults:
-            PAGE.write_text(self.page())
+        if self._write and self._runs.runs:
+            PAGE.write_text(self._runs.page())
 
     def pytest_terminal_summary(self, terminalreporter):
-        for fault in self._sorted():
-            terminalreporter.write_line(f"{_result(fault):>12}  {_pace(fault):>6}  {fault.title}")
-
-    def _sorted(self):
-        return sorted(self._faults.values(), key=lambda fault: fault.title)
-
-    def page(self):
-        rows = [
-            f"| {fault.title} | {fault.does} | {fault.asserts} | {len(fault.results)} "
-            f"| {_pace(fault)} | {_result(fault)} |"
-            for fault in self._sorted()
-        ]
-        machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python "
-        machine += platform.python_version()
-        head = "| Fault | What is done | What is asserted besides | Runs | Each | Result |"
-        table = "\n".join([head, "|---|---|---|---|---|---|", *rows])
-        return f"{_HEAD}\nThe last run: {machine}.\n\n{table}\n\n{_TAIL}"
+        for row in self._ran.rows():
+            result = f"{row.failed} failed" if row.failed else "passed" if row.runs else "skipped"
+            terminalreporter.write_line(f"{result:>12}  {row.cells[-1]:>6}  {row.title}")
 
 
-def _pace(fault):
-    return f"{fault.seconds / max(len(fault.results), 1):.0f} s"
+def _output(report):
+    """The ends of what a phase of a test wrote, and why it failed."""
+    parts = [("why", report.longreprtext if report.failed else ""), *report.sections]
+    return "\n".join(
+        f"=== {report.when}: {name}\n" + "\n".join(text.splitlines()[-_TAIL_LINES:])
+        for name, text in parts
+        if text
+    )
 
 
-def _result(fault):
-    bad = [result for result in fault.results if result != "passed"]
-    if not bad:
-        return "passed"
-    return ", ".join(f"{bad.count(kind)} {kind}" for kind in sorted(set(bad)))
+def _machine():
+    release, version = platform.release(), platform.python_version()
+    return f"{os.cpu_count()} cores, Linux {release}, Python {version}"
+
+
+def _revision():
+    """The commit that is tested, or what is known of it."""
+    done = subprocess.run(
+        ["git", "--no-optional-locks", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
 
 
 def describe(item):
-    """Let the reports of a test carry what its marker `fault` says."""
+    """Let the reports of a test carry what its marker `fault` says, and its seed."""
     marker = item.get_closest_marker("fault")
     if marker is not None:
         title, does, asserts = marker.args
-        text = json.dumps({"title": title, "does": does, "asserts": asserts})
-        item.user_properties.append((_PROPERTY, text))
+        seed = item.callspec.params.get("seed") if hasattr(item, "callspec") else None
+        text = {"title": title, "does": does, "asserts": asserts, "seed": seed}
+        item.user_properties.append((_PROPERTY, json.dumps(text)))
