@@ -19,6 +19,7 @@ import pytest
 
 from ci_common.settings import Settings
 from support.engine import remove_everything_of
+from support.engine_option import server_settings
 from support.waiting import until_sync
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,8 @@ class LiveServer:
         self._python = python
         self._started_at = 0
         self._others = []
-        settings = {"db_path": self.database, "container_prefix": self.prefix, **settings}
+        own = {"db_path": self.database, "container_prefix": self.prefix}
+        settings = {**server_settings(), **own, **settings}
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("CI_")},
             "PYTHONPATH": str(ROOT),

@@ -24,8 +24,10 @@ IMAGE = "ci-runner:latest"
 VOLATILE = "ci-runner-faults:volume"
 """The runner image with a volume declared, so that every container has one to be left behind."""
 
-_ISOLATED = ["unshare", "--net"]
-"""Becomes the command it starts, so that the process is the daemon itself."""
+ISOLATED = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net"]
+"""Becomes the command it starts, so that the process is the daemon itself. It ends when the tests
+are killed, too.
+"""
 
 _TUNNELS = frozenset(
     {"tunl0", "sit0", "ip6tnl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0"}
@@ -37,11 +39,15 @@ _STOP_SECONDS = 30.0
 
 
 class OwnDockerd:
-    """`dockerd` with everything it has in one directory; containers have no network there."""
+    """`dockerd` with everything it has in one directory; containers have no network there, or,
+    with `bridge`, one that leads nowhere. `config` is the content of its `daemon.json`.
+    """
 
-    def __init__(self, directory):
+    def __init__(self, directory, config=None, bridge=False):
         self._directory = Path(directory)
         self._directory.mkdir(exist_ok=True)
+        self._config = config or {}
+        self._bridge = bridge
         self._process = None
         self.log_path = self._directory / "dockerd.log"
 
@@ -59,16 +65,17 @@ class OwnDockerd:
             "exec-root": place / "run",
             "pidfile": place / "pid",
             "config-file": place / "daemon.json",
-            "bridge": "none",
-            "iptables": "false",
+            **({} if self._bridge else {"bridge": "none"}),
+            # In its own namespace; without, a network cannot keep its containers apart.
+            "iptables": str(self._bridge).lower(),
             "ip-forward": "false",
             "ip-masq": "false",
             "live-restore": str(live_restore).lower(),
         }
-        (place / "daemon.json").write_text("{}")
+        (place / "daemon.json").write_text(json.dumps(self._config))
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_ISOLATED, "dockerd", *(f"--{name}={value}" for name, value in options.items())],
+                [*ISOLATED, "dockerd", *(f"--{name}={value}" for name, value in options.items())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -169,9 +176,9 @@ def has_ended(pid):
         return True
 
 
-def _is_isolated():
+def is_isolated():
     """Whether a process that is started so sees none of the machine's interfaces."""
-    look = [*_ISOLATED, "cat", "/proc/net/dev"]
+    look = [*ISOLATED, "cat", "/proc/net/dev"]
     try:
         seen = subprocess.run(look, check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -185,7 +192,7 @@ def own_dockerd(shared):
     """One at a time of all test processes that share this directory; its images are kept there."""
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("to start a dockerd takes root, and a dockerd")
-    if not _is_isolated():
+    if not is_isolated():
         pytest.skip("this machine gives out no network namespaces")
     shared.mkdir(exist_ok=True)
     archive = shared / "image.tar"

@@ -51,7 +51,9 @@ def test_example_of_a_table_uses_every_key():
     assert keys == {"command", "env", "timeout", "cpu", "memory", "network", "artifacts"}
 
 
-@pytest.mark.parametrize("script", ["quickstart", "test", "runner-image", "check", "lock"])
+@pytest.mark.parametrize(
+    "script", ["quickstart", "test", "runner-image", "check", "lock", "engines"]
+)
 def test_scripts_can_be_started(script):
     path = ROOT / "scripts" / script
     assert os.access(path, os.X_OK)
