@@ -150,8 +150,8 @@ def live_flood(server: str, runs: int) -> None:
     def curl(job_id: str) -> list[str]:
         return ["curl", "-sN", f"{server}/jobs/{job_id}/logs?follow=true"]
 
-    pair(f"{LINES:,} lines live, ci wait", runs, lambda: through(wait), theirs, "<= 1.7")
-    pair(f"{LINES:,} lines live, curl -N", runs, lambda: through(curl), theirs, "<= 1.7")
+    pair(f"{LINES:,} lines live, ci wait", runs, lambda: through(wait), theirs, "<= 0.6")
+    pair(f"{LINES:,} lines live, curl -N", runs, lambda: through(curl), theirs, "<= 0.4")
 
 
 def replay(server: str, runs: int) -> None:

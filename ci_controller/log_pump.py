@@ -102,6 +102,7 @@ class _Receipts:
         self._closed = False
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
+        self._syncing = threading.Lock()
 
     def tell(self, offset: int) -> None:
         """Everything before this was appended. Returns at once; raises what went wrong before."""
@@ -123,30 +124,40 @@ class _Receipts:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
+        # What is being told now is of no use to an output that has ended: no need to wait for that.
+        with self._syncing:
+            return
 
     def _run(self) -> None:
         told = 0
         try:
             while (offset := self._next(told)) is not None:
-                self._storage.sync()
+                if not self._sync():
+                    return
                 try:
                     self._output.stored(offset)
                 except EngineUnavailableError as error:
                     # To be repeated: the workload may be waiting for this.
-                    logger.warning("what is stored of an output cannot be told: %s", error)
-                    self._pause()
+                    self._pause(error)
                     continue
                 told = offset
         except WorkloadLostError:
             return  # whoever reads notices, too
         except BaseException as error:  # noqa: BLE001 - raised by `check`
-            self._error = error
-            self._output.close()
+            if not self._closed:
+                self._error = error
+                self._output.close()
 
-    def _pause(self) -> None:
+    def _sync(self) -> bool:
+        with self._syncing:
+            if not self._closed:
+                self._storage.sync()
+            return not self._closed
+
+    def _pause(self, why: Exception) -> None:
         with self._changed:
+            if not self._closed:
+                logger.warning("what is stored of an output cannot be told: %s", why)
             self._changed.wait_for(lambda: self._closed, _RETRY_SECONDS)
 
     def _next(self, told: int) -> int | None:

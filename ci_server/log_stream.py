@@ -22,6 +22,10 @@ CHUNK_BYTES = 128 << 10
 
 _FASTEST_POLL_SECONDS = 0.02
 _SLOWEST_POLL_SECONDS = 0.25
+_FLOOD_BYTES = 16 << 10
+_FLOOD_SECONDS = 0.005
+"""A log that grows by so much between two looks is not looked at again before."""
+
 _TAIL_BLOCK_BYTES = 64 << 10
 _CHARACTER_BYTES = 4
 """The longest character of UTF-8."""
@@ -181,12 +185,16 @@ class LogStreams:
         pause = _FASTEST_POLL_SECONDS
         try:
             while not watch.job.status.is_terminal:
+                before = watch.size
                 try:
                     news = await self._look(watch)
                 except Exception:
                     logger.exception("job %s: cannot look at it; trying again", job_id)
                     news = False
                 pause = _FASTEST_POLL_SECONDS if news else min(pause * 1.5, _SLOWEST_POLL_SECONDS)
+                if watch.size - before >= _FLOOD_BYTES:
+                    # Signals come as fast as looks then: each look finds, and sends, more.
+                    await asyncio.sleep(_FLOOD_SECONDS)
                 await subscription.wait(pause)
         finally:
             subscription.close()

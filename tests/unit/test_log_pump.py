@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from ci_common.errors import EngineUnavailableError, LeaseLostError
+from ci_controller import log_pump
 from ci_controller.log_pump import pump
 from support.waiting import until
 
@@ -74,6 +76,102 @@ async def test_when_cancelled_the_copying_is_over():
         lambda threads: not threads,
         "the end of the thread",
     )
+
+
+class Storage:
+    """Where the bytes go; a log that may be lost to another controller."""
+
+    def __init__(self, stored=0):
+        self.skip = stored
+        self.synced = []
+        self.error = None
+
+    def append(self, content):
+        self.skip += len(content)
+
+    def sync(self):
+        if self.error:
+            raise self.error
+        self.synced.append(self.skip)
+
+
+class Kept(Source):
+    """An output that remembers what it was told; the engine fails at the first so many times."""
+
+    def __init__(self, *pieces, failures=0, ends=True):
+        super().__init__(*pieces, ends=ends)
+        self.failures = failures
+        self.told = []
+        self.was_told = threading.Event()
+
+    def stored(self, offset):
+        if self.failures:
+            self.failures -= 1
+            raise EngineUnavailableError("no answer")
+        self.told.append(offset)
+        self.was_told.set()
+
+
+PIECE = b"x" * (1 << 20)
+STEP = log_pump._STEP_BYTES
+
+
+async def pumped(output, storage):
+    """Until all was told that there is to tell; then the output ends."""
+    task = asyncio.create_task(pump(output, storage.append, storage))
+    await asyncio.to_thread(output.was_told.wait, 10)
+    output.closed.set()
+    await task
+
+
+async def test_little_output_is_not_synced_on_the_way():
+    output, storage = Kept(PIECE), Storage()
+    await pump(output, storage.append, storage)
+    assert (output.told, storage.synced) == ([], [])
+
+
+async def test_what_is_synced_is_told():
+    output, storage = Kept(*[PIECE] * 30, ends=False), Storage()
+    await pumped(output, storage)
+    assert output.told[0] == STEP
+    assert storage.synced[0] >= STEP
+
+
+async def test_who_takes_over_tells_what_is_stored_before_the_first_byte():
+    """The workload may be waiting for that, and write nothing before."""
+    output, storage = Kept(ends=False), Storage(stored=2 * STEP)
+    await pumped(output, storage)
+    assert output.told == [2 * STEP]
+
+
+async def test_what_could_not_be_told_is_told_again(monkeypatch):
+    monkeypatch.setattr(log_pump, "_RETRY_SECONDS", 0.01)
+    output, storage = Kept(ends=False, failures=3), Storage(stored=STEP)
+    await pumped(output, storage)
+    assert output.told == [STEP]
+
+
+@pytest.mark.parametrize("error", [LeaseLostError(), OSError(28, "No space left on device")])
+async def test_a_log_that_cannot_be_synced_ends_the_copying(error):
+    """What was appended may be in no log: nothing is told."""
+    output, storage = Kept(ends=False), Storage(stored=STEP)
+    storage.error = error
+    with pytest.raises(type(error)):
+        await pump(output, storage.append, storage)
+    assert output.told == []
+
+
+async def test_an_end_does_not_wait_for_what_is_being_told():
+    class Slow(Kept):
+        def stored(self, offset):
+            self.was_told.set()
+            release.wait(20)
+
+    release = threading.Event()
+    output, storage = Slow(ends=False), Storage(stored=STEP)
+    async with asyncio.timeout(10):
+        await pumped(output, storage)
+    release.set()
 
 
 async def test_a_slow_log_does_not_block_the_event_loop():

@@ -39,12 +39,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEADER = 40, PAYLOAD = 1 << 18, STATE = 64, MAX_SLOTS = 64, PIPE_BYTES = 1 << 18 };
+enum { HEADER = 40, PAYLOAD = 1 << 18, STATE = 64, MAX_SLOTS = 64 };
+enum { PIPE_BYTES = 1 << 18, STDOUT_BYTES = 1 << 20 };
 enum { DATA = 1, BEAT = 2, END = 3, REFUSED = 4 };            /* types of frames */
 enum { RUNNING = 1, ENDED = 2, REFUSED_START = 3 };           /* phases of the state */
 enum { KILL_JOB = SIGPWR, CANNOT_START = 125, VERSION = 1 };
-enum { BEAT_MS = 1000, FILLING_MS = 100, FULL_MS = 10, RETRY_MS = 100, UNREAD_MS = 300, REAP_MS = 1000 };
-enum { DRAIN_MS = 10000 };
+enum { BEAT_MS = 1000, FILLING_MS = 100, FULL_MS = 10, RETRY_MS = 100 };
+enum { UNREAD_MS = 300, REAP_MS = 1000, DRAIN_MS = 10000 };
 
 struct buffer {
     unsigned char bytes[HEADER + PAYLOAD];
@@ -382,7 +383,8 @@ static int loop(int signals) {
     for (;;) {
         uint64_t held = written - released;
         uint64_t room = held < capacity - reserve ? capacity - reserve - held : 0;
-        int wait_ms = held > capacity / 4 * 3 ? FULL_MS : held > capacity / 4 ? FILLING_MS : BEAT_MS;
+        int wait_ms = held > capacity / 4 ? FILLING_MS : BEAT_MS;
+        if (held > capacity / 4 * 3) wait_ms = FULL_MS;
         struct pollfd watched[] = {
             {signals, POLLIN, 0},
             {room ? fifo : -1, POLLIN, 0},
@@ -473,6 +475,7 @@ int main(int count, char **argv) {
     for (size_t n = 0; n < sizeof own / sizeof *own; n++) sigdelset(&handled, own[n]);
     sigprocmask(SIG_SETMASK, &handled, NULL);
     fcntl(1, F_SETFL, fcntl(1, F_GETFL) | O_NONBLOCK);
+    fcntl(1, F_SETPIPE_SZ, STDOUT_BYTES); /* fewer switches between us and the engine */
     directory = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (enter_directory(argv[0])) return refuse("its directory cannot be used");
     state_file = open("state", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
