@@ -14,6 +14,8 @@ HEARTBEAT_SECONDS = 15
 RETRY_MILLISECONDS = 1000
 _SEPARATOR = "\n"
 _CACHE_BYTES = 16 << 20
+_ENTRY_BYTES = 256
+"""What an entry takes besides its content; of many small events that is most of it."""
 
 _HEADERS = {
     # no-transform: proxies that compress would hold lines back.
@@ -40,9 +42,9 @@ class LogEventCache:
             return found
         encoded = encode(event.to_dict(), event.end_offset)
         self._encoded[key] = encoded
-        self._bytes += len(encoded)
+        self._bytes += len(encoded) + _ENTRY_BYTES
         while self._bytes > _CACHE_BYTES and len(self._encoded) > 1:
-            self._bytes -= len(self._encoded.popitem(last=False)[1])
+            self._bytes -= len(self._encoded.popitem(last=False)[1]) + _ENTRY_BYTES
         return encoded
 
 

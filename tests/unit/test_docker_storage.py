@@ -51,7 +51,7 @@ class Recorder(docker.APIClient):
 def host_config():
     client = Recorder()
 
-    def make(bounds, is_kept=False, **limits):
+    def make(bounds, becomes_image=False, **limits):
         container.create(
             client,
             image="image",
@@ -62,7 +62,7 @@ def host_config():
             limits=ResourceLimits(**limits),
             isolation=container.Isolation(),
             bounds=container.EngineBounds(*bounds),
-            is_kept=is_kept,
+            becomes_image=becomes_image,
         )
         return client.options["host_config"]
 
@@ -71,13 +71,13 @@ def host_config():
 
 
 def test_the_size_of_a_container_is_bounded_where_it_can_be(host_config):
-    assert host_config((None, 100))["StorageOpt"] == {"size": "100m"}
+    assert host_config((None, 100), becomes_image=True)["StorageOpt"] == {"size": "100m"}
     assert "StorageOpt" not in host_config((None, None))
 
 
 def test_the_spool_of_the_output_does_not_count(host_config):
     spool_mb = protocol.SPOOL_BYTES >> 20
-    assert host_config((None, 100), is_kept=True)["StorageOpt"] == {"size": f"{100 + spool_mb}m"}
+    assert host_config((None, 100))["StorageOpt"] == {"size": f"{100 + spool_mb}m"}
 
 
 def test_every_bound_is_passed_on(host_config):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ci_common.errors import InvalidOffsetError
 from ci_common.events import CompleteEvent, LogEvent
-from ci_server import log_stream
+from ci_server import log_stream, sse
 from ci_server.log_stream import LogStreams
 from ci_server.sse import LogEventCache, encode, encoded_events
 from support.jobs import a_job
@@ -140,11 +140,13 @@ def test_an_event_on_the_wire_is_ascii_and_two_lines(content):
 
 
 def test_the_cache_is_bounded_and_never_wrong(monkeypatch):
-    monkeypatch.setattr("ci_server.sse._CACHE_BYTES", 1000)
+    monkeypatch.setattr("ci_server.sse._CACHE_BYTES", 3000)
     cache = LogEventCache()
     events = [LogEvent(b"%d" % number * 20, number) for number in range(100)]
     for event in events * 2:
         assert cache.encode("job", event) == encode(event.to_dict(), event.end_offset)
-        assert cache._bytes == sum(map(len, cache._encoded.values())) <= 1000
+        taken = sum(len(encoded) + sse._ENTRY_BYTES for encoded in cache._encoded.values())
+        assert cache._bytes == taken <= 3000
+    assert 1 < len(cache._encoded) < 12
     assert cache.encode("a", LogEvent(b"x", 1)) is cache.encode("a", LogEvent(b"x", 1))
     assert cache.encode("a", LogEvent(b"yx", 2)) != cache.encode("a", LogEvent(b"x", 2))

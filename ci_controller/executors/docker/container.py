@@ -10,12 +10,12 @@ from typing import Any
 import docker
 import requests
 from docker.errors import APIError
-from docker.types import LogConfig
+from docker.types import LogConfig, Mount
 
 from ci_common.job import Network, ResourceLimits
 from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.executors.docker.keeper import protocol
-from ci_controller.executors.docker.project_tar import HOME, SECRETS, USER_ID, WORKSPACE
+from ci_controller.executors.docker.project_tar import HOME, SECRETS, WORKSPACE
 
 LABEL_INSTANCE = "ci-runner.instance"
 LABEL_JOB = "ci-runner.job"
@@ -29,13 +29,8 @@ LABEL_KEY = "ci-runner.output-key"
 ROLE_JOB = "job"
 ROLE_SETUP = "setup"
 
-_ONE_STREAM = ["/bin/sh", "-c", 'exec 2>&1; exec "$@"', "sh"]
-"""For set-ups: one pipe for stdout and stderr, so that the log has them in the order they were
-written."""
-
 _COMMAND = ["/bin/sh", "-c", 'exec "$@"', "sh"]
-"""For jobs, whose init process gives both the same pipe. The shell finds the command, and says in
-well-known words when there is none."""
+"""The shell finds the command, and says in well-known words when there is none."""
 
 _EXPORT_SECRETS = (
     'for _ci_name in {names}; do _ci_value=$(cat "{directory}/$_ci_name" && echo x) || exit 126; '
@@ -46,8 +41,8 @@ shell takes line ends off, so there is something after them that is taken off in
 
 _ENVIRONMENT = {"HOME": f"/{HOME}"}
 
-_SETUP_LOG = LogConfig(type="json-file", config={"max-size": "100m", "max-file": "1"})
-_NO_LOG = LogConfig(type="none")
+
+_OWN_VOLUME = Mount(f"/{protocol.DIRECTORY}", None, type="volume", no_copy=True)
 
 _CPU_PERIOD_MICROSECONDS = 100_000
 
@@ -93,32 +88,33 @@ def create(
     limits: ResourceLimits,
     isolation: Isolation,
     bounds: EngineBounds = EngineBounds(),
-    is_kept: bool = False,
+    becomes_image: bool = False,
 ) -> str:
     """Create a container that may do as little as possible; returns its id.
 
-    One whose output `is_kept` is started by our own init process, which must be put into it before
-    (`project_tar.keeper_blocks`). It starts as root, to become the command's user, which has no
-    capability; of the others everything is the command's user's, below the engine's init process.
+    It is started by our own init process, which must be put into it before
+    (`project_tar.keeper_blocks`): as root, to become the command's user, which has no capability.
+    In one that `becomes_image` the init process is on a volume, which is no part of the image, and
+    goes with the container.
     """
     host = client.create_host_config(
-        init=not is_kept,
+        init=False,
         cap_drop=["ALL"],
-        cap_add=list(protocol.CAPABILITIES) if is_kept else None,
+        cap_add=list(protocol.CAPABILITIES),
         security_opt=["no-new-privileges:true"],
         network_mode="none" if limits.network is Network.NONE else isolation.network,
         runtime=isolation.runtime,
         pids_limit=limits.pids,
-        log_config=_NO_LOG if is_kept else _SETUP_LOG,
-        **_bounds(limits, bounds, is_kept),
+        log_config=LogConfig(type="none"),
+        mounts=[_OWN_VOLUME] if becomes_image else None,
+        **_bounds(limits, bounds, becomes_image),
     )
-    user = 0 if is_kept else USER_ID
     container = client.create_container(
         image,
-        entrypoint=_entrypoint(secret_variables, is_kept),
+        entrypoint=_entrypoint(secret_variables),
         command=command,
         name=name,
-        user=f"{user}:{user}",
+        user="0:0",
         working_dir=f"/{WORKSPACE}",
         environment={**_ENVIRONMENT, **env},
         labels=labels,
@@ -129,9 +125,7 @@ def create(
     return str(container["Id"])
 
 
-def _entrypoint(secret_variables: Sequence[str], is_kept: bool) -> list[str]:
-    if not is_kept:
-        return _ONE_STREAM
+def _entrypoint(secret_variables: Sequence[str]) -> list[str]:
     shell, option, script, *rest = _COMMAND
     if secret_variables:
         names = " ".join(secret_variables)  # checked: nothing in them means anything to a shell
@@ -139,7 +133,9 @@ def _entrypoint(secret_variables: Sequence[str], is_kept: bool) -> list[str]:
     return [protocol.PROGRAM, shell, option, script, *rest]
 
 
-def _bounds(limits: ResourceLimits, engine: EngineBounds, is_kept: bool) -> dict[str, Any]:
+def _bounds(
+    limits: ResourceLimits, engine: EngineBounds, is_spool_elsewhere: bool
+) -> dict[str, Any]:
     bounds: dict[str, Any] = {}
     if limits.memory_mb is not None:
         bounds["mem_limit"] = bounds["memswap_limit"] = limits.memory_mb << 20
@@ -153,7 +149,7 @@ def _bounds(limits: ResourceLimits, engine: EngineBounds, is_kept: bool) -> dict
         rate = [{"Path": engine.block_device, "Rate": limits.block_io_bytes}]
         bounds["device_read_bps"] = bounds["device_write_bps"] = rate
     if engine.work_mb is not None:
-        spool_mb = protocol.SPOOL_BYTES >> 20 if is_kept else 0
+        spool_mb = 0 if is_spool_elsewhere else protocol.SPOOL_BYTES >> 20
         bounds["storage_opt"] = {"size": f"{engine.work_mb + spool_mb}m"}
     return bounds
 

@@ -27,6 +27,7 @@ from ci_common.settings import JOB_NETWORK
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
+from ci_controller.executors.docker.engine_facts import EngineFacts
 from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
@@ -77,8 +78,7 @@ class DockerExecutor:
         self._options = options
         self._engine = DockerEngine()
         self._network = JobNetwork(options.network or JOB_NETWORK)
-        self._about: dict[str, Any] | None = None
-        self._program: bytes | None = None
+        self._facts_of_engine = EngineFacts()
         self._outputs: WeakValueDictionary[str, KeptOutput] = WeakValueDictionary()
         self._storage = EngineStorage(self._engine, options.work_mb)
         self._layers = DependencyLayers(
@@ -94,6 +94,7 @@ class DockerExecutor:
             ),
             self._network,
             self._storage,
+            self._facts_of_engine,
         )
 
     async def list_workloads(self) -> Sequence[Workload]:
@@ -136,7 +137,7 @@ class DockerExecutor:
             client: docker.APIClient, image: str, bounds: container.EngineBounds, log_base: int
         ) -> Output:
             self._replace(client, job.job_id, epoch)
-            program = self._init_program(client)
+            program = self._facts_of_engine.init_program(client)
             key = os.urandom(protocol.KEY_BYTES)
             container_id = self._create(client, job, image, bounds, log_base, epoch, secrets, key)
             try:
@@ -185,7 +186,11 @@ class DockerExecutor:
             if key is None:
                 return LegacyOutput(self._engine, facts["Id"], skip)
             output = KeptOutput(
-                self._engine, facts["Id"], key, skip, may_attach=not self._is_podman(client)
+                self._engine,
+                facts["Id"],
+                key,
+                skip,
+                may_attach=not self._facts_of_engine.is_podman(client),
             )
             self._outputs[job_id] = output
             return output
@@ -303,32 +308,7 @@ class DockerExecutor:
             limits=job.spec.limits,
             isolation=container.Isolation(network, self._options.runtime),
             bounds=bounds,
-            is_kept=True,
         )
-
-    def _is_podman(self, client: docker.APIClient) -> bool:
-        """Podman takes an attach to a container that has just exited for a new start of it, and
-        forgets its exit code.
-        """
-        components = self._about_engine(client).get("Components") or []
-        return any("podman" in str(one.get("Name", "")).lower() for one in components)
-
-    def _about_engine(self, client: docker.APIClient) -> dict[str, Any]:
-        if self._about is None:
-            self._about = client.version()
-        return self._about
-
-    def _init_program(self, client: docker.APIClient) -> bytes:
-        """The init process for the engine's processor. Raises LaunchFailedError."""
-        if self._program is None:
-            processor = str(self._about_engine(client)["Arch"])
-            self._program = protocol.binary(processor)
-            if self._program is None:
-                raise LaunchFailedError(
-                    f"the container engine runs on {processor!r}, for which there is no init "
-                    "process; jobs run on amd64 and arm64"
-                )
-        return self._program
 
     def _replace(self, client: docker.APIClient, job_id: str, epoch: int) -> None:
         """Remove what an earlier attempt or controller left. By its id: if a later controller

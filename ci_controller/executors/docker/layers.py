@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,10 +18,19 @@ from ci_common.ports.logs import LogAppender
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation, is_registrys
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
+from ci_controller.executors.docker.engine_facts import EngineFacts
+from ci_controller.executors.docker.keeper import protocol
+from ci_controller.executors.docker.kept_output import KeptOutput
 from ci_controller.executors.docker.network import JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput
-from ci_controller.executors.docker.project_tar import files_tar, project_tar
+from ci_controller.executors.docker.project_tar import (
+    USER_ID,
+    files_tar,
+    keeper_blocks,
+    project_tar,
+)
 from ci_controller.executors.docker.storage import EngineStorage
+from ci_controller.log_cap import lost_marker
 from ci_controller.log_pump import pump
 from ci_controller.project_archive import ProjectArchive
 from ci_controller.requirements import FILE_NAME, Requirements, read_requirements
@@ -65,8 +75,10 @@ class DependencyLayers:
         options: LayerOptions,
         network: JobNetwork,
         storage: EngineStorage,
+        facts_of_engine: EngineFacts,
     ) -> None:
         self._engine = engine
+        self._facts_of_engine = facts_of_engine
         self._storage = storage
         self._options = options
         self._network = network
@@ -146,18 +158,22 @@ class DependencyLayers:
         # Not the same name again: a controller that was paused past its lease and one that took
         # over may both be at it, and must not take each other's container.
         name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
-        connected: list[AttachedOutput] = []
+        connected: list[KeptOutput] = []
         bounds = await self._storage.bounds(self._options.limits)
 
-        def begin(client: docker.APIClient) -> AttachedOutput:
+        def begin(client: docker.APIClient) -> KeptOutput:
+            key = os.urandom(protocol.KEY_BYTES)
+            init = keeper_blocks(
+                self._facts_of_engine.init_program(client), protocol.config(key, 1, USER_ID)
+            )
             with ExitStack() as stack:
                 if requirements.needs_project:
-                    content = project_tar(stack.enter_context(ProjectArchive(package)))
+                    content = project_tar(stack.enter_context(ProjectArchive(package)), init)
                 else:
-                    content = files_tar(requirements.files)
+                    content = files_tar(requirements.files, init)
                 self._create(client, name, base_id, labels, bounds)
                 client.put_archive(name, "/", content)
-            connected.append(AttachedOutput(client, name))
+            connected.append(KeptOutput(self._engine, name, key, 0, AttachedOutput(client, name)))
             client.start(name)
             return connected[0]
 
@@ -172,11 +188,13 @@ class DependencyLayers:
             self._building.discard(name)
         return tag
 
-    async def _run_to_end(self, name: str, output: AttachedOutput, transcript: Transcript) -> None:
+    async def _run_to_end(self, name: str, output: KeptOutput, transcript: Transcript) -> None:
         seconds = self._options.setup_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
                 await pump(output, transcript.write)
+                if output.end is not None and (marker := lost_marker(output.end)):
+                    transcript.write(marker)
                 code = await self._engine.call(lambda client: client.wait(name)["StatusCode"])
         except TimeoutError:
             raise SetupFailedError(
@@ -206,6 +224,7 @@ class DependencyLayers:
             limits=self._options.limits,
             isolation=container.Isolation(self._network.ensure(client), self._options.runtime),
             bounds=bounds,
+            becomes_image=True,
         )
 
     def _labels(self) -> dict[str, str]:

@@ -80,19 +80,13 @@ class AttachedOutput:
         self._socket.settimeout(None)
         self._frames = FrameDecoder()
         self._closed = False
-        self._at_end = False
-
-    @property
-    def end(self) -> OutputEnd | None:
-        """See Output: for set-ups, which end with their container."""
-        return OutputEnd(0) if self._at_end else None
 
     def set_timeout(self, seconds: float) -> None:
         """For so long `read` waits; then it raises TimeoutError, and may be called again."""
         self._socket.settimeout(seconds)
 
     def read(self) -> bytes:
-        """See Output."""
+        """The next bytes; empty at the end. Raises EngineUnavailableError, and TimeoutError."""
         early, self._early = self._early, b""
         if payload := self._frames.feed(early):
             return payload
@@ -100,7 +94,6 @@ class AttachedOutput:
             while content := self._socket.recv(_READ_BYTES):
                 if payload := self._frames.feed(content):
                     return payload
-            self._at_end = True
         except TimeoutError:
             raise
         except OSError as error:
@@ -110,11 +103,8 @@ class AttachedOutput:
                 ) from error
         return b""
 
-    def stored(self, offset: int) -> None:
-        """See Output: nothing is kept for anybody."""
-
     def close(self) -> None:
-        """See Output."""
+        """Make a blocked `read` return, and free the connection; safe to repeat; any thread."""
         self._closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

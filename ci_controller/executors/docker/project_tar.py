@@ -42,9 +42,9 @@ def message_tar(name: str) -> bytes:
     return _header(name, 0o600, tarfile.REGTYPE, user=0) + _END
 
 
-def files_tar(files: dict[str, bytes]) -> Iterator[bytes]:
-    """Only these files of the project, by path, to be unpacked at `/`."""
-    return _batched(_file_blocks(files))
+def files_tar(files: dict[str, bytes], more: Iterable[bytes] = ()) -> Iterator[bytes]:
+    """Only these files of the project, by path, and `more`, to be unpacked at `/`."""
+    return _batched(_file_blocks(files, more))
 
 
 def secrets_blocks(secrets: Sequence[Secret]) -> list[bytes]:
@@ -75,8 +75,9 @@ def _project_blocks(archive: ProjectArchive, more: Iterable[bytes]) -> Iterator[
     yield _END
 
 
-def _file_blocks(files: dict[str, bytes]) -> Iterator[bytes]:
+def _file_blocks(files: dict[str, bytes], more: Iterable[bytes]) -> Iterator[bytes]:
     yield from _places()
+    yield from more
     for directory in _parents(files):
         yield _header(f"{WORKSPACE}/{directory}", 0o755, tarfile.DIRTYPE)
     for name, content in files.items():
