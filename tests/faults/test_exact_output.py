@@ -60,6 +60,7 @@ def until_some_run(server, accepted):
     "`kill -9` or SIGTERM, and a start after a random pause, twice, while jobs write "
     f"{SHAPES_TOLD}",
     "true exit codes; nothing is missing",
+    repeats=1,
 )
 @pytest.mark.parametrize("how", ["kill", "terminate"])
 def test_restarted(make_server, settled, dice, how):
@@ -78,6 +79,7 @@ def test_restarted(make_server, settled, dice, how):
     "jobs end while no server runs",
     f"`kill -9`, and a start once all containers have ended, of jobs that write {SHAPES_TOLD}",
     "true exit codes; nothing is missing",
+    repeats=1,
 )
 def test_away_at_the_end(make_server, settled, dice):
     server = make_server(max_concurrent_jobs=8).start().ready()
@@ -95,6 +97,7 @@ def test_away_at_the_end(make_server, settled, dice):
     "server does not read while jobs end",
     f"SIGSTOP for 3 to 9 s at a random moment of jobs that write {SHAPES_TOLD}",
     "nothing is missing",
+    repeats=1,
 )
 def test_stalled(make_server, settled, dice):
     server = make_server(max_concurrent_jobs=8).start().ready()
@@ -114,6 +117,7 @@ def test_stalled(make_server, settled, dice):
     "`kill -9` and a start, or SIGSTOP for 4 s, at a random size of a log of 200 MB that is "
     "written as fast as it can be",
     "nothing is missing",
+    repeats=1,
 )
 @pytest.mark.parametrize("how", ["kill", "stall"])
 def test_200_megabytes(make_server, settled, dice, how):
@@ -142,6 +146,7 @@ def log_size(server, job_id):
     f"SIGSTOP to the controller that reconciles, past its lease, while jobs write {SHAPES_TOLD}; "
     "another takes over, and the first one goes on later",
     "nothing is missing, and nothing comes twice",
+    repeats=1,
 )
 def test_handed_over(make_server, settled, dice):
     server = make_server(controller="external", max_concurrent_jobs=8).start()
@@ -174,6 +179,7 @@ def frozen(path):
     "the file system of data and database is frozen (`fsfreeze`) for 2 to 5 s at a random moment "
     f"of jobs that write {SHAPES_TOLD}",
     "nothing is missing",
+    repeats=1,
 )
 def test_stalled_disk(make_server, settled, dice, tmp_path):
     with loop_disk(tmp_path / "disk", "ext4") as disk:
@@ -199,6 +205,7 @@ def test_stalled_disk(make_server, settled, dice, tmp_path):
     "container removed while no server runs",
     "`kill -9` of the server, `docker rm -f` of a running job's container, and a start",
     "`failed`, reason `lost`; the log ends with a line that says so, `log_dropped` is unknown",
+    repeats=1,
 )
 def test_removed_while_away(make_server, dice):
     from support.engine import LABEL_JOB, engine
