@@ -340,7 +340,7 @@ class Controller:
         try:
             ending = Ending(outcome, log.size)
             if row is not None and row.status is JobStatus.RUNNING:
-                ending = await asyncio.to_thread(without_rest_of_output, outcome, log)
+                ending = await asyncio.to_thread(without_rest_of_output, row, outcome, log)
             await finish(job.job_id, ending, log, self._tools)
         finally:
             log.close()

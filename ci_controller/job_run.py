@@ -23,7 +23,7 @@ from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.workloads import Executor, Output, OutputEnd, Workload, WorkloadState
 from ci_common.secret import Secret
 from ci_controller.artifacts import ArtifactCollector
-from ci_controller.log_cap import CappedLog, lost_marker
+from ci_controller.log_cap import CappedLog, cut_off
 from ci_controller.log_pump import pump
 from ci_controller.masking import Masking, OutputLog
 from ci_controller.plan import Seen, note_lost_output, outcome
@@ -154,6 +154,8 @@ class JobRun:
             self._masking = await asyncio.to_thread(Masking.of, self._secrets)
 
     async def _launch(self, log: LogAppender) -> Connection:
+        # Before there is a workload whose output could be taken for the end of another's.
+        await asyncio.to_thread(log.drop_held)
         package = await asyncio.to_thread(self._tools.packages.verified, self.job)
         masked = self._masking.appender(log)
         try:
@@ -166,8 +168,7 @@ class JobRun:
         if base:
             # Or a power cut may shorten the log below the place where the output begins.
             await asyncio.to_thread(log.sync)
-        await asyncio.to_thread(log.drop_held)
-        return Connection(output, self._capped(log, base))
+        return Connection(output, self._capped(log, base, self._epoch))
 
     async def _adopt(self, log: LogAppender) -> Connection:
         if await self._is_initializing():
@@ -181,12 +182,13 @@ class JobRun:
 
     async def _reattach(self, log: LogAppender) -> Connection:
         workload = await self._inspect()
-        capped = self._capped(log, workload.log_base)
+        capped = self._capped(log, workload.log_base, workload.epoch)
         output = await self._tools.executor.reattach(self.job.job_id, skip=capped.skip)
         return Connection(output, capped)
 
-    def _capped(self, log: LogAppender, base: int) -> OutputLog:
-        return self._masking.output(CappedLog(log, base, self.job.spec.limits.log_mb << 20))
+    def _capped(self, log: LogAppender, base: int, since_epoch: int) -> OutputLog:
+        cap_bytes = self.job.spec.limits.log_mb << 20
+        return self._masking.output(CappedLog(log, base, cap_bytes, since_epoch))
 
     async def _take_to_end(self, connection: Connection, log: LogAppender) -> None:
         await self._mark_running(connection.output)
@@ -272,8 +274,7 @@ class JobRun:
             self.job.job_id, self._masking.ending(ending), log, self._tools
         )
         if self.finished:
-            await asyncio.to_thread(log.drop_held)
-            await _clean_up(self.job.job_id, self._tools)
+            await _clean_up(self.job.job_id, log, self._tools)
 
 
 async def finish(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
@@ -284,21 +285,20 @@ async def finish(job_id: str, ending: Ending, log: LogAppender, tools: Tools) ->
     """
     recorded = await _record(job_id, ending, log, tools)
     if recorded:
-        await _clean_up(job_id, tools)
+        await _clean_up(job_id, log, tools)
     return recorded
 
 
-def without_rest_of_output(outcome: Outcome, log: LogAppender) -> Ending:
+def without_rest_of_output(job: Job, outcome: Outcome, log: LogAppender) -> Ending:
     """The ending of a job that ran, and whose workload is not there to be read to its end. Writes
     that to the log.
     """
-    gone = OutputEnd(log.size, None, "the job's container, or its process, is gone")
     try:
-        log.append(lost_marker(gone))
+        cut_off(log, job.spec.limits.log_mb << 20, "the job's container, or its process, is gone")
     except OSError as error:
         if error.errno not in _DISK_FULL:
             raise
-        logger.warning("no room in the log to say that output is lost: %s", error)
+        logger.warning("job %s: no room for the end of its log: %s", job.job_id, error)
     return Ending(note_lost_output(outcome), log.size, None)
 
 
@@ -310,7 +310,8 @@ async def _record(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -
     return True
 
 
-async def _clean_up(job_id: str, tools: Tools) -> None:
+async def _clean_up(job_id: str, log: LogAppender, tools: Tools) -> None:
+    await asyncio.to_thread(log.drop_held)
     await asyncio.to_thread(tools.packages.delete, job_id)
     await asyncio.to_thread(tools.secrets.forget, job_id)
     await tools.executor.remove(job_id)

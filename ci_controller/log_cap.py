@@ -15,7 +15,8 @@ class CappedLog:
     alone, and after a crash another process only needs, and adds, what is missing.
     """
 
-    def __init__(self, log: LogAppender, base: int, cap_bytes: int) -> None:
+    def __init__(self, log: LogAppender, base: int, cap_bytes: int, since_epoch: int = 0) -> None:
+        """`since_epoch` is that of the lease under which the workload was launched."""
         self._log = log
         self._base = base
         self._tail_bytes = min(cap_bytes // 4, HELD_BYTES)
@@ -26,7 +27,7 @@ class CappedLog:
         # After a power cut the log may end before the point where this output begins.
         self._position = max(min(log.size - base, self._head_bytes), 0)
         if self._position == self._head_bytes:
-            self._take_up_what_is_held()
+            self._take_up_what_is_held(since_epoch)
 
     @property
     def skip(self) -> int:
@@ -53,14 +54,18 @@ class CappedLog:
         """
         dropped, ending = self._ending()
         ending += lost_marker(end)
-        # An earlier run may have come this far, and have written a part of it.
-        written = self._log.size - self._base - min(end.size, self._head_bytes)
-        if ending[written:]:
-            self._log.append(ending[written:])
+        start = self._base + min(end.size, self._head_bytes)
+        # An earlier run may have come this far, and have written a part of it. After a power cut
+        # the log may also have more of the output than the end speaks of.
+        written = self._log.read(start, len(ending) + 1)
+        if not ending.startswith(written):
+            written = b""
+        if ending[len(written) :]:
+            self._log.append(ending[len(written) :])
         return dropped
 
-    def _take_up_what_is_held(self) -> None:
-        start, content = self._log.held()
+    def _take_up_what_is_held(self, since_epoch: int) -> None:
+        start, content = self._log.held(since_epoch)
         if start >= self._base + self._head_bytes and content:
             self._forgotten = start - self._base - self._head_bytes
             self._held += content
@@ -87,10 +92,33 @@ class CappedLog:
         return dropped, marker.encode() + self._held[start:]
 
 
+def cut_off(log: LogAppender, cap_bytes: int, why: str) -> int:
+    """Write the end of a log whose workload is gone: what is held of it, and that more may be
+    missing. Returns how many bytes its bound left out. Safe to repeat.
+    """
+    head_bytes = cap_bytes - min(cap_bytes // 4, HELD_BYTES)
+    _, content = log.held(0)
+    if content:
+        capped = CappedLog(log, log.size - head_bytes, cap_bytes)
+        return capped.finish(OutputEnd(capped.skip, None, why))
+    marker = lost_marker(OutputEnd(log.size, None, why))
+    if log.read(max(log.size - len(marker), 0), len(marker)) != marker:
+        log.append(marker)
+    return 0
+
+
 def lost_marker(end: OutputEnd) -> bytes:
     """The line that tells at the end of an output that bytes are missing there; empty when none
-    are."""
+    are.
+    """
     if end.lost == 0 or not end.why:
         return b""
-    many = "an unknown number of" if end.lost is None else str(end.lost)
-    return f"\n[... {many} bytes of output are lost here: {end.why} ...]\n".encode()
+    if end.lost is None:
+        return f"\n[... output may be missing here: {end.why} ...]\n".encode()
+    return f"\n[... {end.lost} bytes of output are missing here: {end.why} ...]\n".encode()
+
+
+def missing_bytes(size: int) -> bytes:
+    """A line in place of bytes that nobody has, as long as they were, so that offsets stay true."""
+    text = f"\n[... {size} bytes of output are missing here".encode()
+    return (text.ljust(size, b".")[: max(size - 2, 0)] + b"]\n")[:size]

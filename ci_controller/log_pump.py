@@ -74,25 +74,28 @@ def _copy(output: Output, append: Callable[[bytes], None], storage: Storage | No
         while content := output.read():
             append(content)
         return
-    receipts = _Receipts(output, storage)
+    acknowledger = _Acknowledger(output, storage)
     told = 0
     try:
         while True:
             # Also before the first byte: whoever was here before may have told nobody.
             if storage.skip - told >= _STEP_BYTES:
                 told = storage.skip
-                receipts.tell(told)
+                acknowledger.acknowledge(told)
             content = output.read()
             if not content:
                 break
             append(content)
-    finally:
-        receipts.close()
-    receipts.check()
+    except Exception:
+        acknowledger.close()
+        acknowledger.check()  # it may be why the output was closed
+        raise
+    acknowledger.close()
+    acknowledger.check()
 
 
-class _Receipts:
-    """Tells an output what is stored, on a thread of its own: to sync takes long."""
+class _Acknowledger:
+    """Tells an output what is stored, on its own thread, because fsync is slow."""
 
     def __init__(self, output: Output, storage: Storage) -> None:
         self._output = output
@@ -104,14 +107,14 @@ class _Receipts:
         self._thread: threading.Thread | None = None
         self._syncing = threading.Lock()
 
-    def tell(self, offset: int) -> None:
+    def acknowledge(self, offset: int) -> None:
         """Everything before this was appended. Returns at once; raises what went wrong before."""
         self.check()
         with self._changed:
             self._offset = offset
             self._changed.notify()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="log-receipts", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="log-acknowledger", daemon=True)
             self._thread.start()
 
     def check(self) -> None:
@@ -124,7 +127,7 @@ class _Receipts:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        # What is being told now is of no use to an output that has ended: no need to wait for that.
+        # An acknowledgement under way is of no use to an output that has ended: do not wait for it.
         with self._syncing:
             return
 
@@ -157,7 +160,7 @@ class _Receipts:
     def _pause(self, why: Exception) -> None:
         with self._changed:
             if not self._closed:
-                logger.warning("what is stored of an output cannot be told: %s", why)
+                logger.warning("cannot acknowledge stored output (%s); retrying", why)
             self._changed.wait_for(lambda: self._closed, _RETRY_SECONDS)
 
     def _next(self, told: int) -> int | None:

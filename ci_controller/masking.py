@@ -167,9 +167,13 @@ class MaskedAppender:
         """See LogAppender."""
         self._log.hold(offset, content)
 
-    def held(self) -> tuple[int, bytes]:
+    def held(self, since_epoch: int) -> tuple[int, bytes]:
         """See LogAppender."""
-        return self._log.held()
+        return self._log.held(since_epoch)
+
+    def read(self, offset: int, limit: int) -> bytes:
+        """See LogAppender."""
+        return self._log.read(offset, limit)
 
     def drop_held(self) -> None:
         """See LogAppender."""

@@ -72,7 +72,7 @@ _LONGEST_SECONDS = 10 * 365 * 86400.0
 
 Action = Start | Follow | Stop | Retry | Finish | Remove
 
-LOST_OUTPUT = "some of its output is lost, and not in the log"
+LOST_OUTPUT = "some of its output may be missing from the log"
 
 CANCELLED = Outcome(
     JobStatus.CANCELLED, Reason.CANCELLED, "cancelled while no command of it was running"

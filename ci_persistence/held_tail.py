@@ -2,10 +2,12 @@
 
 They are in files beside the log's segments, `E-S.held`: E is the lease epoch of the controller that
 wrote it, S the offset of its first byte. A file is begun when the one before has a tail's length;
-the last two hold a whole tail, and older ones go. Two controllers, one of them paused past its
-lease, write the same bytes at the same offset, so what either left may be used.
+the last two hold a whole tail, and older ones go. Two controllers of one attempt, one of them
+paused past its lease, write the same bytes at the same offset, so what either left may be used; but
+what was held before the attempt began may not. Nobody touches the files of a later epoch.
 """
 
+import contextlib
 import os
 import re
 import threading
@@ -40,12 +42,18 @@ class HeldTail:
             self._end += written
             remaining = remaining[written:]
 
-    def read(self) -> tuple[int, bytes]:
-        """The newest bytes without a gap, at most `HELD_BYTES`, and the offset of the first."""
-        found = sorted(self._files(), key=lambda one: one[0] + one[1].stat().st_size, reverse=True)
+    def read(self, since_epoch: int) -> tuple[int, bytes]:
+        """The newest bytes without a gap that were held in this epoch or later, at most
+        `HELD_BYTES`, and the offset of the first.
+        """
+        pieces = []
+        for epoch, begin, path in self._files():
+            with contextlib.suppress(FileNotFoundError):  # of a later controller, which prunes
+                if epoch >= since_epoch:
+                    pieces.append((begin, path.read_bytes()))
+        pieces.sort(key=lambda one: one[0] + len(one[1]), reverse=True)
         start, content = 0, b""
-        for begin, path in found:
-            piece = path.read_bytes()
+        for begin, piece in pieces:
             if not content:
                 start, content = begin, piece
             elif begin < start <= begin + len(piece):
@@ -54,10 +62,11 @@ class HeldTail:
         return (start + surplus if content else 0), content[surplus:]
 
     def clear(self) -> None:
-        """Remove all files."""
+        """Remove all files but those of a later controller."""
         self.close()
-        for _, path in self._files():
-            path.unlink(missing_ok=True)
+        for epoch, _, path in self._files():
+            if epoch <= self._epoch:
+                path.unlink(missing_ok=True)
 
     def sync(self) -> None:
         """Return when what was added would survive a power cut, but for the file's name."""
@@ -81,9 +90,11 @@ class HeldTail:
             self._descriptor = os.open(path, flags, 0o600)
             self._start = self._end = offset
         sync_directory(self._directory)
-        for begin, other in self._files():
-            if begin + other.stat().st_size <= offset - HELD_BYTES:
-                other.unlink(missing_ok=True)
+        for epoch, begin, other in self._files():
+            with contextlib.suppress(FileNotFoundError):
+                is_old = begin + other.stat().st_size <= offset - HELD_BYTES
+                if epoch <= self._epoch and is_old:
+                    other.unlink()
 
     def _sync(self) -> None:
         if self._descriptor is not None:
@@ -94,9 +105,10 @@ class HeldTail:
         if descriptor is not None:
             os.close(descriptor)
 
-    def _files(self) -> list[tuple[int, Path]]:
+    def _files(self) -> list[tuple[int, int, Path]]:
+        """Epoch, offset of the first byte, and path."""
         found = []
         for path in self._directory.iterdir():
             if match := _NAME.fullmatch(path.name):
-                found.append((int(match[2]), path))
+                found.append((int(match[1]), int(match[2]), path))
         return found

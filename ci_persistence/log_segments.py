@@ -258,9 +258,13 @@ class SegmentAppender:
         self._reserve.take(len(content))
         self._held.append(offset, content)
 
-    def held(self) -> tuple[int, bytes]:
+    def held(self, since_epoch: int) -> tuple[int, bytes]:
         """See LogAppender."""
-        return self._held.read()
+        return self._held.read(since_epoch)
+
+    def read(self, offset: int, limit: int) -> bytes:
+        """See LogAppender."""
+        return self._live.read(offset, limit) or b""
 
     def drop_held(self) -> None:
         """See LogAppender."""

@@ -43,11 +43,18 @@ class LogAppender(Protocol):
         they may become its end. Only the newest `HELD_BYTES` need to be kept. Raises like `append`.
         """
 
-    def held(self) -> tuple[int, bytes]:
-        """What is held, and the offset of its first byte; nothing has the offset 0."""
+    def held(self, since_epoch: int) -> tuple[int, bytes]:
+        """The offset of the first byte that is held, and the bytes; (0, b"") when nothing is. What
+        was held before this epoch does not count: it belongs to an earlier attempt.
+        """
 
     def drop_held(self) -> None:
-        """Forget what is held, of another attempt."""
+        """Forget what is held: before a new attempt, and after the end. What a controller of a
+        later epoch holds stays.
+        """
+
+    def read(self, offset: int, limit: int) -> bytes:
+        """`limit` bytes of the log from `offset`; fewer at its end."""
 
     def sync(self) -> None:
         """Return only when everything appended, and held, would survive a power cut. May be called

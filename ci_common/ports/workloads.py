@@ -46,10 +46,10 @@ class OutputEnd:
     """How an output ended."""
 
     size: int
-    """So many bytes the workload wrote, as far as they can be had: those it was given to read, and
-    those it skipped."""
+    """Size of the output in bytes, including skipped and replaced ones."""
     lost: int | None = 0
-    """Bytes that it wrote and nobody has; `None` when it is not known how many, or whether any."""
+    """Bytes that were written and cannot be had; `None` when it is not known how many, or whether
+    any."""
     why: str = ""
     """Why bytes are missing at the end, for people. Those that are missing before it the output
     itself has replaced: by a line that says so, and is as long as they were."""
@@ -61,8 +61,8 @@ class OutputEnd:
 class Output(Protocol):
     """The workload's output bytes, stdout and stderr in the order they were written.
 
-    Every byte comes once, whoever was slow, stopped or restarted meanwhile. `read` blocks and is
-    for one thread; `stored` is for one other; `close` may come from any.
+    Each byte is delivered exactly once, even if a reader was slow, suspended or restarted. `read`
+    blocks and is for one thread; `stored` is for one other; `close` may come from any.
     """
 
     def read(self) -> bytes:
@@ -78,11 +78,10 @@ class Output(Protocol):
         """How it ended, once `read` has come to the end: the workload has exited, or exits now."""
 
     def stored(self, offset: int) -> None:
-        """Say that the bytes before this offset are on disk and will not be asked for again.
+        """Acknowledge that all bytes before `offset` are durable; they may be discarded.
 
-        Without this a workload that writes much waits: what was not told to be stored is kept for
-        whoever comes next, and there is a bound on that. It may block and may be repeated. Raises
-        what `read` raises.
+        What is not acknowledged is kept for whoever reads next, up to a bound; then the workload
+        waits. It may block and may be repeated. Raises what `read` raises.
         """
 
     def close(self) -> None:
@@ -167,7 +166,8 @@ class Executor(Protocol):
         """
 
     async def stop(self, job_id: str, grace_seconds: float) -> None:
-        """SIGTERM to every process, SIGKILL after the grace. Returns when it has ended.
+        """SIGTERM to the command's process group, SIGKILL to all processes after the grace, which
+        is a second at least. Returns when it has ended.
 
         Safe to repeat and without a workload.
         """

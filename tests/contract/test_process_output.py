@@ -104,7 +104,7 @@ async def test_what_is_not_there_any_more_is_replaced_by_lines_as_long(bench):
     content = await collect(output)
     assert len(content) == len(whole) - 100
     assert content[kept - 100 :] == whole[kept:]
-    assert content.startswith(b"\n[... 4194204 bytes of output are lost here")
+    assert content.startswith(b"\n[... 4194204 bytes of output are missing here")
     assert (output.end.size, output.end.lost) == (len(whole), kept - 100)
 
 

@@ -26,8 +26,7 @@ from support.jobs import NOON, Clock, a_job
 from support.waiting import until
 
 LOST_LINE = (
-    b"\n[... an unknown number of bytes of output are lost here: the job's container, or its "
-    b"process, is gone ...]\n"
+    b"\n[... output may be missing here: the job's container, or its process, is gone ...]\n"
 )
 
 GRACE_SECONDS = 6.0

@@ -32,7 +32,10 @@ class MemoryLog:
             self.held_from, self.held_content = offset, bytearray()
         self.held_content += content
 
-    def held(self):
+    def read(self, offset, limit):
+        return bytes(self.content[offset : offset + limit])
+
+    def held(self, since_epoch):
         surplus = max(len(self.held_content) - HELD_BYTES, 0)
         start = self.held_from + surplus if self.held_content else 0
         return start, bytes(self.held_content[surplus:])

@@ -39,7 +39,7 @@ class _FullAppender:
     def __init__(self, appender, most):
         self._appender, self._most = appender, most
         self.sync, self.close = appender.sync, appender.close
-        self.drop_held = appender.drop_held
+        self.drop_held, self.read = appender.drop_held, appender.read
 
     @property
     def size(self):

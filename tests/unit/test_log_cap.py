@@ -99,9 +99,16 @@ def test_an_unknown_loss_is_told_where_it_is() -> None:
     capped.append(b"half a line")
     assert capped.finish(OutputEnd(11, None, "the machine went down")) == 0
     assert bytes(log.content) == (
-        b"half a line\n[... an unknown number of bytes of output are lost here: "
-        b"the machine went down ...]\n"
+        b"half a line\n[... output may be missing here: the machine went down ...]\n"
     )
+
+
+def test_a_loss_is_told_after_bytes_that_the_end_does_not_know_of() -> None:
+    """After a power cut: the log was synced, and the count of what was written was not."""
+    log = MemoryLog(b"x" * 1000)
+    assert CappedLog(log, 0, 10_000).finish(OutputEnd(500, None, "the machine went down")) == 0
+    assert log.content.endswith(b"x\n[... output may be missing here: the machine went down ...]\n")
+    assert log.content.startswith(b"x" * 1000)
 
 
 def test_the_head_is_there_at_once_and_memory_is_bounded() -> None:

@@ -154,8 +154,8 @@ def _bounds(
     return bounds
 
 
-def end_kept(client: docker.APIClient, container: str, grace_seconds: float) -> None:
-    """End a container whose output is kept, and return when it has ended. Raises NotFound.
+def stop(client: docker.APIClient, container: str, grace_seconds: float) -> None:
+    """Stop a container that has our init process, and return when it has ended. Raises NotFound.
 
     Its init process kills the command when its time is up, and ends by itself, with all that was
     written: the engine's own way would kill it together with the command.

@@ -78,7 +78,7 @@ class DockerExecutor:
         self._options = options
         self._engine = DockerEngine()
         self._network = JobNetwork(options.network or JOB_NETWORK)
-        self._facts_of_engine = EngineFacts()
+        self._engine_facts = EngineFacts()
         self._outputs: WeakValueDictionary[str, KeptOutput] = WeakValueDictionary()
         self._storage = EngineStorage(self._engine, options.work_mb)
         self._layers = DependencyLayers(
@@ -94,7 +94,7 @@ class DockerExecutor:
             ),
             self._network,
             self._storage,
-            self._facts_of_engine,
+            self._engine_facts,
         )
 
     async def list_workloads(self) -> Sequence[Workload]:
@@ -137,7 +137,7 @@ class DockerExecutor:
             client: docker.APIClient, image: str, bounds: container.EngineBounds, log_base: int
         ) -> Output:
             self._replace(client, job.job_id, epoch)
-            program = self._facts_of_engine.init_program(client)
+            program = self._engine_facts.init_program(client)
             key = os.urandom(protocol.KEY_BYTES)
             container_id = self._create(client, job, image, bounds, log_base, epoch, secrets, key)
             try:
@@ -149,12 +149,12 @@ class DockerExecutor:
                     client.put_archive(container_id, "/", content)
                 attached = AttachedOutput(client, container_id)
                 connected.append(KeptOutput(self._engine, container_id, key, 0, attached))
-                self._outputs[job.job_id] = connected[0]
+                self._outputs[job.job_id] = connected[-1]
                 client.start(container_id)
             except BaseException:
                 remove_container(client, container_id)
                 raise
-            return connected[0]
+            return connected[-1]
 
         try:
             try:
@@ -190,7 +190,7 @@ class DockerExecutor:
                 facts["Id"],
                 key,
                 skip,
-                may_attach=not self._facts_of_engine.is_podman(client),
+                may_attach=not self._engine_facts.is_podman(client),
             )
             self._outputs[job_id] = output
             return output
@@ -212,13 +212,13 @@ class DockerExecutor:
     async def stop(self, job_id: str, grace_seconds: float) -> None:
         """See Executor."""
         if (output := self._outputs.get(job_id)) is not None:
-            output.let_go()
+            output.close_idle_connection()
 
         def end(client: docker.APIClient) -> None:
             try:
                 facts = self._facts(client, job_id)
                 if container.key_of(facts["Config"]["Labels"]) is not None:
-                    container.end_kept(client, facts["Id"], grace_seconds)
+                    container.stop(client, facts["Id"], grace_seconds)
                 else:
                     client.stop(facts["Id"], timeout=math.ceil(grace_seconds))
             except NotFound:
@@ -229,7 +229,7 @@ class DockerExecutor:
     async def remove(self, job_id: str) -> None:
         """See Executor."""
         if (output := self._outputs.get(job_id)) is not None:
-            output.let_go()
+            output.close_idle_connection()
 
         def end(client: docker.APIClient) -> None:
             try:

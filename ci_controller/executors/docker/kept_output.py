@@ -5,8 +5,10 @@ spool. Each frame tells its offset, so whatever was missed shows, and nothing is
 """
 
 import contextlib
+import errno
 import logging
 import math
+import os
 import threading
 import time
 from collections import deque
@@ -19,8 +21,8 @@ from docker.errors import APIError, NotFound
 from ci_common.errors import (
     EngineFailingError,
     EngineUnavailableError,
-    JobError,
     LaunchFailedError,
+    RunnerError,
     WorkloadLostError,
 )
 from ci_common.ports.workloads import OutputEnd, Workload, WorkloadState
@@ -32,6 +34,7 @@ from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.keeper.protocol import Frame, FrameKind, FrameParser, Phase
 from ci_controller.executors.docker.output import AttachedOutput
 from ci_controller.executors.docker.project_tar import message_tar
+from ci_controller.log_cap import missing_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +48,8 @@ _ATTACH_AGAIN_SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 
-_KILLED = "what kept the output was killed, or the machine went down"
+_KILLED = "the container's init process was killed, or the machine went down"
+_NO_OUTPUT = "the container engine does not hand out the output"
 
 
 class KeptOutput:
@@ -82,8 +86,10 @@ class KeptOutput:
         self._attach_at = 0.0 if may_attach else math.inf
         self._client: docker.APIClient | None = None
         """Of the thread that reads."""
-        self._teller: docker.APIClient | None = None
-        """Of the thread that tells what is stored."""
+        self._ack_client: docker.APIClient | None = None
+        """Of the thread that acknowledges."""
+        self._clients: list[docker.APIClient] = []
+        self._clients_lock = threading.Lock()
         if attached is not None:
             attached.set_timeout(_SILENCE_SECONDS)
 
@@ -102,10 +108,8 @@ class KeptOutput:
                     return piece
         except APIError as error:
             if not self._closed.is_set():
-                raise EngineFailingError(
-                    f"the container engine does not hand out the output: {explanation(error)}"
-                ) from error
-        except JobError:
+                raise EngineFailingError(f"{_NO_OUTPUT}: {explanation(error)}") from error
+        except RunnerError:
             if not self._closed.is_set():
                 raise
         return b""
@@ -113,15 +117,17 @@ class KeptOutput:
     def stored(self, offset: int) -> None:
         """See Output."""
         with translated():
-            if self._teller is None:
-                self._teller = self._engine.new_client()
+            if self._ack_client is None:
+                self._ack_client = self._new_client()
             content = message_tar(protocol.stored_message(offset))
             try:
-                self._teller.put_archive(self._container, f"/{protocol.MESSAGES}", content)
+                self._ack_client.put_archive(self._container, f"/{protocol.MESSAGES}", content)
             except NotFound as error:
                 raise WorkloadLostError from error
+            except APIError as error:
+                raise EngineFailingError(f"{_NO_OUTPUT}: {explanation(error)}") from error
 
-    def let_go(self) -> None:
+    def close_idle_connection(self) -> None:
         """Give up the connection unless it is being read; any thread. Docker cannot end a container
         while somebody is attached who does not read. What was in it is read from the spool.
         """
@@ -131,12 +137,13 @@ class KeptOutput:
 
     def close(self) -> None:
         """See Output."""
-        self._closed.set()
+        with self._clients_lock:
+            self._closed.set()
+            clients, self._clients = self._clients, []
         if self._attached is not None:
             self._attached.close()
-        for client in (self._client, self._teller):
-            if client is not None:
-                client.close()
+        for client in clients:
+            client.close()
 
     def _advance(self) -> bytes:
         """The next bytes, or nothing yet."""
@@ -176,7 +183,9 @@ class KeptOutput:
 
     def _take(self, frame: Frame) -> bytes:
         if frame.kind is FrameKind.REFUSED:
-            raise _refused(frame.payload.decode(errors="replace"))
+            state = self._state()
+            error = 0 if state is None else state.refusal
+            raise _refused(error, frame.payload.decode(errors="replace"))
         if frame.offset > self._position:
             # What is before it did not come this way.
             self._frames.appendleft(frame)
@@ -184,7 +193,7 @@ class KeptOutput:
             return b""
         if frame.kind is FrameKind.END:
             told = protocol.parse_end(frame.payload)
-            self._final = self._told_end(frame.offset, told.exit_code, told.lost)
+            self._final = self._recorded_end(frame.offset, told.exit_code, told.lost)
         return frame.payload[self._position - frame.offset :] if _is_data(frame) else b""
 
     def _connect(self) -> None:
@@ -230,26 +239,26 @@ class KeptOutput:
             if state is None:
                 return
             if state.phase is Phase.REFUSED:
-                raise _refused("its init process could not start it")
+                raise _refused(state.refusal)
             self._spooled = state.written
             if state.phase is Phase.ENDED:
-                self._final = self._told_end(state.written, state.exit_code, state.lost)
+                self._final = self._recorded_end(state.written, state.exit_code, state.lost)
 
     def _read_stopped(self, exit_code: int | None) -> None:
         state = self._state()
         if state is not None and state.phase is Phase.REFUSED:
-            raise _refused("its init process could not start it")
+            raise _refused(state.refusal)
         if state is None and exit_code == protocol.CANNOT_START:
-            raise _refused(f"/{protocol.DIRECTORY} of the image is in the way")
+            raise _refused(errno.EPERM, f"it cannot use its directory /{protocol.DIRECTORY}")
         written = self._position if state is None else state.written
         self._spooled = written
         if state is not None and state.phase is Phase.ENDED:
-            self._final = self._told_end(written, state.exit_code, state.lost)
+            self._final = self._recorded_end(written, state.exit_code, state.lost)
         else:
             self._final = OutputEnd(written, None, _KILLED)
 
-    def _told_end(self, size: int, exit_code: int, lost: int) -> OutputEnd:
-        why = "the disk of the container engine did not take them" if lost else ""
+    def _recorded_end(self, size: int, exit_code: int, lost: int) -> OutputEnd:
+        why = "the container engine's disk was full or failed" if lost else ""
         return OutputEnd(size, lost, why, exit_code)
 
     def _finish(self, final: OutputEnd) -> None:
@@ -275,10 +284,8 @@ class KeptOutput:
         return b""
 
     def _replacement(self, size: int) -> bytes:
-        """A line for bytes that nobody has, as long as they were, so that offsets stay true."""
         self._replaced += size
-        text = f"\n[... {size} bytes of output are lost here".encode()
-        return (text.ljust(size, b".")[: max(size - 2, 0)] + b"]\n")[:size]
+        return missing_bytes(size)
 
     def _state(self) -> protocol.State | None:
         for _ in range(_LOOKS):
@@ -302,16 +309,28 @@ class KeptOutput:
 
     def _own_client(self) -> docker.APIClient:
         if self._client is None:
-            self._client = self._engine.new_client()
+            self._client = self._new_client()
         return self._client
+
+    def _new_client(self) -> docker.APIClient:
+        client = self._engine.new_client()
+        with self._clients_lock:
+            if self._closed.is_set():
+                client.close()
+                raise EngineUnavailableError("the output was closed")
+            self._clients.append(client)
+        return client
 
 
 def _is_data(frame: Frame) -> bool:
     return frame.kind is FrameKind.DATA
 
 
-def _refused(why: str) -> LaunchFailedError:
-    return LaunchFailedError(
-        f"the job's command was not started: {why}. The container engine's disk needs "
-        f"{protocol.SPOOL_BYTES >> 20} MiB for each running job's output"
-    )
+def _refused(error: int, why: str = "") -> LaunchFailedError:
+    text = f"the container's init process did not start the command: {why or os.strerror(error)}"
+    if error in (errno.ENOSPC, errno.EDQUOT):
+        text += (
+            f". The container engine's disk needs {protocol.SPOOL_BYTES >> 20} MiB for the output "
+            "of each running job; free space there"
+        )
+    return LaunchFailedError(text)

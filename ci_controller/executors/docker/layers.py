@@ -75,10 +75,10 @@ class DependencyLayers:
         options: LayerOptions,
         network: JobNetwork,
         storage: EngineStorage,
-        facts_of_engine: EngineFacts,
+        engine_facts: EngineFacts,
     ) -> None:
         self._engine = engine
-        self._facts_of_engine = facts_of_engine
+        self._engine_facts = engine_facts
         self._storage = storage
         self._options = options
         self._network = network
@@ -164,7 +164,7 @@ class DependencyLayers:
         def begin(client: docker.APIClient) -> KeptOutput:
             key = os.urandom(protocol.KEY_BYTES)
             init = keeper_blocks(
-                self._facts_of_engine.init_program(client), protocol.config(key, 1, USER_ID)
+                self._engine_facts.init_program(client), protocol.config(key, 1, USER_ID)
             )
             with ExitStack() as stack:
                 if requirements.needs_project:
@@ -175,7 +175,7 @@ class DependencyLayers:
                 client.put_archive(name, "/", content)
             connected.append(KeptOutput(self._engine, name, key, 0, AttachedOutput(client, name)))
             client.start(name)
-            return connected[0]
+            return connected[-1]
 
         self._building.add(name)
         try:
@@ -192,7 +192,8 @@ class DependencyLayers:
         seconds = self._options.setup_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                await pump(output, transcript.write)
+                received = _Received(transcript)
+                await pump(output, received.append, received)
                 if output.end is not None and (marker := lost_marker(output.end)):
                     transcript.write(marker)
                 code = await self._engine.call(lambda client: client.wait(name)["StatusCode"])
@@ -272,6 +273,21 @@ class DependencyLayers:
             return path.stat().st_mtime
         except FileNotFoundError:
             return 0.0
+
+
+class _Received:
+    """The output of a set-up: nobody reads it again, so what was received needs not be kept."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self.skip = 0
+
+    def append(self, content: bytes) -> None:
+        self._transcript.write(content)
+        self.skip += len(content)
+
+    def sync(self) -> None:
+        """See Storage."""
 
 
 def _base_id(client: docker.APIClient, base: str) -> str:

@@ -15,6 +15,7 @@ from ci_controller.executors.process.supervisor import (
     segment,
     write_counter,
 )
+from ci_controller.log_cap import missing_bytes
 
 _READ_BYTES = 1 << 18
 _SHORTEST_PAUSE_SECONDS = 0.001
@@ -107,8 +108,7 @@ class FileOutput:
         if self._state.is_removed():
             raise WorkloadLostError
         self._replaced += size
-        text = f"\n[... {size} bytes of output are lost here".encode()
-        return (text.ljust(size, b".")[: max(size - 2, 0)] + b"]\n")[:size]
+        return missing_bytes(size)
 
     def _final(self) -> OutputEnd | None:
         """The end, if it was recorded, or never will be."""

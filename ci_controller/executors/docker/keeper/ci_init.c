@@ -16,7 +16,8 @@
  * Frames on stdout: a header of 40 bytes, then `length` bytes; numbers are big-endian.
  *   0 key (16 bytes)  16 type (1)  17 version (1)  18 reserved (2)  20 attempt (4)
  *   24 offset (8)     32 length (4)                36 reserved (4)
- * The key, which the job does not know, marks where a frame begins for who attaches in the middle.
+ * The key, which the job does not know, marks where a frame begins for a reader that attaches
+ * mid-stream.
  *
  * Linux and POSIX only; built static, so that it runs in any image.
  */
@@ -31,7 +32,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -40,7 +41,7 @@
 #include <unistd.h>
 
 enum { HEADER = 40, PAYLOAD = 1 << 18, STATE = 64, MAX_SLOTS = 64 };
-enum { PIPE_BYTES = 1 << 18, STDOUT_BYTES = 1 << 20 };
+enum { PIPE_BYTES = 1 << 18, LARGEST_PIPE_BYTES = 1 << 20, STDOUT_BYTES = 1 << 20 };
 enum { DATA = 1, BEAT = 2, END = 3, REFUSED = 4 };            /* types of frames */
 enum { RUNNING = 1, ENDED = 2, REFUSED_START = 3 };           /* phases of the state */
 enum { KILL_JOB = SIGPWR, CANNOT_START = 125, VERSION = 1 };
@@ -58,8 +59,11 @@ static uint64_t slot_bytes, capacity, reserve;
 
 static int fifo = -1, command_end = -1, state_file = -1, spool[MAX_SLOTS];
 static uint64_t written, released, sent, lost;
-static uint32_t phase, code;
+static uint32_t phase, code, refusal;
 static struct buffer buffers[2], *outgoing = &buffers[0], *incoming = &buffers[1];
+static uint64_t taken_from; /* the offset of the first byte in `incoming` */
+static size_t taken, kept;  /* bytes in it, and how many of them are in the spool */
+static uint64_t look_at;    /* when messages are looked for again */
 static int stdout_is_gone, beat_is_due;
 static pid_t command;
 
@@ -108,8 +112,8 @@ static uint32_t crc32(const unsigned char *bytes, size_t count) {
 }
 
 /* 0 magic (4)  4 phase (4)  8 written (8)  16 released (8)  24 exit code (4)  28 attempt (4)
- * 32 sent (8)  40 lost (8)  48 zeros  60 CRC-32 of the bytes before (4) */
-static void write_state(void) {
+ * 32 sent (8)  40 lost (8)  48 errno of a refusal (4)  52 zeros  60 CRC-32 of all before (4) */
+static int write_state(void) {
     unsigned char bytes[STATE] = "CIO1";
     put(bytes + 4, phase, 4);
     put(bytes + 8, written, 8);
@@ -118,8 +122,11 @@ static void write_state(void) {
     put(bytes + 28, attempt, 4);
     put(bytes + 32, sent, 8);
     put(bytes + 40, lost, 8);
+    put(bytes + 48, refusal, 4);
     put(bytes + 60, crc32(bytes, 60), 4);
-    while (pwrite(state_file, bytes, STATE, 0) < 0 && errno == EINTR) {}
+    ssize_t count;
+    while ((count = pwrite(state_file, bytes, STATE, 0)) < 0 && errno == EINTR) {}
+    return count == STATE ? 0 : -1;
 }
 
 /* ------------------------------------------------------------------ frames */
@@ -161,7 +168,10 @@ static int frame_from_spool(void) {
     if (!want) return 0;
     ssize_t count = pread(spool[sent / slot_bytes % slots], outgoing->bytes + HEADER, want,
                           (off_t)within);
-    if (count <= 0) return 0;
+    if (count <= 0) {
+        sent = written; /* the next frame's offset tells that something is missing */
+        return 0;
+    }
     frame(outgoing, DATA, sent, (size_t)count);
     sent += (uint64_t)count;
     return 1;
@@ -231,50 +241,66 @@ static void read_messages(void) {
     }
 }
 
-/* Put what was read at the end of the spool. What the disk does not take now is tried again; at
- * the end, when nobody waits for it, not for ever. */
-static void keep(const unsigned char *bytes, size_t count, uint64_t give_up_at) {
-    while (count) {
+/* Put what was taken at the end of the spool. Returns 0 when the disk does not take it all now. */
+static int keep(void) {
+    while (kept < taken) {
         uint64_t within = written % slot_bytes;
-        size_t part = (size_t)least(count, slot_bytes - within);
-        ssize_t done = pwrite(spool[written / slot_bytes % slots], bytes, part, (off_t)within);
-        if (done <= 0) {
-            if (done < 0 && errno == EINTR) continue;
-            if (give_up_at && now_ms() > give_up_at) {
-                lost += count;
-                return;
-            }
-            pause_ms(RETRY_MS);
-            continue;
-        }
+        size_t part = (size_t)least(taken - kept, slot_bytes - within);
+        ssize_t done = pwrite(spool[written / slot_bytes % slots],
+                              incoming->bytes + HEADER + kept, part, (off_t)within);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return 0;
         written += (uint64_t)done;
-        bytes += done;
-        count -= (size_t)done;
+        kept += (size_t)done;
     }
     write_state();
+    return 1;
 }
 
-/* Take what the command wrote, as far as there is room. Returns whether there was anything. */
-static int take(uint64_t room, uint64_t give_up_at) {
-    size_t want = (size_t)least(room, PAYLOAD);
-    if (!want) return 0;
-    ssize_t count = read(fifo, incoming->bytes + HEADER, want);
-    if (count <= 0) return 0;
-    uint64_t start = written;
-    keep(incoming->bytes + HEADER, (size_t)count, give_up_at);
-    if (sent == start && written == start + (uint64_t)count && !outgoing->length) {
+/* Take what the command wrote, as far as there is room, after what is left of the last time.
+ * Returns whether there was anything, and the disk took it. */
+static int take(uint64_t room) {
+    if (kept == taken) {
+        size_t want = (size_t)least(room, PAYLOAD);
+        ssize_t count = want ? read(fifo, incoming->bytes + HEADER, want) : 0;
+        if (count <= 0) return 0;
+        taken_from = written;
+        taken = (size_t)count;
+        kept = 0;
+    }
+    if (!keep()) return 0;
+    if (sent == taken_from && !outgoing->length) {
         struct buffer *filled = incoming; /* send it from here: it need not be read again */
         incoming = outgoing;
         outgoing = filled;
-        frame(outgoing, DATA, start, (size_t)count);
+        frame(outgoing, DATA, taken_from, taken);
         sent = written;
     }
     return 1;
 }
 
+/* At the end, when nobody waits for the disk: take the rest, or count what is lost. */
+static void take_the_rest(void) {
+    uint64_t until = now_ms() + DRAIN_MS;
+    int left = 0;
+    for (;;) {
+        if (take(capacity - (written - released))) {
+            send_some();
+            continue;
+        }
+        if (kept == taken) break; /* nothing more, or no room */
+        if (now_ms() > until) {
+            lost += taken - kept;
+            break;
+        }
+        pause_ms(RETRY_MS);
+    }
+    if (!ioctl(fifo, FIONREAD, &left) && left > 0) lost += (uint64_t)left;
+}
+
 /* ------------------------------------------------------------------ the command */
 
-static void run_command(char **argv) {
+static void run_command(int directory, char **argv) {
     sigset_t none;
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct nothing[2] = {{0, 0, 0}, {0, 0, 0}};
@@ -286,6 +312,10 @@ static void run_command(char **argv) {
     dup2(command_end, 2);
     if (setgroups(0, NULL) || setgid(gid) || setuid(uid) || syscall(SYS_capset, &header, nothing)) {
         complain(2, "ci-init: cannot become the job's user", "");
+        _exit(CANNOT_START);
+    }
+    if (fchdir(directory)) {
+        complain(2, "ci-init: cannot enter the working directory", "");
         _exit(CANNOT_START);
     }
     execvp(argv[0], argv);
@@ -357,6 +387,7 @@ static void send_the_rest(int type, const unsigned char *payload, size_t length)
 
 static int refuse(const char *what) {
     char text[256];
+    refusal = (uint32_t)errno;
     size_t length = join(text, sizeof text, what, ": ", strerror(errno));
     phase = REFUSED_START;
     code = CANNOT_START;
@@ -367,9 +398,8 @@ static int refuse(const char *what) {
 
 static int finish(void) {
     unsigned char payload[12];
-    uint64_t give_up_at = now_ms() + DRAIN_MS;
     end_the_others();
-    while (take(capacity - (written - released), give_up_at)) send_some();
+    take_the_rest();
     phase = ENDED;
     write_state();
     put(payload, code, 4);
@@ -385,16 +415,20 @@ static int loop(int signals) {
         uint64_t room = held < capacity - reserve ? capacity - reserve - held : 0;
         int wait_ms = held > capacity / 4 ? FILLING_MS : BEAT_MS;
         if (held > capacity / 4 * 3) wait_ms = FULL_MS;
+        if (kept < taken) wait_ms = RETRY_MS; /* the disk is full, or fails */
         struct pollfd watched[] = {
             {signals, POLLIN, 0},
-            {room ? fifo : -1, POLLIN, 0},
+            {room && kept == taken ? fifo : -1, POLLIN, 0},
             {has_to_send() ? 1 : -1, POLLOUT, 0},
         };
         poll(watched, 3, wait_ms);
-        if (watched[1].revents) take(room, 0);
+        if (watched[1].revents || kept < taken) take(room);
         send_some();
         if (watched[0].revents && handle_signals(signals)) return finish();
-        if (written - released > capacity / 4) read_messages();
+        if (written - released > capacity / 4 && now_ms() >= look_at) {
+            look_at = now_ms() + FULL_MS;
+            read_messages();
+        }
         if (now_ms() >= beat_at) {
             beat_at = now_ms() + BEAT_MS;
             beat_is_due = 1;
@@ -458,8 +492,9 @@ static int open_output(void) {
     if (fifo < 0 || command_end < 0) return -1;
     fcntl(fifo, F_SETPIPE_SZ, PIPE_BYTES);
     int size = fcntl(fifo, F_GETPIPE_SZ);
-    /* What may be in it at the command's end, when the spool is full and nobody there to read. */
-    reserve = size > 0 ? (uint64_t)size : PIPE_BYTES;
+    /* What may be in it at the command's end, when the spool is full and nobody there to read. The
+     * command may make it as large as an unprivileged process can. */
+    reserve = size > LARGEST_PIPE_BYTES ? (uint64_t)size : LARGEST_PIPE_BYTES;
     if (reserve > capacity / 2) reserve = capacity / 2;
     return 0;
 }
@@ -476,23 +511,20 @@ int main(int count, char **argv) {
     sigprocmask(SIG_SETMASK, &handled, NULL);
     fcntl(1, F_SETFL, fcntl(1, F_GETFL) | O_NONBLOCK);
     fcntl(1, F_SETPIPE_SZ, STDOUT_BYTES); /* fewer switches between us and the engine */
-    directory = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (enter_directory(argv[0])) return refuse("its directory cannot be used");
+    directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0 || enter_directory(argv[0])) return CANNOT_START;
+    if (read_config()) return refuse("the init process's configuration cannot be read");
     state_file = open("state", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (state_file < 0) return refuse("no room for the state of the output");
-    if (read_config()) return refuse("its configuration cannot be read");
-    if (open_spool()) return refuse("no room for the spool of the output");
-    if (open_output()) return refuse("no pipe for the output");
+    if (state_file < 0 || write_state()) return refuse("the state of the output cannot be written");
+    if (open_spool()) return refuse("no disk space for the spool of the output");
+    if (open_output()) return refuse("the pipe for the output cannot be made");
     signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (signals < 0) return refuse("no signals");
+    if (signals < 0) return refuse("signalfd failed");
     phase = RUNNING;
     write_state();
     command = fork();
     if (command < 0) return refuse("the command cannot be started");
-    if (command == 0) {
-        if (fchdir(directory)) complain(command_end, "ci-init: ", "the working directory");
-        run_command(argv + 1);
-    }
+    if (command == 0) run_command(directory, argv + 1);
     setpgid(command, command);
     close(command_end);
     close(directory);

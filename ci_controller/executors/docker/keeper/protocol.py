@@ -34,7 +34,7 @@ CANNOT_START = 125
 KEY_BYTES = 16
 
 _HEADER = struct.Struct(">16sBBHIQII")
-_STATE = struct.Struct(">4sIQQIIQQ12xI")
+_STATE = struct.Struct(">4sIQQIIQQI8xI")
 _END = struct.Struct(">IQ")
 _MAGIC = b"CIO1"
 _CHECKED_BYTES = _STATE.size - 4
@@ -75,6 +75,8 @@ class State:
     exit_code: int
     lost: int
     """Bytes that the disk did not take at the end."""
+    refusal: int = 0
+    """The errno for which the command was not started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +132,10 @@ def parse_state(content: bytes) -> State | None:
     """The state; `None` when it was read while it was being written, and is to be read again."""
     if len(content) != _STATE.size:
         return None
-    magic, phase, written, released, exit_code, _, _, lost, check = _STATE.unpack(content)
+    magic, phase, written, released, exit_code, _, _, lost, refusal, check = _STATE.unpack(content)
     if magic != _MAGIC or check != zlib.crc32(content[:_CHECKED_BYTES]):
         return None
-    return State(Phase(phase), written, released, exit_code, lost)
+    return State(Phase(phase), written, released, exit_code, lost, refusal)
 
 
 def parse_end(payload: bytes) -> End:
@@ -144,8 +146,8 @@ def parse_end(payload: bytes) -> End:
 class FrameParser:
     """Finds the frames in the bytes of the init process's stdout, however they are cut.
 
-    Who attaches to a running container begins somewhere inside a frame: what comes before the
-    first key is left out. The job does not know the key, so that it cannot make frames.
+    A reader that attaches mid-stream begins somewhere inside a frame: what comes before the first
+    key is left out. The job does not know the key, so it cannot forge frames.
     """
 
     def __init__(self, key: bytes) -> None:
