@@ -52,8 +52,7 @@ async def test_the_job_cannot_reach_what_keeps_its_output(bench):
     refused = [line for line in lines if "denied" in line or "not permitted" in line]
     assert len(refused) >= 6, lines
     assert lines[-1] == "still here"
-    key = finished.workload.job_id
-    assert finished.workload.exit_code == 0, key
+    assert finished.workload.exit_code == 0
 
 
 @pytest.mark.parametrize("memory_mb", [16, 64])
@@ -115,9 +114,9 @@ async def test_an_older_reader_that_does_not_read_holds_nobody_up(bench):
                 content += await asyncio.to_thread(output.read)
         assert content == BLOCK * 100
         output.close()
-        old.close()
-        await bench.executor.remove(job.job_id)
     finally:
+        old.close()  # the engine cannot remove the container before
+        await bench.executor.remove(job.job_id)
         await new.close()
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from support import exact_output
 from support.accepted_jobs import AcceptedJobs, project
+from support.engine import LABEL_INSTANCE, LABEL_JOB, engine
 from support.loop_disks import loop_disk
 from support.waiting import until_sync
 
@@ -48,6 +49,12 @@ def assert_whole(rows):
         for row in rows.values()
     }
     assert facts == {("completed", 0, 1, 0)}, rows
+
+
+def running_containers(server):
+    with engine() as client:
+        label = f"{LABEL_INSTANCE}={server.instance_id()}"
+        return client.api.containers(filters={"label": label})
 
 
 def until_some_run(server, accepted):
@@ -88,7 +95,7 @@ def test_away_at_the_end(make_server, settled, dice):
         server.wait_status(job.job_id, "running", "completed")
     time.sleep(dice.uniform(0, 1))  # the random point
     server.kill()
-    time.sleep(2 * SECONDS)  # all of them end by themselves
+    until_sync(lambda: running_containers(server), lambda found: not found, "the jobs' ends")
     server.start()
     assert_whole(settled(accepted, server))
 
@@ -208,8 +215,6 @@ def test_stalled_disk(make_server, settled, dice):
     repeats=1,
 )
 def test_removed_while_away(make_server, dice):
-    from support.engine import LABEL_JOB, engine
-
     server = make_server().start().ready()
     seed = f"{dice.random()}"
     command = ["python", "exact_output.py", seed, "no_text", "20"]
@@ -224,6 +229,7 @@ def test_removed_while_away(make_server, dice):
     row = server.finished(job_id)
     assert (row["status"], row["reason"], row["log_dropped"]) == ("failed", "lost", "unknown"), row
     log, _, marker = server.log(job_id).rpartition(b"\n[... output may be missing here")
+    assert len(log) > 1000
     assert exact_output.stored(seed, "no_text").startswith(log)
     assert marker.endswith(b"...]\n")
     assert "some of its output may be missing" in row["message"]
