@@ -73,15 +73,24 @@ def state_bytes(phase, written, released, code=0, lost=0):
 
 
 def test_the_state_is_read_back():
-    content = state_bytes(2, 1 << 40, 7, 137, 5)
-    assert protocol.parse_state(content) == State(Phase.ENDED, 1 << 40, 7, 137, 5)
+    content = state_bytes(2, 1 << 40, (1 << 40) - 7, 137, 5)
+    assert protocol.parse_state(content) == State(Phase.ENDED, 1 << 40, (1 << 40) - 7, 137, 5)
 
 
 @pytest.mark.parametrize("at", range(64))
 def test_a_state_that_is_half_written_does_not_count(at):
-    old, new = state_bytes(1, 100, 0), state_bytes(2, 1 << 33, 99, 137, 5)
+    old, new = state_bytes(1, 100, 0), state_bytes(2, 1 << 25, 99, 137, 5)
     torn = new[:at] + old[at:]
     assert protocol.parse_state(torn) in (None, protocol.parse_state(old))
+
+
+@pytest.mark.parametrize(
+    ("phase", "written", "released"),
+    [(77, 5, 0), (1, 5, 6), (1, protocol.SPOOL_BYTES + 6, 5), (2, 1 << 60, 0)],
+)
+def test_a_state_that_contradicts_itself_is_not_believed(phase, written, released):
+    """The job could put it there, in an image in which it may write to `/`."""
+    assert protocol.parse_state(state_bytes(phase, written, released)) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 63, b"\0" * 64, b"x" * 65])

@@ -4,7 +4,6 @@ Frames of the init process's stdout come at once; what does not come that way is
 spool. Each frame tells its offset, so whatever was missed shows, and nothing is taken twice.
 """
 
-import contextlib
 import errno
 import logging
 import math
@@ -27,7 +26,7 @@ from ci_common.errors import (
 )
 from ci_common.ports.workloads import OutputEnd, Workload, WorkloadState
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import explanation
+from ci_controller.executors.docker.blame import explanation, is_unreadable
 from ci_controller.executors.docker.engine import DockerEngine, translated
 from ci_controller.executors.docker.files import read_file
 from ci_controller.executors.docker.keeper import protocol
@@ -47,6 +46,8 @@ _ATTACH_SECONDS = 3
 _ATTACH_AGAIN_SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
+
+_LONGEST_REPLACEMENT = 1 << 20
 
 _KILLED = "the container's init process was killed, or the machine went down"
 _NO_OUTPUT = "the container engine does not hand out the output"
@@ -284,6 +285,7 @@ class KeptOutput:
         return b""
 
     def _replacement(self, size: int) -> bytes:
+        size = min(size, _LONGEST_REPLACEMENT)
         self._replaced += size
         return missing_bytes(size)
 
@@ -295,10 +297,21 @@ class KeptOutput:
         return None
 
     def _read_file(self, path: str, skip: int = 0, limit: int = 1 << 20) -> bytes | None:
-        for _ in range(_LOOKS):
-            with contextlib.suppress(ConnectionError):  # Podman's answers are short now and then
+        """Bytes of a file of the init process; `None` also when it can never be read, for example
+        because the job could write to `/` and put something else in its place.
+        """
+        for look in range(_LOOKS):
+            try:
                 return read_file(self._own_client(), self._container, path, skip, limit)
-        return read_file(self._own_client(), self._container, path, skip, limit)
+            except ConnectionError:  # Podman's answers are short now and then
+                if look == _LOOKS - 1:
+                    raise
+            except APIError as error:
+                if not is_unreadable(error):
+                    raise
+                logger.warning("the output in %s: %s", self._container[:12], explanation(error))
+                break
+        return None
 
     def _workload(self) -> Workload:
         try:

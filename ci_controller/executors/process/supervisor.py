@@ -43,6 +43,10 @@ _RESERVE_BYTES = 1 << 20
 """Disk space reserved for what is in the pipe when the command ends. It is as much as an
 unprivileged process can make a pipe hold, by default."""
 
+_PACKET_BYTES = 4096
+"""The command may put its pipe into packet mode, in which a read discards what it has no room for
+of a packet."""
+
 _FULL_SECONDS = 0.01
 _RETRY_SECONDS = 0.1
 _DRAIN_SECONDS = 10.0
@@ -167,7 +171,8 @@ class _OutputKeeper:
                 self._wait(pipe=False, seconds=_RETRY_SECONDS)
                 continue
             room = self._spool.room()
-            if self._wait(pipe=room > 0, seconds=None if room else _FULL_SECONDS):
+            has_room = room >= _PACKET_BYTES
+            if self._wait(pipe=has_room, seconds=None if has_room else _FULL_SECONDS):
                 self.pending = self._read(room)
 
     def drain(self) -> dict[str, int]:

@@ -41,6 +41,7 @@
 #include <unistd.h>
 
 enum { HEADER = 40, PAYLOAD = 1 << 18, STATE = 64, MAX_SLOTS = 64 };
+enum { PACKET = 4096 }; /* of a pipe in packet mode: what does not fit into a read is discarded */
 enum { PIPE_BYTES = 1 << 18, LARGEST_PIPE_BYTES = 1 << 20, STDOUT_BYTES = 1 << 20 };
 enum { DATA = 1, BEAT = 2, END = 3, REFUSED = 4 };            /* types of frames */
 enum { RUNNING = 1, ENDED = 2, REFUSED_START = 3 };           /* phases of the state */
@@ -194,14 +195,24 @@ static void send_some(void) {
 
 /* ------------------------------------------------------------------ the spool */
 
+/* Never what came with the image under this name. */
+static int open_new(const char *name) {
+    unlink(name);
+    return open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
 static int open_spool(void) {
     const unsigned char *zeros = outgoing->bytes; /* nothing is in it yet */
     char name[32];
+    struct stat facts;
     if (mkdir("spool", 0700) < 0 && errno != EEXIST) return -1;
+    if (lstat("spool", &facts)) return -1;
+    errno = EPERM; /* one that came with the image may be the job's */
+    if (!S_ISDIR(facts.st_mode) || facts.st_uid != geteuid() || chmod("spool", 0700)) return -1;
     for (unsigned n = 0; n < slots; n++) {
         char digits[] = {(char)('0' + n / 10), (char)('0' + n % 10), 0};
         name[join(name, sizeof name - 1, "spool/", digits, "")] = 0;
-        spool[n] = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        spool[n] = open_new(name);
         if (spool[n] < 0) return -1;
         if (!fallocate(spool[n], FALLOC_FL_KEEP_SIZE, 0, (off_t)slot_bytes)) continue;
         if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL) return -1;
@@ -261,7 +272,7 @@ static int keep(void) {
  * Returns whether there was anything, and the disk took it. */
 static int take(uint64_t room) {
     if (kept == taken) {
-        size_t want = (size_t)least(room, PAYLOAD);
+        size_t want = room < PACKET ? 0 : (size_t)least(room, PAYLOAD);
         ssize_t count = want ? read(fifo, incoming->bytes + HEADER, want) : 0;
         if (count <= 0) return 0;
         taken_from = written;
@@ -418,7 +429,7 @@ static int loop(int signals) {
         if (kept < taken) wait_ms = RETRY_MS; /* the disk is full, or fails */
         struct pollfd watched[] = {
             {signals, POLLIN, 0},
-            {room && kept == taken ? fifo : -1, POLLIN, 0},
+            {room >= PACKET && kept == taken ? fifo : -1, POLLIN, 0},
             {has_to_send() ? 1 : -1, POLLOUT, 0},
         };
         poll(watched, 3, wait_ms);
@@ -514,7 +525,7 @@ int main(int count, char **argv) {
     directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0 || enter_directory(argv[0])) return CANNOT_START;
     if (read_config()) return refuse("the init process's configuration cannot be read");
-    state_file = open("state", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    state_file = open_new("state");
     if (state_file < 0 || write_state()) return refuse("the state of the output cannot be written");
     if (open_spool()) return refuse("no disk space for the spool of the output");
     if (open_output()) return refuse("the pipe for the output cannot be made");

@@ -53,6 +53,9 @@ class Phase(IntEnum):
     """The command was not started."""
 
 
+_PHASES = frozenset(Phase)
+
+
 class FrameKind(IntEnum):
     """What a frame carries."""
 
@@ -129,11 +132,15 @@ def slot_path(offset: int) -> str:
 
 
 def parse_state(content: bytes) -> State | None:
-    """The state; `None` when it was read while it was being written, and is to be read again."""
+    """The state; `None` when it was read while it was being written, and is to be read again, or
+    when no init process of ours can have written it.
+    """
     if len(content) != _STATE.size:
         return None
     magic, phase, written, released, exit_code, _, _, lost, refusal, check = _STATE.unpack(content)
     if magic != _MAGIC or check != zlib.crc32(content[:_CHECKED_BYTES]):
+        return None
+    if phase not in _PHASES or not released <= written <= released + SPOOL_BYTES:
         return None
     return State(Phase(phase), written, released, exit_code, lost, refusal)
 

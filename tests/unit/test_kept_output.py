@@ -1,0 +1,57 @@
+"""What is read of a container whose init process's files are not what they should be."""
+
+import pytest
+from docker.errors import APIError
+
+from ci_common.ports.workloads import OutputEnd
+from ci_controller.executors.docker import kept_output
+from ci_controller.executors.docker.kept_output import KeptOutput
+from support.simulated_init import KEY, SimulatedInit
+
+
+class Answer:
+    """The engine's refusal."""
+
+    status_code = 500
+    reason = "Internal Server Error"
+    url = "http://engine"
+
+
+@pytest.fixture
+def init(monkeypatch):
+    monkeypatch.setattr(kept_output, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(kept_output, "_LONGEST_PAUSE_SECONDS", 0.0)
+    return SimulatedInit(b"output\n" * 100, exit_code=7)
+
+
+def whole(output):
+    return b"".join(iter(output.read, b""))
+
+
+@pytest.mark.parametrize("told", ["too many links in /x/.ci-runner", "open /x: permission denied"])
+def test_files_that_can_never_be_read_are_not_waited_for(init, monkeypatch, told):
+    """The job moved the directory away, and made a link to itself of the name."""
+    init.end(told=False)
+    error = APIError("500", Answer(), f"evalSymlinksInScope: {told}")
+
+    def refuse(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(init, "get", refuse)
+    output = KeptOutput(init, "container", KEY, 0)
+    assert whole(output) == b""
+    assert output.end == OutputEnd(0, None, kept_output._KILLED)
+
+
+def test_what_is_missing_is_replaced_in_pieces(init):
+    """However much it is, or is said to be."""
+    init.output = bytes(5 << 20)
+    init.write(5 << 20)
+    init.released = init.written
+    init.end(told=False)
+    output = KeptOutput(init, "container", KEY, 0)
+    pieces = list(iter(output.read, b""))
+    assert max(map(len, pieces)) <= 1 << 20
+    assert sum(map(len, pieces)) == 5 << 20
+    assert output.end == OutputEnd(5 << 20, 5 << 20, "", 7)
+    assert pieces[0].startswith(b"\n[... 1048576 bytes of output are missing here")
