@@ -110,8 +110,11 @@ def survivors(left: Floats, deaths: Floats, w: AnyArray | float) -> Floats:
 
 
 def end_small(left: Floats) -> None:
-    """Set to 0 what is below 1e-10; in place. Looking first is faster than always writing."""
-    if left.min() < LEAST_LIVES:
+    """Set to 0 what is below 1e-10; in place. Looking first is faster than always writing.
+
+    There may be no lives at all: the smallest of none is 1.
+    """
+    if left.min(initial=1.0) < LEAST_LIVES:
         left[left < LEAST_LIVES] = 0.0
 
 

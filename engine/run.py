@@ -172,12 +172,11 @@ def cash_flow_document(flows: CashFlows) -> dict[str, list[float]]:
 
 
 def breakdown_document(result: Run) -> dict[str, dict[str, Any]]:
-    """Statistics by attribute and word; words that no policy has are left out."""
+    """Statistics by attribute and word."""
     document: dict[str, dict[str, Any]] = {}
     for part, npv in zip(result.valuation.parts, result.valuation.part_npv, strict=True):
         entry = _part_document(part, npv, result)
-        if entry["policy_count"]:
-            document.setdefault(part.attribute, {})[part.word] = entry
+        document.setdefault(part.attribute, {})[part.word] = entry
     return document
 
 

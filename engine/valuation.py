@@ -81,10 +81,12 @@ def stream(model: Model, plan: Plan, sink: Sink) -> None:
 
 
 def _parts(model: Model) -> tuple[Part, ...]:
+    """The parts that `output.breakdown` asks for; a word that no policy has is none."""
+    columns = {name: model.policies.attributes[name] for name in model.config.output.breakdown}
     return tuple(
-        Part(name, word, code)
-        for name in model.config.output.breakdown
-        for code, word in enumerate(model.policies.attributes[name].labels)
+        Part(name, column.labels[code], code)
+        for name, column in columns.items()
+        for code in np.flatnonzero(np.bincount(column.codes)).tolist()
     )
 
 

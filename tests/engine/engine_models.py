@@ -57,9 +57,14 @@ def make_scenarios(count, seed=2):
 def policy_lines(policies, first_id=1):
     genders, products = ("M", "F"), ("Term", "WholeLife", "Endowment")
     for number, p in enumerate(policies, first_id):
+        words = (
+            p.get("product_type", products[number % 3]),
+            p.get("underwriting_class", "Standard"),
+            p["region"],
+        )
         yield (
             f"{number},{p['age']},{genders[p['gender']]},{p['sum_assured']:.0f},"
-            f"{p['premium']:.2f},{p['term']},{products[number % 3]},Standard,{p['region']}"
+            f"{p['premium']:.2f},{p['term']},{','.join(words)}"
         )
 
 
