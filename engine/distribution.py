@@ -11,6 +11,7 @@ from engine.arrays import Floats
 from engine.errors import EngineError
 
 LARGEST = 1e150  # its square, and a sum of many, is within the range of doubles
+NARROWEST = 2.0**-40  # of a value: half the width of a histogram of one value
 TAIL_PARTS = 20  # CTE95 is the mean of the lowest twentieth
 
 
@@ -48,6 +49,20 @@ def summarize(values: Floats, percentiles: Sequence[float]) -> Statistics:
         least=ordered[0],
         greatest=ordered[-1],
     )
+
+
+def bin_edges(values: Floats, bins: int) -> Floats:
+    """The edges of equal ranges from the least value to the greatest, shape (bins + 1,), rising.
+
+    Values that are so close together that there are not enough doubles between them get wider
+    ranges around them.
+    """
+    least, greatest = float(values.min()), float(values.max())
+    edges = np.linspace(least, greatest, bins + 1)
+    if (edges[1:] > edges[:-1]).all():
+        return edges
+    margin = max(0.5, NARROWEST * max(abs(least), abs(greatest)))
+    return np.linspace(least - margin, greatest + margin, bins + 1)
 
 
 def percentile(ordered: Sequence[float], p: float) -> float:

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+from engine.distribution import bin_edges
 from engine.errors import RequestError
 from engine.results import write
 from engine.run import Run
@@ -31,7 +32,8 @@ def draw(result: Run, path: Path) -> None:
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots()
-    axes.hist(result.valuation.npv, bins=BINS, color="#4c78a8", alpha=0.75)
+    npv = result.valuation.npv
+    axes.hist(npv, bins=bin_edges(npv, BINS).tolist(), color="#4c78a8", alpha=0.75)
     found = result.statistics
     axes.axvline(found.mean, color="black", label=f"Mean {found.mean:,.0f}")
     axes.axvline(found.cte_95, color="#e45756", label=f"CTE 95 {found.cte_95:,.0f}")

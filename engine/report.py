@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.arrays import Floats
+from engine.distribution import bin_edges
 from engine.run import Run
 
 BARS = 15
@@ -42,7 +43,7 @@ def table(result: Run) -> list[str]:
 
 def histogram(npv: Floats) -> list[str]:
     """How many scenarios fall into each of 15 equal ranges."""
-    counts, edges = np.histogram(npv, bins=BARS)
+    counts, edges = np.histogram(npv, bins=bin_edges(npv, BARS))
     return [
         _bar(edges[i : i + 2].tolist(), int(n), int(counts.max())) for i, n in enumerate(counts)
     ]

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -138,6 +139,18 @@ def test_plots(root, tmp_path, ending):
     assert main(["run", str(root), "--plot", str(path)]) == 0
     start = path.read_bytes()[:100]
     assert b"PNG" in start if ending == ".png" else b"<?xml" in start
+
+
+@pytest.mark.parametrize("ulps", [0, 5, 40, 60, 80, 1000])
+def test_values_that_nearly_agree_are_shown(root, tmp_path, capsys, ulps):
+    pytest.importorskip("matplotlib")
+    text = (root / "scenarios.csv").read_text().splitlines()
+    rates = [repr(0.03 + n * math.ulp(0.03)) for n in (0, ulps)]
+    rows = [f"{n},{','.join([rate] * 50)}" for n, rate in enumerate(rates)]
+    (root / "scenarios.csv").write_text("\n".join([text[0], *rows]))
+    assert main(["run", str(root), "--plot", str(tmp_path / "plot.svg")]) == 0
+    bars = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if " … " in line]
+    assert sum(map(int, bars)) == 2
 
 
 def test_a_plot_of_another_kind_is_refused_at_once(root, capsys):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.distribution import percentile, summarize
+from engine.distribution import bin_edges, percentile, summarize
 from engine.elementary import exp, log
 from engine.errors import EngineError
 from engine.exact import LOWEST, ExactSum, pieces
@@ -181,3 +181,27 @@ def test_the_tail_is_a_twentieth_rounded_up():
 def test_percentile_between_two_places():
     assert percentile([1.0, 2.0, 4.0], 75) == 3.0
     assert percentile([5.0], 99) == 5.0
+
+
+SIZES = st.one_of(st.sampled_from([0.0, 5e-324, 1e6, -1e17, 1e149]), st.floats(-1e149, 1e149))
+
+
+@given(SIZES, st.lists(st.integers(-60, 60), min_size=1, max_size=9), st.sampled_from([15, 50]))
+def test_every_number_is_in_a_range_of_a_histogram(number, ulps, bins):
+    """Also where numbers differ by a few units in the last place, and numpy finds too many bins."""
+    values = np.array([number + n * math.ulp(number) for n in ulps])
+    edges = bin_edges(values, bins)
+    assert len(edges) == bins + 1
+    assert (np.diff(edges) > 0).all()
+    assert np.histogram(values, bins=edges)[0].sum() == len(values)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30))
+def test_the_ranges_are_numpys_where_numpy_has_some(numbers):
+    values = np.array(numbers)
+    try:
+        expected = np.histogram_bin_edges(values, bins=15)
+    except ValueError:
+        return
+    if (np.diff(expected) > 0).all():
+        assert bin_edges(values, 15).tolist() == expected.tolist()

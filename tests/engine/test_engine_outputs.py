@@ -64,7 +64,9 @@ outputs = st.fixed_dictionaries(
 rates = st.one_of(
     st.builds(make_scenarios, st.integers(1, 4), st.integers(0, 1000)),
     st.integers(1, 4).map(lambda count: [[0.03] * 50] * count),
+    st.integers(1, 99).map(lambda n: [[0.03] * 50, [0.03 + n * math.ulp(0.03)] * 50]),
 )
+options = st.sampled_from([(), ("--json",), ("--per-policy",), ("--plot",)])
 ONLY_TERM = make_policies(3, gender=0, product_type="Term", underwriting_class="Smoker")
 ALL_PARTS = {"breakdown": list(ATTRIBUTES), "showCashflows": True}
 
@@ -107,20 +109,24 @@ def check_results(results, npv, output):
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-@given(portfolios(), rates, st.sampled_from(list(WAYS)), outputs, st.booleans())
-@example(ONLY_TERM, make_scenarios(3), "fixed", ALL_PARTS, False)
-@example(ONLY_TERM, make_scenarios(3), "dynamic", ALL_PARTS, False)
-@example(ONLY_TERM, make_scenarios(3), "hooks", ALL_PARTS, False)
-def test_every_output_of_random_models(policies, scenarios, way, output, as_json):
+@given(portfolios(), rates, st.sampled_from(list(WAYS)), outputs, options)
+@example(ONLY_TERM, make_scenarios(3), "fixed", ALL_PARTS, ())
+@example(ONLY_TERM, make_scenarios(3), "dynamic", ALL_PARTS, ())
+@example(ONLY_TERM, make_scenarios(3), "hooks", ALL_PARTS, ())
+def test_every_output_of_random_models(policies, scenarios, way, output, asked):
     with tempfile.TemporaryDirectory() as directory:
         root = write_model(Path(directory), policies, scenarios, output=output, **WAYS[way])
         (root / "hooks.py").write_text(HOOKS)
-        files = run(root, *(["--json"] if as_json else []))
+        if asked == ("--plot",):
+            pytest.importorskip("matplotlib")
+            asked = ("--plot", str(root / "plot.svg"))
+        files = run(root, *asked)
         npv = np.load(files["npv.npy"])
         results = files["results.json"]
         check_results(results, npv, output)
         assert ("cash_flows.json" in files) == output.get("showCashflows", False)
-        assert ("policy_npv.npy" in files) == output.get("perPolicy", False)
+        by_policy = output.get("perPolicy", False) or asked == ("--per-policy",)
+        assert ("policy_npv.npy" in files) == by_policy
         assert ("breakdown.json" in files) == ("breakdown" in output)
         if "breakdown" in output:
             mean = results["statistics"]["mean_npv"]
