@@ -58,7 +58,8 @@ class PhiloxNormals:
     """Normals by the inverse distribution function from Philox-4x64-10.
 
     (J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.) The key is the
-    seed; scenario i, counted from 0, has the counters from 13·i.
+    seed; scenario i, counted from 0, has the counters from 13·i + 1 to 13·i + 13: numpy's generator
+    is set to 13·i, and counts up before each block of four words.
     """
 
     def __init__(self, seed: int) -> None:

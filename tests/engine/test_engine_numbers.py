@@ -5,6 +5,7 @@ import random
 import statistics
 from decimal import Decimal, getcontext
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,45 @@ def test_philox_counters_are_numpys_own():
     word = int(generator.random_raw()) >> 12
     expected = statistics.NormalDist().inv_cdf((word + 0.5) / 2**52)
     assert PhiloxNormals(42).block(5, 6)[0, 0] == pytest.approx(expected, rel=1e-14)
+
+
+PHILOX_MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
+PHILOX_KEYS = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+
+
+def philox(counter, key):
+    """Philox-4x64-10 of the paper: four words of one counter, in whole numbers only."""
+    x, k = list(counter), list(key)
+    for _ in range(10):
+        products = PHILOX_MULTIPLIERS[0] * x[0], PHILOX_MULTIPLIERS[1] * x[2]
+        (high, low), (other_high, other_low) = (divmod(product, 2**64) for product in products)
+        x = [other_high ^ x[1] ^ k[0], other_low, high ^ x[3] ^ k[1], low]
+        k = [(number + step) % 2**64 for number, step in zip(k, PHILOX_KEYS, strict=True)]
+    return x
+
+
+def test_philox_of_the_paper():
+    """Known answers of its authors' library (Random123, kat_vectors), of zeros and of ones."""
+    ones = 2**64 - 1
+    assert philox([0] * 4, [0] * 2) == [
+        0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B
+    ]  # fmt: skip
+    assert philox([ones] * 4, [ones] * 2) == [
+        0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [0, 42, 2**64 - 1])
+@pytest.mark.parametrize("scenario", [0, 1, 5, 999])
+def test_counters_are_those_of_the_documentation(seed, scenario):
+    counters = range(13 * scenario + 1, 13 * scenario + 14)
+    words = [word for n in counters for word in philox([n, 0, 0, 0], [seed, 0])][:50]
+    uniform = np.array([(word // 2**12 + 0.5) / 2**52 for word in words])
+    expected = inverse_normal(uniform)
+    found = PhiloxNormals(seed).block(scenario, scenario + 1)[0]
+    assert found.tolist() == expected.tolist()
+    text = (Path(__file__).parents[2] / "docs" / "engine.md").read_text()
+    assert "counters 13·i + 1 to 13·i + 13 for scenario i (from 0)" in text
 
 
 def test_normals_look_normal():
