@@ -51,6 +51,24 @@ def summarize(values: Floats, percentiles: Sequence[float]) -> Statistics:
     )
 
 
+def count_below_zero(rows: Floats) -> int:
+    """How many rows of shape (rows, columns) have an exact sum, and so a mean, below zero.
+
+    A floating-point sum of n numbers is off by at most n·2⁻⁵²·Σ|x| ≤ n²·2⁻⁵²·max|x|, in whatever
+    order it is taken. Rows for which that leaves the sign open are added again without rounding.
+
+    Raises:
+        EngineError: a value is too large to be added.
+    """
+    size = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    if not size.max() < LARGEST:
+        raise EngineError("a value is too large for statistics of it: the inputs overflow")
+    rough = rows.sum(axis=1)
+    is_open = np.abs(rough) <= size * (rows.shape[1] ** 2 * 2.0**-52)
+    exact = (math.fsum(row) < 0.0 for row in rows[is_open].tolist())
+    return int(np.count_nonzero(rough[~is_open] < 0.0)) + sum(exact)
+
+
 def bin_edges(values: Floats, bins: int) -> Floats:
     """The edges of equal ranges from the least value to the greatest, shape (bins + 1,), rising.
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine.arrays import Floats
 from engine.cash_flows import CashFlows
 from engine.config import Config, load_config
-from engine.distribution import Statistics, summarize
+from engine.distribution import Statistics, count_below_zero, summarize
 from engine.errors import RequestError
 from engine.machine import peak_memory
 from engine.matrix_file import MatrixFile
@@ -144,7 +142,7 @@ class _ByPolicy:
 
     def take(self, rows: Floats) -> None:
         """Take the next policies' values, shape (policies, scenarios)."""
-        self.losing += int(np.count_nonzero(rows.sum(axis=1) < 0.0))
+        self.losing += count_below_zero(rows)
         if self.file is not None:
             self.file.append(rows)
 

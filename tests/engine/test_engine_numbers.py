@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import statistics
 from decimal import Decimal, getcontext
 from fractions import Fraction
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.distribution import bin_edges, percentile, summarize
+from engine import elementary
+from engine.distribution import bin_edges, count_below_zero, percentile, summarize
 from engine.elementary import exp, log
 from engine.errors import EngineError
 from engine.exact import LOWEST, ExactSum, pieces
@@ -245,3 +247,38 @@ def test_the_ranges_are_numpys_where_numpy_has_some(numbers):
         return
     if (np.diff(expected) > 0).all():
         assert bin_edges(values, 15).tolist() == expected.tolist()
+
+
+CANCELLING = st.sampled_from([1e16, -1e16, 1.0, -1.0, 0.0, 2.0**-53, -(2.0**-53), 5e-324, -5e-324])
+
+
+@given(
+    st.integers(1, 40).flatmap(
+        lambda width: st.lists(
+            st.lists(st.one_of(CANCELLING, NUMBERS), min_size=width, max_size=width),
+            min_size=1,
+            max_size=5,
+        )
+    )
+)
+def test_losing_rows_are_those_of_exact_sums(rows):
+    expected = sum(sum(map(Fraction, row)) < 0 for row in rows)
+    assert count_below_zero(np.array(rows)) == expected
+    assert count_below_zero(np.array(rows).T.copy().T) == expected
+
+
+def test_a_row_whose_sign_rounding_would_hide():
+    rows = np.array([[1e16, -1.0, -1e16], [1e16, 1.0, -1e16], [1e16, 0.0, -1e16]])
+    assert count_below_zero(rows) == 1
+    with pytest.raises(EngineError, match="too large"):
+        count_below_zero(np.array([[1e300, math.nan]]))
+
+
+def test_results_do_not_use_numpys_sums():
+    """`np.add.reduce` in `engine.exact` adds whole numbers below 2⁵³, which does not round."""
+    allowed = {"distribution.py": ["rough = rows.sum(axis=1)"], "run.py": ["(result.policies).sum"]}
+    numpys = re.compile(r"\.(sum|mean|std|dot|average|trapezoid)\(| @ |np\.(sum|mean|einsum|dot)\(")
+    for path in Path(elementary.__file__).parent.glob("*.py"):
+        for line in filter(numpys.search, path.read_text().splitlines()):
+            known = [*allowed.get(path.name, []), "sums.flows.mean("]
+            assert any(text in line for text in known), f"{path.name}: {line}"
