@@ -9,7 +9,7 @@ from typing import Any
 from ci_client.errors import ModelResultError
 from ci_client.report_display import printable
 
-HASH = "result_hash"
+HASH, WARNINGS = "result_hash", "warnings"
 
 _BEFORE = (
     ("mean_npv", "Mean NPV"),
@@ -21,8 +21,11 @@ _AFTER = (("max", "Greatest"),)
 
 
 def result_hash(document: Mapping[str, Any]) -> str:
-    """SHA-256 of a result without its hash: JSON with sorted keys, no spaces, shortest floats."""
-    content = {key: value for key, value in document.items() if key != HASH}
+    """SHA-256 of a result without its hash and its warnings.
+
+    The text is JSON with sorted keys, no spaces, and the shortest floats.
+    """
+    content = {key: value for key, value in document.items() if key not in (HASH, WARNINGS)}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -59,5 +62,7 @@ def statistics_table(document: Mapping[str, Any]) -> str:
     rows = [(label, f"{float(amount):,.2f}") for label, amount in amounts]
     width = max(len(text) for _, text in rows)
     head = f"{int(document['policy_count']):,} policies, {int(document['scenario_count']):,} "
-    lines = [head + "scenarios", *(f"  {label:<20} {text:>{width}}" for label, text in rows)]
+    warnings = [f"Warning: {printable(str(text))}" for text in document.get(WARNINGS, [])]
+    lines = [head + "scenarios", *warnings]
+    lines += [f"  {label:<20} {text:>{width}}" for label, text in rows]
     return "\n".join([*lines, f"result_hash {printable(str(document[HASH]))}"])

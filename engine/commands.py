@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from engine import capabilities, plot
+from engine.cautions import cautions
 from engine.config import MAX_MULTIPLIER, MAX_SCENARIOS, MAX_SEED, load_config, parse_size
 from engine.errors import EngineError, RequestError
 from engine.generator import STREAMS, GeneratedRates, RateModel
@@ -125,6 +126,8 @@ def _run(options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     with opened(options.model) as root, redirect_stdout(sys.stderr):
         model = load_model(root)
+    for warning in cautions(model):
+        print(f"Warning: {warning}", file=sys.stderr)
     print(f"valid: {len(model.policies):,} policies, {model.rates.count:,} scenarios")
     return 0
 

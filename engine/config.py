@@ -65,13 +65,17 @@ class Execution:
 
 @dataclass(frozen=True)
 class Output:
-    """What to write; `breakdown` names attributes to split the portfolio by."""
+    """What to write; `breakdown` names attributes to split the portfolio by.
+
+    Endowments are refused unless `accept_no_maturity`: their maturity benefit is not projected.
+    """
 
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
     show_distribution: bool = True
     show_cashflows: bool = False
     per_policy: bool = False
     breakdown: tuple[str, ...] = ()
+    accept_no_maturity: bool = False
 
 
 @dataclass(frozen=True)
@@ -342,6 +346,7 @@ def _output(section: Section) -> Output:
         section.flag("showCashflows", False),
         section.flag("perPolicy", False),
         section.texts("breakdown"),
+        section.flag("acceptNoMaturity", False),
     )
     section.nothing_else()
     return output

@@ -51,6 +51,11 @@ class GeneratedRates:
         """How many scenarios there are."""
         return self._count
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What no rate is below, and none above."""
+        return self._model.low, self._model.high
+
     def block(self, start: int, stop: int) -> Floats:
         """The rates of some scenarios, shape (stop - start, 50)."""
         model = self._model

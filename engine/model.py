@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from engine.assumptions import Assumptions, load_expenses, load_lapse, load_mortality
 from engine.config import NAMES, Config, DynamicLapse, Multipliers, Scenarios, load_config
 from engine.errors import ModelError, Problem, Problems, RequestError
@@ -58,7 +60,7 @@ def load_model(
     reader.raise_if_any()
     basis = Basis(_got(assumptions), config.multipliers, config.dynamic_lapse, hooks)
     model = Model(_got(policies), basis, _got(rates), config)
-    _check_breakdown(model, reader.described_in)
+    _check_output(model, reader.described_in)
     return model
 
 
@@ -129,8 +131,27 @@ def _policies(reader: _Reader, names: tuple[str, ...], threads: int) -> Policies
     return reader.attempt(lambda: load_policies(files, threads=threads))
 
 
-def _check_breakdown(model: Model, described_in: str) -> None:
+def _check_output(model: Model, described_in: str) -> None:
+    """Refuse what the policies do not allow of what the description asks for."""
     problems = Problems(described_in)
+    _check_breakdown(model, problems)
+    _check_maturities(model, problems)
+    problems.raise_if_any()
+
+
+def _check_maturities(model: Model, problems: Problems) -> None:
+    """Note endowments, unless the model accepts that they pay no maturity benefit."""
+    count = int(np.count_nonzero(model.policies.are("Endowment")))
+    if count and not model.config.output.accept_no_maturity:
+        problems.add(
+            f"is not true, and the number of endowments is {count:,}. Maturity benefits are not "
+            "projected, so endowments would be valued as term insurance, which can be wrong many "
+            "times over. Remove them, or set output.acceptNoMaturity = true to value them so",
+            column="output.acceptNoMaturity",
+        )
+
+
+def _check_breakdown(model: Model, problems: Problems) -> None:
     for name in model.config.output.breakdown:
         if name not in model.policies.attributes:
             known = ", ".join(model.policies.attributes)
@@ -138,7 +159,6 @@ def _check_breakdown(model: Model, described_in: str) -> None:
         elif len(model.policies.attributes[name].labels) > MAX_PARTS:
             reason = f"has more than {MAX_PARTS} different words to split by"
             problems.add(reason, column="output.breakdown", value=name)
-    problems.raise_if_any()
 
 
 def _got(value: T | None) -> T:

@@ -51,6 +51,7 @@ DEFAULT_CONFIG = {
     "policies": "policies.csv",
     "assumptions": {"mortality": "mortality.csv", "lapse": "lapse.csv", "expenses": "expenses.csv"},
     "scenarios": {"file": "scenarios.csv"},
+    "output": {"acceptNoMaturity": True},
 }
 WITHOUT_AVX512 = "AVX512F AVX512_SKX X86_V4 AVX512_ICL AVX512_SPR"
 PROCESSORS: Mapping[str, Mapping[str, str]] = {
@@ -167,7 +168,8 @@ def _variants(config: Config) -> Iterator[tuple[str, Config]]:
     dynamic = DynamicLapse(5.0, 0.02, 0.5, 2.0)
     yield "dynamic lapse", replace(config, dynamic_lapse=dynamic)
     yield "hooks", config
-    yield "breakdown", replace(config, output=Output((50.0, 99.5), False, True))
+    output = Output((50.0, 99.5), False, True, accept_no_maturity=config.output.accept_no_maturity)
+    yield "breakdown", replace(config, output=output)
     for stream in STREAMS:
         yield stream, replace(config, scenarios=Scenarios(None, 100, 42, stream))
 

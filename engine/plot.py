@@ -1,15 +1,17 @@
 """A picture of the distribution, with the optional extra `plot` (matplotlib)."""
 
 import io
+import textwrap
 from pathlib import Path
 
 from engine.distribution import bin_edges
 from engine.errors import RequestError
-from engine.results import write
+from engine.results import WARNINGS, write
 from engine.run import Run
 
 FORMATS = (".png", ".svg")
 BINS = 50
+LINE = 110  # letters
 
 
 def check(path: Path) -> None:
@@ -42,9 +44,16 @@ def draw(result: Run, path: Path) -> None:
     axes.set_xlabel("Net present value of the portfolio")
     axes.set_ylabel("Scenarios")
     counts = result.document
-    axes.set_title(f"{counts['policy_count']:,} policies, {counts['scenario_count']:,} scenarios")
+    title = f"{counts['policy_count']:,} policies, {counts['scenario_count']:,} scenarios"
+    axes.set_title("\n".join([title, *_warnings(result)]), fontsize="medium")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.legend(fontsize="small")
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix.lower()[1:], dpi=120)
     write(path, lambda file: file.write(buffer.getvalue()))
+
+
+def _warnings(result: Run) -> list[str]:
+    """Lines that fit into the width of the picture."""
+    texts = [f"Warning: {text}" for text in result.document.get(WARNINGS, ())]
+    return [line for text in texts for line in textwrap.wrap(text, LINE)]

@@ -76,6 +76,11 @@ class Policies:
         """An attribute's word for each policy, as an array of objects."""
         return self.attributes[attribute].words()
 
+    def are(self, product: str) -> AnyArray:
+        """Which policies are of a product type, as truth values."""
+        column = self.attributes["product_type"]
+        return np.asarray(column.codes == column.labels.index(product))
+
     @property
     def product_type(self) -> AnyArray:
         """The words Term, WholeLife or Endowment."""

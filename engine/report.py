@@ -6,6 +6,7 @@ import numpy as np
 
 from engine.arrays import Floats
 from engine.distribution import bin_edges
+from engine.results import WARNINGS
 from engine.run import Run
 
 BARS = 15
@@ -38,7 +39,8 @@ def table(result: Run) -> list[str]:
     )
     if result.losing is not None:
         head += f"\n{result.losing:,} policies have a mean NPV below zero"
-    return [head, *(f"  {name:<20} {text:>{width}}" for name, text in texts)]
+    warnings = [f"Warning: {text}" for text in result.document.get(WARNINGS, ())]
+    return [head, *warnings, *(f"  {name:<20} {text:>{width}}" for name, text in texts)]
 
 
 def histogram(npv: Floats) -> list[str]:

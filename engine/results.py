@@ -1,14 +1,15 @@
 """The canonical result, its hash, and the files it is written to.
 
 `results.json` is JSON with sorted keys, no spaces, and numbers in the shortest form that reads
-back as the same double. `result_hash` is the SHA-256 of that text without `result_hash` itself.
+back as the same double. `result_hash` is the SHA-256 of that text without `result_hash` itself,
+and without `warnings`, which are words and not results.
 """
 
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +19,7 @@ from engine.arrays import Floats
 from engine.distribution import Statistics
 from engine.errors import EngineError
 
-HASH = "result_hash"
+HASH, WARNINGS = "result_hash", "warnings"
 
 
 def statistics_document(statistics: Statistics) -> dict[str, Any]:
@@ -35,9 +36,14 @@ def statistics_document(statistics: Statistics) -> dict[str, Any]:
 
 
 def result_document(
-    statistics: Statistics, npv: Floats, policies: int, *, show_distribution: bool = True
+    statistics: Statistics,
+    npv: Floats,
+    policies: int,
+    *,
+    show_distribution: bool = True,
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The whole result, with its hash."""
+    """The whole result, with its hash, and with warnings if there are any."""
     document: dict[str, Any] = {
         "statistics": statistics_document(statistics),
         "scenario_count": len(npv),
@@ -45,12 +51,14 @@ def result_document(
     }
     if show_distribution:
         document["distribution"] = npv.tolist()
+    if warnings:
+        document[WARNINGS] = list(warnings)
     return document | {HASH: result_hash(document)}
 
 
 def result_hash(document: Mapping[str, Any]) -> str:
-    """SHA-256 of a document without its hash, as 64 hexadecimal digits."""
-    content = {key: value for key, value in document.items() if key != HASH}
+    """SHA-256 of a document without its hash and its warnings, as 64 hexadecimal digits."""
+    content = {key: value for key, value in document.items() if key not in (HASH, WARNINGS)}
     return hashlib.sha256(canonical(content)).hexdigest()
 
 

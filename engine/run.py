@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.arrays import Floats
 from engine.cash_flows import CashFlows
+from engine.cautions import cautions
 from engine.config import Config, load_config
 from engine.distribution import Statistics, count_below_zero, summarize
 from engine.errors import RequestError
@@ -116,6 +117,7 @@ def run(request: Request, progress: Progress | None = None) -> Run:
             valuation.npv,
             len(model.policies),
             show_distribution=config.output.show_distribution,
+            warnings=cautions(model),
         )
     timings = clock.seconds | {"threads": plan.threads, "peak_memory_bytes": peak_memory()}
     losing = by_policy.losing if by_policy else None

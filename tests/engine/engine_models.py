@@ -84,6 +84,7 @@ def write_model(root, policies, scenarios, inputs=None, *, splits=(), **config):
     rows = [f"{i},{','.join(map(repr, rates))}" for i, rates in enumerate(scenarios, 1)]
     write_lines(root / "scenarios.csv", [f"scenario_id,{years}", *rows])
     document = CONFIG | {"policies": names} | config
+    document["output"] = {"acceptNoMaturity": True} | document.get("output", {})
     (root / "livecalc.config.json").write_text(json.dumps(document))
     return root
 

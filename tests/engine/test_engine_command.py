@@ -53,13 +53,14 @@ def test_results_are_canonical(tmp_path, capsys):
     assert capsys.readouterr().out == text
     document = json.loads(text)
     assert set(document) == {
-        "statistics", "scenario_count", "policy_count", "distribution", "result_hash"
+        "statistics", "scenario_count", "policy_count", "distribution", "result_hash", "warnings"
     }  # fmt: skip
     assert set(document["statistics"]) == {
         "mean_npv", "std_dev", "percentiles", "cte_95", "min", "max"
     }  # fmt: skip
     assert list(document["statistics"]["percentiles"]) == ["p50", "p75", "p90", "p95", "p99"]
     claimed = document.pop("result_hash")
+    assert "whole-life" in document.pop("warnings")[0]
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     assert hashlib.sha256(canonical).hexdigest() == claimed
     assert np.load(tmp_path / "npv.npy").tolist() == document["distribution"]
@@ -100,7 +101,7 @@ def test_values_by_policy_are_written(root, tmp_path, capsys):
 
 def test_cash_flows_and_parts_are_written(root, tmp_path):
     output = {"showCashflows": True, "breakdown": ["gender", "region"], "percentiles": [5, 99.5]}
-    change(root, output=output)
+    change(root, output=output | {"acceptNoMaturity": True})
     assert main(["run", str(root), "--output", str(tmp_path)]) == 0
     flows = json.loads((tmp_path / "cash_flows.json").read_text())
     assert flows["policies"][0] == 30.0
@@ -119,7 +120,8 @@ def test_cash_flows_and_parts_are_written(root, tmp_path):
 def test_cash_flows_are_those_behind_the_values(root, way):
     """At a rate of zero the value is the sum of the net flows, in every way of valuing."""
     change(root, scenarios={"count": 3, "interestRate": {"initial": 0.0}})
-    change(root, output={"showCashflows": True, "showDistribution": False})
+    output = {"showCashflows": True, "showDistribution": False, "acceptNoMaturity": True}
+    change(root, output=output)
     if way == "dynamic":
         settings = {"sensitivity": 5, "referenceRate": 0.02, "minMultiplier": 0, "maxMultiplier": 9}
         change(root, dynamicLapse=settings)

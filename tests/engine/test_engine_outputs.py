@@ -58,6 +58,7 @@ outputs = st.fixed_dictionaries(
         "showDistribution": st.booleans(),
         "showCashflows": st.booleans(),
         "perPolicy": st.booleans(),
+        "acceptNoMaturity": st.booleans(),
         "breakdown": st.lists(st.sampled_from(ATTRIBUTES), min_size=1, unique=True),
     },
 )
@@ -86,6 +87,22 @@ def word(policy, attribute):
     return ("Male", "Female")[policy["gender"]] if attribute == "gender" else policy[attribute]
 
 
+def refused(policies, output):
+    endowments = [policy for policy in policies if policy["product_type"] == "Endowment"]
+    return endowments and not output.get("acceptNoMaturity", True)
+
+
+def check_warnings(results, policies):
+    """What is cut off is told, and nothing else: these rates are usual."""
+    ends = [p["age"] + min(p["term"], 50) for p in policies if p["product_type"] == "WholeLife"]
+    long = [p for p in policies if p["product_type"] != "WholeLife" and p["term"] > 50]
+    expected = ["whole-life"] if any(end <= 120 for end in ends) else []
+    expected += ["more than 50 years"] if long else []
+    found = results.get("warnings", [])
+    assert len(found) == len(expected)
+    assert all(word in text for word, text in zip(expected, found, strict=True))
+
+
 def check_parts(parts, policies, breakdown, mean):
     """Every word that a policy has is there, no other is, and they add up."""
     assert set(parts) == set(breakdown)
@@ -98,7 +115,8 @@ def check_parts(parts, policies, breakdown, mean):
 
 def check_results(results, npv, output):
     """Keys, hash and statistics of results.json, from npv.npy."""
-    content = {key: value for key, value in results.items() if key != "result_hash"}
+    unhashed = ("result_hash", "warnings")
+    content = {key: value for key, value in results.items() if key not in unhashed}
     assert hashlib.sha256(canonical(content)).hexdigest() == results["result_hash"]
     assert ("distribution" in results) == output.get("showDistribution", True)
     assert results.get("distribution", npv.tolist()) == npv.tolist()
@@ -117,6 +135,9 @@ def test_every_output_of_random_models(policies, scenarios, way, output, asked):
     with tempfile.TemporaryDirectory() as directory:
         root = write_model(Path(directory), policies, scenarios, output=output, **WAYS[way])
         (root / "hooks.py").write_text(HOOKS)
+        if refused(policies, output):
+            assert main(["validate", str(root)]) == main(["run", str(root), *asked[:-1]]) == 1
+            return
         if asked == ("--plot",):
             pytest.importorskip("matplotlib")
             asked = ("--plot", str(root / "plot.svg"))
@@ -124,6 +145,7 @@ def test_every_output_of_random_models(policies, scenarios, way, output, asked):
         npv = np.load(files["npv.npy"])
         results = files["results.json"]
         check_results(results, npv, output)
+        check_warnings(results, policies)
         assert ("cash_flows.json" in files) == output.get("showCashflows", False)
         by_policy = output.get("perPolicy", False) or asked == ("--per-policy",)
         assert ("policy_npv.npy" in files) == by_policy

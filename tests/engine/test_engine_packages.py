@@ -65,6 +65,7 @@ def test_toml_and_json_are_one_schema(root):
         "assumptions.lapse = 'lapse.csv'",
         "assumptions.expenses = 'expenses.csv'",
         "scenarios = {file = 'scenarios.csv'}",
+        "output.acceptNoMaturity = true",
     ]
     expected = load_model(root)
     write_lines(root / "model.toml", lines)
