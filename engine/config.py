@@ -13,7 +13,7 @@ from engine.generator import STREAMS, RateModel
 
 NAMES = ("model.toml", "livecalc.config.json")
 MODELS = ("term_life",)
-DEFAULT_PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0)
+DEFAULT_PERCENTILES = (0.5, 1.0, 5.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 DEFAULT_SEED = 42
 DEFAULT_COUNT = 1000
 MAX_SCENARIOS = 10_000_000
@@ -90,6 +90,7 @@ class Config:
     hooks: str | None = None
     execution: Execution = Execution()
     output: Output = field(default_factory=Output)
+    name: str = ""
 
 
 def load_config(root: Path) -> Config:
@@ -123,8 +124,9 @@ def parse_config(document: Any, name: str) -> Config:
     problems = Problems(name)
     top = Section(document, "", problems)
     top.choice("model", MODELS, required=True)
-    for note in ("$schema", "name", "description", "version"):
+    for note in ("$schema", "description", "version"):
         top.take(note)
+    name = top.take("name")
     config = Config(
         policies=top.texts("policies", required=True),
         assumptions=_assumptions(top.section("assumptions", required=True)),
@@ -134,6 +136,7 @@ def parse_config(document: Any, name: str) -> Config:
         hooks=_hooks(top),
         execution=_execution(top.section("execution")),
         output=_output(top.section("output")),
+        name=name if isinstance(name, str) else "",
     )
     top.nothing_else()
     problems.raise_if_any()

@@ -1,10 +1,15 @@
 """A picture of the distribution, with the optional extra `plot` (matplotlib)."""
 
 import io
+import itertools
 import textwrap
 from pathlib import Path
+from typing import Any
 
-from engine.distribution import bin_edges
+import numpy as np
+
+from engine.arrays import Floats
+from engine.distribution import Statistics, bin_edges, percentile
 from engine.errors import RequestError
 from engine.results import WARNINGS, write
 from engine.run import Run
@@ -12,6 +17,8 @@ from engine.run import Run
 FORMATS = (".png", ".svg")
 BINS = 50
 LINE = 110  # letters
+TAIL = 5  # percent of the scenarios
+DASHES = ("--", "-.", ":", (0, (8, 2)))
 
 
 def check(path: Path) -> None:
@@ -29,23 +36,20 @@ def check(path: Path) -> None:
 
 
 def draw(result: Run, path: Path) -> None:
-    """Write a histogram with percentiles and CTE marked; PNG or SVG by the file's ending."""
+    """Write a histogram with percentiles and CTE marked; PNG or SVG by the file's ending.
+
+    Raises:
+        EngineError: the file cannot be written.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots()
-    npv = result.valuation.npv
-    axes.hist(npv, bins=bin_edges(npv, BINS).tolist(), color="#4c78a8", alpha=0.75)
-    found = result.statistics
-    axes.axvline(found.mean, color="black", label=f"Mean {found.mean:,.0f}")
-    axes.axvline(found.cte_95, color="#e45756", label=f"CTE 95 {found.cte_95:,.0f}")
-    for p, amount in found.percentiles.items():
-        axes.axvline(amount, color="#54a24b", linestyle="--", label=f"P{p:g} {amount:,.0f}")
+    _draw_distribution(axes, result.valuation.npv)
+    _draw_statistics(axes, result.statistics)
     axes.set_xlabel("Net present value of the portfolio")
     axes.set_ylabel("Scenarios")
-    counts = result.document
-    title = f"{counts['policy_count']:,} policies, {counts['scenario_count']:,} scenarios"
-    axes.set_title("\n".join([title, *_warnings(result)]), fontsize="medium")
+    axes.set_title("\n".join(_title(result)), fontsize="medium", parse_math=False)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.legend(fontsize="small")
     buffer = io.BytesIO()
@@ -53,7 +57,31 @@ def draw(result: Run, path: Path) -> None:
     write(path, lambda file: file.write(buffer.getvalue()))
 
 
-def _warnings(result: Run) -> list[str]:
-    """Lines that fit into the width of the picture."""
-    texts = [f"Warning: {text}" for text in result.document.get(WARNINGS, ())]
-    return [line for text in texts for line in textwrap.wrap(text, LINE)]
+def _draw_distribution(axes: Any, npv: Floats) -> None:
+    """The histogram, with the lowest twentieth of the scenarios shaded."""
+    edges = bin_edges(npv, BINS).tolist()
+    axes.hist(npv, bins=edges, color="#4c78a8", alpha=0.75)
+    end = percentile(np.sort(npv).tolist(), TAIL)
+    axes.axvspan(edges[0], end, color="#e45756", alpha=0.15, label=f"Lowest {TAIL} %")
+
+
+def _draw_statistics(axes: Any, found: Statistics) -> None:
+    """Lines that can be told apart: each percentile has a colour of its own, neighbours dashes."""
+    from matplotlib import colormaps
+
+    axes.axvline(found.mean, color="black", label=f"Mean {found.mean:,.0f}")
+    axes.axvline(found.cte_95, color="#e45756", label=f"CTE 95 {found.cte_95:,.0f}")
+    colors = colormaps["viridis"](np.linspace(0.0, 0.9, len(found.percentiles)))
+    lines = zip(found.percentiles.items(), colors, itertools.cycle(DASHES), strict=False)
+    for (p, amount), color, dashes in lines:
+        axes.axvline(amount, color=color, linestyle=dashes, label=f"P{p:g} {amount:,.0f}")
+
+
+def _title(result: Run) -> list[str]:
+    """The model's name, what was valued, and warnings, in lines that fit into the picture."""
+    counts = result.document
+    name = "".join(letter if letter.isprintable() else " " for letter in result.name)
+    valued = f"{counts['policy_count']:,} policies, {counts['scenario_count']:,} scenarios"
+    warnings = [f"Warning: {text}" for text in counts.get(WARNINGS, ())]
+    lines = [line for text in warnings for line in textwrap.wrap(text, LINE)]
+    return [*textwrap.wrap(name, LINE, max_lines=1, placeholder=" …"), valued, *lines]

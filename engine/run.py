@@ -31,9 +31,11 @@ BY_POLICY, FLOWS, BREAKDOWN = "policy_npv.npy", "cash_flows.json", "breakdown.js
 class Run:
     """What a run gave. `document` is the canonical result; `timings` are seconds by phase.
 
+    `name` is what the model calls itself, or what its directory or zip is called; it may be empty.
     `losing` is the number of policies with a mean NPV below zero, if values by policy were made.
     """
 
+    name: str
     config: Config
     policies: Policies
     valuation: Valuation
@@ -121,7 +123,8 @@ def run(request: Request, progress: Progress | None = None) -> Run:
         )
     timings = clock.seconds | {"threads": plan.threads, "peak_memory_bytes": peak_memory()}
     losing = by_policy.losing if by_policy else None
-    result = Run(config, model.policies, valuation, statistics, losing, document, timings)
+    name = config.name or request.path.name.removesuffix(".zip")
+    result = Run(name, config, model.policies, valuation, statistics, losing, document, timings)
     if request.output is not None:
         write_outputs(result, request.output)
     return result

@@ -19,6 +19,7 @@ from engine.parity import GOLDEN
 from engine.run import Changes, Request, run
 
 CASE = GOLDEN / "term_life_100x10"
+PERCENTILES = ["p0.5", "p1", "p5", "p50", "p75", "p90", "p95", "p99"]
 RATES = {"scenarios": {"count": 50, "seed": 7}}
 
 
@@ -58,7 +59,7 @@ def test_results_are_canonical(tmp_path, capsys):
     assert set(document["statistics"]) == {
         "mean_npv", "std_dev", "percentiles", "cte_95", "min", "max"
     }  # fmt: skip
-    assert list(document["statistics"]["percentiles"]) == ["p50", "p75", "p90", "p95", "p99"]
+    assert list(document["statistics"]["percentiles"]) == PERCENTILES
     claimed = document.pop("result_hash")
     assert "whole-life" in document.pop("warnings")[0]
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
@@ -153,6 +154,51 @@ def test_values_that_nearly_agree_are_shown(root, tmp_path, capsys, ulps):
     assert main(["run", str(root), "--plot", str(tmp_path / "plot.svg")]) == 0
     bars = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if " … " in line]
     assert sum(map(int, bars)) == 2
+
+
+def svg_of(root, path, *options):
+    """The text of a plot of the model."""
+    assert main(["run", str(root), "--plot", str(path), *options]) == 0
+    return path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Term & life $x_1$ <2026>", "Term &amp; life $x_1$ &lt;2026&gt;"),
+        ("two\nlines\x00", "two lines"),
+        ("n" * 500, "…"),
+        (None, "model"),
+        ({"not": "a text"}, "model"),
+    ],
+)
+def test_a_plot_has_the_models_name(root, tmp_path, name, shown):
+    pytest.importorskip("matplotlib")
+    change(root, name=name)
+    text = svg_of(root, tmp_path / "plot.svg")
+    assert f"<!-- {shown}" in text.replace("<!--\n", "<!-- ") or f"{shown}\n" in text
+
+
+@pytest.mark.parametrize("count", [1, 8, 30])
+def test_lines_of_a_plot_can_be_told_apart(root, tmp_path, monkeypatch, count):
+    axes_module = pytest.importorskip("matplotlib.axes")
+    lines, spans = [], []
+    line, span = axes_module.Axes.axvline, axes_module.Axes.axvspan
+    monkeypatch.setattr(
+        axes_module.Axes, "axvline", lambda *a, **k: lines.append(line(*a, **k)) or lines[-1]
+    )
+    monkeypatch.setattr(
+        axes_module.Axes, "axvspan", lambda *a, **k: spans.append((a[1:], k)) or span(*a, **k)
+    )
+    output = {"percentiles": list(range(count)), "acceptNoMaturity": True}
+    change(root, output=output if count != 8 else {"acceptNoMaturity": True})
+    svg_of(root, tmp_path / "plot.svg")
+    styles = {(tuple(np.ravel(entry.get_color())), entry.get_linestyle()) for entry in lines}
+    assert len(lines) == len(styles) == count + 2
+    npv = run(Request(root, Changes())).valuation.npv
+    (((start, end), settings),) = spans
+    assert (start, settings["label"]) == (npv.min(), "Lowest 5 %")
+    assert end == pytest.approx(np.percentile(npv, 5), rel=1e-12)
 
 
 def test_a_plot_of_another_kind_is_refused_at_once(root, capsys):
