@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The grammar of the command line."""
-    top = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
+    top = Parser(prog="python -m engine", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="value a model"))
     validate = commands.add_parser("validate", help="check a model, and value nothing")
@@ -174,6 +174,14 @@ def check_rate_model(model: RateModel) -> None:
 def _capabilities(_: argparse.Namespace) -> int:
     print(json.dumps(capabilities.capabilities(), indent=2))
     return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong with a command line before how one is written."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2; the reason, then the usage, on standard error."""
+        self.exit(2, f"{self.prog}: error: {message}\n\n{self.format_usage()}")
 
 
 class _Whole:

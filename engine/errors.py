@@ -8,8 +8,10 @@ EngineError (3)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 LIMIT = 20
+KINDS = {".toml": "setting", ".json": "setting", ".py": "function"}
 
 
 class EngineError(Exception):
@@ -21,7 +23,10 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in one place of a file. Row 1 is the header, as in a spreadsheet."""
+    """One mistake in one place of a file. Row 1 is the header, as in a spreadsheet.
+
+    In a file that is no table, `column` is the name of a setting, or of a function.
+    """
 
     file: str
     reason: str
@@ -32,9 +37,13 @@ class Problem:
     def __str__(self) -> str:
         place = [self.file]
         place += [f"row {self.row}"] if self.row is not None else []
-        place += [f"column {self.column}"] if self.column is not None else []
+        place += [f"{self._kind} {self.column}"] if self.column is not None else []
         value = "" if self.value is None else f"{_shortened(self.value)!r} "
         return f"{', '.join(place)}: {value}{self.reason}"
+
+    @property
+    def _kind(self) -> str:
+        return "column" if self.row else KINDS.get(PurePath(self.file).suffix.lower(), "column")
 
 
 class ModelError(EngineError):

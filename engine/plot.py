@@ -11,7 +11,7 @@ import numpy as np
 from engine.arrays import Floats
 from engine.distribution import Statistics, bin_edges, percentile
 from engine.errors import RequestError
-from engine.results import WARNINGS, write
+from engine.results import WARNINGS, check_place, write
 from engine.run import Run
 
 FORMATS = (".png", ".svg")
@@ -26,6 +26,7 @@ def check(path: Path) -> None:
 
     Raises:
         RequestError: the ending is not .png or .svg, or matplotlib is not installed.
+        EngineError: the file cannot be written.
     """
     if path.suffix.lower() not in FORMATS:
         raise RequestError(f"{path}: a plot ends in {' or '.join(FORMATS)}")
@@ -33,6 +34,7 @@ def check(path: Path) -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise RequestError("a plot needs matplotlib: install the extra `plot`") from error
+    check_place(path)
 
 
 def draw(result: Run, path: Path) -> None:

@@ -68,6 +68,26 @@ def canonical(document: Mapping[str, Any]) -> bytes:
     return text.encode("ascii")
 
 
+def check_place(path: Path) -> None:
+    """Refuse a place for a file that `write` could not write to, before there is anything to write.
+
+    No directory is made. The nearest one that exists gets a file without a name, for a moment.
+
+    Raises:
+        EngineError: the directory, or the nearest one above it, cannot be written to, or the
+            file's name is that of a directory.
+    """
+    if path.is_dir():
+        raise EngineError(f"cannot write {path}: it is a directory. Give another place")
+    above = next(place for place in path.absolute().parents if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        what = f"{above}: {error.strerror}"
+        raise EngineError(f"cannot write {path} ({what}). Give another place") from error
+
+
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a document whole, or not at all."""
     write(path, lambda file: file.write(canonical(document) + b"\n"))

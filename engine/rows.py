@@ -13,15 +13,29 @@ from engine.errors import Problems
 
 Row = list[str]
 HEADER_ROW = 1
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 def read_header(line: str, schema: Schema, problems: Problems) -> list[str]:
     """The names of the columns of the first line, which has to hold every one of the schema."""
     header = next(read(csv.reader([line], strict=True), HEADER_ROW, problems), [])
     names = [name.strip() for name in header]
+    _check_separator(names, problems)
     if not problems:
         check_names(names, schema, problems)
     return names
+
+
+def _check_separator(names: Sequence[str], problems: Problems) -> None:
+    """Note a header of one column that is several ones with something else than commas between."""
+    for separator, word in SEPARATORS.items():
+        if len(names) == 1 and separator in names[0]:
+            problems.add(
+                f"the columns are separated by {word}, and have to be by commas: save the file as "
+                "CSV with commas, and with points in decimal numbers",
+                row=HEADER_ROW,
+            )
+            return
 
 
 def check_names(names: Sequence[str], schema: Schema, problems: Problems) -> None:

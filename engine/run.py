@@ -20,7 +20,13 @@ from engine.package import opened
 from engine.plan import Plan, make_plan
 from engine.policies import Policies
 from engine.progress import Progress, Silent
-from engine.results import result_document, statistics_document, write_array, write_json
+from engine.results import (
+    check_place,
+    result_document,
+    statistics_document,
+    write_array,
+    write_json,
+)
 from engine.valuation import Part, Valuation, value
 
 RESULTS, NPV, TIMINGS = "results.json", "npv.npy", "timings.json"
@@ -100,6 +106,8 @@ def run(request: Request, progress: Progress | None = None) -> Run:
     Raises:
         EngineError: one of its kinds; nothing is written then but what was finished before.
     """
+    if request.output is not None:
+        _check_output(request.output)
     progress = progress or Silent()
     clock = _Clock()
     with opened(request.path) as root:
@@ -128,6 +136,12 @@ def run(request: Request, progress: Progress | None = None) -> Run:
     if request.output is not None:
         write_outputs(result, request.output)
     return result
+
+
+def _check_output(output: Path) -> None:
+    """Refuse a directory that could not take the results, before the work is done."""
+    for name in (RESULTS, NPV, TIMINGS, BY_POLICY, FLOWS, BREAKDOWN):
+        check_place(output / name)
 
 
 def _value(model: Model, plan: Plan, by_policy: "_ByPolicy | None") -> Valuation:

@@ -217,7 +217,9 @@ def test_usage_errors(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    assert "Traceback" not in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert re.match(r"python -m engine( \w+)?: error: .+\n\nusage: python -m engine", error)
 
 
 def test_model_errors_exit_with_one(root, capsys):
@@ -274,8 +276,42 @@ def test_overflow_is_an_error(root, capsys):
 
 def test_output_that_cannot_be_written(root, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert main(["run", str(root), "--output", str(tmp_path / "file" / "x")]) == 3
-    assert "cannot write" in capsys.readouterr().err
+    refused_at_once(root, capsys, "--output", tmp_path / "file" / "x")
+    refused_at_once(root, capsys, "--output", tmp_path / "file")
+    (tmp_path / "out" / "npv.npy").mkdir(parents=True)
+    refused_at_once(root, capsys, "--output", tmp_path / "out")
+
+
+def test_a_plot_that_cannot_be_written(root, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dir.svg").mkdir()
+    refused_at_once(root, capsys, "--plot", tmp_path / "file" / "x.png")
+    refused_at_once(root, capsys, "--plot", tmp_path / "dir.svg")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_without_permission(root, tmp_path, capsys):
+    (tmp_path / "closed").mkdir(mode=0o555)
+    refused_at_once(root, capsys, "--output", tmp_path / "closed")
+    refused_at_once(root, capsys, "--output", tmp_path / "closed" / "new")
+
+
+def test_a_directory_is_made_for_results_only(root, tmp_path):
+    (root / "lapse.csv").write_text("")
+    assert main(["run", str(root), "--output", str(tmp_path / "a" / "b")]) == 1
+    assert not (tmp_path / "a").exists()
+
+
+def refused_at_once(root, capsys, option, path):
+    """Before anything is loaded, with the place and what to do."""
+    before = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    assert main(["run", str(root), option, str(path)]) == 3
+    error = capsys.readouterr().err
+    assert f"cannot write {path}" in error
+    assert "Give another place" in error
+    assert "::progress" not in error
+    assert (sorted(path.parent.iterdir()) if path.parent.is_dir() else []) == before
 
 
 def test_a_seed_does_not_go_with_scenarios_from_a_file(root, capsys):

@@ -80,8 +80,8 @@ def test_json_that_is_too_deep(root, capsys, name):
     [
         ({"multipliers": {"lapse": 10**400}}, "multipliers.lapse"),
         ({"output": {"percentiles": [10**400]}}, "output.percentiles"),
-        ({"policies": None}, "column policies: is missing"),
-        ({"scenarios": None}, "column scenarios: is missing"),
+        ({"policies": None}, "setting policies: is missing"),
+        ({"scenarios": None}, "setting scenarios: is missing"),
         ({"policies": "a" * 5000}, "is not there"),
         ({"policies": "\ud800"}, "is not there"),
     ],

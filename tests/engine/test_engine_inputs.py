@@ -10,7 +10,7 @@ from engine_inputs import ROW, messages, policies_of
 from engine_models import HEADER, make_policies, make_scenarios, write_lines, write_model
 
 from engine.config import parse_config
-from engine.errors import RequestError
+from engine.errors import Problem, RequestError
 from engine.model import load_model
 from engine.policies import SCHEMA, load_policies
 from engine.rates import load_rates
@@ -76,6 +76,31 @@ def test_bad_files(tmp_path, text, message):
     assert messages(policies_of, tmp_path / "p.csv", text)[0] == f"policies.csv, {message}" or (
         messages(policies_of, tmp_path / "p.csv", text)[0].startswith(f"policies.csv, {message}")
     )
+
+
+@pytest.mark.parametrize(
+    ("separator", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")]
+)
+@pytest.mark.parametrize("file", ["policies_0", "mortality", "lapse", "expenses", "scenarios"])
+def test_other_separators_get_a_hint(root, file, separator, word):
+    path = root / f"{file}.csv"
+    path.write_text(path.read_text().replace(",", separator).replace(".", ","))
+    assert messages(load_model, root) == [
+        f"{file}.csv, row 1: the columns are separated by {word}, and have to be by commas: "
+        "save the file as CSV with commas, and with points in decimal numbers"
+    ]
+
+
+def test_a_line_that_names_a_separator_gets_the_hint(tmp_path):
+    found = messages(policies_of, tmp_path / "p.csv", f"sep=;\n{HEADER}\n{ROW}\n")
+    assert "row 1: the columns are separated by semicolons" in found[0]
+
+
+def test_a_name_is_called_by_its_kind():
+    for file, kind in (("model.toml", "setting"), ("a.json", "setting"), ("h.py", "function")):
+        assert str(Problem(file, "is wrong", column="x")) == f"{file}, {kind} x: is wrong"
+    assert str(Problem("a.csv", "is wrong", column="x")) == "a.csv, column x: is wrong"
+    assert str(Problem("a.json", "is wrong", 2, "x")) == "a.json, row 2, column x: is wrong"
 
 
 def test_text_that_is_not_utf8(tmp_path):

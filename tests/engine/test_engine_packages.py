@@ -30,14 +30,14 @@ CONFIG = {
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "whole_life"}, "column model: 'whole_life' is not one of term_life"),
-        ({"polices": 1}, "column polices: unknown setting"),
-        ({"policies": []}, "column policies: '[]' is not a text or a list of texts"),
-        ({"assumptions": {"mortality": "m"}}, "column assumptions.lapse: is missing"),
-        ({"scenarios": {"count": 0}}, "column scenarios.count: '0' is not a whole number from 1"),
-        ({"scenarios": {"count": True}}, "column scenarios.count: 'True' is not a whole number"),
+        ({"model": "whole_life"}, "setting model: 'whole_life' is not one of term_life"),
+        ({"polices": 1}, "setting polices: unknown setting"),
+        ({"policies": []}, "setting policies: '[]' is not a text or a list of texts"),
+        ({"assumptions": {"mortality": "m"}}, "setting assumptions.lapse: is missing"),
+        ({"scenarios": {"count": 0}}, "setting scenarios.count: '0' is not a whole number from 1"),
+        ({"scenarios": {"count": True}}, "setting scenarios.count: 'True' is not a whole number"),
         ({"scenarios": {"rng": "lcg"}}, "scenarios.rng: 'lcg' is not one of philox, mt19937_64"),
-        ({"scenarios": {"file": "s", "count": 1}}, "column scenarios.count: unknown setting"),
+        ({"scenarios": {"file": "s", "count": 1}}, "setting scenarios.count: unknown setting"),
         ({"scenarios": {"interestRate": {"initial": -1}}}, "interestRate.initial: '-1' is not a"),
         (
             {"scenarios": {"interestRate": {"minRate": 0.3}}},
@@ -45,11 +45,11 @@ CONFIG = {
         ),
         ({"multipliers": {"mortality": -1}}, "multipliers.mortality: '-1' is not a number from 0"),
         ({"multipliers": {"lapse": math.nan}}, "multipliers.lapse: 'nan' is not a number from 0"),
-        ({"multipliers": []}, "column multipliers: '[]' is not a table of settings"),
-        ({"dynamicLapse": {"sensitivity": 1}}, "column dynamicLapse.referenceRate: is missing"),
+        ({"multipliers": []}, "setting multipliers: '[]' is not a table of settings"),
+        ({"dynamicLapse": {"sensitivity": 1}}, "setting dynamicLapse.referenceRate: is missing"),
         ({"output": {"percentiles": [101]}}, "output.percentiles: '[101]' is not a list of"),
         ({"execution": {"maxMemory": "lots"}}, "execution.maxMemory: 'lots' is not a size"),
-        ({"hooks": 5}, "column hooks: '5' is not a table"),
+        ({"hooks": 5}, "setting hooks: '5' is not a table"),
     ],
 )
 def test_bad_descriptions(change, message):
@@ -128,7 +128,7 @@ def test_manifests(root, change, message):
     write_manifest(root)
     check(root)
     write_manifest(root, **change)
-    assert f"manifest.json, column assets[0]: {message}" in messages(check, root)[0]
+    assert f"manifest.json, setting assets[0]: {message}" in messages(check, root)[0]
 
 
 def test_manifests_that_are_none(root):
