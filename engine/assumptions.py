@@ -1,6 +1,8 @@
 """Mortality, lapses and expenses."""
 
-from collections.abc import Sequence
+import bisect
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import numpy as np
 from engine.arrays import Floats
 from engine.columns import Identifier, Number, Schema
 from engine.errors import ModelError, Problems
-from engine.key_check import with_keys
+from engine.key_check import MISSING, with_keys
 from engine.policies import MAX_AGE
+from engine.settings import Section
 from engine.table import Table, read_table
 
 YEARS = 50
@@ -20,14 +23,19 @@ EXPENSE_LIMITS = {
     "percent_of_premium": 1.0,
     "claim_expense": 1e12,
 }
+JSON_EXPENSES = ("perPolicyAcquisition", "perPolicyMaintenance", "percentOfPremium", "perClaim")
 MORTALITY = Schema(
     {
         "age": Number(0, MAX_AGE, whole=True, dtype=np.int64),
         "male_qx": Number(0, 1),
         "female_qx": Number(0, 1),
-    }
+    },
+    aliases={"male": "male_qx", "female": "female_qx"},
 )
-LAPSE = Schema({"year": Number(1, YEARS, whole=True, dtype=np.int64), "lapse_rate": Number(0, 1)})
+LAPSE = Schema(
+    {"year": Number(1, YEARS, whole=True, dtype=np.int64), "lapse_rate": Number(0, 1)},
+    aliases={"rate": "lapse_rate"},
+)
 EXPENSES = Schema({"name": Identifier(), "value": Number(0, 1e12)})
 
 
@@ -50,21 +58,59 @@ class Assumptions:
     expenses: Expenses
 
 
-def load_mortality(path: Path, name: str) -> Floats:
-    """Yearly death probabilities by gender and age, shape (2, 121)."""
-    table = _read(path, name, MORTALITY, "age", range(MAX_AGE + 1))
-    order = _complete(table, name, "age", 0, MAX_AGE)
-    return np.stack([table.array("male_qx")[order], table.array("female_qx")[order]])
+def load_mortality(path: Path, name: str, interpolate: str | None = None) -> Floats:
+    """Yearly death probabilities by gender and age, shape (2, 121).
+
+    Raises:
+        ModelError: mistakes, an age that is there twice, or a missing one without `interpolate`.
+    """
+    ages = range(MAX_AGE + 1)
+    table = _read(path, name, MORTALITY, "age", () if interpolate else ages)
+    rows = _rows(table, name, "age", () if interpolate else ages)
+    columns = [table.array(column).tolist() for column in ("male_qx", "female_qx")]
+    return np.array([filled(rows, column, ages, interpolate) for column in columns])
 
 
-def load_lapse(path: Path, name: str) -> Floats:
-    """Yearly lapse rates by policy year, shape (50,)."""
-    table = _read(path, name, LAPSE, "year", range(1, YEARS + 1))
-    return np.asarray(table.array("lapse_rate")[_complete(table, name, "year", 1, YEARS)])
+def load_lapse(path: Path, name: str, interpolate: str | None = None) -> Floats:
+    """Yearly lapse rates by policy year, shape (50,).
+
+    Raises:
+        ModelError: mistakes, a year that is there twice, or a missing one without `interpolate`.
+    """
+    years = range(1, YEARS + 1)
+    table = _read(path, name, LAPSE, "year", () if interpolate else years)
+    rows = _rows(table, name, "year", () if interpolate else years)
+    return np.array(filled(rows, table.array("lapse_rate").tolist(), years, interpolate))
+
+
+def filled(
+    rows: Mapping[int, int], values: Sequence[float], wanted: Sequence[int], interpolate: str | None
+) -> list[float]:
+    """A value for each wanted key; `rows` says where in `values` the known keys' are.
+
+    Between known keys values are on a line ("linear"), or those of the key before ("step");
+    before the first and after the last they are those of the first and the last.
+    """
+    known = sorted(rows)
+    result = []
+    for key in wanted:
+        place = bisect.bisect_right(known, key)
+        before, after = known[max(place - 1, 0)], known[min(place, len(known) - 1)]
+        value = values[rows[before]]
+        if interpolate == "linear" and before < key < after:
+            value += (values[rows[after]] - value) * ((key - before) / (after - before))
+        result.append(value)
+    return result
 
 
 def load_expenses(path: Path, name: str) -> Expenses:
-    """The four expense parameters."""
+    """The four expense parameters, from a table or from JSON.
+
+    Raises:
+        ModelError: one is missing, unknown or out of range, or it is not JSON.
+    """
+    if path.suffix.lower() == ".json":
+        return _json_expenses(path, name)
     table = _read(path, name, EXPENSES, "name")
     problems = Problems(name)
     found: dict[str, float] = {}
@@ -94,8 +140,24 @@ def _read(path: Path, name: str, schema: Schema, key: str, wanted: Sequence[int]
         raise with_keys(error, path, (key,), wanted) from error
 
 
-def _complete(table: Table, name: str, key: str, low: int, high: int) -> list[int]:
-    """The rows in the order of their keys, every one of which is there once."""
+def _json_expenses(path: Path, name: str) -> Expenses:
+    """An object with the four numbers, by the names that the desktop extension gives them."""
+    problems = Problems(name)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        problems.add(f"cannot be read: {error}")
+        problems.raise_if_any()
+    section = Section(document, "", problems)
+    limits = zip(JSON_EXPENSES, EXPENSE_LIMITS.values(), strict=True)
+    numbers = [section.number(key, 0.0, 0.0, high, required=True) for key, high in limits]
+    section.nothing_else()
+    problems.raise_if_any()
+    return Expenses(*numbers)
+
+
+def _rows(table: Table, name: str, key: str, wanted: Sequence[int]) -> dict[int, int]:
+    """The row of each key, which is there once, and of all the wanted ones."""
     problems = Problems(name)
     rows: dict[int, int] = {}
     for row, value in enumerate(table.array(key).tolist()):
@@ -103,8 +165,8 @@ def _complete(table: Table, name: str, key: str, low: int, high: int) -> list[in
             where = f"is there twice, also in row {rows[value] + 2}"
             problems.add(where, row=row + 2, column=key, value=value)
         rows.setdefault(value, row)
-    for value in range(low, high + 1):
+    for value in wanted:
         if value not in rows:
-            problems.add("is missing", column=key, value=value)
+            problems.add(MISSING, column=key, value=value)
     problems.raise_if_any()
-    return [rows[value] for value in range(low, high + 1)]
+    return rows

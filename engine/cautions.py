@@ -14,8 +14,17 @@ BLOCK = 1024  # scenarios that are looked at together
 
 def cautions(model: Model) -> tuple[str, ...]:
     """Sentences for the user, none where there is nothing to say."""
-    found = (_whole_life(model.policies), _long_terms(model.policies), _unusual_rates(model.rates))
+    found = (
+        _model_file(model.config.model_file),
+        _whole_life(model.policies),
+        _long_terms(model.policies),
+        _unusual_rates(model.rates),
+    )
     return tuple(sentence for sentence in found if sentence)
+
+
+def _model_file(name: str) -> str:
+    return f"{name} is not read: the model is valued as term_life." if name else ""
 
 
 def _whole_life(policies: Policies) -> str:

@@ -6,7 +6,7 @@ The vectorised readers accept a subset of what `parse` accepts and give the same
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,13 +71,14 @@ class Choice:
         text = text.strip()
         found = self.all_spellings.get(text.lower() if self.any_case else text)
         if found is None:
-            raise ValueError(f"is not one of {', '.join(self.all_spellings)}")
+            raise ValueError(f"is not one of {', '.join(self.spellings or self.labels)}")
         return found
 
     @property
     def all_spellings(self) -> Mapping[str, int]:
         """What may be written, and what it means."""
-        return self.spellings or {label: code for code, label in enumerate(self.labels)}
+        labels = map(str.lower, self.labels) if self.any_case else self.labels
+        return self.spellings or {label: code for code, label in enumerate(labels)}
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,19 @@ Column = Number | Choice | Text
 
 @dataclass(frozen=True)
 class Schema:
-    """A table's columns by name, in any order; `extras` is the kind of those not named, if any."""
+    """A table's columns by name, in any order; `extras` is the kind of those not named, if any.
+
+    Those in `optional` may be missing; `aliases` are other names of columns.
+    """
 
     columns: Mapping[str, Column]
     extras: Column | None = None
+    optional: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def own_names(self, names: Sequence[str]) -> list[str]:
+        """Names of a file's columns, with this schema's in place of aliases."""
+        return [self.aliases.get(name, name) for name in names]
 
     def kind(self, name: str) -> Column | None:
         """The kind of a column, None for one that may not be there."""

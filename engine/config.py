@@ -1,7 +1,6 @@
 """What a model says about itself: `model.toml` or `livecalc.config.json`, one schema for both."""
 
 import json
-import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +9,12 @@ from typing import Any
 
 from engine.errors import Problems
 from engine.generator import STREAMS, RateModel
+from engine.settings import Section, is_number
 
 NAMES = ("model.toml", "livecalc.config.json")
 MODELS = ("term_life",)
+MODEL_FILE = ".mga"
+INTERPOLATIONS = ("linear", "step")
 DEFAULT_PERCENTILES = (0.5, 1.0, 5.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 DEFAULT_SEED = 42
 DEFAULT_COUNT = 1000
@@ -56,11 +58,15 @@ class Scenarios:
 
 @dataclass(frozen=True)
 class Execution:
-    """How to run; never changes a result. None is for the machine to say; memory in bytes."""
+    """How to run; never changes a result. None is for the machine to say; memory in bytes.
+
+    Of more than `max_policies` policies the model is refused.
+    """
 
     threads: int | None = None
     max_memory: int | None = None
     block_size: int | None = None
+    max_policies: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,11 @@ class Output:
 
 @dataclass(frozen=True)
 class Config:
-    """A model's description; file names are as written, relative to the model."""
+    """A model's description; file names are as written, relative to the model.
+
+    `interpolate` says how gaps in mortality and lapses are filled; `model_file` is a model of the
+    desktop extension's language, which is not read.
+    """
 
     policies: tuple[str, ...]
     assumptions: Mapping[str, str]
@@ -91,6 +101,8 @@ class Config:
     execution: Execution = Execution()
     output: Output = field(default_factory=Output)
     name: str = ""
+    interpolate: str | None = None
+    model_file: str = ""
 
 
 def load_config(root: Path) -> Config:
@@ -123,13 +135,15 @@ def parse_config(document: Any, name: str) -> Config:
     """Check a decoded description; `name` is the file's."""
     problems = Problems(name)
     top = Section(document, "", problems)
-    top.choice("model", MODELS, required=True)
+    model_file = _model_file(top)
     for note in ("$schema", "description", "version"):
         top.take(note)
     name = top.take("name")
+    assumptions = top.section("assumptions", required=True)
+    interpolate = assumptions.choice("interpolate", INTERPOLATIONS)
     config = Config(
         policies=top.texts("policies", required=True),
-        assumptions=_assumptions(top.section("assumptions", required=True)),
+        assumptions=_assumptions(assumptions),
         scenarios=_scenarios(top.section("scenarios", required=True)),
         multipliers=_multipliers(top.section("multipliers")),
         dynamic_lapse=_dynamic_lapse(top.section("dynamicLapse")),
@@ -137,109 +151,22 @@ def parse_config(document: Any, name: str) -> Config:
         execution=_execution(top.section("execution")),
         output=_output(top.section("output")),
         name=name if isinstance(name, str) else "",
+        interpolate=interpolate,
+        model_file=model_file,
     )
     top.nothing_else()
     problems.raise_if_any()
     return config
 
 
-class Section:
-    """One table of the description: takes what is known, notes what is wrong or unknown."""
-
-    def __init__(self, content: Any, name: str, problems: Problems) -> None:
-        self.problems = problems
-        self._name = name
-        self._left: dict[str, Any] = dict(content) if isinstance(content, dict) else {}
-        self.empty = not self._left
-        if not isinstance(content, dict):
-            problems.add("is not a table of settings", column=name or None, value=content)
-
-    def note(self, key: str, reason: str, value: object | None = None) -> None:
-        """Note a mistake at a key."""
-        self.problems.add(reason, column=self._path(key), value=value)
-
-    def take(self, key: str, *, required: bool = False) -> Any:
-        """A value as it stands, None if it is not there."""
-        value = self._left.pop(key, None)
-        if required and value is None:
-            self.note(key, "is missing")
+def _model_file(top: Section) -> str:
+    """The name of a model in the desktop extension's language, or nothing."""
+    value = top.take("model", required=True)
+    if isinstance(value, str) and value.lower().endswith(MODEL_FILE):
         return value
-
-    def section(self, key: str, *, required: bool = False) -> "Section":
-        """A table inside this one; empty when it is not there."""
-        value = self.take(key, required=required)
-        return Section({} if value is None else value, self._path(key), self.problems)
-
-    def text(self, key: str, *, required: bool = False) -> str | None:
-        """A text that is not empty."""
-        value = self.take(key, required=required)
-        if value is None or (isinstance(value, str) and value):
-            return value
-        self.note(key, "is not a text", value)
-        return None
-
-    def texts(self, key: str, *, required: bool = False) -> tuple[str, ...]:
-        """A text, or a list of them."""
-        value = self.take(key, required=required)
-        values = value if isinstance(value, list) else [] if value is None else [value]
-        if not all(isinstance(entry, str) and entry for entry in values) or value == []:
-            self.note(key, "is not a text or a list of texts", value)
-            return ()
-        return tuple(values)
-
-    def choice(self, key: str, known: tuple[str, ...], *, required: bool = False) -> str | None:
-        """One of a few words."""
-        value = self.take(key, required=required)
-        if isinstance(value, str) and value in known:
-            return value
-        if value is not None:
-            self.note(key, f"is not one of {', '.join(known)}", value)
-        return None
-
-    def flag(self, key: str, default: bool) -> bool:
-        """True or false."""
-        value = self.take(key)
-        if value is None or isinstance(value, bool):
-            return default if value is None else value
-        self.note(key, "is not true or false", value)
-        return default
-
-    def number(
-        self, key: str, default: float, low: float, high: float, *, required: bool = False
-    ) -> float:
-        """A finite number in a range."""
-        value = self.take(key, required=required)
-        if value is None:
-            return default
-        if not is_number(value) or not low <= value <= high:
-            self.note(key, f"is not a number from {low:g} to {high:g}", value)
-            return default
-        return float(value)
-
-    def whole(self, key: str, default: int | None, low: int, high: int) -> int | None:
-        """A whole number in a range."""
-        value = self.take(key)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.note(key, f"is not a whole number from {low} to {high}", value)
-            return default
-        return value
-
-    def nothing_else(self) -> None:
-        """Note every key that nobody took."""
-        for key in self._left:
-            self.note(key, "unknown setting")
-
-    def _path(self, key: str) -> str:
-        return f"{self._name}.{key}" if self._name else key
-
-
-def is_number(value: object) -> bool:
-    """Whether it is a finite number, and not a truth value."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return abs(value) <= sys.float_info.max  # whole numbers may be too large for a double
+    if value is not None and value not in MODELS:
+        top.note("model", f"is not one of {', '.join(MODELS)}, *{MODEL_FILE}", value)
+    return ""
 
 
 def _assumptions(section: Section) -> dict[str, str]:
@@ -317,7 +244,10 @@ def _execution(section: Section) -> Execution:
         section.whole("threads", None, 1, 1024),
         memory_size(section, "maxMemory"),
         section.whole("blockSize", None, 1, 1 << 30),
+        section.whole("maxPolicies", None, 1, 1 << 62),
     )
+    section.flag("autoRunOnSave", False)  # these two are for the desktop extension's editor
+    section.whole("timeout", None, 1, 1 << 30)
     section.nothing_else()
     return execution
 

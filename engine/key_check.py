@@ -12,6 +12,7 @@ from engine.errors import LIMIT, ModelError, Problem, Problems
 from engine.rows import HEADER_ROW
 
 Key = tuple[str, ...]
+MISSING = 'is missing: give it, or set assumptions.interpolate = "linear" or "step"'
 
 
 def with_keys(
@@ -35,7 +36,7 @@ def with_keys(
     missing = [number for number in wanted if (str(number),) not in rows]
     if len(missing) <= LIMIT:  # more would hide the others, and are told when those are mended
         for number in missing:
-            problems.add("is missing", column=columns[0], value=number)
+            problems.add(MISSING, column=columns[0], value=number)
     return _merged(error, problems)
 
 

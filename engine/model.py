@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -97,8 +98,10 @@ class _Reader:
 
 def _assumptions(reader: _Reader, config: Config) -> Assumptions | None:
     files = config.assumptions
-    mortality = reader.read("assumptions.mortality", files["mortality"], load_mortality)
-    lapse = reader.read("assumptions.lapse", files["lapse"], load_lapse)
+    mortality_of = partial(load_mortality, interpolate=config.interpolate)
+    lapse_of = partial(load_lapse, interpolate=config.interpolate)
+    mortality = reader.read("assumptions.mortality", files["mortality"], mortality_of)
+    lapse = reader.read("assumptions.lapse", files["lapse"], lapse_of)
     expenses = reader.read("assumptions.expenses", files["expenses"], load_expenses)
     if mortality is None or lapse is None or expenses is None:
         return None
@@ -136,6 +139,10 @@ def _check_output(model: Model, described_in: str) -> None:
     problems = Problems(described_in)
     _check_breakdown(model, problems)
     _check_maturities(model, problems)
+    limit = model.config.execution.max_policies
+    if limit is not None and len(model.policies) > limit:
+        reason = f"is less than the {len(model.policies):,} policies of the model"
+        problems.add(reason, column="execution.maxPolicies", value=limit)
     problems.raise_if_any()
 
 

@@ -32,7 +32,7 @@ def read(
         problems.add(f"is not a Parquet file: {str(error).splitlines()[0]}")
         problems.raise_if_any()
         raise
-    names = [str(name) for name in file.schema_arrow.names]
+    names = schema.own_names([str(name) for name in file.schema_arrow.names])
     check_names(names, schema, problems)
     problems.raise_if_any()
     kinds = [kind for kind in map(schema.kind, names) if kind is not None]

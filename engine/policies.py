@@ -21,6 +21,7 @@ GENDER = Choice(
     {"m": 0, "f": 1, "male": 0, "female": 1, "0": 0, "1": 1},
     any_case=True,
 )
+CLASSES = ("Standard", "Smoker", "NonSmoker", "Preferred", "Substandard")
 SCHEMA = Schema(
     {
         "policy_id": Identifier(),
@@ -29,12 +30,11 @@ SCHEMA = Schema(
         "sum_assured": Number(0, MAX_AMOUNT),
         "premium": Number(0, MAX_AMOUNT),
         "term": Number(1, MAX_TERM, whole=True, dtype=np.int16),
-        "product_type": Choice(("Term", "WholeLife", "Endowment")),
-        "underwriting_class": Choice(
-            ("Standard", "Smoker", "NonSmoker", "Preferred", "Substandard")
-        ),
+        "product_type": Choice(("Term", "WholeLife", "Endowment"), any_case=True),
+        "underwriting_class": Choice(CLASSES),
     },
     extras=Text(),
+    optional=frozenset({"underwriting_class"}),
 )
 HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -127,7 +127,10 @@ def _policies(table: Table) -> Policies:
     arrays = {name: table.array(name) for name in numbers}
     for array in arrays.values():
         array.flags.writeable = False
-    return Policies(**arrays, attributes={name: table.categories(name) for name in words})
+    attributes = {name: table.categories(name) for name in words}
+    standard = Categories(np.zeros(len(table), np.int8), CLASSES)
+    attributes.setdefault("underwriting_class", standard)
+    return Policies(**arrays, attributes=attributes)
 
 
 def _check_columns(tables: Sequence[Table], names: Sequence[str]) -> None:

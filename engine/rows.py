@@ -19,7 +19,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 def read_header(line: str, schema: Schema, problems: Problems) -> list[str]:
     """The names of the columns of the first line, which has to hold every one of the schema."""
     header = next(read(csv.reader([line], strict=True), HEADER_ROW, problems), [])
-    names = [name.strip() for name in header]
+    names = schema.own_names([name.strip() for name in header])
     _check_separator(names, problems)
     if not problems:
         check_names(names, schema, problems)
@@ -40,7 +40,8 @@ def _check_separator(names: Sequence[str], problems: Problems) -> None:
 
 def check_names(names: Sequence[str], schema: Schema, problems: Problems) -> None:
     """Note missing, doubled, nameless and unknown columns."""
-    for missing in [name for name in schema.columns if name not in names]:
+    needed = [name for name in schema.columns if name not in schema.optional]
+    for missing in [name for name in needed if name not in names]:
         problems.add("column is missing", row=1, column=missing)
     for place, name in enumerate(names):
         if not name:
