@@ -63,6 +63,6 @@ def statistics_table(document: Mapping[str, Any]) -> str:
     width = max(len(text) for _, text in rows)
     head = f"{int(document['policy_count']):,} policies, {int(document['scenario_count']):,} "
     warnings = [f"Warning: {printable(str(text))}" for text in document.get(WARNINGS, [])]
-    lines = [head + "scenarios", *warnings]
+    lines = [head + "scenarios"]
     lines += [f"  {label:<20} {text:>{width}}" for label, text in rows]
-    return "\n".join([*lines, f"result_hash {printable(str(document[HASH]))}"])
+    return "\n".join([*lines, *warnings, f"result_hash {printable(str(document[HASH]))}"])

@@ -40,7 +40,7 @@ def table(result: Run) -> list[str]:
     if result.losing is not None:
         head += f"\n{result.losing:,} policies have a mean NPV below zero"
     warnings = [f"Warning: {text}" for text in result.document.get(WARNINGS, ())]
-    return [head, *warnings, *(f"  {name:<20} {text:>{width}}" for name, text in texts)]
+    return [head, *(f"  {name:<20} {text:>{width}}" for name, text in texts), *warnings]
 
 
 def histogram(npv: Floats) -> list[str]:
