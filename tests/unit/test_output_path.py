@@ -1,4 +1,4 @@
-"""The whole way of a job's output: frames, spool, masking, cap, log, readers; with restarts.
+"""The path of a job's output, with restarts: frames, spool, masking, cap, log, a resuming reader.
 
 Whatever happens on the way, the log is the output, masked and capped as if nothing had happened,
 and a reader that resumes sees each of its bytes once.

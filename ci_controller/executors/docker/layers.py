@@ -276,7 +276,7 @@ class DependencyLayers:
 
 
 class _Received:
-    """The output of a set-up: nobody reads it again, so what was received needs not be kept."""
+    """The output of a set-up. It is never read again, so received bytes can be discarded."""
 
     def __init__(self, transcript: Transcript) -> None:
         self._transcript = transcript
