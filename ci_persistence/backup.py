@@ -39,6 +39,7 @@ from ci_persistence.job_secrets import SecretFiles
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.migrations import MIGRATIONS
 from ci_persistence.package_store import FilePackageStore
+from ci_persistence.write_lock import read_only
 
 _PIECE = 1 << 20
 _SPOOL_BYTES = 8 << 20
@@ -137,13 +138,13 @@ class Backup:
             try:
                 yield file
             finally:
-                for suffix in ("", "-journal", "-wal", "-shm"):
+                for suffix in ("", "-journal", "-wal", "-shm", "-queue-lock", "-write-lock"):
                     Path(f"{self._rows_path}{suffix}").unlink(missing_ok=True)
                 self._part.unlink(missing_ok=True)  # it has its name by now, or never will
 
     def _write(self, file: BinaryIO) -> None:
         with ExitStack() as stack:
-            source = stack.enter_context(closing(_connect(self._database)))
+            source = stack.enter_context(read_only(self._database))
             writer = ArchiveWriter(file, self._target.name, self._header(source))
             stack.callback(writer.close)
             for job_id in self._stores.packages.job_ids(0):
@@ -281,14 +282,6 @@ def _add_spooled(writer: ArchiveWriter, name: str, spool: IO[bytes]) -> str:
     size = spool.tell()
     spool.seek(0)
     return writer.add(name, spool, size)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Not `mode=ro`: that could not read a journal which a killed server left.
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA busy_timeout=15000")
-    connection.execute("PRAGMA query_only=ON")
-    return connection
 
 
 def _jobs(rows: sqlite3.Connection) -> Iterator[tuple[str, bool, int]]:

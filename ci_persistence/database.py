@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from ci_common.errors import DatabaseError
+from ci_common.errors import DatabaseError, NotReadyError
 from ci_persistence.database_errors import damaged, disk_full_told, explain
 from ci_persistence.database_location import (
     check_location,
@@ -19,8 +19,9 @@ from ci_persistence.database_location import (
     refused_by_system,
 )
 from ci_persistence.database_lock import DatabaseLock
-from ci_persistence.integrity import check_is_ours, find_damage, has_wal_reset_bug
+from ci_persistence.integrity import check_is_ours, find_damage
 from ci_persistence.migrations import MIGRATIONS, statements
+from ci_persistence.write_lock import WriteLock
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +45,9 @@ Parameters = Iterable[str | bytes | int | float | None]
 class Database:
     """An open database of this product, migrated to the newest schema.
 
-    Several processes may have the same one open. Within a process one connection writes, so
-    that writers and checkpoints are serialised, and `synchronous=FULL` makes every commit
-    survive a power cut.
+    Several processes may have the same one open. Within a process one connection writes, and
+    one process at a time (WriteLock), so that writes, checkpoints and closing are serialised;
+    `synchronous=FULL` makes every commit survive a power cut.
     """
 
     def __init__(self, path: Path, lock: DatabaseLock | None = None) -> None:
@@ -58,7 +59,11 @@ class Database:
         self._own_lock: DatabaseLock | None = None
         self._writer: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
-        self._write_lock = asyncio.Lock()
+        self._write_lock = WriteLock(path)
+        """Between processes."""
+        self._turn = asyncio.Lock()
+        """Between the tasks of this one."""
+        self._leaving: set[asyncio.Task[None]] = set()
         self._journal = path.resolve().with_name(f"{path.resolve().name}-wal")
         self._checkpoint_at = 0.0
 
@@ -89,12 +94,16 @@ class Database:
         await asyncio.to_thread(check_is_ours, self.path)
         close_to_others(self.path)
         await self._check_integrity()
-        self._writer = await _connect(self.path)
-        await self._writer.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
+        await self._write_lock.take()
+        try:
+            self._writer = await _connect(self.path)
+            await self._writer.execute(f"PRAGMA journal_size_limit={JOURNAL_BYTES}")
+            self._reader = await _connect(self.path)
+            await self._reader.execute("PRAGMA query_only=ON")
+            await self._reader.execute("PRAGMA wal_autocheckpoint=0")
+        finally:
+            self._write_lock.release()
         await self._migrate(migrate)
-        self._reader = await _connect(self.path)
-        await self._reader.execute("PRAGMA query_only=ON")
-        await self._reader.execute("PRAGMA wal_autocheckpoint=0")
         row = await self.fetch_one("SELECT instance_id FROM instance")
         if row is None:
             raise DatabaseError(f"the database {self.path} does not say whose it is; restore it")
@@ -102,10 +111,13 @@ class Database:
 
     async def close(self) -> None:
         """Close both connections; safe to repeat."""
-        for connection in (self._reader, self._writer):
-            if connection is not None:
-                await connection.close()
+        connections = [c for c in (self._reader, self._writer) if c is not None]
         self._reader = self._writer = None
+        if connections:
+            # The last one of all processes to close checkpoints, and removes the journal.
+            async with self._turn:
+                await self._close(connections)
+        self._write_lock.close()
         if self._own_lock is not None:
             self._own_lock.release()
             self._own_lock = None
@@ -127,38 +139,63 @@ class Database:
         A lone statement takes the write lock at its start, so it cannot fail half-way the way
         a deferred transaction that turns from reading to writing can.
         """
-        if self._writer is None:
-            raise DatabaseError("the database is closed")
-        async with self._write_lock:
+        async with self._alone() as connection:
             with disk_full_told(self.path):
-                rows = list(await self._writer.execute_fetchall(sql, tuple(parameters)))
-            await self._bound_journal(self._writer)
+                rows = list(await connection.execute_fetchall(sql, tuple(parameters)))
+            await self._bound_journal(connection)
             return rows
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
         """A write transaction of several statements; rolled back when the body raises."""
-        if self._writer is None:
-            raise DatabaseError("the database is closed")
-        async with self._write_lock:
-            connection = self._writer
-            try:
-                await connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                await connection.commit()
-            except BaseException:
-                # Also when cancelled during one of these, which its thread carries out all the
-                # same: left open, the transaction would swallow whatever is written next.
-                await asyncio.shield(connection.rollback())
-                raise
+        async with self._alone() as connection:
+            await connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            await connection.commit()
             await self._bound_journal(connection)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[aiosqlite.Connection]:
+        """The connection that writes, while nobody else writes, checkpoints or closes. When the
+        body raises, an open transaction is rolled back.
+        """
+        await self._turn.acquire()
+        try:
+            if self._writer is None:
+                raise DatabaseError("the database is closed")
+            await self._write_lock.take()
+        except BaseException:
+            self._turn.release()
+            raise
+        connection = self._writer
+        try:
+            yield connection
+        except BaseException:
+            # Also when cancelled during a statement, which its thread carries out all the same:
+            # an open transaction would swallow whatever is written next, and other processes
+            # must not write before it has ended. So this goes on when it is cancelled, too.
+            leaving = asyncio.create_task(self._roll_back(connection))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            await asyncio.shield(leaving)
+            raise
+        self._leave()
+
+    async def _roll_back(self, connection: aiosqlite.Connection) -> None:
+        try:
+            await connection.rollback()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._write_lock.release()
+        self._turn.release()
 
     async def _share(self) -> None:
         """Join the processes that have the database open; wait for one that has it alone."""
         if self._lock is not None:
             return
         self._own_lock = DatabaseLock(self.path)
-        alone = self._own_lock.try_alone()
         deadline = time.monotonic() + _LOCK_SECONDS
         while not self._own_lock.try_share():
             if time.monotonic() > deadline:
@@ -167,14 +204,18 @@ class Database:
                     f"is at work on {self.path}; start again when it has ended"
                 )
             await asyncio.sleep(0.1)
-        if not alone and has_wal_reset_bug():
-            logger.warning(
-                "SQLite %s has the WAL-reset bug (https://sqlite.org/wal.html#walresetbug), and "
-                "another process has %s open, too: very rarely two that write at once damage the "
-                "database. Use SQLite 3.51.3 or newer, or one process",
-                sqlite3.sqlite_version,
-                self.path,
-            )
+
+    async def _close(self, connections: list[aiosqlite.Connection]) -> None:
+        try:
+            await self._write_lock.take()
+        except (NotReadyError, OSError) as error:
+            # To end all the same is better than to hang; what is written stays so.
+            logger.warning("closing %s without its lock: %s", self.path, error)
+        try:
+            for connection in connections:
+                await connection.close()
+        finally:
+            self._write_lock.release()
 
     async def _check_integrity(self) -> None:
         problems = await asyncio.to_thread(

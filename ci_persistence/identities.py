@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from ci_common.principal import Role
 from ci_persistence.audit_log import insert
 from ci_persistence.database import Database, Parameters
 from ci_persistence.database_errors import explain
+from ci_persistence.database_location import refused_by_system
+from ci_persistence.write_lock import read_only
 
 logger = logging.getLogger(__name__)
 
@@ -162,14 +163,14 @@ def has_users(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute("PRAGMA busy_timeout=5000")
-            connection.execute("PRAGMA query_only=ON")
+        with read_only(path) as connection:
             if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name='users'").fetchone():
                 return False
             return connection.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None
     except sqlite3.Error as error:
         raise explain(path, error) from error
+    except OSError as error:
+        raise refused_by_system(path, error) from error
 
 
 def _shown(reference: str) -> str:

@@ -1,18 +1,14 @@
-"""Whether a file is a sound database of ours, and the versions of SQLite that may damage one."""
+"""Whether a file is a sound database of ours."""
 
 import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 
 from ci_common.errors import DatabaseError
+from ci_persistence.write_lock import read_only
 
 _MOST_PROBLEMS = 5
 _INSTRUCTIONS_BETWEEN_LOOKS = 10_000
-
-_WAL_RESET_FIXES = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
-"""The WAL-reset bug (https://sqlite.org/wal.html#walresetbug) is fixed from the last of these
-on, and in the release branches of the others."""
 
 
 def find_damage(path: Path, *, thorough: bool, seconds: float | None = None) -> list[str] | None:
@@ -23,9 +19,7 @@ def find_damage(path: Path, *, thorough: bool, seconds: float | None = None) -> 
     """
     check = "integrity_check" if thorough else "quick_check"
     deadline = None if seconds is None else time.monotonic() + seconds
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA busy_timeout=5000")
-        connection.execute("PRAGMA query_only=ON")
+    with read_only(path) as connection:
         connection.set_progress_handler(
             lambda: deadline is not None and time.monotonic() > deadline,
             _INSTRUCTIONS_BETWEEN_LOOKS,
@@ -42,8 +36,7 @@ def find_damage(path: Path, *, thorough: bool, seconds: float | None = None) -> 
 
 def check_is_ours(path: Path) -> None:
     """Raise DatabaseError for the database of another program. An empty one is ours."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA busy_timeout=5000")
+    with read_only(path) as connection:
         connection.execute("BEGIN")
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
@@ -54,10 +47,3 @@ def check_is_ours(path: Path) -> None:
             f"{', '.join(sorted(names)[:5]) or '(none)'}); it was left as it is. Name another "
             "file with CI_DB_PATH"
         )
-
-
-def has_wal_reset_bug(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
-    """Whether several processes that write at once can, very rarely, damage the database."""
-    if version >= _WAL_RESET_FIXES[-1] or version < (3, 7, 0):
-        return False
-    return not any(fix[:2] == version[:2] and version >= fix for fix in _WAL_RESET_FIXES)

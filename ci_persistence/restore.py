@@ -40,6 +40,7 @@ from ci_persistence.lease import is_dead
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.package_store import FilePackageStore
 from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.write_lock import read_only
 
 STORED = ("packages", "logs", "artifacts", "staging")
 """The directories of a data directory that a backup stands for."""
@@ -314,8 +315,7 @@ def _check_lease(database: Path) -> None:
     if not database.exists():
         return
     # A database that cannot be read is no reason to stop: it may be why there is a restore.
-    with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(database)) as rows:
-        rows.execute("PRAGMA query_only=ON")
+    with contextlib.suppress(sqlite3.Error), read_only(database) as rows:
         found = rows.execute("SELECT holder, expires_at FROM controller_lease").fetchone()
         holder, expires = found or ("", None)
         if expires is None or expires <= (format_time(utc_now()) or ""):

@@ -303,22 +303,6 @@ async def test_a_link_to_a_database_is_the_same_database(tmp_path):
     first.release()
 
 
-@pytest.mark.parametrize("affected", [True, False])
-async def test_several_processes_and_a_version_with_the_bug(
-    tmp_path, affected, monkeypatch, caplog
-):
-    monkeypatch.setattr(database_module, "has_wal_reset_bug", lambda: affected)
-    first, second = Database(tmp_path / "ci.db"), Database(tmp_path / "ci.db")
-    with caplog.at_level(logging.WARNING):
-        await first.open()
-        assert not caplog.records
-        await second.open()
-    assert ("WAL-reset bug" in caplog.text) is affected
-    assert ("SQLite 3.51.3 or newer, or one process" in caplog.text) is affected
-    await second.close()
-    await first.close()
-
-
 async def test_the_version_is_told(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         await make(tmp_path / "ci.db")

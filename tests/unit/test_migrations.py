@@ -5,7 +5,6 @@ import sqlite3
 
 import pytest
 
-from ci_persistence.integrity import has_wal_reset_bug
 from ci_persistence.migrations import MIGRATIONS, statements
 from support.instances import ROOT
 
@@ -55,23 +54,3 @@ def test_nothing_is_no_statement():
 def test_a_statement_without_an_end_is_a_defect(script):
     with pytest.raises(ValueError, match="within a statement"):
         list(statements(script))
-
-
-@pytest.mark.parametrize(
-    ("version", "affected"),
-    [
-        ((3, 6, 23), False),
-        ((3, 40, 1), True),
-        ((3, 44, 5), True),
-        ((3, 44, 6), False),
-        ((3, 45, 0), True),
-        ((3, 50, 6), True),
-        ((3, 50, 7), False),
-        ((3, 51, 2), True),
-        ((3, 51, 3), False),
-        ((3, 52, 0), False),
-        ((4, 0, 0), False),
-    ],
-)
-def test_versions_with_the_wal_reset_bug(version, affected):
-    assert has_wal_reset_bug(version) is affected
