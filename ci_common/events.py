@@ -27,7 +27,7 @@ class StatusEvent:
 
     status: JobStatus
     position: int | None = None
-    """The place of a queued job among those of its tenant, from 1."""
+    """The place of a queued job among those of its tenant, from 1, in the order of their start."""
 
     def to_dict(self) -> dict[str, Any]:
         """The wire form."""

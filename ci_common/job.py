@@ -145,7 +145,7 @@ class JobSpec:
     artifacts: tuple[str, ...] = DEFAULT_ARTIFACTS
     """Globs, relative to the project, of the files to keep after the end."""
     priority: int = DEFAULT_PRIORITY
-    """0 to 10; 10 first."""
+    """0 to 10; 10 first. It counts among the jobs of one tenant only."""
     retries: int = 0
     """How often a job whose workload was lost is started again."""
     secrets: tuple[str, ...] = ()

@@ -114,11 +114,12 @@ def plan(
 
 
 def _admitted(jobs: Sequence[Job], limits: Limits, turns: Mapping[str, int]) -> list[Job]:
-    """The queued jobs that may start now: highest priority first; among equals the tenant with
-    the fewest jobs under way, then the one whose last turn is longest ago; of a tenant's own
-    first come, first served.
+    """The queued jobs that may start now. Tenants take turns: the one with the fewest jobs under
+    way, then the one whose last turn is longest ago. Within a tenant the highest priority is
+    first, then first come, first served.
 
-    Without the turns, one slot would go to whoever has the oldest queue until that is empty.
+    Priorities are never compared across tenants: otherwise a tenant that gives all its jobs the
+    highest one would keep everybody else waiting.
     """
     under_way = Counter(job.tenant for job in jobs if job.status is not JobStatus.QUEUED)
     slots = limits.max_concurrent_jobs - under_way.total()
@@ -129,13 +130,7 @@ def _admitted(jobs: Sequence[Job], limits: Limits, turns: Mapping[str, int]) -> 
     admitted: list[Job] = []
     while slots > len(admitted):
         heads = [
-            (
-                -queue[-1].spec.priority,
-                under_way[tenant],
-                last_turn.get(tenant, 0),
-                queue[-1].created_at,
-                tenant,
-            )
+            (under_way[tenant], last_turn.get(tenant, 0), queue[-1].created_at, tenant)
             for tenant, queue in queues.items()
             if limits.max_jobs_per_tenant is None or under_way[tenant] < limits.max_jobs_per_tenant
         ]

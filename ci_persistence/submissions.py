@@ -21,6 +21,9 @@ _INSERT = (
     f"VALUES ({', '.join('?' * len(COLUMNS.split(',')))})"
 )
 
+_WAITING = "status = 'queued' AND cancel_requested_at IS NULL"
+"""Jobs that will be started. One that is to be cancelled never is, so nobody waits for it."""
+
 
 class SqliteJobSubmissions:
     """Jobs as clients see them."""
@@ -83,20 +86,20 @@ class SqliteJobSubmissions:
         )
         return None if row is None else Artifact(row["path"], row["size"], row["sha256"])
 
-    async def queue_position(self, job: Job) -> int:
+    async def queue_position(self, job: Job) -> int | None:
         """See JobSubmissions."""
         row = await self._database.fetch_one(
-            "SELECT count(*) AS place FROM jobs JOIN (SELECT seq AS own, priority AS own_priority "
-            "FROM jobs WHERE job_id = ?) WHERE tenant = ? AND status = 'queued' "
+            "SELECT count(*) AS place FROM jobs JOIN (SELECT seq AS own, priority AS own_priority "  # noqa: S608 - constants
+            f"FROM jobs WHERE job_id = ? AND {_WAITING}) WHERE tenant = ? AND {_WAITING} "
             "AND (priority > own_priority OR priority = own_priority AND seq <= own)",
             (job.job_id, job.tenant),
         )
-        return int(row["place"]) if row else 0
+        return int(row["place"]) or None if row else None
 
     async def queue_positions(self, tenant: str) -> dict[str, int]:
         """See JobSubmissions."""
         rows = await self._database.fetch_all(
-            "SELECT job_id FROM jobs WHERE tenant = ? AND status = 'queued' "
+            f"SELECT job_id FROM jobs WHERE tenant = ? AND {_WAITING} "  # noqa: S608 - constants
             "ORDER BY priority DESC, seq",
             (tenant,),
         )

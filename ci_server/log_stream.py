@@ -211,7 +211,7 @@ class LogStreams:
 
     async def _first_position(self, job: Job) -> int | None:
         queued = job.status is JobStatus.QUEUED
-        return (await self._jobs.queue_position(job) or None) if queued else None
+        return await self._jobs.queue_position(job) if queued else None
 
 
 def _without_its_end(job: Job, offset: int) -> Job:

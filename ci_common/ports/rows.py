@@ -52,9 +52,12 @@ class JobSubmissions(Protocol):
     async def artifact(self, job_id: str, path: str) -> Artifact | None:
         """One of them, or `None`."""
 
-    async def queue_position(self, job: Job) -> int:
-        """The place of a queued job among those of its tenant, from 1; others are not counted,
-        because a tenant must not learn of them.
+    async def queue_position(self, job: Job) -> int | None:
+        """The place of a queued job among those of its tenant, from 1, in the order in which they
+        are started; `None` for one that does not wait for its start, or will not be started.
+
+        Jobs of other tenants are not counted. Tenants take turns, so they do not change the order
+        of the tenant's own jobs, and a tenant must not learn of them.
         """
 
     async def queue_positions(self, tenant: str) -> dict[str, int]:

@@ -1,10 +1,12 @@
-"""Which queued jobs start: priority, fair shares, caps, first come first served."""
+"""Which queued jobs start: tenants take turns, up to their caps; within a tenant the highest
+priority is first, then first come, first served.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci_common.job import JobStatus
@@ -57,14 +59,22 @@ QUEUES = {
         "",
         ["c1", "b2"],
     ),
-    "priority_beats_fairness": (["a1 running", "a2 p9", "b1"], 2, None, "", ["a2"]),
-    "fairness_within_a_priority": (
-        ["a1 p9", "a2 p9", "b1 p9", "b2"],
+    "priority_takes_no_turn_of_others": (["a1 running", "a2 p10", "b1 p0"], 2, None, "", ["b1"]),
+    "priority_does_not_prolong_a_turn": (
+        ["a1 p10", "a2 p10", "b1 p0", "b2 p0"],
         3,
         None,
-        "",
+        "ab",
         ["a1", "b1", "a2"],
     ),
+    "priority_within_each_tenant": (
+        ["a1", "a2 p9", "b1 p1", "b2 p2"],
+        4,
+        None,
+        "ab",
+        ["a2", "b2", "a1", "b1"],
+    ),
+    "the_oldest_turn_beats_priority": (["a1 p10", "b1 p0"], 1, None, "ba", ["b1"]),
     "a_cap": (["a1 running", "a2", "a3", "b1"], 4, 2, "", ["b1", "a2"]),
     "a_cap_beats_priority": (["a1 running", "a2 p10", "b1 p0"], 4, 1, "", ["b1"]),
     "a_cap_leaves_slots_free": (["a1", "a2", "a3"], 4, 1, "", ["a1"]),
@@ -108,6 +118,17 @@ jobs_of_tenants = st.lists(
 )
 
 
+def jobs_from(entries):
+    """Jobs from tenant, priority and status; the id is the place in the list."""
+    return [
+        replace(
+            a_job(status, job_id=str(number), tenant=tenant, priority=priority), started_at=NOON
+        )
+        for number, (tenant, priority, status) in enumerate(entries)
+    ]
+
+
+@settings(deadline=None)
 @given(
     entries=jobs_of_tenants,
     slots=st.integers(0, 6),
@@ -115,12 +136,7 @@ jobs_of_tenants = st.lists(
     data=st.data(),
 )
 def test_caps_hold_no_slot_is_wasted_and_nobody_is_passed_over(entries, slots, cap, data):
-    jobs = [
-        replace(
-            a_job(status, job_id=str(number), tenant=tenant, priority=priority), started_at=NOON
-        )
-        for number, (tenant, priority, status) in enumerate(entries)
-    ]
+    jobs = jobs_from(entries)
     turns = data.draw(st.dictionaries(st.sampled_from("abc"), st.integers(1, 3)))
     begun = [jobs[int(job_id)] for job_id in started(jobs, slots, cap, turns)]
     assert len(set(map(id, begun))) == len(begun)
@@ -139,25 +155,59 @@ def test_caps_hold_no_slot_is_wasted_and_nobody_is_passed_over(entries, slots, c
         for other in waiting:
             if cap is not None and count(other.tenant) >= cap:
                 continue
-            assert other.spec.priority <= job.spec.priority
-            if other.spec.priority == job.spec.priority:
-                # Before this one started, the other's tenant had no fewer under way.
-                assert count(other.tenant) >= count(job.tenant) - 1
-                if other.tenant == job.tenant:
-                    assert jobs.index(job) < jobs.index(other)
+            # Before this one started, the other's tenant had no fewer under way.
+            assert count(other.tenant) >= count(job.tenant) - 1
 
 
+@settings(deadline=None)
+@given(entries=jobs_of_tenants, slots=st.integers(0, 6), cap=st.none() | st.integers(1, 3))
+def test_a_tenants_own_jobs_start_by_priority_and_then_first_come(entries, slots, cap):
+    jobs = jobs_from(entries)
+    begun = [jobs[int(job_id)] for job_id in started(jobs, slots, cap)]
+    for tenant in "abc":
+        own = [job for job in jobs if job.tenant == tenant and job.status is QUEUED]
+        own.sort(key=lambda job: -job.spec.priority)  # stable: first come stays first
+        of_tenant = [job for job in begun if job.tenant == tenant]
+        assert of_tenant == own[: len(of_tenant)]
+
+
+@settings(deadline=None)
+@given(
+    entries=jobs_of_tenants,
+    others=st.lists(st.integers(0, 10), min_size=12, max_size=12),
+    slots=st.integers(0, 6),
+    cap=st.none() | st.integers(1, 3),
+    order=st.permutations("abc"),
+)
+def test_priorities_do_not_change_whose_turn_it_is(entries, others, slots, cap, order):
+    turns = {tenant: number for number, tenant in enumerate(order, start=1)}
+    jobs = jobs_from(entries)
+    changed = jobs_from(
+        (tenant, priority, status)
+        for (tenant, _, status), priority in zip(entries, others, strict=False)
+    )
+
+    def tenants(jobs):
+        return [jobs[int(job_id)].tenant for job_id in started(jobs, slots, cap, turns)]
+
+    assert tenants(changed) == tenants(jobs)
+
+
+@settings(deadline=None)
 @given(slots=st.integers(1, 3), cap=st.none() | st.integers(1, 2), data=st.data())
 def test_no_tenant_waits_for_ever(slots, cap, data):
-    """However many jobs others submit, and whichever ends next: a tenant that has a job waiting
-    and none under way is served before anybody else has had two turns.
+    """However many jobs others submit, of whatever priority, and whichever ends next: a tenant
+    that has a job waiting and none under way is served before anybody else has had two turns.
     """
     tenants = "abcd"
     jobs, turns, passed_over = [], {}, dict.fromkeys(tenants, 0)
 
     def submit(tenant):
         created = NOON + timedelta(seconds=len(jobs))
-        jobs.append(a_job(job_id=str(len(jobs)), tenant=tenant, created_at=created))
+        priority = data.draw(st.integers(0, 10))
+        jobs.append(
+            a_job(job_id=str(len(jobs)), tenant=tenant, created_at=created, priority=priority)
+        )
 
     def tick():
         live = [job for job in jobs if job is not None]
