@@ -152,7 +152,13 @@ def submit(
         ),
     ] = None,
     priority: Annotated[
-        int | None, typer.Option(min=0, max=10, help="0 to 10; 10 first", show_default="5")
+        int | None,
+        typer.Option(
+            min=0,
+            max=10,
+            help="0 (lowest) to 10 (highest); orders the jobs of your tenant",
+            show_default="5",
+        ),
     ] = None,
     retries: Annotated[
         int | None,

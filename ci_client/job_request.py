@@ -17,7 +17,7 @@ class JobRequest:
     command: Sequence[str] | None = None
     """In place of the job's own."""
     priority: int | None = None
-    """0 to 10; 10 first."""
+    """0 (lowest) to 10 (highest); orders the jobs of the tenant. The server may set a ceiling."""
     retries: int | None = None
     """How often a job whose container was lost is started again."""
     timeout: str | None = None

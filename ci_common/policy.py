@@ -21,6 +21,8 @@ class Action(StrEnum):
     """How much of what a tenant has and keeps."""
     LEND = "lend"
     """Give somebody else a token to read one job, for a short time."""
+    PRIORITIZE = "prioritize"
+    """Submit a job whose priority is above the operator's ceiling for users."""
 
 
 class Reach(IntEnum):
@@ -41,6 +43,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.CANCEL: Reach.OWN,
         Action.USAGE: Reach.NONE,
         Action.LEND: Reach.OWN,
+        Action.PRIORITIZE: Reach.NONE,
     },
     Role.VIEWER: {
         Action.SUBMIT: Reach.NONE,
@@ -49,6 +52,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.CANCEL: Reach.NONE,
         Action.USAGE: Reach.NONE,
         Action.LEND: Reach.TENANT,
+        Action.PRIORITIZE: Reach.NONE,
     },
 }
 """Role and action to reach. Admins of the operator's tenant reach all tenants."""
@@ -104,6 +108,7 @@ _PHRASES = {
     Action.CANCEL: "cancel jobs",
     Action.USAGE: "see usage",
     Action.LEND: "give a token for a job",
+    Action.PRIORITIZE: "submit jobs above the highest priority for users",
 }
 
 

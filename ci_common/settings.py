@@ -160,6 +160,8 @@ class Settings(BaseSettings):
     """The same of CPU, in percent of one core."""
     max_pids: int | None = Field(default=None, ge=16)
     """The most processes and threads a job may ask for; unset means no bound."""
+    max_priority: int = Field(default=10, ge=0, le=10)
+    """The highest priority a job may ask for whose user is no admin; 10 means no bound."""
     max_work_mb: int | None = Field(default=None, ge=16)
     """Disk a job's container may fill, in MiB, where the engine's storage driver can bound it."""
     max_artifacts_mb: int = Field(default=1024, ge=0)

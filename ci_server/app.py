@@ -274,6 +274,7 @@ def _limits(settings: Settings) -> ServiceLimits:
             cpu_percent=settings.max_cpu_percent,
             memory_mb=settings.max_memory_mb,
             pids=settings.max_pids,
+            priority=settings.max_priority,
         ),
         defaults=DefaultLimits(
             timeout_seconds=settings.default_timeout_seconds,

@@ -1,10 +1,10 @@
-"""How much of the machine a job gets, and how much it may ask for."""
+"""How much of the machine a job gets, how early, and how much it may ask for."""
 
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ci_common.errors import InvalidConfigError
-from ci_common.job import ResourceLimits
+from ci_common.job import DEFAULT_PRIORITY, ResourceLimits
 
 Number = TypeVar("Number", bound=float | None)
 
@@ -19,16 +19,19 @@ class DefaultLimits:
     pids: int
     log_mb: int
     grace_seconds: float
+    priority: int = DEFAULT_PRIORITY
 
 
 @dataclass(frozen=True, slots=True)
 class LimitCeilings:
-    """The most that a job's limits may be; `None` leaves it to the engine."""
+    """The most that a job may ask for; `None` leaves it to the engine."""
 
     timeout_seconds: float | None = None
     cpu_percent: int | None = None
     memory_mb: int | None = None
     pids: int | None = None
+    priority: int | None = None
+    """Of those who may not go above it, see `ci_common.policy`."""
 
     def check(self, limits: ResourceLimits) -> None:
         """Raises InvalidConfigError for what is above."""
@@ -38,6 +41,16 @@ class LimitCeilings:
         self._check("shm", limits.shm_mb, self.memory_mb, "MiB", "MEMORY_MB")
         self._check("pids", limits.pids, self.pids, "processes", "PIDS")
 
+    def check_priority(self, priority: int) -> None:
+        """Raises InvalidConfigError for one above the ceiling. Not a part of `check`, because it
+        depends on who asks.
+        """
+        if self.priority is not None and priority > self.priority:
+            raise InvalidConfigError(
+                f"the job asks for a priority of {priority}; this server allows at most "
+                f"{self.priority} (CI_MAX_PRIORITY), except to admins"
+            )
+
     def at_most(self, defaults: DefaultLimits) -> DefaultLimits:
         """Defaults that a job may have: the ceiling, where there is none or it is above."""
         return replace(
@@ -46,6 +59,7 @@ class LimitCeilings:
             cpu_percent=_least(defaults.cpu_percent, self.cpu_percent),
             memory_mb=_least(defaults.memory_mb, self.memory_mb),
             pids=_least(defaults.pids, self.pids),
+            priority=_least(defaults.priority, self.priority),
         )
 
     def _check(

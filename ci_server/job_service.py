@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from ci_common.errors import (
     ArtifactNotFoundError,
     ForbiddenError,
+    InvalidConfigError,
     JobNotFoundError,
     NotReadyError,
     RunnerError,
     quoted,
 )
 from ci_common.job import Artifact, Job, JobSpec, JobStatus
-from ci_common.policy import Action, Policy
+from ci_common.policy import Action, Policy, Reach
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.packages import PackageIntake, StagedUpload
 from ci_common.ports.rows import JobSubmissions
@@ -102,6 +103,7 @@ class JobService:
         discards `staged` then.
         """
         self._policy.scope(principal, Action.SUBMIT)
+        await self._check_priority(principal, wanted.priority)
         spec = await self._check(staged, wanted)
         spec, secrets = await self._secrets.resolve(principal.tenant, spec, sent)
         job_id = str(uuid.uuid4())
@@ -127,6 +129,16 @@ class JobService:
             raise
         self._bell.ring()
         return job
+
+    async def _check_priority(self, principal: Principal, asked: int | None) -> None:
+        """Raise InvalidConfigError for a priority that only admins may ask for; it is recorded."""
+        if asked is None or self._policy.reach(principal, Action.PRIORITIZE) is not Reach.NONE:
+            return
+        try:
+            self.limits.ceilings.check_priority(asked)
+        except InvalidConfigError as error:
+            await self._audit.denied(principal, AuditAction.PRIORITIZE, error)
+            raise
 
     async def _check(self, staged: StagedUpload, wanted: SubmittedSpec) -> JobSpec:
         def check() -> JobSpec:

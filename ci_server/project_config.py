@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ci_common.artifact_paths import ArtifactGlob
 from ci_common.durations import parse_seconds
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
-from ci_common.job import DEFAULT_ARTIFACTS, DEFAULT_PRIORITY, JobSpec, Network, ResourceLimits
+from ci_common.job import DEFAULT_ARTIFACTS, JobSpec, Network, ResourceLimits
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
 from ci_server.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.table_problems import explain
@@ -121,7 +121,7 @@ class SubmittedSpec(BaseModel):
 
     job: str | None = Field(default=None, pattern=_JOB_NAME)
     command: Command | None = Field(default=None, min_length=1)
-    priority: int = Field(default=DEFAULT_PRIORITY, ge=0, le=10)
+    priority: int | None = Field(default=None, ge=0, le=10)
     retries: int | None = Field(default=None, ge=0, le=10)
     timeout: Timeout | None = None
 
@@ -154,7 +154,8 @@ def resolve_spec(
                 "[tool.ci.jobs.NAME] in its pyproject.toml"
             )
         job = JobTable()
-    limits = _limits(job, submitted, ceilings.at_most(defaults))
+    defaults = ceilings.at_most(defaults)
+    limits = _limits(job, submitted, defaults)
     ceilings.check(limits)
     return JobSpec(
         name=name,
@@ -162,7 +163,7 @@ def resolve_spec(
         image=job.image,
         env=job.env,
         artifacts=tuple(job.artifacts),
-        priority=submitted.priority,
+        priority=defaults.priority if submitted.priority is None else submitted.priority,
         retries=job.retries if submitted.retries is None else submitted.retries,
         limits=limits,
         secrets=tuple(dict.fromkeys(job.secrets)),

@@ -15,6 +15,7 @@ class AuditAction(StrEnum):
     READ = "read"
     LEND = "lend"
     USAGE = "usage"
+    PRIORITIZE = "prioritize"
     READ_LOG = "read_log"
     READ_ARTIFACT = "read_artifact"
     AUTHENTICATE = "authenticate"

@@ -33,8 +33,18 @@ def test_more_is_refused_with_the_setting_that_says_so(asked, told):
         CEILINGS.check(replace(MOST, **asked))
 
 
+@pytest.mark.parametrize("ceiling", [0, 5, 9])
+def test_a_priority_above_the_ceiling_is_refused_and_told(ceiling):
+    ceilings = LimitCeilings(priority=ceiling)
+    ceilings.check_priority(ceiling)
+    told = rf"priority of {ceiling + 1}; .* at most {ceiling} \(CI_MAX_PRIORITY\)"
+    with pytest.raises(InvalidConfigError, match=told):
+        ceilings.check_priority(ceiling + 1)
+
+
 def test_without_ceilings_everything_is_allowed():
     LimitCeilings().check(ResourceLimits(timeout_seconds=1e9, memory_mb=1 << 30))
+    LimitCeilings().check_priority(10)
 
 
 def test_a_job_that_asks_for_nothing_gets_no_more_than_one_that_does():
@@ -44,6 +54,8 @@ def test_a_job_that_asks_for_nothing_gets_no_more_than_one_that_does():
     held = CEILINGS.at_most(defaults)
     assert held == replace(defaults, timeout_seconds=600, cpu_percent=200, pids=100)
     assert LimitCeilings().at_most(defaults) == defaults
+    assert LimitCeilings(priority=3).at_most(defaults).priority == 3
+    assert LimitCeilings(priority=9).at_most(defaults).priority == 5
 
 
 def test_a_table_of_jobs_is_held_to_them():

@@ -17,18 +17,21 @@ EXPECTED = {
     (Role.ADMIN, Action.CANCEL): TENANT,
     (Role.ADMIN, Action.USAGE): TENANT,
     (Role.ADMIN, Action.LEND): TENANT,
+    (Role.ADMIN, Action.PRIORITIZE): TENANT,
     (Role.SUBMITTER, Action.SUBMIT): OWN,
     (Role.SUBMITTER, Action.LIST): OWN,
     (Role.SUBMITTER, Action.READ): OWN,
     (Role.SUBMITTER, Action.CANCEL): OWN,
     (Role.SUBMITTER, Action.USAGE): None,
     (Role.SUBMITTER, Action.LEND): OWN,
+    (Role.SUBMITTER, Action.PRIORITIZE): None,
     (Role.VIEWER, Action.SUBMIT): None,
     (Role.VIEWER, Action.LIST): TENANT,
     (Role.VIEWER, Action.READ): TENANT,
     (Role.VIEWER, Action.CANCEL): None,
     (Role.VIEWER, Action.USAGE): None,
     (Role.VIEWER, Action.LEND): TENANT,
+    (Role.VIEWER, Action.PRIORITIZE): None,
 }
 
 
