@@ -54,6 +54,8 @@ first line is the default message. Errors outside this tree are defects: the cli
 "internal error" and the log gets everything.
 """
 
+from collections.abc import Iterable
+
 from ci_common.job import Reason
 
 _QUOTED_CHARACTERS = 64
@@ -63,6 +65,16 @@ def quoted(value: str) -> str:
     """What somebody sent, of any length and content, for a message."""
     whole = len(value) <= _QUOTED_CHARACTERS
     return repr(value if whole else f"{value[:_QUOTED_CHARACTERS]}...")
+
+
+def place_of(path: Iterable[str | int]) -> str:
+    """Names and numbers that lead to a value in what somebody sent, for a message."""
+    return ".".join(map(_step, path))
+
+
+def _step(step: str | int) -> str:
+    text = str(step)
+    return text if text.isprintable() and len(text) <= _QUOTED_CHARACTERS else quoted(text)
 
 
 class RunnerError(Exception):

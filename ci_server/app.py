@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import NoReturn
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from ci_common.job import utc_now
 from ci_common.policy import Policy
@@ -41,6 +41,7 @@ from ci_server.apis.access import AccessControl
 from ci_server.apis.errors import install_error_handlers
 from ci_server.apis.native import NativeApi, router
 from ci_server.apis.openapi import describe
+from ci_server.apis.query import no_repetition
 from ci_server.audit_trail import AuditTrail
 from ci_server.auth.addresses import TrustedProxies
 from ci_server.auth.api_keys import ApiKeyIdentity
@@ -299,10 +300,8 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(EarlyAnswers)
     app.add_middleware(RequestEnd)
-    app.include_router(router)
-    app.include_router(native_artifacts.router)
-    app.include_router(native_usage.router)
-    app.include_router(native_tokens.router)
+    for routes in (router, native_artifacts.router, native_usage.router, native_tokens.router):
+        app.include_router(routes, dependencies=[Depends(no_repetition)])
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 

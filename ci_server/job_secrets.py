@@ -10,7 +10,7 @@ from typing import Any
 from ci_common.errors import InvalidSecretError
 from ci_common.job import JobSpec
 from ci_common.ports.secrets import SecretIntake, TenantSecrets
-from ci_common.secret import Secret, check_secrets
+from ci_common.secret import Secret, check_name, check_secrets
 from ci_server.strict_json import StrangeJsonError, strict_object
 
 _HOW = (
@@ -35,15 +35,16 @@ def read_submitted_secrets(content: bytes) -> list[Secret]:
 
 
 def _secret(name: str, fields: Any) -> Secret:
+    check_name(name)
     known = isinstance(fields, dict) and fields.keys() <= {"value", "environment"}
     value = fields.get("value") if known else None
     in_environment = fields.get("environment", True) if known else None
     if not isinstance(value, str) or not isinstance(in_environment, bool):
-        raise InvalidSecretError(_HOW)
+        raise InvalidSecretError(f"{_HOW}; that of {name} is not such an object")
     try:
         return Secret(name, base64.b64decode(value, validate=True), in_environment)
     except (binascii.Error, ValueError):
-        raise InvalidSecretError(f"{_HOW}; a value is no base64") from None
+        raise InvalidSecretError(f"{_HOW}; the value of {name} is no base64") from None
 
 
 class SecretService:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from ci_common.artifact_paths import ArtifactGlob
 from ci_common.durations import parse_seconds
@@ -13,6 +14,7 @@ from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobN
 from ci_common.job import DEFAULT_ARTIFACTS, JobSpec, Network, ResourceLimits
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
 from ci_server.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
+from ci_server.strict_json import StrangeJsonError, strict_object
 from ci_server.table_problems import explain
 
 DEFAULT_JOB = "test"
@@ -65,10 +67,22 @@ def _variable_name(value: str) -> str:
     return value
 
 
+def _given(value: object) -> object:
+    """What is not to be said is left out."""
+    if value is None:
+        raise PydanticCustomError("null", "must be left out rather than null")
+    return value
+
+
 Argument = Annotated[str, AfterValidator(_without_nul)]
 VariableName = Annotated[Argument, AfterValidator(_variable_name)]
 SecretName = Annotated[str, Field(pattern=NAME_PATTERN)]
-Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=_LONGEST_SECONDS)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
+Timeout = Annotated[Seconds, Field(gt=0, le=_LONGEST_SECONDS)]
+Given = BeforeValidator(_given)
+
+_CONFIG = ConfigDict(extra="forbid", strict=True)
+"""Strict: `true` is no number, `5.0` no integer, and `"5"` neither."""
 
 
 def _runnable(value: list[str]) -> list[str]:
@@ -83,7 +97,7 @@ Command = Annotated[list[Argument], AfterValidator(_runnable)]
 class JobTable(BaseModel):
     """One `[tool.ci.jobs.NAME]`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _CONFIG
 
     command: Annotated[Command, BeforeValidator(_argv)] = Field(
         default_factory=lambda: list(DEFAULT_COMMAND), min_length=1
@@ -96,9 +110,9 @@ class JobTable(BaseModel):
     pids: int | None = Field(default=None, ge=1, le=1 << 22)
     block_io: int | None = Field(default=None, ge=1 << 10, le=1 << 40)
     shm: int | None = Field(default=None, ge=1, le=_LARGEST_MEMORY)
-    log: int | None = Field(default=None, ge=1)
-    grace: Annotated[float, BeforeValidator(_seconds)] | None = Field(default=None, ge=0, le=600)
-    network: Network = Network.BRIDGE
+    log: int | None = Field(default=None, ge=1, le=_LARGEST_MEMORY)
+    grace: Annotated[Seconds, Field(ge=0, le=600)] | None = None
+    network: Network = Field(default=Network.BRIDGE, strict=False)  # TOML has strings
     retries: int = Field(default=0, ge=0, le=10)
     artifacts: list[Annotated[str, AfterValidator(_glob)]] = Field(
         default_factory=lambda: list(DEFAULT_ARTIFACTS), max_length=100
@@ -109,21 +123,23 @@ class JobTable(BaseModel):
 class ProjectTable(BaseModel):
     """The whole table."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _CONFIG
 
     jobs: dict[Annotated[str, Field(pattern=_JOB_NAME)], JobTable] = Field(default_factory=dict)
 
 
 class SubmittedSpec(BaseModel):
-    """The form's part `spec`: which job, and a command in place of the job's own."""
+    """The form's part `spec`: which job, and a command in place of the job's own. Those two may be
+    null, because clients say so when they have none.
+    """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _CONFIG
 
     job: str | None = Field(default=None, pattern=_JOB_NAME)
     command: Command | None = Field(default=None, min_length=1)
-    priority: int | None = Field(default=None, ge=0, le=10)
-    retries: int | None = Field(default=None, ge=0, le=10)
-    timeout: Timeout | None = None
+    priority: Annotated[int | None, Given] = Field(default=None, ge=0, le=10)
+    retries: Annotated[int | None, Given] = Field(default=None, ge=0, le=10)
+    timeout: Annotated[Timeout | None, Given] = None
 
 
 def read_submitted_spec(content: bytes) -> SubmittedSpec:
@@ -131,7 +147,9 @@ def read_submitted_spec(content: bytes) -> SubmittedSpec:
     if not content:
         return SubmittedSpec()
     try:
-        return SubmittedSpec.model_validate_json(content)
+        return SubmittedSpec.model_validate(strict_object(content))
+    except StrangeJsonError as error:
+        raise InvalidUploadError(f"the part 'spec' is broken: {error.located}") from None
     except ValidationError as error:
         raise InvalidUploadError(f"the part 'spec' is broken: {explain(error)}") from error
 

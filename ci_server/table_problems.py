@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ci_common.durations import EXAMPLES_OF_SECONDS
+from ci_common.errors import place_of
 
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 60
@@ -17,11 +18,11 @@ _OF_A_JOB = {
     "env": "a table of texts",
     "timeout": f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year",
     "cpu": "a whole number from 1 to 1000000, percent of one processor",
-    "memory": "a whole number from 16 on, MiB",
+    "memory": "a whole number from 16 to 1073741824, MiB",
     "pids": "a whole number from 1 to 4194304",
-    "block_io": "a whole number from 1024 on, bytes a second",
-    "shm": "a whole number from 1 on, MiB",
-    "log": "a whole number from 1 on, MiB",
+    "block_io": "a whole number from 1024 to 1099511627776, bytes a second",
+    "shm": "a whole number from 1 to 1073741824, MiB",
+    "log": "a whole number from 1 to 1073741824, MiB",
     "grace": f"{EXAMPLES_OF_SECONDS}, at most 600",
     "network": "'bridge' or 'none'",
     "retries": "a whole number from 0 to 10",
@@ -49,7 +50,7 @@ def explain(error: ValidationError, prefix: str = "") -> str:
 
 def _problem(problem: Mapping[str, Any], prefix: str, top: Sequence[str]) -> str:
     path = [str(part) for part in problem["loc"] if part != "[key]"]
-    where = ".".join([*filter(None, [prefix]), *path])
+    where = ".".join(filter(None, [prefix, place_of(path)]))
     message = _message(problem, path, top)
     return f"{where}: {message}" if where else message
 
@@ -80,5 +81,8 @@ def _value(value: object, path: Sequence[str]) -> str:
     """As it was written, or nearly so; never what may be a secret."""
     if path[2:3] in (["env"], ["secrets"]):
         return "this value"
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except ValueError:  # a hexadecimal number with thousands of digits
+        return "this value"
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"

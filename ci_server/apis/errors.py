@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ci_common.errors import RunnerError
+from ci_common.errors import RunnerError, place_of
 from ci_server.request_id import current_request_id
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,9 @@ async def _runner_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     problems: list[Any] = list(error.errors()) if isinstance(error, RequestValidationError) else []
-    message = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in problems)
+    message = "; ".join(
+        f"{place_of(problem['loc'][-1:])}: {problem['msg']}" for problem in problems
+    )
     return error_response(HTTPStatus.BAD_REQUEST, "invalid_request", message)
 
 

@@ -28,6 +28,7 @@ from ci_server.apis.access import (
 )
 from ci_server.apis.byte_range import ranged_log
 from ci_server.apis.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
+from ci_server.apis.query import decimal
 from ci_server.job_secrets import read_submitted_secrets
 from ci_server.job_service import JobService
 from ci_server.log_stream import LogStreams
@@ -154,7 +155,7 @@ async def list_jobs(
     api: Api,
     principal: Lister,
     status: JobStatus | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, decimal, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> list[dict[str, Any]]:
     """Jobs, newest first. `X-Next-Cursor` in the answer is the `cursor` of the next page."""
@@ -209,7 +210,7 @@ async def get_logs(
     job_id: str,
     api: Api,
     principal: Reader,
-    tail: Annotated[int | None, Query(ge=0)] = None,
+    tail: Annotated[int | None, decimal, Query(ge=0)] = None,
     follow: bool = False,
 ) -> Response:
     """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""

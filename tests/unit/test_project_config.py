@@ -160,7 +160,10 @@ def test_broken_tables_say_where(table, where):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("memory=1", "memory: 1 is not allowed; it must be a whole number from 16 on, MiB"),
+        (
+            "memory=1",
+            "memory: 1 is not allowed; it must be a whole number from 16 to 1073741824, MiB",
+        ),
         ("memory='1g'", 'memory: "1g" is not allowed; it must be a whole number'),
         ("cpu=1.5", "cpu: 1.5 is not allowed; it must be a whole number"),
         ("network='host'", "network: \"host\" is not allowed; it must be 'bridge' or 'none'"),
