@@ -264,7 +264,7 @@ def submit_tests_async(
     command: Sequence[str] | None = None,
     priority: int | None = None,
     retries: int | None = None,
-    timeout: str | None = None,
+    timeout: str | float | None = None,
     include: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
@@ -273,7 +273,7 @@ def submit_tests_async(
 
     Raises:
         ProjectError: the directory cannot be sent.
-        UsageError: a secret cannot be one.
+        UsageError: a value is of the wrong type or out of range, or a secret cannot be one.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     given = given_secrets(secrets)
@@ -293,7 +293,7 @@ def submit_tests_streaming(
     command: Sequence[str] | None = None,
     priority: int | None = None,
     retries: int | None = None,
-    timeout: str | None = None,
+    timeout: str | float | None = None,
     include: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
@@ -303,7 +303,7 @@ def submit_tests_streaming(
 
     Raises:
         ProjectError: the directory cannot be sent.
-        UsageError: a secret cannot be one.
+        UsageError: a value is of the wrong type or out of range, or a secret cannot be one.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     given = given_secrets(secrets)

@@ -1,16 +1,25 @@
 """What is asked of the server along with a project."""
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ci_client.errors import UsageError
+from ci_common.durations import EXAMPLES_OF_SECONDS, parse_seconds
 from ci_common.secret import Secret
+
+_HIGHEST = 10
+"""Of priorities and retries."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What is left out is as the project's table says, or else as the server does."""
+    """What is left out is as the project's table says, or else as the server does.
+
+    Raises UsageError for what no server would accept.
+    """
 
     job: str | None = None
     """A job of the project's table."""
@@ -20,10 +29,21 @@ class JobRequest:
     """0 (lowest) to 10 (highest); orders the jobs of the tenant. The server may set a ceiling."""
     retries: int | None = None
     """How often a job whose container was lost is started again."""
-    timeout: str | None = None
+    timeout: str | float | None = None
     """Wall clock: seconds, or a text such as 30s, 10m, 1h."""
     secrets: Sequence[Secret] = field(default=(), repr=False)
     """Given to the job, and to nobody else."""
+
+    def __post_init__(self) -> None:
+        if self.job is not None:
+            _check_text("job", self.job)
+        if isinstance(self.command, str | bytes):
+            raise _wrong("command", "a list of strings, such as ['pytest', '-q']", self.command)
+        for argument in self.command or ():
+            _check_text("command", argument)
+        _check_integer("priority", self.priority)
+        _check_integer("retries", self.retries)
+        _check_timeout(self.timeout)
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
@@ -43,3 +63,30 @@ class JobRequest:
             }
             for secret in self.secrets
         }
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise _wrong(name, "made of strings", value)
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise _wrong(name, "text: a part of it is not UTF-8", value)
+
+
+def _check_integer(name: str, value: object) -> None:
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if value is not None and not (is_integer and 0 <= value <= _HIGHEST):  # type: ignore[operator]
+        raise _wrong(name, f"an integer from 0 to {_HIGHEST}", value)
+
+
+def _check_timeout(value: object) -> None:
+    try:
+        seconds = parse_seconds(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise UsageError(f"timeout: {error}") from None
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and 0 < seconds < math.inf):  # type: ignore[operator]
+        raise _wrong("timeout", f"{EXAMPLES_OF_SECONDS}, above 0", value)
+
+
+def _wrong(name: str, what: str, value: object) -> UsageError:
+    return UsageError(f"{name} must be {what}; this is {value!r:.60}")

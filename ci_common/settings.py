@@ -103,7 +103,9 @@ def _origins(value: str) -> str:
 class Settings(BaseSettings):
     """Read from environment variables; the field `db_path` is `CI_DB_PATH`, and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="CI_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CI_", extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     db_path: Path = Path("ci_jobs.db")
     """The SQLite database. Made when missing; an empty file is fine."""

@@ -230,6 +230,19 @@ def test_every_setting_has_a_docstring(name):
     assert re.search(rf'    {name}: .*\n(?:        .*\n|    \)\n)*    """', source)
 
 
+NUMBERS = [
+    name for name, field in Settings.model_fields.items() if "float" in str(field.annotation)
+]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_setting_is_a_finite_number(monkeypatch, name, value):
+    monkeypatch.setenv(f"CI_{name.upper()}", value)
+    with pytest.raises(errors.SettingsError, match=f"CI_{name.upper()}: "):
+        load_settings()
+
+
 def test_settings_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("CI_DB_PATH", "/x/other.sqlite")
     monkeypatch.setenv("CI_MAX_CONCURRENT_JOBS", "7")

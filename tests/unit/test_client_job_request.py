@@ -1,0 +1,59 @@
+"""What the library refuses to ask for, before anything is packed or sent."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from ci_client.client import submit_tests_async, submit_tests_streaming
+from ci_client.errors import UsageError
+from ci_client.job_request import JobRequest
+from ci_server.project_config import read_submitted_spec
+
+NUMBERS = [True, False, 5.0, "5", math.nan, math.inf, 1e400, 10**30, -1, 11, [5], {}, b"5"]
+TEXTS = [True, 5, 5.0, b"test", ["test"], {}, "\udcff"]
+WRONG = {
+    "job": TEXTS,
+    "command": ["pytest -q", b"pytest", "", *([text] for text in TEXTS), ["true", None]],
+    "priority": NUMBERS,
+    "retries": NUMBERS,
+    "timeout": [True, False, "5 s", "-5", "", "soon", "NaN", "1e400", math.nan, math.inf, 0, -1.0],
+}
+RIGHT = {
+    "job": ["test", None],
+    "command": [["true"], ("pytest", "-q"), None],
+    "priority": [0, 5, 10, None],
+    "retries": [0, 10, None],
+    "timeout": ["30s", "1.5h", 30, 0.5, None],
+}
+
+
+def cases(table):
+    return [(name, value) for name, values in table.items() for value in values]
+
+
+def test_every_field_is_tried():
+    fields = {field.name for field in dataclasses.fields(JobRequest)}
+    assert set(WRONG) == set(RIGHT) == fields - {"secrets"}, "secrets have their own test"
+
+
+@pytest.mark.parametrize(("name", "value"), cases(WRONG))
+def test_a_wrong_value_is_refused_and_named(name, value):
+    with pytest.raises(UsageError, match=f"^{name}") as caught:
+        JobRequest(**{name: value})
+    caught.value.message.encode()
+
+
+@pytest.mark.parametrize(("name", "value"), cases(RIGHT))
+def test_what_is_allowed_here_the_server_reads_as_it_was_meant(name, value):
+    spec = JobRequest(**{name: value}).to_spec()
+    read = getattr(read_submitted_spec(json.dumps(spec).encode()), name)
+    assert read == (list(value) if isinstance(value, tuple) else read)
+    assert (read is None) == (value is None)
+
+
+@pytest.mark.parametrize("submit", [submit_tests_async, submit_tests_streaming])
+def test_the_library_refuses_it_before_it_looks_at_the_directory(tmp_path, submit):
+    with pytest.raises(UsageError, match="priority must be an integer from 0 to 10; this is True"):
+        list(submit(tmp_path / "no such directory", "http://127.0.0.1:9", priority=True))
