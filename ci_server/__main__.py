@@ -14,6 +14,27 @@ from ci_server.app import has_identities
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
+_NO_USERS = """\
+ci_server: refusing to listen at {host}: this server has no users yet, so
+anyone who can reach it over the network could run commands on this machine.
+Either
+
+  1. create a user and a key, and start again. From then on every request needs
+     a key:
+
+         ci-admin user create --email you@example.com --name You
+         ci-admin key create --email you@example.com --name laptop --role admin
+
+     The server speaks plain HTTP: put a reverse proxy with TLS in front of it.
+
+  2. or serve this machine only: leave out --host, or give --host 127.0.0.1.
+     Requests through a reverse proxy are refused until there is a user.
+
+Both the server and ci-admin use this database (CI_DB_PATH):
+{database}
+If everyone who can reach {host} may run commands here, add --insecure."""
+"""Both ways are tried by a test, as they are printed."""
+
 
 def main() -> None:
     """Serve until SIGTERM."""
@@ -67,12 +88,11 @@ def _refuse_to_be_open_by_accident(host: str, settings: Settings) -> None:
     except RunnerError as error:
         sys.exit(f"ci_server: {error.message}")
     if not settings.insecure:
-        sys.exit(
-            f"ci_server: refusing to listen at {host}: no identities are set up, so everybody who "
-            "reaches it could run what they like. Make a user (`ci-admin user create`) and a key "
-            "(`ci-admin key create`), listen at 127.0.0.1, or insist with --insecure"
-        )
-    print(f"ci_server: at {host} everybody may do everything (--insecure)", file=sys.stderr)
+        sys.exit(_NO_USERS.format(host=host, database=settings.db_path.absolute()))
+    print(
+        f"ci_server: --insecure without users: anyone who can reach {host} can run commands here",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

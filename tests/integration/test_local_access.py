@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from support.archives import zip_bytes
-from support.live_server import ROOT
+from support.live_server import ROOT, free_port
+from support.waiting import until_sync
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 FORM = {"file": ("project.zip", zip_bytes({"a.py": "print(1)"}), "application/zip")}
@@ -46,19 +49,89 @@ def test_credentials_that_prove_nothing_are_refused(server):
     assert answer.json()["error"]["code"] == "invalid_credentials"
 
 
-def test_the_server_refuses_to_listen_to_others(tmp_path):
-    ended = subprocess.run(
-        [sys.executable, "-m", "ci_server", "--host", "0.0.0.0", "--port", "0"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
+def start_at(host, directory, port=0):
+    """`python -m ci_server` with nothing set, as somebody types it who tries it out."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ci_server", "--host", host, "--port", str(port)],
+        cwd=directory,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **NO_ENGINE},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
     )
-    assert ended.returncode == 1
-    assert "refusing to listen at 0.0.0.0: no identities are set up" in ended.stderr
-    assert "Traceback" not in ended.stderr
+
+
+def refusal(host, directory):
+    server = start_at(host, directory)
+    _, told = server.communicate(timeout=60)
+    assert server.returncode == 1
+    assert "Traceback" not in told
+    return told
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+def test_the_server_refuses_to_listen_to_others_and_tells_the_ways_out(tmp_path, host):
+    told = refusal(host, tmp_path)
+    assert told.startswith(f"ci_server: refusing to listen at {host}: this server has no users")
+    lines = told.splitlines()
+    lines.remove(str(tmp_path / "ci_jobs.db"))
+    assert max(map(len, lines)) <= 80, "as wide as a terminal is"
+    assert list(tmp_path.iterdir()) == [], "a refusal leaves nothing behind"
+
+
+def answering(port, process):
+    assert process.poll() is None, process.stderr.read()
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/jobs", trust_env=False)
+    except httpx.TransportError:
+        return None
+
+
+@contextmanager
+def serving(host, directory):
+    """The server, once it answers; and the port."""
+    port = free_port()
+    process = start_at(host, directory, port)
+    try:
+        until_sync(lambda: answering(port, process), lambda answer: answer, "an answer")
+        yield port
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_the_first_way_out_works_as_it_is_printed(tmp_path):
+    commands = [
+        line.split()
+        for line in refusal("0.0.0.0", tmp_path).splitlines()
+        if line.startswith("         ci-admin ")
+    ]
+    assert len(commands) == 2
+    for name, *arguments in commands:
+        assert name == "ci-admin"
+        done = subprocess.run(
+            [sys.executable, "-m", "ci_admin", *arguments],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    key = done.stdout.strip()
+    with serving("0.0.0.0", tmp_path) as port:
+        url, with_key = f"http://127.0.0.1:{port}/jobs", {"Authorization": f"Bearer {key}"}
+        assert httpx.get(url, trust_env=False).status_code == 401
+        assert httpx.get(url, headers=with_key, trust_env=False).json() == []
+        proxied = {**with_key, "X-Forwarded-For": "192.0.2.7", "Host": "ci.example.com"}
+        assert httpx.get(url, headers=proxied, trust_env=False).status_code == 200
+
+
+def test_the_second_way_out_is_for_this_machine_and_no_proxy(tmp_path):
+    with serving("127.0.0.1", tmp_path) as port:
+        url, proxied = f"http://127.0.0.1:{port}/jobs", {"X-Forwarded-For": "192.0.2.7"}
+        assert httpx.get(url, trust_env=False).json() == []
+        answer = httpx.get(url, headers=proxied, trust_env=False)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_local")
 
 
 def test_web_pages_of_a_listed_origin_are_let_in(own_server):
