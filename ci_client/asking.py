@@ -1,4 +1,4 @@
-"""`ci wait`, `ci logs`, `ci list` and `ci artifacts`: about jobs that are already there."""
+"""`ci wait`, `ci logs`, `ci status` and `ci artifacts`: about jobs that are already there."""
 
 import json
 from typing import Any
@@ -65,19 +65,6 @@ def cancel(job_id: str, server: ServerChoice) -> int:
         client.cancel_job(job_id)
     print(f"Job {job_id} cancelled.", flush=True)
     return exit_codes.PASSED
-
-
-def jobs(server: ServerChoice, status: str | None, limit: int | None) -> list[dict[str, Any]]:
-    """The newest jobs: one page, or `limit` of them over as many pages as it takes."""
-    with connect(server) as client:
-        page = client.list_jobs(status=status, limit=limit)
-        found = list(page)
-        while limit is not None and len(found) < limit and page and page.next_cursor:
-            page = client.list_jobs(
-                status=status, limit=limit - len(found), cursor=page.next_cursor
-            )
-            found += page
-        return found
 
 
 def show_artifacts(job_id: str, server: ServerChoice, as_json: bool) -> int:

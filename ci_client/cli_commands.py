@@ -284,17 +284,20 @@ def logs(
 def list_command(
     as_json: Json = False,
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N jobs")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most N jobs", show_default="100")
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Only jobs older than this one", show_default=False),
+    ] = None,
     server: Server = None,
     api_key: ApiKey = None,
 ) -> int:
     """List jobs, newest first."""
-    from ci_client.asking import jobs
-    from ci_client.display import job_table
+    from ci_client.listing import WantedJobs, list_jobs
 
-    found = jobs(_choice(server, api_key), status, limit)
-    print(json.dumps(found, indent=2) if as_json else job_table(found), flush=True)
-    return 0
+    return list_jobs(_choice(server, api_key), WantedJobs(status, limit, before), as_json)
 
 
 @app.command(cls=LeanCommand)

@@ -308,6 +308,16 @@ def test_list_gathers_pages_up_to_the_limit(server, run):
     assert server.requests[1].query == {"limit": "2", "cursor": "c"}
 
 
+def test_a_long_list_is_asked_for_in_pages_that_the_server_allows(server, run):
+    first = [FINISHED] * 1000
+    server.on("GET /jobs", reply_json(first, X_Next_Cursor="c"), reply_json([DETAILS] * 500))
+    assert len(json.loads(run("list", "--json", "--limit", "1500", "--before", JOB)[1])) == 1500
+    assert [asked.query for asked in server.requests] == [
+        {"limit": "1000", "cursor": JOB},
+        {"limit": "500", "cursor": "c"},
+    ]
+
+
 def test_status_and_cancel(server, run):
     out = run("status", JOB)[1].decode()
     assert "Command:    python -m pytest -k 'a b'" in out
