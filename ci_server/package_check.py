@@ -2,14 +2,15 @@
 
 import re
 import stat
-import zipfile
-import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
 
 from ci_common.errors import InvalidPackageError, quoted
-from ci_server.zip_directory import entry_beyond
+from ci_common.zip_directory import ZipEntry, shortest_path
+from ci_common.zip_reader import ZipReader
 
 CONFIG_FILES = ("ci.toml", "pyproject.toml")
 
@@ -18,14 +19,13 @@ _RATIO_FLOOR_BYTES = 128 << 10
 
 _CONFIG_BYTES = 256 << 10
 _ENCRYPTED = 0x1
-_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+_METHODS = frozenset({ZIP_STORED, ZIP_DEFLATED})
 """What zip programs use. The others take a hundred times the time to check."""
 
 _ALLOWED_KINDS = frozenset({0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK})
 _LOCAL_HEADER_BYTES = 30
 """Without the name and what follows it."""
 
-_READ_BYTES = 1 << 20
 _LINK_BYTES = 4096
 _DRIVE = re.compile(r"[A-Za-z]:(/|$)")
 _NAME_BYTES = 255
@@ -35,15 +35,7 @@ _PATH_BYTES = 4000
 _DEPTH = 200
 """Directories in each other. Projects have ten or twenty; each of them is a path in memory."""
 
-# Opening one raises NotImplementedError for a version of the format it does not know.
-_NOT_A_ZIP = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    NotImplementedError,
-    ValueError,
-    EOFError,
-    OSError,
-)
+_NOT_A_ZIP = (BadZipFile, UnicodeDecodeError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +56,14 @@ class CheckedPackage:
 
 
 def check_package(path: Path, limits: PackageLimits) -> CheckedPackage:
-    """Read the whole archive once; raise InvalidPackageError, naming the entry at fault."""
+    """Read the whole archive once; raise InvalidPackageError, naming the entry at fault.
+
+    Takes about 30 MiB of memory for 100,000 entries, however long their names are.
+    """
     try:
-        _check_count(path, limits)
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            _check_not_empty(entries)
-            _check_names(entries, limits)
-            _check_overlaps(entries)
-            _check_declared_sizes(entries, path.stat().st_size, limits)
-            for entry in entries:
-                _check_content(archive, entry)
-            _check_links(archive, entries)
-            return CheckedPackage(_config_files(archive))
-    except InvalidPackageError:
-        raise
+        with ZipReader(path) as archive:
+            _check_directory(archive, path.stat().st_size, limits)
+            return CheckedPackage(_checked_contents(archive))
     except _NOT_A_ZIP as error:
         raise InvalidPackageError(
             f"the file is not a zip archive, or it is truncated ({error}); zip the project's "
@@ -86,144 +71,188 @@ def check_package(path: Path, limits: PackageLimits) -> CheckedPackage:
         ) from error
 
 
-def _check_count(path: Path, limits: PackageLimits) -> None:
-    if (name := entry_beyond(path, limits.max_entries)) is not None:
-        raise InvalidPackageError(
-            f"the zip has more than the {limits.max_entries} entries allowed (CI_MAX_ENTRIES); "
-            f"the first one too many is {name!r}"
-        )
-
-
-def _check_not_empty(entries: list[zipfile.ZipInfo]) -> None:
-    if not any(not _is_directory(entry) for entry in entries):
-        raise InvalidPackageError("the zip is empty: it has no file in it")
-
-
-def _check_names(entries: list[zipfile.ZipInfo], limits: PackageLimits) -> None:
-    seen: dict[PurePosixPath, bool] = {}
-    for entry in entries:
+def _check_directory(archive: ZipReader, zip_bytes: int, limits: PackageLimits) -> None:
+    """Everything that can be said before an entry is unpacked."""
+    paths, total, end, overlaps, has_file = _Paths(limits.max_entries), 0, 0, False, False
+    for number, entry in enumerate(archive.entries()):
+        if number == limits.max_entries:
+            raise InvalidPackageError(
+                f"the zip has more than the {limits.max_entries} entries allowed "
+                f"(CI_MAX_ENTRIES); the first one too many is {entry.name!r}"
+            )
         path = _safe_path(entry)
         _check_kind(entry)
-        if path in seen and not (_is_directory(entry) and seen[path]):
+        paths.add(entry, path)
+        has_file |= not entry.is_directory
+        total += entry.size
+        _check_total(entry, total, zip_bytes, limits)
+        if not archive.is_inside(entry):
+            raise _bad(entry, "is damaged (it is outside of the file); zip the project again")
+        # Nearly always they are in order, and then need not be sorted to see that.
+        overlaps |= entry.offset < end
+        end = _least_end(entry)
+    if not has_file:
+        raise InvalidPackageError("the zip is empty: it has no file in it")
+    if overlaps:
+        _check_overlaps(archive)
+
+
+class _Paths:
+    """The paths so far, as 64-bit hashes: a hundred thousand take 10 MiB, names of any length.
+
+    That two paths have the same hash happens once in a billion zips, and cannot be brought about:
+    the hashes have a secret key. Such a zip would be refused.
+    """
+
+    def __init__(self, max_directories: int) -> None:
+        self._max_directories = max_directories
+        self._files: set[int] = set()
+        self._directories: set[int] = set()
+        self._parents: set[int] = set()
+
+    def add(self, entry: ZipEntry, path: str) -> None:
+        """Raises InvalidPackageError for a path that is there, or not in a directory."""
+        key = hash(path)
+        if key in self._files or (not entry.is_directory and key in self._directories):
             raise _bad(entry, "is in the zip twice")
-        seen[path] = _is_directory(entry)
-    _check_parents(seen, limits)
+        if entry.is_directory:
+            self._directories.add(key)
+        elif key in self._parents:
+            raise _bad(entry, "is not a directory, and other entries lie below it")
+        else:
+            self._files.add(key)
+        self._add_parents(entry, path)
 
-
-def _check_parents(seen: dict[PurePosixPath, bool], limits: PackageLimits) -> None:
-    """Directories that only the paths tell of count as entries: who unpacks has to make them."""
-    told: set[PurePosixPath] = set()
-    for path in seen:
-        parent = path.parent
-        while parent.name and parent not in told:
-            if seen.get(parent) is False:
+    def _add_parents(self, entry: ZipEntry, path: str) -> None:
+        """Directories that only the paths tell of count as entries: who unpacks has to make
+        them.
+        """
+        while parent := path.rpartition("/")[0]:
+            key = hash(parent)
+            if key in self._parents:
+                return
+            if key in self._files:
+                raise _bad(entry, f"lies below {quoted(parent)}, which is not a directory")
+            self._parents.add(key)
+            if len(self._parents) > self._max_directories:
                 raise InvalidPackageError(
-                    f"the entry {quoted(str(path))} lies below {quoted(str(parent))}, "
-                    "which is not a directory"
+                    f"the paths in the zip have more than the {self._max_directories} directories "
+                    f"allowed (CI_MAX_ENTRIES); the first one too many is {quoted(parent)}"
                 )
-            told.add(parent)
-            if len(told) > limits.max_entries:
-                raise InvalidPackageError(
-                    f"the paths in the zip have more than the {limits.max_entries} directories "
-                    f"allowed (CI_MAX_ENTRIES); the first one too many is {quoted(str(parent))}"
-                )
-            parent = parent.parent
+            path = parent
 
 
-def _is_directory(entry: zipfile.ZipInfo) -> bool:
-    return entry.filename.endswith("/")  # ZipInfo.is_dir() fails on an empty name
-
-
-def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
+def _safe_path(entry: ZipEntry) -> str:
     # What another system would take for a separator counts as one here too.
-    name = entry.orig_filename.replace("\\", "/")
+    name = entry.name.replace("\\", "/")
+    parts = shortest_path(name).split("/")
     if "\0" in name:
         raise _bad(entry, "has a NUL byte in its name")
     if name.startswith("/") or _DRIVE.match(name):
         raise _bad(entry, "has an absolute path")
-    path = PurePosixPath(name)
-    if ".." in path.parts:
+    if ".." in parts:
         raise _bad(entry, "leaves the project with '..'")
-    if not path.parts and not _is_directory(entry):
+    if parts == [""] and not entry.is_directory:
         raise _bad(entry, "has no name")
-    if any(len(part.encode(errors="replace")) > _NAME_BYTES for part in path.parts):
-        raise _bad(entry, f"has a name longer than {_NAME_BYTES} bytes")
-    if len(name.encode(errors="replace")) > _PATH_BYTES:
-        raise _bad(entry, f"has a path longer than {_PATH_BYTES} bytes")
-    if len(path.parts) > _DEPTH:
+    if len(name.encode()) > _NAME_BYTES:
+        _check_lengths(entry, name, parts)
+    if len(parts) > _DEPTH:
         raise _bad(entry, f"lies in more than {_DEPTH - 1} directories, one in another")
-    return PurePosixPath(entry.filename)
+    return entry.path
 
 
-def _check_kind(entry: zipfile.ZipInfo) -> None:
-    if entry.flag_bits & _ENCRYPTED:
+def _check_lengths(entry: ZipEntry, name: str, parts: Iterable[str]) -> None:
+    if any(len(part.encode()) > _NAME_BYTES for part in parts):
+        raise _bad(entry, f"has a name longer than {_NAME_BYTES} bytes")
+    if len(name.encode()) > _PATH_BYTES:
+        raise _bad(entry, f"has a path longer than {_PATH_BYTES} bytes")
+
+
+def _check_kind(entry: ZipEntry) -> None:
+    if entry.flags & _ENCRYPTED:
         raise _bad(entry, "is encrypted; send the project without a password")
-    if stat.S_IFMT(entry.external_attr >> 16) not in _ALLOWED_KINDS:
+    if stat.S_IFMT(entry.mode) not in _ALLOWED_KINDS:
         raise _bad(entry, "is a device, pipe or socket")
-    if entry.compress_type not in _METHODS:
+    if entry.method not in _METHODS:
+        raise _bad(entry, f"is compressed by method {entry.method}; use the usual one, deflate")
+
+
+def _check_total(entry: ZipEntry, total: int, zip_bytes: int, limits: PackageLimits) -> None:
+    """The sizes are the archive's own words; `ZipReader.content` holds it to them."""
+    if total > limits.max_unpacked_bytes:
         raise _bad(
-            entry, f"is compressed by method {entry.compress_type}; use the usual one, deflate"
+            entry,
+            f"makes the project larger than {limits.max_unpacked_bytes >> 20} MiB unpacked "
+            "(CI_MAX_UNPACKED_MB)",
+        )
+    if total > max(_RATIO_FLOOR_BYTES, limits.max_ratio * zip_bytes):
+        raise _bad(
+            entry,
+            f"makes the project more than {limits.max_ratio} times as large as the zip "
+            "(CI_MAX_COMPRESSION_RATIO)",
         )
 
 
-def _check_overlaps(entries: list[zipfile.ZipInfo]) -> None:
+def _least_end(entry: ZipEntry) -> int:
+    return entry.offset + _LOCAL_HEADER_BYTES + entry.packed_size
+
+
+def _check_overlaps(archive: ZipReader) -> None:
     """Each entry has its own bytes: archives that use some twice are made to deceive."""
-    ordered = sorted(entries, key=lambda entry: entry.header_offset)
-    for entry, following in pairwise(ordered):
-        end = entry.header_offset + _LOCAL_HEADER_BYTES + entry.compress_size
-        if end > following.header_offset:
-            raise _bad(following, f"shares its bytes with the entry {entry.filename!r}")
-
-
-def _check_declared_sizes(
-    entries: list[zipfile.ZipInfo], zip_bytes: int, limits: PackageLimits
-) -> None:
-    """The sizes are the archive's own words; `_check_content` holds it to them."""
-    total = 0
-    for entry in entries:
-        total += entry.file_size
-        if total > limits.max_unpacked_bytes:
+    ordered = sorted(
+        (entry.offset, _least_end(entry), entry.position) for entry in archive.entries()
+    )
+    for (_, end, position), (offset, _, following) in pairwise(ordered):
+        if end > offset:
             raise _bad(
-                entry,
-                f"makes the project larger than {limits.max_unpacked_bytes >> 20} MiB unpacked "
-                "(CI_MAX_UNPACKED_MB)",
-            )
-        if total > max(_RATIO_FLOOR_BYTES, limits.max_ratio * zip_bytes):
-            raise _bad(
-                entry,
-                f"makes the project more than {limits.max_ratio} times as large as the zip "
-                "(CI_MAX_COMPRESSION_RATIO)",
+                archive.entry_at(following),
+                f"shares its bytes with the entry {archive.entry_at(position).name!r}",
             )
 
 
-def _check_content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Unpack into nothing: finds damage and wrong sizes now, and not in the running job."""
-    size = 0
+def _checked_contents(archive: ZipReader) -> dict[str, bytes]:
+    """Unpack into nothing: finds damage and wrong sizes now, and not in the running job. Returns
+    the config files.
+    """
+    found: dict[str, bytes] = {}
+    for entry in archive.entries():
+        if stat.S_ISLNK(entry.mode):
+            _check_link(archive, entry)
+        elif (name := _config_name(entry)) is not None:
+            if entry.size > _CONFIG_BYTES:
+                raise _bad(entry, f"is larger than {_CONFIG_BYTES >> 10} KiB")
+            found[name] = b"".join(_content(archive, entry))
+        else:
+            for _ in _content(archive, entry):
+                pass
+    return found
+
+
+def _content(archive: ZipReader, entry: ZipEntry) -> Iterator[bytes]:
     try:
-        with archive.open(entry) as content:
-            while chunk := content.read(_READ_BYTES):
-                size += len(chunk)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+        yield from archive.content(entry)
+    except BadZipFile as error:
         raise _bad(entry, f"is damaged ({error}); zip the project again") from error
-    except Exception as error:
-        # bz2 and lzma each have errors of their own, and OSError for damaged data.
-        raise _bad(entry, f"cannot be unpacked ({error}); zip the project again") from error
-    if size != entry.file_size:
-        raise _bad(entry, f"says it has {entry.file_size} bytes, but has {size}")
 
 
-def _check_links(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
-    for entry in entries:
-        if not stat.S_ISLNK(entry.external_attr >> 16):
-            continue
-        if entry.file_size > _LINK_BYTES:
-            raise _bad(entry, "is a link with a target longer than any path")
-        try:
-            target = archive.read(entry).decode()
-        except UnicodeDecodeError:
-            raise _bad(entry, "is a link with a target that is not UTF-8") from None
-        if not target or "\0" in target or _leaves(entry.filename, target):
-            raise _bad(entry, f"is a link that leaves the project: {target!r}")
+def _check_link(archive: ZipReader, entry: ZipEntry) -> None:
+    if _config_name(entry) is not None:
+        raise _bad(entry, "is a link; the project's table must be in a file")
+    if entry.size > _LINK_BYTES:
+        raise _bad(entry, "is a link with a target longer than any path")
+    try:
+        target = b"".join(_content(archive, entry)).decode()
+    except UnicodeDecodeError:
+        raise _bad(entry, "is a link with a target that is not UTF-8") from None
+    if not target or "\0" in target or _leaves(entry.name, target):
+        raise _bad(entry, f"is a link that leaves the project: {target!r}")
+
+
+def _config_name(entry: ZipEntry) -> str | None:
+    """The name of the config file that an entry is: some programs write `./ci.toml`."""
+    if entry.is_directory or not entry.name.endswith(CONFIG_FILES):
+        return None
+    return entry.path if entry.path in CONFIG_FILES else None
 
 
 def _leaves(name: str, target: str) -> bool:
@@ -248,21 +277,5 @@ def _leaves(name: str, target: str) -> bool:
     return False
 
 
-def _config_files(archive: zipfile.ZipFile) -> dict[str, bytes]:
-    # By path, as some programs write `./ci.toml`.
-    entries = {str(PurePosixPath(entry.filename)): entry for entry in archive.infolist()}
-    found = {}
-    for name in CONFIG_FILES:
-        entry = entries.get(name)
-        if entry is None or _is_directory(entry):
-            continue
-        if stat.S_ISLNK(entry.external_attr >> 16):
-            raise _bad(entry, "is a link; the project's table must be in a file")
-        if entry.file_size > _CONFIG_BYTES:
-            raise _bad(entry, f"is larger than {_CONFIG_BYTES >> 10} KiB")
-        found[name] = archive.read(entry)
-    return found
-
-
-def _bad(entry: zipfile.ZipInfo, what: str) -> InvalidPackageError:
-    return InvalidPackageError(f"the entry {entry.filename!r} {what}")
+def _bad(entry: ZipEntry, what: str) -> InvalidPackageError:
+    return InvalidPackageError(f"the entry {entry.name!r} {what}")
