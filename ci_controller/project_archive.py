@@ -1,31 +1,33 @@
-"""The accepted zip as the executors need it: a stream of plain entries."""
+"""The accepted zip as the executors need it: a stream of plain entries, in constant memory."""
 
 import posixpath
 import stat
-import zipfile
-import zlib
+from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
 
 from ci_common.errors import PackageCorruptError
+from ci_common.zip_directory import ZipEntry
+from ci_common.zip_reader import ZipReader
 
-_CHUNK_BYTES = 1 << 18
 _LINKS_FOLLOWED = 8
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError)
+_DAMAGED = (BadZipFile, UnicodeDecodeError, OSError)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A directory, file or symbolic link of the project."""
 
-    path: PurePosixPath
+    path: str
+    """Relative, and without `.`, `..` and empty parts."""
     mode: int
     """Permission bits only; set-uid and its kin are dropped."""
     size: int = 0
     link_target: str | None = None
     is_directory: bool = False
-    source: zipfile.ZipInfo | None = None
+    source: ZipEntry | None = None
+    """Of a file. It also has the time of change, which is not used."""
 
 
 class ProjectArchive:
@@ -33,11 +35,10 @@ class ProjectArchive:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+            self._zip = ZipReader(path)
+        except _DAMAGED as error:
             raise PackageCorruptError(f"the stored upload cannot be read: {_why(error)}") from error
-        # By path: some programs write `./requirements.txt`.
-        self._entries = {PurePosixPath(info.filename): info for info in self._zip.infolist()}
+        self._index: _PathIndex | None = None
 
     def __enter__(self) -> "ProjectArchive":
         return self
@@ -46,70 +47,108 @@ class ProjectArchive:
         self._zip.close()
 
     def entries(self) -> Iterator[Entry]:
-        """Every entry once, each directory before what is in it, also where the zip has none."""
-        made: set[PurePosixPath] = {PurePosixPath(".")}
-        for info in self._zip.infolist():
-            path = PurePosixPath(info.filename)
-            missing = []
-            parent = path.parent
-            while parent not in made:
-                made.add(parent)
-                missing.append(parent)
-                parent = parent.parent
-            for parent in reversed(missing):
+        """Every entry once, each directory before what is in it, also where the zip has none.
+
+        Remembers the directories, and no files: there is none twice in what the server accepted.
+        Raises PackageCorruptError on the way.
+        """
+        made = {""}
+        for source in self._sources():
+            path = source.path
+            for parent in _missing_parents(path, made):
                 yield Entry(parent, 0o755, is_directory=True)
-            if path in made:
-                continue
-            made.add(path)
-            yield self._entry(info, path)
+            if not source.is_directory:
+                yield self._entry(source, path)
+            elif path not in made:
+                made.add(path)
+                yield Entry(path, (_mode(source) or 0o755) | 0o700, is_directory=True)
 
     def content(self, entry: Entry) -> Iterator[bytes]:
-        """A file's bytes, in pieces. Raises PackageCorruptError on the way."""
+        """A file's bytes, in pieces; exactly `size` of them, or it raises PackageCorruptError."""
         if entry.source is None:
             raise ValueError(f"{entry.path} has no content")
         try:
-            with self._zip.open(entry.source) as source:
-                while piece := source.read(_CHUNK_BYTES):
-                    yield piece
+            yield from self._zip.content(entry.source)
         except _DAMAGED as error:
             raise _corrupt(entry.path, error) from error
 
     def read_file(self, name: str) -> bytes | None:
         """The file at this path, also by way of links; `None` when there is none."""
-        entry = self._find(PurePosixPath(name))
-        return None if entry is None else self._read(entry)
+        source = self._find(name)
+        return None if source is None else self._read(source)
 
     def file_size(self, name: str) -> int | None:
         """Bytes of the file at this path, also by way of links; `None` when there is none."""
-        entry = self._find(PurePosixPath(name))
-        return None if entry is None else entry.file_size
+        source = self._find(name)
+        return None if source is None else source.size
 
-    def _find(self, path: PurePosixPath) -> zipfile.ZipInfo | None:
+    def _find(self, path: str) -> ZipEntry | None:
         """Links are followed from file to file; a link to a directory on the way is not."""
+        if self._index is None:
+            self._index = _PathIndex(self._sources())
         for _ in range(_LINKS_FOLLOWED):
-            entry = self._entries.get(path)
-            if entry is None or entry.is_dir():
-                return None
-            if not stat.S_ISLNK(entry.external_attr >> 16):
-                return entry
-            target = self._read(entry).decode(errors="replace")
-            path = PurePosixPath(posixpath.normpath(path.parent / target))
+            source = self._look_up(self._index, path)
+            if source is None or not stat.S_ISLNK(source.mode):
+                return source
+            target = self._read(source).decode(errors="replace")
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
         return None
 
-    def _read(self, entry: zipfile.ZipInfo) -> bytes:
-        try:
-            return self._zip.read(entry)
-        except _DAMAGED as error:
-            raise _corrupt(entry.filename, error) from error
+    def _look_up(self, index: "_PathIndex", path: str) -> ZipEntry | None:
+        for position in index.positions(path):
+            if (source := self._zip.entry_at(position)).path == path:
+                return source
+        return None
 
-    def _entry(self, info: zipfile.ZipInfo, path: PurePosixPath) -> Entry:
-        unix_mode = info.external_attr >> 16
-        mode = unix_mode & 0o777
-        if info.is_dir():
-            return Entry(path, (mode or 0o755) | 0o700, is_directory=True)
-        if stat.S_ISLNK(unix_mode):
-            return Entry(path, 0o777, link_target=self._read(info).decode())
-        return Entry(path, (mode or 0o644) | 0o600, size=info.file_size, source=info)
+    def _sources(self) -> Iterator[ZipEntry]:
+        try:
+            yield from self._zip.entries()
+        except _DAMAGED as error:
+            raise PackageCorruptError(f"the stored upload cannot be read: {_why(error)}") from error
+
+    def _read(self, source: ZipEntry) -> bytes:
+        try:
+            return self._zip.read(source)
+        except _DAMAGED as error:
+            raise _corrupt(source.name, error) from error
+
+    def _entry(self, source: ZipEntry, path: str) -> Entry:
+        if stat.S_ISLNK(source.mode):
+            return Entry(path, 0o777, link_target=self._read(source).decode())
+        return Entry(path, (_mode(source) or 0o644) | 0o600, source.size, source=source)
+
+
+class _PathIndex:
+    """Where the files of a zip are in its directory: 16 bytes for each, names of any length."""
+
+    def __init__(self, sources: Iterator[ZipEntry]) -> None:
+        self._hashes, self._positions = array("q"), array("q")
+        for source in sources:
+            if not source.is_directory:
+                self._hashes.append(hash(source.path))
+                self._positions.append(source.position)
+
+    def positions(self, path: str) -> Iterator[int]:
+        """Where this file would be; another one may have the same hash."""
+        wanted = hash(path)
+        for number, value in enumerate(self._hashes):
+            if value == wanted:
+                yield self._positions[number]
+
+
+def _missing_parents(path: str, made: set[str]) -> list[str]:
+    """The directories above `path` that are not yet made, outermost first; then they are."""
+    missing = []
+    parent = path.rpartition("/")[0]
+    while parent not in made:
+        made.add(parent)
+        missing.append(parent)
+        parent = parent.rpartition("/")[0]
+    return missing[::-1]
+
+
+def _mode(source: ZipEntry) -> int:
+    return source.mode & 0o777
 
 
 def _why(error: Exception) -> str:
@@ -117,5 +156,5 @@ def _why(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _corrupt(path: PurePosixPath | str, error: Exception) -> PackageCorruptError:
+def _corrupt(path: str, error: Exception) -> PackageCorruptError:
     return PackageCorruptError(f"{path}: {_why(error)}; submit the project again")

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -93,8 +94,12 @@ async def test_a_project_becomes_the_jobs_from_the_innermost_on(tmp_path, monkey
     package = tmp_path / "package.zip"
     package.write_bytes(zip_bytes({"a/b/file": b"x", "c": b"y"}))
     given = []
-    monkeypatch.setattr(os, "chown", lambda path, *_, **__: given.append(path))
+    monkeypatch.setattr(os, "chown", lambda path, *_, **__: given.append(Path(path)))
+    opened = "/proc/self/fd/{}".format
+    monkeypatch.setattr(os, "fchown", lambda fd, *_: given.append(Path(opened(fd)).readlink()))
     unpack(package, tmp_path / "work", 65534)
+    work = tmp_path / "work"
+    assert sorted(given) == [work, work / "a", work / "a/b", work / "a/b/file", work / "c"]
     assert given[-1] == tmp_path / "work"
     for number, path in enumerate(given):
         assert not set(path.parents) & set(given[:number])

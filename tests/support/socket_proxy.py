@@ -34,6 +34,10 @@ class SocketProxy:
         if listener is not None:
             _end(listener)
             os.unlink(self._path)
+        self.drop()
+
+    def drop(self):
+        """Drop all connections, and take new ones."""
         with self._lock:
             connections, self._open = self._open, []
         for connection in connections:

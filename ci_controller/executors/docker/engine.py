@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineFailingError, EngineUnavailableError
 from ci_controller.executors.docker.blame import explanation, is_engines
+from ci_controller.interruption import Interruption
 
 Result = TypeVar("Result")
 
@@ -41,9 +42,14 @@ class DockerEngine:
         self._local = threading.local()
         self._clients: list[docker.APIClient] = []
 
-    async def call(self, work: Callable[[docker.APIClient], Result]) -> Result:
+    async def call(
+        self,
+        work: Callable[[docker.APIClient], Result],
+        interruption: Interruption | None = None,
+    ) -> Result:
         """Run `work` on a thread. When cancelled, waits for it first: a call cannot be undone,
-        and whoever cleans up must come after it.
+        and whoever cleans up must come after it. Work that takes long looks at an `interruption`,
+        so that this is soon.
 
         Raises EngineUnavailableError when the engine does not answer, and EngineFailingError
         when it answers with a trouble of its own; what it refuses for the job's fault comes as
@@ -53,6 +59,8 @@ class DockerEngine:
         try:
             return await self._translated(asyncio.shield(future))
         except asyncio.CancelledError:
+            if interruption is not None:
+                interruption.ask()
             await asyncio.wait([future])
             future.exception()
             raise

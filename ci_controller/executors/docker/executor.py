@@ -43,6 +43,7 @@ from ci_controller.executors.docker.project_tar import (
     secrets_blocks,
 )
 from ci_controller.executors.docker.storage import EngineStorage
+from ci_controller.interruption import InterruptedWorkError, Interruption
 from ci_controller.job_environment import job_environment
 from ci_controller.project_archive import ProjectArchive
 
@@ -126,12 +127,15 @@ class DockerExecutor:
         """See Executor."""
         base = job.spec.image or self._options.image
         connected: list[KeptOutput] = []
+        interruption = Interruption()
 
         async def prepare_and_begin() -> Output:
             image = await self._layers.image_for(job, base, package, log, epoch)
             log_base = log.size
             bounds = await self._storage.bounds(job.spec.limits)
-            return await self._engine.call(lambda client: begin(client, image, bounds, log_base))
+            return await self._engine.call(
+                lambda client: begin(client, image, bounds, log_base), interruption
+            )
 
         def begin(
             client: docker.APIClient, image: str, bounds: container.EngineBounds, log_base: int
@@ -143,14 +147,18 @@ class DockerExecutor:
             try:
                 config = protocol.config(key, job.attempt, USER_ID)
                 with ProjectArchive(package) as archive:
-                    content = project_tar(
-                        archive, [*keeper_blocks(program, config), *secrets_blocks(secrets)]
-                    )
+                    more = [*keeper_blocks(program, config), *secrets_blocks(secrets)]
+                    content = project_tar(archive, more, interruption)
                     client.put_archive(container_id, "/", content)
+                interruption.check()
                 attached = AttachedOutput(client, container_id)
                 connected.append(KeptOutput(self._engine, container_id, key, 0, attached))
                 self._outputs[job.job_id] = connected[-1]
                 client.start(container_id)
+            except InterruptedWorkError:
+                # To remove a hundred thousand files takes the engine as long as to make them, and
+                # nobody is to wait for that: `remove` or the next launch does it.
+                raise
             except BaseException:
                 remove_container(client, container_id)
                 raise

@@ -30,6 +30,7 @@ from ci_controller.executors.docker.project_tar import (
     project_tar,
 )
 from ci_controller.executors.docker.storage import EngineStorage
+from ci_controller.interruption import Interruption
 from ci_controller.log_cap import lost_marker
 from ci_controller.log_pump import pump
 from ci_controller.project_archive import ProjectArchive
@@ -160,6 +161,7 @@ class DependencyLayers:
         name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
         connected: list[KeptOutput] = []
         bounds = await self._storage.bounds(self._options.limits)
+        interruption = Interruption()
 
         def begin(client: docker.APIClient) -> KeptOutput:
             key = os.urandom(protocol.KEY_BYTES)
@@ -168,7 +170,8 @@ class DependencyLayers:
             )
             with ExitStack() as stack:
                 if requirements.needs_project:
-                    content = project_tar(stack.enter_context(ProjectArchive(package)), init)
+                    archive = stack.enter_context(ProjectArchive(package))
+                    content = project_tar(archive, init, interruption)
                 else:
                     content = files_tar(requirements.files, init)
                 self._create(client, name, base_id, labels, bounds)
@@ -179,7 +182,8 @@ class DependencyLayers:
 
         self._building.add(name)
         try:
-            await self._run_to_end(name, await self._engine.call(begin), transcript)
+            output = await self._engine.call(begin, interruption)
+            await self._run_to_end(name, output, transcript)
             await self._engine.call(lambda client: _commit(client, name, tag, self._labels()))
         finally:
             for output in connected:

@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 
 from ci_common.secret import Secret
 from ci_controller.executors.docker.keeper import protocol
+from ci_controller.executors.docker.tar_header import tar_header
+from ci_controller.interruption import Interruption
 from ci_controller.project_archive import ProjectArchive
 
 USER_ID = 1000
@@ -19,11 +21,15 @@ _CHUNK_BYTES = 1 << 18
 _END = b"\0" * (2 * tarfile.BLOCKSIZE)
 
 
-def project_tar(archive: ProjectArchive, more: Iterable[bytes] = ()) -> Iterator[bytes]:
+def project_tar(
+    archive: ProjectArchive,
+    more: Iterable[bytes] = (),
+    interruption: Interruption | None = None,
+) -> Iterator[bytes]:
     """The whole project, and `more` of this module, to be unpacked at `/` in one go: each costs a
-    few milliseconds. Raises PackageCorruptError on the way.
+    few milliseconds. Raises PackageCorruptError on the way, and InterruptedWorkError.
     """
-    return _batched(_project_blocks(archive, more))
+    return _batched(_project_blocks(archive, more), interruption or Interruption())
 
 
 def keeper_blocks(program: bytes, config: bytes) -> list[bytes]:
@@ -44,7 +50,7 @@ def message_tar(name: str) -> bytes:
 
 def files_tar(files: dict[str, bytes], more: Iterable[bytes] = ()) -> Iterator[bytes]:
     """Only these files of the project, by path, and `more`, to be unpacked at `/`."""
-    return _batched(_file_blocks(files, more))
+    return _batched(_file_blocks(files, more), Interruption())
 
 
 def secrets_blocks(secrets: Sequence[Secret]) -> list[bytes]:
@@ -94,17 +100,14 @@ def _places() -> Iterator[bytes]:
 def _header(
     name: str, mode: int, kind: bytes, size: int = 0, link: str = "", user: int = USER_ID
 ) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.mode, info.type, info.size, info.linkname = mode, kind, size, link
-    info.uid = info.gid = user
-    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    return tar_header(name, mode, kind, user=user, size=size, link=link)
 
 
 def _padding(size: int) -> bytes:
     return b"\0" * (-size % tarfile.BLOCKSIZE)
 
 
-def _batched(blocks: Iterable[bytes]) -> Iterator[bytes]:
+def _batched(blocks: Iterable[bytes], interruption: Interruption) -> Iterator[bytes]:
     """Small blocks joined: each piece costs a write to the engine's socket."""
     pieces: list[bytes] = []
     size = 0
@@ -112,6 +115,7 @@ def _batched(blocks: Iterable[bytes]) -> Iterator[bytes]:
         pieces.append(block)
         size += len(block)
         if size >= _CHUNK_BYTES:
+            interruption.check()
             yield b"".join(pieces)
             pieces, size = [], 0
     yield b"".join(pieces)

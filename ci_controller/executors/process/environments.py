@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from ci_common.errors import SetupFailedError
 from ci_common.job import Job
 from ci_common.ports.logs import LogAppender
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.interruption import Interruption
+from ci_controller.project_archive import Entry, ProjectArchive
 from ci_controller.requirements import FILE_NAME, Requirements, read_requirements
 from ci_controller.single_flight import SingleFlight, Transcript
 
@@ -104,25 +106,54 @@ def _prepare(environment: Path, source: Path, package: Path, requirements: Requi
         path.write_bytes(content)
 
 
-def unpack(package: Path, directory: Path, owner: int | None) -> None:
-    """Write a project's files; `owner` is the user they are to belong to."""
+def unpack(
+    package: Path,
+    directory: Path,
+    owner: int | None,
+    interruption: Interruption | None = None,
+) -> None:
+    """Write a project's files; `owner` is the user they are to belong to.
+
+    Raises PackageCorruptError, InterruptedWorkError.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = [directory]
+    interruption = interruption or Interruption()
+    directories = [str(directory)]
     with ProjectArchive(package) as archive:
         for entry in archive.entries():
-            path = directory / entry.path
+            interruption.check()
+            path = os.path.join(directory, entry.path)
             if entry.is_directory:
-                path.mkdir(exist_ok=True)
+                os.mkdir(path)
+                os.chmod(path, entry.mode)
+                directories.append(path)
             elif entry.link_target is not None:
-                path.symlink_to(entry.link_target)
+                os.symlink(entry.link_target, path)
+                if owner is not None:
+                    os.chown(path, owner, owner, follow_symlinks=False)
             else:
-                with path.open("xb") as file:
-                    file.writelines(archive.content(entry))
-            if entry.link_target is None:
-                path.chmod(entry.mode)
-            made.append(path)
+                _write_file(path, entry, archive.content(entry), owner, interruption)
     if owner is not None:
-        # From the innermost on: once a directory is theirs, another process of the same user may
-        # put a link in it, and what lies behind that would be theirs, too.
-        for path in reversed(made):
+        # From the innermost on, and only now: once a directory is theirs, another process of the
+        # same user may put a link in it, and what lies behind that would be theirs, too.
+        for path in reversed(directories):
             os.chown(path, owner, owner, follow_symlinks=False)
+
+
+def _write_file(
+    path: str,
+    entry: Entry,
+    content: Iterable[bytes],
+    owner: int | None,
+    interruption: Interruption,
+) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb", buffering=0) as file:
+        for piece in content:
+            interruption.check()
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[file.write(rest) :]
+        if owner is not None:
+            os.fchown(descriptor, owner, owner)
+        os.fchmod(descriptor, entry.mode)

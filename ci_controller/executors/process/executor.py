@@ -33,6 +33,7 @@ from ci_controller.executors.process.files import DirectoryFiles
 from ci_controller.executors.process.output import open_output
 from ci_controller.executors.process.state import WorkloadFiles, signal_group
 from ci_controller.executors.process.supervisor import write_json
+from ci_controller.interruption import Interruption
 from ci_controller.job_environment import job_environment
 
 UNPRIVILEGED_USER = "nobody"
@@ -90,12 +91,17 @@ class ProcessExecutor:
         self._make_works()
         programs = await self._environments.bin_directory(job, package, log)
         self._launching.add(job.job_id)
-        making = asyncio.ensure_future(
-            asyncio.to_thread(self._begin, files, job, package, programs, log.size, epoch, secrets)
-        )
+        interruption = Interruption()
+
+        def begin() -> Output:
+            self._unpack(files, package, epoch, interruption)
+            return self._begin(files, job, programs, log.size, epoch, secrets)
+
+        making = asyncio.ensure_future(asyncio.to_thread(begin))
         try:
             return await asyncio.shield(making)
         except BaseException:
+            interruption.ask()
             await asyncio.wait([making])  # a thread goes on; what it makes is to be removed, too
             error = making.exception()
             if error is None:
@@ -185,16 +191,9 @@ class ProcessExecutor:
     def _files(self, job_id: str) -> WorkloadFiles:
         return WorkloadFiles(self._states / job_id, self._works / job_id)
 
-    def _begin(
-        self,
-        files: WorkloadFiles,
-        job: Job,
-        package: Path,
-        programs: Path,
-        log_base: int,
-        epoch: int,
-        secrets: Sequence[Secret],
-    ) -> Output:
+    def _unpack(
+        self, files: WorkloadFiles, package: Path, epoch: int, interruption: Interruption
+    ) -> None:
         try:
             files.work.mkdir(parents=True, mode=0o700)
         except FileExistsError as error:
@@ -204,7 +203,17 @@ class ProcessExecutor:
             raise LaunchFailedError(
                 f"the directory {files.work} of the job is there already; remove it"
             ) from error
-        unpack(package, files.work, self._user)
+        unpack(package, files.work, self._user, interruption)
+
+    def _begin(
+        self,
+        files: WorkloadFiles,
+        job: Job,
+        programs: Path,
+        log_base: int,
+        epoch: int,
+        secrets: Sequence[Secret],
+    ) -> Output:
         files.state.mkdir(mode=0o700)
         variables = self._give(files, secrets)
         write_json(
