@@ -4,10 +4,10 @@ import logging
 import resource
 import time
 from collections import Counter
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from ci_server.auth.addresses import NO_PROXIES, TrustedProxies
+from ci_server.connection_reserve import ConnectionRefusal, ConnectionReserve
 from ci_server.limits.address import is_this_machine, limited_as
 
 logger = logging.getLogger(__name__)
@@ -17,6 +17,9 @@ _MOST_DESCRIPTORS = 65_536
 
 _RESERVED_SHARE = 4
 _LOG_SECONDS = 10.0
+
+_RESERVE_SHARE = 16
+_RESERVE_SIZES = (4, 64)
 
 
 def raise_descriptor_limit() -> int:
@@ -29,19 +32,12 @@ def raise_descriptor_limit() -> int:
     return wanted if soft == resource.RLIM_INFINITY else soft
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionRefusal:
-    """Why a connection is not taken."""
-
-    status: HTTPStatus
-    message: str
-
-
 class ConnectionGuard:
     """Counts the connections of one process.
 
     A quarter of the descriptors stays free for logs, uploads and the engine, so that however
-    many clients come, accepting them never fails, and those that are there are served.
+    many clients come, accepting them never fails, and those that are there are served. A part
+    of that quarter is the reserve, for those who come when all connections are taken.
     """
 
     def __init__(
@@ -54,6 +50,8 @@ class ConnectionGuard:
         self._most = min(most, descriptors - descriptors // _RESERVED_SHARE)
         self._most_per_address = most_per_address
         self._proxies = proxies
+        least, largest = _RESERVE_SIZES
+        self.reserve = ConnectionReserve(max(least, min(largest, descriptors // _RESERVE_SHARE)))
         self._addresses: Counter[str] = Counter()
         self._total = 0
         self._log_at = 0.0
@@ -70,7 +68,14 @@ class ConnectionGuard:
             self._addresses[limited_as(address or "")] += 1
         elif time.monotonic() >= self._log_at:
             self._log_at = time.monotonic() + _LOG_SECONDS
-            logger.warning("connections are refused, this one from %s: %s", address, refusal)
+            logger.warning(
+                "connection limit reached; new connections are answered with %d %s, except for "
+                "/health and /ready (this one is from %s): %s",
+                refusal.status,
+                refusal.status.phrase,
+                address,
+                refusal.message,
+            )
         return refusal
 
     def release(self, address: str | None) -> None:

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SECONDS = 10.0
+_BYTES = 256 << 20
+"""Above what an upload may be by default, so that clients which read no answer before they have
+sent everything get it, too."""
+
 _EMPTY: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
@@ -16,9 +20,10 @@ class EarlyAnswers:
     client, still sending, only that it was reset. What is read is thrown away.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float = _SECONDS) -> None:
+    def __init__(self, app: ASGIApp, seconds: float = _SECONDS, size: int = _BYTES) -> None:
         self._app = app
         self._seconds = seconds
+        self._size = size
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; errors before the end of the request are drained."""
@@ -52,10 +57,11 @@ class EarlyAnswers:
         await self._app(scope, received, sent)
 
     async def _drain(self, receive: Receive, ended: Callable[[], bool]) -> None:
+        left = self._size
         try:
             async with asyncio.timeout(self._seconds):
-                while not ended():
-                    await receive()
+                while left >= 0 and not ended():
+                    left -= len((await receive()).get("body", b""))
         except TimeoutError:
             return
 

@@ -6,16 +6,15 @@ a head of a bounded size, has to send a body at a pace, and has to take what is 
 """
 
 import asyncio
-import json
 import logging
 import socket
+from collections import deque
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -23,18 +22,29 @@ from uvicorn.server import ServerState
 from ci_common.settings import Settings
 from ci_server.auth.addresses import TrustedProxies
 from ci_server.connection_limits import ConnectionGuard, raise_descriptor_limit
-from ci_server.request_id import REQUEST_ID_HEADER, new_request_id
+from ci_server.connection_reserve import ConnectionRefusal, ReservedConnection
+from ci_server.limits.address import limited_as
+from ci_server.lingering_close import BRIEF, UPLOAD, LingerBounds, LingeringClose
+from ci_server.raw_answers import error_answer
+from ci_server.request_head import HEAD_BYTES, HEAD_TOO_LARGE, Refusal, problem_of_head
+from ci_server.request_id import new_request_id
 from ci_server.request_pace import BYTES_PER_SECOND
-from ci_server.security_headers import SECURITY_HEADERS
 
 logger = logging.getLogger(__name__)
 
-HEAD_BYTES = 64 << 10
-"""All names and values of a request's headers; also what lies between two pieces of a body."""
-
-URL_BYTES = 16 << 10
 PIPELINED_REQUESTS = 16
 """Requests that wait for the answer to an earlier one of their connection."""
+
+TOO_MANY_PIPELINED = Refusal(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_requests",
+    f"more than {PIPELINED_REQUESTS} requests wait for an answer on this connection",
+)
+BODY_TOO_SLOW = Refusal(
+    HTTPStatus.REQUEST_TIMEOUT,
+    "request_timeout",
+    f"less than {BYTES_PER_SECOND} bytes a second of the body arrived",
+)
 
 _LOOKS = 4
 """Looks at a connection in each time-out: so much later, in parts of it, it may be noticed."""
@@ -100,10 +110,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._bounds = _bounds()
         self._guard = _guard_of(server_state, self._bounds)
         self._is_counted = False
-        self._answering: RequestResponseCycle | None = None
-        """Of the requests of this connection, the one whose answer is next, or under way."""
+        self._reserved: ReservedConnection | None = None
+        """Set when the connection came while all connections were taken."""
+        self._lingering: LingeringClose | None = None
+        """Set when it was refused: nothing that comes in is read any more."""
+        self._cycles: deque[RequestResponseCycle] = deque()
+        """The requests that have not been answered, in their order."""
         self._timer: asyncio.TimerHandle | None = None
-        self._refusal: tuple[HTTPStatus, str, str] | None = None
+        self._refusal: Refusal | None = None
         self._in_head = False
         self._head_since: float | None = None
         """When we began to wait for the end of a head; `None` when we do not."""
@@ -111,7 +125,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_body = False
         self._window_at = 0.0
         self._window_bytes = 0
-        self._lingering_since: float | None = None
+        self._unread_body_since: float | None = None
         """When the answer was complete although the body was not."""
         self._barren_bytes = 0
         """Received since the last piece of a body, or the start of the head."""
@@ -122,38 +136,61 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and start its clock."""
         super().connection_made(transport)
-        refusal = self._guard.take(self._address)
-        if refusal is not None:
-            self._refuse(refusal.status, "too_many_connections", refusal.message)
-            return
-        self._is_counted = True
         _bound_stalls(transport, self._bounds.send_timeout)
+        refusal = self._guard.take(self._address)
+        if refusal is None:
+            self._count()
+        else:
+            self._reserve(refusal)
+
+    def _count(self) -> None:
+        self._is_counted = True
         self._head_since = self.loop.time()
         self._look_later()
 
+    def _reserve(self, refusal: ConnectionRefusal) -> None:
+        reserved = ReservedConnection(
+            limited_as(self._address or ""),
+            refusal,
+            loop=self.loop,
+            try_admit=self._try_admit,
+            refuse=self._turn_away,
+            abort=self.transport.abort,
+        )
+        if self._guard.reserve.enter(reserved):
+            self._reserved = reserved
+        else:
+            reserved.evict()
+
+    def _try_admit(self) -> bool:
+        """Make an ordinary connection of one of the reserve, if there is a place by now."""
+        if self._guard.take(self._address) is not None:
+            return False
+        self._leave_reserve()
+        self._count()
+        return True
+
+    def _leave_reserve(self) -> None:
+        if self._reserved is not None:
+            self._guard.reserve.leave(self._reserved)
+            self._reserved = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Give back what it held."""
-        self._forget()
+        if self._is_counted:
+            self._is_counted = False
+            self._guard.release(self._address)
+        self._leave_reserve()
+        for ends in (self._timer, self._lingering):
+            if ends is not None:
+                ends.cancel()
         super().connection_lost(exc)
-
-    def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to the protocol that takes it over."""
-        self._forget()
-        super().handle_websocket_upgrade()
 
     def shutdown(self) -> None:
         """End when the answer under way has; a reader that does not take its end is cut off."""
         super().shutdown()
-        if self.transport.is_closing():
+        if self._lingering is not None or self.transport.is_closing():
             self._abort_soon()
-
-    def _forget(self) -> None:
-        if self._is_counted:
-            self._is_counted = False
-            self._guard.release(self._address)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     @property
     def _address(self) -> str | None:
@@ -163,6 +200,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and bound what brings the request no further."""
+        if self._lingering is not None:
+            self._lingering.received(len(data))
+            return
+        if self._reserved is not None:
+            data = self._reserved.feed(data)
+            if not data:
+                return
         self._bore_fruit = False
         if self._head_since is None and self._is_idle:
             self._head_since = self.loop.time()
@@ -171,13 +215,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._barren_bytes = 0
             return
         self._barren_bytes += len(data)
-        if self._barren_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(*_HEAD_TOO_LARGE)
+        if self._barren_bytes > HEAD_BYTES:
+            self._refuse(HEAD_TOO_LARGE)
 
     @property
     def _is_idle(self) -> bool:
-        answered = self.cycle is None or self.cycle.response_complete
-        return answered and not self._in_head and not self._in_body
+        return not (self._cycles or self._in_head or self._in_body)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -187,42 +230,27 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_since is None:
             self._head_since = self.loop.time()
 
-    def on_url(self, url: bytes) -> None:
-        """A piece of the address."""
-        super().on_url(url)
-        if len(self.url) > URL_BYTES:
-            self._stop(
-                HTTPStatus.REQUEST_URI_TOO_LONG,
-                "url_too_long",
-                f"the address is longer than {URL_BYTES} bytes",
-            )
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; those after a body (trailers) are of no use here, and dropped."""
         self._head_size += len(name) + len(value)
         if self._head_size > HEAD_BYTES:
-            self._stop(*_HEAD_TOO_LARGE)
+            self._stop(HEAD_TOO_LARGE)
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole: the body, if there is one, has to come at a pace."""
+        if problem := problem_of_head(self.url, self.headers):
+            self._stop(problem)
+        if len(self._cycles) > PIPELINED_REQUESTS:
+            self._stop(TOO_MANY_PIPELINED)
         self._in_head = False
-        self._head_since = self._lingering_since = None
-        self._in_body = True
         self._head_size = 0
+        self._head_since = self._unread_body_since = None
+        self._in_body = True
         self._restart_window()
-        if len(self.pipeline) >= PIPELINED_REQUESTS:
-            self._stop(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                "too_many_requests",
-                f"more than {PIPELINED_REQUESTS} requests wait for an answer on this connection",
-            )
         super().on_headers_complete()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        self._cycles.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -233,14 +261,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._in_body = False
-        self._lingering_since = None
+        self._unread_body_since = None
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Answered. What is left of the body is read for a while, so that the answer arrives."""
+        self._cycles.popleft()
         super().on_response_complete()
         if self._in_body:
-            self._lingering_since = self.loop.time()
+            self._unread_body_since = self.loop.time()
 
     # ------------------------------------------------------------------ the clock
 
@@ -249,7 +278,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         """Whether we waited long enough."""
-        if self.transport.is_closing():
+        if self._lingering is not None or self.transport.is_closing():
             return
         self._look_later()
         now, patience = self.loop.time(), self._bounds.request_timeout
@@ -258,27 +287,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._restart_window()
             self._head_since = now if self._head_since is not None else None
         elif self._head_since is not None and now - self._head_since >= patience:
-            self._end_silence()
-        elif self._lingering_since is not None and now - self._lingering_since >= patience:
+            self._end_silence(patience)
+        elif self._unread_body_since is not None and now - self._unread_body_since >= patience:
             self.transport.abort()
         elif self._in_body and now - self._window_at >= patience:
             if self._window_bytes < BYTES_PER_SECOND * patience:
-                self._refuse(
-                    HTTPStatus.REQUEST_TIMEOUT,
-                    "request_timeout",
-                    f"less than {BYTES_PER_SECOND} bytes a second of the body arrived",
-                )
+                self._refuse(BODY_TOO_SLOW)
             self._restart_window()
 
-    def _end_silence(self) -> None:
-        if not self._in_head:
+    def _end_silence(self, patience: float) -> None:
+        if self._in_head:
+            message = f"the head of the request was not whole after {patience:g} s"
+            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", message))
+        else:
             self.transport.abort()  # nothing was asked, so nobody waits for an answer
-            return
-        self._refuse(
-            HTTPStatus.REQUEST_TIMEOUT,
-            "request_timeout",
-            f"the head of the request was not whole after {self._bounds.request_timeout:g} s",
-        )
 
     def _restart_window(self) -> None:
         self._window_at = self.loop.time()
@@ -286,55 +308,50 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     # ------------------------------------------------------------------ refusals
 
-    def _stop(self, status: HTTPStatus, code: str, message: str) -> None:
+    def _stop(self, refusal: Refusal) -> None:
         """Refuse from within the parser, which calls `send_400_response` then."""
-        self._refusal = (status, code, message)
+        self._refusal = refusal
         raise _RefusedError
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser did not take."""
-        self._refuse(*(self._refusal or (HTTPStatus.BAD_REQUEST, "bad_request", msg)))
+        self._refuse(self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "bad_request", msg))
 
-    def _refuse(self, status: HTTPStatus, code: str, message: str) -> None:
+    def _turn_away(self, refusal: ConnectionRefusal, with_body: bool, may_linger: bool) -> None:
+        """Refuse a connection of the reserve."""
+        self._say(
+            Refusal(refusal.status, "too_many_connections", refusal.message), with_body=with_body
+        )
+        if may_linger:
+            self._linger(UPLOAD)
+        else:
+            self.transport.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
         """Say no and close; without a word when another answer is under way."""
-        answering = self._answering
-        if answering and answering.response_started and not answering.response_complete:
-            self.transport.abort()
+        if self._lingering is not None:
             return
-        request_id = new_request_id()
-        logger.info("%s: %s (%s)", self._address, message, code, extra={"request_id": request_id})
-        self.transport.write(_answer(status, code, message, request_id))
-        self.transport.close()
-        self._abort_soon()
-        for cycle in filter(None, (answering, self.cycle)):
+        for cycle in self._cycles:
+            if cycle.response_started:
+                self.transport.abort()
+                return
             cycle.disconnected = True  # the application is not to answer as well
             cycle.message_event.set()
+        self._say(refusal)
+        self._linger(BRIEF)
+
+    def _say(self, refusal: Refusal, *, with_body: bool = True) -> None:
+        request_id = new_request_id()
+        status, code, message = refusal
+        logger.info("%s: %s (%s)", self._address, message, code, extra={"request_id": request_id})
+        self.transport.write(error_answer(status, code, message, request_id, with_body=with_body))
+
+    def _linger(self, bounds: LingerBounds) -> None:
+        self.flow.resume_reading()
+        self._lingering = LingeringClose(self.transport, self.loop, bounds)
 
     def _abort_soon(self) -> None:
         self.loop.call_later(_FLUSH_SECONDS, self.transport.abort)
-
-
-_HEAD_TOO_LARGE = (
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "headers_too_large",
-    f"the headers are larger than {HEAD_BYTES} bytes",
-)
-
-
-def _answer(status: HTTPStatus, code: str, message: str, request_id: str) -> bytes:
-    error = {"code": code, "message": message, "request_id": request_id}
-    body = json.dumps({"error": error}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-        (REQUEST_ID_HEADER, request_id.encode()),
-        *SECURITY_HEADERS,
-    ]
-    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        headers.append((b"retry-after", b"5"))
-    head = b"".join(b"%s: %s\r\n" % header for header in headers)
-    return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, status.phrase.encode(), head, body)
 
 
 def _bound_stalls(transport: asyncio.Transport, seconds: float) -> None:

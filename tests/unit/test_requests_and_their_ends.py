@@ -80,9 +80,9 @@ class Exchange:
         self._reads = reads
         self._headers = [(b"content-length", length)] if length else []
 
-    async def run(self, seconds=5.0):
+    async def run(self, seconds=5.0, size=100):
         scope = {"type": "http", "headers": self._headers}
-        await EarlyAnswers(self._app, seconds)(scope, self._receive, self._send)
+        await EarlyAnswers(self._app, seconds, size)(scope, self._receive, self._send)
         return self
 
     async def _app(self, scope, receive, send):
@@ -138,6 +138,12 @@ def test_reading_on_ends_when_the_client_is_gone():
 
 def test_reading_on_ends_after_a_time():
     assert run(Exchange([piece(True)]), seconds=0.01).bodies == DRAINED
+
+
+def test_reading_on_ends_after_so_many_bytes():
+    exchange = run(Exchange([piece(True)] * 10), size=3)
+    assert len(exchange.incoming) == 6
+    assert exchange.bodies == DRAINED
 
 
 @pytest.mark.parametrize(
