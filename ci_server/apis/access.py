@@ -117,6 +117,7 @@ def credentials_of(request: HTTPConnection, proxies: TrustedProxies) -> Credenti
         peer=peer,
         local=server[0] if server and server[1] is not None else None,
         client=proxies.client(peer, headers),
+        method=request.scope.get("method"),
         token=request.query_params.get(TOKEN_PARAMETER),
         request_id=current_request_id(),
     )

@@ -23,8 +23,17 @@ _MOST_HOPS = 32
 _FORWARDING = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
+_PROXY_HEADERS = frozenset((*_FORWARDING, "via"))
+_PROXY_PREFIX = "x-forwarded-"
+
+
+def came_through_proxy(headers: Mapping[str, str]) -> bool:
+    """Whether any header, in lower case, is one that proxies add."""
+    return any(name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIX) for name in headers)
+
+
 def was_forwarded(headers: Mapping[str, str]) -> bool:
-    """Whether a proxy says that it passed the request on."""
+    """Whether a proxy says for whom it passed the request on."""
     return any(name in headers for name in _FORWARDING)
 
 

@@ -17,6 +17,8 @@ class Credentials:
     """The address of ours it came to."""
     client: str | None = None
     """Who the request is from, seen through trusted proxies: for limits and the audit log."""
+    method: str | None = None
+    """Of HTTP; `None` where there is none."""
     token: str | None = field(default=None, repr=False)
     """From the query string, where browsers cannot send headers."""
 

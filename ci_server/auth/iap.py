@@ -9,7 +9,7 @@ from ci_common.principal import Principal, Role
 from ci_server.auth.addresses import TrustedProxies
 from ci_server.auth.credentials import Credentials
 from ci_server.auth.jwt_verifier import JwtVerifier, looks_signed, refuse
-from ci_server.auth.local import what_is_strange
+from ci_server.auth.local import why_not_local
 
 IAP_ISSUER = "https://cloud.google.com/iap"
 IAP_ALGORITHMS = frozenset({"ES256"})
@@ -100,6 +100,6 @@ class DeveloperIdentity:
         """Somebody like the users of the proxy."""
         if "authorization" in credentials.headers or credentials.token is not None:
             return None
-        if what_is_strange(credentials, self.origins):
+        if why_not_local(credentials, self.origins):
             return None
         return self.users.principal(DEVELOPER, "development")

@@ -8,6 +8,7 @@ from ci_common.principal import LOCAL_PRINCIPAL, Principal, Role
 from ci_server.auth.authenticator import Authenticator
 from ci_server.auth.credentials import Credentials
 from ci_server.auth.local import LocalIdentity
+from ci_server.auth.request_host import host_of
 
 pytestmark = pytest.mark.anyio
 
@@ -47,12 +48,158 @@ async def test_programs_of_this_machine_are_the_single_user(headers, addresses):
         ({"host": "localhost:8000", "origin": "https://evil.example"}, {}, "another origin"),
         ({"host": "localhost:8000", "origin": "http://localhost:3000"}, {}, "another origin"),
         ({"host": "localhost:8000", "origin": "null"}, {}, "another origin"),
+        ({"host": "localhost:8000", "origin": "ftp://localhost:8000"}, {}, "another origin"),
+        ({"host": "localhost:8000", "origin": "http://localhost"}, {}, "another origin"),
+        ({"origin": "http://"}, {}, "another origin"),
+        ({"x-forwarded-host": "localhost"}, {}, "proxy"),
+        ({"x-forwarded-proto": "https"}, {}, "proxy"),
+        ({"via": "1.1 proxy"}, {}, "proxy"),
     ],
 )
 async def test_others_are_refused_and_told_why(headers, addresses, told):
     with pytest.raises(NotLocalError, match=told) as refused:
         await identify(headers, **addresses)
     assert "ci-admin user create" in refused.value.message
+
+
+# ------------------------------------------------------------------ what browsers say of requests
+
+FOREIGN = ["cross-site", "same-site", "same-origin, cross-site", "SAME-ORIGIN", "", "other"]
+NAVIGATION = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+
+
+def fetched(site, **others):
+    named = {f"sec-fetch-{name}": value for name, value in others.items()}
+    return {"host": "localhost:8000", "sec-fetch-site": site, **named}
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+@pytest.mark.parametrize("method", ["GET", "POST", None])
+async def test_our_own_pages_and_what_the_user_opens_are_let_in(site, method):
+    assert await identify(fetched(site), method=method) == LOCAL_PRINCIPAL
+    headers = fetched(site, mode="cors", dest="empty")
+    assert await identify(headers, method=method) == LOCAL_PRINCIPAL
+
+
+@pytest.mark.parametrize("site", FOREIGN)
+@pytest.mark.parametrize(
+    ("method", "others"),
+    [
+        ("GET", {}),
+        ("GET", {"mode": "no-cors", "dest": "image"}),
+        ("GET", {"mode": "no-cors", "dest": "script"}),
+        ("GET", {"mode": "cors", "dest": "empty"}),
+        ("GET", {"mode": "navigate", "dest": "iframe"}),
+        ("GET", {"mode": "navigate", "dest": "embed"}),
+        ("GET", {"mode": "no-cors", "dest": "document"}),
+        ("GET", {"mode": "websocket", "dest": "websocket"}),
+        ("HEAD", {"mode": "navigate", "dest": "document"}),
+        ("POST", {"mode": "navigate", "dest": "document"}),
+        ("DELETE", {"mode": "navigate", "dest": "document"}),
+        (None, {"mode": "navigate", "dest": "document"}),
+    ],
+)
+async def test_pages_of_other_sites_are_refused(site, method, others):
+    with pytest.raises(NotLocalError, match="web page of another site"):
+        await identify(fetched(site, **others), method=method)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_links_of_other_sites_lead_here(site):
+    assert await identify({**fetched(site), **NAVIGATION}, method="GET") == LOCAL_PRINCIPAL
+    elsewhere = {**fetched(site), **NAVIGATION, "host": "evil"}
+    with pytest.raises(NotLocalError, match="'evil'"):
+        await identify(elsewhere, method="GET")
+
+
+async def test_a_listed_origin_may_be_of_another_site():
+    identity = LocalIdentity(insecure=False, origins=("https://app.example",))
+    headers = fetched("cross-site", mode="cors", dest="empty")
+    listed = Credentials({**headers, "origin": "https://app.example"}, **HERE, method="POST")
+    assert await identity.identify(listed) == LOCAL_PRINCIPAL
+    with pytest.raises(NotLocalError, match="another site"):
+        await identity.identify(Credentials(headers, **HERE, method="GET"))
+
+
+# ------------------------------------------------------------------ hosts
+
+
+@pytest.mark.parametrize(
+    ("header", "host"),
+    [
+        ("localhost", "localhost"),
+        ("LocalHost.:8000", "localhost"),
+        ("127.0.0.1:1", "127.0.0.1"),
+        ("ci.example.com:65535", "ci.example.com"),
+        ("[::1]", "::1"),
+        ("[::FFFF:127.0.0.1]:80", "::ffff:127.0.0.1"),
+    ],
+)
+def test_hosts(header, host):
+    assert host_of(header) == host
+
+
+MALFORMED = [
+    "",
+    " ",
+    ".",
+    "localhost..",
+    ".localhost",
+    "local host",
+    "localhost ",
+    "localhost:",
+    "localhost:x",
+    "localhost:-1",
+    "localhost:65536",
+    "localhost:000080",
+    "localhost:80:80",
+    "localhost:80@evil.example",
+    "user@localhost",
+    "user:password@localhost:80",
+    "localhost,localhost",
+    "localhost, evil.example",
+    "local%68ost",
+    "localhost%00",
+    "localhost%2eevil.example",
+    "localhost/",
+    "localhost#",
+    "localhost?evil.example",
+    "localhost\\evil.example",
+    "http://localhost",
+    "localhost\tevil.example",
+    "localhost\n",
+    "-localhost",
+    "\uff4cocalhost",
+    "::1",
+    "[::1",
+    "::1]",
+    "[]",
+    "[::1]evil.example",
+    "[::1]:80@evil.example",
+    "[::1%lo]",
+    "[127.0.0.1]",
+    "[localhost]",
+    "[[::1]]",
+    "[:::1]",
+]
+
+
+@pytest.mark.parametrize("header", MALFORMED)
+async def test_malformed_hosts(header):
+    assert host_of(header) is None
+    with pytest.raises(NotLocalError, match="for the host"):
+        await identify({"host": header})
+    with pytest.raises(NotLocalError, match="for the host"):
+        await identify({"host": header, "origin": f"http://{header}"})
+
+
+@pytest.mark.parametrize("header", ["127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "0.0.0.0"])
+async def test_other_spellings_of_addresses_are_not_ours(header):
+    with pytest.raises(NotLocalError, match="for the host"):
+        await identify({"host": header})
+
+
+# ------------------------------------------------------------------ and the others
 
 
 async def test_the_operator_may_insist():

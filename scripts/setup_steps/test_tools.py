@@ -1,0 +1,32 @@
+"""Programs that some tests need and nothing else does."""
+
+import shutil
+from typing import NamedTuple
+
+from setup_steps import apt
+from setup_steps.console import SetupError, say
+
+
+class Tool(NamedTuple):
+    """A program, Debian's package that has it, and the tests that are skipped without it."""
+
+    program: str
+    package: str
+    tests: str
+
+
+TOOLS = (
+    Tool("mkfs.xfs", "xfsprogs", "The tests on XFS"),
+    Tool("chromium", "chromium", "The tests with a browser"),
+)
+
+
+def ensure() -> None:
+    """Install them when running as root on Debian or Ubuntu; say what is skipped without."""
+    for tool in TOOLS:
+        if shutil.which(tool.program) is not None or not apt.is_usable():
+            continue
+        try:
+            apt.install(tool.package)
+        except SetupError as error:
+            say(f"    {tool.tests} will be skipped. {error}")

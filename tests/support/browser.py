@@ -1,0 +1,115 @@
+"""A real browser, and web pages of other sites for it."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from support.waiting import until_sync
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+SECONDS = 60.0
+
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs Chromium (scripts/test installs it where it can)"
+)
+
+
+class Site:
+    """A web server with one page, whose script tells it what happened by `POST /told`."""
+
+    def __init__(self, page):
+        self.told = []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                content = page.encode() if self.path.partition("?")[0] == "/" else b""
+                self._answer(200 if content else 404, content)
+
+            def do_POST(self):
+                length = int(self.headers.get("Content-Length", 0))
+                site.told.append(self.rfile.read(length).decode())
+                self._answer(200, b"")
+
+            def _answer(self, status, content):
+                self.send_response(status)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_):
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def browsing(directory, url, names=()):
+    """A browser that has opened this address; the host names are this machine for it."""
+    rules = ", ".join(f"MAP {name} 127.0.0.1" for name in names)
+    command = [
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",  # it runs as root in the tests, and shows our own pages only
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--no-first-run",
+        "--no-proxy-server",
+        f"--user-data-dir={directory / 'profile'}",
+        f"--host-resolver-rules={rules}",
+        url,
+    ]
+    with (directory / "browser.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "HOME": str(directory)},
+        )
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(server):
+    """The status of each request of the log whose address ends in `by=NAME`, by that name."""
+    found = {}
+    for line in server.log_path.read_text(errors="replace").splitlines():
+        request, quote, status = line.rpartition('"')
+        if quote and " uvicorn.access " in line and "by=" in request:
+            name = request.rpartition("by=")[2].split()[0]
+            found.setdefault(name, []).append(int(status))
+    return found
+
+
+def wait_for(server, names):
+    """Wait until requests by all these names were answered; the answers."""
+    return until_sync(
+        lambda: answers(server), lambda found: names <= found.keys(), f"requests {names}", SECONDS
+    )
