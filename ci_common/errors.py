@@ -29,6 +29,7 @@ RunnerError
 ├── LogCorruptError                 a stored log is damaged
 ├── NotReadyError                   a part of the server is down
 ├── SettingsError                   environment variables that cannot be
+├── UnknownLibraryError             a library in a version that cannot be used
 ├── DatabaseError                   the database cannot be used
 ├── BackupError                     a backup cannot be made, or used
 ├── IdentityError                   users and keys cannot be administered so
@@ -259,6 +260,12 @@ class SettingsError(RunnerError):
     """The settings cannot be used."""
 
     code = "settings_error"
+
+
+class UnknownLibraryError(RunnerError):
+    """A library is installed in a version that the server cannot use."""
+
+    code = "unknown_library"
 
 
 class DatabaseError(RunnerError):

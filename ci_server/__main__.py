@@ -8,8 +8,9 @@ import sys
 import uvicorn
 
 from ci_common.addresses import is_loopback
-from ci_common.errors import RunnerError, SettingsError
+from ci_common.errors import RunnerError, SettingsError, UnknownLibraryError
 from ci_common.settings import Settings, load_settings
+from ci_server import uvicorn_shape
 from ci_server.app import has_identities
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
@@ -58,7 +59,8 @@ def main() -> None:
         os.environ["CI_INSECURE"] = "true"  # the workers read it, too
     try:
         settings = load_settings()
-    except SettingsError as error:
+        uvicorn_shape.check()
+    except (SettingsError, UnknownLibraryError) as error:
         sys.exit(f"ci_server: {error.message}")
     if not is_loopback(options.host):
         _refuse_to_be_open_by_accident(options.host, settings)
@@ -70,7 +72,7 @@ def main() -> None:
         proxy_headers=False,  # auth.addresses reads them, and knows whom to believe
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         http="ci_server.http_protocol:BoundedHttpProtocol",
-        ws="none",  # no route needs it, and what takes over a connection has to bound it, too
+        ws="none",  # no route needs it
         server_header=False,
     )
 

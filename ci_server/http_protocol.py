@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from ci_common.settings import Settings
+from ci_server import uvicorn_shape
 from ci_server.auth.addresses import TrustedProxies
 from ci_server.connection_limits import ConnectionGuard, raise_descriptor_limit
 from ci_server.connection_reserve import ConnectionRefusal, ReservedConnection
@@ -29,6 +30,8 @@ from ci_server.raw_answers import error_answer
 from ci_server.request_head import HEAD_BYTES, HEAD_TOO_LARGE, Refusal, problem_of_head
 from ci_server.request_id import new_request_id
 from ci_server.request_pace import BYTES_PER_SECOND
+
+uvicorn_shape.check()
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +110,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.ws_protocol_class = None  # what takes a connection over would have to bound it, too
         self._bounds = _bounds()
         self._guard = _guard_of(server_state, self._bounds)
         self._is_counted = False
@@ -329,8 +333,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say no and close; without a word when another answer is under way."""
-        if self._lingering is not None:
-            return
+        if self._lingering is not None or self.transport.is_closing():
+            return  # it was answered, and what comes after that is nothing
         for cycle in self._cycles:
             if cycle.response_started:
                 self.transport.abort()

@@ -30,7 +30,7 @@ URL_TOO_LONG = Refusal(
 OTHER_HOST = Refusal(
     HTTPStatus.BAD_REQUEST,
     "bad_request",
-    "the request's target names a host, and its Host header does not name the same one",
+    "the request target names another host than the Host header",
 )
 
 

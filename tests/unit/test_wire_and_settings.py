@@ -47,6 +47,7 @@ NEVER_REACH_A_CLIENT = {
     "job_error",
     "database_error",
     "settings_error",
+    "unknown_library",
     "engine_unavailable",
     "engine_failing",
     "backup_error",
