@@ -46,14 +46,18 @@ class DirectoryFiles:
 
     def __iter__(self) -> Iterator[WorkloadFile]:
         """See WorkloadFiles."""
-        todo = [self._path]
-        while todo:
+        # Of each directory on the way down what is left of it: a million names, but no paths.
+        levels = [iter([self._path])]
+        while levels:
             if self._closed:
                 raise EngineUnavailableError("the files were closed while they were read")
-            path = todo.pop()
+            path = next(levels[-1], None)
+            if path is None:
+                levels.pop()
+                continue
             names = self._names(path)
             if names is not None:
-                todo += [f"{path}/{name}" if path else name for name in reversed(names)]
+                levels.append(_below(path, names))
                 continue
             with self._file(path) as file:
                 if file is not None:
@@ -127,3 +131,8 @@ class DirectoryFiles:
                 return
             left -= len(piece)
             yield piece
+
+
+def _below(path: str, names: list[str]) -> Iterator[str]:
+    for name in names:
+        yield f"{path}/{name}" if path else name
