@@ -1,6 +1,7 @@
 """`ci wait`, `ci logs`, `ci status` and `ci artifacts`: about jobs that are already there."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ci_client import exit_codes
@@ -75,8 +76,7 @@ def show_artifacts(job_id: str, server: ServerChoice, as_json: bool) -> int:
             print(json.dumps(found, indent=2), flush=True)
         elif found:
             print(artifact_table(found), flush=True)
-        else:
-            _say_none(client, job_id)
+        _say_what_is_missing(client, job_id, found)
     return exit_codes.PASSED
 
 
@@ -86,8 +86,8 @@ def download_artifacts(job_id: str, server: ServerChoice, directory: str) -> int
         places = client.download_artifacts(
             job_id, directory, lambda place: print(printable(str(place)), flush=True)
         )
+        _say_what_is_missing(client, job_id, places)
         if not places:
-            _say_none(client, job_id)
             return exit_codes.PASSED
     files = "1 artifact" if len(places) == 1 else f"{len(places)} artifacts"
     size = size_text(sum(place.stat().st_size for place in places))
@@ -95,7 +95,12 @@ def download_artifacts(job_id: str, server: ServerChoice, directory: str) -> int
     return exit_codes.PASSED
 
 
-def _say_none(client: Client, job_id: str) -> None:
-    finished = exit_codes.is_finished(client.get_job(job_id))
-    say(f"Job {job_id} left no artifacts." if finished
-        else f"Job {job_id} is not finished; its artifacts are collected at its end.")  # fmt: skip
+def _say_what_is_missing(client: Client, job_id: str, found: Sequence[object]) -> None:
+    """On stderr: why there are no artifacts, or which the server did not keep."""
+    job = client.get_job(job_id)
+    if left_out := job.get("artifacts_left_out"):
+        say(f"Not kept by the server: {left_out}")
+    elif not found and exit_codes.is_finished(job):
+        say(f"Job {job_id} left no artifacts.")
+    elif not found:
+        say(f"Job {job_id} is not finished; its artifacts are collected at its end.")

@@ -126,6 +126,9 @@ class ResourceLimits:
     """Between SIGTERM and SIGKILL when the job is stopped."""
 
 
+LEFT_OUT = "artifacts left out: "
+"""Begins the last part of the message of a job of whose artifacts, or reports, some are missing."""
+
 DEFAULT_ARTIFACTS = ("output/**",)
 DEFAULT_PRIORITY = 5
 
@@ -244,6 +247,13 @@ class Job:
     """Bytes of all its artifacts."""
     tests: SuiteSummary | None = None
     """Set at the end, when the job left a JUnit report."""
+
+    @property
+    def artifacts_left_out(self) -> str | None:
+        """Which of its artifacts were not kept, and why, for people; `None` when all were."""
+        if self.outcome is None:
+            return None
+        return self.outcome.message.partition(LEFT_OUT)[2] or None
 
 
 def utc_now() -> datetime:

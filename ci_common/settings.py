@@ -170,6 +170,8 @@ class Settings(BaseSettings):
     """Size of all artifacts of a job, in MiB; what is beyond is left out, and said."""
     max_artifacts: int = Field(default=10_000, ge=0)
     """Number of artifacts of a job."""
+    max_collections: int = Field(default=4, ge=1)
+    """Jobs whose artifacts are collected at once, half of them of one tenant; they hold no slot."""
     retention_days: float | None = Field(default=None, gt=0)
     """Finished jobs older than this are deleted, with logs and artifacts; unset keeps them."""
     retention_jobs: int | None = Field(default=None, ge=0)

@@ -81,7 +81,11 @@ def build_controller(
     now: Callable[[], datetime] = utc_now,
 ) -> Controller:
     """A controller of these stores; `now` is the wall clock."""
-    limits = ArtifactLimits(settings.max_artifacts_mb << 20, settings.max_artifacts)
+    limits = ArtifactLimits(
+        settings.max_artifacts_mb << 20,
+        settings.max_artifacts,
+        max_collections=settings.max_collections,
+    )
     collector = ArtifactCollector(executor, stores.artifacts, limits)
     return Controller(
         Tools(
@@ -96,11 +100,7 @@ def build_controller(
         stores.lease,
         stores.bell,
         stores.holder,
-        Pace(
-            reconcile_seconds=settings.reconcile_seconds,
-            max_concurrent_jobs=settings.max_concurrent_jobs,
-            max_jobs_per_tenant=settings.max_jobs_per_tenant,
-        ),
+        _pace(settings),
         Housekeeping(
             stores.transitions,
             stores.packages,
@@ -109,6 +109,15 @@ def build_controller(
             executor,
             _retention(settings, stores, now),
         ),
+    )
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
+        reconcile_seconds=settings.reconcile_seconds,
+        max_concurrent_jobs=settings.max_concurrent_jobs,
+        max_jobs_per_tenant=settings.max_jobs_per_tenant,
+        max_collections=settings.max_collections,
     )
 
 

@@ -57,6 +57,14 @@ class Pace:
     reconcile_seconds: float
     max_concurrent_jobs: int
     max_jobs_per_tenant: int | None = None
+    max_collections: int = 4
+    """Jobs whose artifacts are collected, beside those that hold a slot."""
+
+    def limits(self) -> Limits:
+        """What the plan must respect."""
+        grace = 3 * self.reconcile_seconds
+        slots, of_tenant = self.max_concurrent_jobs, self.max_jobs_per_tenant
+        return Limits(slots, of_tenant, grace, self.max_collections)
 
 
 class Controller:
@@ -79,9 +87,7 @@ class Controller:
         self._bell = bell
         self._holder = holder
         self._pace = pace
-        self._limits = Limits(
-            pace.max_concurrent_jobs, pace.max_jobs_per_tenant, 3 * pace.reconcile_seconds
-        )
+        self._limits = pace.limits()
         self._epoch: int | None = None
         """Of the lease; `None` while another process holds it."""
         self._renewed_at = 0.0
@@ -278,10 +284,12 @@ class Controller:
                     self._errand(f"remove {job_id}", self._tools.executor.remove(job_id))
 
     def _follow(self, job: Job, epoch: int) -> None:
+        if job.cancel_requested_at is not None:
+            self._tools.artifacts.hurry(job.job_id)
         if job.job_id in self._runs or self._patience.waits(job.job_id, launched=True):
             return
         last_try = self._patience.is_last_try(job.job_id, launched=True)
-        run = JobRun(job, self._tools, epoch, self._times, last_try=last_try)
+        run = JobRun(job, self._tools, epoch, self._times, self._bell.ring, last_try)
         self._begin(run, run.follow())
 
     async def _start(self, job: Job, epoch: int) -> None:
@@ -295,7 +303,7 @@ class Controller:
             self._turns[job.tenant] = max(self._turns.values(), default=0) + 1
         elif not await self._is_still(job):
             return  # it ended since the rows were read
-        # Rung when it runs: the time to its deadline may be shorter than a tick.
+        # Rung when it runs, too: the time to its deadline may be shorter than a tick.
         last_try = self._patience.is_last_try(job.job_id, launched=False)
         run = JobRun(job, self._tools, epoch, self._times, self._bell.ring, last_try)
         self._begin(run, run.start())

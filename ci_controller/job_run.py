@@ -70,11 +70,11 @@ class JobRun:
         tools: Tools,
         epoch: int,
         times: RunningTimes,
-        on_running: Callable[[], None] = lambda: None,
+        ring: Callable[[], None] = lambda: None,
         last_try: bool = False,
     ) -> None:
-        """`on_running` is called once the row says that the job runs. At the `last_try` an engine
-        that fails is no reason to wait any more.
+        """`ring` is called once the row says that the job runs, and once its command has ended.
+        At the `last_try` an engine that fails is no reason to wait any more.
         """
         self.job = job
         self.launched = False
@@ -92,7 +92,7 @@ class JobRun:
         self._times = times
         self._tools = tools
         self._epoch = epoch
-        self._on_running = on_running
+        self._ring = ring
         self._last_try = last_try
         self._dropped: int | None = 0
         self._has_whole_output = False
@@ -200,6 +200,7 @@ class JobRun:
         workload = await self._settled()
         while workload.state is not WorkloadState.EXITED:
             workload = await self._settled()
+        self._ring()  # its slot is free, however long its artifacts take
         await self._finish(workload, end, connection.log, log)
 
     async def _mark_running(self, output: Output) -> None:
@@ -213,7 +214,7 @@ class JobRun:
         except BaseException:
             output.close()
             raise
-        self._on_running()
+        self._ring()
 
     async def _is_initializing(self) -> bool:
         """As the row is now; it may have been moved on since this run was planned."""
@@ -254,11 +255,12 @@ class JobRun:
         job = await self._tools.transitions.get(self.job.job_id)
         if job is None:
             return
-        left = await self._tools.artifacts.collect(job, workload, self._last_try)
-        seen = Seen(self.stopped, self._times.seconds(job))
-        result = left.note(outcome(job, workload, dropped, seen))
+        # Before its artifacts are collected: that is not the command's time.
+        result = outcome(job, workload, dropped, Seen(self.stopped, self._times.seconds(job)))
         if lost != 0:
             result = note_lost_output(result)
+        left = await self._tools.artifacts.collect(job, workload, self._last_try)
+        result = left.note(result)
         await self._end(Ending(result, log.size, self._dropped, left.artifacts, left.tests), log)
 
     async def _fail(self, reason: Reason, message: str, log: LogAppender) -> None:

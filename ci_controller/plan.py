@@ -21,6 +21,9 @@ class Limits:
     max_jobs_per_tenant: int | None
     missing_grace_seconds: float
     """For so long a running job's workload may be unseen before the job counts as lost."""
+    max_collections: int = 4
+    """So many jobs whose command has ended, and whose artifacts are still collected, hold no slot.
+    Further ones do, so that jobs that end fast cannot pile up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,13 @@ LOST = Outcome(
 )
 
 
+def collections_of_tenant(total: int) -> int:
+    """How many of so many collections may be one tenant's: its artifacts, which may take minutes,
+    never make all others wait.
+    """
+    return (total + 1) // 2
+
+
 def plan(
     jobs: Sequence[Job],
     workloads: Sequence[Workload],
@@ -105,7 +115,8 @@ def plan(
         Remove(workload.job_id) for workload in workloads if workload.job_id not in live
     ]
     actions += plan_without_engine(jobs)
-    actions += [Start(job) for job in _admitted(jobs, limits, turns)]
+    under_way = _under_way(jobs, by_job, limits)
+    actions += [Start(job) for job in _admitted(jobs, under_way, limits, turns)]
     for job in jobs:
         if job.status is not JobStatus.QUEUED:
             workload = by_job.get(job.job_id)
@@ -113,7 +124,38 @@ def plan(
     return actions
 
 
-def _admitted(jobs: Sequence[Job], limits: Limits, turns: Mapping[str, int]) -> list[Job]:
+def _under_way(
+    jobs: Sequence[Job], workloads: Mapping[str, Workload], limits: Limits
+) -> Counter[str]:
+    """By tenant, how many jobs hold a slot: all that were claimed, but for the first few whose
+    command has ended: their memory and processors are free again.
+
+    That is seen in the workloads, so it is the same for a controller that has just taken over.
+    """
+    under_way = Counter(job.tenant for job in jobs if job.status is not JobStatus.QUEUED)
+    most_of_tenant = collections_of_tenant(limits.max_collections)
+    collecting: Counter[str] = Counter()
+    for job in jobs:
+        if collecting.total() >= limits.max_collections:
+            break
+        if collecting[job.tenant] < most_of_tenant and _has_ended(job, workloads.get(job.job_id)):
+            collecting[job.tenant] += 1
+    return under_way - collecting
+
+
+def _has_ended(job: Job, workload: Workload | None) -> bool:
+    """Whether the command of the job's present attempt was started, and has ended."""
+    return (
+        job.status is not JobStatus.QUEUED
+        and workload is not None
+        and workload.state is WorkloadState.EXITED
+        and workload.attempt == job.attempt
+    )
+
+
+def _admitted(
+    jobs: Sequence[Job], under_way: Counter[str], limits: Limits, turns: Mapping[str, int]
+) -> list[Job]:
     """The queued jobs that may start now. Tenants take turns: the one with the fewest jobs under
     way, then the one whose last turn is longest ago. Within a tenant the highest priority is
     first, then first come, first served.
@@ -121,7 +163,6 @@ def _admitted(jobs: Sequence[Job], limits: Limits, turns: Mapping[str, int]) -> 
     Priorities are never compared across tenants: otherwise a tenant that gives all its jobs the
     highest one would keep everybody else waiting.
     """
-    under_way = Counter(job.tenant for job in jobs if job.status is not JobStatus.QUEUED)
     slots = limits.max_concurrent_jobs - under_way.total()
     if slots <= 0:
         return []

@@ -82,6 +82,7 @@ def job_to_dict(job: Job) -> dict[str, Any]:
         "priority": job.spec.priority,
         "attempt": job.attempt,
         "artifacts_size": job.artifacts_size,
+        "artifacts_left_out": job.artifacts_left_out,
         "tests": asdict(job.tests) if job.tests else None,
     }
 

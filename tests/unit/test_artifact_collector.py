@@ -3,72 +3,16 @@
 import asyncio
 import errno
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError, LeaseLostError
-from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason
-from ci_common.ports.workloads import Workload, WorkloadFile, WorkloadState
+from ci_common.job import JobStatus, Outcome, Reason
+from ci_common.ports.workloads import WorkloadFile
 from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
 from ci_persistence.artifact_store import FileArtifactStore
-
-JOB = "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69"
-STARTED = datetime(2030, 1, 1, 12, tzinfo=UTC)
-REPORT = b'<testsuite><testcase name="t"/></testsuite>'
-
-
-class Files:
-    """The files of one answer; a value that is an error is raised in its place."""
-
-    def __init__(self, files):
-        self.files = files
-        self.closed = threading.Event()
-
-    def __iter__(self):
-        for path, value in self.files.items():
-            if isinstance(value, Exception):
-                raise value
-            if isinstance(value, WorkloadFile):
-                yield value
-            else:
-                later = STARTED + timedelta(seconds=1)
-                yield WorkloadFile(path, len(value), later, iter([value[:3], value[3:]]))
-
-    def close(self):
-        self.closed.set()
-
-
-class Executor:
-    """`answers` by root: files by path, an error, or nothing."""
-
-    def __init__(self, answers):
-        self.answers = answers
-        self.given = []
-
-    async def files(self, job_id, path):
-        answer = self.answers.get(path)
-        if isinstance(answer, Exception):
-            raise answer
-        if answer is None:
-            return None
-        self.given.append(answer if isinstance(answer, Files) else Files(answer))
-        return self.given[-1]
-
-
-def job(*globs):
-    return Job(
-        JOB,
-        "local",
-        "local",
-        JobSpec(("true",), artifacts=globs or ("output/**",)),
-        Package("0" * 64, 0),
-        JobStatus.RUNNING,
-        STARTED,
-    )
-
-
-EXITED = Workload(JOB, WorkloadState.EXITED, exit_code=0, started_at=STARTED)
+from support.scripted_files import EXITED, JOB, REPORT, STARTED, Executor, Files, job
 
 
 @pytest.fixture
@@ -130,7 +74,7 @@ def test_what_takes_too_long_is_left_out(store):
 
 
 def test_reports_without_end_are_not_read(collect, monkeypatch):
-    monkeypatch.setattr("ci_controller.artifacts.MAX_REPORTS_BYTES", 2 * len(REPORT))
+    monkeypatch.setattr("ci_controller.collection.MAX_REPORTS_BYTES", 2 * len(REPORT))
     found = collect({"output": {f"output/{number}.xml": REPORT for number in range(5)}})
     assert len(found.artifacts) == 5
     assert found.tests.total == 2

@@ -288,6 +288,19 @@ def test_no_artifacts(server, run, job, says, options):
     assert says in err
 
 
+@pytest.mark.parametrize("options", [[], ["--json"], ["--download", "got"]])
+@pytest.mark.parametrize("files", [{"output/a": b"12345"}, {}])
+def test_what_the_server_did_not_keep_is_told(server, run, files, options):
+    serve(server, files)
+    why = "at least 1001 beyond the limit of 1 files, everything from 'output/b\x1b' on"
+    server.on(f"GET /jobs/{JOB}", reply_json({**FINISHED, "artifacts_left_out": why}))
+    code, _, err = run("artifacts", JOB, *options)
+    assert code == 0
+    assert "Not kept by the server: at least 1001 beyond the limit" in err
+    assert "output/b\\x1b' on" in err
+    assert "left no artifacts" not in err
+
+
 def test_download_command(server, run, tmp_path):
     serve(server, {"output/a": b"12345", "b": b"1"})
     code, out, err = run("artifacts", JOB, "--download", "got")

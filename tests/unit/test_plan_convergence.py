@@ -120,6 +120,10 @@ class Simulation:
                 seen, state=EXITED, exit_code=code, finished_at=self.now
             )
 
+    def has_exited(self, job):
+        seen = self.workloads.get(job.job_id)
+        return seen is not None and (seen.state, seen.attempt) == (EXITED, job.attempt)
+
     def retry(self, job):
         row = self.jobs[job.job_id]
         assert (row.status, row.attempt) == (JobStatus.RUNNING, job.attempt)
@@ -183,7 +187,9 @@ def worlds(draw):
     if draw(st.booleans()):
         workloads.append(STRAY)
     cap = draw(st.none() | st.integers(1, 3))
-    return Simulation(jobs, workloads, Limits(draw(st.integers(1, 3)), cap, 6.0))
+    return Simulation(
+        jobs, workloads, Limits(draw(st.integers(1, 3)), cap, 6.0, draw(st.integers(0, 3)))
+    )
 
 
 def disturb(world, data):
@@ -212,7 +218,8 @@ def test_worlds_converge_and_jobs_never_move_backwards(world, data):
         actions = world.tick((lambda: data.draw(st.integers(0, 4))) if disturbed else lambda: 9)
         assert all(actions.count(action) == 1 for action in actions), "the same action twice"
         claimed = [job for job in world.live() if job.status is not JobStatus.QUEUED]
-        assert len(claimed) <= most
+        assert len(claimed) <= most + world.limits.max_collections
+        assert len([job for job in claimed if not world.has_exited(job)]) <= most
         after = world.progress()
         assert all(after[job_id] >= before[job_id] for job_id in before)
         before = after

@@ -1,0 +1,213 @@
+"""What is kept of the files a job left, and what its test reports say; for one job."""
+
+import contextlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ci_common.artifact_paths import ArtifactGlob, is_artifact_path
+from ci_common.job import LEFT_OUT, Artifact, Outcome, SuiteSummary
+from ci_common.ports.artifacts import ArtifactBatch
+from ci_common.ports.workloads import WorkloadFile
+from ci_controller.job_environment import REPORT
+from ci_controller.junit_report import MAX_REPORT_BYTES, BadReportError, JUnitReport, Tally
+
+MAX_REPORTS = 10_000
+"""Of a job. A report has thousands of tests; this many are no reports."""
+
+MAX_REPORTS_BYTES = 64 << 20
+"""Of all reports of a job: to read as much may take a core a minute."""
+
+LOOK_AHEAD_FILES = 1000
+"""So many files are counted that are left out, beyond a limit that nothing fits under any more.
+Then the rest, which may be a million, is not looked at."""
+
+_LOOK_AHEAD_SHARE = 8
+_LEAST_LOOK_AHEAD_BYTES = 1 << 30
+"""What is left out is still sent by a container engine, to be thrown away. So it is bounded, too:
+by a gibibyte, or by so many times the size that may be kept."""
+
+
+_SHOWN = 300
+"""Characters of a path in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a job left behind."""
+
+    artifacts: tuple[Artifact, ...] = ()
+    tests: SuiteSummary | None = None
+    left_out: str = ""
+    """What is missing and why, for people; empty when nothing is."""
+
+    def note(self, outcome: Outcome) -> Outcome:
+        """The outcome, with what was left out said in its message."""
+        if not self.left_out:
+            return outcome
+        return replace(outcome, message=f"{outcome.message}; {self.left_out}")
+
+
+class Collection:
+    """The artifacts of one job while they are collected; for one thread at a time.
+
+    Files are taken in the order in which they come, which is that of their paths: so the same
+    files are kept each time.
+    """
+
+    def __init__(
+        self,
+        globs: Sequence[ArtifactGlob],
+        batch: ArtifactBatch,
+        max_files: int,
+        max_bytes: int,
+        started_at: datetime | None,
+    ) -> None:
+        """`max_files` and `max_bytes` are of all that is kept; `started_at` is when the job's
+        command was started.
+        """
+        self._globs = globs
+        self._batch = batch
+        self._max_files = max_files
+        self._max_bytes = max_bytes
+        self._started_at = started_at
+        self._artifacts: list[Artifact] = []
+        self._size = 0
+        self._left_out: Counter[str] = Counter()
+        self._left_out_bytes = 0
+        self._ended_at: str | None = None
+        """The first file that was not looked at."""
+        self._has_report = False
+        """Whether the report that pytest was asked for has come by."""
+        self._tally: Tally | None = None
+        self._reports = 0
+        self._report_bytes = 0
+        """Of all that may be reports."""
+        self._unread: Counter[str] = Counter()
+        self.unreadable: list[str] = []
+        """What could not be had, for people."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no use in looking at more files."""
+        return self._ended_at is not None
+
+    @property
+    def lacks_report(self) -> bool:
+        """Whether pytest's report may be among the files that were not looked at."""
+        return self.is_over and not self._has_report
+
+    def take_all(self, files: Iterable[WorkloadFile]) -> None:
+        """Store what matches, and read the reports in it, until the end, or until `is_over`."""
+        for file in files:
+            if not any(glob.matches(file.path) for glob in self._globs):
+                continue
+            obstacle = self._obstacle(file)
+            if obstacle is not None and self._is_beyond_look_ahead(file):
+                self._left_out[obstacle] += 1
+                self._ended_at = file.path
+                return
+            self._take(file, obstacle)
+
+    def take_report(self, files: Iterable[WorkloadFile]) -> None:
+        """Read pytest's report, wherever it is, and store it if there is room."""
+        for file in files:
+            if file.path == REPORT and not self._has_report:
+                self._take(file, self._obstacle(file))
+
+    def result(self) -> Collected:
+        """What was stored and read."""
+        least = "at least " if self._ended_at is not None else ""
+        missing = [f"{least}{count} {why}" for why, count in self._left_out.items()]
+        if self._ended_at is not None:
+            missing.append(f"everything from {self._ended_at[:_SHOWN]!r} on in the order of paths")
+        missing += self.unreadable
+        left_out = [f"{LEFT_OUT}{', '.join(missing)}"] if missing else []
+        left_out += [
+            f"{count} test reports beyond {what} were not read"
+            for what, count in self._unread.items()
+        ]
+        return Collected(
+            artifacts=tuple(sorted(self._artifacts, key=lambda artifact: artifact.path)),
+            tests=self._tally.summary() if self._tally else None,
+            left_out="; ".join(left_out),
+        )
+
+    def _take(self, file: WorkloadFile, obstacle: str | None) -> None:
+        self._has_report = self._has_report or file.path == REPORT
+        report = self._report_of(file)
+        content = report.watch(file.content) if report else file.content
+        if obstacle is None:
+            artifact = self._batch.add(file.path, content)
+            self._artifacts.append(artifact)
+            self._size += artifact.size
+        else:
+            self._left_out[obstacle] += 1
+            self._left_out_bytes += file.size
+            if report:
+                deque(content, maxlen=0)
+        if report and (tally := report.tally()):
+            self._tally = self._tally or Tally()
+            self._tally.add(tally)
+
+    def _obstacle(self, file: WorkloadFile) -> str | None:
+        if not is_artifact_path(file.path):
+            return "with names that are not UTF-8 or too long"
+        if self._is_full:
+            return f"beyond the limit of {self._max_files} files"
+        if self._size + file.size > self._max_bytes:
+            return f"beyond the limit of {self._max_bytes >> 20} MiB"
+        return None
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._artifacts) >= self._max_files
+
+    def _is_beyond_look_ahead(self, file: WorkloadFile) -> bool:
+        """Whether it costs too much to leave this one out, too, for what may follow."""
+        # A smaller file may fit, or one with another name.
+        most = LOOK_AHEAD_FILES if self._is_full else max(LOOK_AHEAD_FILES, self._max_files)
+        most_bytes = max(_LOOK_AHEAD_SHARE * self._max_bytes, _LEAST_LOOK_AHEAD_BYTES)
+        return self._left_out.total() >= most or self._left_out_bytes + file.size > most_bytes
+
+    def _report_of(self, file: WorkloadFile) -> "_Report | None":
+        if not self._may_be_report(file):
+            return None
+        self._reports += 1
+        self._report_bytes += file.size
+        if self._report_bytes > MAX_REPORTS_BYTES:
+            self._unread[f"{MAX_REPORTS_BYTES >> 20} MiB"] += 1
+            return None
+        if self._reports > MAX_REPORTS:
+            self._unread[f"{MAX_REPORTS} files"] += 1
+            return None
+        return _Report()
+
+    def _may_be_report(self, file: WorkloadFile) -> bool:
+        """Whether it is to be tried. What came with the project says nothing about this run."""
+        fresh = self._started_at is None or file.modified_at >= self._started_at
+        return fresh and file.path.endswith(".xml") and file.size <= MAX_REPORT_BYTES
+
+
+class _Report:
+    """Tries to parse a file as JUnit while it is copied."""
+
+    def __init__(self) -> None:
+        self._report: JUnitReport | None = JUnitReport()
+
+    def watch(self, content: Iterator[bytes]) -> Iterator[bytes]:
+        """The content as it is."""
+        for piece in content:
+            if self._report is not None:
+                try:
+                    self._report.feed(piece)
+                except BadReportError:
+                    self._report = None
+            yield piece
+
+    def tally(self) -> Tally | None:
+        """What the report says; `None` when it was none."""
+        with contextlib.suppress(BadReportError):
+            return self._report.close() if self._report is not None else None
+        return None
