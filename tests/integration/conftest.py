@@ -1,6 +1,7 @@
 """Servers for these tests, see support/server_fixtures.py; and an instance without one."""
 
 from support.admin_reports import instance
+from support.process_python import python_for_jobs
 from support.server_fixtures import own_server, pytest_runtest_makereport, server
 
-__all__ = ["instance", "own_server", "pytest_runtest_makereport", "server"]
+__all__ = ["instance", "own_server", "pytest_runtest_makereport", "python_for_jobs", "server"]

@@ -4,9 +4,6 @@ import base64
 import json
 import os
 import pwd
-import subprocess
-import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -14,49 +11,15 @@ import pytest
 
 from support import events, projects
 from support.archives import zip_bytes
-from support.live_server import ROOT, LiveServer
-
-UNPRIVILEGED = "nobody"
-
-
-def _may_start(python):
-    """Whether the user that jobs run as may start this Python, of our own version."""
-    user = UNPRIVILEGED if os.geteuid() == 0 else None
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    script = f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != {version!r})"
-    try:
-        done = subprocess.run(
-            [python, "-c", script], user=user, extra_groups=[] if user else None, cwd="/"
-        )
-    except OSError:
-        return False
-    return done.returncode == 0
+from support.live_server import LiveServer
+from support.process_python import UNPRIVILEGED
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory):
-    """A Python that jobs can start, with what the server needs."""
-    if _may_start(sys.executable):
-        yield sys.executable
-        return
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    candidates = [os.path.realpath(sys.executable), f"/usr/local/bin/{version}"]
-    base = next(filter(_may_start, [*candidates, f"/usr/bin/{version}"]), None)
-    if base is None:
-        pytest.skip(f"no {version} on this machine that the user {UNPRIVILEGED} may start")
-    with tempfile.TemporaryDirectory(prefix="ci-test-venv-") as directory:
-        Path(directory).chmod(0o755)
-        subprocess.run([base, "-m", "venv", "--without-pip", directory], check=True)
-        site = Path(directory, "lib", version, "site-packages")
-        (site / "ours.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
-        yield str(Path(directory, "bin", "python"))
-
-
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory, python):
+def processes(tmp_path_factory, python_for_jobs):
     with LiveServer(
         tmp_path_factory.mktemp("processes"),
-        python=python,
+        python=python_for_jobs,
         executor="process",
         cancel_grace_seconds=1,
         environment={"DOCKER_HOST": "unix:///nonexistent/docker.sock"},
@@ -164,8 +127,8 @@ def test_a_job_that_writes_more_than_is_kept_is_in_the_log_to_the_byte(processes
     leaves_nothing(processes, job_id)
 
 
-def test_a_job_outlives_the_server_and_is_adopted(tmp_path, python):
-    with LiveServer(tmp_path / "own", python=python, executor="process") as server:
+def test_a_job_outlives_the_server_and_is_adopted(tmp_path, python_for_jobs):
+    with LiveServer(tmp_path / "own", python=python_for_jobs, executor="process") as server:
         server.start().ready()
         job_id = server.submit(projects.ANY, projects.WAITING)
         server.under_way(job_id, b"waiting")
