@@ -1,17 +1,24 @@
 """A job's artifacts as files: streamed, resumed after a drop, checked, then put in place."""
 
 import hashlib
-import os
 import re
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 from urllib.parse import quote
 
 import httpx
 
-from ci_client.errors import DownloadError, UnexpectedAnswer
+from ci_client.artifact_places import Places
+from ci_client.errors import (
+    AccessRefused,
+    ArtifactsIncomplete,
+    ClientError,
+    DownloadError,
+    JobNotFound,
+    ServerUnreachable,
+    UnexpectedAnswer,
+)
 from ci_client.retry import TRANSIENT, Dropped, Retry, raise_if_transient
 from ci_client.transport import address, refusal
 from ci_common.artifact_paths import is_artifact_path
@@ -19,7 +26,14 @@ from ci_common.artifact_paths import is_artifact_path
 OnFile = Callable[[Path], None]
 """Told each file that is in its place."""
 
+OnRename = Callable[[str, Path], None]
+"""Told the path of an artifact that has another name here, and where it is."""
+
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-")
+
+_SECOND_PATIENCE_SECONDS = 10.0
+"""After one artifact could not be had in all the time there was, for the next one: it tells whether
+the server is away, or only that artifact's file."""
 
 
 class ArtifactDownload:
@@ -29,48 +43,87 @@ class ArtifactDownload:
         self,
         http: httpx.Client,
         job_id: str,
-        directory: Path,
-        retry: Callable[[], Retry],
+        places: Places,
+        new_retry: Callable[[float | None], Retry],
         below: str | None = None,
     ) -> None:
-        """`below` is a directory of the job, whose files are put into `directory` itself."""
+        """`new_retry` is given a shorter patience, or `None`. `below` is a directory of the job,
+        whose files are put into the directory itself.
+        """
         self._http = http
         self._job_id = job_id
-        self._directory = directory
-        self._new_retry = retry
+        self._places = places
+        self._new_retry = new_retry
         self._prefix = "" if below is None else f"{below}/"
+        self._patience: float | None = None
 
     def fetch_all(
-        self, artifacts: Sequence[Mapping[str, Any]], on_file: OnFile | None
+        self,
+        artifacts: Sequence[Mapping[str, Any]],
+        on_file: OnFile | None = None,
+        on_rename: OnRename | None = None,
     ) -> list[Path]:
-        """Where they are, in order. Files that are there already, and are the same, stay.
+        """Where they are, in order. Files that are there already, and are the same, stay. One that
+        cannot be had keeps no other from being fetched.
 
         Raises:
-            UnexpectedAnswer: one of them has no place in a directory; then none is fetched.
-            DownloadError: the directory leads elsewhere, or what arrived is damaged.
-            JobNotFound, RequestRefused, ServerUnreachable.
+            ArtifactsIncomplete: at the end, some could not be had.
+            AccessRefused, JobNotFound, ServerUnreachable: none could be had any more.
         """
+        found: list[Path] = []
+        failures: dict[str, ClientError] = {}
         for artifact in artifacts:
-            self._check_path(artifact["path"])
-        artifacts = [a for a in artifacts if a["path"].startswith(self._prefix)]
-        self._directory.mkdir(parents=True, exist_ok=True)
-        places = []
-        for artifact in artifacts:
-            places.append(self._fetch(artifact))
+            path = artifact["path"]
+            if not path.startswith(self._prefix):
+                continue
+            place = self._try(artifact, failures)
+            if place is None:
+                continue
+            found.append(place)
             if on_file is not None:
-                on_file(places[-1])
-        return places
+                on_file(place)
+            if on_rename is not None and not self._places.is_own(place, self._name(path)):
+                on_rename(path, place)
+        if failures:
+            _raise(failures, found)
+        return found
 
-    def _check_path(self, path: str) -> None:
-        foreign = os.name == "nt" and re.search(r"[\\:]", path)
-        if foreign or not is_artifact_path(path):
-            raise UnexpectedAnswer(address(self._http), f"an artifact called {path!r}")
+    def _try(self, artifact: Mapping[str, Any], failures: dict[str, ClientError]) -> Path | None:
+        """Where it is, or `None`, and then why in `failures`."""
+        try:
+            place = self._fetch(artifact)
+        except (AccessRefused, JobNotFound):
+            raise
+        except ServerUnreachable as error:
+            if self._patience is not None:
+                raise
+            self._patience, failures[artifact["path"]] = _SECOND_PATIENCE_SECONDS, error
+            return None
+        except ClientError as error:
+            failures[artifact["path"]] = error
+            return None
+        except OSError as error:
+            why = f"it cannot be written: {error.strerror or error}"
+            failures[artifact["path"]] = DownloadError(why)
+            return None
+        self._patience = None
+        return place
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(self._prefix)
 
     def _fetch(self, artifact: Mapping[str, Any]) -> Path:
-        place = self._place(artifact["path"])
-        if _is_same(place, artifact):
-            return place
-        part = place.with_name(f".{uuid.uuid4().hex}.part")
+        path = artifact["path"]
+        if not is_artifact_path(path) or not is_artifact_path(self._name(path)):
+            raise UnexpectedAnswer(address(self._http), f"an artifact called {path!r}")
+        place = self._places.of(self._name(path))
+        if not _is_same(place, artifact):
+            self._fetch_to(place, artifact)
+        self._places.take(place, self._name(path))
+        return place
+
+    def _fetch_to(self, place: Path, artifact: Mapping[str, Any]) -> None:
+        part = self._places.part(place)
         try:
             with part.open("xb") as file:
                 digest = self._download(artifact, file)
@@ -83,25 +136,10 @@ class ArtifactDownload:
             part.replace(place)
         finally:
             part.unlink(missing_ok=True)
-        return place
-
-    def _place(self, path: str) -> Path:
-        """Where the file is to be, with the directories above it."""
-        *above, name = path.removeprefix(self._prefix).split("/")
-        place = self._directory
-        for directory in above:
-            place /= directory
-            if place.is_symlink():
-                raise DownloadError(
-                    f"{place} is a link, so {path!r} would be written to another place. "
-                    "Remove the link, or choose another directory."
-                )
-            place.mkdir(exist_ok=True)
-        return place / name
 
     def _download(self, artifact: Mapping[str, Any], file: BinaryIO) -> str:
         """Its SHA-256, after all of it was written, over as many connections as it takes."""
-        retry, digest = self._new_retry(), hashlib.sha256()
+        retry, digest = self._new_retry(self._patience), hashlib.sha256()
         while True:
             try:
                 for chunk in self._from(artifact, file.tell()):
@@ -142,3 +180,11 @@ def _is_same(place: Path, artifact: Mapping[str, Any]) -> bool:
     with place.open("rb") as file:
         digest: str = hashlib.file_digest(file, "sha256").hexdigest()
     return digest == str(artifact["sha256"])
+
+
+def _raise(failures: Mapping[str, ClientError], found: Sequence[Path]) -> NoReturn:
+    if not found:
+        for error in failures.values():
+            if isinstance(error, ServerUnreachable):
+                raise error
+    raise ArtifactsIncomplete(failures, found)

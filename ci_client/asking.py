@@ -1,13 +1,13 @@
 """`ci wait`, `ci logs`, `ci status` and `ci artifacts`: about jobs that are already there."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from ci_client import exit_codes
 from ci_client.client import Client
 from ci_client.config import ServerChoice
 from ci_client.display import duration_of, result_line, say
+from ci_client.errors import ArtifactsIncomplete
 from ci_client.report_display import artifact_table, printable, short_report, size_text
 from ci_client.watching import LogOutput, RetryNotice, show
 
@@ -81,22 +81,36 @@ def show_artifacts(job_id: str, server: ServerChoice, as_json: bool) -> int:
 
 
 def download_artifacts(job_id: str, server: ServerChoice, directory: str) -> int:
-    """Fetch what a job left behind, and print where each file is; the exit code."""
+    """Fetch what a job left behind, and print where each file is; the exit code.
+
+    Raises ArtifactsIncomplete, after it has said what was fetched.
+    """
+    incomplete: ArtifactsIncomplete | None = None
     with connect(server) as client:
-        places = client.download_artifacts(
-            job_id, directory, lambda place: print(printable(str(place)), flush=True)
-        )
-        _say_what_is_missing(client, job_id, places)
-        if not places:
-            return exit_codes.PASSED
+        try:
+            places = client.download_artifacts(
+                job_id,
+                directory,
+                lambda place: print(printable(str(place)), flush=True),
+                on_rename=lambda path, place: say(
+                    f"{path!r} is in {str(place)!r}: its own name cannot be had here."
+                ),
+            )
+        except ArtifactsIncomplete as error:
+            incomplete, places = error, error.places
+        _say_what_is_missing(client, job_id, places or incomplete is not None)
+    if not places and incomplete is None:
+        return exit_codes.PASSED
     files = "1 artifact" if len(places) == 1 else f"{len(places)} artifacts"
     size = size_text(sum(place.stat().st_size for place in places))
     say(f"{files} ({size}) in {directory}")
+    if incomplete is not None:
+        raise incomplete
     return exit_codes.PASSED
 
 
-def _say_what_is_missing(client: Client, job_id: str, found: Sequence[object]) -> None:
-    """On stderr: why there are no artifacts, or which the server did not keep."""
+def _say_what_is_missing(client: Client, job_id: str, found: object) -> None:
+    """On stderr: which artifacts the server did not keep, or why it has none (nothing `found`)."""
     job = client.get_job(job_id)
     if left_out := job.get("artifacts_left_out"):
         say(f"Not kept by the server: {left_out}")

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ci_client.artifact_download import ArtifactDownload, OnFile
+from ci_client.artifact_download import ArtifactDownload, OnFile, OnRename
+from ci_client.artifact_places import Places
 from ci_client.config import load_config
-from ci_client.errors import JobNotFound, UnexpectedAnswer
+from ci_client.errors import DownloadError, JobNotFound, UnexpectedAnswer
 from ci_client.exchange import Exchange
 from ci_client.job_request import JobRequest
 from ci_client.project_zip import ProjectZip, create_project_zip
@@ -218,24 +219,37 @@ class Client:
         on_file: OnFile | None = None,
         *,
         below: str | None = None,
+        on_rename: OnRename | None = None,
     ) -> list[Path]:
         """Put a job's artifacts below a directory, which is made; where each of them is.
 
         With `below`, only those of this directory of the job, and without its name. Each is
-        complete and checked when it appears. What is there already is not fetched again.
+        complete and checked when it appears. What is there already is not fetched again. A name
+        that the file system cannot hold is replaced by another, which `on_rename` is told.
 
         Raises:
-            DownloadError: one arrived damaged, or a link in the directory leads elsewhere.
+            ArtifactsIncomplete: after all others were fetched; it tells which could not be, and
+                why: damaged, gone, or a link in the directory leads elsewhere.
+            DownloadError: the directory cannot be made.
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
+        found = self.list_artifacts(job_id)
+        try:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DownloadError(f"Cannot make {directory}: {error.strerror or error}.") from error
         download = ArtifactDownload(
             self._http,
             _checked(job_id),
-            Path(directory),
-            lambda: Retry(self._http, self._patience, self._on_retry),
+            Places(Path(directory)),
+            lambda patience: Retry(
+                self._http,
+                self._patience if patience is None else min(patience, self._patience),
+                self._on_retry,
+            ),
             below,
         )
-        return download.fetch_all(self.list_artifacts(job_id), on_file)
+        return download.fetch_all(found, on_file, on_rename)
 
     def _raw_log(self, job_id: str) -> RawLog:
         return RawLog(self._http, _checked(job_id), self._patience, self._on_retry)

@@ -8,6 +8,7 @@ ClientError
 ├── ServerUnreachable           no answer, for as long as we were prepared to wait
 ├── UnexpectedAnswer            something answered, but not as the CI server does
 ├── DownloadError               an artifact is damaged, or has no place in the directory
+│   └── ArtifactsIncomplete     some could not be fetched; the others are there
 ├── ModelResultError            a model's result is missing, damaged, or another on this machine
 └── RequestRefused              the server said no; carries its code and HTTP status
     ├── AccessRefused           it does not know who we are, or we may not do this
@@ -16,6 +17,11 @@ ClientError
 
 Every message says what happened, what it means and what to do, and is meant for people.
 """
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_NAMED_FAILURES = 20
 
 
 class ClientError(Exception):
@@ -73,6 +79,26 @@ class UnexpectedAnswer(ClientError):
 
 class DownloadError(ClientError):
     """An artifact cannot be put in its place."""
+
+
+class ArtifactsIncomplete(DownloadError):
+    """Some artifacts could not be fetched. The others are in their places."""
+
+    def __init__(self, failures: Mapping[str, ClientError], places: Sequence[Path]) -> None:
+        count, total = len(failures), len(failures) + len(places)
+        lines = [f"{count} of {total} artifacts could not be fetched:"]
+        lines += [
+            f"  {path!r}: {error.message}"
+            for path, error in list(failures.items())[:_NAMED_FAILURES]
+        ]
+        if count > _NAMED_FAILURES:
+            lines.append(f"  and {count - _NAMED_FAILURES} more")
+        lines.append("What was fetched stays: to try again fetches only what is missing.")
+        super().__init__("\n".join(lines))
+        self.failures = dict(failures)
+        """Why, by the artifact's path."""
+        self.places = list(places)
+        """Where the others are."""
 
 
 class ModelResultError(ClientError):

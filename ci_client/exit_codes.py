@@ -5,6 +5,7 @@ from typing import Any
 
 from ci_client.errors import (
     AccessRefused,
+    ArtifactsIncomplete,
     ClientError,
     ConfigError,
     ProjectNotFound,
@@ -57,6 +58,9 @@ def of_error(error: ClientError) -> int:
     """The exit code for a request that came to nothing."""
     if isinstance(error, AccessRefused | ConfigError | ProjectNotFound | UsageError):
         return USAGE
+    if isinstance(error, ArtifactsIncomplete):
+        codes = set(map(of_error, error.failures.values()))
+        return codes.pop() if len(codes) == 1 else FAILED
     if isinstance(error, ServerUnreachable | UnexpectedAnswer):
         return INFRASTRUCTURE
     if isinstance(error, RequestRefused) and error.is_infrastructure:

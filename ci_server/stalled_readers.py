@@ -38,7 +38,7 @@ class CuttingApplication(FastAPI):
             await super().__call__(scope, receive, watched if scope["type"] == "http" else send)
         finally:
             if under_way:
-                logger.debug("%s: the answer was cut off before its end", scope["path"])
+                logger.debug("%r: the answer was cut off before its end", scope["path"])
                 _cut_soon(send)
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -64,4 +64,4 @@ class PatientResponse(EventSourceResponse):
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
-            logger.info("%s: cut off, as its reader takes nothing", scope["path"])
+            logger.info("%r: cut off, as its reader takes nothing", scope["path"])

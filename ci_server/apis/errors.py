@@ -67,7 +67,7 @@ async def _runner_error(request: Request, error: Exception) -> JSONResponse:
         return await _unknown_error(request, error)
     message = error.message
     if STATUS_OF_CODE[error.code] is HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("%s %s failed: %s", request.method, request.url.path, error)
+        logger.error("%s %r failed: %s", request.method, request.scope["path"], error)
         message = type(error)().message  # the details are about our files
     response = error_response(STATUS_OF_CODE[error.code], error.code, message)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -97,7 +97,7 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _unknown_error(request: Request, error: Exception) -> JSONResponse:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    logger.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
     return error_response(
         500,
         "internal_error",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Request, Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from ci_common.job import Artifact
 from ci_common.ports.artifacts import ArtifactReader
@@ -21,13 +22,32 @@ _CHUNK_BYTES = 1 << 18
 router = APIRouter()
 
 
+class ArtifactPath(Convertor[str]):
+    """All that follows in the URL's path. Starlette's own `path` stops at the end of a line, which
+    a name may hold.
+    """
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """The path as the job wrote it."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The path, to be quoted by whoever makes a URL of it."""
+        return value
+
+
+register_url_convertor("artifact_path", ArtifactPath())
+
+
 @router.get("/jobs/{job_id}/artifacts")
 async def list_artifacts(job_id: str, api: Api, principal: Reader) -> list[dict[str, Any]]:
     """The files a job left behind, by path; none before its end."""
     return [asdict(artifact) for artifact in await api.service.artifacts(principal, job_id)]
 
 
-@router.get("/jobs/{job_id}/artifacts/{path:path}", **FILE_ANSWER)
+@router.get("/jobs/{job_id}/artifacts/{path:artifact_path}", **FILE_ANSWER)
 async def get_artifact(
     request: Request,
     job_id: str,

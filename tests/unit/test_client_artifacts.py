@@ -2,22 +2,17 @@
 
 import hashlib
 import json
-import os
-import re
-import subprocess
-import sys
 import tracemalloc
-from dataclasses import dataclass, field
-from urllib.parse import quote
+from functools import partial
 
 import pytest
+from client_scripted_artifacts import CONTENT, LIST, Stored, artifact, run_command, serve, tree
 from client_scripted_server import (
     DETAILS,
     FINISHED,
     JOB,
     complete,
     error,
-    reply,
     reply_json,
     scripted_server,
     stream,
@@ -28,14 +23,10 @@ from ci_client.client import Client
 from ci_client.errors import (
     DownloadError,
     JobNotFound,
-    RequestRefused,
     ServerUnreachable,
     UnexpectedAnswer,
 )
 from ci_client.report_display import full_report, printable, short_report, size_text, totals
-
-LIST = f"GET /jobs/{JOB}/artifacts"
-CONTENT = bytes(range(256)) * 40
 
 TESTS = {
     "total": 27, "passed": 24, "failed": 1, "errors": 1, "skipped": 1, "seconds": 3.5,
@@ -59,46 +50,9 @@ def target(tmp_path):
     return tmp_path / "made" / "here"
 
 
-def artifact(path, content, **changes):
-    return {
-        "path": path,
-        "size": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        **changes,
-    }
-
-
-@dataclass
-class Stored:
-    """A file served as the real server does, that breaks off after so many bytes."""
-
-    content: bytes
-    cuts: list[int] = field(default_factory=list)
-    ranges: bool = True
-
-    def __call__(self, handler):
-        wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-        start = int(wanted[1]) if wanted and self.ranges else 0
-        rest = self.content[start:]
-        headers = {"Content_Length": str(len(rest))}
-        if start:
-            headers["Content_Range"] = f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"
-        handler.begin(206 if start else 200, **headers)
-        cut = self.cuts.pop(0) if self.cuts else None
-        handler.wfile.write(rest[:cut])
-        handler.wfile.flush()
-        if cut is not None:
-            handler.close_connection = True
-
-
-def serve(server, files, **listed):
-    server.on(LIST, reply_json([artifact(path, content) for path, content in files.items()]))
-    for path, content in files.items():
-        server.on(f"{LIST}/{quote(path)}", content if callable(content) else Stored(content))
-
-
-def tree(path):
-    return {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+@pytest.fixture
+def run(server, tmp_path):
+    return partial(run_command, server, tmp_path)
 
 
 # ------------------------------------------------------------------ the library
@@ -179,24 +133,6 @@ def test_damage_is_noticed_and_nothing_stays(server, target, wrong):
     assert tree(target) == {}
 
 
-def test_an_artifact_that_is_gone(server, target):
-    server.on(LIST, reply_json([artifact("a", b"x")]))
-    server.on(f"{LIST}/a", error(404, "artifact_not_found", "the artifact is gone"))
-    with pytest.raises(RequestRefused, match="is gone"):
-        library.download_artifacts(JOB, target, server.url)
-
-
-@pytest.mark.parametrize(
-    "path", ["../evil", "/etc/evil", "a/../../evil", "", ".", "a//b", "a/", "a\0b", "..", "./a"]
-)
-def test_hostile_paths_are_refused_before_anything_is_fetched(server, target, path):
-    server.on(LIST, reply_json([artifact("good", b"x"), artifact(path, b"x")]))
-    with pytest.raises(UnexpectedAnswer):
-        library.download_artifacts(JOB, target, server.url)
-    assert not target.exists()
-    assert len(server.requests) == 1
-
-
 def test_links_on_the_way_are_not_followed(server, target):
     outside = target.parent.parent / "outside"
     outside.mkdir()
@@ -237,25 +173,6 @@ def test_constant_memory(server, target):
 
 
 # ------------------------------------------------------------------ the commands
-
-
-@pytest.fixture
-def run(server, tmp_path):
-    def run(*arguments):
-        code = "import sys; from ci_client.cli import main; sys.argv[0] = 'ci'; main()"
-        env = {**os.environ, "PYTHONPATH": os.getcwd(), "CI_SERVER_URL": server.url}
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path,
-            env={**env, "HOME": str(tmp_path)},
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        assert b"Traceback" not in done.stderr, done.stderr.decode()
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-    return run
 
 
 def test_artifacts_as_a_table(server, run):
@@ -307,15 +224,6 @@ def test_download_command(server, run, tmp_path):
     assert (code, out.splitlines()) == (0, ["got/output/a", "got/b"])
     assert "2 artifacts (6 B) in got" in err
     assert tree(tmp_path / "got") == {"output/a": b"12345", "b": b"1"}
-
-
-def test_a_damaged_download_fails(server, run, tmp_path):
-    server.on(LIST, reply_json([artifact("a", b"good")]))
-    server.on(f"{LIST}/a", reply(200, b"evil"))
-    code, _, err = run("artifacts", JOB, "--download", "got")
-    assert code == 1
-    assert "damaged" in err
-    assert list((tmp_path / "got").iterdir()) == []
 
 
 def test_status_tells_of_tests_and_artifacts(server, run):
