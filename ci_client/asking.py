@@ -8,7 +8,7 @@ from ci_client.client import Client
 from ci_client.config import ServerChoice
 from ci_client.display import duration_of, result_line, say
 from ci_client.errors import ArtifactsIncomplete
-from ci_client.report_display import artifact_table, printable, short_report, size_text
+from ci_client.report_display import artifact_table, not_kept, printable, short_report, size_text
 from ci_client.watching import LogOutput, RetryNotice, show
 
 
@@ -112,8 +112,8 @@ def download_artifacts(job_id: str, server: ServerChoice, directory: str) -> int
 def _say_what_is_missing(client: Client, job_id: str, found: object) -> None:
     """On stderr: which artifacts the server did not keep, or why it has none (nothing `found`)."""
     job = client.get_job(job_id)
-    if left_out := job.get("artifacts_left_out"):
-        say(f"Not kept by the server: {left_out}")
+    if missing := not_kept(job):
+        say(missing)
     elif not found and exit_codes.is_finished(job):
         say(f"Job {job_id} left no artifacts.")
     elif not found:

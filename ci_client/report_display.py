@@ -5,6 +5,8 @@ could garble a terminal is shown escaped.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ci_common.job import LEFT_OUT
+
 _NAMED_AT_END = 10
 _LINE = 200
 _COUNTS = (
@@ -64,6 +66,12 @@ def artifact_table(artifacts: Sequence[Mapping[str, Any]]) -> str:
     ]
     width = max(len(row[0]) for row in rows)
     return "\n".join(f"{size:>{width}}  {digest:<12}  {path}" for size, digest, path in rows)
+
+
+def not_kept(result: Mapping[str, Any]) -> str | None:
+    """Which artifacts of a job, or of a `complete` event, the server did not keep, and why."""
+    why = str(result.get("message") or "").partition(LEFT_OUT)[2]
+    return f"Not kept by the server: {why}" if why else None
 
 
 def size_text(size: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ci_client import exit_codes
 from ci_client.display import result_line, say
-from ci_client.report_display import short_report
+from ci_client.report_display import not_kept, short_report
 from ci_common.events import log_bytes
 
 
@@ -49,6 +49,8 @@ def show(
             output.finish_line()
             if event.get("tests"):
                 say(short_report(event["tests"]))
+            if missing := not_kept(event):
+                say(missing)
             seconds = None if since is None else time.monotonic() - since
             say(result_line(event, job_id, seconds))
             return exit_codes.of_result(event)

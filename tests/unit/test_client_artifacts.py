@@ -210,7 +210,8 @@ def test_no_artifacts(server, run, job, says, options):
 def test_what_the_server_did_not_keep_is_told(server, run, files, options):
     serve(server, files)
     why = "at least 1001 beyond the limit of 1 files, everything from 'output/b\x1b' on"
-    server.on(f"GET /jobs/{JOB}", reply_json({**FINISHED, "artifacts_left_out": why}))
+    message = f"exited with code 0; artifacts left out: {why}"
+    server.on(f"GET /jobs/{JOB}", reply_json({**FINISHED, "message": message}))
     code, _, err = run("artifacts", JOB, *options)
     assert code == 0
     assert "Not kept by the server: at least 1001 beyond the limit" in err
@@ -246,6 +247,15 @@ def test_wait_tells_of_tests_before_the_result(server, run):
     assert (code, out) == (1, "")
     assert "24 passed, 1 failed, 1 error, 1 skipped\n  ✗ tests/test_a.py::test_x\n" in err
     assert err.index("24 passed") < err.index("✗ failed: exit code 1")
+
+
+def test_wait_tells_what_the_server_did_not_keep(server, run):
+    message = "exited with code 0; artifacts left out: 3 beyond the limit of 2 files"
+    server.on(f"GET /jobs/{JOB}", reply_json(DETAILS))
+    server.on(f"GET /jobs/{JOB}/stream", stream(complete(success=True, message=message)))
+    code, _, err = run("wait", JOB)
+    assert code == 0
+    assert "Not kept by the server: 3 beyond the limit of 2 files\n✓ passed" in err
 
 
 def test_wait_on_a_finished_job_tells_of_tests(server, run):
