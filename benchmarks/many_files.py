@@ -143,7 +143,7 @@ class Pauses:
         self._thread = threading.Thread(target=self._take)
 
     def __enter__(self) -> "Pauses":
-        next(self._items)
+        next(self._items)  # so that what comes before the first one does not count
         self._thread.start()
         return self
 
@@ -228,6 +228,7 @@ class Server:
             for line in response.iter_lines():
                 if '"log"' in line:
                     yield line
+        sys.exit(f"the job that writes ended: {self.job(job_id)}")
 
     def answers(self) -> Iterator[int]:
         while True:
