@@ -35,6 +35,11 @@ Both the server and ci-admin use this database (CI_DB_PATH):
 {database}
 If everyone who can reach {host} may run commands here, add --insecure."""
 """Both ways are tried by a test, as they are printed."""
+WORKER_START_SECONDS = 60
+"""A worker that does not answer its parent for so long is replaced. It cannot before it has loaded
+the program, and on a busy machine that takes longer than the five seconds that uvicorn gives it:
+workers would be killed and started for ever.
+"""
 
 
 def main() -> None:
@@ -71,6 +76,7 @@ def main() -> None:
         workers=options.workers,
         proxy_headers=False,  # auth.addresses reads them, and knows whom to believe
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+        timeout_worker_healthcheck=WORKER_START_SECONDS,
         http="ci_server.http_protocol:BoundedHttpProtocol",
         ws="none",  # no route needs it
         server_header=False,

@@ -1,12 +1,13 @@
 """`python -m ci_server`: heads of bounded size and time, bodies at a pace, a bounded number."""
 
 import contextlib
+import os
 import time
 
 import pytest
 
 from support import projects
-from support.live_server import LiveServer
+from support.live_server import ROOT, LiveServer
 from support.raw_http import connected, parsed, refused, rest, send
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
@@ -206,6 +207,17 @@ def test_several_workers_bound_their_connections_too(own_server):
         send(connection, HEALTH[:-2])
         refused(trickled(connection, b""), 408, "request_timeout")
     assert server.terminate() == 0
+
+
+def test_workers_that_take_long_to_start_are_waited_for(own_server, tmp_path):
+    """As on a busy machine; uvicorn by itself gives them five seconds."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\nif 'spawn_main' in str(sys.orig_argv):\n    time.sleep(7)\n"
+    )
+    environment = {**NO_ENGINE, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    server = own_server(hardened=True, environment=environment).start("--workers", "2")
+    assert server.log_path.read_text().count("Started server process") in (1, 2)
+    assert "died" not in server.log_path.read_text()
 
 
 @pytest.mark.docker
