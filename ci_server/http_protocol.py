@@ -323,9 +323,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _turn_away(self, refusal: ConnectionRefusal, with_body: bool, may_linger: bool) -> None:
         """Refuse a connection of the reserve."""
-        self._say(
-            Refusal(refusal.status, "too_many_connections", refusal.message), with_body=with_body
-        )
+        # At DEBUG: there may be very many, and ConnectionGuard has logged that there are some.
+        refused = Refusal(refusal.status, "too_many_connections", refusal.message)
+        self._say(refused, logging.DEBUG, with_body=with_body)
         if may_linger:
             self._linger(UPLOAD)
         else:
@@ -344,10 +344,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._say(refusal)
         self._linger(BRIEF)
 
-    def _say(self, refusal: Refusal, *, with_body: bool = True) -> None:
-        request_id = new_request_id()
+    def _say(self, refusal: Refusal, level: int = logging.INFO, *, with_body: bool = True) -> None:
         status, code, message = refusal
-        logger.info("%s: %s (%s)", self._address, message, code, extra={"request_id": request_id})
+        request_id = new_request_id()
+        about = {"request_id": request_id}
+        logger.log(level, "%s: %s (%s)", self._address, message, code, extra=about)
         self.transport.write(error_answer(status, code, message, request_id, with_body=with_body))
 
     def _linger(self, bounds: LingerBounds) -> None:
