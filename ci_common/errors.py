@@ -40,7 +40,9 @@ RunnerError
 ├── SecretKeyError                  the key that encrypts secrets cannot be used
 ├── LeaseLostError                  another controller has taken over
 ├── EngineUnavailableError          the container engine does not answer
-│   └── EngineFailingError          it answers that it cannot, through no fault of the job
+│   ├── EngineDisturbedError        it answers, and starts no container, whichever
+│   └── EngineFailingError          it fails at one job; that may pass
+│       └── RegistryUnavailableError    an image's registry cannot be reached
 ├── FilesUnreadableError            the files a workload left cannot be had
 └── JobError                        a job cannot go on; each carries the job's Reason
     ├── SetupFailedError
@@ -328,10 +330,25 @@ class EngineUnavailableError(RunnerError):
     code = "engine_unavailable"
 
 
+class EngineDisturbedError(EngineUnavailableError):
+    """The container engine answers, but starts no container; jobs wait until it does."""
+
+    code = "engine_disturbed"
+
+
 class EngineFailingError(EngineUnavailableError):
     """The container engine fails; jobs wait and try again."""
 
     code = "engine_failing"
+    reason = Reason.LAUNCH_FAILED
+    """Of a job that is given up because of it."""
+
+
+class RegistryUnavailableError(EngineFailingError):
+    """The registry of the container image cannot be reached."""
+
+    code = "registry_unavailable"
+    reason = Reason.IMAGE_UNAVAILABLE
 
 
 class FilesUnreadableError(RunnerError):

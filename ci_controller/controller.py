@@ -8,11 +8,18 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ci_common.errors import EngineFailingError, EngineUnavailableError, RunnerError
+from ci_common.errors import (
+    EngineDisturbedError,
+    EngineFailingError,
+    EngineUnavailableError,
+    RunnerError,
+)
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.rows import ControllerLease, Ending
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload, WorkloadState
+from ci_controller.background_tasks import BackgroundTasks
+from ci_controller.engine_health import EngineHealth
 from ci_controller.housekeeping import Housekeeping
 from ci_controller.job_run import JobRun, Tools, finish, without_rest_of_output
 from ci_controller.patience import BackOff, Patience
@@ -92,7 +99,7 @@ class Controller:
         """Of the lease; `None` while another process holds it."""
         self._renewed_at = 0.0
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
-        self._errands: dict[str, asyncio.Task[None]] = {}
+        self._beside = BackgroundTasks(clock, pace.reconcile_seconds)
         self._launched: dict[str, int] = {}
         """The attempt of each job that this controller has launched, in this epoch."""
         self._told_to_stop: set[str] = set()
@@ -105,7 +112,7 @@ class Controller:
         self._engine_reported = False
         self._engine = BackOff(clock, pace.reconcile_seconds)
         self._patience = Patience(clock, pace.reconcile_seconds)
-        self._errand_patience = Patience(clock, pace.reconcile_seconds)
+        self._health = EngineHealth(tools.executor, clock, pace.reconcile_seconds)
         self._next_deadline: float | None = None
         """Of the clock, like the other moments: the wall clock may be set."""
 
@@ -147,7 +154,9 @@ class Controller:
         self._forget_all_but({job.job_id for job in jobs}, workloads)
         for action in actions:
             await self._apply(action, epoch)
-        self._errand("retention", self._housekeeping.retain())
+        self._beside.spawn("retention", self._housekeeping.retain())
+        if workloads is not None and self._health.is_due:
+            self._beside.spawn("probe", self._probe())
         self._next_deadline = self._earliest_deadline(jobs)
 
     def _earliest_deadline(self, jobs: Sequence[Job]) -> float | None:
@@ -167,7 +176,7 @@ class Controller:
         if workloads is not None:
             there = live | {workload.job_id for workload in workloads}
             kinds = ("stop", "finish", "remove")
-            self._errand_patience.keep_only({f"{kind} {key}" for kind in kinds for key in there})
+            self._beside.keep_only({f"{kind} {key}" for kind in kinds for key in there})
 
     async def close(self) -> None:
         """Stop following; workloads go on, and the next controller adopts them."""
@@ -190,8 +199,9 @@ class Controller:
             logger.info("this process reconciles now (epoch %d)", self._epoch)
             self._engine_reported = False
             self._launched.clear()
+            self._health.reset()
             self._bell.listen()
-            self._errand("housekeeping", self._housekeeping.run(self._epoch))
+            self._beside.spawn("housekeeping", self._housekeeping.run(self._epoch))
         return self._epoch
 
     async def _observe(self) -> Sequence[Workload] | None:
@@ -209,8 +219,12 @@ class Controller:
             await self._engine_is(str(error) or "the container engine does not answer in time")
             return None
         self._engine.succeeded()
-        await self._engine_is(None)
+        await self._engine_is(self._health.trouble)
         return workloads
+
+    async def _probe(self) -> None:
+        if await self._health.look_again():
+            self._bell.ring()  # there is a queue by now
 
     def _is_late(self, workload: Workload) -> bool:
         """Whether a controller that lost the lease made it after this one had launched the same:
@@ -224,10 +238,10 @@ class Controller:
         shut the server down at once, and nobody would remove the container then.
         """
         ending = [task for run, task in self._runs.values() if run.ending]
-        ending += [task for name, task in self._errands.items() if name.startswith("remove")]
+        ending += self._beside.tasks("remove")
         if ending:
             await asyncio.wait(ending, timeout=_ENDING_SECONDS)
-        tasks = [task for _, task in self._runs.values()] + list(self._errands.values())
+        tasks = [task for _, task in self._runs.values()] + self._beside.tasks()
         for task in tasks:
             task.cancel()
         if tasks:
@@ -245,7 +259,7 @@ class Controller:
         if error is not None:
             logger.error("jobs wait: %s", error)
         elif self._engine_error is not None:
-            logger.info("the container engine answers again")
+            logger.info("the container engine works again")
         await self._lease.report_engine(error)
         self._engine_error, self._engine_reported = error, True
 
@@ -274,14 +288,14 @@ class Controller:
                 self._told_to_stop.add(job.job_id)
                 if job.job_id in self._runs:
                     self._runs[job.job_id][0].stopped = reason
-                self._errand(f"stop {job.job_id}", self._stop(job))
+                self._beside.spawn(f"stop {job.job_id}", self._stop(job))
             case Retry(job):
                 await self._retry(job, epoch)
             case Finish(job, outcome):
-                self._errand(f"finish {job.job_id}", self._finish(job, outcome, epoch))
+                self._beside.spawn(f"finish {job.job_id}", self._finish(job, outcome, epoch))
             case Remove(job_id):
                 if job_id not in self._runs:
-                    self._errand(f"remove {job_id}", self._tools.executor.remove(job_id))
+                    self._beside.spawn(f"remove {job_id}", self._tools.executor.remove(job_id))
 
     def _follow(self, job: Job, epoch: int) -> None:
         if job.cancel_requested_at is not None:
@@ -289,11 +303,13 @@ class Controller:
         if job.job_id in self._runs or self._patience.waits(job.job_id, launched=True):
             return
         last_try = self._patience.is_last_try(job.job_id, launched=True)
-        run = JobRun(job, self._tools, epoch, self._times, self._bell.ring, last_try)
+        run = JobRun(job, self._tools, epoch, self._times, self._health, self._bell.ring, last_try)
         self._begin(run, run.follow())
 
     async def _start(self, job: Job, epoch: int) -> None:
-        if job.job_id in self._runs or f"finish {job.job_id}" in self._errands:
+        if self._health.trouble is not None:
+            return  # the engine would refuse it, and every other job
+        if job.job_id in self._runs or f"finish {job.job_id}" in self._beside:
             return
         if self._patience.waits(job.job_id, launched=False):
             return
@@ -305,7 +321,7 @@ class Controller:
             return  # it ended since the rows were read
         # Rung when it runs, too: the time to its deadline may be shorter than a tick.
         last_try = self._patience.is_last_try(job.job_id, launched=False)
-        run = JobRun(job, self._tools, epoch, self._times, self._bell.ring, last_try)
+        run = JobRun(job, self._tools, epoch, self._times, self._health, self._bell.ring, last_try)
         self._begin(run, run.start())
 
     async def _is_still(self, job: Job) -> bool:
@@ -364,6 +380,9 @@ class Controller:
                 self._launched[job_id] = run.job.attempt
             if run.finished:
                 self._bell.ring()  # a slot is free
+            elif isinstance(run.waits_for_engine, EngineDisturbedError):
+                self._patience.forgive()  # nor is what failed before the fault of the jobs
+                self._bell.ring()  # /ready is to tell
             elif run.waits_for_engine is not None:
                 answered = isinstance(run.waits_for_engine, EngineFailingError)
                 self._patience.failed(job_id, run.launched, answered)
@@ -371,29 +390,8 @@ class Controller:
                 logger.error("job %s: the run broke", job_id, exc_info=error)
                 if self._epoch is not None:
                     broken = Outcome(JobStatus.FAILED, Reason.INTERNAL, "an error of the server")
-                    self._errand(f"finish {job_id}", self._finish(run.job, broken, self._epoch))
-
-        task.add_done_callback(ended)
-
-    def _errand(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background; once at a time, and its errors are told. What the
-        engine could not do just now is left alone for a while.
-        """
-        if name in self._errands or self._errand_patience.waits(name):
-            work.close()
-            return
-        task = asyncio.create_task(work, name=name)
-        self._errands[name] = task
-
-        def ended(task: asyncio.Task[None]) -> None:
-            del self._errands[name]
-            if task.cancelled() or (error := task.exception()) is None:
-                return
-            if isinstance(error, EngineUnavailableError):
-                self._errand_patience.failed(name)
-            if isinstance(error, RunnerError):
-                logger.warning("%s: %s; it is tried again", name, error)
-            else:
-                logger.error("%s failed", name, exc_info=error)
+                    self._beside.spawn(
+                        f"finish {job_id}", self._finish(run.job, broken, self._epoch)
+                    )
 
         task.add_done_callback(ended)

@@ -12,7 +12,10 @@ from ci_common.errors import (
     EngineFailingError,
     EngineUnavailableError,
     JobError,
+    LaunchFailedError,
     LeaseLostError,
+    RegistryUnavailableError,
+    RunnerError,
     WorkloadLostError,
 )
 from ci_common.job import Job, JobStatus, Outcome, Reason
@@ -23,9 +26,11 @@ from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.workloads import Executor, Output, OutputEnd, Workload, WorkloadState
 from ci_common.secret import Secret
 from ci_controller.artifacts import ArtifactCollector
+from ci_controller.engine_health import EngineHealth
 from ci_controller.log_cap import CappedLog, cut_off
 from ci_controller.log_pump import pump
 from ci_controller.masking import Masking, OutputLog
+from ci_controller.patience import LAUNCH_TRIES
 from ci_controller.plan import Seen, note_lost_output, outcome
 from ci_controller.running_times import RunningTimes
 
@@ -70,6 +75,7 @@ class JobRun:
         tools: Tools,
         epoch: int,
         times: RunningTimes,
+        health: EngineHealth,
         ring: Callable[[], None] = lambda: None,
         last_try: bool = False,
     ) -> None:
@@ -90,6 +96,7 @@ class JobRun:
         self.stopped: Reason | None = None
         """Why the workload was stopped while this run followed it."""
         self._times = times
+        self._health = health
         self._tools = tools
         self._epoch = epoch
         self._ring = ring
@@ -116,13 +123,15 @@ class JobRun:
                 await self._learn_secrets()
                 await self._take_to_end(await connect(log), log)
             except EngineFailingError as error:
+                await self._check_engine(error)
                 if self.launched or not self._last_try:
                     raise
-                message = f"tried again and again to run the job, and given up: {error.message}"
-                await self._fail(Reason.LAUNCH_FAILED, message, log)
+                message = f"gave up after {LAUNCH_TRIES} attempts to start the job: {error.message}"
+                await self._fail(error.reason, message, log)
             except JobError as error:
                 if isinstance(error, WorkloadLostError):
                     raise
+                await self._check_engine(error)
                 await self._fail(error.reason, error.message, log)
             except OSError as error:
                 if error.errno not in _DISK_FULL:
@@ -146,6 +155,12 @@ class JobRun:
             if error.errno not in _DISK_FULL:
                 raise
             logger.warning("job %s waits for room on the disk: %s", self.job.job_id, error)
+
+    async def _check_engine(self, error: RunnerError) -> None:
+        """Raise EngineDisturbedError when the launch failed because the engine starts nothing."""
+        of_start = isinstance(error, EngineFailingError | LaunchFailedError)
+        if not self.launched and of_start and not isinstance(error, RegistryUnavailableError):
+            await self._health.check(self.job, self._epoch)
 
     async def _learn_secrets(self) -> None:
         """Before anything is read that they could be in."""

@@ -43,7 +43,7 @@ class BackOff:
 
 
 class Patience:
-    """The pauses of each job, or errand by its name, that waits for the engine."""
+    """The pauses of each job, or task by its name, that waits for the engine."""
 
     def __init__(self, clock: Callable[[], float], first_seconds: float) -> None:
         self._clock = clock

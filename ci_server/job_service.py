@@ -263,4 +263,9 @@ class JobService:
             return "no controller is running: jobs are queued but none is started"
         if state.engine_error is None:
             return None
+        if state.engine_is_disturbed:
+            return (
+                "engine_disturbed: the container engine answers, but starts no container: jobs "
+                "wait until it does"
+            )
         return "the container engine does not answer: jobs wait until it does"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from ci_common.errors import EngineDisturbedError
 from ci_common.job import Artifact, Job, JobStatus, Outcome, SuiteSummary
 from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
@@ -16,7 +17,12 @@ class ControllerState:
 
     heartbeat_at: datetime
     engine_error: str | None
-    """Why the engine is unreachable; `None` when it answered."""
+    """Why no job can be started; `None` when the engine answers and starts what it is given."""
+
+    @property
+    def engine_is_disturbed(self) -> bool:
+        """Whether the engine answers all the same."""
+        return (self.engine_error or "").startswith(EngineDisturbedError.code)
 
 
 class JobSubmissions(Protocol):
@@ -134,7 +140,9 @@ class ControllerLease(Protocol):
         """
 
     async def report_engine(self, error: str | None) -> None:
-        """Publish whether the engine answers (`None`) or why not; ignored without the lease."""
+        """Publish why no job can be started (see ControllerState), or that all is well (`None`);
+        ignored without the lease.
+        """
 
     async def release(self, holder: str) -> None:
         """Let another process take over at once; safe to repeat, and without holding it."""

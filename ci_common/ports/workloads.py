@@ -175,6 +175,14 @@ class Executor(Protocol):
     async def remove(self, job_id: str) -> None:
         """Remove the workload and all it held, running or not; safe to repeat."""
 
+    async def probe(self, job: Job, epoch: int) -> None:
+        """Start a workload that does nothing and has default options, where the job's launch has
+        failed, and remove it: what `launch` raised is the job's own fault when this returns.
+
+        Raises EngineDisturbedError when no such workload can be started, and LaunchFailedError
+        when that is so because of a setting and will not pass.
+        """
+
     async def tidy(self, epoch: int) -> None:
         """Keep caches within their budget, and remove what set-ups that nobody waits for any more
         left: of this `epoch` of the controller lease or earlier ones. Called now and then.

@@ -4,6 +4,7 @@ import pytest
 
 from support import engine, projects
 from support.archives import zip_bytes
+from support.fake_registry import NOT_FOUND, fake_registry
 
 pytestmark = pytest.mark.docker
 
@@ -101,9 +102,10 @@ def test_more_cpu_than_the_machine_has_is_all_it_has(server):
 
 
 def test_an_image_that_cannot_be_had(server):
-    job, log = run(server, "image = 'localhost:1/no/such-image:7'")
+    with fake_registry(NOT_FOUND) as registry:
+        job, log = run(server, f"image = '{registry}/no/such-image:7'")
     assert (job["status"], job["reason"]) == ("failed", "image_unavailable")
-    assert "localhost:1/no/such-image:7" in job["message"]
+    assert f"{registry}/no/such-image:7" in job["message"]
     assert log == b""
 
 

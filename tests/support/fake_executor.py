@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ci_common import errors
 from ci_common.errors import (
+    EngineDisturbedError,
     EngineFailingError,
     EngineUnavailableError,
     LeaseLostError,
@@ -177,7 +178,8 @@ class FakeExecutor:
         self.down = set()
         """Methods that cannot reach the engine; `all` is all of them."""
         self.failing = set()
-        """Methods at which the engine answers that it has a trouble of its own."""
+        """Methods at which the engine answers that it has a trouble of its own. With `probe` it
+        starts nothing at all."""
         self.violations = []
         self.row_of = None
         """A coroutine function that returns a job's row, to police removals with."""
@@ -299,6 +301,10 @@ class FakeExecutor:
             del self.workloads[job_id]
             workload.exit(137)
 
+    async def probe(self, job, epoch):
+        self._called("probe", job.job_id)
+        await self._reach("probe", job.job_id)
+
     async def tidy(self, epoch):
         self._called("tidy", "")
 
@@ -338,7 +344,7 @@ class FakeExecutor:
         if self.down & {method, "all"}:
             raise EngineUnavailableError
         if method in self.failing:
-            raise EngineFailingError("no bridge")
+            raise (EngineDisturbedError if method == "probe" else EngineFailingError)("no bridge")
 
     def _fail_as(self, fault):
         if fault == "defect":

@@ -5,6 +5,7 @@ It lives in a network namespace of its own. That is not for neatness: a daemon t
 """
 
 import fcntl
+import ipaddress
 import json
 import os
 import shutil
@@ -164,6 +165,27 @@ class OwnDockerd:
             client.api.commit(made["Id"], repository, tag, changes=["VOLUME /scratch"])
             client.api.remove_container(made["Id"], v=True)
 
+    def cut_bridge(self):
+        """Take away what the containers of its default network are connected to. In its own
+        network namespace: the machine's interface of this name is another one.
+        """
+        assert self._bridge
+        self._in_network("ip", "link", "delete", "docker0")
+
+    def mend_bridge(self):
+        """Make it again, the way somebody would by hand."""
+        with self.client() as client:
+            (addresses,) = client.api.inspect_network("bridge")["IPAM"]["Config"]
+        subnet = ipaddress.ip_network(addresses["Subnet"])
+        self._in_network("ip", "link", "add", "docker0", "type", "bridge")
+        address = f"{subnet[1]}/{subnet.prefixlen}"
+        self._in_network("ip", "address", "add", address, "dev", "docker0")
+        self._in_network("ip", "link", "set", "docker0", "up")
+
+    def _in_network(self, *command):
+        enter = ["nsenter", "--target", str(self._process.pid), "--net"]
+        subprocess.run([*enter, *command], check=True, capture_output=True)
+
     def log_tail(self, lines=30):
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
@@ -188,7 +210,7 @@ def is_isolated():
 
 
 @contextmanager
-def own_dockerd(shared):
+def own_dockerd(shared, bridge=False):
     """One at a time of all test processes that share this directory; its images are kept there."""
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("to start a dockerd takes root, and a dockerd")
@@ -202,7 +224,8 @@ def own_dockerd(shared):
             part = archive.with_suffix(".part")
             subprocess.run(["docker", "save", "-o", part, IMAGE], check=True, timeout=120)
             part.rename(archive)
-        daemon = OwnDockerd(shared / "engine")
+        # Without a bridge, and with one, it keeps its networks in other places.
+        daemon = OwnDockerd(shared / ("bridged" if bridge else "engine"), bridge=bridge)
         try:
             daemon.start().load(archive)
             daemon.remove_all()

@@ -38,7 +38,7 @@ async def go_on(old, *holds):
     for _ in range(3):
         await old.run_once()
     assert old._epoch is None
-    assert (old._runs, old._errands) == ({}, {})
+    assert (old._runs, old._beside.tasks()) == ({}, [])
 
 
 @pytest.mark.parametrize("point", ["launch", "made"])
@@ -185,7 +185,7 @@ async def go_on_dropping(old):
     """Its next tick finds out, and drops what it follows."""
     await old.run_once()
     assert old._epoch is None
-    assert (old._runs, old._errands) == ({}, {})
+    assert (old._runs, old._beside.tasks()) == ({}, [])
 
 
 async def test_no_move_of_the_old_controller_is_made(world):

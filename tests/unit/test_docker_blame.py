@@ -4,7 +4,13 @@ import pytest
 import requests
 from docker.errors import APIError
 
-from ci_controller.executors.docker.blame import is_engines, is_registrys, is_unreadable
+from ci_controller.executors.docker.blame import (
+    is_engines,
+    is_registry_away,
+    is_registrys_no,
+    is_unreadable,
+    remedy,
+)
 
 
 def answer(status, text):
@@ -68,14 +74,35 @@ ENGINES = [
     (None, "no status"),
 ]
 
-REGISTRYS = [
+REGISTRY_AWAY = [
+    (500, 'Get "http://localhost:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused'),
+    (
+        500,
+        'Get "https://registry.example/v2/": dial tcp: lookup registry.example on '
+        "10.0.0.53:53: dial udp 10.0.0.53:53: connect: network is unreachable",
+    ),
+    (500, 'Get "https://registry.example/v2/": dial tcp 10.0.0.1:443: i/o timeout'),
+    (500, 'Get "https://registry.example/v2/": net/http: TLS handshake timeout'),
+    (500, 'Get "http://localhost:5000/v2/": EOF'),
+    (500, "toomanyrequests: You have reached your pull rate limit."),
+    (500, "received unexpected HTTP status: 503 Service Unavailable"),
+    (None, "read tcp 10.0.0.2:4711->10.0.0.1:443: read: connection reset by peer"),
+]
+
+REGISTRYS_NO = [
     (
         500,
         'Get "https://nosuchhost.invalid/v2/": dial tcp: lookup nosuchhost.invalid: no such host',
     ),
-    (500, 'Get "http://localhost:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused'),
-    (500, "toomanyrequests: You have reached your pull rate limit."),
-    (500, "manifest for x:1 not found"),
+    (404, "manifest for x:1 not found: manifest unknown: manifest unknown"),
+    (
+        404,
+        "pull access denied for x, repository does not exist or may require 'docker login': "
+        "denied: requested access to the resource is denied",
+    ),
+    (500, "unauthorized: authentication required"),
+    (500, "no matching manifest for linux/amd64 in the manifest list entries"),
+    (500, 'Get "https://registry.example/v2/": x509: certificate signed by unknown authority'),
     (400, "invalid reference format"),
 ]
 
@@ -95,13 +122,38 @@ def test_what_is_the_jobs_own(status, text):
 def test_what_passes(status, text):
     error = answer(status, text)
     assert is_engines(error)
-    assert not is_registrys(error)
+    assert not is_registry_away(error)
+    assert not is_registrys_no(error)
     assert not is_unreadable(error)
 
 
-@pytest.mark.parametrize(("status", "text"), REGISTRYS)
-def test_what_the_registry_says(status, text):
-    assert is_registrys(answer(status, text))
+@pytest.mark.parametrize(("status", "text"), REGISTRY_AWAY)
+def test_a_registry_that_may_be_back_soon(status, text):
+    error = answer(status, text)
+    assert is_registry_away(error)
+    assert not is_registrys_no(error)
+
+
+@pytest.mark.parametrize(("status", "text"), REGISTRYS_NO)
+def test_what_the_registry_will_say_again(status, text):
+    error = answer(status, text)
+    assert is_registrys_no(error)
+    assert not is_registry_away(error)
+
+
+@pytest.mark.parametrize(
+    "text", ["Unknown runtime specified runsc", "unknown or invalid runtime name: runsc"]
+)
+def test_a_runtime_that_the_engine_does_not_have_comes_with_what_to_do(text):
+    told = remedy(answer(400, text), "runsc")
+    assert "'runsc'" in told
+    assert "CI_DOCKER_RUNTIME" in told
+    assert "daemon.json" in told
+
+
+@pytest.mark.parametrize(("status", "text"), [*JOBS_OWN, *ENGINES])
+def test_there_is_no_remedy_for_the_rest(status, text):
+    assert remedy(answer(status, text), "runsc") == ""
 
 
 @pytest.mark.parametrize(("status", "text"), UNREADABLE)

@@ -50,6 +50,8 @@ NEVER_REACH_A_CLIENT = {
     "unknown_library",
     "engine_unavailable",
     "engine_failing",
+    "engine_disturbed",
+    "registry_unavailable",
     "backup_error",
     "lease_lost",
     "files_unreadable",

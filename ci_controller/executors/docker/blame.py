@@ -20,8 +20,21 @@ seen with containers made the way ours are (`/bin/sh` below an init process):
 | command that runc cannot start (no init)    | 400 (others: 404, 500) "...process: exec: ..."    |
 | user that is not in the image               | 500 "unable to find user"                         |
 | registry that cannot be reached             | 500 "Get "https://...": dial tcp: ..."            |
+| registry that has no such image             | 404 "manifest for ... not found", "pull access    |
+|                                             | denied for ..."; 500 "unauthorized: ..."          |
+| runtime that the engine does not have       | 400 "Unknown runtime specified ..."               |
 
-Every other 5xx is the engine's own trouble (no bridge, disk full, shutting down), and passes.
+and to what ails the engine itself:
+
+| trouble                                     | answer                                            |
+| ------------------------------------------- | ------------------------------------------------- |
+| bridge gone                                 | 500 "... could not find bridge docker0 ..."       |
+| program of the runtime gone                 | 400 "OCI runtime create failed: ... fork/exec"    |
+| no address left for a network               | 404 "could not find an available ... address pool"|
+| layer of an image lost                      | 500 "error creating overlay mount to ..."         |
+
+So words and status do not tell them apart. What is known to be the job's own ends the job at once,
+unless a container of the server's own is refused as well (see probe.py); all else is tried again.
 """
 
 import http
@@ -44,16 +57,29 @@ _JOBS_OWN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_REGISTRYS = re.compile(
+_REGISTRY_AWAY = re.compile(
     r"""
-      ^(?:Get|Head)\ "?https?://
-    | (?:dial|lookup|read)\ (?:tcp|udp)
-    | manifest
-    | pull\ access\ denied | unauthorized | toomanyrequests
+      (?:dial|lookup|read|write)\ (?:tcp|udp)
+    | i/o\ timeout | TLS\ handshake\ timeout | context\ deadline\ exceeded | request\ canceled
+    | :\ (?:unexpected\ )?EOF$ | connection\ reset
+    | toomanyrequests
+    | received\ unexpected\ HTTP\ status:\ 5
+    """,
+    re.VERBOSE,
+)
+
+_REGISTRYS_NO = re.compile(
+    r"""
+      no\ such\ host$
+    | manifest | pull\ access\ denied | repository\ .*\ not\ found | unauthorized | denied:
+    | x509: | server\ gave\ HTTP\ response
+    | ^(?:Get|Head)\ "?https?://
     | received\ unexpected\ HTTP\ status | error\ parsing\ HTTP
     """,
     re.VERBOSE,
 )
+
+_NO_RUNTIME = re.compile(r"[Uu]nknown (?:or invalid )?runtime")
 
 _UNREADABLE = re.compile(r"(?:too many links in \S+|: (?:file name too long|permission denied))$")
 
@@ -80,9 +106,30 @@ def is_engines(error: APIError) -> bool:
     return status is None or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
 
 
-def is_registrys(error: APIError) -> bool:
-    """Whether a pull failed for what the registry, or the way to it, answered."""
-    return not is_engines(error) or bool(_REGISTRYS.search(explanation(error)))
+def is_registry_away(error: APIError) -> bool:
+    """Whether a pull failed because the registry could not be reached, or not just now."""
+    text = explanation(error)
+    return bool(_REGISTRY_AWAY.search(text)) and not text.endswith("no such host")
+
+
+def is_registrys_no(error: APIError) -> bool:
+    """Whether a pull failed for what the registry answered, and will answer again."""
+    if is_registry_away(error):
+        return False
+    return not is_engines(error) or bool(_REGISTRYS_NO.search(explanation(error)))
+
+
+def remedy(error: APIError, runtime: str | None) -> str:
+    """What happened and what the operator does, where it cannot pass by itself and concerns every
+    job; otherwise empty.
+    """
+    if not _NO_RUNTIME.search(explanation(error)):
+        return ""
+    return (
+        f"the container engine has no runtime {runtime!r}, which CI_DOCKER_RUNTIME names "
+        f"({explanation(error)}); the operator installs it and adds it to `runtimes` in the "
+        "engine's daemon.json, or changes the setting"
+    )
 
 
 def is_unreadable(error: APIError) -> bool:

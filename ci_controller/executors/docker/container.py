@@ -28,6 +28,7 @@ LABEL_KEY = "ci-runner.output-key"
 
 ROLE_JOB = "job"
 ROLE_SETUP = "setup"
+ROLE_PROBE = "probe"
 
 _COMMAND = ["/bin/sh", "-c", 'exec "$@"', "sh"]
 """The shell finds the command, and says in well-known words when there is none."""

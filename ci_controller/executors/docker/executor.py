@@ -25,7 +25,7 @@ from ci_common.principal import LOCAL_PRINCIPAL
 from ci_common.secret import Secret
 from ci_common.settings import JOB_NETWORK
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import explanation
+from ci_controller.executors.docker.blame import explanation, remedy
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
 from ci_controller.executors.docker.files import container_files
@@ -34,6 +34,7 @@ from ci_controller.executors.docker.kept_output import KeptOutput
 from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
 from ci_controller.executors.docker.network import ENGINES_OWN, JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput, LegacyOutput
+from ci_controller.executors.docker.probe import EngineProbe, ProbeOptions, networks_of
 from ci_controller.executors.docker.project_tar import (
     SECRETS,
     USER_ID,
@@ -82,6 +83,12 @@ class DockerExecutor:
         self._engine_facts = EngineFacts()
         self._outputs: WeakValueDictionary[str, KeptOutput] = WeakValueDictionary()
         self._storage = EngineStorage(self._engine, options.work_mb)
+        self._probe = EngineProbe(
+            ProbeOptions(
+                options.instance_id, options.container_prefix, options.image, options.runtime
+            ),
+            self._engine_facts,
+        )
         self._layers = DependencyLayers(
             self._engine,
             LayerOptions(
@@ -162,6 +169,7 @@ class DockerExecutor:
             except BaseException:
                 remove_container(client, container_id)
                 raise
+            self._probe.note_started(base)
             return connected[-1]
 
         try:
@@ -178,7 +186,8 @@ class DockerExecutor:
             if not isinstance(error, APIError):
                 raise
             raise LaunchFailedError(
-                f"the container engine refused to run the job in the image {base!r}: "
+                remedy(error, self._options.runtime)
+                or f"the container engine refused to run the job in the image {base!r}: "
                 f"{explanation(error)}"
             ) from error
 
@@ -247,8 +256,22 @@ class DockerExecutor:
 
         await self._engine.call(end)
 
+    async def probe(self, job: Job, epoch: int) -> None:
+        """See Executor."""
+        bounds = await self._storage.bounds(ResourceLimits())
+
+        def start(client: docker.APIClient) -> None:
+            on_network = job.spec.limits.network is not Network.NONE
+            with self._probe.judging():
+                own = self._network_of(client, job) if on_network else "none"
+                for network in networks_of(own, self._network.name, client):
+                    self._probe.start(client, network, bounds, epoch)
+
+        await self._engine.call(start)
+
     async def tidy(self, epoch: int) -> None:
         """See Executor."""
+        await self._engine.call(lambda client: self._probe.tidy(client, epoch))
         await self._layers.tidy(epoch)
 
     async def close(self) -> None:

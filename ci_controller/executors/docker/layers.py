@@ -12,15 +12,20 @@ from typing import Any
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
-from ci_common.errors import ImageUnavailableError, SetupFailedError
+from ci_common.errors import ImageUnavailableError, RegistryUnavailableError, SetupFailedError
 from ci_common.job import Job, ResourceLimits
 from ci_common.ports.logs import LogAppender
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import explanation, is_registrys
+from ci_controller.executors.docker.blame import (
+    explanation,
+    is_registry_away,
+    is_registrys_no,
+)
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
+from ci_controller.executors.docker.leftovers import remove_abandoned
 from ci_controller.executors.docker.network import JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput
 from ci_controller.executors.docker.project_tar import (
@@ -127,7 +132,13 @@ class DependencyLayers:
                     _pull(client, base)
                 return _base_id(client, base)
             except APIError as error:
-                if not isinstance(error, NotFound) and not is_registrys(error):
+                if is_registry_away(error):
+                    raise RegistryUnavailableError(
+                        f"the image {base!r} is not on the engine, and its registry cannot be "
+                        f"reached ({explanation(error)}); build or load the image there, or check "
+                        "the name and the engine's way to the registry"
+                    ) from error
+                if not isinstance(error, NotFound) and not is_registrys_no(error):
                     raise
                 raise ImageUnavailableError(
                     f"the image {base!r} is not on the engine and could not be pulled "
@@ -239,15 +250,8 @@ class DependencyLayers:
         (self._options.cache_dir / tag.rpartition(":")[2]).touch()
 
     def _remove_abandoned(self, client: docker.APIClient, epoch: int) -> None:
-        """Remove the set-ups of a controller that was killed. Those of later epochs belong to
-        whoever took over while this one was paused.
-        """
         labels = {**self._labels(), container.LABEL_ROLE: container.ROLE_SETUP}
-        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        for entry in client.containers(all=True, filters=filters):
-            ours = {name.lstrip("/") for name in entry["Names"]} & self._building
-            if not ours and container.epoch_of(entry["Labels"]) <= epoch:
-                remove_container(client, entry["Id"])
+        remove_abandoned(client, labels, self._building, epoch)
 
     def _evict(self, client: docker.APIClient) -> None:
         layers = client.images(
@@ -308,7 +312,13 @@ def _pull(client: docker.APIClient, image: str) -> None:
     repository, _, tag = image.partition("@")[0].rpartition(":")
     if "/" in tag or not repository:
         repository, tag = image, "latest"
-    client.pull(image if "@" in image else repository, None if "@" in image else tag)
+    if "@" in image:
+        progress = client.pull(image, stream=True, decode=True)
+    else:
+        progress = client.pull(repository, tag, stream=True, decode=True)
+    for told in progress:
+        if "error" in told:  # it had begun, so the status is that of a success
+            raise APIError(told["error"], explanation=told["error"])
 
 
 def _own_size(client: docker.APIClient, layer: dict[str, Any]) -> int:

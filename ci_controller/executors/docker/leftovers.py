@@ -1,12 +1,19 @@
 """What a crash can leave on the engine besides workloads, which the controller removes itself."""
 
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import docker
 from docker.errors import NotFound
 
-from ci_controller.executors.docker.container import LABEL_INSTANCE, LABEL_ROLE, ROLE_SETUP
+from ci_controller.executors.docker.container import (
+    LABEL_INSTANCE,
+    LABEL_ROLE,
+    ROLE_PROBE,
+    ROLE_SETUP,
+    epoch_of,
+)
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 
 
@@ -28,14 +35,18 @@ class DockerLeftovers:
         self._label = f"{LABEL_INSTANCE}={instance_id}"
 
     async def find(self, older_than_seconds: float) -> list[Leftover]:
-        """Containers that installed requirements for somebody who is gone, and images without a
-        name. Raises EngineUnavailableError.
+        """Containers that installed requirements, or tried the engine, for somebody who is gone,
+        and images without a name. Raises EngineUnavailableError.
         """
         limit = time.time() - older_than_seconds
 
         def look(client: docker.APIClient) -> list[Leftover]:
-            labels = [self._label, f"{LABEL_ROLE}={ROLE_SETUP}"]
-            containers = client.containers(all=True, filters={"label": labels})
+            labelled = [[self._label, f"{LABEL_ROLE}={role}"] for role in (ROLE_SETUP, ROLE_PROBE)]
+            containers = [
+                entry
+                for labels in labelled
+                for entry in client.containers(all=True, filters={"label": labels})
+            ]
             images = client.images(filters={"label": self._label, "dangling": True})
             return [
                 Leftover(entry["Id"], entry["Names"][0].removeprefix("/"), is_image=False)
@@ -66,3 +77,16 @@ class DockerLeftovers:
     async def close(self) -> None:
         """Free the connection."""
         self._engine.close()
+
+
+def remove_abandoned(
+    client: docker.APIClient, labels: Mapping[str, str], ours: Collection[str], epoch: int
+) -> None:
+    """Remove containers with these labels of a controller that was killed: none of `ours`, nor of
+    a later epoch, which belong to whoever took over while this one was paused.
+    """
+    filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+    for entry in client.containers(all=True, filters=filters):
+        names = {name.lstrip("/") for name in entry["Names"]}
+        if not names.intersection(ours) and epoch_of(entry["Labels"]) <= epoch:
+            remove_container(client, entry["Id"])

@@ -152,6 +152,9 @@ class ProcessExecutor:
             await self.stop(job_id, 0)
         await asyncio.to_thread(files.remove)
 
+    async def probe(self, job: Job, epoch: int) -> None:
+        """See Executor. There is no engine between a process and its start."""
+
     async def tidy(self, epoch: int) -> None:
         """See Executor: remove what workloads without a result left."""
         for path in self._states.iterdir():

@@ -1,0 +1,52 @@
+"""What the controller does beside its ticks: each task by a name, once at a time."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
+
+from ci_common.errors import EngineUnavailableError, RunnerError
+from ci_controller.patience import Patience
+
+logger = logging.getLogger(__name__)
+
+
+class BackgroundTasks:
+    """Errors are logged, and what the engine could not do just now is left alone for a while."""
+
+    def __init__(self, clock: Callable[[], float], first_seconds: float) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._patience = Patience(clock, first_seconds)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether it is under way."""
+        return name in self._tasks
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Begin, unless it is under way already, or too early to try again."""
+        if name in self._tasks or self._patience.waits(name):
+            work.close()
+            return
+        task = asyncio.create_task(work, name=name)
+        self._tasks[name] = task
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._tasks[name]
+            if task.cancelled() or (error := task.exception()) is None:
+                return
+            if isinstance(error, EngineUnavailableError):
+                self._patience.failed(name)
+            if isinstance(error, RunnerError):
+                logger.warning("%s: %s; it is tried again", name, error)
+            else:
+                logger.error("%s failed", name, exc_info=error)
+
+        task.add_done_callback(ended)
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Forget the pauses of all tasks but these."""
+        self._patience.keep_only(names)
+
+    def tasks(self, prefix: str = "") -> list[asyncio.Task[None]]:
+        """Those under way whose names begin so."""
+        return [task for name, task in self._tasks.items() if name.startswith(prefix)]
