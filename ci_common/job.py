@@ -217,6 +217,17 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunFailure:
+    """How a live job is about to end: whoever records the end records this one."""
+
+    outcome: Outcome
+    log_offset: int
+    """Where its log may say so; the output is before."""
+    log_dropped: int | None
+    """As it will be recorded (see Job)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A row: the request, and the facts recorded about it since."""
 
@@ -236,7 +247,9 @@ class Job:
     outcome: Outcome | None = None
     """Set exactly when `status` is terminal."""
     log_size: int | None = None
-    """Bytes of the whole log; set exactly when `status` is terminal."""
+    """Bytes of the whole log, what the runner itself wrote there included; set exactly when
+    `status` is terminal.
+    """
     log_dropped: int | None = 0
     """Bytes that the job wrote and that are not in its log: it was larger than it may be, or they
     were lost. `None` when it is not known how many. The log says where.
@@ -247,6 +260,8 @@ class Job:
     """Bytes of all its artifacts."""
     tests: SuiteSummary | None = None
     """Set at the end, when the job left a JUnit report."""
+    failing: BegunFailure | None = None
+    """Set while a failure is being recorded; never when `status` is terminal."""
 
     @property
     def artifacts_left_out(self) -> str | None:

@@ -21,8 +21,8 @@ from ci_controller.controller import Controller, Pace
 from ci_controller.executors.docker import DockerExecutor, DockerOptions
 from ci_controller.executors.process import ProcessExecutor, ProcessOptions
 from ci_controller.housekeeping import Housekeeping
-from ci_controller.job_run import Tools
 from ci_controller.retention import Retention, RetentionPolicy
+from ci_controller.tools import Tools
 
 
 def build_executor(settings: Settings, instance_id: str) -> Executor:

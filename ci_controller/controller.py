@@ -15,13 +15,14 @@ from ci_common.errors import (
     RunnerError,
 )
 from ci_common.job import Job, JobStatus, Outcome, Reason
-from ci_common.ports.rows import ControllerLease, Ending
+from ci_common.ports.rows import ControllerLease
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.background_tasks import BackgroundTasks
 from ci_controller.engine_health import EngineHealth
 from ci_controller.housekeeping import Housekeeping
-from ci_controller.job_run import JobRun, Tools, finish, without_rest_of_output
+from ci_controller.job_end import conclude
+from ci_controller.job_run import JobRun
 from ci_controller.patience import BackOff, Patience
 from ci_controller.plan import (
     Action,
@@ -36,6 +37,7 @@ from ci_controller.plan import (
     plan_without_engine,
 )
 from ci_controller.running_times import RunningTimes
+from ci_controller.tools import Tools
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,9 @@ _OBSERVE_SECONDS = 5.0
 
 _ENDING_SECONDS = 10.0
 """What a shutdown waits for runs that only have to clean up."""
+
+
+_BROKEN = "an error of the server, whose log has the details; tell the operator"
 
 
 def new_holder() -> str:
@@ -355,17 +360,13 @@ class Controller:
     async def _finish(self, job: Job, outcome: Outcome, epoch: int) -> None:
         if job.job_id in self._runs:
             run, task = self._runs[job.job_id]
-            if run.launched and outcome.reason is Reason.CANCELLED:
+            if run.ending or (run.launched and outcome.reason is Reason.CANCELLED):
                 return  # it started meanwhile: the next tick stops it in order
             task.cancel()
             await asyncio.wait([task])
-        row = await self._tools.transitions.get(job.job_id)
         log = await asyncio.to_thread(self._tools.logs.open, job.job_id, epoch)
         try:
-            ending = Ending(outcome, log.size)
-            if row is not None and row.status is JobStatus.RUNNING:
-                ending = await asyncio.to_thread(without_rest_of_output, row, outcome, log)
-            await finish(job.job_id, ending, log, self._tools)
+            await conclude(job.job_id, outcome, log, self._tools)
         finally:
             log.close()
 
@@ -389,7 +390,7 @@ class Controller:
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.error("job %s: the run broke", job_id, exc_info=error)
                 if self._epoch is not None:
-                    broken = Outcome(JobStatus.FAILED, Reason.INTERNAL, "an error of the server")
+                    broken = Outcome(JobStatus.FAILED, Reason.INTERNAL, _BROKEN)
                     self._beside.spawn(
                         f"finish {job_id}", self._finish(run.job, broken, self._epoch)
                     )

@@ -1,11 +1,9 @@
 """One job's way from its claim to its end: launch, copy the log, record, clean up."""
 
 import asyncio
-import errno
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from ci_common.errors import (
     DiskFullError,
@@ -19,41 +17,25 @@ from ci_common.errors import (
     WorkloadLostError,
 )
 from ci_common.job import Job, JobStatus, Outcome, Reason
-from ci_common.ports.logs import LogAppender, LogWriter
-from ci_common.ports.packages import Packages
-from ci_common.ports.rows import Ending, JobTransitions
-from ci_common.ports.secrets import JobSecrets
-from ci_common.ports.workloads import Executor, Output, OutputEnd, Workload, WorkloadState
+from ci_common.ports.logs import LogAppender
+from ci_common.ports.rows import Ending
+from ci_common.ports.workloads import Output, OutputEnd, Workload, WorkloadState
 from ci_common.secret import Secret
-from ci_controller.artifacts import ArtifactCollector
 from ci_controller.engine_health import EngineHealth
-from ci_controller.log_cap import CappedLog, cut_off
+from ci_controller.job_end import DISK_FULL, clean_up, record, record_failure
+from ci_controller.log_cap import CappedLog
 from ci_controller.log_pump import pump
 from ci_controller.masking import Masking, OutputLog
 from ci_controller.patience import LAUNCH_TRIES
 from ci_controller.plan import Seen, note_lost_output, outcome
 from ci_controller.running_times import RunningTimes
+from ci_controller.tools import Tools
 
 logger = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 2.0
 """For so long after its output ended an engine may still call a workload running, and is asked
 often."""
-
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What a run works with."""
-
-    transitions: JobTransitions
-    executor: Executor
-    logs: LogWriter
-    packages: Packages
-    artifacts: ArtifactCollector
-    now: Callable[[], datetime]
-    secrets: JobSecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +116,12 @@ class JobRun:
                 await self._check_engine(error)
                 await self._fail(error.reason, error.message, log)
             except OSError as error:
-                if error.errno not in _DISK_FULL:
+                if error.errno not in DISK_FULL:
                     raise
-                message = f"the server cannot store its files: {error.strerror or error}"
+                message = (
+                    f"the server cannot store its files: {error.strerror or error}; the operator "
+                    "frees space on its disk, then submit the job again"
+                )
                 await self._fail(Reason.DISK_FULL, message, log)
             finally:
                 log.close()
@@ -152,7 +137,7 @@ class JobRun:
                 self.waits_for_engine = error
         except OSError as error:
             # There is not even room to begin the log, or to make its end durable.
-            if error.errno not in _DISK_FULL:
+            if error.errno not in DISK_FULL:
                 raise
             logger.warning("job %s waits for room on the disk: %s", self.job.job_id, error)
 
@@ -276,59 +261,21 @@ class JobRun:
             result = note_lost_output(result)
         left = await self._tools.artifacts.collect(job, workload, self._last_try)
         result = left.note(result)
-        await self._end(Ending(result, log.size, self._dropped, left.artifacts, left.tests), log)
+        ending = self._masking.ending(
+            Ending(result, log.size, self._dropped, left.artifacts, left.tests)
+        )
+        await self._end(record(self.job.job_id, ending, log, self._tools), log)
 
     async def _fail(self, reason: Reason, message: str, log: LogAppender) -> None:
         result = Outcome(JobStatus.FAILED, reason, message)
         if self.launched and not self._has_whole_output and reason is not Reason.LAUNCH_FAILED:
             # It wrote on, perhaps, and nobody reads that any more.
             result, self._dropped = note_lost_output(result), None
-        await self._end(Ending(result, log.size, self._dropped), log)
+        ending = self._masking.ending(Ending(result, log.size, self._dropped))
+        await self._end(record_failure(self.job.job_id, ending, log, self._tools), log)
 
-    async def _end(self, ending: Ending, log: LogAppender) -> None:
+    async def _end(self, recording: Awaitable[bool], log: LogAppender) -> None:
         self.ending = True
-        self.finished = await _record(
-            self.job.job_id, self._masking.ending(ending), log, self._tools
-        )
+        self.finished = await recording
         if self.finished:
-            await _clean_up(self.job.job_id, log, self._tools)
-
-
-async def finish(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
-    """Record the end, then remove what the job held. False when it was not ours to record.
-
-    In this order, so that a crash in between leaves something to remove, never a job whose
-    result is gone. Without the lease nothing is recorded, and nothing removed.
-    """
-    recorded = await _record(job_id, ending, log, tools)
-    if recorded:
-        await _clean_up(job_id, log, tools)
-    return recorded
-
-
-def without_rest_of_output(job: Job, outcome: Outcome, log: LogAppender) -> Ending:
-    """The ending of a job that ran, and whose workload is not there to be read to its end. Writes
-    that to the log.
-    """
-    try:
-        cut_off(log, job.spec.limits.log_mb << 20, "the job's container, or its process, is gone")
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        logger.warning("job %s: no room for the end of its log: %s", job.job_id, error)
-    return Ending(note_lost_output(outcome), log.size, None)
-
-
-async def _record(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
-    await asyncio.to_thread(log.sync)
-    if not await tools.transitions.finish(job_id, ending, tools.now()):
-        return False
-    logger.info("job %s %s: %s", job_id, ending.outcome.status, ending.outcome.message)
-    return True
-
-
-async def _clean_up(job_id: str, log: LogAppender, tools: Tools) -> None:
-    await asyncio.to_thread(log.drop_held)
-    await asyncio.to_thread(tools.packages.delete, job_id)
-    await asyncio.to_thread(tools.secrets.forget, job_id)
-    await tools.executor.remove(job_id)
+            await clean_up(self.job.job_id, log, self._tools)

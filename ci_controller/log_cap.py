@@ -57,7 +57,7 @@ class CappedLog:
         start = self._base + min(end.size, self._head_bytes)
         # An earlier run may have come this far, and have written a part of it. After a power cut
         # the log may also have more of the output than the end speaks of.
-        written = self._log.read(start, len(ending) + 1)
+        written = self._log.read(start, len(ending))  # the runner's last line may come after it
         if not ending.startswith(written):
             written = b""
         if ending[len(written) :]:
@@ -92,19 +92,21 @@ class CappedLog:
         return dropped, marker.encode() + self._held[start:]
 
 
-def cut_off(log: LogAppender, cap_bytes: int, why: str) -> int:
+def cut_off(log: LogAppender, start: int, cap_bytes: int, why: str) -> None:
     """Write the end of a log whose workload is gone: what is held of it, and that more may be
-    missing. Returns how many bytes its bound left out. Safe to repeat.
+    missing. `start` was the log's size before. Safe to repeat.
     """
     head_bytes = cap_bytes - min(cap_bytes // 4, HELD_BYTES)
+    marker = lost_marker(OutputEnd(start, None, why))
+    if log.read(max(log.size - len(marker), 0), len(marker)) == marker:
+        return
     _, content = log.held(0)
     if content:
-        capped = CappedLog(log, log.size - head_bytes, cap_bytes)
-        return capped.finish(OutputEnd(capped.skip, None, why))
-    marker = lost_marker(OutputEnd(log.size, None, why))
-    if log.read(max(log.size - len(marker), 0), len(marker)) != marker:
-        log.append(marker)
-    return 0
+        capped = CappedLog(log, start - head_bytes, cap_bytes)
+        capped.finish(OutputEnd(capped.skip, None, why))
+        return
+    written = log.read(start, len(marker))
+    log.append(marker[len(written) if marker.startswith(written) else 0 :])
 
 
 def lost_marker(end: OutputEnd) -> bytes:

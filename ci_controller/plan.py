@@ -57,7 +57,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """End a job that has no workload."""
+    """End a job that has no workload, or whose failure has been begun to be recorded."""
 
     job: Job
     outcome: Outcome
@@ -214,6 +214,8 @@ def _plan_claimed(
     running: Mapping[str, float],
     limits: Limits,
 ) -> list[Action]:
+    if job.failing is not None:
+        return [Finish(job, job.failing.outcome)]
     if (
         workload is None
         or workload.state is WorkloadState.CREATED

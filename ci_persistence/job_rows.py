@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ci_common.job import (
+    BegunFailure,
     CaseResult,
     Job,
     JobSpec,
@@ -64,6 +65,7 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
 
 def from_row(row: sqlite3.Row) -> Job:
     """The job of a row."""
+    outcome, log_dropped = _outcome(row), log_dropped_from_row(row["log_dropped"])
     return Job(
         job_id=row["job_id"],
         tenant=row["tenant"],
@@ -75,18 +77,31 @@ def from_row(row: sqlite3.Row) -> Job:
         started_at=parse_time(row["started_at"]),
         ended_at=parse_time(row["ended_at"]),
         cancel_requested_at=parse_time(row["cancel_requested_at"]),
-        outcome=_outcome(row),
-        log_size=row["log_size"],
-        log_dropped=None if row["log_dropped"] == _UNKNOWN else row["log_dropped"],
+        outcome=outcome,
+        log_size=None if outcome is None else row["log_size"],
+        log_dropped=0 if outcome is None else log_dropped,
         attempt=row["attempt"],
         artifacts_size=row["artifacts_size"],
         tests=tests_from_json(row["tests"]),
+        failing=None if outcome is not None else _failing(row, log_dropped),
     )
 
 
 def log_dropped_to_row(count: int | None) -> int:
     """The number as it is stored."""
     return _UNKNOWN if count is None else count
+
+
+def log_dropped_from_row(stored: int) -> int | None:
+    """Read what `log_dropped_to_row` wrote."""
+    return None if stored == _UNKNOWN else stored
+
+
+def _failing(row: sqlite3.Row, log_dropped: int | None) -> BegunFailure | None:
+    if row["reason"] is None:
+        return None
+    outcome = Outcome(JobStatus.FAILED, Reason(row["reason"]), row["message"])
+    return BegunFailure(outcome, row["log_size"], log_dropped)
 
 
 def _required_time(text: str) -> datetime:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from ci_common.errors import BackupError
-from ci_common.job import Reason, format_time, utc_now
+from ci_common.failure_line import write_failure_line
+from ci_common.job import JobStatus, Outcome, Reason, format_time, utc_now
 from ci_persistence.artifact_store import FileArtifactBatch, FileArtifactStore
 from ci_persistence.backup_archive import (
     DATABASE,
@@ -50,7 +51,10 @@ KEPT_PREFIX = "before-restore-"
 
 _PIECE = 1 << 20
 
-_COPY_MESSAGE = "the job was live when the backup was made, and belongs to the original instance"
+_COPY_MESSAGE = (
+    "the job was live when the backup was made, and belongs to the original instance; "
+    "submit it again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,13 +341,17 @@ async def _migrate(path: Path) -> None:
 
 def _end_live_jobs(rows: sqlite3.Connection, logs: FileLogStore) -> None:
     found = rows.execute(f"SELECT job_id FROM jobs WHERE status IN {LIVE}").fetchall()  # noqa: S608
+    outcome = Outcome(JobStatus.FAILED, Reason.LOST, _COPY_MESSAGE)
     for (job_id,) in found:
-        size = logs.size(job_id)
+        log = logs.open(job_id)
+        write_failure_line(log, outcome)
+        size = log.size
+        log.close()
         logs.compress(job_id, size)
         rows.execute(
             "UPDATE jobs SET status = 'failed', reason = ?, message = ?, ended_at = ?, "
             "log_size = ? WHERE job_id = ?",
-            (Reason.LOST.value, _COPY_MESSAGE, format_time(utc_now()), size, job_id),
+            (outcome.reason.value, outcome.message, format_time(utc_now()), size, job_id),
         )
 
 

@@ -59,6 +59,24 @@ class SqliteJobTransitions:
             self._signals.notify(job_id)
         return bool(rows)
 
+    async def begin_failure(self, job_id: str, ending: Ending) -> bool:
+        """See JobTransitions. The columns are those of the end, which they are until then."""
+        with disk_full_told(self._database.path):
+            rows = await self._database.write(
+                "UPDATE jobs SET reason = ?, message = ?, log_size = ?, "  # noqa: S608 - constants
+                "log_dropped = ? WHERE job_id = ? AND reason IS NULL "
+                f"AND status IN {LIVE} AND {_FENCE} RETURNING job_id",
+                (
+                    ending.outcome.reason.value,
+                    ending.outcome.message,
+                    ending.log_size,
+                    log_dropped_to_row(ending.log_dropped),
+                    job_id,
+                    self._holder,
+                ),
+            )
+        return bool(rows)
+
     async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
         """See JobTransitions."""
         facts = {

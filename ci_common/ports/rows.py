@@ -120,6 +120,12 @@ class JobTransitions(Protocol):
     async def retry(self, job_id: str, attempt: int) -> bool:
         """running -> initializing of the next attempt, when `attempt` is the one that was lost."""
 
+    async def begin_failure(self, job_id: str, ending: Ending) -> bool:
+        """Commit to this failure of a live job (see `Job.failing`), so that its log may say so from
+        `ending.log_size` on; False also when one was committed to before. What is before that in
+        the log must be on disk.
+        """
+
     async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
         """Any live status -> `ending.outcome.status`. What the ending speaks of must be on disk."""
 

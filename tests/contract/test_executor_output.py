@@ -37,6 +37,17 @@ async def test_output_is_exact_to_the_byte(bench):
     assert finished.workload.exit_code == 0
 
 
+@pytest.mark.parametrize("more", [1, 100])
+async def test_from_beyond_its_end_there_is_nothing_and_its_size_is_told(bench, more):
+    """The log may have the runner's own lines after the output, when it is taken up again."""
+    job = bench.job("print('hello')")
+    assert await collect(await bench.launch(job)) == b"hello\n"
+    await bench.ended(job.job_id)
+    output = await bench.executor.reattach(job.job_id, 6 + more)
+    assert await collect(output) == b""
+    assert (output.end.size, output.end.lost) == (6, 0)
+
+
 async def test_a_megabyte_without_a_newline(bench):
     finished = await bench.run("import sys; sys.stdout.write('0123456789abcdef' * (1 << 16))")
     assert finished.output == b"0123456789abcdef" * (1 << 16)

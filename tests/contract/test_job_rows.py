@@ -11,6 +11,7 @@ from ci_common.errors import JobFinishedError, JobNotFoundError
 from ci_common.job import (
     TRANSITIONS,
     Artifact,
+    BegunFailure,
     CaseResult,
     JobSpec,
     JobStatus,
@@ -142,6 +143,33 @@ async def test_an_ending_that_is_refused_records_nothing(rows):
     assert not await rows.transitions.finish(job_id, ending, NOON)
     assert await rows.submissions.artifacts(job_id) == []
     assert (await rows.submissions.get(job_id)).artifacts_size == 0
+
+
+@pytest.mark.parametrize("status", [status for status in JobStatus if not status.is_terminal])
+async def test_a_failure_that_is_begun_is_no_end_yet(rows, status):
+    job_id = await rows.in_status(status)
+    outcome = replace(FAILED, exit_code=None)  # of no command is it known that early
+    ending = Ending(outcome, 7, None)
+    assert await rows.transitions.begin_failure(job_id, ending)
+    job = await rows.submissions.get(job_id)
+    assert job.failing == BegunFailure(outcome, 7, None)
+    assert (job.status, job.outcome, job.log_size, job.log_dropped) == (status, None, None, 0)
+    assert [one.failing for one in await rows.transitions.active()] == [job.failing]
+    other = Ending(replace(FAILED, message="another one"), 8)
+    assert not await rows.transitions.begin_failure(job_id, other), "the first one counts"
+    assert (await rows.submissions.get(job_id)).failing == job.failing
+    assert await rows.transitions.finish(job_id, replace(ending, log_size=99), NOON)
+    job = await rows.submissions.get(job_id)
+    assert (job.outcome, job.log_size, job.log_dropped, job.failing) == (outcome, 99, None, None)
+
+
+async def test_an_ended_job_and_one_of_another_controller_begin_no_failure(rows):
+    ended = await rows.in_status(JobStatus.COMPLETED)
+    assert not await rows.transitions.begin_failure(ended, Ending(FAILED, 7))
+    live = await rows.in_status(JobStatus.RUNNING)
+    await rows.lease.release("me")
+    assert not await rows.transitions.begin_failure(live, Ending(FAILED, 7))
+    assert (await rows.submissions.get(live)).failing is None
 
 
 async def test_the_place_in_the_queue_counts_the_tenants_own_jobs(rows):

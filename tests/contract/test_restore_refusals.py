@@ -97,7 +97,10 @@ def test_beside_the_running_original(source, target, archive):
     assert summary.live_jobs == 0
     jobs = source.jobs
     assert target.statuses()[jobs["queued"]] == target.statuses()[jobs["running"]] == "failed"
-    assert target.log(jobs["running"]) == LIVE_LOG
+    log = target.log(jobs["running"])
+    assert log.startswith(LIVE_LOG)
+    assert log.removeprefix(LIVE_LOG).lstrip(b"\n").startswith(b"ci: the job failed: lost: ")
+    assert target.log(jobs["queued"]).startswith(b"ci: the job failed: lost: ")
     assert target.package(jobs["queued"]) is None
     check_consistent(target)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from support.accepted_jobs import AcceptedJobs, SeededJob
+from support.failure_lines import without_failure_line
 
 pytestmark = pytest.mark.docker
 
@@ -38,5 +39,6 @@ def test_package_damage(make_server, settled, dice, damage):
     damage(server.data / "packages" / f"{victim.job_id}.zip", dice)
     rows = settled(accepted, server)
     row = rows.pop(victim.job_id)
-    assert (row["status"], row["reason"], row["log_size"]) == ("failed", "package_corrupt", 0)
+    assert (row["status"], row["reason"]) == ("failed", "package_corrupt")
+    assert without_failure_line(server.log(victim.job_id), row) == b""
     assert {row["success"] for row in rows.values()} == {True}

@@ -13,6 +13,7 @@ from ci_client.client import Client
 from ci_common.events import log_bytes
 from support import seeded_output
 from support.archives import zip_bytes
+from support.failure_lines import without_failure_line
 
 SOURCE = Path(seeded_output.__file__).read_bytes()
 
@@ -157,13 +158,17 @@ class AcceptedJobs:
 
     def _check_output(self, row, log, output):
         assert (row["log_dropped"] == "unknown") == ("output may be missing" in row["message"]), row
-        has_room = row["reason"] != "disk_full"  # or there was none for that line, too
+        has_room = row["reason"] != "disk_full"  # or there was none for these lines, too
+        if has_room or b"ci: the job failed: disk_full: " in log:
+            log = without_failure_line(log, row)
         if row["log_dropped"] == "unknown" and row["attempt"] == 1 and has_room:
             log, marker, _ = log.rpartition(b"\n[... output may be missing here")
             assert marker, "output is lost, and the log does not say so"
         if (row["status"], row["reason"]) == _SUCCEEDED and row["exit_code"] in (0, 3):
             same(log, output, "the stored log")
         elif row["attempt"] == 1 and row["reason"] != "log_limit":
+            if not output.startswith(log):
+                log = log.removesuffix(b"\n")  # the line about a failure begins anew
             same(log, output[: len(log)], "the stored log, as far as it goes,")
 
 

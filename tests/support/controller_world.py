@@ -6,8 +6,8 @@ from dataclasses import replace
 from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.controller import LEASE_SECONDS, Controller, Pace, new_holder
 from ci_controller.housekeeping import Housekeeping
-from ci_controller.job_run import Tools
 from ci_controller.retention import Retention, RetentionPolicy
+from ci_controller.tools import Tools
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell

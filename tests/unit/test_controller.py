@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Reason
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.plan import LOST_OUTPUT
@@ -217,7 +218,7 @@ async def test_a_lost_workload_fails_the_job_after_a_grace(world):
     world.clock.advance(0.1)
     job = await world.until_status(job_id, FAILED)
     assert job.outcome.reason is Reason.LOST
-    assert world.log(job_id) == b"hello" + LOST_LINE
+    assert world.log(job_id) == b"hello" + LOST_LINE + failure_line(job.outcome)
     assert (job.log_size, job.log_dropped) == (len(world.log(job_id)), None)
     assert job.outcome.message.endswith(LOST_OUTPUT)
     await world.until_clean()

@@ -45,6 +45,10 @@ class _FullAppender:
     def size(self):
         return self._appender.size
 
+    @property
+    def at_line_start(self):
+        return self._appender.at_line_start
+
     def append(self, content):
         room = self._most - self.size
         self._appender.append(content[:room])

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from ci_common.errors import FilesUnreadableError
+from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Reason, ResourceLimits
 from support.controller_world import ControllerWorld
 from support.fake_executor import FakeOutput
@@ -267,7 +268,8 @@ async def test_a_disk_that_is_full_while_collecting_fails_the_job(world):
     job = await world.until_status(job_id, FAILED)
     assert job.outcome.reason is Reason.DISK_FULL
     assert "No space left" in job.outcome.message
-    assert (job.log_size, world.log(job_id)) == (5, b"hello")
+    line = b"\n" + failure_line(job.outcome)
+    assert (job.log_size, world.log(job_id)) == (5 + len(line), b"hello" + line)
     assert (job.artifacts_size, await world.submissions.artifacts(job_id)) == (0, [])
     await world.until_clean()
     assert list((world.data_path / "staging" / "artifacts").iterdir()) == []
@@ -283,4 +285,6 @@ async def test_a_full_disk_is_told_although_the_log_was_capped(world):
     workload.exit(0)
     job = await world.until_status(job_id, FAILED)
     assert job.outcome.reason is Reason.DISK_FULL
-    assert_capped(world.log(job_id), job.log_dropped)
+    log, line = world.log(job_id), failure_line(job.outcome)
+    assert log.endswith(line)
+    assert_capped(log.removesuffix(line), job.log_dropped)

@@ -10,6 +10,7 @@ import asyncio
 import pytest
 
 from ci_common.errors import LeaseLostError
+from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.rows import Ending
 from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
@@ -337,8 +338,9 @@ async def test_a_late_workload_does_not_stand_in_for_one_that_was_lost(world, re
         told = b"hello \n[attempt 2: the one before was lost]\nhello "
         assert world.log(job_id) == told
     else:
-        assert (await world.until_status(job_id, FAILED)).outcome.reason is Reason.LOST
-        assert world.log(job_id) == b"hello " + LOST_LINE
+        job = await world.until_status(job_id, FAILED)
+        assert job.outcome.reason is Reason.LOST
+        assert world.log(job_id) == b"hello " + LOST_LINE + failure_line(job.outcome)
     await world.until_clean()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Reason
 from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
 from support.waiting import until
@@ -68,8 +69,9 @@ async def test_retries_that_are_used_up(world):
         await world.lose(job_id)
     job = await world.until_status(job_id, FAILED)
     assert (job.outcome.reason, job.attempt) == (Reason.LOST, 3)
+    line = failure_line(job.outcome)
     third = MARKER.replace(b"2", b"3")
-    assert world.log(job_id) == b"x\n" + MARKER + b"x\n" + third + b"x" + LOST_LINE
+    assert world.log(job_id) == b"x\n" + MARKER + b"x\n" + third + b"x" + LOST_LINE + line
     assert world.executor.count("launch", job_id) == 3
     await world.until_clean()
 

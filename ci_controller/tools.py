@@ -1,0 +1,25 @@
+"""What ticks and runs work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ci_common.ports.logs import LogWriter
+from ci_common.ports.packages import Packages
+from ci_common.ports.rows import JobTransitions
+from ci_common.ports.secrets import JobSecrets
+from ci_common.ports.workloads import Executor
+from ci_controller.artifacts import ArtifactCollector
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The stores and the executor of one controller."""
+
+    transitions: JobTransitions
+    executor: Executor
+    logs: LogWriter
+    packages: Packages
+    artifacts: ArtifactCollector
+    now: Callable[[], datetime]
+    secrets: JobSecrets
