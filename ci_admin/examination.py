@@ -6,7 +6,7 @@ is in order at the second one.
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ci_admin.diagnosis import Code, Finding, World, diagnose
 from ci_admin.instance import Instance
 from ci_common.errors import EngineUnavailableError
 from ci_common.job import format_time, utc_now
+from ci_common.ports.limits import Unenforced
 from ci_common.ports.workloads import Executor
 from ci_controller.executors.docker.leftovers import DockerLeftovers, Leftover
 from ci_persistence.durable_files import untouched
@@ -122,6 +123,7 @@ class Examiner:
             async with asyncio.timeout(_ENGINE_SECONDS):
                 workloads = await self.executor.list_workloads()
                 await self._engine_leftovers(found)
+                found.notes += notes_of(await self.executor.check())
         except (EngineUnavailableError, TimeoutError) as error:
             why = str(error) or "the engine does not answer in time"
             message = f"{why}. Containers were not compared with jobs"
@@ -201,6 +203,14 @@ class Examiner:
             found.notes.append(
                 f"{path} is what a restore put aside; delete it when it is not needed"
             )
+
+
+def notes_of(unenforced: Sequence[Unenforced]) -> list[str]:
+    """One for each cause."""
+    limits: dict[str, list[str]] = {}
+    for one in unenforced:
+        limits.setdefault(one.why, []).append(one.limit.value)
+    return [f"not enforced: {', '.join(names)}: {why}" for why, names in limits.items()]
 
 
 def leftover_files(instance: Instance, age_seconds: float) -> Iterator[Path]:

@@ -33,6 +33,7 @@ def build_executor(settings: Settings, instance_id: str) -> Executor:
                 instance_id=instance_id,
                 data_path=settings.data_path,
                 setup_timeout_seconds=settings.setup_timeout_seconds,
+                work_mb=settings.max_work_mb,
             )
         )
     return DockerExecutor(

@@ -156,6 +156,8 @@ class JobRun:
     async def _launch(self, log: LogAppender) -> Connection:
         # Before there is a workload whose output could be taken for the end of another's.
         await asyncio.to_thread(log.drop_held)
+        if log.size == 0:  # once, however often the launch is tried
+            await self._note_unenforced_limits(log)
         package = await asyncio.to_thread(self._tools.packages.verified, self.job)
         masked = self._masking.appender(log)
         try:
@@ -169,6 +171,11 @@ class JobRun:
             # Or a power cut may shorten the log below the place where the output begins.
             await asyncio.to_thread(log.sync)
         return Connection(output, self._capped(log, base, self._epoch))
+
+    async def _note_unenforced_limits(self, log: LogAppender) -> None:
+        for one in await self._tools.executor.check():
+            if one.concerns(self.job.spec.limits):
+                log.append(f"ci: {one.message}\n".encode())
 
     async def _adopt(self, log: LogAppender) -> Connection:
         if await self._is_initializing():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ci_common.job import Job
+from ci_common.ports.limits import Unenforced
 from ci_common.ports.logs import LogAppender
 from ci_common.secret import Secret
 
@@ -174,6 +175,11 @@ class Executor(Protocol):
 
     async def remove(self, job_id: str) -> None:
         """Remove the workload and all it held, running or not; safe to repeat."""
+
+    async def check(self) -> Sequence[Unenforced]:
+        """The limits that this executor cannot enforce, whichever job has them. It may change
+        nothing but what it tries out, and answers at once the second time.
+        """
 
     async def probe(self, job: Job, epoch: int) -> None:
         """Start a workload that does nothing and has default options, where the job's launch has

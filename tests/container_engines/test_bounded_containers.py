@@ -3,7 +3,7 @@
 import pytest
 
 from ci_controller.executors.docker.keeper.protocol import SPOOL_BYTES
-from ci_controller.executors.docker.storage import can_bound_size
+from ci_controller.executors.docker.storage import why_unbounded
 from support.executors import IMAGE, MemoryLog, collect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
@@ -27,8 +27,8 @@ print("x" * 1_000_000)
 def work_mb(engine):
     """A bound that leaves a job some room. Where Btrfs counts, it counts the image, too."""
     facts = engine.info()
-    if not can_bound_size(facts):
-        pytest.skip(f"{facts['Driver']} cannot bound the size of a container here")
+    if why := why_unbounded(facts):
+        pytest.skip(why)
     size = engine.images.get(IMAGE).attrs["Size"] >> 20
     return FREE_MB + (size if facts["Driver"] == "btrfs" else 0)
 

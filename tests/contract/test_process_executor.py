@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ci_common.errors import LaunchFailedError, LeaseLostError, SetupFailedError, WorkloadLostError
+from ci_common.ports.limits import Limit
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.process.environments import unpack
 from ci_controller.executors.process.state import remove_tree
@@ -184,3 +185,11 @@ def test_directories_nobody_may_enter_are_removed(tmp_path):
     closed.parent.chmod(0)
     remove_tree(tmp_path / "tree")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("work_mb", [None, 100])
+async def test_it_says_that_it_keeps_no_limits(bench, work_mb):
+    await bench.set_up_anew(work_mb=work_mb)
+    limits = {one.limit for one in await bench.executor.check()}
+    assert {Limit.MEMORY, Limit.CPU, Limit.PIDS, Limit.NETWORK, Limit.ISOLATION} <= limits
+    assert (Limit.WORK in limits) is (work_mb is not None), "only what was asked for"

@@ -86,6 +86,20 @@ def test_timeout(processes):
     assert without_failure_line(log, job) == b"on\n"
 
 
+def test_limits_that_no_process_has_are_told(processes):
+    limits = "memory = 64\nnetwork = 'none'"
+    project = projects.table(f"[tool.ci.jobs.test]\ncommand = 'echo on'\n{limits}\n")
+    job, log = processes.run(project)
+    assert job["success"] is True
+    *told, output = log.decode().splitlines()
+    assert [line.partition(" is not enforced: ")[0] for line in told] == [
+        "ci: memory",
+        "ci: network",
+    ]
+    assert output == "on"
+    assert "note: not enforced: memory, cpu, " in processes.admin("doctor").stdout
+
+
 def test_files_keep_their_modes_and_links(processes):
     project = zip_bytes(
         {"run.sh": "#!/bin/sh\necho I run\n", "a.txt": "a\n"},

@@ -190,6 +190,8 @@ class FakeExecutor:
         self.setup_output = b""
         """What a launch writes to the log before it makes the workload, or fails to."""
         self.files_given = []
+        self.unenforced = []
+        """The limits that it says it cannot enforce."""
         self._holds = {}
         self._held = []
         self.several_processes = False
@@ -300,6 +302,10 @@ class FakeExecutor:
         if workload is not None:
             del self.workloads[job_id]
             workload.exit(137)
+
+    async def check(self):
+        self._called("check", "")
+        return self.unenforced
 
     async def probe(self, job, epoch):
         self._called("probe", job.job_id)

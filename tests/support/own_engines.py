@@ -72,15 +72,15 @@ class Engine:
 
 @contextmanager
 def own_engine(name, image):
-    """Start an engine by its name in `ENGINES`, with this image of the machine's engine, and end it
-    with whatever is on it. Raises EngineMissingError.
+    """Start an engine by its name in `ENGINES` or `VARIANTS`, with this image of the machine's
+    engine, and end it with whatever is on it. Raises EngineMissingError.
     """
     with ExitStack() as stack:
         # Not below pytest's directories: the path of a socket may have 107 characters.
         place = Path(tempfile.mkdtemp(prefix="ci-engine-"))
         stack.callback(shutil.rmtree, place, ignore_errors=True)
         _check_machine()
-        engine = stack.enter_context(ENGINES[name](place))
+        engine = stack.enter_context({**ENGINES, **VARIANTS}[name](place))
         _copy_image(image, engine.docker_host)
         yield engine
 
@@ -96,6 +96,12 @@ def _gvisor(place):
 @contextmanager
 def _docker_on_xfs(place):
     with _disk(place, "xfs", "xfsprogs", "loop,pquota") as disk, _dockerd(disk) as docker_host:
+        yield Engine(docker_host)
+
+
+@contextmanager
+def _docker_on_xfs_without_quotas(place):
+    with _disk(place, "xfs", "xfsprogs", "loop") as disk, _dockerd(disk) as docker_host:
         yield Engine(docker_host)
 
 
@@ -195,6 +201,9 @@ ENGINES = {
     "docker-btrfs": _docker_on_btrfs,
 }
 """By the names that `--engine` takes, besides OWN."""
+
+VARIANTS = {"docker-xfs-without-quotas": _docker_on_xfs_without_quotas}
+"""For single tests: nothing but what these look at is different there."""
 
 
 def _check_machine():

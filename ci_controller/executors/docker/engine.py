@@ -123,10 +123,7 @@ def translated() -> Iterator[None]:
             raise
         raise EngineFailingError(f"the Docker engine fails: {explanation(error)}") from error
     except (DockerException, requests.RequestException, HTTPError, OSError) as error:
-        raise EngineUnavailableError(
-            f"the Docker engine does not answer ({_brief(error)}). Is it running? Start it, "
-            "or set DOCKER_HOST; jobs wait until it answers"
-        ) from error
+        raise EngineUnavailableError(_no_answer(_innermost(error))) from error
 
 
 def remove_container(client: docker.APIClient, container: str) -> None:
@@ -154,8 +151,22 @@ def _wait_until_gone(client: docker.APIClient, container: str) -> None:
         time.sleep(_REMOVAL_PAUSE_SECONDS)
 
 
-def _brief(error: BaseException) -> str:
-    """The innermost cause: docker-py wraps a refused connection four times."""
+def _no_answer(cause: BaseException) -> str:
+    told = str(cause) or type(cause).__name__
+    if isinstance(cause, PermissionError):
+        return (
+            f"the server's user may not use the Docker engine's socket ({told}). Add the user to "
+            "the group `docker`, or set DOCKER_HOST to an engine it may use, and restart the "
+            "server; jobs wait until then"
+        )
+    return (
+        f"the Docker engine does not answer ({told}). Is it running? Start it, or set DOCKER_HOST; "
+        "jobs wait until it answers"
+    )
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The cause: docker-py wraps a refused connection four times."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return str(error) or type(error).__name__
+    return error

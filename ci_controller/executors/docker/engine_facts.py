@@ -13,6 +13,7 @@ class EngineFacts:
 
     def __init__(self) -> None:
         self._about: dict[str, Any] | None = None
+        self._info: dict[str, Any] | None = None
         self._program: bytes | None = None
 
     def is_podman(self, client: docker.APIClient) -> bool:
@@ -33,6 +34,12 @@ class EngineFacts:
                     "process; jobs run on amd64 and arm64"
                 )
         return self._program
+
+    def info(self, client: docker.APIClient) -> dict[str, Any]:
+        """What `docker info` says."""
+        if self._info is None:
+            self._info = client.info()
+        return self._info
 
     def _version(self, client: docker.APIClient) -> dict[str, Any]:
         if self._about is None:

@@ -19,6 +19,7 @@ from ci_common.errors import (
     WorkloadLostError,
 )
 from ci_common.job import Job, Network, ResourceLimits
+from ci_common.ports.limits import Unenforced
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.workloads import Output, Workload, WorkloadFiles
 from ci_common.principal import LOCAL_PRINCIPAL
@@ -26,6 +27,7 @@ from ci_common.secret import Secret
 from ci_common.settings import JOB_NETWORK
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation, remedy
+from ci_controller.executors.docker.enforcement import unenforced
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
 from ci_controller.executors.docker.files import container_files
@@ -43,7 +45,7 @@ from ci_controller.executors.docker.project_tar import (
     project_tar,
     secrets_blocks,
 )
-from ci_controller.executors.docker.storage import EngineStorage
+from ci_controller.executors.docker.storage import EngineStorage, WorkLimit
 from ci_controller.interruption import InterruptedWorkError, Interruption
 from ci_controller.job_environment import job_environment
 from ci_controller.project_archive import ProjectArchive
@@ -81,8 +83,21 @@ class DockerExecutor:
         self._engine = DockerEngine()
         self._network = JobNetwork(options.network or JOB_NETWORK)
         self._engine_facts = EngineFacts()
+        self._unenforced: list[Unenforced] | None = None
+        """Besides the size of containers."""
         self._outputs: WeakValueDictionary[str, KeptOutput] = WeakValueDictionary()
-        self._storage = EngineStorage(self._engine, options.work_mb)
+        self._storage = EngineStorage(
+            self._engine,
+            self._engine_facts,
+            WorkLimit(
+                options.work_mb,
+                {
+                    container.LABEL_INSTANCE: options.instance_id,
+                    container.LABEL_ROLE: container.ROLE_PROBE,
+                },
+                options.container_prefix,
+            ),
+        )
         self._probe = EngineProbe(
             ProbeOptions(
                 options.instance_id, options.container_prefix, options.image, options.runtime
@@ -139,7 +154,7 @@ class DockerExecutor:
         async def prepare_and_begin() -> Output:
             image = await self._layers.image_for(job, base, package, log, epoch)
             log_base = log.size
-            bounds = await self._storage.bounds(job.spec.limits)
+            bounds = await self._storage.bounds(job.spec.limits, image)
             return await self._engine.call(
                 lambda client: begin(client, image, bounds, log_base), interruption
             )
@@ -256,9 +271,22 @@ class DockerExecutor:
 
         await self._engine.call(end)
 
+    async def check(self) -> Sequence[Unenforced]:
+        """See Executor."""
+        work = await self._storage.unenforced(self._options.image)
+        if self._unenforced is None:
+
+            def ask(client: docker.APIClient) -> list[Unenforced]:
+                is_podman = self._engine_facts.is_podman(client)
+                facts = self._engine_facts.info(client)
+                return [*unenforced(facts, self._options.runtime, is_podman=is_podman)]
+
+            self._unenforced = await self._engine.call(ask)
+        return [*([work] if work else []), *self._unenforced]
+
     async def probe(self, job: Job, epoch: int) -> None:
         """See Executor."""
-        bounds = await self._storage.bounds(ResourceLimits())
+        bounds = await self._storage.bounds(ResourceLimits(), self._options.image)
 
         def start(client: docker.APIClient) -> None:
             on_network = job.spec.limits.network is not Network.NONE

@@ -171,7 +171,7 @@ class DependencyLayers:
         # over may both be at it, and must not take each other's container.
         name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
         connected: list[KeptOutput] = []
-        bounds = await self._storage.bounds(self._options.limits)
+        bounds = await self._storage.bounds(self._options.limits, base_id)
         interruption = Interruption()
 
         def begin(client: docker.APIClient) -> KeptOutput:

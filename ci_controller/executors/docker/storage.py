@@ -1,71 +1,133 @@
 """How the engine stores containers, as far as limits need to know."""
 
+import contextlib
 import logging
 import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
+from docker.errors import APIError, ImageNotFound
 
 from ci_common.errors import LaunchFailedError
 from ci_common.job import ResourceLimits
+from ci_common.ports.limits import Limit, Unenforced
+from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.container import EngineBounds
-from ci_controller.executors.docker.engine import DockerEngine
+from ci_controller.executors.docker.engine import DockerEngine, remove_container
+from ci_controller.executors.docker.engine_facts import EngineFacts
 
 logger = logging.getLogger(__name__)
 
+_ADVICE = "overlay2 on XFS mounted with pquota, btrfs and zfs can; see docs/engines.md"
+
+_MAY_BOUND = frozenset({"btrfs", "zfs", "devicemapper", "windowsfilter"})
+_MAY_BOUND_ON_XFS = frozenset({"overlay2", "overlay"})
+"""The second is what Podman calls it."""
+
+_NO_SIZES = ("storage-opt", "storage option", "quota")
+"""In what engines say when their storage can bound no sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkLimit:
+    """What a container may write, and how the containers that try it out are made."""
+
+    mb: int | None
+    labels: Mapping[str, str]
+    name_prefix: str = ""
+
 
 class EngineStorage:
-    """Asks the engine once what it can bound."""
+    """Finds out once what the engine can bound."""
 
-    def __init__(self, engine: DockerEngine, work_mb: int | None) -> None:
+    def __init__(self, engine: DockerEngine, facts: EngineFacts, work: WorkLimit) -> None:
         self._engine = engine
-        self._work_mb = work_mb
-        self._facts: dict[str, Any] | None = None
+        self._facts = facts
+        self._work = work
+        self._why_unbounded: str | None = None
+        """Empty when sizes are bounded; `None` until it is known."""
 
-    async def bounds(self, limits: ResourceLimits) -> EngineBounds:
-        """The bounds for a container. Raises LaunchFailedError when the job asks for one that
-        this engine cannot keep.
+    async def bounds(self, limits: ResourceLimits, image: str) -> EngineBounds:
+        """The bounds for a container of this image. Raises LaunchFailedError when the job asks for
+        one that this engine cannot keep.
         """
-        if self._work_mb is None and limits.block_io_bytes is None:
-            return EngineBounds()
-        facts = await self._ask()
         device = None
         if limits.block_io_bytes is not None:
-            device = whole_disk(Path(facts["DockerRootDir"]))
+            root = (await self._engine.call(self._facts.info))["DockerRootDir"]
+            device = whole_disk(Path(root))
             if device is None:
                 raise LaunchFailedError(
                     "the job bounds its block I/O, but the disk of the container engine "
-                    f"({facts['DockerRootDir']}) cannot be found on this machine; leave "
-                    "`block_io` out of the job's table"
+                    f"({root}) cannot be found on this machine; leave `block_io` out of the job's "
+                    "table"
                 )
-        return EngineBounds(device, self._work_mb if can_bound_size(facts) else None)
+        is_bounded = await self._find_out(image) == ""
+        return EngineBounds(device, self._work.mb if is_bounded else None)
 
-    async def _ask(self) -> dict[str, Any]:
-        if self._facts is None:
+    async def unenforced(self, image: str) -> Unenforced | None:
+        """Why containers are not bounded in size, though they should be. It is tried with this
+        image; where that is not on the engine, only what the engine says of itself counts.
+        """
+        why = await self._find_out(image)
+        return Unenforced(Limit.WORK, why) if why else None
 
-            def info(client: docker.APIClient) -> dict[str, Any]:
-                found: dict[str, Any] = client.info()
-                return found
+    async def _find_out(self, image: str) -> str | None:
+        """Why sizes are not bounded; empty when they are, `None` when that is not asked for, or
+        cannot be known yet.
+        """
+        if self._work.mb is None:
+            return None
+        if self._why_unbounded is None:
+            self._why_unbounded = await self._engine.call(lambda client: self._ask(client, image))
+            if self._why_unbounded:
+                logger.warning("CI_MAX_WORK_MB is not enforced: %s", self._why_unbounded)
+        return self._why_unbounded
 
-            self._facts = await self._engine.call(info)
-            if self._work_mb is not None and not can_bound_size(self._facts):
-                logger.warning(
-                    "CI_MAX_WORK_MB is not enforced: the engine's storage (%s) cannot bound the "
-                    "size of a container; overlay2 on xfs with pquota, btrfs and zfs can",
-                    self._facts["Driver"],
-                )
-        return self._facts
+    def _ask(self, client: docker.APIClient, image: str) -> str | None:
+        if why := why_unbounded(self._facts.info(client)):
+            return why
+        try:
+            self._try(client, image)
+        except ImageNotFound:
+            return None
+        except APIError as error:
+            said = explanation(error)
+            if not any(word in said.lower() for word in _NO_SIZES):
+                raise
+            return f"the engine refuses to bound the size of a container ({said}); {_ADVICE}"
+        return ""
+
+    def _try(self, client: docker.APIClient, image: str) -> None:
+        """Make a container of that size, and start nothing."""
+        name = f"{self._work.name_prefix}probe-{uuid.uuid4().hex}"
+        size = {"size": f"{self._work.mb}m"}
+        try:
+            client.create_container(
+                image,
+                ["true"],
+                name=name,
+                labels=dict(self._work.labels),
+                host_config=client.create_host_config(network_mode="none", storage_opt=size),
+            )
+        finally:
+            with contextlib.suppress(APIError):
+                remove_container(client, name)
 
 
-def can_bound_size(facts: dict[str, Any]) -> bool:
-    """Whether `--storage-opt size` works: see dockerd's documentation of storage drivers."""
-    if facts["Driver"] in ("btrfs", "zfs", "devicemapper", "windowsfilter"):
-        return True
-    if facts["Driver"] != "overlay2" or ["Backing Filesystem", "xfs"] not in facts["DriverStatus"]:
-        return False
-    mount = _mount_of(Path(facts["DockerRootDir"]))
-    return mount is not None and bool({"pquota", "prjquota"} & set(mount[2].split(",")))
+def why_unbounded(facts: Mapping[str, Any]) -> str:
+    """Why `--storage-opt size` surely does not work, by what the engine says of itself: see
+    dockerd's documentation of storage drivers. Empty where it may work, and is to be tried.
+    """
+    driver, status = facts["Driver"], dict(map(tuple, facts.get("DriverStatus") or []))
+    backing = status.get("Backing Filesystem", "")
+    if driver in _MAY_BOUND or (driver in _MAY_BOUND_ON_XFS and backing == "xfs"):
+        return ""
+    kind = f"{driver} on {backing}" if backing else driver
+    return f"the engine's storage ({kind}) cannot bound the size of a container; {_ADVICE}"
 
 
 def whole_disk(path: Path) -> str | None:
@@ -78,13 +140,3 @@ def whole_disk(path: Path) -> str | None:
     if (device / "partition").exists():
         device = device.parent
     return f"/dev/{device.name}"
-
-
-def _mount_of(path: Path) -> tuple[str, str, str] | None:
-    """Mount point, type and options of the mount a path is on; see proc(5), /proc/mounts."""
-    best: tuple[str, str, str] | None = None
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, point, kind, options, *_ = line.split(" ")
-        if path.is_relative_to(point) and (best is None or len(point) >= len(best[0])):
-            best = (point, kind, options)
-    return best

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostError
 from ci_common.job import Job
+from ci_common.ports.limits import Limit, Unenforced
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.workloads import Output, Workload
 from ci_common.secret import Secret
@@ -50,6 +51,8 @@ class ProcessOptions:
     instance_id: str
     data_path: Path
     setup_timeout_seconds: float = 900.0
+    work_mb: int | None = None
+    """What a job may write to disk, in MiB; it is not enforced, and said so."""
 
 
 class ProcessExecutor:
@@ -63,6 +66,7 @@ class ProcessExecutor:
         environments = self._works / "environments"
         self._environments = Environments(environments, options.setup_timeout_seconds)
         self._launching: set[str] = set()
+        self._bounds_work = options.work_mb is not None
         self._user = pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else None
 
     async def list_workloads(self) -> Sequence[Workload]:
@@ -151,6 +155,12 @@ class ProcessExecutor:
             files.kill_supervisor()
             await self.stop(job_id, 0)
         await asyncio.to_thread(files.remove)
+
+    async def check(self) -> Sequence[Unenforced]:
+        """See Executor."""
+        kept = {Limit.RUNTIME} if self._bounds_work else {Limit.RUNTIME, Limit.WORK}
+        why = "jobs are processes here (CI_EXECUTOR=process); containers have limits"
+        return [Unenforced(limit, why) for limit in Limit if limit not in kept]
 
     async def probe(self, job: Job, epoch: int) -> None:
         """See Executor. There is no engine between a process and its start."""

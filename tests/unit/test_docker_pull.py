@@ -1,0 +1,53 @@
+"""Pulling an image: what is asked for, and an error that comes after it has begun well."""
+
+import pytest
+from docker.errors import APIError
+
+from ci_controller.executors.docker.blame import is_engines, is_registry_away, is_registrys_no
+from ci_controller.executors.docker.layers import _pull
+
+
+class RecordedEngine:
+    """Tells of a pull what an engine told."""
+
+    def __init__(self, *told):
+        self._told = told
+        self.asked = []
+
+    def pull(self, repository, tag=None, **options):
+        self.asked.append((repository, tag))
+        return iter(self._told)
+
+
+@pytest.mark.parametrize(
+    ("image", "asked"),
+    [
+        ("tool", ("tool", "latest")),
+        ("tool:7", ("tool", "7")),
+        ("registry.example:5000/tool", ("registry.example:5000/tool", "latest")),
+        ("registry.example:5000/tool:7", ("registry.example:5000/tool", "7")),
+        ("tool@sha256:12", ("tool@sha256:12", None)),
+        ("tool:7@sha256:12", ("tool:7@sha256:12", None)),
+    ],
+)
+def test_one_image_is_asked_for_and_not_all_of_a_repository(image, asked):
+    engine = RecordedEngine({"status": "Pulling from tool"}, {"status": "Pull complete"})
+    _pull(engine, image)
+    assert engine.asked == [asked]
+
+
+@pytest.mark.parametrize(
+    ("text", "judge"),
+    [
+        ("no matching manifest for linux/amd64 in the manifest list entries", is_registrys_no),
+        ("read tcp 10.0.0.2:1->10.0.0.1:443: read: connection reset by peer", is_registry_away),
+        ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", is_engines),
+    ],
+)
+def test_an_error_in_the_middle_is_judged_like_one_at_the_start(text, judge):
+    engine = RecordedEngine(
+        {"status": "Pulling from tool"}, {"error": text, "errorDetail": {"message": text}}
+    )
+    with pytest.raises(APIError) as raised:
+        _pull(engine, "tool:7")
+    assert judge(raised.value)
