@@ -27,7 +27,11 @@ RunnerError
 ├── JobFinishedError                too late to cancel
 ├── DiskFullError                   below the disk floor
 ├── LogCorruptError                 a stored log is damaged
+│   └── LogMissingError             it is not stored any more
 ├── NotReadyError                   a part of the server is down
+├── StorageUnavailableError         what the server opened is gone, or read-only
+│   ├── DatabaseUnavailableError
+│   └── DataDirectoryUnavailableError
 ├── SettingsError                   environment variables that cannot be
 ├── UnknownLibraryError             a library in a version that cannot be used
 ├── DatabaseError                   the database cannot be used
@@ -252,10 +256,34 @@ class LogCorruptError(RunnerError):
     code = "log_corrupt"
 
 
+class LogMissingError(LogCorruptError):
+    """The job wrote a log, but its file is not on this server any more."""
+
+    code = "log_missing"
+
+
 class NotReadyError(RunnerError):
     """The server is not ready."""
 
     code = "not_ready"
+
+
+class StorageUnavailableError(RunnerError):
+    """The server's files cannot be used now; the server's log says why and what to do."""
+
+    code = "storage_unavailable"
+
+
+class DatabaseUnavailableError(StorageUnavailableError):
+    """The server's database cannot be written now; the server's log says why and what to do."""
+
+    code = "database_unavailable"
+
+
+class DataDirectoryUnavailableError(StorageUnavailableError):
+    """The server's data directory is gone or read-only; the server's log says what to do."""
+
+    code = "data_directory_unavailable"
 
 
 class SettingsError(RunnerError):

@@ -12,6 +12,7 @@ import aiosqlite
 
 from ci_common.errors import DatabaseError, NotReadyError
 from ci_persistence.database_errors import damaged, disk_full_told, explain
+from ci_persistence.database_files import DatabaseFiles
 from ci_persistence.database_location import (
     check_location,
     close_to_others,
@@ -64,6 +65,7 @@ class Database:
         self._turn = asyncio.Lock()
         """Between the tasks of this one."""
         self._leaving: set[asyncio.Task[None]] = set()
+        self._files = DatabaseFiles(path)
         self._journal = path.resolve().with_name(f"{path.resolve().name}-wal")
         self._checkpoint_at = 0.0
 
@@ -108,6 +110,7 @@ class Database:
         if row is None:
             raise DatabaseError(f"the database {self.path} does not say whose it is; restore it")
         self.instance_id = str(row["instance_id"])
+        self._files.remember()
 
     async def close(self) -> None:
         """Close both connections; safe to repeat."""
@@ -118,6 +121,7 @@ class Database:
             async with self._turn:
                 await self._close(connections)
         self._write_lock.close()
+        self._files.forget()
         if self._own_lock is not None:
             self._own_lock.release()
             self._own_lock = None
@@ -131,7 +135,8 @@ class Database:
         """All rows of a query."""
         if self._reader is None:
             raise DatabaseError("the database is closed")
-        return list(await self._reader.execute_fetchall(sql, tuple(parameters)))
+        with self._files.readable():
+            return list(await self._reader.execute_fetchall(sql, tuple(parameters)))
 
     async def write(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
         """Run one statement as a transaction of its own and return its RETURNING rows.
@@ -139,20 +144,22 @@ class Database:
         A lone statement takes the write lock at its start, so it cannot fail half-way the way
         a deferred transaction that turns from reading to writing can.
         """
-        async with self._alone() as connection:
-            with disk_full_told(self.path):
-                rows = list(await connection.execute_fetchall(sql, tuple(parameters)))
-            await self._bound_journal(connection)
-            return rows
+        with self._files.usable():
+            async with self._alone() as connection:
+                with disk_full_told(self.path):
+                    rows = list(await connection.execute_fetchall(sql, tuple(parameters)))
+                await self._bound_journal(connection)
+        return rows
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
         """A write transaction of several statements; rolled back when the body raises."""
-        async with self._alone() as connection:
-            await connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            await connection.commit()
-            await self._bound_journal(connection)
+        with self._files.usable():
+            async with self._alone() as connection:
+                await connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                await connection.commit()
+                await self._bound_journal(connection)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[aiosqlite.Connection]:

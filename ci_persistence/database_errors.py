@@ -40,6 +40,15 @@ _MEANINGS: dict[int, str] = {
     ),
 }
 
+_UNREADABLE = frozenset(
+    {
+        *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL),
+        *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB),
+    }
+)
+
+_UNWRITABLE = _UNREADABLE | {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY}
+
 _OTHERWISE = (
     "it must be a SQLite file of this product, or no file yet, on a local disk this user may "
     "write to (CI_DB_PATH)"
@@ -48,12 +57,14 @@ _OTHERWISE = (
 
 def explain(path: Path, error: sqlite3.Error) -> DatabaseError:
     """What happened, what it means, and what to do."""
-    code = _primary_code(error)
-    if is_disk_full(error) or _looks_full(path, error):
+    if is_full_disk(path, error):
         return disk_full(path)
-    return DatabaseError(
-        f"cannot use the database {path}: {error}: {_MEANINGS.get(code, _OTHERWISE)}"
-    )
+    return DatabaseError(f"cannot use the database {path}: {error}: {meaning_of(error)}")
+
+
+def meaning_of(error: sqlite3.Error) -> str:
+    """What an error means, and what to do."""
+    return _MEANINGS.get(_primary_code(error), _OTHERWISE)
 
 
 def damaged(path: Path, problems: list[str]) -> DatabaseError:
@@ -69,6 +80,21 @@ def is_disk_full(error: sqlite3.Error) -> bool:
     return _primary_code(error) == sqlite3.SQLITE_FULL
 
 
+def is_full_disk(path: Path, error: sqlite3.Error) -> bool:
+    """The same, or something that looks different because of it."""
+    return is_disk_full(error) or _looks_full(path, error)
+
+
+def is_unreadable(error: sqlite3.Error) -> bool:
+    """Whether the files of an open database cannot be read, whatever the query is."""
+    return _primary_code(error) in _UNREADABLE
+
+
+def is_unwritable(error: sqlite3.Error) -> bool:
+    """Whether they cannot be written, whatever the statement is."""
+    return _primary_code(error) in _UNWRITABLE
+
+
 def _looks_full(path: Path, error: sqlite3.Error) -> bool:
     """Whether a failure that may have other causes is for want of room."""
     return _primary_code(error) in _FULL_LOOKS_LIKE and _is_full(path)
@@ -80,7 +106,7 @@ def disk_full_told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if is_disk_full(error) or _looks_full(path, error):
+        if is_full_disk(path, error):
             raise DiskFullError("the server's disk has no room for the database") from error
         raise
 

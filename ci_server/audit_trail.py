@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from ci_common.errors import RunnerError
+from ci_common.errors import RunnerError, StorageUnavailableError
 from ci_common.job import Job
 from ci_common.ports.audit import AuditAction, AuditEntry, AuditLog, AuditOutcome
 from ci_common.principal import Principal
@@ -171,6 +171,9 @@ class AuditTrail:
         """A disk that is full keeps nobody from reading, or from being refused."""
         try:
             await self._log.record(entry)
+        except StorageUnavailableError as error:
+            logger.warning("not in the audit log: %s: %s", error, entry)
+            return False
         except Exception:
             logger.exception("the audit log cannot be written: %s", entry)
             return False

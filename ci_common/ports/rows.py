@@ -82,7 +82,9 @@ class JobSubmissions(Protocol):
         """The last heartbeat, or `None` when no controller ever ran on this database."""
 
     async def check_writable(self) -> None:
-        """Raise NotReadyError unless a write transaction can be committed."""
+        """Raise NotReadyError, or DatabaseUnavailableError, unless a write transaction can be
+        committed.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,11 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "job_finished": HTTPStatus.CONFLICT,
     "disk_full": HTTPStatus.INSUFFICIENT_STORAGE,
     "log_corrupt": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "log_missing": HTTPStatus.GONE,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
+    "storage_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "database_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "data_directory_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Codes that are not here are defects when they reach a client: 500."""
 

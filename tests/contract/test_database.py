@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ci_common.errors import DatabaseError, DiskFullError, NotReadyError
+from ci_common.errors import DatabaseError, DatabaseUnavailableError, DiskFullError
 from ci_common.job import (
     JobStatus,
 )
@@ -113,7 +113,7 @@ async def test_a_transaction_cancelled_at_any_point_leaves_none_open(rows):
 async def test_check_writable(rows):
     await rows.submissions.check_writable()
     await rows.database._writer.execute("PRAGMA query_only=ON")
-    with pytest.raises(NotReadyError, match="cannot be written"):
+    with pytest.raises(DatabaseUnavailableError, match="cannot be written"):
         await rows.submissions.check_writable()
     await rows.database._writer.execute("PRAGMA query_only=OFF")
     await rows.submissions.check_writable()
