@@ -1,13 +1,19 @@
 """From a cursor in a job's log to events: replay, then live, then the result."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import replace
 
-from ci_common.errors import InvalidOffsetError, LogCorruptError
+from ci_common.errors import (
+    InvalidOffsetError,
+    LogCorruptError,
+    LogMissingError,
+    StorageUnavailableError,
+)
 from ci_common.events import CompleteEvent, Event, LogEvent, StatusEvent
 from ci_common.job import Job, JobStatus
 from ci_common.ports.logs import LogReader
@@ -89,6 +95,29 @@ class LogStreams:
                 f"the offset {offset} is not in the log, which has {self.size(job)} bytes"
             )
 
+    def check_readable(self, job: Job) -> None:
+        """Raise StorageUnavailableError when no log can be read now. One that is damaged, or
+        missing, has a stream all the same, for the sake of the result.
+        """
+        if job.log_size == 0:
+            return
+        with contextlib.suppress(LogCorruptError):
+            self._logs.size(job.job_id)
+
+    def check_stored(self, job: Job, end: int | None = None) -> None:
+        """Raise unless the log is stored up to `end`, by default to its end so far: once an answer
+        has begun it is too late to say that there is nothing to send.
+
+        Raises LogMissingError, LogCorruptError, StorageUnavailableError.
+        """
+        stored = self._logs.size(job.job_id)
+        wanted = (job.log_size or 0) if end is None else end
+        if stored >= wanted:
+            return
+        if stored == 0:
+            raise LogMissingError
+        raise LogCorruptError(f"job {job.job_id}: {stored} of its log's {wanted} bytes are stored")
+
     def read(self, job: Job, offset: int, end: int) -> bytes:
         """A piece of the log: at most a chunk, empty at `end`."""
         return self._logs.read(job.job_id, offset, min(CHUNK_BYTES, max(end - offset, 0)))
@@ -134,6 +163,8 @@ class LogStreams:
                         # Sending to a reader that is gone, or as fast as we are, does not wait.
                         # Others get their turn, and whoever notices that it is gone, too.
                         await asyncio.sleep(0)
+                except StorageUnavailableError:
+                    return  # not the end: a reader that comes back is told, or goes on
                 except LogCorruptError as error:
                     if not final:
                         raise
@@ -161,7 +192,7 @@ class LogStreams:
         watch = self._watches.get(job.job_id)
         if watch is None:
             # Row first, then size: see JobWatch.
-            watch = self._watches[job.job_id] = JobWatch(job, self._logs.size(job.job_id))
+            watch = self._watches[job.job_id] = JobWatch(job, self.size(job))
             watch.position = position
             watch.task = asyncio.create_task(
                 # For all who watch, not for the request that happens to be the first.
@@ -188,6 +219,8 @@ class LogStreams:
                 before = watch.size
                 try:
                     news = await self._look(watch)
+                except StorageUnavailableError:
+                    news = False
                 except Exception:
                     logger.exception("job %s: cannot look at it; trying again", job_id)
                     news = False
@@ -207,7 +240,11 @@ class LogStreams:
         if job.status is JobStatus.QUEUED:
             # One that is newer than what was read of the queue stays where it was.
             position = await self._places.place(job) or watch.position
-        return watch.update(job, self._logs.size(job.job_id), position)
+        try:
+            size = self._logs.size(job.job_id)
+        except StorageUnavailableError:
+            size = watch.size  # the row may have news all the same
+        return watch.update(job, size, position)
 
     async def _first_position(self, job: Job) -> int | None:
         queued = job.status is JobStatus.QUEUED

@@ -20,11 +20,14 @@ def ranged_log(
 
     async def body(first: int, end: int) -> AsyncIterator[bytes]:
         position = start + first
-        while content := streams.read(job, position, start + end):
+        while position < start + end and (content := streams.read(job, position, start + end)):
             yield content
             position += len(content)
 
     size = streams.size(job) - start
+    first, last = _parse(header, size) or (0, size - 1)
+    if first <= last < size:
+        streams.check_stored(job, start + last + 1)
     so_far = "" if job.status.is_terminal else " so far"
     return ranged(body, size, header, send_timeout_seconds, so_far=so_far)
 

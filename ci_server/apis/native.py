@@ -11,8 +11,13 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
-from ci_common.errors import InvalidOffsetError, InvalidUploadError, quoted
-from ci_common.events import LogEvent, count_or_unknown
+from ci_common.errors import (
+    InvalidOffsetError,
+    InvalidUploadError,
+    LogCorruptError,
+    quoted,
+)
+from ci_common.events import CompleteEvent, LogEvent, count_or_unknown
 from ci_common.job import Job, JobStatus, format_time
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.principal import Principal
@@ -199,6 +204,7 @@ async def stream_job(
 ) -> EventSourceResponse:
     """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log."""
     job = await api.service.open_log(principal, job_id)
+    api.streams.check_readable(job)
     start = _start_offset(api, job, last_event_id, offset, from_beginning)
     hold_stream(request, principal)
     body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
@@ -217,6 +223,8 @@ async def get_logs(
     """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""
     job = await api.service.open_log(principal, job_id)
     hold_stream(request, principal)
+    if follow:
+        api.streams.check_stored(job)
     start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
     if follow:
         return text_stream(_raw_log(api, job, start), api.send_timeout_seconds)
@@ -244,10 +252,17 @@ def _parsed_offset(wanted: str) -> int:
 
 
 async def _raw_log(api: NativeApi, job: Job, start: int) -> AsyncIterator[bytes]:
+    """Plain text has no result: an end that is not the log's must be seen as a broken answer."""
+    position, size = start, None
     async with aclosing(api.streams.events(job, start)) as events:
         async for event in events:
             if isinstance(event, LogEvent):
+                position = event.end_offset
                 yield event.content
+            elif isinstance(event, CompleteEvent):
+                size = event.job.log_size
+    if size is None or position < size:
+        raise LogCorruptError(f"job {job.job_id}: its log cannot be read from byte {position} on")
 
 
 @router.get("/health", dependencies=[Depends(anyone)])
