@@ -44,11 +44,12 @@ def backup(
     """Write everything into FILE, a tar archive (gzipped if it ends with .gz or .tgz). The server
     may run meanwhile.
     """
-    from ci_admin.instance import require_database, stores_of
+    from ci_admin.instance import check_directory, require_database, stores_of
     from ci_persistence.backup import Backup
 
     settings = load_settings()
     require_database(settings)
+    check_directory(settings)
     summary = Backup(settings.db_path, stores_of(settings), file).make(replace=force)
     _warn(summary.warnings)
     _say(
@@ -103,6 +104,18 @@ def doctor(
     report = asyncio.run(consult(load_settings(), fix=fix, deep=deep))
     typer.echo(report.to_json() if as_json else "\n".join(report.lines()))
     raise typer.Exit(HEALTHY if report.is_healthy else PROBLEMS)
+
+
+@app.command()
+def adopt() -> None:
+    """Go on with CI_DATA_DIR after the files of jobs are lost for good: the directory becomes the
+    database's, although they are not in it. The server may run meanwhile.
+    """
+    from ci_admin.instance import adopt_directory
+
+    settings = load_settings()
+    asyncio.run(adopt_directory(settings))
+    _say(f"{settings.data_path}: belongs to the database {settings.db_path} from now on")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from ci_common.job import format_time, utc_now
 from ci_common.ports.limits import Unenforced
 from ci_common.ports.workloads import Executor
 from ci_controller.executors.docker.leftovers import DockerLeftovers, Leftover
+from ci_persistence.data_directory import MARKER
 from ci_persistence.durable_files import untouched
 from ci_persistence.integrity import find_damage
 from ci_persistence.inventory import Inventory, StoredFiles
@@ -218,7 +219,7 @@ def leftover_files(instance: Instance, age_seconds: float) -> Iterator[Path]:
     yield from instance.stores.packages.staged(age_seconds)
     yield from instance.stores.artifacts.staged(age_seconds)
     yield from instance.stores.secrets.staged(age_seconds)
-    for name in (SECRET_KEY_FILE, TOKEN_KEY_FILE):
+    for name in (SECRET_KEY_FILE, TOKEN_KEY_FILE, MARKER):
         yield from untouched(instance.settings.data_path, f"{name}.*{PART}", age_seconds)
     # A restore has the database alone, and we have it open: so none is going on.
     yield from instance.settings.data_path.glob(f"{STAGE_PREFIX}*")

@@ -10,6 +10,7 @@ from ci_common.errors import DatabaseError
 from ci_common.settings import Settings
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.backup import Stores
+from ci_persistence.data_claim import adopt, check_before_open, check_belongs
 from ci_persistence.database import Database
 from ci_persistence.database_errors import explain
 from ci_persistence.database_lock import DatabaseLock
@@ -41,6 +42,13 @@ def stores_of(settings: Settings) -> Stores:
     )
 
 
+def check_directory(settings: Settings) -> None:
+    """Raise DatabaseError when CI_DATA_DIR is not the data directory of CI_DB_PATH: a command
+    would report, or repair, another instance's files.
+    """
+    check_belongs(settings.data_path, settings.db_path)
+
+
 def require_database(settings: Settings) -> None:
     """Raise DatabaseError when there is none: looking must not make one."""
     if not settings.db_path.exists():
@@ -56,6 +64,7 @@ async def opened(settings: Settings, *, keep_alone: bool) -> AsyncIterator[Insta
     meanwhile, if none runs. Raises DatabaseError.
     """
     require_database(settings)
+    check_directory(settings)
     with contextlib.ExitStack() as stack:
         lock = DatabaseLock(settings.db_path)
         stack.callback(lock.release)
@@ -92,6 +101,7 @@ async def administered(settings: Settings, *, create: bool = False) -> AsyncIter
 
 async def _opened_database(settings: Settings, stack: contextlib.ExitStack) -> Database:
     if not settings.db_path.exists():
+        check_before_open(settings.data_path, settings.db_path)
         database = Database(settings.db_path)
         await database.open()
         return database
@@ -104,3 +114,11 @@ async def _opened_database(settings: Settings, stack: contextlib.ExitStack) -> D
     await database.open(migrate=is_alone)
     lock.try_share()  # a server that starts now need not wait for us
     return database
+
+
+async def adopt_directory(settings: Settings) -> None:
+    """Make CI_DATA_DIR the data directory of CI_DB_PATH. Raises DatabaseError when another
+    database uses it, or when the one that this database used is still there.
+    """
+    async with administered(settings) as database:
+        await adopt(settings.data_path, database)

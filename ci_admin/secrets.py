@@ -83,10 +83,11 @@ def _value(file: Path | None) -> bytes:
 
 @asynccontextmanager
 async def _opened() -> AsyncIterator[SqliteTenantSecrets]:
-    from ci_admin.instance import administered
+    from ci_admin.instance import administered, check_directory
     from ci_persistence.secret_keys import SecretKeys
 
     settings = load_settings()
+    check_directory(settings)  # or its jobs could not be given what is encrypted here
     keys = SecretKeys(settings.data_path, settings.secret_keys)
     async with administered(settings) as database:
         yield SqliteTenantSecrets(database, keys)

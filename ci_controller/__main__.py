@@ -11,6 +11,8 @@ from ci_common.settings import Settings, load_settings
 from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.controller import new_holder
 from ci_persistence.artifact_store import FileArtifactStore
+from ci_persistence.data_claim import check_before_open, claim
+from ci_persistence.data_directory import DataDirectory
 from ci_persistence.database import Database
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.doorbell import SocketDoorbell
@@ -26,10 +28,20 @@ from ci_persistence.transitions import SqliteJobTransitions
 
 async def run(settings: Settings) -> None:
     """Reconcile until cancelled. Raises DatabaseError when the database cannot be used."""
+    check_before_open(settings.data_path, settings.db_path)
     database = Database(settings.db_path)
     await database.open()
+    try:
+        directory = await claim(settings.data_path, database)
+        await _reconcile(settings, database, directory)
+    finally:
+        await database.close()
+
+
+async def _reconcile(settings: Settings, database: Database, directory: DataDirectory) -> None:
     signals = ProcessJobSignals()
     holder = new_holder()
+    check = directory.check
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
     executor = build_executor(settings, database.instance_id)
     try:
@@ -38,18 +50,18 @@ async def run(settings: Settings) -> None:
             SqliteJobTransitions(database, signals, holder),
             SqliteJobRetention(database, holder),
             SqliteControllerLease(database),
-            FileLogStore(settings.data_path, signals, reserve),
-            FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20),
-            FileArtifactStore(settings.data_path, reserve),
+            FileLogStore(settings.data_path, signals, reserve, check),
+            FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20, check),
+            FileArtifactStore(settings.data_path, reserve, check),
             SocketDoorbell(settings.data_path),
             FileJobSecrets(
-                settings.data_path, SecretKeys(settings.data_path, settings.secret_keys)
+                settings.data_path, SecretKeys(settings.data_path, settings.secret_keys), check
             ),
+            check,
         )
         await build_controller(settings, executor, stores).run()
     finally:
         await executor.close()
-        await database.close()
 
 
 async def _run_until_signalled(settings: Settings) -> None:

@@ -73,6 +73,8 @@ class Stores:
     artifacts: ArtifactWriter
     bell: ControllerBell
     secrets: JobSecrets
+    check_files: Callable[[], None]
+    """Raises StorageUnavailableError when the data directory cannot be used now."""
 
 
 def build_controller(
@@ -97,6 +99,7 @@ def build_controller(
             collector,
             now,
             stores.secrets,
+            stores.check_files,
         ),
         stores.lease,
         stores.bell,

@@ -14,9 +14,16 @@ logger = logging.getLogger(__name__)
 class BackgroundTasks:
     """Errors are logged, and what the engine could not do just now is left alone for a while."""
 
-    def __init__(self, clock: Callable[[], float], first_seconds: float) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        first_seconds: float,
+        has_files: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`has_files` tells whether the data directory can be used; if not, that is logged."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._patience = Patience(clock, first_seconds)
+        self._has_files = has_files
 
     def __contains__(self, name: str) -> bool:
         """Whether it is under way."""
@@ -36,7 +43,8 @@ class BackgroundTasks:
                 return
             if isinstance(error, EngineUnavailableError):
                 self._patience.failed(name)
-            if isinstance(error, RunnerError):
+            explained = isinstance(error, OSError) and not self._has_files()
+            if explained or isinstance(error, RunnerError):
                 logger.warning("%s: %s; it is tried again", name, error)
             else:
                 logger.error("%s failed", name, exc_info=error)

@@ -1,11 +1,13 @@
 """The reconcile controller: observe, plan, apply; every two seconds, or when rung."""
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ci_common.errors import (
@@ -13,6 +15,7 @@ from ci_common.errors import (
     EngineFailingError,
     EngineUnavailableError,
     RunnerError,
+    StorageUnavailableError,
 )
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.rows import ControllerLease
@@ -21,8 +24,8 @@ from ci_common.ports.workloads import Workload, WorkloadState
 from ci_controller.background_tasks import BackgroundTasks
 from ci_controller.engine_health import EngineHealth
 from ci_controller.housekeeping import Housekeeping
-from ci_controller.job_end import conclude
-from ci_controller.job_run import JobRun
+from ci_controller.job_end import conclude, finish_queued
+from ci_controller.job_run import JobRun, note_retry
 from ci_controller.patience import BackOff, Patience
 from ci_controller.plan import (
     Action,
@@ -35,9 +38,10 @@ from ci_controller.plan import (
     Stop,
     plan,
     plan_without_engine,
+    without_files,
 )
 from ci_controller.running_times import RunningTimes
-from ci_controller.tools import Tools
+from ci_controller.tools import Tools, has_files
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +108,7 @@ class Controller:
         """Of the lease; `None` while another process holds it."""
         self._renewed_at = 0.0
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
-        self._beside = BackgroundTasks(clock, pace.reconcile_seconds)
+        self._beside = BackgroundTasks(clock, pace.reconcile_seconds, partial(has_files, tools))
         self._launched: dict[str, int] = {}
         """The attempt of each job that this controller has launched, in this epoch."""
         self._told_to_stop: set[str] = set()
@@ -127,6 +131,8 @@ class Controller:
             while True:
                 try:
                     await self.run_once()
+                except StorageUnavailableError as error:
+                    logger.debug("no tick: %s", error)  # whoever noticed has logged what to do
                 except Exception:
                     # Level-triggered: whatever it was, the next tick looks again.
                     logger.exception("reconcile failed; the next tick tries again")
@@ -139,6 +145,9 @@ class Controller:
         epoch = await self._lead()
         if epoch is None:
             return
+        usable = has_files(self._tools)
+        if usable:
+            self._bell.keep_listening()
         # Before the workloads: one that is seen running later has run for so long at least.
         looked_at = self._clock()
         seen = await self._observe()
@@ -150,29 +159,17 @@ class Controller:
         else:
             self._note_missing(jobs, workloads)
             missing = {job_id: looked_at - at for job_id, at in self._missing_since.items()}
-            running = {
-                job.job_id: seconds
-                for job in jobs
-                if (seconds := self._times.seconds(job, looked_at)) is not None
-            }
+            running = self._times.all_seconds(jobs, looked_at)
             actions = plan(jobs, workloads, missing, running, self._limits, self._turns)
         self._forget_all_but({job.job_id for job in jobs}, workloads)
-        for action in actions:
+        usable = usable and has_files(self._tools)
+        for action in actions if usable else without_files(actions):
             await self._apply(action, epoch)
-        self._beside.spawn("retention", self._housekeeping.retain())
+        if usable:
+            self._beside.spawn("retention", self._housekeeping.retain())
         if workloads is not None and self._health.is_due:
             self._beside.spawn("probe", self._probe())
-        self._next_deadline = self._earliest_deadline(jobs)
-
-    def _earliest_deadline(self, jobs: Sequence[Job]) -> float | None:
-        """One that has passed was acted upon, and is no reason to hurry."""
-        left = (
-            job.spec.limits.timeout_seconds - seconds
-            for job in jobs
-            if (seconds := self._times.seconds(job)) is not None
-        )
-        now = self._clock()
-        return min((now + seconds for seconds in left if seconds > 0), default=None)
+        self._next_deadline = self._times.earliest_deadline(jobs)
 
     def _forget_all_but(self, live: set[str], workloads: Sequence[Workload] | None) -> None:
         self._patience.keep_only(live)
@@ -187,16 +184,17 @@ class Controller:
         """Stop following; workloads go on, and the next controller adopts them."""
         await self._drop_runs()
         self._bell.close()
-        await self._lease.release(self._holder)
+        with contextlib.suppress(StorageUnavailableError):  # then it ends with this process
+            await self._lease.release(self._holder)
 
     async def _lead(self) -> int | None:
         """The epoch of the lease, taken or renewed; `None` while another process holds it."""
         now = self._clock()
         if self._epoch is not None and now < self._renewed_at + _RENEW_SECONDS:
             return self._epoch  # if another took over meanwhile, it has fenced us off
-        self._renewed_at = now
         before = self._epoch
         self._epoch = await self._lease.acquire(self._holder, self._tools.now(), LEASE_SECONDS)
+        self._renewed_at = now  # not sooner: without a renewal nothing is done
         if self._epoch != before and before is not None:
             logger.warning("another process took over; what this one had under way is dropped")
             await self._drop_runs()
@@ -205,7 +203,6 @@ class Controller:
             self._engine_reported = False
             self._launched.clear()
             self._health.reset()
-            self._bell.listen()
             self._beside.spawn("housekeeping", self._housekeeping.run(self._epoch))
         return self._epoch
 
@@ -339,20 +336,10 @@ class Controller:
         if await self._tools.transitions.retry(job.job_id, job.attempt):
             logger.warning("job %s: attempt %d was lost; trying again", job.job_id, job.attempt)
             try:
-                await asyncio.to_thread(self._note_retry, job, epoch)
+                await asyncio.to_thread(note_retry, self._tools.logs, job, epoch)
             except (OSError, RunnerError) as error:
                 logger.warning("job %s: its log cannot tell of that: %s", job.job_id, error)
             self._bell.ring()  # the next tick sees an initializing job without a workload
-
-    def _note_retry(self, job: Job, epoch: int) -> None:
-        """Here and not at the launch, which may take several tries."""
-        log = self._tools.logs.open(job.job_id, epoch)
-        try:
-            if not log.at_line_start:
-                log.append(b"\n")
-            log.append(b"[attempt %d: the one before was lost]\n" % (job.attempt + 1))
-        finally:
-            log.close()
 
     async def _stop(self, job: Job) -> None:
         await self._tools.executor.stop(job.job_id, job.spec.limits.grace_seconds)
@@ -364,6 +351,10 @@ class Controller:
                 return  # it started meanwhile: the next tick stops it in order
             task.cancel()
             await asyncio.wait([task])
+        row = await self._tools.transitions.get(job.job_id)
+        if row is not None and row.status is JobStatus.QUEUED:
+            await finish_queued(job.job_id, outcome, self._tools)
+            return
         log = await asyncio.to_thread(self._tools.logs.open, job.job_id, epoch)
         try:
             await conclude(job.job_id, outcome, log, self._tools)

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 
-from ci_common.errors import EngineUnavailableError
+from ci_common.errors import EngineUnavailableError, StorageUnavailableError
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.rows import JobTransitions
@@ -51,7 +51,7 @@ class Housekeeping:
         for number in itertools.count():
             try:
                 await self._round(epoch, with_orphans=number % _ORPHAN_ROUNDS == 0)
-            except EngineUnavailableError as error:
+            except (EngineUnavailableError, StorageUnavailableError) as error:
                 logger.debug("housekeeping: %s", error)
             except Exception:
                 # Such as a file that cannot be deleted: the other duties are not to end with it.

@@ -67,11 +67,22 @@ async def conclude(job_id: str, outcome: Outcome, log: LogAppender, tools: Tools
         await clean_up(job_id, log, tools)
 
 
+async def finish_queued(job_id: str, outcome: Outcome, tools: Tools) -> None:
+    """The same for a job that was never begun: it has no log, so that this needs no files."""
+    if await tools.transitions.finish(job_id, Ending(outcome, 0), tools.now()):
+        logger.info("job %s %s: %s", job_id, outcome.status, outcome.message)
+        await _remove_what_it_held(job_id, tools)
+
+
 async def clean_up(job_id: str, log: LogAppender, tools: Tools) -> None:
     """Remove what an ended job held. After the record, so that a crash in between leaves something
     to remove, never a job whose result is gone.
     """
     await asyncio.to_thread(log.drop_held)
+    await _remove_what_it_held(job_id, tools)
+
+
+async def _remove_what_it_held(job_id: str, tools: Tools) -> None:
     await asyncio.to_thread(tools.packages.delete, job_id)
     await asyncio.to_thread(tools.secrets.forget, job_id)
     await tools.executor.remove(job_id)

@@ -14,10 +14,11 @@ from ci_common.errors import (
     LeaseLostError,
     RegistryUnavailableError,
     RunnerError,
+    StorageUnavailableError,
     WorkloadLostError,
 )
 from ci_common.job import Job, JobStatus, Outcome, Reason
-from ci_common.ports.logs import LogAppender
+from ci_common.ports.logs import LogAppender, LogWriter
 from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import Output, OutputEnd, Workload, WorkloadState
 from ci_common.secret import Secret
@@ -29,7 +30,7 @@ from ci_controller.masking import Masking, OutputLog
 from ci_controller.patience import LAUNCH_TRIES
 from ci_controller.plan import Seen, note_lost_output, outcome
 from ci_controller.running_times import RunningTimes
-from ci_controller.tools import Tools
+from ci_controller.tools import Tools, has_files
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,12 @@ class JobRun:
         except WorkloadLostError:
             # Seen missing once. The plan calls it lost when it stays missing.
             logger.warning("job %s: its workload cannot be found", self.job.job_id)
-        except (EngineUnavailableError, LeaseLostError, DiskFullError) as error:
+        except (
+            EngineUnavailableError,
+            LeaseLostError,
+            DiskFullError,
+            StorageUnavailableError,
+        ) as error:
             if self.finished:
                 logger.warning("job %s: what is left of it waits: %s", self.job.job_id, error)
                 return
@@ -137,9 +143,9 @@ class JobRun:
                 self.waits_for_engine = error
         except OSError as error:
             # There is not even room to begin the log, or to make its end durable.
-            if error.errno not in DISK_FULL:
+            if error.errno not in DISK_FULL and has_files(self._tools):
                 raise
-            logger.warning("job %s waits for room on the disk: %s", self.job.job_id, error)
+            logger.warning("job %s waits for its files: %s", self.job.job_id, error)
 
     async def _check_engine(self, error: RunnerError) -> None:
         """Raise EngineDisturbedError when the launch failed because the engine starts nothing."""
@@ -286,3 +292,16 @@ class JobRun:
         self.finished = await recording
         if self.finished:
             await clean_up(self.job.job_id, log, self._tools)
+
+
+def note_retry(logs: LogWriter, job: Job, epoch: int) -> None:
+    """Write to the log that the next attempt begins. Not at its launch, which may take several
+    tries.
+    """
+    log = logs.open(job.job_id, epoch)
+    try:
+        if not log.at_line_start:
+            log.append(b"\n")
+        log.append(b"[attempt %d: the one before was lost]\n" % (job.attempt + 1))
+    finally:
+        log.close()

@@ -207,6 +207,22 @@ def plan_without_engine(jobs: Sequence[Job]) -> list[Action]:
     ]
 
 
+def without_files(actions: Sequence[Action]) -> list[Action]:
+    """What of a plan can be done while the data directory cannot be used: containers are stopped
+    and removed, and jobs that were never begun end. Output waits in the containers.
+    """
+    return [action for action in actions if not _needs_files(action)]
+
+
+def _needs_files(action: Action) -> bool:
+    match action:
+        case Stop() | Remove():
+            return False
+        case Finish(job):
+            return job.status is not JobStatus.QUEUED
+    return True
+
+
 def _plan_claimed(
     job: Job,
     workload: Workload | None,

@@ -33,6 +33,23 @@ class RunningTimes:
         began = self._began.get(_key(job))
         return None if began is None else (self._clock() if at is None else at) - began
 
+    def all_seconds(self, jobs: Sequence[Job], at: float) -> dict[str, float]:
+        """The same for several jobs, by id; without those that this process has not seen."""
+        seconds = {job.job_id: self.seconds(job, at) for job in jobs}
+        return {job_id: found for job_id, found in seconds.items() if found is not None}
+
+    def earliest_deadline(self, jobs: Sequence[Job]) -> float | None:
+        """The moment of the clock at which the first of the jobs reaches its timeout. One that has
+        passed was acted upon, and is no reason to hurry.
+        """
+        now = self._clock()
+        left = (
+            job.spec.limits.timeout_seconds - seconds
+            for job in jobs
+            if (seconds := self.seconds(job, now)) is not None
+        )
+        return min((now + seconds for seconds in left if seconds > 0), default=None)
+
 
 def _key(job: Job) -> tuple[str, int]:
     return job.job_id, job.attempt

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from ci_common.errors import StorageUnavailableError
 from ci_common.ports.logs import LogWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.rows import JobTransitions
@@ -23,3 +24,14 @@ class Tools:
     artifacts: ArtifactCollector
     now: Callable[[], datetime]
     secrets: JobSecrets
+    check_files: Callable[[], None] = lambda: None
+    """Raises StorageUnavailableError when the stores above cannot be used now."""
+
+
+def has_files(tools: Tools) -> bool:
+    """Whether the data directory can be used; if not, that has been logged."""
+    try:
+        tools.check_files()
+    except StorageUnavailableError:
+        return False
+    return True

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from ci_common.artifact_paths import is_artifact_path
 from ci_common.errors import ArtifactNotFoundError, LeaseLostError
 from ci_common.job import Artifact
+from ci_persistence.data_directory import Check, explained, make_below, no_check
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.durable_files import sync_directory, sync_file, untouched
 
@@ -22,7 +23,11 @@ from ci_persistence.durable_files import sync_directory, sync_file, untouched
 class FileArtifactStore:
     """The artifacts of one data directory. Batches are written beside them and renamed."""
 
-    def __init__(self, data_path: Path, reserve: DiskReserve | None = None) -> None:
+    def __init__(
+        self, data_path: Path, reserve: DiskReserve | None = None, check: Check = no_check
+    ) -> None:
+        self._data_path = data_path
+        self._check = check
         self._artifacts = data_path / "artifacts"
         self._staging = data_path / "staging" / "artifacts"
         for directory in (self._artifacts, self._staging):
@@ -31,13 +36,18 @@ class FileArtifactStore:
 
     def begin(self, job_id: str) -> "FileArtifactBatch":
         """See ArtifactWriter."""
+        self._check()
         for former in self._staging.glob(f"{job_id}.*"):
             shutil.rmtree(former, ignore_errors=True)
         staged = self._staging / f"{job_id}.{uuid.uuid4()}"
-        return FileArtifactBatch(staged, self._path(job_id), self._reserve)
+        with explained(self._check):
+            make_below(self._data_path, "artifacts")
+            make_below(self._data_path, "staging", "artifacts")
+            return FileArtifactBatch(staged, self._path(job_id), self._reserve, self._check)
 
     def delete(self, job_id: str) -> None:
         """See ArtifactWriter."""
+        self._check()
         path = self._path(job_id)
         while path.exists():
             # Somebody else who deletes it, too, takes away what this one was about to.
@@ -68,6 +78,7 @@ class FileArtifactStore:
         try:
             return (self._path(job_id) / artifact.sha256).open("rb")
         except FileNotFoundError:
+            self._check()
             raise ArtifactNotFoundError(
                 f"the artifact {artifact.path!r} is not stored any more"
             ) from None
@@ -80,10 +91,13 @@ class FileArtifactStore:
 class FileArtifactBatch:
     """The artifacts of one job on their way in (port ArtifactBatch)."""
 
-    def __init__(self, staged: Path, target: Path, reserve: DiskReserve) -> None:
+    def __init__(
+        self, staged: Path, target: Path, reserve: DiskReserve, check: Check = no_check
+    ) -> None:
         self._staged = staged
         self._target = target
         self._reserve = reserve
+        self._check = check
         self._paths: set[str] = set()
         staged.mkdir(mode=0o700)
 
@@ -112,8 +126,8 @@ class FileArtifactBatch:
         if not self._paths:
             self.discard()
             return
-        self._target.parent.mkdir(exist_ok=True, mode=0o700)
         with self._fenced():
+            self._target.parent.mkdir(exist_ok=True, mode=0o700)
             self._staged.rename(self._target)
         sync_directory(self._target.parent)
         sync_directory(self._target.parent.parent)
@@ -139,8 +153,11 @@ class FileArtifactBatch:
 
     @contextlib.contextmanager
     def _fenced(self) -> Iterator[None]:
-        """Only another batch of the job removes the directory that this one writes to."""
+        """Only another batch of the job removes the directory that this one writes to, unless
+        the whole data directory is gone.
+        """
         try:
-            yield
+            with explained(self._check):
+                yield
         except FileNotFoundError as error:
             raise LeaseLostError from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from ci_common.errors import DiskFullError, SecretKeyError, SecretsUnavailableError
 from ci_common.job import Job
 from ci_common.secret import Secret
+from ci_persistence.data_directory import Check, explained, no_check
 from ci_persistence.durable_files import sync_directory, untouched
 from ci_persistence.secret_keys import SecretKeys
 
@@ -49,15 +50,18 @@ class SecretFiles:
 class FileJobSecrets(SecretFiles):
     """The secrets of the live jobs of one data directory."""
 
-    def __init__(self, data_path: Path, keys: SecretKeys) -> None:
+    def __init__(self, data_path: Path, keys: SecretKeys, check: Check = no_check) -> None:
         super().__init__(data_path)
         self._keys = keys
+        self._check = check
 
     def store(self, job_id: str, secrets: Sequence[Secret]) -> None:
         """See SecretIntake."""
+        self._check()  # or a key would be made in a directory that is not ours
         try:
-            content = self._keys.encrypt(_to_json(secrets), _context(job_id))
-            self._write(job_id, content)
+            with explained(self._check):
+                content = self._keys.encrypt(_to_json(secrets), _context(job_id))
+                self._write(job_id, content)
         except OSError as error:
             self.forget(job_id)
             if error.errno not in _DISK_FULL:
@@ -74,11 +78,13 @@ class FileJobSecrets(SecretFiles):
             encrypted = self._path(job.job_id).read_bytes()
             secrets = _from_json(self._keys.decrypt(encrypted, _context(job.job_id)))
         except FileNotFoundError:
+            self._check()
             raise SecretsUnavailableError(
                 "the job's secrets are not on this server: backups, from which it may have been "
                 "restored, do not hold them; submit the job again"
             ) from None
         except SecretKeyError as error:
+            self._check()  # the key file may be gone with all others
             raise SecretsUnavailableError(
                 f"the job's secrets cannot be had: {error.message}; then submit the job again"
             ) from error

@@ -1,4 +1,4 @@
-"""Files that hold a key: made once, whole or not at all, and for their owner only."""
+"""Small files, such as keys: made once, whole or not at all, and for their owner only."""
 
 import contextlib
 import os
@@ -23,8 +23,9 @@ class KeyFile:
     """Whether its owner alone can read it."""
 
 
-def make_key_file(path: Path, content: bytes) -> None:
+def make_key_file(path: Path, content: bytes, *, replace: bool = False) -> None:
     """Make it durably, unless it is there: of several processes the first one's content counts.
+    With `replace` the last one's does.
 
     It belongs to the owner of its directory, although root made it: an administrator's command
     may be the first to need a key that the server has to read. Raises OSError.
@@ -39,8 +40,11 @@ def make_key_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(part)
+        if replace:
+            Path(part).rename(path)
+        else:
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(part)
     finally:
         Path(part).unlink(missing_ok=True)
     sync_directory(path.parent)

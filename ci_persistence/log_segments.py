@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
-from ci_common.errors import LeaseLostError, LogCorruptError
+from ci_common.errors import DataDirectoryUnavailableError, LeaseLostError, LogCorruptError
 from ci_common.ports.signals import JobSignals
+from ci_persistence.data_directory import Check, explained, no_check
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.durable_files import sync_directory
 from ci_persistence.held_tail import HeldTail
@@ -134,6 +135,15 @@ class LiveLog:
         segments = self._segments()
         return bool(segments) and segments[-1].epoch == own.epoch
 
+    def is_file_of(self, own: Segment, descriptor: int) -> bool:
+        """Whether this open file is the one of that name: a directory that was deleted and copied
+        back has another.
+        """
+        try:
+            return os.path.samestat(os.stat(self._path(own)), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
     @property
     def directory(self) -> Path:
         """Of the segments."""
@@ -222,8 +232,10 @@ class SegmentAppender:
         job_id: str,
         signals: JobSignals,
         reserve: DiskReserve,
+        check: Check = no_check,
     ) -> None:
         self._live = live
+        self._check = check
         self._segment, descriptor = live.open(epoch)
         self._descriptor: int | None = descriptor
         self._size = self._segment.start + os.fstat(descriptor).st_size
@@ -241,45 +253,61 @@ class SegmentAppender:
     @property
     def at_line_start(self) -> bool:
         """See LogAppender."""
-        return self._size == 0 or self._live.read(self._size - 1, 1) == b"\n"
+        return self._size == 0 or self.read(self._size - 1, 1) == b"\n"
 
     def append(self, content: bytes) -> None:
         """See LogAppender."""
-        self._reserve.take(len(content))
-        remaining = memoryview(content)
-        while remaining:
-            written = os.write(self._open_descriptor(), remaining)
-            self._size += written
-            remaining = remaining[written:]
+        with explained(self._check):
+            self._reserve.take(len(content))
+            remaining = memoryview(content)
+            while remaining:
+                written = os.write(self._open_descriptor(), remaining)
+                self._size += written
+                remaining = remaining[written:]
+        if os.fstat(self._open_descriptor()).st_nlink == 0:
+            self._deleted()
         self._signals.notify(self._job_id)
 
     def hold(self, offset: int, content: bytes) -> None:
         """See LogAppender."""
-        self._reserve.take(len(content))
-        self._held.append(offset, content)
+        with explained(self._check):
+            self._reserve.take(len(content))
+            self._held.append(offset, content)
 
     def held(self, since_epoch: int) -> tuple[int, bytes]:
         """See LogAppender."""
-        return self._held.read(since_epoch)
+        with explained(self._check):
+            return self._held.read(since_epoch)
 
     def read(self, offset: int, limit: int) -> bytes:
         """See LogAppender."""
-        return self._live.read(offset, limit) or b""
+        found = self._live.read(offset, limit)
+        if found is None:
+            self._check()
+        return found or b""
 
     def drop_held(self) -> None:
         """See LogAppender."""
-        self._held.clear()
+        with explained(self._check):
+            self._held.clear()
 
     def sync(self) -> None:
         """See LogAppender."""
-        os.fsync(self._open_descriptor())
-        self._held.sync()
-        if not self._names_synced:
-            self._live.sync_names()
-            self._names_synced = True
+        with explained(self._check):
+            os.fsync(self._open_descriptor())
+            self._held.sync()
+            if not self._names_synced:
+                self._live.sync_names()
+                self._names_synced = True
         # Last: what was appended before a later controller opened the log is part of it.
         if not self._live.is_newest(self._segment):
-            raise LeaseLostError
+            self._deleted()
+        if not self._live.is_file_of(self._segment, self._open_descriptor()):
+            self._check()
+            raise DataDirectoryUnavailableError(
+                "the log's file was replaced by another one while it was written, so what was "
+                "written meanwhile is read from the job once more"
+            )
 
     def truncate(self, size: int) -> None:
         """See LogAppender."""
@@ -297,6 +325,13 @@ class SegmentAppender:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def _deleted(self) -> NoReturn:
+        """The file is in no log any more: all of the directory is gone, or the log has gone on
+        without us.
+        """
+        self._check()
+        raise LeaseLostError
 
     def _open_descriptor(self) -> int:
         if self._descriptor is None:

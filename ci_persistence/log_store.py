@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from ci_common.errors import LeaseLostError, LogCorruptError
 from ci_common.ports.signals import JobSignals
+from ci_persistence.data_directory import Check, explained, no_check
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.durable_files import sync_directory
 from ci_persistence.log_archive import ArchiveReader, write_archive
@@ -32,8 +33,13 @@ class FileLogStore:
     """The logs of one data directory. Without a reserve they may take all of the disk."""
 
     def __init__(
-        self, data_path: Path, signals: JobSignals, reserve: DiskReserve | None = None
+        self,
+        data_path: Path,
+        signals: JobSignals,
+        reserve: DiskReserve | None = None,
+        check: Check = no_check,
     ) -> None:
+        self._check = check
         root = data_path / "logs"
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._root = str(root)
@@ -60,12 +66,18 @@ class FileLogStore:
         """See LogWriter. Without an epoch, for tools that have the data directory to themselves,
         it is a later one than all.
         """
+        self._check()
         if Path(self._path(job_id, _ARCHIVE)).exists():
             raise LeaseLostError("the job has ended, and its log is compressed already")
-        return SegmentAppender(self._live(job_id), epoch, job_id, self._signals, self._reserve)
+        with explained(self._check):
+            Path(self._root).mkdir(exist_ok=True, mode=0o700)
+            return SegmentAppender(
+                self._live(job_id), epoch, job_id, self._signals, self._reserve, self._check
+            )
 
     def compress(self, job_id: str, size: int) -> int:
         """See LogKeeper."""
+        self._check()
         live, archive = self._live(job_id), Path(self._path(job_id, _ARCHIVE))
         stored = self._archives.size(str(archive))
         if stored is None and size:
@@ -79,6 +91,7 @@ class FileLogStore:
 
     def delete(self, job_id: str) -> None:
         """See LogKeeper."""
+        self._check()
         Path(self._path(job_id, _ARCHIVE)).unlink(missing_ok=True)
         self._live(job_id).delete()
         self._remove_parts(job_id)
@@ -115,6 +128,7 @@ class FileLogStore:
         for source in (in_archive, in_live, in_archive):
             if (found := source()) is not None:
                 return found
+        self._check()  # none of them is there when the directory is gone
         return None
 
     def _write(self, job_id: str, size: int, live: LiveLog, archive: Path) -> None:

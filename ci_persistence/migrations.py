@@ -217,6 +217,10 @@ MIGRATIONS: tuple[str, ...] = (
         SELECT RAISE(ABORT, 'the last day of the audit log is always kept');
     END;
     """,
+    # 8: where the files are that belong to these rows.
+    """
+    ALTER TABLE instance ADD COLUMN data_path TEXT;
+    """,
 )
 
 

@@ -10,8 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ci_common.errors import DiskFullError, PackageCorruptError
+from ci_common.errors import (
+    DataDirectoryUnavailableError,
+    DiskFullError,
+    PackageCorruptError,
+)
 from ci_common.job import Job, Package
+from ci_persistence.data_directory import Check, explained, make_below, no_check
 from ci_persistence.durable_files import sync_directory, untouched
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -20,7 +25,9 @@ _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class FilePackageStore:
     """The packages of one data directory. Uploads are written beside them and renamed."""
 
-    def __init__(self, data_path: Path, min_free_bytes: int) -> None:
+    def __init__(self, data_path: Path, min_free_bytes: int, check: Check = no_check) -> None:
+        self._data_path = data_path
+        self._check = check
         self._packages = data_path / "packages"
         self._staging = data_path / "staging"
         for directory in (self._packages, self._staging):
@@ -29,7 +36,9 @@ class FilePackageStore:
 
     def check_space(self) -> None:
         """See PackageIntake."""
-        free = shutil.disk_usage(self._packages).free
+        self._check()
+        with explained(self._check):
+            free = shutil.disk_usage(self._data_path).free
         if free < self._min_free_bytes:
             raise DiskFullError(
                 f"the server's disk is nearly full: {free >> 20} MiB are free and it keeps "
@@ -40,7 +49,11 @@ class FilePackageStore:
     def stage(self) -> "StagedFile":
         """See PackageIntake."""
         self.check_space()
-        return StagedFile(self._staging / f"{uuid.uuid4()}.part", self._packages)
+        with explained(self._check):
+            for name in (self._packages.name, self._staging.name):
+                make_below(self._data_path, name)
+            path = self._staging / f"{uuid.uuid4()}.part"
+            return StagedFile(path, self._packages, self._check)
 
     def verified(self, job: Job) -> Path:
         """See Packages."""
@@ -49,6 +62,7 @@ class FilePackageStore:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
+            self._check()
             raise PackageCorruptError(
                 "the stored upload is gone; submit the project again"
             ) from None
@@ -69,6 +83,7 @@ class FilePackageStore:
 
     def job_ids(self, older_than_seconds: float) -> list[str]:
         """See Packages."""
+        self._check()
         return [path.stem for path in untouched(self._packages, "*.zip", older_than_seconds)]
 
     def sweep_staging(self, older_than_seconds: float) -> None:
@@ -87,9 +102,10 @@ class FilePackageStore:
 class StagedFile:
     """An upload on its way in (port StagedUpload)."""
 
-    def __init__(self, path: Path, packages: Path) -> None:
+    def __init__(self, path: Path, packages: Path, check: Check) -> None:
         self.path = path
         self._packages = packages
+        self._check = check
         self._file = path.open("xb", buffering=0)
         path.chmod(0o600)
         self._digest = hashlib.sha256()
@@ -103,7 +119,7 @@ class StagedFile:
     def write(self, content: bytes) -> None:
         """See StagedUpload."""
         remaining = memoryview(content)
-        with _disk_full_told():
+        with explained(self._check), _disk_full_told():
             while remaining:
                 remaining = remaining[self._file.write(remaining) :]
         self._digest.update(content)
@@ -111,11 +127,19 @@ class StagedFile:
 
     def commit(self, job_id: str) -> Package:
         """See StagedUpload."""
-        with _disk_full_told():
+        with explained(self._check), _disk_full_told():
             os.fsync(self._file.fileno())
-        self._file.close()
-        self.path.rename(self._packages / f"{job_id}.zip")
-        sync_directory(self._packages)
+            self._file.close()
+            try:
+                self.path.rename(self._packages / f"{job_id}.zip")
+            except FileNotFoundError:
+                self._check()
+                raise DataDirectoryUnavailableError(
+                    "the upload was deleted from the server's data directory while it was "
+                    "received; send it again"
+                ) from None
+            sync_directory(self._packages)
+        self._check()  # or it is durable in a directory that is not ours any more
         return Package(sha256=self._digest.hexdigest(), size=self._size)
 
     def discard(self) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from ci_common.errors import BackupError
+from ci_common.errors import BackupError, DatabaseError
 from ci_common.failure_line import write_failure_line
 from ci_common.job import JobStatus, Outcome, Reason, format_time, utc_now
 from ci_persistence.artifact_store import FileArtifactBatch, FileArtifactStore
@@ -30,6 +30,8 @@ from ci_persistence.backup_archive import (
     Member,
     copy,
 )
+from ci_persistence.data_claim import is_used
+from ci_persistence.data_directory import Marker, read_marker, write_marker
 from ci_persistence.database import Database
 from ci_persistence.database_errors import damaged, explain
 from ci_persistence.database_location import check_place, restoring_mark
@@ -124,12 +126,26 @@ class Restore:
                 "both would use the same containers: stop it first, or make a copy that runs "
                 "nothing of it with --new-instance"
             )
+        self._check_owner()
         occupied = [path for path in self._former() if _holds_anything(path)]
         if occupied and not self._plan.force:
             raise BackupError(
                 f"{occupied[0]} is there already; restore into an empty place (CI_DB_PATH, "
                 "CI_DATA_DIR), or put aside what is there with --force"
             )
+
+    def _check_owner(self) -> None:
+        """Not even with --force is the data directory of another database put aside."""
+        try:
+            marker = read_marker(self._plan.data)
+        except DatabaseError:
+            return  # damaged; it is put aside
+        if marker is None or not is_used(marker, self._database):
+            return
+        raise BackupError(
+            f"the data directory {self._plan.data} belongs to the database {marker.database}, not "
+            f"to {self._database}; name another one with CI_DATA_DIR"
+        )
 
     def _original_runs(self, header: Header) -> bool:
         original = Path(header.database)
@@ -155,6 +171,7 @@ class Restore:
             rows.execute("PRAGMA journal_mode=DELETE")
             rows.execute("BEGIN IMMEDIATE")
             self._adopt(rows, summary)
+            self._claim(rows)
             rows.execute("COMMIT")
         sync_file(self._rows)
 
@@ -182,6 +199,12 @@ class Restore:
         summary.warnings += [f"job {job_id} has no package" for job_id in sorted(live - stored)]
         summary.live_jobs = len(live)
         summary.jobs = int(rows.execute("SELECT count(*) FROM jobs").fetchone()[0])
+
+    def _claim(self, rows: sqlite3.Connection) -> None:
+        """Rows and files name each other, whatever they did where the backup was made."""
+        rows.execute("UPDATE instance SET data_path = ?", (str(self._plan.data.resolve()),))
+        (instance_id,) = rows.execute("SELECT instance_id FROM instance").fetchone()
+        write_marker(self._stage, Marker(str(instance_id), str(self._database)))
 
     # ------------------------------------------------------------------ in its place
 

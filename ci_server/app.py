@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from fastapi import Depends, FastAPI
 
+from ci_common.errors import StorageUnavailableError
 from ci_common.job import utc_now
 from ci_common.policy import Policy
 from ci_common.ports.audit import AuditRetention
@@ -20,6 +21,8 @@ from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.controller import Controller, new_holder
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.audit_log import SqliteAuditLog
+from ci_persistence.data_claim import check_before_open, claim
+from ci_persistence.data_directory import DataDirectory
 from ci_persistence.database import Database
 from ci_persistence.disk_reserve import DiskReserve
 from ci_persistence.doorbell import SocketDoorbell
@@ -76,6 +79,7 @@ class _Stores:
 
     settings: Settings
     database: Database
+    directory: DataDirectory
     signals: ProcessJobSignals
     bell: SocketDoorbell
     logs: FileLogStore
@@ -107,9 +111,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
+    check_before_open(settings.data_path, settings.db_path)
     database = Database(settings.db_path)
     await database.open()
     stack.push_async_callback(database.close)
+    directory = await claim(settings.data_path, database)
     signals = ProcessJobSignals()
     bell = SocketDoorbell(settings.data_path)
     stack.callback(bell.close)
@@ -118,13 +124,14 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
     return _Stores(
         settings,
         database,
+        directory,
         signals,
         bell,
-        FileLogStore(settings.data_path, signals, reserve),
-        FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20),
-        FileArtifactStore(settings.data_path, reserve),
+        FileLogStore(settings.data_path, signals, reserve, directory.check),
+        FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20, directory.check),
+        FileArtifactStore(settings.data_path, reserve, directory.check),
         keys,
-        FileJobSecrets(settings.data_path, keys),
+        FileJobSecrets(settings.data_path, keys, directory.check),
     )
 
 
@@ -175,6 +182,7 @@ def _controller(stores: _Stores, stack: AsyncExitStack) -> Controller:
             stores.artifacts,
             stores.bell,
             stores.job_secrets,
+            stores.directory.check,
         ),
     )
 
@@ -184,6 +192,8 @@ async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
     while True:
         try:
             await log.delete_before(utc_now() - age)
+        except StorageUnavailableError as error:
+            logger.debug("old entries of the audit log stay for now: %s", error)
         except Exception:
             logger.exception("old entries of the audit log cannot be deleted now")
         await asyncio.sleep(_AUDIT_PAUSE_SECONDS)

@@ -9,11 +9,14 @@ from datetime import datetime, timedelta
 
 from ci_common.errors import (
     ArtifactNotFoundError,
+    DataDirectoryUnavailableError,
     ForbiddenError,
     InvalidConfigError,
+    InvalidPackageError,
     JobNotFoundError,
     NotReadyError,
     RunnerError,
+    StorageUnavailableError,
     quoted,
 )
 from ci_common.job import Artifact, Job, JobSpec, JobStatus
@@ -142,7 +145,15 @@ class JobService:
 
     async def _check(self, staged: StagedUpload, wanted: SubmittedSpec) -> JobSpec:
         def check() -> JobSpec:
-            checked = check_package(staged.path, self.limits.package)
+            try:
+                checked = check_package(staged.path, self.limits.package)
+            except InvalidPackageError:
+                if staged.path.exists():
+                    raise
+                raise DataDirectoryUnavailableError(
+                    "the upload was deleted from the server's data directory before it was "
+                    "checked; send it again"
+                ) from None
             return resolve_spec(
                 checked.config_files, wanted, self.limits.defaults, self.limits.ceilings
             )
@@ -252,6 +263,8 @@ class JobService:
     async def _problem_of(self, problem: str, check: Callable[[], Awaitable[None]]) -> str | None:
         try:
             await check()
+        except StorageUnavailableError as error:
+            return error.message  # which tells no more than that, and is logged already
         except RunnerError as error:
             logger.warning("not ready: %s", error)
             return problem

@@ -36,6 +36,11 @@ class DoorbellListener(Protocol):
     def listen(self) -> None:
         """Become the one that is rung, on the running event loop; replaces a former one."""
 
+    def keep_listening(self) -> None:
+        """Do that unless this is the one that is rung already, and what it listens at is still
+        there. Cheap; only for the one that holds the lease.
+        """
+
     async def wait(self, timeout_seconds: float) -> None:
         """Return when rung since the last wait, or after the time-out."""
 

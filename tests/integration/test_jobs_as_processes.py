@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pwd
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from support.archives import zip_bytes
 from support.failure_lines import without_failure_line
 from support.live_server import LiveServer
 from support.process_python import UNPRIVILEGED
+from support.storage_losses import data_deleted
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +170,18 @@ def test_secrets(processes):
     processes.until(lambda: not secrets.exists())
     for path in processes.directory.rglob("*"):
         assert not path.is_file() or token.encode() not in path.read_bytes(), path
+
+
+def test_jobs_wait_for_the_data_directory(tmp_path, python):
+    """In which this executor keeps what it knows of them, too."""
+    with LiveServer(tmp_path / "own", python=python, executor="process") as server:
+        server.start().ready()
+        with data_deleted(server):
+            answer = server.http.post("/submit-async", **server.form(projects.ANY))
+            assert answer.json()["error"]["code"] == "data_directory_unavailable"
+        assert server.run(projects.ANY, ["echo", "next"])[1] == b"next\n"
+        shutil.rmtree(server.data)
+        server.data.mkdir()
+        assert server.admin("adopt").returncode == 0
+        assert server.run(projects.ANY, ["echo", "adopted"])[1] == b"adopted\n"
+        assert "Traceback" not in server.log_path.read_text()

@@ -9,6 +9,7 @@ from ci_controller.housekeeping import Housekeeping
 from ci_controller.retention import Retention, RetentionPolicy
 from ci_controller.tools import Tools
 from ci_persistence.artifact_store import FileArtifactStore
+from ci_persistence.data_claim import claim
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell
 from ci_persistence.job_secrets import FileJobSecrets
@@ -44,10 +45,12 @@ class ControllerWorld:
         self._set_by = 0.0
         self.signals = ProcessJobSignals()
         self.database = Database(path / "ci.db")
-        self.logs = FileLogStore(path / "data", self.signals)
-        self.packages = FilePackageStore(path / "data", 0)
-        self.artifacts = FileArtifactStore(path / "data")
-        self.secrets = FileJobSecrets(path / "data", SecretKeys(path / "data", None))
+        self.directory = None
+        data, check = path / "data", self._check_files
+        self.logs = FileLogStore(data, self.signals, check=check)
+        self.packages = FilePackageStore(data, 0, check)
+        self.artifacts = FileArtifactStore(data, check=check)
+        self.secrets = FileJobSecrets(data, SecretKeys(data, None), check)
         self.executor = FakeExecutor(self.clock)
         self.submissions = SqliteJobSubmissions(self.database, self.signals)
         self.executor.row_of = self.submissions.get
@@ -57,8 +60,13 @@ class ControllerWorld:
 
     async def open(self):
         await self.database.open()
+        self.directory = await claim(self.data_path, self.database)
         self.controller = self.new_controller()
         return self
+
+    def _check_files(self):
+        if self.directory is not None:
+            self.directory.check()
 
     def monotonic(self):
         """The clock that controllers measure with; it goes with `clock`, and is never set."""
@@ -84,6 +92,7 @@ class ControllerWorld:
                 ArtifactCollector(self.executor, artifacts, limits),
                 self.clock,
                 self.secrets,
+                self._check_files,
             ),
             SqliteControllerLease(self.database, self.monotonic),
             SocketDoorbell(self.data_path),

@@ -247,6 +247,7 @@ class DependencyLayers:
         return {container.LABEL_INSTANCE: self._options.instance_id}
 
     def _touch(self, tag: str) -> None:
+        self._options.cache_dir.mkdir(exist_ok=True)  # not in a data directory that was adopted
         (self._options.cache_dir / tag.rpartition(":")[2]).touch()
 
     def _remove_abandoned(self, client: docker.APIClient, epoch: int) -> None:

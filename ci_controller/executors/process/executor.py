@@ -71,8 +71,12 @@ class ProcessExecutor:
 
     async def list_workloads(self) -> Sequence[Workload]:
         """See Executor."""
-        found = (self._files(path.name).workload() for path in self._states.iterdir())
+        found = (self._files(path.name).workload() for path in self._state_paths())
         return [workload for workload in found if workload is not None]
+
+    def _state_paths(self) -> list[Path]:
+        """None when the data directory is another one now, or gone: then nothing is planned."""
+        return list(self._states.iterdir()) if self._states.is_dir() else []
 
     async def inspect(self, job_id: str) -> Workload | None:
         """See Executor."""
@@ -167,7 +171,7 @@ class ProcessExecutor:
 
     async def tidy(self, epoch: int) -> None:
         """See Executor: remove what workloads without a result left."""
-        for path in self._states.iterdir():
+        for path in self._state_paths():
             files = self._files(path.name)
             if path.name in self._launching or files.epoch > epoch:
                 continue
@@ -227,6 +231,7 @@ class ProcessExecutor:
         epoch: int,
         secrets: Sequence[Secret],
     ) -> Output:
+        self._states.mkdir(exist_ok=True, mode=0o700)
         files.state.mkdir(mode=0o700)
         variables = self._give(files, secrets)
         write_json(
