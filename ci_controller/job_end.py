@@ -17,7 +17,7 @@ from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.rows import Ending
 from ci_controller.log_cap import cut_off
-from ci_controller.plan import note_lost_output
+from ci_controller.outcome import note_lost_output
 from ci_controller.tools import Tools
 
 logger = logging.getLogger(__name__)

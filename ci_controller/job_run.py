@@ -27,8 +27,8 @@ from ci_controller.job_end import DISK_FULL, clean_up, record, record_failure
 from ci_controller.log_cap import CappedLog
 from ci_controller.log_pump import pump
 from ci_controller.masking import Masking, OutputLog
+from ci_controller.outcome import EndFacts, note_lost_output, outcome
 from ci_controller.patience import LAUNCH_TRIES
-from ci_controller.plan import Seen, note_lost_output, outcome
 from ci_controller.running_times import RunningTimes
 from ci_controller.tools import Tools, has_files
 
@@ -127,7 +127,7 @@ class JobRun:
             finally:
                 log.close()
         except WorkloadLostError:
-            # Seen missing once. The plan calls it lost when it stays missing.
+            # EndFacts missing once. The plan calls it lost when it stays missing.
             logger.warning("job %s: its workload cannot be found", self.job.job_id)
         except (
             EngineUnavailableError,
@@ -269,7 +269,7 @@ class JobRun:
         if job is None:
             return
         # Before its artifacts are collected: that is not the command's time.
-        result = outcome(job, workload, dropped, Seen(self.stopped, self._times.seconds(job)))
+        result = outcome(job, workload, dropped, EndFacts(self.stopped, self._times.seconds(job)))
         if lost != 0:
             result = note_lost_output(result)
         left = await self._tools.artifacts.collect(job, workload, self._last_try)

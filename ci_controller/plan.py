@@ -5,12 +5,12 @@ Every action is safe to repeat: the controller applies what it has not begun yet
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.workloads import Workload, WorkloadState
+from ci_controller.shares import collections_of_tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,7 @@ class Remove:
     job_id: str
 
 
-_LONGEST_SECONDS = 10 * 365 * 86400.0
-"""More would not fit into a date."""
-
 Action = Start | Follow | Stop | Retry | Finish | Remove
-
-LOST_OUTPUT = "some of its output may be missing from the log"
 
 CANCELLED = Outcome(
     JobStatus.CANCELLED, Reason.CANCELLED, "cancelled while no command of it was running"
@@ -86,13 +81,6 @@ LOST = Outcome(
     "the job's workload vanished without leaving an exit code (was it removed by hand, or did "
     "the machine restart?); submit it again",
 )
-
-
-def collections_of_tenant(total: int) -> int:
-    """How many of so many collections may be one tenant's: its artifacts, which may take minutes,
-    never make all others wait.
-    """
-    return (total + 1) // 2
 
 
 def plan(
@@ -254,62 +242,3 @@ def _plan_unstarted(job: Job, missing_seconds: float | None, limits: Limits) -> 
     if job.cancel_requested_at is not None:
         return [Finish(job, CANCELLED)]
     return [Retry(job)] if job.attempt <= job.spec.retries else [Finish(job, LOST)]
-
-
-def deadline(job: Job, started_at: datetime) -> datetime:
-    """When a command that started then must have ended."""
-    return started_at + timedelta(seconds=min(job.spec.limits.timeout_seconds, _LONGEST_SECONDS))
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the process that records an end saw itself. Recorded times are by the wall clock, which
-    may have been set between them.
-    """
-
-    stopped: Reason | None = None
-    """Why it stopped the workload, if it did."""
-    running_seconds: float | None = None
-    """For how long, at most, the job ran."""
-
-
-def outcome(job: Job, workload: Workload, log_dropped: int = 0, seen: Seen = Seen()) -> Outcome:
-    """How a job whose workload has exited ended. A function of recorded facts, so that whichever
-    process records the end comes to the same result; what it saw itself corrects the clock.
-    """
-    ended = workload.finished_at
-    code = workload.exit_code
-    asked = job.cancel_requested_at
-    stopped_so = seen.stopped is Reason.CANCELLED
-    if asked is not None and (stopped_so or ended is None or ended >= asked):
-        return Outcome(JobStatus.CANCELLED, Reason.CANCELLED, "cancelled while running", code)
-    if _timed_out(job, workload, seen):
-        seconds = job.spec.limits.timeout_seconds
-        message = f"stopped: it ran longer than its timeout of {seconds:g} s"
-        return Outcome(JobStatus.FAILED, Reason.TIMEOUT, message, code)
-    if code != 0 and workload.oom_killed:
-        limit = job.spec.limits.memory_mb
-        bound = f"its memory limit of {limit} MiB" if limit else "the memory there is"
-        message = f"killed: it used more than {bound}"
-        return Outcome(JobStatus.COMPLETED, Reason.OOM, message, code)
-    message = f"exited with code {code}"
-    if log_dropped:
-        message += f"; its log is larger than {job.spec.limits.log_mb} MiB: the middle is left out"
-        return Outcome(JobStatus.COMPLETED, Reason.LOG_LIMIT, message, code)
-    return Outcome(JobStatus.COMPLETED, Reason.EXIT, message, code)
-
-
-def note_lost_output(outcome: Outcome) -> Outcome:
-    """The outcome of a job of whose output not all could be stored."""
-    return replace(outcome, message=f"{outcome.message}; {LOST_OUTPUT}")
-
-
-def _timed_out(job: Job, workload: Workload, seen: Seen) -> bool:
-    if seen.stopped is Reason.TIMEOUT:
-        return True
-    if seen.running_seconds is not None and seen.running_seconds < job.spec.limits.timeout_seconds:
-        return False
-    # The earlier one: whoever stopped it for its time-out went by the row's.
-    started = min(filter(None, (workload.started_at, job.started_at)), default=None)
-    ended = workload.finished_at
-    return bool(started and ended and ended >= deadline(job, started))

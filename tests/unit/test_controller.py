@@ -7,7 +7,7 @@ import pytest
 from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Reason
 from ci_common.ports.workloads import WorkloadState
-from ci_controller.plan import LOST_OUTPUT
+from ci_controller.outcome import LOST_OUTPUT
 from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
 from support.waiting import until
 

@@ -7,6 +7,7 @@ import pytest
 
 from ci_common.job import JobStatus, Outcome, Reason, ResourceLimits
 from ci_common.ports.workloads import Workload, WorkloadState
+from ci_controller.outcome import EndFacts, deadline, outcome
 from ci_controller.plan import (
     CANCELLED,
     LOST,
@@ -15,11 +16,8 @@ from ci_controller.plan import (
     Limits,
     Remove,
     Retry,
-    Seen,
     Start,
     Stop,
-    deadline,
-    outcome,
     plan,
     plan_without_engine,
 )
@@ -355,13 +353,13 @@ def set_forward(*, by=timedelta(days=3)):
 @pytest.mark.parametrize(
     ("job", "workload", "seen", "reason"),
     [
-        (RUNNING, set_forward(), Seen(running_seconds=10.0), Reason.EXIT),
-        (RUNNING, set_forward(), Seen(running_seconds=60.0), Reason.TIMEOUT),
-        (RUNNING, set_forward(), Seen(), Reason.TIMEOUT),
-        (RUNNING, ended(143), Seen(Reason.TIMEOUT, 61.0), Reason.TIMEOUT),
-        (RUNNING, ended(0), Seen(running_seconds=3600.0), Reason.EXIT),
-        (asked(11), ended(143), Seen(Reason.CANCELLED, 12.0), Reason.CANCELLED),
-        (RUNNING, ended(143), Seen(Reason.CANCELLED, 12.0), Reason.EXIT),
+        (RUNNING, set_forward(), EndFacts(running_seconds=10.0), Reason.EXIT),
+        (RUNNING, set_forward(), EndFacts(running_seconds=60.0), Reason.TIMEOUT),
+        (RUNNING, set_forward(), EndFacts(), Reason.TIMEOUT),
+        (RUNNING, ended(143), EndFacts(Reason.TIMEOUT, 61.0), Reason.TIMEOUT),
+        (RUNNING, ended(0), EndFacts(running_seconds=3600.0), Reason.EXIT),
+        (asked(11), ended(143), EndFacts(Reason.CANCELLED, 12.0), Reason.CANCELLED),
+        (RUNNING, ended(143), EndFacts(Reason.CANCELLED, 12.0), Reason.EXIT),
     ],
     ids=[
         "forward",
