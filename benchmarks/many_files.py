@@ -34,7 +34,7 @@ import httpx
 
 from ci_controller.executors.docker.project_tar import project_tar
 from ci_controller.project_archive import ProjectArchive
-from ci_server.package_check import PackageLimits, check_package
+from ci_server.submission.package_check import PackageLimits, check_package
 
 IMAGE = os.environ.get("CI_IMAGE", "ci-runner:latest")
 LIMITS = PackageLimits(100_000, 2 << 30, 200)

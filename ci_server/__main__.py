@@ -10,8 +10,8 @@ import uvicorn
 from ci_common.addresses import is_loopback
 from ci_common.errors import RunnerError, SettingsError, UnknownLibraryError
 from ci_common.settings import Settings, load_settings
-from ci_server import uvicorn_shape
 from ci_server.app import has_identities
+from ci_server.connections import uvicorn_shape
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
@@ -77,7 +77,7 @@ def main() -> None:
         proxy_headers=False,  # auth.addresses reads them, and knows whom to believe
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         timeout_worker_healthcheck=WORKER_START_SECONDS,
-        http="ci_server.http_protocol:BoundedHttpProtocol",
+        http="ci_server.connections.protocol:BoundedHttpProtocol",
         ws="none",  # no route needs it
         server_header=False,
     )

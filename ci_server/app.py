@@ -39,34 +39,36 @@ from ci_persistence.tenant_secrets import SqliteTenantSecrets
 from ci_persistence.tenant_usages import SqliteTenantUsages
 from ci_persistence.token_key import load_token_key
 from ci_persistence.transitions import SqliteJobTransitions
-from ci_server.apis import native_artifacts, native_tokens, native_usage
-from ci_server.apis.access import AccessControl
-from ci_server.apis.errors import install_error_handlers
-from ci_server.apis.native import NativeApi, router
-from ci_server.apis.openapi import describe
-from ci_server.apis.query import no_repetition
-from ci_server.audit_trail import AuditTrail
-from ci_server.auth.addresses import TrustedProxies
-from ci_server.auth.api_keys import ApiKeyIdentity
-from ci_server.auth.authenticator import Authenticator, Identity
-from ci_server.auth.issued import IssuedIdentities
-from ci_server.auth.local import LocalIdentity
-from ci_server.auth.stream_tokens import StreamTokenIdentity, StreamTokens
-from ci_server.connection_limits import raise_descriptor_limit
-from ci_server.early_answers import EarlyAnswers
-from ci_server.job_limits import DefaultLimits, LimitCeilings
-from ci_server.job_secrets import SecretService
-from ci_server.job_service import JobService, ServiceLimits
-from ci_server.limits.configured import failure_limits, quotas, traffic_limits
-from ci_server.limits.failed_logins import ThrottledAuthenticator
-from ci_server.limits.traffic import Traffic
-from ci_server.log_output import configure_logging
-from ci_server.log_stream import LogStreams
-from ci_server.package_check import PackageLimits
-from ci_server.request_end import RequestEnd
-from ci_server.sse import LogEventCache
-from ci_server.stalled_readers import CuttingApplication
-from ci_server.usage_service import UsageService
+from ci_server.access.audit_trail import AuditTrail
+from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.access.auth.api_keys import ApiKeyIdentity
+from ci_server.access.auth.authenticator import Authenticator, Identity
+from ci_server.access.auth.issued import IssuedIdentities
+from ci_server.access.auth.local import LocalIdentity
+from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
+from ci_server.access.limits.configured import failure_limits, quotas, traffic_limits
+from ci_server.access.limits.failed_logins import ThrottledAuthenticator
+from ci_server.access.limits.traffic import Traffic
+from ci_server.apis.native import artifacts as native_artifacts
+from ci_server.apis.native import tokens as native_tokens
+from ci_server.apis.native import usage as native_usage
+from ci_server.apis.native.openapi import describe
+from ci_server.apis.native.routes import NativeApi, router
+from ci_server.apis.native.sse import LogEventCache
+from ci_server.connections.limits import raise_descriptor_limit
+from ci_server.http.cleanup import RequestEnd
+from ci_server.http.drain_after_error import EarlyAnswers
+from ci_server.http.errors import install_error_handlers
+from ci_server.http.guards import AccessControl
+from ci_server.http.query import no_repetition
+from ci_server.http.stream_response import CuttingApplication
+from ci_server.services.jobs import JobService, ServiceLimits
+from ci_server.services.usage import UsageService
+from ci_server.streams.log_stream import LogStreams
+from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
+from ci_server.submission.job_secrets import SecretService
+from ci_server.submission.package_check import PackageLimits
+from ci_server.telemetry.log_output import configure_logging
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason
 from ci_persistence import log_archive
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.signals import ProcessJobSignals
-from ci_server.log_stream import LogStreams
+from ci_server.streams.log_stream import LogStreams
 
 JOB = "4be0643f-1d98-473b-97cd-ca98a65347dd"
 

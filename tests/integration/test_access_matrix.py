@@ -13,7 +13,7 @@ import pytest
 
 from ci_common.policy import POLICY, Action, Reach
 from ci_common.principal import Role
-from ci_server.apis.openapi import access_of, routes_of
+from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
 from support import projects
 from support.access_world import ABSENT, ARTIFACT, OPERATOR, SAM, access_world

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from ci_server import connection_limits
+from ci_server.connections import limits as connection_limits
 from support.bounded_server import address_of, serving
 from support.waiting import until
 

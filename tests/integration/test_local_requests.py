@@ -7,7 +7,7 @@ hand here; tests/integration/test_web_pages.py has a browser do it.
 import httpx
 import pytest
 
-from ci_server.apis.openapi import access_of, routes_of
+from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
 from support import projects
 from support.live_server import LiveServer

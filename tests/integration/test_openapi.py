@@ -11,9 +11,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from ci_server.apis.openapi import access_of, routes_of
+from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
-from ci_server.upload import FILE_FIELD, SECRETS_FIELD, SPEC_FIELD
+from ci_server.http.multipart import FILE_FIELD, SECRETS_FIELD, SPEC_FIELD
 from support.archives import zip_bytes
 from support.live_server import LiveServer
 

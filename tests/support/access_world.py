@@ -12,7 +12,7 @@ from ci_common.identities import new_token
 from ci_common.job import JobStatus
 from ci_common.principal import Role
 from ci_persistence.identities import SqliteIdentityAdministration
-from ci_server.auth.iap import ASSERTION_HEADER, EMAIL_HEADER, IAP_ISSUER
+from ci_server.access.auth.iap import ASSERTION_HEADER, EMAIL_HEADER, IAP_ISSUER
 from support.identities import a_user, stored
 from support.instances import Instance
 from support.issuer import AUDIENCE, ISSUER, KeySetServer, jwk, token

@@ -5,9 +5,9 @@ import contextlib
 
 import uvicorn
 
-from ci_server import http_protocol
-from ci_server.auth.addresses import TrustedProxies
-from ci_server.http_protocol import BoundedHttpProtocol, HttpBounds
+from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.connections import protocol as http_protocol
+from ci_server.connections.protocol import BoundedHttpProtocol, HttpBounds
 from support.waiting import until
 
 USUAL = {

@@ -11,7 +11,7 @@ from ci_persistence.log_store import FileLogStore
 from ci_persistence.signals import ProcessJobSignals
 from ci_persistence.submissions import SqliteJobSubmissions
 from ci_persistence.transitions import SqliteJobTransitions
-from ci_server.log_stream import LogStreams
+from ci_server.streams.log_stream import LogStreams
 from support.jobs import NOON, Clock, a_job
 
 PASSED = Outcome(JobStatus.COMPLETED, Reason.EXIT, "exited with code 0", 0)

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from ci_server.auth.addresses import (
+from ci_server.access.auth.addresses import (
     UNKNOWN,
     TrustedProxies,
     peer_of,

@@ -8,10 +8,10 @@ import pytest
 from ci_common.errors import InvalidCredentialsError, UnauthenticatedError
 from ci_common.identities import new_token, token_digest
 from ci_common.principal import LOCAL_PRINCIPAL, Principal, Role
-from ci_server.auth.api_keys import ApiKeyIdentity
-from ci_server.auth.authenticator import Authenticator
-from ci_server.auth.credentials import Credentials
-from ci_server.auth.local import LocalIdentity
+from ci_server.access.auth.api_keys import ApiKeyIdentity
+from ci_server.access.auth.authenticator import Authenticator
+from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.local import LocalIdentity
 from support.identities import a_key, a_user
 from support.jobs import Clock
 

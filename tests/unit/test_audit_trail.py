@@ -9,13 +9,13 @@ from ci_common.errors import ForbiddenError, InvalidCredentialsError, Unauthenti
 from ci_common.policy import Action, Policy
 from ci_common.ports.audit import AuditAction, AuditOutcome
 from ci_common.principal import Origin, Principal, Role
-from ci_server.apis.access import AccessControl
-from ci_server.audit_trail import REPEAT, AuditTrail
-from ci_server.auth.authenticator import Authenticator
-from ci_server.auth.credentials import Credentials
-from ci_server.auth.local import LocalIdentity
-from ci_server.limits.failed_logins import FailureLimits, ThrottledAuthenticator
-from ci_server.limits.traffic import Traffic, TrafficLimits
+from ci_server.access.audit_trail import REPEAT, AuditTrail
+from ci_server.access.auth.authenticator import Authenticator
+from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.local import LocalIdentity
+from ci_server.access.limits.failed_logins import FailureLimits, ThrottledAuthenticator
+from ci_server.access.limits.traffic import Traffic, TrafficLimits
+from ci_server.http.guards import AccessControl
 from support.jobs import NOON, a_job
 
 pytestmark = pytest.mark.anyio

@@ -6,9 +6,9 @@ import resource
 import pytest
 
 from ci_common.errors import RequestTimeoutError
-from ci_server.auth.addresses import TrustedProxies
-from ci_server.connection_limits import ConnectionGuard, raise_descriptor_limit
-from ci_server.request_pace import paced
+from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.connections.limits import ConnectionGuard, raise_descriptor_limit
+from ci_server.http.body_rate import paced
 
 FAR, OTHER = "192.0.2.7", "192.0.2.8"
 

@@ -4,9 +4,9 @@ from http import HTTPStatus
 
 import pytest
 
-from ci_server.apis.openapi import access_of, routes_of
+from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
-from ci_server.connection_reserve import (
+from ci_server.connections.reserve import (
     HEAD_BYTES,
     LINE_BYTES,
     PROBE_PATHS,

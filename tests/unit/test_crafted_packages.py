@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ci_common.errors import InvalidPackageError
 from ci_controller.project_archive import ProjectArchive
-from ci_server.package_check import PackageLimits, check_package
+from ci_server.submission.package_check import PackageLimits, check_package
 from support.crafted_zip import Crafted, crafted_zip, local_entry
 
 LIMITS = PackageLimits(max_entries=20, max_unpacked_bytes=1 << 20, max_ratio=200)

@@ -6,8 +6,8 @@ import pytest
 
 from ci_common.errors import InvalidConfigError
 from ci_common.job import ResourceLimits
-from ci_server.job_limits import DefaultLimits, LimitCeilings
-from ci_server.project_config import SubmittedSpec, resolve_spec
+from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
+from ci_server.submission.project_config import SubmittedSpec, resolve_spec
 
 CEILINGS = LimitCeilings(timeout_seconds=600, cpu_percent=200, memory_mb=1024, pids=100)
 MOST = ResourceLimits(timeout_seconds=600, cpu_percent=200, memory_mb=1024, shm_mb=1024, pids=100)

@@ -8,18 +8,18 @@ import pytest
 
 from ci_common.errors import InvalidCredentialsError
 from ci_common.principal import Principal, Role
-from ci_server.auth.credentials import Credentials
-from ci_server.auth.iap import (
+from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.iap import (
     ASSERTION_HEADER,
     IAP_ALGORITHMS,
     IAP_ISSUER,
     IapAssertionIdentity,
     ProxyUsers,
 )
-from ci_server.auth.jwt_identity import JwtIdentity
-from ci_server.auth.jwt_keys import parse_key_set
-from ci_server.auth.jwt_verifier import JwtVerifier
-from ci_server.auth.key_cache import KeyCache
+from ci_server.access.auth.jwt_identity import JwtIdentity
+from ci_server.access.auth.jwt_keys import parse_key_set
+from ci_server.access.auth.jwt_verifier import JwtVerifier
+from ci_server.access.auth.key_cache import KeyCache
 from support.issuer import (
     AUDIENCE,
     ISSUER,

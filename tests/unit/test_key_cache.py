@@ -9,11 +9,11 @@ import pytest
 
 from ci_common.errors import InvalidCredentialsError, NotReadyError
 from ci_common.principal import Role
-from ci_server.auth.credentials import Credentials
-from ci_server.auth.jwt_identity import JwtIdentity
-from ci_server.auth.jwt_verifier import JwtVerifier
-from ci_server.auth.key_cache import PAUSE_SECONDS, REFRESH_SECONDS, STALE_SECONDS, KeyCache
-from ci_server.auth.key_fetch import KeySetFetcher, KeySetUnavailableError
+from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.jwt_identity import JwtIdentity
+from ci_server.access.auth.jwt_verifier import JwtVerifier
+from ci_server.access.auth.key_cache import PAUSE_SECONDS, REFRESH_SECONDS, STALE_SECONDS, KeyCache
+from ci_server.access.auth.key_fetch import KeySetFetcher, KeySetUnavailableError
 from support.issuer import AUDIENCE, ISSUER, KeySetServer, jwk, key_set, token
 from support.waiting import until
 

@@ -5,10 +5,10 @@ import pytest
 from ci_common.addresses import is_loopback
 from ci_common.errors import InvalidCredentialsError, NotLocalError, UnauthenticatedError
 from ci_common.principal import LOCAL_PRINCIPAL, Principal, Role
-from ci_server.auth.authenticator import Authenticator
-from ci_server.auth.credentials import Credentials
-from ci_server.auth.local import LocalIdentity
-from ci_server.auth.request_host import host_of
+from ci_server.access.auth.authenticator import Authenticator
+from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.local import LocalIdentity
+from ci_server.access.auth.request_host import host_of
 
 pytestmark = pytest.mark.anyio
 

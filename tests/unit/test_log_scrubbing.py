@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci_common.principal import LOCAL_PRINCIPAL
-from ci_server.auth.stream_tokens import StreamTokens
-from ci_server.log_output import ScrubbingFormatter, without_tokens
+from ci_server.access.auth.stream_tokens import StreamTokens
+from ci_server.telemetry.log_output import ScrubbingFormatter, without_tokens
 
 SECRET = "s3cr3t-_.value"
 

@@ -8,9 +8,9 @@ import pytest
 from ci_common.events import CompleteEvent, LogEvent, StatusEvent
 from ci_common.job import JobStatus
 from ci_common.ports.rows import Ending
-from ci_server import log_stream
-from ci_server.log_stream import CHUNK_BYTES
-from ci_server.sse import LogEventCache, encoded_events
+from ci_server.apis.native.sse import LogEventCache, encoded_events
+from ci_server.streams import log_stream
+from ci_server.streams.log_stream import CHUNK_BYTES
 from support.jobs import NOON, a_job
 from support.stream_world import (
     PASSED,

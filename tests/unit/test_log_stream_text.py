@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci_common.events import log_bytes
-from ci_server import log_stream
-from ci_server.log_stream import CHUNK_BYTES, _whole_characters
+from ci_server.streams import log_stream
+from ci_server.streams.log_stream import CHUNK_BYTES, _whole_characters
 from support.stream_world import (
     TEXT,
     World,

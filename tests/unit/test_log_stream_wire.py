@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from ci_common.errors import InvalidOffsetError
 from ci_common.events import CompleteEvent, LogEvent
-from ci_server import log_stream, sse
-from ci_server.log_stream import LogStreams
-from ci_server.sse import LogEventCache, encode, encoded_events
+from ci_server.apis.native import sse
+from ci_server.apis.native.sse import LogEventCache, encode, encoded_events
+from ci_server.streams import log_stream
+from ci_server.streams.log_stream import LogStreams
 from support.jobs import a_job
 from support.stream_world import World, joined
 
@@ -140,7 +141,7 @@ def test_an_event_on_the_wire_is_ascii_and_two_lines(content):
 
 
 def test_the_cache_is_bounded_and_never_wrong(monkeypatch):
-    monkeypatch.setattr("ci_server.sse._CACHE_BYTES", 3000)
+    monkeypatch.setattr("ci_server.apis.native.sse._CACHE_BYTES", 3000)
     cache = LogEventCache()
     events = [LogEvent(b"%d" % number * 20, number) for number in range(100)]
     for event in events * 2:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
 from ci_common.job import Network
-from ci_server.job_limits import DefaultLimits
-from ci_server.project_config import (
+from ci_server.submission.job_limits import DefaultLimits
+from ci_server.submission.project_config import (
     DEFAULT_COMMAND,
     JobTable,
     SubmittedSpec,

@@ -18,7 +18,7 @@ from ci_controller.executors.docker.project_tar import project_tar
 from ci_controller.executors.docker.tar_header import tar_header
 from ci_controller.interruption import InterruptedWorkError, Interruption
 from ci_controller.project_archive import ProjectArchive
-from ci_server.package_check import PackageLimits, check_package
+from ci_server.submission.package_check import PackageLimits, check_package
 from support.archives import entry, with_size, zip_bytes
 
 LIMITS = PackageLimits(max_entries=100_000, max_unpacked_bytes=1 << 30, max_ratio=2000)

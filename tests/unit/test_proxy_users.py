@@ -6,18 +6,18 @@ from pydantic import ValidationError
 from ci_common.errors import InvalidCredentialsError, UnauthenticatedError
 from ci_common.principal import Principal, Role
 from ci_common.settings import Settings
-from ci_server.auth.addresses import UNKNOWN, TrustedProxies
-from ci_server.auth.authenticator import Authenticator
-from ci_server.auth.credentials import Credentials
-from ci_server.auth.iap import (
+from ci_server.access.auth.addresses import UNKNOWN, TrustedProxies
+from ci_server.access.auth.authenticator import Authenticator
+from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.iap import (
     DeveloperIdentity,
     IapAssertionIdentity,
     IapHeaderIdentity,
     ProxyUsers,
 )
-from ci_server.auth.issued import IssuedIdentities
-from ci_server.auth.jwt_identity import JwtIdentity
-from ci_server.auth.local import LocalIdentity
+from ci_server.access.auth.issued import IssuedIdentities
+from ci_server.access.auth.jwt_identity import JwtIdentity
+from ci_server.access.auth.local import LocalIdentity
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ci_server.queue_places import QueuePlaces
+from ci_server.streams.queue_places import QueuePlaces
 from support.jobs import a_job
 
 pytestmark = pytest.mark.anyio

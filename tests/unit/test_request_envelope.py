@@ -7,10 +7,10 @@ import pytest
 from fastapi.responses import StreamingResponse
 
 from ci_common.errors import JobNotFoundError, LogCorruptError
-from ci_server.apis.errors import install_error_handlers
-from ci_server.auth.addresses import TrustedProxies
-from ci_server.request_id import RequestIdFilter, choose_request_id
-from ci_server.stalled_readers import CuttingApplication
+from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.http.errors import install_error_handlers
+from ci_server.http.stream_response import CuttingApplication
+from ci_server.telemetry.request_id import RequestIdFilter, choose_request_id
 
 pytestmark = pytest.mark.anyio
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ci_server.request_head import OTHER_HOST, URL_BYTES, URL_TOO_LONG, problem_of_head
+from ci_server.connections.request_head import OTHER_HOST, URL_BYTES, URL_TOO_LONG, problem_of_head
 
 
 def headers(*hosts):

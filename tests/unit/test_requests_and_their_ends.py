@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from ci_server.early_answers import EarlyAnswers
-from ci_server.request_end import RequestEnd, at_end
+from ci_server.http.cleanup import RequestEnd, at_end
+from ci_server.http.drain_after_error import EarlyAnswers
 
 pytestmark = pytest.mark.anyio
 

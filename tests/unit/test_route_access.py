@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from ci_common.policy import Action
-from ci_server.apis.access import Access, Lister, Reader, anyone
-from ci_server.apis.openapi import access_of, routes_of
+from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
+from ci_server.http.guards import Access, Lister, Reader, anyone
 
 FOR_EVERYBODY = {"/health", "/ready"}
 BESIDE = {"/openapi.json"}
@@ -31,7 +31,7 @@ def check_who_may_use(route):
         assert anyone in declared(route)
     else:
         assert access is not None, (
-            f"{route.path} asks nobody who they are: see ci_server.apis.access"
+            f"{route.path} asks nobody who they are: see ci_server.http.guards"
         )
         assert anyone not in declared(route), f"{route.path} is for everybody, and is not"
 

@@ -14,10 +14,10 @@ from ci_common.errors import (
 from ci_common.policy import Action, JobScope, Policy
 from ci_common.principal import LOCAL_PRINCIPAL, Principal, Role
 from ci_persistence.token_key import NAME, load_token_key
-from ci_server.auth.authenticator import Authenticator
-from ci_server.auth.credentials import Credentials
-from ci_server.auth.local import LocalIdentity
-from ci_server.auth.stream_tokens import StreamTokenIdentity, StreamTokens
+from ci_server.access.auth.authenticator import Authenticator
+from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.local import LocalIdentity
+from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 
 pytestmark = pytest.mark.anyio
 

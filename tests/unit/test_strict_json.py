@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ci_server.strict_json import MAX_DEPTH, StrangeJsonError, strict_object
+from ci_common.strict_json import MAX_DEPTH, StrangeJsonError, strict_object
 
 NESTED = {"deep": "[" * 100_000, "deep objects": '{"a":' * 50_000}
 AMBIGUOUS = {

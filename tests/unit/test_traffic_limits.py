@@ -13,15 +13,15 @@ from ci_common.errors import (
     UnauthenticatedError,
 )
 from ci_common.principal import LOCAL_PRINCIPAL, Principal, Role
-from ci_server.auth.authenticator import Authenticator
-from ci_server.auth.credentials import Credentials
-from ci_server.auth.local import LocalIdentity
-from ci_server.auth.stream_tokens import StreamTokenIdentity, StreamTokens
-from ci_server.limits.address import limited_as
-from ci_server.limits.buckets import TokenBuckets
-from ci_server.limits.failed_logins import FailureLimits, ThrottledAuthenticator
-from ci_server.limits.slots import Slots
-from ci_server.limits.traffic import Traffic, TrafficLimits
+from ci_server.access.auth.authenticator import Authenticator
+from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.local import LocalIdentity
+from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
+from ci_server.access.limits.address import limited_as
+from ci_server.access.limits.buckets import TokenBuckets
+from ci_server.access.limits.failed_logins import FailureLimits, ThrottledAuthenticator
+from ci_server.access.limits.slots import Slots
+from ci_server.access.limits.traffic import Traffic, TrafficLimits
 from support.jobs import NOON
 
 ANN = Principal("acme", "ann", Role.SUBMITTER, "key 1")

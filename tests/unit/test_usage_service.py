@@ -6,7 +6,7 @@ from ci_common.errors import ForbiddenError
 from ci_common.policy import Policy
 from ci_common.ports.usage import Quotas, TenantUsage
 from ci_common.principal import Principal, Role
-from ci_server.usage_service import UsageService
+from ci_server.services.usage import UsageService
 
 pytestmark = pytest.mark.anyio
 

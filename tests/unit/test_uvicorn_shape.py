@@ -17,9 +17,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from ci_common.errors import UnknownLibraryError
-from ci_server import http_protocol, uvicorn_shape
-from ci_server.http_protocol import BoundedHttpProtocol
-from ci_server.uvicorn_shape import ATTRIBUTES, CYCLE, FLOW, METHODS, PROTOCOL, TESTED
+from ci_server.connections import protocol as http_protocol
+from ci_server.connections import uvicorn_shape
+from ci_server.connections.protocol import BoundedHttpProtocol
+from ci_server.connections.uvicorn_shape import ATTRIBUTES, CYCLE, FLOW, METHODS, PROTOCOL, TESTED
 from support.live_server import ROOT
 
 SERVER, STATE = ("uvicorn.server", "Server"), ("uvicorn.server", "ServerState")
@@ -66,8 +67,8 @@ READ = {
 calls them, or only counts on what they do."""
 
 WHAT_TO_DO = (
-    "{name} of uvicorn {version} is none of the versions that ci_server/http_protocol.py was "
-    "written against. Compare its source with that of the last version in constraints.txt; see "
+    "{name} of uvicorn {version} is none of the versions that ci_server/connections/protocol.py "
+    "was written against. Compare its source with that of the last version in constraints.txt; see "
     "whether {ours} still does what it has to, in particular that every request is counted, "
     "bounded and answered once (tests/integration/test_http_bounds.py, test_full_server.py); then "
     "add the fingerprint {found!r} to READ, and set the versions in pyproject.toml and "
@@ -204,7 +205,9 @@ def test_another_shape_is_told(monkeypatch, change, told):
     assert f"pip install 'uvicorn[standard]{TESTED}'" in found.value.message
 
 
-@pytest.mark.parametrize("command", [["ci_server"], ["uvicorn", "ci_server.http_protocol:x"]])
+@pytest.mark.parametrize(
+    "command", [["ci_server"], ["uvicorn", "ci_server.connections.protocol:x"]]
+)
 def test_the_server_does_not_start_with_another_shape(tmp_path, command):
     (tmp_path / "sitecustomize.py").write_text(
         "from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol\n"

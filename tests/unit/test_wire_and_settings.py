@@ -29,10 +29,10 @@ from ci_common.job import (
     sources_of,
 )
 from ci_common.settings import Settings, load_settings
-from ci_server.apis.byte_range import _parse
-from ci_server.apis.errors import STATUS_OF_CODE, install_error_handlers
-from ci_server.apis.native import job_to_dict
-from ci_server.log_output import PatientHandler
+from ci_server.apis.native.byte_range import _parse
+from ci_server.apis.native.routes import job_to_dict
+from ci_server.http.errors import STATUS_OF_CODE, install_error_handlers
+from ci_server.telemetry.log_output import PatientHandler
 from support.jobs import NOON, a_job
 from support.waiting import until_sync
 
@@ -422,8 +422,8 @@ def test_lines_are_written_in_order(pipe):
 
 
 def test_a_pipe_that_nobody_reads_stops_nobody(pipe, monkeypatch):
-    monkeypatch.setattr("ci_server.log_output._MOST_LINES", 500)
-    monkeypatch.setattr("ci_server.log_output._FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr("ci_server.telemetry.log_output._MOST_LINES", 500)
+    monkeypatch.setattr("ci_server.telemetry.log_output._FLUSH_SECONDS", 0.05)
     handler = PatientHandler(pipe[1])
     done = threading.Event()
 

@@ -8,9 +8,14 @@ import json
 import pytest
 
 from ci_common.errors import InvalidConfigError, InvalidSecretError, InvalidUploadError
-from ci_server.job_limits import DefaultLimits
-from ci_server.job_secrets import read_submitted_secrets
-from ci_server.project_config import JobTable, SubmittedSpec, read_submitted_spec, resolve_spec
+from ci_server.submission.job_limits import DefaultLimits
+from ci_server.submission.job_secrets import read_submitted_secrets
+from ci_server.submission.project_config import (
+    JobTable,
+    SubmittedSpec,
+    read_submitted_spec,
+    resolve_spec,
+)
 
 DEFAULTS = DefaultLimits(
     timeout_seconds=100, cpu_percent=None, memory_mb=None, pids=64, log_mb=10, grace_seconds=7

@@ -1,0 +1,79 @@
+"""Bytes, whole or a `Range` of them (RFC 9110, section 14)."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from starlette.responses import Response
+
+from ci_common.job import Job
+from ci_server.apis.native.sse import text_stream
+from ci_server.http.errors import error_response
+from ci_server.streams.log_stream import LogStreams
+
+_SINGLE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+def ranged_log(
+    streams: LogStreams, job: Job, start: int, header: str | None, send_timeout_seconds: float
+) -> Response:
+    """The log from `start` to where it ends now, or the one range of that the header asks for."""
+
+    async def body(first: int, end: int) -> AsyncIterator[bytes]:
+        position = start + first
+        while position < start + end and (content := streams.read(job, position, start + end)):
+            yield content
+            position += len(content)
+
+    size = streams.size(job) - start
+    first, last = _parse(header, size) or (0, size - 1)
+    if first <= last < size:
+        streams.check_stored(job, start + last + 1)
+    so_far = "" if job.status.is_terminal else " so far"
+    return ranged(body, size, header, send_timeout_seconds, so_far=so_far)
+
+
+def ranged(
+    body: Callable[[int, int], AsyncIterator[bytes]],
+    size: int,
+    header: str | None,
+    send_timeout_seconds: float,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = "text/plain; charset=utf-8",
+    so_far: str = "",
+) -> Response:
+    """All bytes, of which `body` gives those from one offset to another, or the one range of them
+    that the header asks for.
+
+    Several ranges at once, and what is not a range of bytes, are answered with the whole. `so_far`
+    is said of the size to those who ask for bytes behind it.
+    """
+    wanted = _parse(header, size)
+    first, last = wanted or (0, size - 1)
+    if wanted and (first > last or first >= size):
+        refusal = error_response(
+            416, "range_not_satisfiable", f"there are {size} bytes{so_far}, and none of these"
+        )
+        refusal.headers["Content-Range"] = f"bytes */{size}"
+        return refusal
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(last - first + 1),
+        **({"Content-Range": f"bytes {first}-{last}/{size}"} if wanted else {}),
+        **(headers or {}),
+    }
+    stream = body(first, last + 1)
+    return text_stream(stream, send_timeout_seconds, 206 if wanted else 200, headers, media_type)
+
+
+def _parse(header: str | None, size: int) -> tuple[int, int] | None:
+    match = _SINGLE_RANGE.fullmatch((header or "").strip())
+    if match is None or match[0] == "bytes=-":
+        return None
+    if not match[1]:
+        length = int(match[2])
+        return (max(size - length, 0), size - 1) if length else (size, size)
+    first = int(match[1])
+    last = int(match[2]) if match[2] else size - 1
+    if match[2] and first > last:
+        return None
+    return first, min(last, size - 1)

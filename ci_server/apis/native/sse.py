@@ -1,0 +1,112 @@
+"""Events as Server-Sent Events: encoded once for all readers at the same place."""
+
+import json
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
+from ci_server.http.stream_response import PatientResponse
+
+HEARTBEAT_SECONDS = 15
+RETRY_MILLISECONDS = 1000
+_SEPARATOR = "\n"
+_CACHE_BYTES = 16 << 20
+_ENTRY_BYTES = 256
+"""What an entry takes besides its content; of many small events that is most of it."""
+
+_HEADERS = {
+    # no-transform: proxies that compress would hold lines back.
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+
+class LogEventCache:
+    """The encoded form of the log events last asked for. Logs never change, so it is never
+    wrong; with many readers of one live log each event is encoded once.
+    """
+
+    def __init__(self) -> None:
+        self._encoded: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+        self._bytes = 0
+
+    def encode(self, job_id: str, event: LogEvent) -> bytes:
+        """The event on the wire."""
+        key = (job_id, event.end_offset, len(event.content))
+        found = self._encoded.get(key)
+        if found is not None:
+            self._encoded.move_to_end(key)
+            return found
+        encoded = encode(event.to_dict(), event.end_offset)
+        self._encoded[key] = encoded
+        self._bytes += len(encoded) + _ENTRY_BYTES
+        while self._bytes > _CACHE_BYTES and len(self._encoded) > 1:
+            self._bytes -= len(self._encoded.popitem(last=False)[1]) + _ENTRY_BYTES
+        return encoded
+
+
+def encode(data: dict[str, object], event_id: int | None = None) -> bytes:
+    """One event. ASCII only: no client can trip over a separator that is not CR or LF."""
+    head = b"" if event_id is None else b"id: %d\n" % event_id
+    return head + b"data: " + json.dumps(data, separators=(",", ":")).encode("ascii") + b"\n\n"
+
+
+async def encoded_events(
+    job_id: str,
+    events: AsyncGenerator[Event, None],
+    cache: LogEventCache,
+    offset: int,
+    *,
+    with_job_id: bool = False,
+    with_status: bool = True,
+) -> AsyncGenerator[bytes, None]:
+    """The body of a stream that starts at `offset`. Every `status` event has the offset
+    reached as its id, so that a client can resume before it has seen any log.
+    """
+    yield b": stream of job %s\nretry: %d\n\n" % (job_id.encode(), RETRY_MILLISECONDS)
+    if with_job_id:
+        yield encode(JobIdEvent(job_id).to_dict(), offset)
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, LogEvent):
+                offset = event.end_offset
+                yield cache.encode(job_id, event)
+            elif isinstance(event, CompleteEvent):
+                yield encode(event.to_dict())
+            elif isinstance(event, StatusEvent) and with_status:
+                yield encode(event.to_dict(), offset)
+
+
+def event_stream(body: AsyncIterator[bytes], send_timeout_seconds: float) -> EventSourceResponse:
+    """A response of events, with heartbeats, that ends when the server shuts down."""
+    return PatientResponse(
+        body,
+        headers=_HEADERS,
+        ping=HEARTBEAT_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent(comment="heartbeat", sep=_SEPARATOR),
+        sep=_SEPARATOR,
+        send_timeout=send_timeout_seconds,
+    )
+
+
+def text_stream(
+    body: AsyncIterator[bytes],
+    send_timeout_seconds: float,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = "text/plain; charset=utf-8",
+) -> EventSourceResponse:
+    """A stream of plain text, or other bytes. Not events, but it must end on shutdown, and let go
+    of a stalled client, in the same way.
+    """
+    return PatientResponse(
+        body,
+        status,
+        headers={**_HEADERS, "X-Content-Type-Options": "nosniff", **(headers or {})},
+        media_type=media_type,
+        ping=0,
+        send_timeout=send_timeout_seconds,
+    )

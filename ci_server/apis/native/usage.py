@@ -1,0 +1,23 @@
+"""The native HTTP dialect: what tenants have and keep."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from ci_server.http.guards import UsageReader
+from ci_server.services.usage import UsageService
+
+router = APIRouter()
+
+
+async def _usage_service(request: Request) -> UsageService:
+    service: UsageService = request.app.state.usage
+    return service
+
+
+@router.get("/usage")
+async def usage(
+    service: Annotated[UsageService, Depends(_usage_service)], principal: UsageReader
+) -> dict[str, Any]:
+    """Jobs and stored bytes by tenant, and the limits."""
+    return await service.usage(principal)

@@ -1,0 +1,29 @@
+"""What is to happen when a request is over, in whatever way it ends."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_KEY = "ci_server.http.cleanup"
+
+
+class RequestEnd:
+    """Middleware that carries it out: after the last byte of the answer, a stream's included,
+    after an error, and when the client is gone or the server stops.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, and then clear up."""
+        with ExitStack() as stack:
+            scope[_KEY] = stack
+            await self._app(scope, receive, send)
+
+
+def at_end(scope: Scope, call: Callable[[], None]) -> None:
+    """Have this called at the end of the request."""
+    stack: ExitStack = scope[_KEY]
+    stack.callback(call)

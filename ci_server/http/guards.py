@@ -1,0 +1,139 @@
+"""Who is asking, for routes: each says by its parameter what it lets people do.
+
+A route without one of these is a defect, and a test over all routes finds it.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
+
+from ci_common.errors import ForbiddenError, InvalidCredentialsError
+from ci_common.policy import Action, Policy
+from ci_common.ports.audit import AuditAction
+from ci_common.principal import Principal
+from ci_server.access.audit_trail import AuditTrail
+from ci_server.access.auth.addresses import TrustedProxies, peer_of
+from ci_server.access.auth.credentials import Credentials
+from ci_server.access.limits.address import address_of
+from ci_server.access.limits.failed_logins import ThrottledAuthenticator
+from ci_server.access.limits.traffic import Traffic
+from ci_server.http.cleanup import at_end
+from ci_server.telemetry.request_id import current_request_id
+
+TOKEN_PARAMETER = "token"  # noqa: S105 - its name
+
+
+@dataclass(frozen=True, slots=True)
+class AccessControl:
+    """What routes ask, from the application's state."""
+
+    authenticator: ThrottledAuthenticator
+    policy: Policy
+    audit: AuditTrail
+    traffic: Traffic
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
+
+    def credentials_of(self, request: HTTPConnection) -> Credentials:
+        """What the request carries, and where it comes from."""
+        return credentials_of(request, self.proxies)
+
+    async def admit(self, credentials: Credentials, action: Action) -> Principal:
+        """Who asks, when their role lets them do this at all. Refusals are recorded.
+
+        Raises UnauthenticatedError, InvalidCredentialsError, ForbiddenError, NotReadyError,
+        LimitReachedError.
+        """
+        self.traffic.check_address(address_of(credentials))
+        try:
+            principal = await self.authenticator.authenticate(credentials)
+        except (InvalidCredentialsError, ForbiddenError) as error:
+            await self.audit.failed(credentials, error)
+            raise
+        self.traffic.check_user(principal)
+        try:
+            self.policy.scope(principal, action)
+        except ForbiddenError as error:
+            await self.audit.denied(principal, AuditAction(action.value), error)
+            raise
+        return principal
+
+
+class Access:
+    """A route's dependency: who asks, when their role lets them do this at all.
+
+    To which jobs is for the job service to say, which knows them.
+    """
+
+    def __init__(self, action: Action) -> None:
+        self.action = action
+
+    async def __call__(self, request: Request) -> Principal:
+        """Raises UnauthenticatedError, InvalidCredentialsError, ForbiddenError, NotReadyError,
+        LimitReachedError.
+        """
+        control: AccessControl = request.app.state.access
+        return await control.admit(control.credentials_of(request), self.action)
+
+
+async def anyone() -> None:
+    """The dependency of routes that need no identity."""
+
+
+async def in_measure(request: Request) -> None:
+    """The dependency of routes that cost something although they need no identity."""
+    control: AccessControl = request.app.state.access
+    control.traffic.check_address(address_of(control.credentials_of(request)))
+
+
+def hold_stream(request: Request, principal: Principal) -> None:
+    """Count the answer as a stream, until the request is over. Raises TooManyStreamsError."""
+    control: AccessControl = request.app.state.access
+    give_back = control.traffic.begin_stream(principal, principal.origin.address)
+    at_end(request.scope, give_back)
+
+
+@contextmanager
+def held_upload(request: Request, principal: Principal) -> Iterator[None]:
+    """Count an upload until the block is left. Raises TooManyUploadsError."""
+    control: AccessControl = request.app.state.access
+    give_back = control.traffic.begin_upload(principal, principal.origin.address)
+    try:
+        yield
+    finally:
+        give_back()
+
+
+def credentials_of(request: HTTPConnection, proxies: TrustedProxies) -> Credentials:
+    """What the request carries, and where it comes from."""
+    headers = _joined(request.headers.items())
+    peer = peer_of(request.scope, headers)
+    server = request.scope.get("server")
+    return Credentials(
+        headers=headers,
+        peer=peer,
+        local=server[0] if server and server[1] is not None else None,
+        client=proxies.client(peer, headers),
+        method=request.scope.get("method"),
+        token=request.query_params.get(TOKEN_PARAMETER),
+        request_id=current_request_id(),
+    )
+
+
+def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A header that was sent twice counts as one list (RFC 9110, 5.2): none of its lines wins."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
+
+
+Submitter = Annotated[Principal, Depends(Access(Action.SUBMIT))]
+Lister = Annotated[Principal, Depends(Access(Action.LIST))]
+Reader = Annotated[Principal, Depends(Access(Action.READ))]
+Canceller = Annotated[Principal, Depends(Access(Action.CANCEL))]
+UsageReader = Annotated[Principal, Depends(Access(Action.USAGE))]
+Lender = Annotated[Principal, Depends(Access(Action.LEND))]

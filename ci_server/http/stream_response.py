@@ -1,0 +1,73 @@
+"""Readers that stopped taking bytes: their connections are cut, not waited for."""
+
+import asyncio
+import logging
+from typing import Any
+
+from fastapi import FastAPI
+from sse_starlette import EventSourceResponse
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ci_common.errors import RunnerError
+from ci_server.access.auth.addresses import remember_peer
+from ci_server.http.envelope import ListedOrigins, RequestEnvelope
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 1.0
+
+
+class CuttingApplication(FastAPI):
+    """Cuts the connection of a response that was given up half-way.
+
+    The web server closes such a connection, but first waits until the reader has taken what is
+    buffered. One that never does would keep its socket, and at the end the process, for ever.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as FastAPI does."""
+        remember_peer(scope, send)
+        under_way = False
+
+        async def watched(message: Message) -> None:
+            nonlocal under_way
+            under_way = message["type"] == "http.response.start" or bool(message.get("more_body"))
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, watched if scope["type"] == "http" else send)
+        finally:
+            if under_way:
+                logger.debug("%r: the answer was cut off before its end", scope["path"])
+                _cut_soon(send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """FastAPI's, inside of what surrounds every request: errors need that, too."""
+        return RequestEnvelope(ListedOrigins(super().build_middleware_stack()))
+
+
+def _cut_soon(send: Send) -> None:
+    """Give a reader that is only slow the time to take the rest."""
+    # ASGI has no word for this. Both of uvicorn's protocols send by a method of an object
+    # that holds the connection; with another server it is left to that server's time-outs.
+    connection: Any = getattr(send, "__self__", None)
+    abort = getattr(getattr(connection, "transport", None), "abort", None)
+    if abort is not None:
+        asyncio.get_running_loop().call_later(_FLUSH_SECONDS, abort)
+
+
+class PatientResponse(EventSourceResponse):
+    """A stream whose reader may take no byte for `send_timeout`, and no longer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream to the end, to the reader's end, or to the end of patience, or of what can be
+        read.
+        """
+        try:
+            await super().__call__(scope, receive, send)
+        except RunnerError as error:
+            # Too late to answer with it. An end that is not one is all that a client can be told.
+            logger.error("%s: the answer is cut off: %s", scope["path"], error)  # noqa: TRY400
+        except SendTimeoutError:
+            logger.info("%r: cut off, as its reader takes nothing", scope["path"])

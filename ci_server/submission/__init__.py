@@ -1,0 +1,3 @@
+"""What is submitted, checked before anything is stored: the zip, the project's tables, limits
+and secrets.
+"""

@@ -1,0 +1,94 @@
+"""Which secrets a submitted job gets, and that they are in nothing that others may see."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ci_common.errors import InvalidSecretError
+from ci_common.job import JobSpec
+from ci_common.ports.secrets import SecretIntake, TenantSecrets
+from ci_common.secret import Secret, check_name, check_secrets
+from ci_common.strict_json import StrangeJsonError, strict_object
+
+_HOW = (
+    "the part 'secrets' is a JSON object of objects by name: "
+    '{"NAME": {"value": "<base64>", "environment": true}}'
+)
+
+
+def read_submitted_secrets(content: bytes) -> list[Secret]:
+    """The form's part `secrets`; empty means none. Raises InvalidSecretError, which repeats
+    nothing of the content.
+    """
+    if not content:
+        return []
+    try:
+        table = strict_object(content)
+    except StrangeJsonError as error:
+        raise InvalidSecretError(f"{_HOW}; this is {error}") from None
+    secrets = [_secret(name, fields) for name, fields in table.items()]
+    check_secrets(secrets)
+    return secrets
+
+
+def _secret(name: str, fields: Any) -> Secret:
+    check_name(name)
+    known = isinstance(fields, dict) and fields.keys() <= {"value", "environment"}
+    value = fields.get("value") if known else None
+    in_environment = fields.get("environment", True) if known else None
+    if not isinstance(value, str) or not isinstance(in_environment, bool):
+        raise InvalidSecretError(f"{_HOW}; that of {name} is not such an object")
+    try:
+        return Secret(name, base64.b64decode(value, validate=True), in_environment)
+    except (binascii.Error, ValueError):
+        raise InvalidSecretError(f"{_HOW}; the value of {name} is no base64") from None
+
+
+class SecretService:
+    """The secrets part of a submission."""
+
+    def __init__(self, of_tenants: TenantSecrets, intake: SecretIntake) -> None:
+        self._of_tenants = of_tenants
+        self._intake = intake
+
+    async def resolve(
+        self, tenant: str, spec: JobSpec, sent: Sequence[Secret]
+    ) -> tuple[JobSpec, list[Secret]]:
+        """The secrets of a job: those sent with it, and of those its table asks for the tenant's
+        in place of what was not sent. The spec then has the names of all.
+
+        Raises InvalidSecretError, UnknownSecretError.
+        """
+        names = {secret.name for secret in sent}
+        asked = [name for name in spec.secrets if name not in names]
+        secrets = [*sent, *(await self._of_tenants.named(tenant, asked) if asked else [])]
+        if secrets:
+            check_secrets(secrets)
+            _check_not_shown(spec, secrets)
+        return replace(spec, secrets=tuple(secret.name for secret in secrets)), secrets
+
+    async def store(self, job_id: str, secrets: Sequence[Secret]) -> None:
+        """Keep them for the job, durably."""
+        if secrets:
+            await asyncio.to_thread(self._intake.store, job_id, secrets)
+
+    def forget(self, job_id: str, secrets: Sequence[Secret]) -> None:
+        """The job was not queued after all."""
+        if secrets:
+            self._intake.forget(job_id)
+
+
+def _check_not_shown(spec: JobSpec, secrets: Sequence[Secret]) -> None:
+    """Command and variables are told to everybody who may see the job."""
+    shown = "\0".join([*spec.command, *spec.env.values(), *spec.artifacts, spec.image or ""])
+    for secret in secrets:
+        if secret.value.strip() in shown.encode(errors="surrogatepass"):
+            raise InvalidSecretError(
+                f"the command, or a variable of the job, holds the value of the secret "
+                f"{secret.name}, where everybody who sees the job could read it; let the job read "
+                f"it from the variable {secret.name} or its file (in a shell, quote '$"
+                f"{secret.name}' so that it is not replaced on this side)"
+            )

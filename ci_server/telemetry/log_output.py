@@ -1,0 +1,129 @@
+"""The server's own log lines, written so that nobody who does not read them can stop it."""
+
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections import deque
+
+from ci_server.telemetry.request_id import RequestIdFilter
+
+_MOST_LINES = 10_000
+_FLUSH_SECONDS = 1.0
+_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"
+
+_TOKEN_PARAMETER = re.compile(
+    # The word `token` and `=`, each character as it is or percent-encoded, perhaps twice.
+    "".join(
+        rf"(?:{character}|%(?:25)*{ord(character):x}|%(?:25)*{ord(character.upper()):x})"
+        for character in "token="
+    )
+    + r"""[^&\s"]*""",
+    re.IGNORECASE,
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_STREAM_TOKEN = re.compile(r"\bst1\.[\w.-]+")
+
+
+def without_tokens(text: str) -> str:
+    """What a token in a URL lets its holder do, no reader of a log is to be able to do."""
+    return _STREAM_TOKEN.sub("***", _TOKEN_PARAMETER.sub("token=***", text))
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+class ScrubbingFormatter(logging.Formatter):
+    """Leaves tokens out of every line: the request's, ours, libraries', and tracebacks. What
+    clients and jobs chose can neither begin a line of its own nor do anything to a terminal.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        return super().formatMessage(record).replace("\n", "\n    ")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        return _escaped(without_tokens(super().format(record)))
+
+
+class PatientHandler(logging.Handler):
+    """Hands lines to a thread that writes them to a descriptor.
+
+    When stderr is a full pipe, the thread waits there and the server goes on; beyond a bound
+    lines are dropped and counted. An ordinary handler would block the event loop, and, by its
+    lock, the exit of the process.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._lines: deque[str] = deque()
+        self._dropped = 0
+        self._ready = threading.Condition()
+        self._thread = threading.Thread(target=self._write_on, name="log-output", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record; never blocks."""
+        line = self.format(record)
+        with self._ready:
+            if len(self._lines) >= _MOST_LINES:
+                self._dropped += 1
+                return
+            self._lines.append(line)
+            self._ready.notify()
+
+    def flush(self) -> None:
+        """Wait a moment for the thread to write what there is."""
+        deadline = time.monotonic() + _FLUSH_SECONDS
+        with self._ready:
+            while self._lines and time.monotonic() < deadline:
+                self._ready.wait(0.05)
+
+    def _write_on(self) -> None:
+        while True:
+            with self._ready:
+                while not self._lines:
+                    self._ready.wait()
+                line = self._lines[0]
+                if self._dropped:
+                    line = f"({self._dropped} lines were dropped)\n{line}"
+                    self._dropped = 0
+            try:
+                self._write(line.encode(errors="replace") + b"\n")
+            except OSError:
+                return  # nobody will ever read this
+            with self._ready:
+                self._lines.popleft()
+                self._ready.notify_all()
+
+    def _write(self, content: bytes) -> None:
+        while content:
+            content = content[os.write(self._descriptor, content) :]
+
+
+def configure_logging(level: str) -> None:
+    """Send all loggers, uvicorn's too, through one patient handler on stderr."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, PatientHandler) for handler in root.handlers):
+        handler = PatientHandler(sys.stderr.fileno())
+        handler.setFormatter(ScrubbingFormatter(_FORMAT))
+        handler.addFilter(RequestIdFilter())
+        root.addHandler(handler)
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cut_stream)
+
+
+def _is_no_cut_stream(record: logging.LogRecord) -> bool:
+    """Streams are cut on purpose: at the end of the server, and when a reader takes nothing.
+    `stalled_readers` tells of each; to uvicorn it looks like a defect.
+    """
+    return record.msg != "ASGI callable returned without completing response."
