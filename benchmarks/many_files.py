@@ -33,7 +33,7 @@ import docker
 import httpx
 
 from ci_controller.executors.docker.project_tar import project_tar
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.executors.shared.project_archive import ProjectArchive
 from ci_server.submission.package_check import PackageLimits, check_package
 
 IMAGE = os.environ.get("CI_IMAGE", "ci-runner:latest")

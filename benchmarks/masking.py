@@ -8,8 +8,8 @@ import os
 import time
 
 from ci_common.secret import Secret
-from ci_controller.secret_forms import patterns
-from ci_controller.secret_masker import Masker, PatternSet
+from ci_controller.output.secret_forms import patterns
+from ci_controller.output.secret_masker import Masker, PatternSet
 
 CHUNK = 1 << 18
 LINES = (

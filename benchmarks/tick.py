@@ -30,8 +30,8 @@ import httpx
 from ci_common.job import Job, JobSpec, JobStatus, Package, utc_now
 from ci_common.settings import Settings
 from ci_controller.assembly import Stores, build_controller
-from ci_controller.controller import new_holder
-from ci_controller.retention import Retention, RetentionPolicy
+from ci_controller.housekeeping.retention import Retention, RetentionPolicy
+from ci_controller.reconcile.controller import new_holder
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell

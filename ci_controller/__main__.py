@@ -9,7 +9,7 @@ import sys
 from ci_common.errors import RunnerError
 from ci_common.settings import Settings, load_settings
 from ci_controller.assembly import Stores, build_controller, build_executor
-from ci_controller.controller import new_holder
+from ci_controller.reconcile.controller import new_holder
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.data_claim import check_before_open, claim
 from ci_persistence.data_directory import DataDirectory

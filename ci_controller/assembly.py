@@ -16,13 +16,13 @@ from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Executor
 from ci_common.settings import ExecutorKind, Settings
-from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
-from ci_controller.controller import Controller, Pace
 from ci_controller.executors.docker import DockerExecutor, DockerOptions
 from ci_controller.executors.process import ProcessExecutor, ProcessOptions
-from ci_controller.housekeeping import Housekeeping
-from ci_controller.retention import Retention, RetentionPolicy
-from ci_controller.tools import Tools
+from ci_controller.housekeeping.housekeeping import Housekeeping
+from ci_controller.housekeeping.retention import Retention, RetentionPolicy
+from ci_controller.reconcile.controller import Controller, Pace
+from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.run_context import Tools
 
 
 def build_executor(settings: Settings, instance_id: str) -> Executor:

@@ -18,7 +18,7 @@ from ci_common.policy import Policy
 from ci_common.ports.audit import AuditRetention
 from ci_common.settings import Settings, load_settings
 from ci_controller.assembly import Stores, build_controller, build_executor
-from ci_controller.controller import Controller, new_holder
+from ci_controller.reconcile.controller import Controller, new_holder
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.audit_log import SqliteAuditLog
 from ci_persistence.data_claim import check_before_open, claim

@@ -6,7 +6,7 @@ import pytest
 
 from ci_common.ports.logs import HELD_BYTES
 from ci_common.ports.workloads import OutputEnd
-from ci_controller.log_cap import CappedLog, cut_off
+from ci_controller.output.log_cap import CappedLog, cut_off
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.signals import ProcessJobSignals
 

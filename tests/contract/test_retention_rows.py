@@ -24,7 +24,7 @@ from ci_common.job import (
 from ci_common.policy import JobScope
 from ci_common.ports.retention import FileDeletion, FinishedTotals
 from ci_common.ports.rows import Ending
-from ci_controller.retention import Helping, Retention, RetentionPolicy
+from ci_controller.housekeeping.retention import Helping, Retention, RetentionPolicy
 from ci_persistence.database import Database
 from ci_persistence.lease import SqliteControllerLease
 from ci_persistence.log_store import FileLogStore

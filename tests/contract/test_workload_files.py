@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from ci_common.errors import EngineUnavailableError, WorkloadLostError
-from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_persistence.artifact_store import FileArtifactStore
 from support.executors import collect
 

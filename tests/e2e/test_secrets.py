@@ -9,8 +9,8 @@ import docker
 import pytest
 
 from ci_common.secret import Secret
-from ci_controller.secret_forms import patterns
-from ci_controller.secret_masker import PatternSet, mask
+from ci_controller.output.secret_forms import patterns
+from ci_controller.output.secret_masker import PatternSet, mask
 
 pytestmark = pytest.mark.docker
 

@@ -12,7 +12,7 @@ import pytest
 from ci_common.job import JobStatus, Reason, utc_now
 from ci_common.settings import Settings
 from ci_controller.assembly import Stores, build_controller, build_executor
-from ci_controller.controller import new_holder
+from ci_controller.reconcile.controller import new_holder
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.database import Database
 from ci_persistence.doorbell import SocketDoorbell

@@ -3,11 +3,11 @@
 import hashlib
 from dataclasses import replace
 
-from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
-from ci_controller.controller import LEASE_SECONDS, Controller, Pace, new_holder
-from ci_controller.housekeeping import Housekeeping
-from ci_controller.retention import Retention, RetentionPolicy
-from ci_controller.tools import Tools
+from ci_controller.housekeeping.housekeeping import Housekeeping
+from ci_controller.housekeeping.retention import Retention, RetentionPolicy
+from ci_controller.reconcile.controller import LEASE_SECONDS, Controller, Pace, new_holder
+from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.run_context import Tools
 from ci_persistence.artifact_store import FileArtifactStore
 from ci_persistence.data_claim import claim
 from ci_persistence.database import Database

@@ -3,7 +3,7 @@
 import itertools
 import threading
 
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.executors.shared.project_archive import ProjectArchive
 from support.waiting import until
 
 _BEGUN_FILES = 2_000

@@ -18,7 +18,7 @@ from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.docker import DockerExecutor, DockerOptions
 from ci_controller.executors.docker.container import LABEL_INSTANCE
 from ci_controller.executors.process import ProcessExecutor, ProcessOptions
-from ci_controller.log_pump import pump
+from ci_controller.output.log_pump import pump
 from support.archives import zip_bytes
 from support.engine_option import runner_image, runtime
 from support.jobs import a_job

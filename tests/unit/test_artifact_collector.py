@@ -10,7 +10,7 @@ import pytest
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError, LeaseLostError
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.workloads import WorkloadFile
-from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_persistence.artifact_store import FileArtifactStore
 from support.scripted_files import EXITED, JOB, REPORT, STARTED, Executor, Files, job
 
@@ -74,7 +74,7 @@ def test_what_takes_too_long_is_left_out(store):
 
 
 def test_reports_without_end_are_not_read(collect, monkeypatch):
-    monkeypatch.setattr("ci_controller.collection.MAX_REPORTS_BYTES", 2 * len(REPORT))
+    monkeypatch.setattr("ci_controller.running.collection.MAX_REPORTS_BYTES", 2 * len(REPORT))
     found = collect({"output": {f"output/{number}.xml": REPORT for number in range(5)}})
     assert len(found.artifacts) == 5
     assert found.tests.total == 2

@@ -10,8 +10,8 @@ import pytest
 from ci_common.errors import EngineUnavailableError
 from ci_common.job import Job
 from ci_common.ports.workloads import WorkloadFile
-from ci_controller.artifacts import ArtifactCollector, ArtifactLimits
-from ci_controller.collection import LOOK_AHEAD_FILES
+from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.collection import LOOK_AHEAD_FILES
 from ci_persistence.artifact_store import FileArtifactStore
 from support.scripted_files import EXITED, REPORT, STARTED, Executor, Files, job
 from support.waiting import until
@@ -111,7 +111,7 @@ def test_the_report_is_read_once(store):
 
 
 def test_a_million_reports(store, monkeypatch):
-    monkeypatch.setattr("ci_controller.collection.MAX_REPORTS", 3)
+    monkeypatch.setattr("ci_controller.running.collection.MAX_REPORTS", 3)
     files = {f"output/{number}.xml": REPORT for number in range(5)}
     found = collect(store, {"output": files})
     assert found.tests.total == 3

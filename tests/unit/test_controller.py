@@ -7,7 +7,7 @@ import pytest
 from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Reason
 from ci_common.ports.workloads import WorkloadState
-from ci_controller.outcome import LOST_OUTPUT
+from ci_controller.running.outcome import LOST_OUTPUT
 from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
 from support.waiting import until
 
@@ -131,7 +131,7 @@ async def test_the_engine_goes_away_while_a_job_runs(world):
 
 
 async def test_a_dropped_connection_loses_and_repeats_nothing(world, monkeypatch):
-    monkeypatch.setattr("ci_controller.job_run._SETTLE_SECONDS", 0.02)
+    monkeypatch.setattr("ci_controller.running.job_run._SETTLE_SECONDS", 0.02)
     job_id = await world.submit()
     await world.until_status(job_id, RUNNING)
     workload = world.executor.workloads[job_id]
@@ -156,7 +156,7 @@ async def test_a_dropped_connection_loses_and_repeats_nothing(world, monkeypatch
 
 
 async def test_a_thousand_drops_do_not_break_the_run(world, monkeypatch):
-    monkeypatch.setattr("ci_controller.job_run._SETTLE_SECONDS", -1.0)
+    monkeypatch.setattr("ci_controller.running.job_run._SETTLE_SECONDS", -1.0)
     job_id = await world.submit()
     await world.until_status(job_id, RUNNING)
     workload = world.executor.workloads[job_id]
@@ -306,7 +306,7 @@ async def test_a_tick_that_breaks_is_followed_by_another(world, monkeypatch):
 
 
 async def test_housekeeping_removes_what_crashes_left(world, monkeypatch):
-    monkeypatch.setattr("ci_controller.housekeeping._STALE_SECONDS", 0.0)
+    monkeypatch.setattr("ci_controller.housekeeping.housekeeping._STALE_SECONDS", 0.0)
     live = await world.submit()
     done = await world.submit()
     await world.database.write(
@@ -331,8 +331,8 @@ async def test_housekeeping_removes_what_crashes_left(world, monkeypatch):
 
 
 async def test_housekeeping_goes_on_after_a_round_that_broke(world, monkeypatch, caplog):
-    monkeypatch.setattr("ci_controller.housekeeping._PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr("ci_controller.housekeeping._ORPHAN_ROUNDS", 1)
+    monkeypatch.setattr("ci_controller.housekeeping.housekeeping._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("ci_controller.housekeeping.housekeeping._ORPHAN_ROUNDS", 1)
     rounds = []
 
     def refuse(seconds):

@@ -6,7 +6,7 @@ from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import WorkloadState
-from ci_controller.controller import Pace
+from ci_controller.reconcile.controller import Pace
 from support.controller_world import ControllerWorld
 from support.waiting import until
 

@@ -8,7 +8,7 @@ import pytest
 
 from ci_common.errors import EngineDisturbedError
 from ci_common.job import JobStatus, Reason
-from ci_controller.patience import LAUNCH_TRIES
+from ci_controller.running.retry_policy import LAUNCH_TRIES
 from support.controller_world import ENGINE_RETRY_SECONDS, ControllerWorld
 from support.waiting import until
 

@@ -143,7 +143,7 @@ async def test_the_next_controller_completes_a_half_written_ending(tmp_path, wor
 
 @pytest.mark.usefixtures("large_pieces")
 async def test_a_dropped_connection_beyond_the_head_loses_nothing(world, monkeypatch):
-    monkeypatch.setattr("ci_controller.job_run._SETTLE_SECONDS", 0.02)
+    monkeypatch.setattr("ci_controller.running.job_run._SETTLE_SECONDS", 0.02)
     job_id, workload = await running(world)
     workload.write(OUTPUT[: CAP * 2])
     await until_head(world, job_id)

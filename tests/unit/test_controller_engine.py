@@ -86,7 +86,7 @@ async def test_while_the_engine_is_down_the_lease_is_kept_and_the_error_told(wor
 
 
 async def test_an_engine_that_hangs_counts_as_down(world, monkeypatch):
-    monkeypatch.setattr("ci_controller.controller._OBSERVE_SECONDS", 0.01)
+    monkeypatch.setattr("ci_controller.reconcile.controller._OBSERVE_SECONDS", 0.01)
     hold = world.executor.hold("list", "")
     await world.controller.run_once()
     assert hold.reached.is_set()

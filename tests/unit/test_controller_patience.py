@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from ci_common.job import JobStatus, Reason
-from ci_controller.patience import FILES_TRIES, LAUNCH_TRIES, BackOff
+from ci_controller.running.retry_policy import FILES_TRIES, LAUNCH_TRIES, BackOff
 from support.controller_world import ENGINE_RETRY_SECONDS, ControllerWorld
 from support.waiting import until
 

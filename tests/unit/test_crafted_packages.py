@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ci_common.errors import InvalidPackageError
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.executors.shared.project_archive import ProjectArchive
 from ci_server.submission.package_check import PackageLimits, check_package
 from support.crafted_zip import Crafted, crafted_zip, local_entry
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ci_common.job import Job, JobSpec, JobStatus, Package
-from ci_controller.job_environment import job_environment
+from ci_controller.executors.shared.job_environment import job_environment
 
 JOB = Job(
     "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69",

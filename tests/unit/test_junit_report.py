@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ci_controller.junit_report import MAX_REPORT_BYTES, BadReportError, JUnitReport, Tally
+from ci_controller.running.test_reports import MAX_REPORT_BYTES, BadReportError, JUnitReport, Tally
 
 PYTEST = b"""<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests">
 <testsuite name="pytest" errors="2" failures="1" skipped="1" tests="6" time="0.179">

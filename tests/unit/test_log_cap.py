@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci_common.ports.workloads import OutputEnd
-from ci_controller.log_cap import CappedLog
+from ci_controller.output.log_cap import CappedLog
 from support.memory_log import MemoryLog
 
 

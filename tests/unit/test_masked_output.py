@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from ci_common.ports.workloads import OutputEnd
 from ci_common.secret import Secret
-from ci_controller.log_cap import CappedLog
-from ci_controller.masking import Masking
+from ci_controller.output.log_cap import CappedLog
+from ci_controller.output.masking import Masking
 from support.memory_log import MemoryLog
 
 SECRETS = [Secret("A", b"abababab-abab"), Secret("B", b"b-abababab")]

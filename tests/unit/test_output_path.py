@@ -15,8 +15,8 @@ from ci_common.secret import Secret
 from ci_controller.executors.docker import kept_output
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
-from ci_controller.log_cap import CappedLog
-from ci_controller.masking import Masking
+from ci_controller.output.log_cap import CappedLog
+from ci_controller.output.masking import Masking
 from ci_persistence.log_store import FileLogStore
 from ci_persistence.signals import ProcessJobSignals
 from support.jobs import a_job

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ci_common.errors import InvalidPackageError
 from ci_controller.executors.docker.project_tar import project_tar
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.executors.shared.project_archive import ProjectArchive
 from ci_server.submission.package_check import PackageLimits, check_package
 from support.archives import BAD_ENTRIES, NOT_ZIPS, entry, of_entries, truncations, zip_bytes
 

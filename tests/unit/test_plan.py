@@ -7,8 +7,7 @@ import pytest
 
 from ci_common.job import JobStatus, Outcome, Reason, ResourceLimits
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.outcome import EndFacts, deadline, outcome
-from ci_controller.plan import (
+from ci_controller.reconcile.plan import (
     CANCELLED,
     LOST,
     Finish,
@@ -21,6 +20,7 @@ from ci_controller.plan import (
     plan,
     plan_without_engine,
 )
+from ci_controller.running.outcome import EndFacts, deadline, outcome
 from support.jobs import NOON, a_job
 
 LIMITS = Limits(max_concurrent_jobs=2, max_jobs_per_tenant=None, missing_grace_seconds=6.0)

@@ -4,7 +4,7 @@ import pytest
 
 from ci_common.job import JobStatus
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.plan import Limits, Start, plan
+from ci_controller.reconcile.plan import Limits, Start, plan
 from support.jobs import NOON, a_job
 
 RUNNING, EXITED, CREATED = WorkloadState.RUNNING, WorkloadState.EXITED, WorkloadState.CREATED

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ci_common.job import TRANSITIONS, JobStatus
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.outcome import outcome
-from ci_controller.plan import Finish, Follow, Limits, Remove, Retry, Start, Stop, plan
+from ci_controller.reconcile.plan import Finish, Follow, Limits, Remove, Retry, Start, Stop, plan
+from ci_controller.running.outcome import outcome
 from support.jobs import NOON, a_job
 
 CREATED, STARTED, EXITED = WorkloadState.CREATED, WorkloadState.RUNNING, WorkloadState.EXITED

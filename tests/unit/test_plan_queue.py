@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ci_common.job import JobStatus
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.plan import Finish, Limits, Start, plan
+from ci_controller.reconcile.plan import Finish, Limits, Start, plan
 from support.jobs import NOON, a_job
 
 RUNNING, QUEUED = JobStatus.RUNNING, JobStatus.QUEUED

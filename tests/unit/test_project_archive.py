@@ -2,7 +2,7 @@
 
 import pytest
 
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.executors.shared.project_archive import ProjectArchive
 from support.archives import zip_bytes
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from ci_common.errors import PackageCorruptError
 from ci_controller.executors.docker.project_tar import project_tar
 from ci_controller.executors.docker.tar_header import tar_header
-from ci_controller.interruption import InterruptedWorkError, Interruption
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.executors.shared.interruption import InterruptedWorkError, Interruption
+from ci_controller.executors.shared.project_archive import ProjectArchive
 from ci_server.submission.package_check import PackageLimits, check_package
 from support.archives import entry, with_size, zip_bytes
 

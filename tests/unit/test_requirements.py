@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_controller.requirements import FILE_NAME, Requirements, _lines, read_requirements
+from ci_controller.executors.shared.requirements import (
+    FILE_NAME,
+    Requirements,
+    _lines,
+    read_requirements,
+)
 from support.archives import zip_bytes
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ci_common.errors import LogCorruptError
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
-from ci_controller.retention import Helping, Retention, RetentionPolicy, expired
+from ci_controller.housekeeping.retention import Helping, Retention, RetentionPolicy, expired
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = 3600.0

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci_common.secret import Secret
-from ci_controller.secret_forms import Pattern, patterns
-from ci_controller.secret_masker import Masker, PatternSet, mask
+from ci_controller.output.secret_forms import Pattern, patterns
+from ci_controller.output.secret_masker import Masker, PatternSet, mask
 
 TOKEN = b"s3cr3t/T0ken+with=special &<chars>"
 PEM = (

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ci_controller.settled_clock import SettledClock
+from ci_controller.housekeeping.settled_clock import SettledClock
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 HOUR, DAY = 3600.0, 86_400.0

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from ci_common.errors import SetupFailedError
-from ci_controller import single_flight
-from ci_controller.single_flight import SingleFlight
+from ci_controller.executors.shared import single_flight
+from ci_controller.executors.shared.single_flight import SingleFlight
 from support.executors import MemoryLog
 from support.waiting import until
 

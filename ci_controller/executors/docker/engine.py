@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineFailingError, EngineUnavailableError
 from ci_controller.executors.docker.blame import explanation, is_engines
-from ci_controller.interruption import Interruption
+from ci_controller.executors.shared.interruption import Interruption
 
 Result = TypeVar("Result")
 

@@ -46,9 +46,9 @@ from ci_controller.executors.docker.project_tar import (
     secrets_blocks,
 )
 from ci_controller.executors.docker.storage import EngineStorage, WorkLimit
-from ci_controller.interruption import InterruptedWorkError, Interruption
-from ci_controller.job_environment import job_environment
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.executors.shared.interruption import InterruptedWorkError, Interruption
+from ci_controller.executors.shared.job_environment import job_environment
+from ci_controller.executors.shared.project_archive import ProjectArchive
 
 logger = logging.getLogger(__name__)
 

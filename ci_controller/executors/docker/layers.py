@@ -35,12 +35,12 @@ from ci_controller.executors.docker.project_tar import (
     project_tar,
 )
 from ci_controller.executors.docker.storage import EngineStorage
-from ci_controller.interruption import Interruption
-from ci_controller.log_cap import lost_marker
-from ci_controller.log_pump import pump
-from ci_controller.project_archive import ProjectArchive
-from ci_controller.requirements import FILE_NAME, Requirements, read_requirements
-from ci_controller.single_flight import SingleFlight, Transcript
+from ci_controller.executors.shared.interruption import Interruption
+from ci_controller.executors.shared.project_archive import ProjectArchive
+from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
+from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
+from ci_controller.output.log_cap import lost_marker
+from ci_controller.output.log_pump import pump
 
 logger = logging.getLogger(__name__)
 

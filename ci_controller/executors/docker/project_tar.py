@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 from ci_common.secret import Secret
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.tar_header import tar_header
-from ci_controller.interruption import Interruption
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.executors.shared.interruption import Interruption
+from ci_controller.executors.shared.project_archive import ProjectArchive
 
 USER_ID = 1000
 """The non-root user that owns the files and runs the command."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from ci_common.errors import SetupFailedError
 from ci_common.job import Job
 from ci_common.ports.logs import LogAppender
-from ci_controller.interruption import Interruption
-from ci_controller.project_archive import Entry, ProjectArchive
-from ci_controller.requirements import FILE_NAME, Requirements, read_requirements
-from ci_controller.single_flight import SingleFlight, Transcript
+from ci_controller.executors.shared.interruption import Interruption
+from ci_controller.executors.shared.project_archive import Entry, ProjectArchive
+from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
+from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
 
 _READY = "ready"
 _OWN_VARIABLE = "CI_SECRET_KEY"

@@ -34,8 +34,8 @@ from ci_controller.executors.process.files import DirectoryFiles
 from ci_controller.executors.process.output import open_output
 from ci_controller.executors.process.state import WorkloadFiles, signal_group
 from ci_controller.executors.process.supervisor import write_json
-from ci_controller.interruption import Interruption
-from ci_controller.job_environment import job_environment
+from ci_controller.executors.shared.interruption import Interruption
+from ci_controller.executors.shared.job_environment import job_environment
 
 UNPRIVILEGED_USER = "nobody"
 

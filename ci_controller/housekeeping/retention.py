@@ -11,7 +11,7 @@ from ci_common.errors import LogCorruptError
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.logs import LogKeeper
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals, JobRetention
-from ci_controller.settled_clock import SettledClock
+from ci_controller.housekeeping.settled_clock import SettledClock
 
 logger = logging.getLogger(__name__)
 

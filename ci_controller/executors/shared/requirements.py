@@ -9,7 +9,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from ci_common.errors import SetupFailedError
-from ci_controller.project_archive import ProjectArchive
+from ci_controller.executors.shared.project_archive import ProjectArchive
 
 FILE_NAME = "requirements.txt"
 

@@ -12,7 +12,7 @@ from ci_common.errors import (
 )
 from ci_common.job import Job
 from ci_common.ports.workloads import Executor
-from ci_controller.patience import BackOff
+from ci_controller.running.retry_policy import BackOff
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from ci_common.errors import EngineFailingError, FilesUnreadableError
 from ci_common.job import LEFT_OUT, Job
 from ci_common.ports.artifacts import ArtifactBatch, ArtifactWriter
 from ci_common.ports.workloads import Executor, Workload
-from ci_controller.collection import Collected, Collection
-from ci_controller.collection_slots import CollectionSlots, CollectionTime
-from ci_controller.job_environment import REPORT
+from ci_controller.executors.shared.job_environment import REPORT
+from ci_controller.running.collection import Collected, Collection
+from ci_controller.running.collection_slots import CollectionSlots, CollectionTime
 
 Result = TypeVar("Result")
 

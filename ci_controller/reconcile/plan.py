@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.shares import collections_of_tenant
+from ci_controller.running.shares import collections_of_tenant
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from ci_common.ports.packages import Packages
 from ci_common.ports.rows import JobTransitions
 from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.workloads import Executor
-from ci_controller.artifacts import ArtifactCollector
+from ci_controller.running.artifacts import ArtifactCollector
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from ci_controller.shares import collections_of_tenant
+from ci_controller.running.shares import collections_of_tenant
 
 
 class CollectionSlots:

@@ -22,15 +22,15 @@ from ci_common.ports.logs import LogAppender, LogWriter
 from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import Output, OutputEnd, Workload, WorkloadState
 from ci_common.secret import Secret
-from ci_controller.engine_health import EngineHealth
-from ci_controller.job_end import DISK_FULL, clean_up, record, record_failure
-from ci_controller.log_cap import CappedLog
-from ci_controller.log_pump import pump
-from ci_controller.masking import Masking, OutputLog
-from ci_controller.outcome import EndFacts, note_lost_output, outcome
-from ci_controller.patience import LAUNCH_TRIES
-from ci_controller.running_times import RunningTimes
-from ci_controller.tools import Tools, has_files
+from ci_controller.output.log_cap import CappedLog
+from ci_controller.output.log_pump import pump
+from ci_controller.output.masking import Masking, OutputLog
+from ci_controller.running.engine_health import EngineHealth
+from ci_controller.running.job_end import DISK_FULL, clean_up, record, record_failure
+from ci_controller.running.outcome import EndFacts, note_lost_output, outcome
+from ci_controller.running.retry_policy import LAUNCH_TRIES
+from ci_controller.running.run_context import Tools, has_files
+from ci_controller.running.running_times import RunningTimes
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from ci_common.artifact_paths import ArtifactGlob, is_artifact_path
 from ci_common.job import LEFT_OUT, Artifact, Outcome, SuiteSummary
 from ci_common.ports.artifacts import ArtifactBatch
 from ci_common.ports.workloads import WorkloadFile
-from ci_controller.job_environment import REPORT
-from ci_controller.junit_report import MAX_REPORT_BYTES, BadReportError, JUnitReport, Tally
+from ci_controller.executors.shared.job_environment import REPORT
+from ci_controller.running.test_reports import MAX_REPORT_BYTES, BadReportError, JUnitReport, Tally
 
 MAX_REPORTS = 10_000
 """Of a job. A report has thousands of tests; this many are no reports."""

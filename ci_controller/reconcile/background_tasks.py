@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from ci_common.errors import EngineUnavailableError, RunnerError
-from ci_controller.patience import Patience
+from ci_controller.running.retry_policy import Patience
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ci_controller.secret_forms import Pattern
+from ci_controller.output.secret_forms import Pattern
 
 _WORD = 8
 _MASK = ord("*")

@@ -21,13 +21,9 @@ from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.rows import ControllerLease
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.background_tasks import BackgroundTasks
-from ci_controller.engine_health import EngineHealth
-from ci_controller.housekeeping import Housekeeping
-from ci_controller.job_end import conclude, finish_queued
-from ci_controller.job_run import JobRun, note_retry
-from ci_controller.patience import BackOff, Patience
-from ci_controller.plan import (
+from ci_controller.housekeeping.housekeeping import Housekeeping
+from ci_controller.reconcile.background_tasks import BackgroundTasks
+from ci_controller.reconcile.plan import (
     Action,
     Finish,
     Follow,
@@ -40,8 +36,12 @@ from ci_controller.plan import (
     plan_without_engine,
     without_files,
 )
-from ci_controller.running_times import RunningTimes
-from ci_controller.tools import Tools, has_files
+from ci_controller.running.engine_health import EngineHealth
+from ci_controller.running.job_end import conclude, finish_queued
+from ci_controller.running.job_run import JobRun, note_retry
+from ci_controller.running.retry_policy import BackOff, Patience
+from ci_controller.running.run_context import Tools, has_files
+from ci_controller.running.running_times import RunningTimes
 
 logger = logging.getLogger(__name__)
 

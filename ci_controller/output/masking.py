@@ -12,10 +12,10 @@ from ci_common.ports.logs import LogAppender
 from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import OutputEnd
 from ci_common.secret import Secret
-from ci_controller.secret_forms import patterns
+from ci_controller.output.secret_forms import patterns
 
 if TYPE_CHECKING:
-    from ci_controller.secret_masker import PatternSet
+    from ci_controller.output.secret_masker import PatternSet
 
 _CUT_BYTES = 4
 """A text may have been cut in the middle of a secret. What is shorter is no help to anybody."""
@@ -50,7 +50,7 @@ class Masking:
         if not secrets:
             return cls()
         # Late: numpy takes longer to import than all the rest of a small job's run.
-        from ci_controller.secret_masker import PatternSet
+        from ci_controller.output.secret_masker import PatternSet
 
         return cls(PatternSet(patterns(secrets)))
 
@@ -68,7 +68,7 @@ class Masking:
         """A text that may quote the job."""
         if self._patterns is None:
             return text
-        from ci_controller.secret_masker import Masker
+        from ci_controller.output.secret_masker import Masker
 
         masker = Masker(self._patterns)
         whole = masker.feed(text.encode(errors="surrogateescape"))
@@ -104,7 +104,7 @@ class MaskedOutput:
     """
 
     def __init__(self, log: OutputLog, patterns: "PatternSet") -> None:
-        from ci_controller.secret_masker import Masker
+        from ci_controller.output.secret_masker import Masker
 
         self._log = log
         self._masker = Masker(patterns)
@@ -141,7 +141,7 @@ class MaskedAppender:
     """A log whose content is masked (port LogAppender). What is held back is told by `size`."""
 
     def __init__(self, log: LogAppender, patterns: "PatternSet") -> None:
-        from ci_controller.secret_masker import Masker
+        from ci_controller.output.secret_masker import Masker
 
         self._log = log
         self._masker = Masker(patterns)

@@ -16,9 +16,9 @@ from ci_common.failure_line import failure_line, write_failure_line
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.rows import Ending
-from ci_controller.log_cap import cut_off
-from ci_controller.outcome import note_lost_output
-from ci_controller.tools import Tools
+from ci_controller.output.log_cap import cut_off
+from ci_controller.running.outcome import note_lost_output
+from ci_controller.running.run_context import Tools
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Observe, plan, apply: the reconcile loop, and the pure function that decides."""

@@ -1,0 +1,1 @@
+"""One job from its start to its recorded end: output, outcome, artifacts and test reports."""
