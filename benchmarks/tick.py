@@ -32,18 +32,18 @@ from ci_common.settings import Settings
 from ci_controller.assembly import Stores, build_controller
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import new_holder
-from ci_persistence.artifact_store import FileArtifactStore
-from ci_persistence.database import Database
-from ci_persistence.doorbell import SocketDoorbell
-from ci_persistence.job_rows import COLUMNS, to_row
-from ci_persistence.job_secrets import FileJobSecrets
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.package_store import FilePackageStore
-from ci_persistence.retention_rows import SqliteJobRetention
-from ci_persistence.secret_keys import SecretKeys
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.transitions import SqliteJobTransitions
+from ci_persistence.database.database import Database
+from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.job_secrets import FileJobSecrets
+from ci_persistence.files.packages import FilePackageStore
+from ci_persistence.files.secret_keys import SecretKeys
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.doorbell import SocketDoorbell
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.job_rows import COLUMNS, to_row
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.retention import SqliteJobRetention
+from ci_persistence.sqlite.transitions import SqliteJobTransitions
 
 BAR_MILLISECONDS = 20
 BAR_PERCENT = 1

@@ -12,7 +12,7 @@ from ci_common.errors import BadRequestError
 from ci_common.job import format_time, utc_now
 from ci_common.ports.audit import AuditAction, AuditEntry, AuditQuery
 from ci_common.settings import Settings
-from ci_persistence.audit_log import SqliteAuditLog
+from ci_persistence.sqlite.audit import SqliteAuditLog
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -45,7 +45,7 @@ def backup(
     may run meanwhile.
     """
     from ci_admin.instance import check_directory, require_database, stores_of
-    from ci_persistence.backup import Backup
+    from ci_persistence.backup.backup import Backup
 
     settings = load_settings()
     require_database(settings)
@@ -75,7 +75,7 @@ def restore(
     ] = False,
 ) -> None:
     """Bring back what `backup` wrote to FILE. No server may run."""
-    from ci_persistence.restore import Restore, RestorePlan
+    from ci_persistence.backup.restore import Restore, RestorePlan
 
     settings = load_settings()
     plan = RestorePlan(file, settings.db_path, settings.data_path, force, new_instance)

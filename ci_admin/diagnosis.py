@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from ci_persistence.inventory import JobRow, StoredJob
+from ci_persistence.backup.inventory import JobRow, StoredJob
 
 CLEANING_SECONDS = 60.0
 """After its end a job's workload may be there for so long while a controller cleans up."""

@@ -13,8 +13,8 @@ from ci_admin.repair import Repairer
 from ci_common.settings import ExecutorKind, Settings
 from ci_controller.assembly import build_executor
 from ci_controller.executors.docker.leftovers import DockerLeftovers
-from ci_persistence.database_errors import explain, is_damage
-from ci_persistence.integrity import find_damage
+from ci_persistence.database.errors import explain, is_damage
+from ci_persistence.database.integrity import find_damage
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,15 @@ from ci_common.job import format_time, utc_now
 from ci_common.ports.limits import Unenforced
 from ci_common.ports.workloads import Executor
 from ci_controller.executors.docker.leftovers import DockerLeftovers, Leftover
-from ci_persistence.data_directory import MARKER
-from ci_persistence.durable_files import untouched
-from ci_persistence.integrity import find_damage
-from ci_persistence.inventory import Inventory, StoredFiles
-from ci_persistence.key_files import PART
-from ci_persistence.restore import KEPT_PREFIX, STAGE_PREFIX
-from ci_persistence.secret_keys import KEY_FILE as SECRET_KEY_FILE
-from ci_persistence.tenant_usages import COUNTED
-from ci_persistence.token_key import NAME as TOKEN_KEY_FILE
+from ci_persistence.backup.inventory import Inventory, StoredFiles
+from ci_persistence.backup.restore import KEPT_PREFIX, STAGE_PREFIX
+from ci_persistence.database.integrity import find_damage
+from ci_persistence.files.data_directory import MARKER
+from ci_persistence.files.durable import untouched
+from ci_persistence.files.key_files import PART
+from ci_persistence.files.secret_keys import KEY_FILE as SECRET_KEY_FILE
+from ci_persistence.files.token_key import NAME as TOKEN_KEY_FILE
+from ci_persistence.sqlite.usages import COUNTED
 
 YOUNG_SECONDS = 3600.0
 """While a server runs, files that are younger may be on their way to a row."""

@@ -153,7 +153,7 @@ def _administer(
     change: Callable[[IdentityAdministration], Awaitable[T]], *, create: bool = False
 ) -> T:
     from ci_admin.instance import administered
-    from ci_persistence.identities import SqliteIdentityAdministration
+    from ci_persistence.sqlite.identities import SqliteIdentityAdministration
 
     async def carry_out() -> T:
         async with administered(load_settings(), create=create) as database:

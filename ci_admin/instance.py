@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from ci_common.errors import DatabaseError
 from ci_common.settings import Settings
-from ci_persistence.artifact_store import FileArtifactStore
-from ci_persistence.backup import Stores
-from ci_persistence.data_claim import adopt, check_before_open, check_belongs
-from ci_persistence.database import Database
-from ci_persistence.database_errors import explain
-from ci_persistence.database_lock import DatabaseLock
-from ci_persistence.job_secrets import SecretFiles
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.package_store import FilePackageStore
-from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.backup.backup import Stores
+from ci_persistence.database.database import Database
+from ci_persistence.database.errors import explain
+from ci_persistence.database.open_lock import DatabaseLock
+from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.job_secrets import SecretFiles
+from ci_persistence.files.packages import FilePackageStore
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.data_claim import adopt, check_before_open, check_belongs
 
 
 @dataclass(frozen=True, slots=True)

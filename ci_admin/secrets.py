@@ -16,7 +16,7 @@ from ci_common.ports.audit import AuditAction
 from ci_common.principal import LOCAL_PRINCIPAL
 from ci_common.secret import MAX_SECRET_BYTES, Secret, check_name
 from ci_common.settings import load_settings
-from ci_persistence.tenant_secrets import SqliteTenantSecrets
+from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 
 app = typer.Typer(
     help="Secrets that a tenant's jobs may ask for by name, encrypted with CI_SECRET_KEY.",
@@ -84,7 +84,7 @@ def _value(file: Path | None) -> bytes:
 @asynccontextmanager
 async def _opened() -> AsyncIterator[SqliteTenantSecrets]:
     from ci_admin.instance import administered, check_directory
-    from ci_persistence.secret_keys import SecretKeys
+    from ci_persistence.files.secret_keys import SecretKeys
 
     settings = load_settings()
     check_directory(settings)  # or its jobs could not be given what is encrypted here

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ci_admin.instance import opened
 from ci_common.ports.usage import TenantUsage
 from ci_common.settings import Settings
-from ci_persistence.tenant_usages import SqliteTenantUsages
+from ci_persistence.sqlite.usages import SqliteTenantUsages
 
 _HEADINGS = (
     *("TENANT", "QUEUED", "INITIALIZING", "RUNNING", "FINISHED"),

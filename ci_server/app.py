@@ -19,26 +19,26 @@ from ci_common.ports.audit import AuditRetention
 from ci_common.settings import Settings, load_settings
 from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.reconcile.controller import Controller, new_holder
-from ci_persistence.artifact_store import FileArtifactStore
-from ci_persistence.audit_log import SqliteAuditLog
-from ci_persistence.data_claim import check_before_open, claim
-from ci_persistence.data_directory import DataDirectory
-from ci_persistence.database import Database
-from ci_persistence.disk_reserve import DiskReserve
-from ci_persistence.doorbell import SocketDoorbell
-from ci_persistence.identities import SqliteIssuedKeys, has_users
-from ci_persistence.job_secrets import FileJobSecrets
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.package_store import FilePackageStore
-from ci_persistence.retention_rows import SqliteJobRetention
-from ci_persistence.secret_keys import SecretKeys
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.submissions import SqliteJobSubmissions
-from ci_persistence.tenant_secrets import SqliteTenantSecrets
-from ci_persistence.tenant_usages import SqliteTenantUsages
-from ci_persistence.token_key import load_token_key
-from ci_persistence.transitions import SqliteJobTransitions
+from ci_persistence.database.database import Database
+from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.data_directory import DataDirectory
+from ci_persistence.files.disk_reserve import DiskReserve
+from ci_persistence.files.job_secrets import FileJobSecrets
+from ci_persistence.files.packages import FilePackageStore
+from ci_persistence.files.secret_keys import SecretKeys
+from ci_persistence.files.token_key import load_token_key
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.doorbell import SocketDoorbell
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.audit import SqliteAuditLog
+from ci_persistence.sqlite.data_claim import check_before_open, claim
+from ci_persistence.sqlite.identities import SqliteIssuedKeys, has_users
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.retention import SqliteJobRetention
+from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
+from ci_persistence.sqlite.transitions import SqliteJobTransitions
+from ci_persistence.sqlite.usages import SqliteTenantUsages
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.access.auth.api_keys import ApiKeyIdentity

@@ -10,7 +10,7 @@ import pytest
 from ci_common.errors import DatabaseError, JobFinishedError
 from ci_common.job import JobStatus
 from ci_common.ports.audit import AuditAction, AuditEntry, AuditOutcome, AuditQuery
-from ci_persistence.audit_log import SqliteAuditLog
+from ci_persistence.sqlite.audit import SqliteAuditLog
 from support.jobs import NOON, a_job
 from support.rows import Rows
 

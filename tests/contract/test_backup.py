@@ -12,9 +12,9 @@ import pytest
 
 from ci_common.errors import BackupError, DatabaseError
 from ci_common.job import JobStatus
-from ci_persistence.backup import Backup
-from ci_persistence.backup_archive import ArchiveReader
-from ci_persistence.database_lock import DatabaseLock
+from ci_persistence.backup.archive import ArchiveReader
+from ci_persistence.backup.backup import Backup
+from ci_persistence.database.open_lock import DatabaseLock
 from support.backups import (
     BIG_LOG,
     ROOT_FIXTURES,

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from ci_common.errors import BackupError, DatabaseError
-from ci_persistence import backup as backup_module
-from ci_persistence.database_location import restoring_mark
-from ci_persistence.restore import Restore
+from ci_persistence.backup import backup as backup_module
+from ci_persistence.backup.restore import Restore
+from ci_persistence.database.location import restoring_mark
 from support.backups import (
     BIG_LOG,
     SOME_ID,

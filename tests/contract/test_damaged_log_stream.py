@@ -8,9 +8,9 @@ from unittest import mock
 
 from ci_common.events import CompleteEvent, Event, LogEvent
 from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason
-from ci_persistence import log_archive
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.logs import archive as log_archive
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_server.streams.log_stream import LogStreams
 
 JOB = "4be0643f-1d98-473b-97cd-ca98a65347dd"

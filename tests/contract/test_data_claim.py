@@ -8,9 +8,9 @@ import pytest
 
 from ci_common.errors import DatabaseError
 from ci_common.job import JobStatus
-from ci_persistence.data_claim import adopt, check_before_open, check_belongs, claim
-from ci_persistence.data_directory import MARKER, read_marker
-from ci_persistence.database import Database
+from ci_persistence.database.database import Database
+from ci_persistence.files.data_directory import MARKER, read_marker
+from ci_persistence.sqlite.data_claim import adopt, check_before_open, check_belongs, claim
 from support.instances import Instance
 
 pytestmark = pytest.mark.anyio

@@ -9,15 +9,15 @@ import pytest
 from ci_common.errors import DataDirectoryUnavailableError, LeaseLostError
 from ci_common.job import Artifact
 from ci_common.secret import Secret
-from ci_persistence.artifact_store import FileArtifactStore
-from ci_persistence.data_directory import DataDirectory, Marker, write_marker
-from ci_persistence.disk_reserve import DiskReserve
-from ci_persistence.doorbell import SocketDoorbell
-from ci_persistence.job_secrets import FileJobSecrets
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.package_store import FilePackageStore
-from ci_persistence.secret_keys import SecretKeys
-from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.data_directory import DataDirectory, Marker, write_marker
+from ci_persistence.files.disk_reserve import DiskReserve
+from ci_persistence.files.job_secrets import FileJobSecrets
+from ci_persistence.files.packages import FilePackageStore
+from ci_persistence.files.secret_keys import SecretKeys
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.doorbell import SocketDoorbell
+from ci_persistence.signals.in_process import ProcessJobSignals
 from support.immutable import immutable
 from support.jobs import a_job
 

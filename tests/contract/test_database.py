@@ -12,9 +12,9 @@ from ci_common.errors import DatabaseError, DatabaseUnavailableError, DiskFullEr
 from ci_common.job import (
     JobStatus,
 )
-from ci_persistence.database import Database
-from ci_persistence.database_errors import disk_full_told
-from ci_persistence.migrations import MIGRATIONS
+from ci_persistence.database.database import Database
+from ci_persistence.database.errors import disk_full_told
+from ci_persistence.database.migrations import MIGRATIONS
 from support.jobs import NOON
 from support.rows import Rows
 
@@ -176,7 +176,7 @@ def test_a_process_that_cannot_open_its_database_ends(tmp_path):
 def test_processes_that_start_at_once_make_one_database(tmp_path):
     source = (
         "import asyncio, sys, pathlib\n"
-        "from ci_persistence.database import Database\n"
+        "from ci_persistence.database.database import Database\n"
         "async def main():\n"
         "    database = Database(pathlib.Path(sys.argv[1]))\n"
         "    await database.open()\n"

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from ci_common.errors import DatabaseUnavailableError
-from ci_persistence.database import Database
+from ci_persistence.database.database import Database
 from support.immutable import immutable
 from support.rows import Rows
 

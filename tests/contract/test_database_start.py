@@ -11,13 +11,13 @@ from contextlib import closing
 import pytest
 
 from ci_common.errors import DatabaseError
-from ci_persistence import database as database_module
-from ci_persistence.database import Database
-from ci_persistence.database_errors import explain
-from ci_persistence.database_location import check_location, check_place, restoring_mark
-from ci_persistence.database_lock import DatabaseLock
-from ci_persistence.integrity import find_damage
-from ci_persistence.migrations import MIGRATIONS
+from ci_persistence.database import database as database_module
+from ci_persistence.database.database import Database
+from ci_persistence.database.errors import explain
+from ci_persistence.database.integrity import find_damage
+from ci_persistence.database.location import check_location, check_place, restoring_mark
+from ci_persistence.database.migrations import MIGRATIONS
+from ci_persistence.database.open_lock import DatabaseLock
 from support.instances import ROOT
 from support.mounts import run_on_tmpfs
 
@@ -27,7 +27,7 @@ OPEN = """
 import asyncio, sys
 from pathlib import Path
 from ci_common.errors import DatabaseError
-from ci_persistence.database import Database
+from ci_persistence.database.database import Database
 
 async def main():
     database = Database(Path(sys.argv[1]))
@@ -154,7 +154,7 @@ async def test_a_restore_that_was_cut_off(tmp_path):
 async def test_a_check_that_takes_too_long_is_given_up_and_told(tmp_path, monkeypatch, caplog):
     path = await make(tmp_path / "ci.db")
     monkeypatch.setattr(database_module, "_CHECK_SECONDS", 1e-9)
-    monkeypatch.setattr("ci_persistence.integrity._INSTRUCTIONS_BETWEEN_LOOKS", 1)
+    monkeypatch.setattr("ci_persistence.database.integrity._INSTRUCTIONS_BETWEEN_LOOKS", 1)
     with caplog.at_level(logging.WARNING):
         await make(path)
     assert "too large to be checked whole" in caplog.text

@@ -7,8 +7,8 @@ import pytest
 from ci_common.ports.logs import HELD_BYTES
 from ci_common.ports.workloads import OutputEnd
 from ci_controller.output.log_cap import CappedLog, cut_off
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
 
 JOB = "11111111-0000-4000-8000-000000000000"
 CAP = 40 << 20

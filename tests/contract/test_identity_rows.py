@@ -16,9 +16,9 @@ from ci_common.errors import (
 from ci_common.identities import token_digest
 from ci_common.ports.audit import AuditEntry, AuditQuery
 from ci_common.principal import Role
-from ci_persistence.audit_log import SqliteAuditLog
-from ci_persistence.database import Database
-from ci_persistence.identities import (
+from ci_persistence.database.database import Database
+from ci_persistence.sqlite.audit import SqliteAuditLog
+from ci_persistence.sqlite.identities import (
     SqliteIdentityAdministration,
     SqliteIssuedKeys,
     has_users,

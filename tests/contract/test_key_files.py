@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from ci_persistence.key_files import make_key_file, read_key_file
-from ci_persistence.secret_keys import KEY_FILE, SecretKeys
-from ci_persistence.token_key import NAME, load_token_key
+from ci_persistence.files.key_files import make_key_file, read_key_file
+from ci_persistence.files.secret_keys import KEY_FILE, SecretKeys
+from ci_persistence.files.token_key import NAME, load_token_key
 
 SOMEBODY = 65534
 

@@ -12,10 +12,10 @@ from ci_common.job import (
     JobStatus,
 )
 from ci_common.ports.rows import Ending
-from ci_persistence.database import Database
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.submissions import SqliteJobSubmissions
+from ci_persistence.database.database import Database
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from support.jobs import NOON
 from support.loop_disks import KINDS, loop_disk
 from support.rows import PASSED, Rows
@@ -197,7 +197,7 @@ async def test_a_lock_that_may_not_be_opened_is_done_without(rows, monkeypatch, 
     def refuse(path, database):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("ci_persistence.lease.open_lock_file", refuse)
+    monkeypatch.setattr("ci_persistence.sqlite.lease.open_lock_file", refuse)
     watch = Watch()
     other = SqliteControllerLease(rows.database, watch)
     assert not await other.acquire("other", NOON, 60)

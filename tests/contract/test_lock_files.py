@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from ci_persistence.database_lock import DatabaseLock
-from ci_persistence.lease import ProcessLock, is_dead
+from ci_persistence.database.open_lock import DatabaseLock
+from ci_persistence.sqlite.lease import ProcessLock, is_dead
 from support.instances import ROOT
 
 SOMEBODY = 65534
@@ -16,7 +16,7 @@ SOMEBODY = 65534
 TAKE = """
 import sys
 from pathlib import Path
-from ci_persistence.lease import ProcessLock
+from ci_persistence.sqlite.lease import ProcessLock
 lock = ProcessLock(Path(sys.argv[1]))
 lock.try_take()
 lock.sign("somebody")

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci_common.errors import LeaseLostError, LogCorruptError
-from ci_persistence import log_archive, log_store
-from ci_persistence.log_archive import FRAME_BYTES, ArchiveReader, write_archive
-from ci_persistence.log_cache import SharedCache
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.logs import archive as log_archive
+from ci_persistence.logs import store as log_store
+from ci_persistence.logs.archive import FRAME_BYTES, ArchiveReader, write_archive
+from ci_persistence.logs.cache import SharedCache
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
 
 JOB = "4be0643f-1d98-473b-97cd-ca98a65347dd"
 OTHER = "4bffffff-1d98-473b-97cd-ca98a65347dd"

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci_common.errors import LeaseLostError, LogCorruptError
-from ci_persistence.log_segments import LiveLog, Segment, chain
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.logs.segments import LiveLog, Segment, chain
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
 
 JOB = "4be0643f-1d98-473b-97cd-ca98a65347dd"
 

@@ -7,14 +7,14 @@ from contextlib import closing
 import pytest
 
 from ci_common.job import JobStatus, Network, Reason, utc_now
-from ci_persistence.database import Database
-from ci_persistence.job_rows import COLUMNS, from_row
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.migrations import MIGRATIONS
-from ci_persistence.retention_rows import SqliteJobRetention
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.submissions import SqliteJobSubmissions
-from ci_persistence.tenant_usages import COUNTED
+from ci_persistence.database.database import Database
+from ci_persistence.database.migrations import MIGRATIONS
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.job_rows import COLUMNS, from_row
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.retention import SqliteJobRetention
+from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.usages import COUNTED
 from support.instances import ROOT
 
 pytestmark = pytest.mark.anyio

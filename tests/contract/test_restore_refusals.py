@@ -7,8 +7,8 @@ import pytest
 
 from ci_common.errors import BackupError, DatabaseError
 from ci_common.job import format_time, utc_now
-from ci_persistence.database_lock import DatabaseLock
-from ci_persistence.lease import ProcessLock
+from ci_persistence.database.open_lock import DatabaseLock
+from ci_persistence.sqlite.lease import ProcessLock
 from support.backups import LIVE_LOG, check_consistent, check_filled, nothing_changed, restore
 from support.instances import Instance
 
@@ -118,7 +118,7 @@ def test_a_network_file_system(target, archive, monkeypatch):
     def refuse(path):
         raise DatabaseError(f"{path} is on a network file system")
 
-    monkeypatch.setattr("ci_persistence.restore.check_place", refuse)
+    monkeypatch.setattr("ci_persistence.backup.restore.check_place", refuse)
     with pytest.raises(DatabaseError, match="network"):
         restore(target, archive)
     assert nothing_changed(target)

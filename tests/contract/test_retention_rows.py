@@ -25,19 +25,19 @@ from ci_common.policy import JobScope
 from ci_common.ports.retention import FileDeletion, FinishedTotals
 from ci_common.ports.rows import Ending
 from ci_controller.housekeeping.retention import Helping, Retention, RetentionPolicy
-from ci_persistence.database import Database
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.migrations import MIGRATIONS
-from ci_persistence.retention_rows import (
+from ci_persistence.database.database import Database
+from ci_persistence.database.migrations import MIGRATIONS
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.retention import (
     OLDEST,
     UNCOMPRESSED,
     WITH_ARTIFACTS,
     SqliteJobRetention,
 )
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.submissions import SqliteJobSubmissions
-from ci_persistence.transitions import SqliteJobTransitions
+from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.transitions import SqliteJobTransitions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOLDER = "me"

@@ -15,11 +15,11 @@ from ci_common.errors import (
 )
 from ci_common.ports.audit import AuditEntry, AuditQuery
 from ci_common.secret import MAX_SECRET_BYTES, Secret, check_secret, check_secrets
-from ci_persistence.audit_log import SqliteAuditLog
-from ci_persistence.database import Database
-from ci_persistence.job_secrets import FileJobSecrets
-from ci_persistence.secret_keys import SecretKeys
-from ci_persistence.tenant_secrets import SqliteTenantSecrets
+from ci_persistence.database.database import Database
+from ci_persistence.files.job_secrets import FileJobSecrets
+from ci_persistence.files.secret_keys import SecretKeys
+from ci_persistence.sqlite.audit import SqliteAuditLog
+from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 from support.jobs import NOON, a_job
 
 pytestmark = pytest.mark.anyio

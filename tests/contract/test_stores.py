@@ -19,10 +19,10 @@ import pytest
 
 from ci_common.errors import DiskFullError, PackageCorruptError
 from ci_common.job import Package
-from ci_persistence.doorbell import SocketDoorbell
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.package_store import FilePackageStore
-from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.files.packages import FilePackageStore
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.doorbell import SocketDoorbell
+from ci_persistence.signals.in_process import ProcessJobSignals
 from support.jobs import a_job
 from support.waiting import until
 
@@ -363,7 +363,7 @@ async def test_a_full_bell_does_not_block(bell):
 async def test_another_process_rings(bell, tmp_path):
     bell.listen()
     source = (
-        "import pathlib, sys\nfrom ci_persistence.doorbell import SocketDoorbell\n"
+        "import pathlib, sys\nfrom ci_persistence.signals.doorbell import SocketDoorbell\n"
         "bell = SocketDoorbell(pathlib.Path(sys.argv[1]))\nbell.ring()\nbell.close()\n"
     )
     waiting = asyncio.create_task(timed(bell.wait(60)))

@@ -8,7 +8,7 @@ import pytest
 
 from ci_common.errors import EngineUnavailableError, WorkloadLostError
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
-from ci_persistence.artifact_store import FileArtifactStore
+from ci_persistence.files.artifacts import FileArtifactStore
 from support.executors import collect
 
 pytestmark = pytest.mark.anyio

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from ci_common.errors import NotReadyError
-from ci_persistence import database as database_module
-from ci_persistence import write_lock as write_lock_module
-from ci_persistence.database import Database
-from ci_persistence.write_lock import WriteLock, read_only
+from ci_persistence.database import database as database_module
+from ci_persistence.database import write_lock as write_lock_module
+from ci_persistence.database.database import Database
+from ci_persistence.database.write_lock import WriteLock, read_only
 from support.instances import ROOT
 from support.sqlite_lock_spy import SqliteLockSpy
 from support.waiting import until
@@ -29,7 +29,7 @@ LONG = (
 HOLD = """
 import sys, time
 from pathlib import Path
-from ci_persistence.write_lock import WriteLock
+from ci_persistence.database.write_lock import WriteLock
 lock = WriteLock(Path(sys.argv[1]))
 with lock.held():
     print("held", flush=True)
@@ -135,7 +135,7 @@ async def test_tasks_of_one_process_take_turns(database):
 BUSY = """
 import asyncio, sys
 from pathlib import Path
-from ci_persistence.database import Database
+from ci_persistence.database.database import Database
 
 async def work(path):
     database = Database(path)
@@ -288,18 +288,18 @@ def test_databases_are_opened_in_two_places_only():
         for module in _connections(path)
     }
     assert found == {
-        ("ci_persistence/database.py", "aiosqlite"),
-        ("ci_persistence/write_lock.py", "sqlite3"),
-        ("ci_persistence/backup.py", "sqlite3"),
-        ("ci_persistence/restore.py", "sqlite3"),
+        ("ci_persistence/database/database.py", "aiosqlite"),
+        ("ci_persistence/database/write_lock.py", "sqlite3"),
+        ("ci_persistence/backup/backup.py", "sqlite3"),
+        ("ci_persistence/backup/restore.py", "sqlite3"),
     }
 
 
 WORK = """
 import asyncio, sys
 from pathlib import Path
-from ci_persistence import database as module
-from ci_persistence.integrity import find_damage
+from ci_persistence.database import database as module
+from ci_persistence.database.integrity import find_damage
 
 module.JOURNAL_BYTES = 1 << 16
 module._CHECKPOINT_PAUSE_SECONDS = 0.0

@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from ci_persistence.backup_archive import ArchiveReader
+from ci_persistence.backup.archive import ArchiveReader
 from support.accepted_jobs import SeededJob
 from support.backups import restore
 from support.cut_instances import CutInstance, EndlessJob, SecretJob

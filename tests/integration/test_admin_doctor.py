@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from ci_persistence.database_lock import DatabaseLock
+from ci_persistence.database.open_lock import DatabaseLock
 from support.admin_reports import age, codes, report
 from support.instances import Instance
 from support.waiting import until_sync

@@ -11,8 +11,8 @@ import pytest
 
 from ci_admin.audit import operator_entry
 from ci_common.ports.audit import AuditAction
-from ci_persistence.audit_log import SqliteAuditLog
-from ci_persistence.database import Database
+from ci_persistence.database.database import Database
+from ci_persistence.sqlite.audit import SqliteAuditLog
 from support import projects
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from ci_common.identities import new_token
 from ci_common.job import JobStatus
 from ci_common.principal import Role
-from ci_persistence.identities import SqliteIdentityAdministration
+from ci_persistence.sqlite.identities import SqliteIdentityAdministration
 from ci_server.access.auth.iap import ASSERTION_HEADER, EMAIL_HEADER, IAP_ISSUER
 from support.identities import a_user, stored
 from support.instances import Instance

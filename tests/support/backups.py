@@ -7,8 +7,8 @@ import uuid
 import pytest
 
 from ci_common.job import JobStatus
-from ci_persistence.backup import Backup
-from ci_persistence.restore import Restore, RestorePlan
+from ci_persistence.backup.backup import Backup
+from ci_persistence.backup.restore import Restore, RestorePlan
 from support.instances import ROOT, Instance
 
 SOME_ID = str(uuid.UUID(int=7))

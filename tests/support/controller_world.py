@@ -8,19 +8,19 @@ from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import LEASE_SECONDS, Controller, Pace, new_holder
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.run_context import Tools
-from ci_persistence.artifact_store import FileArtifactStore
-from ci_persistence.data_claim import claim
-from ci_persistence.database import Database
-from ci_persistence.doorbell import SocketDoorbell
-from ci_persistence.job_secrets import FileJobSecrets
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.package_store import FilePackageStore
-from ci_persistence.retention_rows import SqliteJobRetention
-from ci_persistence.secret_keys import SecretKeys
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.submissions import SqliteJobSubmissions
-from ci_persistence.transitions import SqliteJobTransitions
+from ci_persistence.database.database import Database
+from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.job_secrets import FileJobSecrets
+from ci_persistence.files.packages import FilePackageStore
+from ci_persistence.files.secret_keys import SecretKeys
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.doorbell import SocketDoorbell
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.data_claim import claim
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.retention import SqliteJobRetention
+from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.transitions import SqliteJobTransitions
 from support.archives import zip_bytes
 from support.fake_executor import FakeExecutor
 from support.jobs import NOON, Clock, a_job

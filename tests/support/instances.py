@@ -13,16 +13,16 @@ from pathlib import Path
 from ci_common.job import JobStatus, Outcome, Reason, utc_now
 from ci_common.ports.rows import Ending
 from ci_common.settings import Settings
-from ci_persistence.artifact_store import FileArtifactStore
-from ci_persistence.backup import Stores
-from ci_persistence.database import Database
-from ci_persistence.job_secrets import SecretFiles
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.package_store import FilePackageStore
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.submissions import SqliteJobSubmissions
-from ci_persistence.transitions import SqliteJobTransitions
+from ci_persistence.backup.backup import Stores
+from ci_persistence.database.database import Database
+from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.job_secrets import SecretFiles
+from ci_persistence.files.packages import FilePackageStore
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.transitions import SqliteJobTransitions
 from support.jobs import a_job
 
 ROOT = Path(__file__).parents[2]

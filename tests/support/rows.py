@@ -6,11 +6,11 @@ from ci_common.job import (
     Reason,
 )
 from ci_common.ports.rows import Ending
-from ci_persistence.database import Database
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.submissions import SqliteJobSubmissions
-from ci_persistence.transitions import SqliteJobTransitions
+from ci_persistence.database.database import Database
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.transitions import SqliteJobTransitions
 from support.jobs import NOON, a_job
 
 PASSED = Outcome(JobStatus.COMPLETED, Reason.EXIT, "exited with code 0", 0)

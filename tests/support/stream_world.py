@@ -5,12 +5,12 @@ import asyncio
 from ci_common.events import LogEvent
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.rows import Ending
-from ci_persistence.database import Database
-from ci_persistence.lease import SqliteControllerLease
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.signals import ProcessJobSignals
-from ci_persistence.submissions import SqliteJobSubmissions
-from ci_persistence.transitions import SqliteJobTransitions
+from ci_persistence.database.database import Database
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.transitions import SqliteJobTransitions
 from ci_server.streams.log_stream import LogStreams
 from support.jobs import NOON, Clock, a_job
 

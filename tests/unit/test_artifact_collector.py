@@ -11,7 +11,7 @@ from ci_common.errors import EngineUnavailableError, FilesUnreadableError, Lease
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.workloads import WorkloadFile
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
-from ci_persistence.artifact_store import FileArtifactStore
+from ci_persistence.files.artifacts import FileArtifactStore
 from support.scripted_files import EXITED, JOB, REPORT, STARTED, Executor, Files, job
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ci_common.errors import ArtifactNotFoundError, LeaseLostError
 from ci_common.job import Artifact
-from ci_persistence.artifact_store import FileArtifactStore
+from ci_persistence.files.artifacts import FileArtifactStore
 
 JOB = "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69"
 
@@ -151,7 +151,7 @@ def test_delete_tells_what_it_cannot_delete(store, tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("ci_persistence.artifact_store.shutil.rmtree", refuse)
+    monkeypatch.setattr("ci_persistence.files.artifacts.shutil.rmtree", refuse)
     with pytest.raises(PermissionError):
         store.delete(JOB)
     assert len(files_below(tmp_path)) == 1
@@ -161,7 +161,7 @@ def test_a_deletion_is_on_disk_when_it_is_told(store, tmp_path, monkeypatch):
     stored(store, a=[b"x"])
     synced = []
     monkeypatch.setattr(
-        "ci_persistence.artifact_store.sync_directory",
+        "ci_persistence.files.artifacts.sync_directory",
         lambda path: synced.append((path, files_below(tmp_path))),
     )
     store.delete(JOB)

@@ -12,7 +12,7 @@ from ci_common.job import Job
 from ci_common.ports.workloads import WorkloadFile
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.collection import LOOK_AHEAD_FILES
-from ci_persistence.artifact_store import FileArtifactStore
+from ci_persistence.files.artifacts import FileArtifactStore
 from support.scripted_files import EXITED, REPORT, STARTED, Executor, Files, job
 from support.waiting import until
 

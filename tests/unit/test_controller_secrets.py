@@ -9,8 +9,8 @@ from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Reason
 from ci_common.secret import Secret
 from ci_controller.output.masking import Masking
-from ci_persistence.job_secrets import FileJobSecrets
-from ci_persistence.secret_keys import SecretKeys
+from ci_persistence.files.job_secrets import FileJobSecrets
+from ci_persistence.files.secret_keys import SecretKeys
 from support.controller_world import ControllerWorld
 from support.executors import MemoryLog
 from support.waiting import until

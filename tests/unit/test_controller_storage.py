@@ -10,7 +10,7 @@ from ci_common.errors import DatabaseUnavailableError, DataDirectoryUnavailableE
 from ci_common.job import JobStatus, Reason
 from ci_common.secret import Secret
 from ci_controller.reconcile.controller import LEASE_SECONDS
-from ci_persistence.data_claim import adopt
+from ci_persistence.sqlite.data_claim import adopt
 from support.controller_world import ControllerWorld
 from support.waiting import until
 

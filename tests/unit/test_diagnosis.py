@@ -7,7 +7,7 @@ import pytest
 
 from ci_admin.diagnosis import REPAIRABLE, Code, World, diagnose
 from ci_common.job import JobStatus
-from ci_persistence.inventory import JobRow, StoredJob
+from ci_persistence.backup.inventory import JobRow, StoredJob
 from support.jobs import NOON
 
 ID = "00000001-1d98-473b-97cd-ca98a65347dd"

@@ -6,10 +6,10 @@ from collections import namedtuple
 
 import pytest
 
-from ci_persistence.artifact_store import FileArtifactStore
-from ci_persistence.disk_reserve import DiskReserve
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.disk_reserve import DiskReserve
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
 
 MIB = 1 << 20
 JOB = "4be0643f-1d98-473b-97cd-ca98a65347dd"

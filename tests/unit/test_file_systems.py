@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ci_persistence.file_systems import Mount, mount_of
+from ci_persistence.database.file_systems import Mount, mount_of
 
 TABLE = r"""/dev/vda / ext4 rw,relatime 0 0
 proc /proc proc rw 0 0

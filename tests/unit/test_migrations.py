@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from ci_persistence.migrations import MIGRATIONS, statements
+from ci_persistence.database.migrations import MIGRATIONS, statements
 from support.instances import ROOT
 
 RELEASED = {

@@ -17,8 +17,8 @@ from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
 from ci_controller.output.log_cap import CappedLog
 from ci_controller.output.masking import Masking
-from ci_persistence.log_store import FileLogStore
-from ci_persistence.signals import ProcessJobSignals
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.in_process import ProcessJobSignals
 from support.jobs import a_job
 from support.memory_log import MemoryLog
 from support.simulated_init import KEY, SimulatedInit

@@ -13,7 +13,7 @@ from ci_common.errors import (
 )
 from ci_common.policy import Action, JobScope, Policy
 from ci_common.principal import LOCAL_PRINCIPAL, Principal, Role
-from ci_persistence.token_key import NAME, load_token_key
+from ci_persistence.files.token_key import NAME, load_token_key
 from ci_server.access.auth.authenticator import Authenticator
 from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.local import LocalIdentity

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ci_common.errors import InvalidUploadError, RunnerError, UploadTooLargeError
-from ci_persistence.package_store import FilePackageStore
+from ci_persistence.files.packages import FilePackageStore
 from ci_server.http.multipart import receive_upload
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,3 @@
+"""Other files in the data directory: packages, artifacts, secrets and keys, and how files are
+made durable.
+"""

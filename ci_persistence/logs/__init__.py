@@ -1,0 +1,1 @@
+"""Logs as files: live segments, compressed archives, and readers by offset."""

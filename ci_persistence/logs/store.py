@@ -1,0 +1,157 @@
+"""Logs as files (ports LogReader, LogWriter, LogKeeper): live ones as they are, finished ones
+compressed.
+
+Below `logs/`, a job's log is the directory `ab/abcd….live/` (log_segments) until it is the file
+`ab/abcd….log.zst` (log_archive). Where both are there, the archive counts: it gets its name only
+when it is complete, checked and on disk.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from ci_common.errors import LeaseLostError, LogCorruptError
+from ci_common.ports.signals import JobSignals
+from ci_persistence.files.data_directory import Check, explained, no_check
+from ci_persistence.files.disk_reserve import DiskReserve
+from ci_persistence.files.durable import sync_directory
+from ci_persistence.logs.archive import ArchiveReader, write_archive
+from ci_persistence.logs.segments import LiveLog, SegmentAppender
+
+Result = TypeVar("Result")
+
+_ARCHIVE = ".log.zst"
+_PART = ".part"
+_LIVE = ".live"
+_SINGLE = ".log"
+
+
+class FileLogStore:
+    """The logs of one data directory. Without a reserve they may take all of the disk."""
+
+    def __init__(
+        self,
+        data_path: Path,
+        signals: JobSignals,
+        reserve: DiskReserve | None = None,
+        check: Check = no_check,
+    ) -> None:
+        self._check = check
+        root = data_path / "logs"
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._root = str(root)
+        self._signals = signals
+        self._reserve = reserve or DiskReserve(data_path, 0)
+        self._archives = ArchiveReader()
+
+    def size(self, job_id: str) -> int:
+        """See LogReader."""
+        found = self._first(
+            lambda: self._archives.size(self._path(job_id, _ARCHIVE)), self._live(job_id).size
+        )
+        return found or 0
+
+    def read(self, job_id: str, offset: int, limit: int) -> bytes:
+        """See LogReader."""
+        found = self._first(
+            lambda: self._archives.read(self._path(job_id, _ARCHIVE), offset, limit),
+            lambda: self._live(job_id).read(offset, limit),
+        )
+        return found or b""
+
+    def open(self, job_id: str, epoch: int | None = None) -> SegmentAppender:
+        """See LogWriter. Without an epoch, for tools that have the data directory to themselves,
+        it is a later one than all.
+        """
+        self._check()
+        if Path(self._path(job_id, _ARCHIVE)).exists():
+            raise LeaseLostError("the job has ended, and its log is compressed already")
+        with explained(self._check):
+            Path(self._root).mkdir(exist_ok=True, mode=0o700)
+            return SegmentAppender(
+                self._live(job_id), epoch, job_id, self._signals, self._reserve, self._check
+            )
+
+    def compress(self, job_id: str, size: int) -> int:
+        """See LogKeeper."""
+        self._check()
+        live, archive = self._live(job_id), Path(self._path(job_id, _ARCHIVE))
+        stored = self._archives.size(str(archive))
+        if stored is None and size:
+            self._write(job_id, size, live, archive)
+        elif stored not in (None, size):
+            raise LogCorruptError(f"{archive} has {stored} bytes of log, and not {size}")
+        if size:
+            sync_directory(archive.parent)
+        live.delete()
+        return archive.stat().st_size if size else 0
+
+    def delete(self, job_id: str) -> None:
+        """See LogKeeper."""
+        self._check()
+        Path(self._path(job_id, _ARCHIVE)).unlink(missing_ok=True)
+        self._live(job_id).delete()
+        self._remove_parts(job_id)
+        with contextlib.suppress(FileNotFoundError):
+            sync_directory(Path(self._path(job_id, _ARCHIVE)).parent)
+
+    def stored_bytes(self, job_id: str) -> int:
+        """What the log takes on disk now."""
+        paths = [Path(self._path(job_id, suffix)) for suffix in (_ARCHIVE, _SINGLE)]
+        with contextlib.suppress(FileNotFoundError):
+            paths += Path(self._path(job_id, _LIVE)).iterdir()
+        total = 0
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
+
+    def has(self, job_id: str) -> bool:
+        """Whether there is anything of the job here."""
+        return any(Path(self._path(job_id, "")).parent.glob(f"{job_id}.*"))
+
+    def job_ids(self) -> Iterator[str]:
+        """The jobs that have anything here, in no order; some of them more than once."""
+        for shard in os.scandir(self._root):
+            if shard.is_dir():
+                for entry in os.scandir(shard):
+                    yield entry.name.partition(".")[0]
+
+    def _first(
+        self, in_archive: Callable[[], Result | None], in_live: Callable[[], Result | None]
+    ) -> Result | None:
+        # The archive is there before the live log goes: what is in neither, one after the other,
+        # was switched in between, and is in the archive.
+        for source in (in_archive, in_live, in_archive):
+            if (found := source()) is not None:
+                return found
+        self._check()  # none of them is there when the directory is gone
+        return None
+
+    def _write(self, job_id: str, size: int, live: LiveLog, archive: Path) -> None:
+        if (live.size() or 0) < size:
+            raise LogCorruptError(f"the log of job {job_id} has not {size} bytes")
+        self._remove_parts(job_id)
+        # A name of its own: a process that was paused in mid-work, and lost the lease, can
+        # neither write into nor rename what we are writing.
+        part = Path(self._path(job_id, f".{uuid.uuid4().hex}{_PART}"))
+        try:
+            write_archive(part, size, lambda offset, limit: live.read(offset, limit) or b"")
+        except (OSError, LogCorruptError):
+            part.unlink(missing_ok=True)
+            raise
+        part.rename(archive)
+
+    def _remove_parts(self, job_id: str) -> None:
+        for path in Path(self._path(job_id, "")).parent.glob(f"{job_id}.*{_PART}"):
+            path.unlink(missing_ok=True)
+
+    def _live(self, job_id: str) -> LiveLog:
+        return LiveLog(self._path(job_id, _LIVE), self._path(job_id, _SINGLE))
+
+    def _path(self, job_id: str, suffix: str) -> str:
+        # Two levels, so that a long history does not make one huge directory.
+        return f"{self._root}/{job_id[:2]}/{job_id}{suffix}"

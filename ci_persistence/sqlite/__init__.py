@@ -1,0 +1,1 @@
+"""Rows: one module for each port that the database implements."""

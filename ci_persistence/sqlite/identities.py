@@ -1,0 +1,205 @@
+"""Users and API keys as rows (ports IssuedKeys and IdentityAdministration)."""
+
+import logging
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+
+from ci_common.errors import KeyNotFoundError, RunnerError, UserExistsError, UserNotFoundError
+from ci_common.identities import ApiKey, User, is_whole_token, prefix_of, token_digest
+from ci_common.job import format_time, parse_time
+from ci_common.ports.audit import AuditEntry
+from ci_common.principal import Role
+from ci_persistence.database.database import Database, Parameters
+from ci_persistence.database.errors import explain
+from ci_persistence.database.location import refused_by_system
+from ci_persistence.database.write_lock import read_only
+from ci_persistence.sqlite.audit import insert
+
+logger = logging.getLogger(__name__)
+
+_USER = "email, tenant, users.name AS user_name, users.created_at AS user_created_at"
+_KEYS = (
+    f"SELECT key_id, prefix, api_keys.name, role, api_keys.created_at, expires_at, "  # noqa: S608
+    f"last_used_at, revoked_at, {_USER} FROM api_keys JOIN users USING (email)"
+)
+
+
+class SqliteIssuedKeys:
+    """The keys as the server asks for them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def has_users(self) -> bool:
+        """See IssuedKeys."""
+        return await self._database.fetch_one("SELECT 1 FROM users LIMIT 1") is not None
+
+    async def find_live(self, digest: str, at: datetime) -> ApiKey | None:
+        """See IssuedKeys."""
+        row = await self._database.fetch_one(
+            f"{_KEYS} WHERE sha256 = ? AND revoked_at IS NULL "
+            "AND (expires_at IS NULL OR expires_at > ?)",
+            (digest, format_time(at)),
+        )
+        return None if row is None else _key(row)
+
+    async def record_use(self, key_id: str, at: datetime) -> None:
+        """See IssuedKeys."""
+        try:
+            await self._database.write(
+                "UPDATE api_keys SET last_used_at = ? "
+                "WHERE key_id = ? AND coalesce(last_used_at, '') < ?",
+                (format_time(at), key_id, format_time(at)),
+            )
+        except (sqlite3.Error, RunnerError) as error:
+            logger.warning("the use of the API key %s could not be noted: %s", key_id, error)
+
+
+class SqliteIdentityAdministration:
+    """Users and keys as the administrator changes them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add_user(self, user: User, audit: AuditEntry | None = None) -> None:
+        """See IdentityAdministration."""
+        if not await self._change(
+            "INSERT INTO users (email, tenant, name, created_at) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (email) DO NOTHING RETURNING email",
+            (user.email, user.tenant, user.name, format_time(user.created_at)),
+            audit,
+        ):
+            raise UserExistsError(
+                f"there is a user {user.email} already (`ci-admin user list` shows the tenant); "
+                f"make keys with `ci-admin key create --email {user.email} --name NAME`"
+            )
+
+    async def get_user(self, email: str) -> User:
+        """See IdentityAdministration."""
+        row = await self._database.fetch_one(f"SELECT {_USER} FROM users WHERE email = ?", (email,))  # noqa: S608
+        if row is None:
+            raise UserNotFoundError(
+                f"there is no user {email}: `ci-admin user list` shows who there is, and "
+                f"`ci-admin user create --email {email} --name NAME` makes one"
+            )
+        return _user(row)
+
+    async def users(self) -> list[User]:
+        """See IdentityAdministration."""
+        rows = await self._database.fetch_all(f"SELECT {_USER} FROM users ORDER BY tenant, email")  # noqa: S608
+        return [_user(row) for row in rows]
+
+    async def add_key(self, key: ApiKey, digest: str, audit: AuditEntry | None = None) -> None:
+        """See IdentityAdministration."""
+        user = await self.get_user(key.user.email)
+        await self._change(
+            "INSERT INTO api_keys (key_id, sha256, prefix, name, email, role, created_at, "
+            "expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING key_id",
+            (
+                key.key_id,
+                digest,
+                key.prefix,
+                key.name,
+                user.email,
+                key.role.value,
+                format_time(key.created_at),
+                format_time(key.expires_at),
+            ),
+            audit,
+        )
+
+    async def keys(self, email: str | None = None) -> list[ApiKey]:
+        """See IdentityAdministration."""
+        if email is not None:
+            await self.get_user(email)
+        rows = await self._database.fetch_all(
+            f"{_KEYS} WHERE ? IS NULL OR email = ? ORDER BY api_keys.rowid", (email, email)
+        )
+        return [_key(row) for row in rows]
+
+    async def find_key(self, reference: str) -> ApiKey:
+        """See IdentityAdministration."""
+        rows = await self._database.fetch_all(
+            f"{_KEYS} WHERE key_id = ? OR prefix = ? OR sha256 = ? ORDER BY api_keys.rowid",
+            (reference, reference, token_digest(reference)),
+        )
+        if not rows:
+            raise KeyNotFoundError(
+                f"there is no API key {_shown(reference)}: `ci-admin key list` shows ids and "
+                "prefixes"
+            )
+        if len(rows) > 1:
+            ids = ", ".join(row["key_id"] for row in rows)
+            raise KeyNotFoundError(f"{_shown(reference)} fits several API keys: name one of {ids}")
+        return _key(rows[0])
+
+    async def revoke(self, key_id: str, at: datetime, audit: AuditEntry | None = None) -> ApiKey:
+        """See IdentityAdministration."""
+        await self._change(
+            "UPDATE api_keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL "
+            "RETURNING key_id",
+            (format_time(at), key_id),
+            audit,
+        )
+        return await self.find_key(key_id)
+
+    async def _change(
+        self, statement: str, parameters: Parameters, audit: AuditEntry | None
+    ) -> bool:
+        """Whether the statement, which returns what it changed, changed anything."""
+        async with self._database.transaction() as connection:
+            changed = list(await connection.execute_fetchall(statement, parameters))
+            if changed:
+                await insert(connection, audit)
+        return bool(changed)
+
+
+def has_users(path: Path) -> bool:
+    """Whether a database has users, asked before it is opened; False when there is none.
+
+    Raises DatabaseError.
+    """
+    if not path.exists():
+        return False
+    try:
+        with read_only(path) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name='users'").fetchone():
+                return False
+            return connection.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    except OSError as error:
+        raise refused_by_system(path, error) from error
+
+
+def _shown(reference: str) -> str:
+    """What was typed may be a key itself, which belongs into no message."""
+    return f"{prefix_of(reference)}…" if is_whole_token(reference) else repr(reference[:100])
+
+
+def _user(row: sqlite3.Row) -> User:
+    return User(
+        email=row["email"],
+        name=row["user_name"],
+        created_at=_moment(row["user_created_at"]),
+        tenant=row["tenant"],
+    )
+
+
+def _key(row: sqlite3.Row) -> ApiKey:
+    return ApiKey(
+        key_id=row["key_id"],
+        prefix=row["prefix"],
+        name=row["name"],
+        user=_user(row),
+        role=Role(row["role"]),
+        created_at=_moment(row["created_at"]),
+        expires_at=parse_time(row["expires_at"]),
+        last_used_at=parse_time(row["last_used_at"]),
+        revoked_at=parse_time(row["revoked_at"]),
+    )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

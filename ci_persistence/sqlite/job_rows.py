@@ -1,0 +1,151 @@
+"""Jobs as rows, both ways. Every query of jobs selects `COLUMNS`."""
+
+import json
+import sqlite3
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from ci_common.job import (
+    BegunFailure,
+    CaseResult,
+    Job,
+    JobSpec,
+    JobStatus,
+    Network,
+    Outcome,
+    Package,
+    Reason,
+    ResourceLimits,
+    SuiteSummary,
+    format_time,
+    parse_time,
+)
+from ci_persistence.database.database import Database
+
+COLUMNS = (
+    "job_id, tenant, user, spec, package_sha256, package_size, status, created_at, started_at, "
+    "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
+    "log_dropped, artifacts_size, tests"
+)
+_UNKNOWN = -1
+"""In the column `log_dropped`, which knows no NULL."""
+
+LIVE = "('queued', 'initializing', 'running')"
+
+
+async def fetch_job(database: Database, job_id: str) -> Job | None:
+    """One job, or `None`."""
+    row = await database.fetch_one(
+        f"SELECT {COLUMNS} FROM jobs WHERE job_id = ?",  # noqa: S608 - constants
+        (job_id,),
+    )
+    return None if row is None else from_row(row)
+
+
+def to_row(job: Job) -> tuple[str | int | None, ...]:
+    """The values of a new, queued job, in the order of `COLUMNS`."""
+    return (
+        job.job_id,
+        job.tenant,
+        job.user,
+        _spec_to_json(job.spec),
+        job.package.sha256,
+        job.package.size,
+        job.status.value,
+        format_time(job.created_at),
+        *(None,) * 7,
+        job.spec.priority,
+        job.attempt,
+        log_dropped_to_row(job.log_dropped),
+        job.artifacts_size,
+        None,
+    )
+
+
+def from_row(row: sqlite3.Row) -> Job:
+    """The job of a row."""
+    outcome, log_dropped = _outcome(row), log_dropped_from_row(row["log_dropped"])
+    return Job(
+        job_id=row["job_id"],
+        tenant=row["tenant"],
+        user=row["user"],
+        spec=_spec_from_json(row["spec"]),
+        package=Package(sha256=row["package_sha256"], size=row["package_size"]),
+        status=JobStatus(row["status"]),
+        created_at=_required_time(row["created_at"]),
+        started_at=parse_time(row["started_at"]),
+        ended_at=parse_time(row["ended_at"]),
+        cancel_requested_at=parse_time(row["cancel_requested_at"]),
+        outcome=outcome,
+        log_size=None if outcome is None else row["log_size"],
+        log_dropped=0 if outcome is None else log_dropped,
+        attempt=row["attempt"],
+        artifacts_size=row["artifacts_size"],
+        tests=tests_from_json(row["tests"]),
+        failing=None if outcome is not None else _failing(row, log_dropped),
+    )
+
+
+def log_dropped_to_row(count: int | None) -> int:
+    """The number as it is stored."""
+    return _UNKNOWN if count is None else count
+
+
+def log_dropped_from_row(stored: int) -> int | None:
+    """Read what `log_dropped_to_row` wrote."""
+    return None if stored == _UNKNOWN else stored
+
+
+def _failing(row: sqlite3.Row, log_dropped: int | None) -> BegunFailure | None:
+    if row["reason"] is None:
+        return None
+    outcome = Outcome(JobStatus.FAILED, Reason(row["reason"]), row["message"])
+    return BegunFailure(outcome, row["log_size"], log_dropped)
+
+
+def _required_time(text: str) -> datetime:
+    moment = parse_time(text)
+    if moment is None:
+        raise ValueError("a job row has no created_at")
+    return moment
+
+
+def _outcome(row: sqlite3.Row) -> Outcome | None:
+    status = JobStatus(row["status"])
+    if not status.is_terminal:
+        return None
+    return Outcome(status, Reason(row["reason"]), row["message"], row["exit_code"])
+
+
+def tests_to_json(tests: SuiteSummary | None) -> str | None:
+    """A test summary as it is stored."""
+    return None if tests is None else json.dumps(asdict(tests))
+
+
+def tests_from_json(text: str | None) -> SuiteSummary | None:
+    """Read what `tests_to_json` wrote."""
+    if text is None:
+        return None
+    fields: dict[str, Any] = json.loads(text)
+    for key in ("failures", "slowest"):
+        fields[key] = tuple(CaseResult(**case) for case in fields[key])
+    return SuiteSummary(**fields)
+
+
+def _spec_to_json(spec: JobSpec) -> str:
+    return json.dumps(asdict(spec))
+
+
+def _spec_from_json(text: str) -> JobSpec:
+    fields: dict[str, Any] = json.loads(text)
+    limits = fields.pop("limits")
+    return JobSpec(
+        **{
+            **fields,
+            "command": tuple(fields["command"]),
+            "artifacts": tuple(fields["artifacts"]),
+            "secrets": tuple(fields.get("secrets", ())),  # rows of older versions have none
+            "limits": ResourceLimits(**{**limits, "network": Network(limits["network"])}),
+        }
+    )

@@ -1,0 +1,126 @@
+"""The rows as retention sees them (port JobRetention): oldest first, deletions fenced."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import aiosqlite
+
+from ci_common.job import format_time
+from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
+from ci_persistence.database.database import Database
+from ci_persistence.sqlite.job_rows import LIVE
+from ci_persistence.sqlite.lease import HOLDS_LEASE
+
+OLDEST = (
+    "SELECT job_id, ended_at, coalesce(log_stored, log_size, 0) + artifacts_size AS stored_bytes "
+    "FROM jobs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT ?"
+)
+UNCOMPRESSED = (
+    "SELECT job_id, log_size FROM jobs WHERE ended_at IS NOT NULL AND log_stored IS NULL "
+    "AND ended_at <= ? ORDER BY ended_at LIMIT 1"
+)
+WITH_ARTIFACTS = (
+    "SELECT job_id FROM jobs WHERE artifacts_size > 0 AND ended_at <= ? ORDER BY ended_at LIMIT ?"
+)
+
+WITHOUT_ARTIFACTS = (
+    "SELECT value AS job_id FROM json_each(?) "  # noqa: S608 - constants
+    f"WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE job_id = value AND status IN {LIVE}) "
+    "AND NOT EXISTS (SELECT 1 FROM artifacts WHERE job_id = value)"
+)
+
+
+class SqliteJobRetention:
+    """Deletes for the process that holds the lease as `holder`."""
+
+    def __init__(self, database: Database, holder: str) -> None:
+        self._database = database
+        self._holder = holder
+
+    async def totals(self) -> FinishedTotals:
+        """See JobRetention."""
+        row = await self._database.fetch_one("SELECT jobs, stored_bytes FROM finished_totals")
+        return FinishedTotals(row["jobs"], row["stored_bytes"]) if row else FinishedTotals(0, 0)
+
+    async def oldest(self, limit: int) -> list[FinishedJob]:
+        """See JobRetention."""
+        rows = await self._database.fetch_all(OLDEST, (limit,))
+        return [
+            FinishedJob(row["job_id"], datetime.fromisoformat(row["ended_at"]), row["stored_bytes"])
+            for row in rows
+        ]
+
+    async def delete_jobs(self, job_ids: Sequence[str]) -> int:
+        """See JobRetention."""
+        marks = ", ".join("?" * len(job_ids))
+        async with self._database.transaction() as connection:
+            deleted = await connection.execute_fetchall(
+                f"DELETE FROM jobs WHERE job_id IN ({marks}) "  # noqa: S608 - constants
+                f"AND ended_at IS NOT NULL AND {HOLDS_LEASE} RETURNING job_id",
+                (*job_ids, self._holder),
+            )
+            return await _note_files(connection, deleted, artifacts_only=False)
+
+    async def expire_artifacts(self, ended_before: datetime, limit: int) -> int:
+        """See JobRetention."""
+        async with self._database.transaction() as connection:
+            expired = await connection.execute_fetchall(
+                f"UPDATE jobs SET artifacts_size = 0 WHERE job_id IN ({WITH_ARTIFACTS}) "  # noqa: S608
+                f"AND {HOLDS_LEASE} RETURNING job_id",
+                (format_time(ended_before), limit, self._holder),
+            )
+            await connection.executemany(
+                "DELETE FROM artifacts WHERE job_id = ?", [(row["job_id"],) for row in expired]
+            )
+            return await _note_files(connection, expired, artifacts_only=True)
+
+    async def file_deletions(self, limit: int) -> list[FileDeletion]:
+        """See JobRetention."""
+        rows = await self._database.fetch_all(
+            "SELECT job_id, artifacts_only FROM file_deletions LIMIT ?", (limit,)
+        )
+        return [FileDeletion(row["job_id"], bool(row["artifacts_only"])) for row in rows]
+
+    async def files_deleted(self, deletions: Sequence[FileDeletion]) -> None:
+        """See JobRetention."""
+        async with self._database.transaction() as connection:
+            # A job may have been deleted while only its artifacts were: then more is to do.
+            await connection.executemany(
+                "DELETE FROM file_deletions WHERE job_id = ? AND artifacts_only = ? "  # noqa: S608
+                f"AND {HOLDS_LEASE}",
+                [(one.job_id, one.artifacts_only, self._holder) for one in deletions],
+            )
+
+    async def without_artifacts(self, job_ids: Sequence[str]) -> list[str]:
+        """See JobRetention."""
+        rows = await self._database.fetch_all(WITHOUT_ARTIFACTS, (json.dumps(list(job_ids)),))
+        return [row["job_id"] for row in rows]
+
+    async def uncompressed(self, ended_before: datetime) -> tuple[str, int] | None:
+        """See JobRetention."""
+        row = await self._database.fetch_one(UNCOMPRESSED, (format_time(ended_before),))
+        return (row["job_id"], row["log_size"] or 0) if row else None
+
+    async def log_compressed(self, job_id: str, stored_bytes: int) -> bool:
+        """See JobRetention."""
+        rows = await self._database.write(
+            "UPDATE jobs SET log_stored = ? WHERE job_id = ? AND ended_at IS NOT NULL "  # noqa: S608
+            f"AND {HOLDS_LEASE} RETURNING job_id",
+            (stored_bytes, job_id, self._holder),
+        )
+        return bool(rows)
+
+
+async def _note_files(
+    connection: aiosqlite.Connection, rows: Iterable[sqlite3.Row], *, artifacts_only: bool
+) -> int:
+    noted = [(row["job_id"], artifacts_only) for row in rows]
+    await connection.executemany(
+        "INSERT INTO file_deletions (job_id, artifacts_only) VALUES (?, ?) "
+        "ON CONFLICT (job_id) DO UPDATE "
+        "SET artifacts_only = min(artifacts_only, excluded.artifacts_only)",
+        noted,
+    )
+    return len(noted)

@@ -1,0 +1,166 @@
+"""The server's side of the rows (port JobSubmissions)."""
+
+import sqlite3
+from datetime import datetime
+
+from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError, quoted
+from ci_common.job import Artifact, Job, JobStatus, format_time, parse_time
+from ci_common.policy import JobScope
+from ci_common.ports.audit import AuditEntry
+from ci_common.ports.rows import ControllerState
+from ci_common.ports.signals import JobSignals
+from ci_common.ports.usage import NO_QUOTAS, Quotas
+from ci_persistence.database.database import Database
+from ci_persistence.database.errors import disk_full_told
+from ci_persistence.sqlite.audit import insert
+from ci_persistence.sqlite.job_rows import COLUMNS, LIVE, fetch_job, from_row, to_row
+from ci_persistence.sqlite.usages import check_room
+
+_INSERT = (
+    f"INSERT INTO jobs ({COLUMNS}) "  # noqa: S608 - constants
+    f"VALUES ({', '.join('?' * len(COLUMNS.split(',')))})"
+)
+
+_WAITING = "status = 'queued' AND cancel_requested_at IS NULL"
+"""Jobs that will be started. One that is to be cancelled never is, so nobody waits for it."""
+
+
+class SqliteJobSubmissions:
+    """Jobs as clients see them."""
+
+    def __init__(self, database: Database, signals: JobSignals) -> None:
+        self._database = database
+        self._signals = signals
+
+    async def add(
+        self, job: Job, quotas: Quotas = NO_QUOTAS, audit: AuditEntry | None = None
+    ) -> None:
+        """See JobSubmissions."""
+        with disk_full_told(self._database.path):
+            async with self._database.transaction() as connection:
+                # It has the write lock: nobody adds a job between the look and the row.
+                await check_room(
+                    connection.execute_fetchall, job.tenant, job.user, quotas, job.package.size
+                )
+                await connection.execute(_INSERT, to_row(job))
+                await insert(connection, audit)
+
+    async def check_room(self, tenant: str, user: str, quotas: Quotas) -> None:
+        """See JobSubmissions."""
+        await check_room(self._database.fetch_all, tenant, user, quotas)
+
+    async def get(self, job_id: str) -> Job | None:
+        """See JobSubmissions."""
+        return await fetch_job(self._database, job_id)
+
+    async def list_jobs(
+        self, scope: JobScope, status: JobStatus | None, limit: int, before: str | None
+    ) -> list[Job]:
+        """See JobSubmissions."""
+        conditions, parameters = _conditions(scope)
+        if status is not None:
+            conditions.append("status = ?")
+            parameters.append(status.value)
+        if before is not None:
+            conditions.append("seq < ?")
+            parameters.append(str(await self._sequence(scope, before)))
+        rows = await self._database.fetch_all(
+            f"SELECT {COLUMNS} FROM jobs WHERE {' AND '.join(conditions) or 'true'} "  # noqa: S608
+            "ORDER BY seq DESC LIMIT ?",
+            (*parameters, limit),
+        )
+        return [from_row(row) for row in rows]
+
+    async def artifacts(self, job_id: str) -> list[Artifact]:
+        """See JobSubmissions."""
+        rows = await self._database.fetch_all(
+            "SELECT path, size, sha256 FROM artifacts WHERE job_id = ? ORDER BY path", (job_id,)
+        )
+        return [Artifact(row["path"], row["size"], row["sha256"]) for row in rows]
+
+    async def artifact(self, job_id: str, path: str) -> Artifact | None:
+        """See JobSubmissions."""
+        row = await self._database.fetch_one(
+            "SELECT path, size, sha256 FROM artifacts WHERE job_id = ? AND path = ?",
+            (job_id, path),
+        )
+        return None if row is None else Artifact(row["path"], row["size"], row["sha256"])
+
+    async def queue_position(self, job: Job) -> int | None:
+        """See JobSubmissions."""
+        row = await self._database.fetch_one(
+            "SELECT count(*) AS place FROM jobs JOIN (SELECT seq AS own, priority AS own_priority "  # noqa: S608 - constants
+            f"FROM jobs WHERE job_id = ? AND {_WAITING}) WHERE tenant = ? AND {_WAITING} "
+            "AND (priority > own_priority OR priority = own_priority AND seq <= own)",
+            (job.job_id, job.tenant),
+        )
+        return int(row["place"]) or None if row else None
+
+    async def queue_positions(self, tenant: str) -> dict[str, int]:
+        """See JobSubmissions."""
+        rows = await self._database.fetch_all(
+            f"SELECT job_id FROM jobs WHERE tenant = ? AND {_WAITING} "  # noqa: S608 - constants
+            "ORDER BY priority DESC, seq",
+            (tenant,),
+        )
+        return {row["job_id"]: place for place, row in enumerate(rows, 1)}
+
+    async def request_cancel(
+        self, job_id: str, at: datetime, audit: AuditEntry | None = None
+    ) -> Job:
+        """See JobSubmissions."""
+        with disk_full_told(self._database.path):
+            async with self._database.transaction() as connection:
+                wished = await connection.execute_fetchall(
+                    "SELECT 1 FROM jobs WHERE job_id = ? AND cancel_requested_at IS NOT NULL",
+                    (job_id,),
+                )
+                rows = await connection.execute_fetchall(
+                    "UPDATE jobs "  # noqa: S608 - constants
+                    "SET cancel_requested_at = coalesce(cancel_requested_at, ?) "
+                    f"WHERE job_id = ? AND status IN {LIVE} RETURNING {COLUMNS}",
+                    (format_time(at), job_id),
+                )
+                found = list(rows)
+                if found and not list(wished):
+                    await insert(connection, audit)
+        if found:
+            self._signals.notify(job_id)
+            return from_row(found[0])
+        if await self.get(job_id) is None:
+            raise JobNotFoundError
+        raise JobFinishedError
+
+    async def controller_state(self) -> ControllerState | None:
+        """See JobSubmissions."""
+        row = await self._database.fetch_one(
+            "SELECT heartbeat_at, engine_error FROM controller_lease"
+        )
+        heartbeat = parse_time(row["heartbeat_at"]) if row else None
+        if row is None or heartbeat is None:
+            return None
+        return ControllerState(heartbeat_at=heartbeat, engine_error=row["engine_error"])
+
+    async def check_writable(self) -> None:
+        """See JobSubmissions."""
+        try:
+            async with self._database.transaction() as connection:
+                await connection.execute("UPDATE instance SET instance_id = instance_id")
+        except (sqlite3.Error, OSError) as error:
+            raise NotReadyError(f"the database cannot be written: {error}") from error
+
+    async def _sequence(self, scope: JobScope, job_id: str) -> int:
+        conditions, parameters = _conditions(scope)
+        row = await self._database.fetch_one(
+            f"SELECT seq FROM jobs WHERE {' AND '.join(('job_id = ?', *conditions))}",  # noqa: S608
+            (job_id, *parameters),
+        )
+        if row is None:
+            raise JobNotFoundError(f"the cursor {quoted(job_id)} is not a job of this list")
+        return int(row["seq"])
+
+
+def _conditions(scope: JobScope) -> tuple[list[str], list[str]]:
+    columns = {"tenant": scope.tenant, "user": scope.user, "job_id": scope.job_id}
+    wanted = {name: value for name, value in columns.items() if value is not None}
+    return [f"{name} = ?" for name in wanted], list(wanted.values())

@@ -1,0 +1,123 @@
+"""The controller's side of the rows (port JobTransitions): guarded, fenced moves."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from ci_common.job import Job, JobStatus, format_time, sources_of
+from ci_common.ports.rows import Ending
+from ci_common.ports.signals import JobSignals
+from ci_persistence.database.database import Database
+from ci_persistence.database.errors import disk_full_told
+from ci_persistence.sqlite.job_rows import (
+    COLUMNS,
+    LIVE,
+    fetch_job,
+    from_row,
+    log_dropped_to_row,
+    tests_to_json,
+)
+
+_FENCE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
+
+
+class SqliteJobTransitions:
+    """Moves jobs for the process that holds the lease as `holder`."""
+
+    def __init__(self, database: Database, signals: JobSignals, holder: str) -> None:
+        self._database = database
+        self._signals = signals
+        self._holder = holder
+
+    async def active(self) -> list[Job]:
+        """See JobTransitions."""
+        rows = await self._database.fetch_all(
+            f"SELECT {COLUMNS} FROM jobs WHERE status IN {LIVE} ORDER BY seq"  # noqa: S608
+        )
+        return [from_row(row) for row in rows]
+
+    async def get(self, job_id: str) -> Job | None:
+        """See JobTransitions."""
+        return await fetch_job(self._database, job_id)
+
+    async def claim(self, job_id: str) -> bool:
+        """See JobTransitions."""
+        return await self._move(job_id, JobStatus.INITIALIZING, {})
+
+    async def mark_running(self, job_id: str, at: datetime) -> bool:
+        """See JobTransitions."""
+        return await self._move(job_id, JobStatus.RUNNING, {"started_at": format_time(at)})
+
+    async def retry(self, job_id: str, attempt: int) -> bool:
+        """See JobTransitions."""
+        rows = await self._database.write(
+            "UPDATE jobs SET attempt = attempt + 1, status = 'initializing', "  # noqa: S608
+            "started_at = NULL WHERE job_id = ? AND attempt = ? "
+            f"AND status = 'running' AND {_FENCE} RETURNING job_id",
+            (job_id, attempt, self._holder),
+        )
+        if rows:
+            self._signals.notify(job_id)
+        return bool(rows)
+
+    async def begin_failure(self, job_id: str, ending: Ending) -> bool:
+        """See JobTransitions. The columns are those of the end, which they are until then."""
+        with disk_full_told(self._database.path):
+            rows = await self._database.write(
+                "UPDATE jobs SET reason = ?, message = ?, log_size = ?, "  # noqa: S608 - constants
+                "log_dropped = ? WHERE job_id = ? AND reason IS NULL "
+                f"AND status IN {LIVE} AND {_FENCE} RETURNING job_id",
+                (
+                    ending.outcome.reason.value,
+                    ending.outcome.message,
+                    ending.log_size,
+                    log_dropped_to_row(ending.log_dropped),
+                    job_id,
+                    self._holder,
+                ),
+            )
+        return bool(rows)
+
+    async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
+        """See JobTransitions."""
+        facts = {
+            "ended_at": format_time(at),
+            "reason": ending.outcome.reason.value,
+            "message": ending.outcome.message,
+            "exit_code": ending.outcome.exit_code,
+            "log_size": ending.log_size,
+            "log_dropped": log_dropped_to_row(ending.log_dropped),
+            "artifacts_size": sum(artifact.size for artifact in ending.artifacts),
+            "tests": tests_to_json(ending.tests),
+        }
+        target = ending.outcome.status
+        statement, parameters = self._statement(job_id, target, facts)
+        with disk_full_told(self._database.path):
+            async with self._database.transaction() as connection:
+                rows = list(await connection.execute_fetchall(statement, parameters))
+                if rows:
+                    await connection.executemany(
+                        "INSERT INTO artifacts (job_id, path, size, sha256) VALUES (?, ?, ?, ?)",
+                        [(job_id, item.path, item.size, item.sha256) for item in ending.artifacts],
+                    )
+        if rows:
+            self._signals.notify(job_id)
+        return bool(rows)
+
+    async def _move(
+        self, job_id: str, target: JobStatus, facts: Mapping[str, str | int | None]
+    ) -> bool:
+        rows = await self._database.write(*self._statement(job_id, target, facts))
+        if rows:
+            self._signals.notify(job_id)
+        return bool(rows)
+
+    def _statement(
+        self, job_id: str, target: JobStatus, facts: Mapping[str, str | int | None]
+    ) -> tuple[str, tuple[str | int | None, ...]]:
+        sources = sources_of(target)
+        changes = "".join(f", {column} = ?" for column in facts)
+        statement = (
+            f"UPDATE jobs SET status = ?{changes} WHERE job_id = ? "  # noqa: S608 - constants
+            f"AND status IN ({', '.join('?' * len(sources))}) AND {_FENCE} RETURNING job_id"
+        )
+        return statement, (target.value, *facts.values(), job_id, *sources, self._holder)
