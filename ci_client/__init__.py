@@ -1,4 +1,99 @@
 """The client: send a directory to a CI server and watch its job.
 
-`ci_client.client` is the library, `ci_client.cli` the commands `ci` and `ci-submit`.
+The names here are the library, and the only ones that a program should import. They are loaded
+when they are used, so that the command `ci` starts fast. `library` holds requests, events and
+downloads, `packing` makes the zip, `command` is the command line.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ci_client.client import (
+        Client,
+        JobList,
+        ProjectZip,
+        cancel_job,
+        create_project_zip,
+        download_artifacts,
+        get_job,
+        list_artifacts,
+        list_jobs,
+        read_log,
+        submit_tests_async,
+        submit_tests_streaming,
+        wait_for_job,
+    )
+    from ci_client.errors import (
+        AccessRefused,
+        ArtifactsIncomplete,
+        ClientError,
+        ConfigError,
+        DownloadError,
+        JobFinished,
+        JobNotFound,
+        ModelResultError,
+        ProjectError,
+        ProjectNotFound,
+        RequestRefused,
+        ServerUnreachable,
+        UnexpectedAnswer,
+        UsageError,
+    )
+
+_ERRORS = (
+    "AccessRefused",
+    "ArtifactsIncomplete",
+    "ClientError",
+    "ConfigError",
+    "DownloadError",
+    "JobFinished",
+    "JobNotFound",
+    "ModelResultError",
+    "ProjectError",
+    "ProjectNotFound",
+    "RequestRefused",
+    "ServerUnreachable",
+    "UnexpectedAnswer",
+    "UsageError",
+)
+
+__all__ = [
+    "AccessRefused",
+    "ArtifactsIncomplete",
+    "Client",
+    "ClientError",
+    "ConfigError",
+    "DownloadError",
+    "JobFinished",
+    "JobList",
+    "JobNotFound",
+    "ModelResultError",
+    "ProjectError",
+    "ProjectNotFound",
+    "ProjectZip",
+    "RequestRefused",
+    "ServerUnreachable",
+    "UnexpectedAnswer",
+    "UsageError",
+    "cancel_job",
+    "create_project_zip",
+    "download_artifacts",
+    "get_job",
+    "list_artifacts",
+    "list_jobs",
+    "read_log",
+    "submit_tests_async",
+    "submit_tests_streaming",
+    "wait_for_job",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{'errors' if name in _ERRORS else 'client'}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

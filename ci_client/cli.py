@@ -1,7 +1,7 @@
 """The commands `ci` and `ci-submit`: where a process begins and ends.
 
 Whatever happens, a user sees a message and never a traceback. What the commands do is in
-`ci_client.cli_commands`; it is imported late, so that Ctrl-C is ours from the start.
+`ci_client.command.commands`; it is imported late, so that Ctrl-C is ours from the start.
 """
 
 import os
@@ -14,13 +14,13 @@ from typing import NoReturn
 
 def main() -> None:
     """The command `ci`."""
-    _run(lambda: __import__("ci_client.cli_commands", fromlist=["app"]).app(prog_name="ci"))
+    _run(lambda: __import__("ci_client.command.commands", fromlist=["app"]).app(prog_name="ci"))
 
 
 def submit_main() -> None:
     """The command `ci-submit`: the same as `ci submit`."""
     _run(
-        lambda: __import__("ci_client.cli_commands", fromlist=["submit_app"]).submit_app(
+        lambda: __import__("ci_client.command.commands", fromlist=["submit_app"]).submit_app(
             prog_name="ci-submit"
         )
     )

@@ -15,19 +15,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ci_client.artifact_download import ArtifactDownload, OnFile, OnRename
-from ci_client.artifact_places import Places
-from ci_client.config import load_config
 from ci_client.errors import DownloadError, JobNotFound, UnexpectedAnswer
-from ci_client.exchange import Exchange
-from ci_client.job_request import JobRequest
-from ci_client.project_zip import ProjectZip, create_project_zip
-from ci_client.raw_log import RawLog
-from ci_client.retry import PATIENCE_SECONDS, OnRetry, Retry
-from ci_client.secret_options import given_secrets
-from ci_client.sse_reader import JobStreamReader
-from ci_client.transport import address, json_of, open_http
-from ci_client.upload import VALIDATION_SECONDS, OnProgress, UploadFile
+from ci_client.library.artifact_download import ArtifactDownload, OnFile, OnRename
+from ci_client.library.artifact_places import Places
+from ci_client.library.config import load_config
+from ci_client.library.exchange import Exchange
+from ci_client.library.job_request import JobRequest
+from ci_client.library.raw_log import RawLog
+from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, Retry
+from ci_client.library.secret_options import given_secrets
+from ci_client.library.sse_reader import JobStreamReader
+from ci_client.library.transport import address, json_of, open_http
+from ci_client.library.upload import VALIDATION_SECONDS, OnProgress, UploadFile
+from ci_client.packing.project_zip import ProjectZip, create_project_zip
 
 __all__ = [
     "Client",

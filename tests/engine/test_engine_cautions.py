@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from engine_models import make_inputs, make_policies, make_scenarios, write_model
 
-from ci_client.model_results import read_results, statistics_table
+from ci_client.command.model_results import read_results, statistics_table
 from engine.cautions import cautions
 from engine.commands import main
 from engine.model import load_model

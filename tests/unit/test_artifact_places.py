@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ci_client.artifact_places import Places
 from ci_client.errors import DownloadError
+from ci_client.library.artifact_places import Places
 
 
 class ManyNames(Places):

@@ -20,13 +20,13 @@ from client_scripted_server import (
 
 from ci_client import client as library
 from ci_client.client import Client
+from ci_client.command.report_display import full_report, printable, short_report, size_text, totals
 from ci_client.errors import (
     DownloadError,
     JobNotFound,
     ServerUnreachable,
     UnexpectedAnswer,
 )
-from ci_client.report_display import full_report, printable, short_report, size_text, totals
 
 TESTS = {
     "total": 27, "passed": 24, "failed": 1, "errors": 1, "skipped": 1, "seconds": 3.5,

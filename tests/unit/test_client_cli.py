@@ -25,7 +25,7 @@ from client_scripted_server import (
     stream,
 )
 
-from ci_client.display import job_details, job_table, result_line, say
+from ci_client.command.display import job_details, job_table, result_line, say
 from ci_common.events import LogEvent
 
 STREAM = f"GET /jobs/{JOB}/stream"

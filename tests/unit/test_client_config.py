@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from ci_client.config import ServerChoice, load_config
 from ci_client.errors import ConfigError
+from ci_client.library.config import ServerChoice, load_config
 
 KEY = "ci_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
 

@@ -22,10 +22,10 @@ from client_scripted_server import (
     stream,
 )
 
+from ci_client.command.model_results import read_results, result_hash, statistics_table
+from ci_client.command.model_run import ModelOptions, is_model, job_command, model_run
+from ci_client.command.progress_lines import ProgressLines, Step, read_step
 from ci_client.errors import ModelResultError, UsageError
-from ci_client.model_results import read_results, result_hash, statistics_table
-from ci_client.model_run import ModelOptions, is_model, job_command, model_run
-from ci_client.progress_lines import ProgressLines, Step, read_step
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "engine/golden/term_life_100x10"

@@ -8,7 +8,7 @@ import pytest
 
 from ci_client.client import submit_tests_async, submit_tests_streaming
 from ci_client.errors import UsageError
-from ci_client.job_request import JobRequest
+from ci_client.library.job_request import JobRequest
 from ci_server.submission.project_config import read_submitted_spec
 
 NUMBERS = [True, False, 5.0, "5", math.nan, math.inf, 1e400, 10**30, -1, 11, [5], {}, b"5"]

@@ -15,8 +15,8 @@ from client_scripted_server import (
 )
 
 from ci_client import client as library
-from ci_client import exit_codes
 from ci_client.client import Client
+from ci_client.command import exit_codes
 from ci_client.errors import AccessRefused, UnexpectedAnswer
 
 KEY = "ci_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"

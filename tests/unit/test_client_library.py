@@ -30,7 +30,7 @@ from ci_client.errors import (
     ServerUnreachable,
     UnexpectedAnswer,
 )
-from ci_client.raw_log import start_of_tail
+from ci_client.library.raw_log import start_of_tail
 
 STREAM = f"GET /jobs/{JOB}/stream"
 LOGS = f"GET /jobs/{JOB}/logs"

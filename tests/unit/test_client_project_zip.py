@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ci_client import project_files
 from ci_client.client import create_project_zip
 from ci_client.errors import ProjectError, ProjectNotFound
-from ci_client.project_files import Why
+from ci_client.packing import project_files
+from ci_client.packing.project_files import Why
 
 GIT_ENV = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent"}
 
@@ -244,7 +244,7 @@ def test_nothing_stays_behind(tmp_path, monkeypatch, how):
         def interrupt(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("ci_client.project_zip._add", interrupt)
+        monkeypatch.setattr("ci_client.packing.project_zip._add", interrupt)
         with pytest.raises(KeyboardInterrupt):
             create_project_zip(tmp_path / "project")
     assert list(temporary.iterdir()) == []

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from ci_client.transport import refusal
+from ci_client.library.transport import refusal
 
 HTTP = httpx.Client(base_url="http://server", trust_env=False)
 

@@ -5,8 +5,8 @@ import base64
 import pytest
 
 from ci_client.errors import UsageError
-from ci_client.job_request import JobRequest
-from ci_client.secret_options import given_secrets, goes_openly, read_secrets
+from ci_client.library.job_request import JobRequest
+from ci_client.library.secret_options import given_secrets, goes_openly, read_secrets
 from ci_common.secret import Secret
 
 VALUE = "correct-horse-battery"

@@ -20,8 +20,8 @@ from client_scripted_server import (
 )
 
 from ci_client.errors import JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer
-from ci_client.sse_reader import JobStreamReader
-from ci_client.transport import open_http
+from ci_client.library.sse_reader import JobStreamReader
+from ci_client.library.transport import open_http
 from ci_common.events import LogEvent, log_bytes
 
 STREAM = f"GET /jobs/{JOB}/stream"

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 import httpx
 
-from ci_client.retry import (
+from ci_client.library.retry import (
     PATIENCE_SECONDS,
     TRANSIENT,
     OnRetry,
     Retry,
     raise_if_transient,
 )
-from ci_client.transport import refusal
+from ci_client.library.transport import refusal
 
 _FIRST_GUESS = 64 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-")

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from ci_client.errors import ProjectError
-from ci_client.project_files import ProjectFile, Why, find_project_files
+from ci_client.packing.project_files import ProjectFile, Why, find_project_files
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo

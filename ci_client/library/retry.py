@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 
 from ci_client.errors import ClientError
-from ci_client.transport import describe, refusal, retry_after, unreachable
+from ci_client.library.transport import describe, refusal, retry_after, unreachable
 
 BASE_SECONDS = 0.25
 CAP_SECONDS = 5.0

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from ci_client import exit_codes
-from ci_client.display import result_line, say
-from ci_client.report_display import not_kept, short_report
+from ci_client.command import exit_codes
+from ci_client.command.display import result_line, say
+from ci_client.command.report_display import not_kept, short_report
 from ci_common.events import log_bytes
 
 

@@ -5,8 +5,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ci_client.report_display import printable
-from ci_client.watching import LogOutput
+from ci_client.command.report_display import printable
+from ci_client.command.watching import LogOutput
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import httpx
 
-from ci_client.artifact_places import Places
 from ci_client.errors import (
     AccessRefused,
     ArtifactsIncomplete,
@@ -19,8 +18,9 @@ from ci_client.errors import (
     ServerUnreachable,
     UnexpectedAnswer,
 )
-from ci_client.retry import TRANSIENT, Dropped, Retry, raise_if_transient
-from ci_client.transport import address, refusal
+from ci_client.library.artifact_places import Places
+from ci_client.library.retry import TRANSIENT, Dropped, Retry, raise_if_transient
+from ci_client.library.transport import address, refusal
 from ci_common.artifact_paths import is_artifact_path
 
 OnFile = Callable[[Path], None]

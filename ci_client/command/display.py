@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ci_client.exit_codes import known_reason
-from ci_client.project_files import Why
-from ci_client.project_zip import ProjectZip
-from ci_client.report_display import full_report, printable, size_text, totals
-from ci_client.upload import OnProgress
+from ci_client.command.exit_codes import known_reason
+from ci_client.command.report_display import full_report, printable, size_text, totals
+from ci_client.library.upload import OnProgress
+from ci_client.packing.project_files import Why
+from ci_client.packing.project_zip import ProjectZip
 from ci_common.job import JobStatus, Reason, parse_time
 
 _NAMED_PER_KIND = 3

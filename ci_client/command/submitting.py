@@ -8,17 +8,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 
-from ci_client import exit_codes
-from ci_client.asking import connect
 from ci_client.client import Client, ProjectZip, create_project_zip
-from ci_client.config import ServerChoice
-from ci_client.display import left_out_line, say, upload_bar
+from ci_client.command import exit_codes
+from ci_client.command.display import left_out_line, say, upload_bar
+from ci_client.command.model_run import ModelRun
+from ci_client.command.progress_lines import ProgressOutput
+from ci_client.command.queries import connect
+from ci_client.command.watching import LogOutput, show
 from ci_client.errors import ClientError
-from ci_client.job_request import JobRequest
-from ci_client.model_run import ModelRun
-from ci_client.progress_lines import ProgressOutput
-from ci_client.secret_options import goes_openly
-from ci_client.watching import LogOutput, show
+from ci_client.library.config import ServerChoice
+from ci_client.library.job_request import JobRequest
+from ci_client.library.secret_options import goes_openly
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ci_client import exit_codes
-from ci_client.asking import connect
 from ci_client.client import Client
-from ci_client.config import ServerChoice
-from ci_client.display import job_table, say
+from ci_client.command import exit_codes
+from ci_client.command.display import job_table, say
+from ci_client.command.queries import connect
+from ci_client.library.config import ServerChoice
 
 _LARGEST_PAGE = 1000
 """The server gives no more at once."""

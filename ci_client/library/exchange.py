@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 
 from ci_client.errors import ClientError, RequestRefused
-from ci_client.retry import MAX_RETRY_AFTER_SECONDS, OnRetry
-from ci_client.transport import json_of, refusal, unreachable
+from ci_client.library.retry import MAX_RETRY_AFTER_SECONDS, OnRetry
+from ci_client.library.transport import json_of, refusal, unreachable
 
 _ATTEMPTS = 4
 """Of a question that the server is too busy to answer."""

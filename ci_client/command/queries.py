@@ -3,13 +3,19 @@
 import json
 from typing import Any
 
-from ci_client import exit_codes
 from ci_client.client import Client
-from ci_client.config import ServerChoice
-from ci_client.display import duration_of, result_line, say
+from ci_client.command import exit_codes
+from ci_client.command.display import duration_of, result_line, say
+from ci_client.command.report_display import (
+    artifact_table,
+    not_kept,
+    printable,
+    short_report,
+    size_text,
+)
+from ci_client.command.watching import LogOutput, RetryNotice, show
 from ci_client.errors import ArtifactsIncomplete
-from ci_client.report_display import artifact_table, not_kept, printable, short_report, size_text
-from ci_client.watching import LogOutput, RetryNotice, show
+from ci_client.library.config import ServerChoice
 
 
 def connect(server: ServerChoice) -> Client:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ci_client import exit_codes
 from ci_client.client import Client
-from ci_client.display import say
+from ci_client.command import exit_codes
+from ci_client.command.display import say
+from ci_client.command.model_results import HASH, read_results, statistics_table
 from ci_client.errors import ModelResultError, UsageError
-from ci_client.model_results import HASH, read_results, statistics_table
 
 JOB = "engine"
 """The name that stands for the engine where the project has no job of that name."""

@@ -13,7 +13,7 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from ci_client.errors import UnexpectedAnswer
-from ci_client.retry import (
+from ci_client.library.retry import (
     CAP_SECONDS,
     PATIENCE_SECONDS,
     TRANSIENT,
@@ -22,7 +22,7 @@ from ci_client.retry import (
     Retry,
     raise_if_transient,
 )
-from ci_client.transport import CONNECT_SECONDS, STREAM_SECONDS, address, refusal
+from ci_client.library.transport import CONNECT_SECONDS, STREAM_SECONDS, address, refusal
 
 _MAX_GARBAGE = 5
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ci_client.lean_typer import LeanCommand, LeanGroup
+from ci_client.command.lean_typer import LeanCommand, LeanGroup
 from ci_common.job import JobStatus
 
 if TYPE_CHECKING:
-    from ci_client.config import ServerChoice
+    from ci_client.library.config import ServerChoice
 
 _COMMAND = "ci_client.command"
 
@@ -73,7 +73,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print what the server says, 
 
 
 def _choice(server: str | None, api_key: str | None) -> "ServerChoice":
-    from ci_client.config import ServerChoice
+    from ci_client.library.config import ServerChoice
 
     return ServerChoice(server, api_key)
 
@@ -83,7 +83,7 @@ def _reported(command: Callable[..., int]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
-        from ci_client.guard import guarded
+        from ci_client.command.error_boundary import guarded
 
         raise typer.Exit(guarded(lambda: command(*args, **options)))
 
@@ -221,12 +221,12 @@ def submit(
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
+    from ci_client.command.model_run import ModelOptions, job_command, model_run
+    from ci_client.command.submitting import Submission
+    from ci_client.command.submitting import submit as carry_out
     from ci_client.errors import UsageError
-    from ci_client.job_request import JobRequest
-    from ci_client.model_run import ModelOptions, job_command, model_run
-    from ci_client.secret_options import read_secrets
-    from ci_client.submitting import Submission
-    from ci_client.submitting import submit as carry_out
+    from ci_client.library.job_request import JobRequest
+    from ci_client.library.secret_options import read_secrets
 
     _check_timeout(timeout)
     command = context.meta[_COMMAND]
@@ -255,7 +255,7 @@ def wait(
     api_key: ApiKey = None,
 ) -> int:
     """Watch a job until it ends, and exit as `submit` would. Ctrl-C only stops watching."""
-    from ci_client.asking import wait_for
+    from ci_client.command.queries import wait_for
 
     return wait_for(job_id, _choice(server, api_key), everything)
 
@@ -274,7 +274,7 @@ def logs(
     api_key: ApiKey = None,
 ) -> int:
     """Print a job's log."""
-    from ci_client.asking import print_log
+    from ci_client.command.queries import print_log
 
     return print_log(job_id, _choice(server, api_key), follow, tail)
 
@@ -295,7 +295,7 @@ def list_command(
     api_key: ApiKey = None,
 ) -> int:
     """List jobs, newest first."""
-    from ci_client.listing import WantedJobs, list_jobs
+    from ci_client.command.listing import WantedJobs, list_jobs
 
     return list_jobs(_choice(server, api_key), WantedJobs(status, limit, before), as_json)
 
@@ -306,8 +306,8 @@ def status(
     job_id: JobId, as_json: Json = False, server: Server = None, api_key: ApiKey = None
 ) -> int:
     """Show what is known about a job."""
-    from ci_client.asking import job
-    from ci_client.display import job_details
+    from ci_client.command.display import job_details
+    from ci_client.command.queries import job
 
     found = job(job_id, _choice(server, api_key))
     print(json.dumps(found, indent=2) if as_json else job_details(found), flush=True)
@@ -327,7 +327,7 @@ def artifacts(
     api_key: ApiKey = None,
 ) -> int:
     """List, or download, the files a job left behind."""
-    from ci_client.asking import download_artifacts, show_artifacts
+    from ci_client.command.queries import download_artifacts, show_artifacts
 
     if download is not None:
         return download_artifacts(job_id, _choice(server, api_key), download)
@@ -338,6 +338,6 @@ def artifacts(
 @_reported
 def cancel(job_id: JobId, server: Server = None, api_key: ApiKey = None) -> int:
     """Stop a job."""
-    from ci_client.asking import cancel as carry_out
+    from ci_client.command.queries import cancel as carry_out
 
     return carry_out(job_id, _choice(server, api_key))

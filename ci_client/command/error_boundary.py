@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from ci_client import exit_codes
-from ci_client.display import say
+from ci_client.command import exit_codes
+from ci_client.command.display import say
 from ci_client.errors import ClientError
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ci_client.command.report_display import printable
 from ci_client.errors import ModelResultError
-from ci_client.report_display import printable
 
 HASH, WARNINGS = "result_hash", "warnings"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ci_client.errors import ProjectError, ProjectNotFound
-from ci_client.ignore_rules import IgnoreRules, Patterns, rules_above
+from ci_client.packing.ignore_rules import IgnoreRules, Patterns, rules_above
 
 MAX_FILES = 100_000
 MAX_BYTES = 2 * 1024**3

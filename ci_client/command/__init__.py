@@ -1,0 +1,1 @@
+"""The command `ci`: its options, what it prints, and its exit codes."""
