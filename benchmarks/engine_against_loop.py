@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.bench import TABLES, write_portfolio
-from engine.config import DynamicLapse, parse_config
-from engine.model import load_model
-from engine.parity import DEFAULT_CONFIG, GOLDEN
-from engine.plan import Plan
-from engine.valuation import stream, value
+from engine.command.bench import TABLES, write_portfolio
+from engine.command.parity import DEFAULT_CONFIG, GOLDEN
+from engine.model.config import DynamicLapse, parse_config
+from engine.model.model import load_model
+from engine.valuation.plan import Plan
+from engine.valuation.valuation import stream, value
 
 DYNAMIC = DynamicLapse(5.0, 0.04, 0.5, 2.0)
 LOOP = r"""

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.errors import ModelError
-from engine.policies import load_policies
+from engine.model.policies import load_policies
 
 ROW = "1,40,M,100000,250.50,20,Term,Standard"
 

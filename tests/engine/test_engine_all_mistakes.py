@@ -4,7 +4,7 @@ import pytest
 from engine_models import make_policies, make_scenarios, write_model
 
 from engine.errors import ModelError
-from engine.model import load_model
+from engine.model.model import load_model
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from engine_models import make_inputs, make_policies, make_scenarios, write_model
 
 from ci_client.command.model_results import read_results, statistics_table
-from engine.cautions import cautions
-from engine.commands import main
-from engine.model import load_model
-from engine.run import Changes, Request, run
+from engine.command.commands import main
+from engine.model.cautions import cautions
+from engine.model.model import load_model
+from engine.output.run import Changes, Request, run
 
 USUAL = {"product_type": "Term", "age": 40, "term": 20}
 
@@ -95,7 +95,7 @@ def test_rates_that_are_no_fractions(tmp_path, rate, sentence):
 
 @pytest.mark.parametrize("stream", ["philox", "mt19937_64"])
 def test_generated_rates(tmp_path, monkeypatch, stream):
-    monkeypatch.setattr("engine.cautions.BLOCK", 7)
+    monkeypatch.setattr("engine.model.cautions.BLOCK", 7)
     root = model(tmp_path)
     generated = {"count": 40, "rng": stream}
     change(root, scenarios=generated | {"interestRate": {"initial": 3.5, "maxRate": 10}})

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from engine_models import make_policies, make_scenarios, write_model
 
-from engine import progress
-from engine.commands import main
-from engine.parity import GOLDEN
-from engine.run import Changes, Request, run
+from engine.command.commands import main
+from engine.command.parity import GOLDEN
+from engine.output.run import Changes, Request, run
+from engine.valuation import progress
 
 CASE = GOLDEN / "term_life_100x10"
 PERCENTILES = ["p0.5", "p1", "p5", "p50", "p75", "p90", "p95", "p99"]
@@ -379,11 +379,11 @@ def test_reports_come_at_a_bearable_rate():
 
 
 def test_parity_and_bench_are_there(monkeypatch, capsys):
-    monkeypatch.setattr("engine.parity.PROCESSORS", {"here": {}})
+    monkeypatch.setattr("engine.command.parity.PROCESSORS", {"here": {}})
     assert main(["parity", "--no-image"]) == 0
     assert capsys.readouterr().out == "same   here\n"
-    monkeypatch.setattr("engine.bench.REPEATS", 1)
-    monkeypatch.setattr("engine.bench.write_portfolio", few_policies)
+    monkeypatch.setattr("engine.command.bench.REPEATS", 1)
+    monkeypatch.setattr("engine.command.bench.write_portfolio", few_policies)
     assert main(["bench", "--quick", "--json"]) == 0
     timings = json.loads(capsys.readouterr().out)["timings"]
     assert len(timings) == 5

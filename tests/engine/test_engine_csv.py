@@ -6,11 +6,11 @@ from engine_models import HEADER, write_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import fast_csv
-from engine.columns import Identifier, Number, Text
 from engine.errors import Problems
-from engine.policies import load_policies
-from engine.rows import parse_rows, split
+from engine.model.policies import load_policies
+from engine.tables import fast_csv
+from engine.tables.columns import Identifier, Number, Text
+from engine.tables.rows import parse_rows, split
 
 
 @pytest.mark.parametrize("spelling", ["M", "m", "Male", "MALE", "mAlE", "0"])
@@ -78,7 +78,7 @@ def test_numbers_are_correctly_rounded(tmp_path, text):
 
 def test_large_files_keep_their_rows_in_order(tmp_path, monkeypatch):
     """Chunks of a few lines, some of them irregular, on threads."""
-    monkeypatch.setattr("engine.table.CHUNK_BYTES", 200)
+    monkeypatch.setattr("engine.tables.table.CHUNK_BYTES", 200)
     lines = [
         f"{i},{i % 100},M,{i}.{'5' if i % 7 else '50e0'},1,20,Term,Standard,r{i % 9}"
         for i in range(500)
@@ -96,8 +96,8 @@ def test_large_files_keep_their_rows_in_order(tmp_path, monkeypatch):
 
 
 def test_quotes_in_a_later_chunk(tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.table.CHUNK_BYTES", 200)
-    monkeypatch.setattr("engine.table.BATCH_ROWS", 7)
+    monkeypatch.setattr("engine.tables.table.CHUNK_BYTES", 200)
+    monkeypatch.setattr("engine.tables.table.BATCH_ROWS", 7)
     lines = [
         f"{i},40,M,1,1,20,Term,Standard,{'x' if i < 50 else chr(34) + 'a,b' + chr(34)}"
         for i in range(100)

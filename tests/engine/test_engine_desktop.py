@@ -9,11 +9,11 @@ from engine_models import make_policies, make_scenarios, write_lines, write_mode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.assumptions import filled, load_lapse, load_mortality
-from engine.cautions import cautions
-from engine.commands import main
-from engine.model import load_model
-from engine.run import Changes, Request, run
+from engine.command.commands import main
+from engine.model.assumptions import filled, load_lapse, load_mortality
+from engine.model.cautions import cautions
+from engine.model.model import load_model
+from engine.output.run import Changes, Request, run
 
 EXPENSES = {
     "perPolicyAcquisition": 350,

@@ -4,7 +4,7 @@ import runpy
 import shutil
 from pathlib import Path
 
-from engine.run import Changes, Request, run
+from engine.output.run import Changes, Request, run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "term_life"
 HASH = "4998e309f9bf92ed48b9dfdf9d4a4f0c3e0a9b576f6ac979695caef592f97a88"

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from engine_models import make_policies, make_scenarios, write_lines, write_model
 
-from engine.commands import main
+from engine.command.commands import main
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_syntax_of_csv(root, capsys, change_text, message):
 
 
 def test_a_mistake_of_syntax_in_a_later_batch_has_its_row(root, capsys, monkeypatch):
-    monkeypatch.setattr("engine.table.BATCH_ROWS", 3)
+    monkeypatch.setattr("engine.tables.table.BATCH_ROWS", 3)
     path = root / "policies_0.csv"
     path.write_text(path.read_text().replace("\n1,", '\n"1",', 1).replace("\n8,", '\n"8"x,', 1))
     assert "row 9: is not valid CSV" in refused(capsys, "run", root)[0]

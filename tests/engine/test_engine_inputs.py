@@ -9,11 +9,11 @@ import pytest
 from engine_inputs import ROW, messages, policies_of
 from engine_models import HEADER, make_policies, make_scenarios, write_lines, write_model
 
-from engine.config import parse_config
 from engine.errors import Problem, RequestError
-from engine.model import load_model
-from engine.policies import SCHEMA, load_policies
-from engine.rates import load_rates
+from engine.model.config import parse_config
+from engine.model.model import load_model
+from engine.model.policies import SCHEMA, load_policies
+from engine.scenarios.rates import load_rates
 
 
 def write(path, lines):
@@ -212,7 +212,7 @@ def test_parquet_is_read_like_csv(root, tmp_path):
 
 def test_more_scenarios_than_a_file_has(root):
     config = parse_config(json.loads((root / "livecalc.config.json").read_text()), "x")
-    from engine.run import Changes
+    from engine.output.run import Changes
 
     with pytest.raises(RequestError, match=r"3 scenarios are asked for; scenarios.csv has 2"):
         load_model(root, Changes(scenarios=3).apply(config))

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import elementary
-from engine.distribution import bin_edges, count_below_zero, percentile, summarize
-from engine.elementary import exp, log
+import engine
 from engine.errors import EngineError
-from engine.exact import LOWEST, ExactSum, pieces
-from engine.generator import GeneratedRates, RateModel
-from engine.mersenne import Mersenne64
-from engine.normals import MersenneNormals, PhiloxNormals, inverse_normal
+from engine.numbers.distribution import bin_edges, count_below_zero, percentile, summarize
+from engine.numbers.elementary import exp, log
+from engine.numbers.exact import LOWEST, ExactSum, pieces
+from engine.scenarios.generator import GeneratedRates, RateModel
+from engine.scenarios.mersenne import Mersenne64
+from engine.scenarios.normals import MersenneNormals, PhiloxNormals, inverse_normal
 
 getcontext().prec = 50
 
@@ -187,7 +187,7 @@ def test_grouped_sums_are_exact(pairs):
 
 
 def test_bins_are_carried_before_they_are_full(monkeypatch):
-    monkeypatch.setattr("engine.exact.MAX_TERMS", 50)
+    monkeypatch.setattr("engine.numbers.exact.MAX_TERMS", 50)
     numbers = [random.Random(n).uniform(-1e9, 1e9) for n in range(400)]
     total = ExactSum(())
     for number in numbers:
@@ -275,10 +275,10 @@ def test_a_row_whose_sign_rounding_would_hide():
 
 
 def test_results_do_not_use_numpys_sums():
-    """`np.add.reduce` in `engine.exact` adds whole numbers below 2⁵³, which does not round."""
+    """`np.add.reduce` in `numbers.exact` adds whole numbers below 2⁵³, which does not round."""
     allowed = {"distribution.py": ["rough = rows.sum(axis=1)"], "run.py": ["(result.policies).sum"]}
     numpys = re.compile(r"\.(sum|mean|std|dot|average|trapezoid)\(| @ |np\.(sum|mean|einsum|dot)\(")
-    for path in Path(elementary.__file__).parent.glob("*.py"):
+    for path in Path(engine.__file__).parent.rglob("*.py"):
         for line in filter(numpys.search, path.read_text().splitlines()):
             known = [*allowed.get(path.name, []), "sums.flows.mean("]
             assert any(text in line for text in known), f"{path.name}: {line}"

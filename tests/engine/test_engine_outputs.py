@@ -13,8 +13,8 @@ from engine_models import make_policies, make_scenarios, write_model
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from engine.commands import main
-from engine.results import canonical
+from engine.command.commands import main
+from engine.output.results import canonical
 
 ATTRIBUTES = ("gender", "product_type", "underwriting_class", "region")
 PRODUCTS = ("Term", "WholeLife", "Endowment")

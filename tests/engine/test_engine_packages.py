@@ -9,9 +9,9 @@ import pytest
 from engine_inputs import messages
 from engine_models import make_policies, make_scenarios, write_lines, write_model
 
-from engine.config import parse_config
-from engine.model import load_model
-from engine.package import opened
+from engine.model.config import parse_config
+from engine.model.model import load_model
+from engine.model.package import opened
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import random
 import pytest
 from engine_models import make_policies, make_scenarios, write_model
 
-from engine.commands import main
+from engine.command.commands import main
 
 pyarrow = pytest.importorskip("pyarrow")
 csv = pytest.importorskip("pyarrow.csv")

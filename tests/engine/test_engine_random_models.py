@@ -11,10 +11,10 @@ from engine_reference import gross, matrix, portfolio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.distribution import summarize
-from engine.model import load_model
-from engine.plan import Plan
-from engine.valuation import value
+from engine.model.model import load_model
+from engine.numbers.distribution import summarize
+from engine.valuation.plan import Plan
+from engine.valuation.valuation import value
 
 TOLERANCE = 1e-12
 PERCENTILES = (50, 75, 90, 95, 99)

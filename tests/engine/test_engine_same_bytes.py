@@ -13,15 +13,15 @@ from engine_models import make_policies, make_scenarios, write_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import parity
-from engine.config import Output, Scenarios, load_config
-from engine.discount import curves
-from engine.exact import ExactSum
-from engine.hooks import Hooks
-from engine.model import load_model
-from engine.per_policy import values
-from engine.plan import Plan
-from engine.valuation import value
+from engine.command import parity
+from engine.model.config import Output, Scenarios, load_config
+from engine.model.hooks import Hooks
+from engine.model.model import load_model
+from engine.numbers.exact import ExactSum
+from engine.valuation.discount import curves
+from engine.valuation.per_policy import values
+from engine.valuation.plan import Plan
+from engine.valuation.valuation import value
 
 DYNAMIC = {
     "sensitivity": 5.0, "referenceRate": 0.04, "minMultiplier": 0.5, "maxMultiplier": 2.0
@@ -79,7 +79,7 @@ def test_any_threads_and_blocks(models, way, threads, scenarios, policies):
 def test_tiles(models, way, monkeypatch):
     expected = everything(models[way], Plan())
     for tile in (1, 10, 23, 100):
-        monkeypatch.setattr("engine.per_policy.TILE", tile)
+        monkeypatch.setattr("engine.valuation.per_policy.TILE", tile)
         assert everything(models[way], Plan()) == expected
 
 
@@ -153,7 +153,7 @@ def test_other_processors(place):
     """A process that is denied instructions gives the hashes of this one."""
     expected = parity.fingerprints(parity.GOLDEN, every_way=False)
     script = (
-        "import json; from engine import capabilities, parity;"
+        "import json; from engine.command import parity; from engine.valuation import capabilities;"
         "print(json.dumps([parity.fingerprints(parity.GOLDEN, every_way=False),"
         " capabilities.simd()['in_use']]))"
     )

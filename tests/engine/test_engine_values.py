@@ -10,12 +10,12 @@ from engine_models import make_inputs, make_policies, make_scenarios, write_mode
 from engine_reference import gross, matrix, portfolio
 
 import engine
-from engine.config import DynamicLapse, Multipliers, load_config
-from engine.distribution import summarize
-from engine.model import load_model
-from engine.plan import Plan
-from engine.results import statistics_document
-from engine.valuation import value
+from engine.model.config import DynamicLapse, Multipliers, load_config
+from engine.model.model import load_model
+from engine.numbers.distribution import summarize
+from engine.output.results import statistics_document
+from engine.valuation.plan import Plan
+from engine.valuation.valuation import value
 
 GOLDEN = Path(engine.__file__).parent / "golden" / "term_life_100x10"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())

@@ -12,9 +12,9 @@ import zipfile
 
 import pytest
 
-from engine.parity import DEFAULT_CONFIG, GOLDEN
-from engine.run import Changes, Request, run
-from engine.worker import Limits, Worker
+from engine.command.parity import DEFAULT_CONFIG, GOLDEN
+from engine.command.worker import Limits, Worker
+from engine.output.run import Changes, Request, run
 
 CASE = GOLDEN / "term_life_100x10"
 TABLES = ("policies", "mortality", "lapse", "expenses", "scenarios")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine import __main__ as command_line
-from engine import capabilities as subject
+from engine.valuation import capabilities as subject
 
 V1_NO_LIMIT = "9223372036854771712\n"
 

@@ -1,0 +1,1 @@
+"""The command line, the worker, and what they ask of a machine: parity, benchmark, capabilities."""

@@ -1,0 +1,99 @@
+"""The commands that ask about a machine instead of a model: parity, bench and serve."""
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from engine.command import bench, parity
+from engine.command.worker import Limits, Worker
+from engine.errors import EngineError
+from engine.model.config import Execution
+
+DEFAULT_IMAGE = "ci-runner:latest"
+DEFAULT_PORT = 8750
+
+
+def add_parity(command: argparse.ArgumentParser) -> None:
+    """The grammar of `parity`."""
+    add = command.add_argument
+    add("--golden", type=Path, default=parity.GOLDEN, metavar="DIR", help="a directory of cases")
+    add("--image", default=DEFAULT_IMAGE, help=f"to compare with, default {DEFAULT_IMAGE}")
+    add("--no-image", action="store_true", help="compare on this machine only")
+    add("--json", action="store_true", help="print the comparison as JSON")
+    add("--from-zip", action="store_true", help="read a set from standard input, print its hashes")
+    command.set_defaults(command=_parity)
+
+
+def add_bench(command: argparse.ArgumentParser) -> None:
+    """The grammar of `bench`."""
+    add = command.add_argument
+    add("--threads", type=int, metavar="N")
+    add("--quick", action="store_true", help="without the million policies")
+    add("--json", action="store_true", help="print seconds as JSON")
+    command.set_defaults(command=_bench)
+
+
+def add_serve(command: argparse.ArgumentParser) -> None:
+    """The grammar of `serve`."""
+    default = Limits()
+    add = command.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on, default this machine only")
+    add("--port", type=int, default=DEFAULT_PORT, help=f"0 is any, default {DEFAULT_PORT}")
+    add("--threads", type=int, metavar="N", help="of a model's run")
+    add("--max-body", type=int, default=default.body, metavar="BYTES")
+    add("--allow-hooks", action="store_true", help="run the Python code that models bring")
+    command.set_defaults(command=_serve)
+
+
+def _parity(options: argparse.Namespace) -> int:
+    if options.from_zip:
+        print(json.dumps(parity.from_zip(sys.stdin.buffer), sort_keys=True))
+        return 0
+    image = None if options.no_image else options.image
+    comparisons = []
+    for comparison in parity.compare(options.golden, image):
+        comparisons.append(comparison)
+        if not options.json:
+            print(_line(comparison), flush=True)
+    if options.json:
+        print(json.dumps([vars(c) | {"same": c.same} for c in comparisons]))
+    return 0 if all(c.same for c in comparisons) else EngineError.exit_code
+
+
+def _line(comparison: parity.Comparison) -> str:
+    if comparison.error is not None:
+        return f"ERROR  {comparison.place}: {comparison.error}"
+    if comparison.differing:
+        return f"DIFFER {comparison.place}: {'; '.join(comparison.differing)}"
+    return f"same   {comparison.place}"
+
+
+def _bench(options: argparse.Namespace) -> int:
+    timings = []
+    for timing in bench.bench(Execution(threads=options.threads), quick=options.quick):
+        timings.append(timing)
+        if not options.json:
+            print(bench.table(timing), flush=True)
+    if options.json:
+        print(json.dumps(bench.document(timings), indent=2))
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    limits = Limits(body=options.max_body, threads=options.threads, allow_hooks=options.allow_hooks)
+    with Worker((options.host, options.port), limits) as worker:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _interrupt)
+        host, port = worker.server_address[:2]
+        print(f"listening on http://{host!s}:{port}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            worker.serve_forever(poll_interval=0.1)
+    return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,3 @@
+"""How far a projection looks."""
+
+YEARS = 50

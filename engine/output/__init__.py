@@ -1,0 +1,1 @@
+"""One run of a model, and what comes out: results and their hash, the report, the plot."""

@@ -1,0 +1,1 @@
+"""Values: projection, discounting, and the ways to go through policies and scenarios."""
