@@ -70,8 +70,8 @@ WHAT_TO_DO = (
     "{name} of uvicorn {version} is none of the versions that ci_server/connections/protocol.py "
     "was written against. Compare its source with that of the last version in constraints.txt; see "
     "whether {ours} still does what it has to, in particular that every request is counted, "
-    "bounded and answered once (tests/integration/test_http_bounds.py, test_full_server.py); then "
-    "add the fingerprint {found!r} to READ, and set the versions in pyproject.toml and "
+    "bounded and answered once (tests/integration/http: test_http_bounds.py, test_full_server.py); "
+    "then add the fingerprint {found!r} to READ, and set the versions in pyproject.toml and "
     "uvicorn_shape.TESTED"
 )
 

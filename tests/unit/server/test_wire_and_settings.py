@@ -36,7 +36,7 @@ from ci_server.telemetry.log_output import PatientHandler
 from support.jobs import NOON, a_job
 from support.waiting import until_sync
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 ERRORS = [
     kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, RunnerError)

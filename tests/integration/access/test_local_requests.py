@@ -1,7 +1,7 @@
 """A server without users, and every route of it: whose requests it takes for its own machine's.
 
 The routes are those of the application's table. What a browser sends for web pages is written by
-hand here; tests/integration/test_web_pages.py has a browser do it.
+hand here; tests/integration/http/test_web_pages.py has a browser do it.
 """
 
 import httpx

@@ -27,7 +27,7 @@ from ci_client.command.model_run import ModelOptions, is_model, job_command, mod
 from ci_client.command.progress_lines import ProgressLines, Step, read_step
 from ci_client.errors import ModelResultError, UsageError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "engine/golden/term_life_100x10"
 LOG = (
     b'before\n::progress {"current":0,"total":2,"phase":"load"}\n'

@@ -1,7 +1,7 @@
 """Values of a wrong type at every door of a running server: refused, told where, nothing queued.
 
-`tests/unit/test_wrong_types.py` crosses every field with every type; this one shows that all routes
-ask the same reader, and walks the query parameters of the OpenAPI document.
+`tests/unit/server/test_wrong_types.py` crosses every field with every type; this one shows that
+all routes ask the same reader, and walks the query parameters of the OpenAPI document.
 """
 
 import json
