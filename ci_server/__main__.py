@@ -35,6 +35,7 @@ Both the server and ci-admin use this database (CI_DB_PATH):
 {database}
 If everyone who can reach {host} may run commands here, add --insecure."""
 """Both ways are tried by a test, as they are printed."""
+
 WORKER_START_SECONDS = 60
 """A worker that does not answer its parent for so long is replaced. It cannot before it has loaded
 the program, and on a busy machine that takes longer than the five seconds that uvicorn gives it:

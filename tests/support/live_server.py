@@ -25,6 +25,9 @@ from support.waiting import until_sync
 ROOT = Path(__file__).parents[2]
 
 STOP_SECONDS = 20.0
+
+START_SECONDS = 90.0
+"""Generous: several workers, each of which loads the program, on a machine that is busy."""
 _FINISHED = ("completed", "failed", "cancelled")
 
 
@@ -92,7 +95,7 @@ class LiveServer:
         """Start, and wait until it serves; on another port when this one was taken meanwhile."""
         for _ in range(5):
             self._spawn(options, stdout, stderr)
-            until_sync(self._serves_or_ended, what="the server's start", seconds=30)
+            self.until(self._serves_or_ended, what="the server's start", seconds=START_SECONDS)
             if self.process.poll() is None:
                 return self
             if "address already in use" not in self.log_tail():

@@ -77,15 +77,19 @@ def test_probes_get_their_true_answers(full, method, path, status):
             assert answer.json()["error"]["code"] == "not_ready"
 
 
-def test_a_probe_by_hand(full):
-    for head in (
-        b"GET /health HTTP/1.0\r\n\r\n",
-        b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n",
-        b"GET /health?x HTTP/1.1\r\nHost: localhost\r\n\r\nGET /jobs HTTP/1.1\r\n\r\n",
-    ):
+@pytest.mark.parametrize(
+    ("head", "size"),
+    [
+        (b"GET /health HTTP/1.0\r\n\r\n", 1),
+        (b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n", 1),
+        (b"GET /health HTTP/1.1\r\n\r\nGET /jobs HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000),
+    ],
+)
+def test_a_probe_by_hand(full, head, size):
+    for _ in range(3):
         with connected(full) as connection:
-            for byte in head:
-                assert send(connection, bytes([byte]))
+            for start in range(0, len(head), size):
+                assert send(connection, head[start : start + size])
             status, headers, body = parsed(rest(connection))
             assert (status, body) == (200, b'{"status":"ok"}')
             assert headers["connection"] == "close"
