@@ -17,6 +17,7 @@ from ci_client.command import exit_codes
 from ci_client.command.display import say
 from ci_client.command.model_results import HASH, read_results, statistics_table
 from ci_client.errors import ModelResultError, UsageError
+from ci_common.progress import PREFIX
 
 JOB = "engine"
 """The name that stands for the engine where the project has no job of that name."""
@@ -24,7 +25,7 @@ OUTPUT = "output"
 """Where the job writes, relative to the model; the server's default for artifacts."""
 DESCRIPTIONS = ("model.toml", "livecalc.config.json")
 
-_PROGRESS = "::progress "
+_PROGRESS = PREFIX.decode()
 
 
 @dataclass(frozen=True, slots=True)

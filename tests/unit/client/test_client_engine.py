@@ -24,23 +24,11 @@ from client_scripted_server import (
 
 from ci_client.command.model_results import read_results, result_hash, statistics_table
 from ci_client.command.model_run import ModelOptions, is_model, job_command, model_run
-from ci_client.command.progress_lines import ProgressLines, Step, read_step
+from ci_client.command.progress_lines import ProgressOutput
 from ci_client.errors import ModelResultError, UsageError
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "engine/golden/term_life_100x10"
-LOG = (
-    b'before\n::progress {"current":0,"total":2,"phase":"load"}\n'
-    b"::progressive\n::\n\n"
-    b'not at the start ::progress {"current":1,"total":2,"phase":"load"}\n'
-    b'::progress {"current":2,"total":2,"phase":"load"}\n::progress {broken\n'
-    b"\xc3\xa4 after\n::prog"
-)
-SHOWN = b"".join(
-    line
-    for line in LOG.splitlines(keepends=True)
-    if not line.startswith(b'::progress {"') and line != b"::prog"
-)
 DOCUMENT = {
     "statistics": {
         "mean_npv": 22009362.604, "std_dev": 0.1, "cte_95": -1.5, "min": -2.0, "max": 1e16,
@@ -56,53 +44,14 @@ def signed(document):
     return {**document, "result_hash": result_hash(document)}
 
 
-def filtered(pieces):
-    lines, shown, steps = ProgressLines(), b"", []
-    for piece in pieces:
-        more, told = lines.feed(piece)
-        shown, steps = shown + more, steps + told
-    return shown, steps, lines.rest()
-
-
-@pytest.mark.parametrize("cut", range(len(LOG) + 1))
-def test_progress_is_taken_out_wherever_the_log_is_cut(cut):
-    steps = [Step(0, 2, "load"), Step(2, 2, "load")]
-    assert filtered([LOG[:cut], LOG[cut:]]) == (SHOWN, steps, b"::prog")
-
-
-def test_progress_is_taken_out_byte_by_byte():
-    shown, steps, rest = filtered(LOG[i : i + 1] for i in range(len(LOG)))
-    assert (shown, len(steps), rest) == (SHOWN, 2, b"::prog")
-
-
-def test_only_what_may_be_progress_is_kept_back():
-    lines = ProgressLines()
-    assert lines.feed(b"password: ") == (b"password: ", [])
-    assert lines.feed(b'::progress {"current":1,"total":1,"phase":"x"}\n')[1] == []
-    assert lines.feed(b"::progress " + b"x" * 2000)[0] == b"::progress " + b"x" * 2000
-    assert lines.rest() == b""
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b'::progress {"current":1,"total":2}',
-        b'::progress {"current":"1","total":2,"phase":"x"}',
-        b'::progress {"current":true,"total":2,"phase":"x"}',
-        b"::progress [1]",
-        b"::progress 1",
-        b"::progress \xff",
-        b"::progress " + b"[" * 900,
-        b' ::progress {"current":1,"total":2,"phase":"x"}',
-    ],
-)
-def test_other_lines_are_not_progress(line):
-    assert read_step(line) is None
-
-
-def test_a_phase_cannot_garble_the_terminal():
-    line = b'::progress {"current":1,"total":2,"phase":"\\u001b[2J"}'
-    assert read_step(line) == Step(1, 2, "\\x1b[2J")
+def test_a_phase_cannot_garble_the_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    output = ProgressOutput()
+    output.write(b'::progress {"current":1,"total":2,"phase":"\\u001b[2J"}\n')
+    output.close()
+    error = capsys.readouterr().err
+    assert "\\x1b[2J" in error
+    assert "\x1b[2J" not in error
 
 
 def test_the_table():
