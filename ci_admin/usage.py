@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from ci_admin.instance import opened
 from ci_common.ports.usage import TenantUsage
@@ -22,7 +23,26 @@ async def usages_of(settings: Settings) -> list[TenantUsage]:
 
 def to_json(usages: Iterable[TenantUsage]) -> str:
     """For programs."""
-    return json.dumps([usage.to_dict() for usage in usages], indent=2)
+    return json.dumps([_fields(usage) for usage in usages], indent=2)
+
+
+def _fields(usage: TenantUsage) -> dict[str, Any]:
+    """The same names as in the answer of `GET /usage`."""
+    return {
+        "tenant": usage.tenant,
+        "jobs": {
+            "queued": usage.queued,
+            "initializing": usage.initializing,
+            "running": usage.running,
+            "finished": usage.finished,
+        },
+        "bytes": {
+            "packages": usage.package_bytes,
+            "logs": usage.log_bytes,
+            "artifacts": usage.artifact_bytes,
+            "total": usage.stored_bytes,
+        },
+    }
 
 
 def to_lines(usages: Iterable[TenantUsage]) -> list[str]:

@@ -1,7 +1,7 @@
 """What tenants have and keep, and what they may."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,14 +14,6 @@ class Quotas:
     """The same of one user of the tenant."""
     stored_bytes_per_tenant: int | None = None
     """See TenantUsage.stored_bytes."""
-
-    def to_dict(self) -> dict[str, int | None]:
-        """The bounds as clients and operators are told them."""
-        return {
-            "live_jobs_per_tenant": self.live_jobs_per_tenant,
-            "live_jobs_per_user": self.live_jobs_per_user,
-            "stored_bytes_per_tenant": self.stored_bytes_per_tenant,
-        }
 
 
 NO_QUOTAS = Quotas()
@@ -53,24 +45,6 @@ class TenantUsage:
     def stored_bytes(self) -> int:
         """Everything that counts towards the quota. A log counts from its job's end on."""
         return self.package_bytes + self.log_bytes + self.artifact_bytes
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as clients and operators are told it."""
-        return {
-            "tenant": self.tenant,
-            "jobs": {
-                "queued": self.queued,
-                "initializing": self.initializing,
-                "running": self.running,
-                "finished": self.finished,
-            },
-            "bytes": {
-                "packages": self.package_bytes,
-                "logs": self.log_bytes,
-                "artifacts": self.artifact_bytes,
-                "total": self.stored_bytes,
-            },
-        }
 
 
 class TenantUsages(Protocol):

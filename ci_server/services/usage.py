@@ -1,10 +1,20 @@
 """Usage, for those who may see it."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from ci_common.policy import Action, Policy
-from ci_common.ports.usage import Quotas, TenantUsages
+from ci_common.ports.usage import Quotas, TenantUsage, TenantUsages
 from ci_common.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """What tenants have, and what each of them may."""
+
+    quotas: Quotas
+    max_running: int | None
+    """How many jobs of a tenant may be under way; `None` does not bound."""
+    tenants: list[TenantUsage]
 
 
 class UsageService:
@@ -16,10 +26,11 @@ class UsageService:
         """`max_running` is how many jobs of a tenant may be under way."""
         self._usages = usages
         self._policy = policy
-        self._limits = {"running_jobs_per_tenant": max_running, **quotas.to_dict()}
+        self._quotas = quotas
+        self._max_running = max_running
 
-    async def usage(self, principal: Principal) -> dict[str, Any]:
-        """Usage and limits, ready for the wire. Raises ForbiddenError."""
+    async def usage(self, principal: Principal) -> UsageReport:
+        """Usage and limits. Raises ForbiddenError."""
         scope = self._policy.scope(principal, Action.USAGE)
         found = await self._usages.usage(scope.tenant)
-        return {"limits": self._limits, "tenants": [usage.to_dict() for usage in found]}
+        return UsageReport(self._quotas, self._max_running, found)

@@ -11,6 +11,7 @@ from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
+from ci_server.apis.native.present import event_json
 from ci_server.streams.log_stream import LogStreams
 from support.jobs import NOON, Clock, a_job
 
@@ -87,4 +88,4 @@ def assert_ids_are_offsets(events, offset=0):
 
 
 def texts(events):
-    return [event.to_dict() for event in events if isinstance(event, LogEvent)]
+    return [event_json(event) for event in events if isinstance(event, LogEvent)]

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from ci_common.job import Artifact
 from ci_common.ports.artifacts import ArtifactReader
 from ci_server.apis.native.byte_range import ranged
 from ci_server.apis.native.openapi import FILE_ANSWER
+from ci_server.apis.native.present import artifact_json
 from ci_server.apis.native.routes import Api
 from ci_server.http.guards import Reader, hold_stream
 
@@ -44,7 +44,7 @@ register_url_convertor("artifact_path", ArtifactPath())
 @router.get("/jobs/{job_id}/artifacts")
 async def list_artifacts(job_id: str, api: Api, principal: Reader) -> list[dict[str, Any]]:
     """The files a job left behind, by path; none before its end."""
-    return [asdict(artifact) for artifact in await api.service.artifacts(principal, job_id)]
+    return [artifact_json(artifact) for artifact in await api.service.artifacts(principal, job_id)]
 
 
 @router.get("/jobs/{job_id}/artifacts/{path:artifact_path}", **FILE_ANSWER)

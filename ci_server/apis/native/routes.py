@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -17,12 +17,13 @@ from ci_common.errors import (
     LogCorruptError,
     quoted,
 )
-from ci_common.events import CompleteEvent, LogEvent, count_or_unknown
-from ci_common.job import Job, JobStatus, format_time
+from ci_common.events import CompleteEvent, LogEvent
+from ci_common.job import Job, JobStatus
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.principal import Principal
 from ci_server.apis.native.byte_range import ranged_log
 from ci_server.apis.native.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
+from ci_server.apis.native.present import job_json
 from ci_server.apis.native.sse import LogEventCache, encoded_events, event_stream, text_stream
 from ci_server.http.body_rate import paced
 from ci_server.http.guards import (
@@ -57,39 +58,6 @@ class NativeApi:
     artifacts: ArtifactReader
     send_timeout_seconds: float
     request_timeout_seconds: float
-
-
-def job_to_dict(job: Job) -> dict[str, Any]:
-    """A job as clients see it."""
-    outcome = job.outcome
-    return {
-        "job_id": job.job_id,
-        "name": job.spec.name,
-        "status": job.status.value,
-        "success": outcome.success if outcome else None,
-        "submit_time": format_time(job.created_at),
-        "start_time": format_time(job.started_at),
-        "end_time": format_time(job.ended_at),
-        "cancel_requested_at": format_time(job.cancel_requested_at),
-        "exit_code": outcome.exit_code if outcome else None,
-        "reason": outcome.reason.value if outcome else None,
-        "message": outcome.message if outcome else None,
-        "command": list(job.spec.command),
-        "image": job.spec.image,
-        "secrets": list(job.spec.secrets),
-        "timeout": job.spec.limits.timeout_seconds,
-        "tenant": job.tenant,
-        "user": job.user,
-        "package_size": job.package.size,
-        "package_sha256": job.package.sha256,
-        "log_size": job.log_size,
-        "log_dropped": count_or_unknown(job.log_dropped),
-        "priority": job.spec.priority,
-        "attempt": job.attempt,
-        "artifacts_size": job.artifacts_size,
-        "artifacts_left_out": job.artifacts_left_out,
-        "tests": asdict(job.tests) if job.tests else None,
-    }
 
 
 async def _native_api(request: Request) -> NativeApi:
@@ -173,7 +141,7 @@ async def list_jobs(
 
 def _listed(job: Job) -> dict[str, Any]:
     """A job as one of many: of its tests only the totals."""
-    told = job_to_dict(job)
+    told = job_json(job)
     if told["tests"]:
         told["tests"] |= {"failures": [], "slowest": []}
     return told
@@ -182,14 +150,14 @@ def _listed(job: Job) -> dict[str, Any]:
 @router.get("/jobs/{job_id}")
 async def get_job(job_id: str, api: Api, principal: Reader) -> dict[str, Any]:
     """One job."""
-    return job_to_dict(await api.service.get(principal, job_id))
+    return job_json(await api.service.get(principal, job_id))
 
 
 @router.delete("/jobs/{job_id}", status_code=202)
 @router.post("/jobs/{job_id}/cancel", status_code=202)
 async def cancel_job(job_id: str, api: Api, principal: Canceller) -> dict[str, Any]:
     """Ask for the end of a job. Its stream tells when it has ended."""
-    return job_to_dict(await api.service.cancel(principal, job_id))
+    return job_json(await api.service.cancel(principal, job_id))
 
 
 @router.get("/jobs/{job_id}/stream", **STREAM_ANSWER)

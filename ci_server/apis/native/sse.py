@@ -8,6 +8,7 @@ from contextlib import aclosing
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
+from ci_server.apis.native.present import event_json
 from ci_server.http.stream_response import PatientResponse
 
 HEARTBEAT_SECONDS = 15
@@ -40,7 +41,7 @@ class LogEventCache:
         if found is not None:
             self._encoded.move_to_end(key)
             return found
-        encoded = encode(event.to_dict(), event.end_offset)
+        encoded = encode(event_json(event), event.end_offset)
         self._encoded[key] = encoded
         self._bytes += len(encoded) + _ENTRY_BYTES
         while self._bytes > _CACHE_BYTES and len(self._encoded) > 1:
@@ -68,16 +69,16 @@ async def encoded_events(
     """
     yield b": stream of job %s\nretry: %d\n\n" % (job_id.encode(), RETRY_MILLISECONDS)
     if with_job_id:
-        yield encode(JobIdEvent(job_id).to_dict(), offset)
+        yield encode(event_json(JobIdEvent(job_id)), offset)
     async with aclosing(events):
         async for event in events:
             if isinstance(event, LogEvent):
                 offset = event.end_offset
                 yield cache.encode(job_id, event)
             elif isinstance(event, CompleteEvent):
-                yield encode(event.to_dict())
-            elif isinstance(event, StatusEvent) and with_status:
-                yield encode(event.to_dict(), offset)
+                yield encode(event_json(event))
+            elif with_status or not isinstance(event, StatusEvent):
+                yield encode(event_json(event), offset)
 
 
 def event_stream(body: AsyncIterator[bytes], send_timeout_seconds: float) -> EventSourceResponse:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
+from ci_server.apis.native.present import usage_json
 from ci_server.http.guards import UsageReader
 from ci_server.services.usage import UsageService
 
@@ -20,4 +21,4 @@ async def usage(
     service: Annotated[UsageService, Depends(_usage_service)], principal: UsageReader
 ) -> dict[str, Any]:
     """Jobs and stored bytes by tenant, and the limits."""
-    return await service.usage(principal)
+    return usage_json(await service.usage(principal))

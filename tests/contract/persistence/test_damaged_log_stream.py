@@ -11,6 +11,7 @@ from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason
 from ci_persistence.logs import archive as log_archive
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_server.apis.native.present import event_json
 from ci_server.streams.log_stream import LogStreams
 
 JOB = "4be0643f-1d98-473b-97cd-ca98a65347dd"
@@ -57,6 +58,6 @@ def test_the_stream_of_a_damaged_log_ends_with_the_result(tmp_path: Path) -> Non
     # An event that begins within a character's length of a boundary goes on beyond it.
     assert 0 <= (256 << 10) - len(seen) < 4
     assert isinstance(complete, CompleteEvent)
-    told = complete.to_dict()
+    told = event_json(complete)
     assert told["success"] is True
     assert f"cannot be read from byte {len(seen)} on" in told["message"]

@@ -27,6 +27,7 @@ from client_scripted_server import (
 
 from ci_client.command.display import job_details, job_table, result_line, say
 from ci_common.events import LogEvent
+from ci_server.apis.native.present import event_json
 
 STREAM = f"GET /jobs/{JOB}/stream"
 CANCEL = f"POST /jobs/{JOB}/cancel"
@@ -96,7 +97,7 @@ def run(start):
 
 def test_submit_keeps_log_and_talk_apart_byte_by_byte(server, run):
     content = b"\xff\x00\r50%\r\x1b[31m100%\n no end"
-    wire = event(LogEvent(content, len(content)).to_dict(), len(content))
+    wire = event(event_json(LogEvent(content, len(content))), len(content))
     server.on(STREAM, stream(RETRY_SOON, status("running", 0), wire, complete()))
     code, out, err = run("submit")
     assert (code, out) == (0, content)

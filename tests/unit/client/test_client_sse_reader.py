@@ -23,6 +23,7 @@ from ci_client.errors import JobNotFound, RequestRefused, ServerUnreachable, Une
 from ci_client.library.sse_reader import JobStreamReader
 from ci_client.library.transport import open_http
 from ci_common.events import LogEvent, log_bytes
+from ci_server.apis.native.present import event_json
 
 STREAM = f"GET /jobs/{JOB}/stream"
 
@@ -85,7 +86,7 @@ def test_large_events_and_exact_bytes(server):
     events, end = [], 0
     for piece in pieces:
         end += len(piece)
-        events.append(event(LogEvent(piece, end).to_dict(), end))
+        events.append(event(event_json(LogEvent(piece, end)), end))
     server.on(
         STREAM, stream(RETRY_SOON, *events[:2], events[2][:99]), stream(*events[2:], complete())
     )

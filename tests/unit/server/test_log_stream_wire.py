@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ci_common.errors import InvalidOffsetError
 from ci_common.events import CompleteEvent, LogEvent
 from ci_server.apis.native import sse
+from ci_server.apis.native.present import event_json
 from ci_server.apis.native.sse import LogEventCache, encode, encoded_events
 from ci_server.streams import log_stream
 from ci_server.streams.log_stream import LogStreams
@@ -133,7 +134,7 @@ async def test_status_events_can_be_left_out(world):
 
 @given(st.binary())
 def test_an_event_on_the_wire_is_ascii_and_two_lines(content):
-    wire = encode(LogEvent(content, len(content)).to_dict(), len(content))
+    wire = encode(event_json(LogEvent(content, len(content))), len(content))
     assert wire.isascii()
     assert wire.count(b"\n") == 3
     assert b"\r" not in wire
@@ -145,7 +146,7 @@ def test_the_cache_is_bounded_and_never_wrong(monkeypatch):
     cache = LogEventCache()
     events = [LogEvent(b"%d" % number * 20, number) for number in range(100)]
     for event in events * 2:
-        assert cache.encode("job", event) == encode(event.to_dict(), event.end_offset)
+        assert cache.encode("job", event) == encode(event_json(event), event.end_offset)
         taken = sum(len(encoded) + sse._ENTRY_BYTES for encoded in cache._encoded.values())
         assert cache._bytes == taken <= 3000
     assert 1 < len(cache._encoded) < 12

@@ -6,6 +6,7 @@ from ci_common.errors import ForbiddenError
 from ci_common.policy import Policy
 from ci_common.ports.usage import Quotas, TenantUsage
 from ci_common.principal import Principal, Role
+from ci_server.apis.native.present import usage_json
 from ci_server.services.usage import UsageService
 
 pytestmark = pytest.mark.anyio
@@ -22,21 +23,22 @@ def service():
     return UsageService(Usages(), Policy("operations"), Quotas(live_jobs_per_user=7), 2)
 
 
-def tenants(answer):
-    return [tenant["tenant"] for tenant in answer["tenants"]]
+def tenants(report):
+    return [usage.tenant for usage in report.tenants]
 
 
 async def test_an_admin_sees_their_own_tenant(service):
-    answer = await service.usage(Principal("acme", "ann", Role.ADMIN))
-    assert tenants(answer) == ["acme"]
+    report = await service.usage(Principal("acme", "ann", Role.ADMIN))
+    assert tenants(report) == ["acme"]
+    answer = usage_json(report)
     assert answer["tenants"][0]["jobs"]["queued"] == 3
     assert answer["limits"]["live_jobs_per_user"] == 7
     assert answer["limits"]["running_jobs_per_tenant"] == 2
 
 
 async def test_the_operator_sees_all(service):
-    answer = await service.usage(Principal("operations", "olga", Role.ADMIN))
-    assert tenants(answer) == ["acme", "operations", "other"]
+    report = await service.usage(Principal("operations", "olga", Role.ADMIN))
+    assert tenants(report) == ["acme", "operations", "other"]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from ci_common.job import (
 )
 from ci_common.settings import Settings, load_settings
 from ci_server.apis.native.byte_range import _parse
-from ci_server.apis.native.routes import job_to_dict
+from ci_server.apis.native.present import event_json, job_json
 from ci_server.http.errors import STATUS_OF_CODE, install_error_handlers
 from ci_server.telemetry.log_output import PatientHandler
 from support.jobs import NOON, a_job
@@ -355,15 +355,15 @@ def test_events_on_the_wire():
     job = a_job(
         JobStatus.COMPLETED, job_id="id", outcome=Outcome(JobStatus.COMPLETED, Reason.OOM, "m", 137)
     )
-    assert JobIdEvent("id").to_dict() == {"type": "job_id", "job_id": "id"}
-    assert StatusEvent(JobStatus.RUNNING).to_dict() == {"type": "status", "status": "running"}
-    assert StatusEvent(JobStatus.QUEUED, 3).to_dict() == {
+    assert event_json(JobIdEvent("id")) == {"type": "job_id", "job_id": "id"}
+    assert event_json(StatusEvent(JobStatus.RUNNING)) == {"type": "status", "status": "running"}
+    assert event_json(StatusEvent(JobStatus.QUEUED, 3)) == {
         "type": "status",
         "status": "queued",
         "position": 3,
     }
-    assert LogEvent(b"x", 1).to_dict() == {"type": "log", "data": "x"}
-    assert CompleteEvent(job).to_dict() == {
+    assert event_json(LogEvent(b"x", 1)) == {"type": "log", "data": "x"}
+    assert event_json(CompleteEvent(job)) == {
         "type": "complete",
         "job_id": "id",
         "success": False,
@@ -375,25 +375,25 @@ def test_events_on_the_wire():
         "tests": None,
     }
     with pytest.raises(ValueError, match="not finished"):
-        CompleteEvent(a_job()).to_dict()
+        event_json(CompleteEvent(a_job()))
 
 
 @given(st.binary())
 def test_log_events_keep_every_byte(content):
-    wire = json.loads(json.dumps(LogEvent(content, len(content)).to_dict()))
+    wire = json.loads(json.dumps(event_json(LogEvent(content, len(content)))))
     assert log_bytes(wire) == content
     assert wire["data"] == content.decode(errors="replace")
 
 
 def test_a_job_on_the_wire():
-    wire = job_to_dict(a_job(JobStatus.RUNNING, started_at=NOON))
+    wire = job_json(a_job(JobStatus.RUNNING, started_at=NOON))
     assert {"job_id", "status", "success", "start_time", "end_time"} <= set(wire)
     assert (wire["success"], wire["start_time"], wire["end_time"]) == (
         None,
         "2030-01-01T12:00:00.000Z",
         None,
     )
-    assert job_to_dict(a_job(JobStatus.COMPLETED))["success"] is True
+    assert job_json(a_job(JobStatus.COMPLETED))["success"] is True
     with pytest.raises(RunnerError):
         raise JobNotFoundError
 

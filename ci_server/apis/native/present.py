@@ -1,0 +1,122 @@
+"""The JSON of the HTTP API: the only place that knows its names."""
+
+import base64
+from dataclasses import asdict
+from typing import Any, assert_never
+
+from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
+from ci_common.job import Artifact, Job, format_time
+from ci_common.ports.usage import TenantUsage
+from ci_server.services.usage import UsageReport
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """A job as clients see it."""
+    outcome = job.outcome
+    return {
+        "job_id": job.job_id,
+        "name": job.spec.name,
+        "status": job.status.value,
+        "success": outcome.success if outcome else None,
+        "submit_time": format_time(job.created_at),
+        "start_time": format_time(job.started_at),
+        "end_time": format_time(job.ended_at),
+        "cancel_requested_at": format_time(job.cancel_requested_at),
+        "exit_code": outcome.exit_code if outcome else None,
+        "reason": outcome.reason.value if outcome else None,
+        "message": outcome.message if outcome else None,
+        "command": list(job.spec.command),
+        "image": job.spec.image,
+        "secrets": list(job.spec.secrets),
+        "timeout": job.spec.limits.timeout_seconds,
+        "tenant": job.tenant,
+        "user": job.user,
+        "package_size": job.package.size,
+        "package_sha256": job.package.sha256,
+        "log_size": job.log_size,
+        "log_dropped": _count_or_unknown(job.log_dropped),
+        "priority": job.spec.priority,
+        "attempt": job.attempt,
+        "artifacts_size": job.artifacts_size,
+        "artifacts_left_out": job.artifacts_left_out,
+        "tests": asdict(job.tests) if job.tests else None,
+    }
+
+
+def artifact_json(artifact: Artifact) -> dict[str, Any]:
+    """A file that a job left behind."""
+    return asdict(artifact)
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """An event of a job's stream. Only finished jobs have a CompleteEvent."""
+    match event:
+        case JobIdEvent(job_id):
+            return {"type": "job_id", "job_id": job_id}
+        case StatusEvent(status, position):
+            told: dict[str, Any] = {"type": "status", "status": status.value}
+            return told if position is None else {**told, "position": position}
+        case LogEvent(content):
+            return _log_json(content)
+        case CompleteEvent(job):
+            return _complete_json(job)
+    assert_never(event)
+
+
+def _log_json(content: bytes) -> dict[str, Any]:
+    """Text, and where the bytes are not UTF-8 also `raw`, the exact bytes."""
+    try:
+        return {"type": "log", "data": content.decode()}
+    except UnicodeDecodeError:
+        return {
+            "type": "log",
+            "data": content.decode(errors="replace"),
+            "raw": base64.b64encode(content).decode("ascii"),
+        }
+
+
+def _complete_json(job: Job) -> dict[str, Any]:
+    outcome = job.outcome
+    if outcome is None:
+        raise ValueError(f"job {job.job_id} is not finished")
+    return {
+        "type": "complete",
+        "job_id": job.job_id,
+        "success": outcome.success,
+        "status": job.status.value,
+        "exit_code": outcome.exit_code,
+        "reason": outcome.reason.value,
+        "message": outcome.message,
+        "log_dropped": _count_or_unknown(job.log_dropped),
+        "tests": asdict(job.tests) if job.tests else None,
+    }
+
+
+def usage_json(report: UsageReport) -> dict[str, Any]:
+    """What tenants have, and what each of them may."""
+    return {
+        "limits": {"running_jobs_per_tenant": report.max_running, **asdict(report.quotas)},
+        "tenants": [_tenant_json(usage) for usage in report.tenants],
+    }
+
+
+def _tenant_json(usage: TenantUsage) -> dict[str, Any]:
+    return {
+        "tenant": usage.tenant,
+        "jobs": {
+            "queued": usage.queued,
+            "initializing": usage.initializing,
+            "running": usage.running,
+            "finished": usage.finished,
+        },
+        "bytes": {
+            "packages": usage.package_bytes,
+            "logs": usage.log_bytes,
+            "artifacts": usage.artifact_bytes,
+            "total": usage.stored_bytes,
+        },
+    }
+
+
+def _count_or_unknown(count: int | None) -> int | str:
+    return "unknown" if count is None else count
