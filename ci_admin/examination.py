@@ -14,7 +14,7 @@ from ci_admin.diagnosis import Code, Finding, World, diagnose
 from ci_admin.instance import Instance
 from ci_common.errors import EngineUnavailableError
 from ci_common.job import format_time, utc_now
-from ci_common.ports.limits import Unenforced
+from ci_common.ports.unenforced_limits import Unenforced
 from ci_common.ports.workloads import Executor
 from ci_controller.executors.docker.leftovers import DockerLeftovers, Leftover
 from ci_persistence.backup.inventory import Inventory, StoredFiles
@@ -25,7 +25,7 @@ from ci_persistence.files.durable import untouched
 from ci_persistence.files.key_files import PART
 from ci_persistence.files.secret_keys import KEY_FILE as SECRET_KEY_FILE
 from ci_persistence.files.token_key import NAME as TOKEN_KEY_FILE
-from ci_persistence.sqlite.usages import COUNTED
+from ci_persistence.sqlite.usage import COUNTED
 
 YOUNG_SECONDS = 3600.0
 """While a server runs, files that are younger may be on their way to a row."""

@@ -7,7 +7,7 @@ from ci_admin.diagnosis import Code, Finding
 from ci_admin.examination import TOTALS, Examination, Examiner, totals_are_wrong
 from ci_common.errors import RunnerError
 from ci_common.job import format_time, utc_now
-from ci_persistence.sqlite.usages import COUNTED
+from ci_persistence.sqlite.usage import COUNTED
 
 
 class Repairer:

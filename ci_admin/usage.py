@@ -7,7 +7,7 @@ from typing import Any
 from ci_admin.instance import opened
 from ci_common.ports.usage import TenantUsage
 from ci_common.settings import Settings
-from ci_persistence.sqlite.usages import SqliteTenantUsages
+from ci_persistence.sqlite.usage import SqliteTenantUsages
 
 _HEADINGS = (
     *("TENANT", "QUEUED", "INITIALIZING", "RUNNING", "FINISHED"),

@@ -38,7 +38,7 @@ from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
-from ci_persistence.sqlite.usages import SqliteTenantUsages
+from ci_persistence.sqlite.usage import SqliteTenantUsages
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.access.auth.api_keys import ApiKeyIdentity

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ci_common.job import Job
-from ci_common.ports.limits import Unenforced
 from ci_common.ports.logs import LogAppender
+from ci_common.ports.unenforced_limits import Unenforced
 from ci_common.secret import Secret
 
 

@@ -1,1 +1,1 @@
-"""What is done now and then: retention, leftovers, and the clock that nobody sets."""
+"""Periodic work: retention, leftovers, and a wall clock that believes a jump only after a while."""

@@ -1,8 +1,8 @@
 """Logs as files (ports LogReader, LogWriter, LogKeeper): live ones as they are, finished ones
 compressed.
 
-Below `logs/`, a job's log is the directory `ab/abcd….live/` (log_segments) until it is the file
-`ab/abcd….log.zst` (log_archive). Where both are there, the archive counts: it gets its name only
+Below `logs/`, a job's log is the directory `ab/abcd….live/` (segments) until it is the file
+`ab/abcd….log.zst` (archive). Where both are there, the archive counts: it gets its name only
 when it is complete, checked and on disk.
 """
 

@@ -14,7 +14,7 @@ from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
 from ci_persistence.sqlite.audit import insert
 from ci_persistence.sqlite.job_rows import COLUMNS, LIVE, fetch_job, from_row, to_row
-from ci_persistence.sqlite.usages import check_room
+from ci_persistence.sqlite.usage import check_room
 
 _INSERT = (
     f"INSERT INTO jobs ({COLUMNS}) "  # noqa: S608 - constants

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ci_common.ports.limits import Limit, Unenforced
+from ci_common.ports.unenforced_limits import Limit, Unenforced
 
 _CAPABILITIES = {
     Limit.MEMORY: "MemoryLimit",

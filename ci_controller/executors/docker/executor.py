@@ -19,8 +19,8 @@ from ci_common.errors import (
     WorkloadLostError,
 )
 from ci_common.job import Job, Network, ResourceLimits
-from ci_common.ports.limits import Unenforced
 from ci_common.ports.logs import LogAppender
+from ci_common.ports.unenforced_limits import Unenforced
 from ci_common.ports.workloads import Output, Workload, WorkloadFiles
 from ci_common.principal import LOCAL_PRINCIPAL
 from ci_common.secret import Secret

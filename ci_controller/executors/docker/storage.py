@@ -14,7 +14,7 @@ from docker.errors import APIError, ImageNotFound
 
 from ci_common.errors import LaunchFailedError
 from ci_common.job import ResourceLimits
-from ci_common.ports.limits import Limit, Unenforced
+from ci_common.ports.unenforced_limits import Limit, Unenforced
 from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.container import EngineBounds
 from ci_controller.executors.docker.engine import DockerEngine, remove_container

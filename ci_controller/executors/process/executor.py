@@ -20,8 +20,8 @@ from pathlib import Path
 
 from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostError
 from ci_common.job import Job
-from ci_common.ports.limits import Limit, Unenforced
 from ci_common.ports.logs import LogAppender
+from ci_common.ports.unenforced_limits import Limit, Unenforced
 from ci_common.ports.workloads import Output, Workload
 from ci_common.secret import Secret
 from ci_controller.executors.process import supervisor

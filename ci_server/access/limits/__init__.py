@@ -1,1 +1,1 @@
-"""How much one caller may ask for: counted in this process, told by name when it is too much."""
+"""How much one caller may ask for. Counts are per process; a refusal names the exceeded limit."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ci_common.errors import LaunchFailedError, LeaseLostError, SetupFailedError, WorkloadLostError
-from ci_common.ports.limits import Limit
+from ci_common.ports.unenforced_limits import Limit
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.process.environments import unpack
 from ci_controller.executors.process.state import remove_tree

@@ -14,7 +14,7 @@ from ci_persistence.sqlite.job_rows import COLUMNS, from_row
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
-from ci_persistence.sqlite.usages import COUNTED
+from ci_persistence.sqlite.usage import COUNTED
 from support.instances import ROOT
 
 pytestmark = pytest.mark.anyio

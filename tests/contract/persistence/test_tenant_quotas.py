@@ -15,10 +15,10 @@ from ci_common.ports.rows import Ending
 from ci_common.ports.usage import Quotas, TenantUsage
 from ci_persistence.database.database import Database
 from ci_persistence.signals.in_process import ProcessJobSignals
-from ci_persistence.sqlite import usages as tenant_usages
+from ci_persistence.sqlite import usage as tenant_usages
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
-from ci_persistence.sqlite.usages import COUNTED, SqliteTenantUsages
+from ci_persistence.sqlite.usage import COUNTED, SqliteTenantUsages
 from support.jobs import NOON, a_job
 from support.rows import PASSED, Rows
 

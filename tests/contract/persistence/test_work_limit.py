@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import docker
 import pytest
 
-from ci_common.ports.limits import Limit
+from ci_common.ports.unenforced_limits import Limit
 from support.engine_option import runner_image
 from support.executors import collect
 from support.own_engines import EngineMissingError, own_engine

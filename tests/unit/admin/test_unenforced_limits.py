@@ -4,7 +4,7 @@ import pytest
 
 from ci_admin.examination import notes_of
 from ci_common.job import Network, ResourceLimits
-from ci_common.ports.limits import Limit, Unenforced
+from ci_common.ports.unenforced_limits import Limit, Unenforced
 from ci_controller.executors.docker.enforcement import unenforced
 
 DOCKER = {

@@ -3,7 +3,7 @@
 import pytest
 
 from ci_common.job import JobStatus, ResourceLimits
-from ci_common.ports.limits import Limit, Unenforced
+from ci_common.ports.unenforced_limits import Limit, Unenforced
 from support.controller_world import ENGINE_RETRY_SECONDS, ControllerWorld
 from support.waiting import until
 
