@@ -157,7 +157,7 @@ def submit(
             min=0,
             max=10,
             help="0 (lowest) to 10 (highest); orders the jobs of your tenant",
-            show_default="5",
+            show_default="0",
         ),
     ] = None,
     retries: Annotated[

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ci_common.errors import InvalidConfigError
-from ci_common.job import DEFAULT_PRIORITY, ResourceLimits
+from ci_common.job import ResourceLimits
 
 Number = TypeVar("Number", bound=float | None)
 
@@ -19,7 +19,6 @@ class DefaultLimits:
     pids: int
     log_mb: int
     grace_seconds: float
-    priority: int = DEFAULT_PRIORITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,6 @@ class LimitCeilings:
             cpu_percent=_least(defaults.cpu_percent, self.cpu_percent),
             memory_mb=_least(defaults.memory_mb, self.memory_mb),
             pids=_least(defaults.pids, self.pids),
-            priority=_least(defaults.priority, self.priority),
         )
 
     def _check(

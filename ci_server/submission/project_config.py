@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from ci_common.artifact_paths import ArtifactGlob
 from ci_common.durations import parse_seconds
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
-from ci_common.job import DEFAULT_ARTIFACTS, JobSpec, Network, ResourceLimits
+from ci_common.job import DEFAULT_ARTIFACTS, DEFAULT_PRIORITY, JobSpec, Network, ResourceLimits
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
 from ci_common.strict_json import StrangeJsonError, strict_object
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
@@ -181,7 +181,7 @@ def resolve_spec(
         image=job.image,
         env=job.env,
         artifacts=tuple(job.artifacts),
-        priority=defaults.priority if submitted.priority is None else submitted.priority,
+        priority=DEFAULT_PRIORITY if submitted.priority is None else submitted.priority,
         retries=job.retries if submitted.retries is None else submitted.retries,
         limits=limits,
         secrets=tuple(dict.fromkeys(job.secrets)),

@@ -82,10 +82,10 @@ def test_what_is_accepted_is_kept_as_it_was_asked_for(bounded, key_of, caller, p
 
 
 @pytest.mark.parametrize("caller", ROLES)
-def test_a_job_that_asks_for_nothing_gets_no_more_than_the_ceiling(bounded, key_of, caller):
+def test_a_job_that_asks_for_nothing_has_the_lowest(bounded, key_of, caller):
     ask = Caller(bounded, key_of[caller])
     job_id = ask.submit(bounded.form(projects.ANY))
-    assert ask.ask("GET", f"/jobs/{job_id}").json()["priority"] == CEILING
+    assert ask.ask("GET", f"/jobs/{job_id}").json()["priority"] == 0
 
 
 @pytest.mark.parametrize("name", ["ci", "ci-submit"])

@@ -54,8 +54,6 @@ def test_a_job_that_asks_for_nothing_gets_no_more_than_one_that_does():
     held = CEILINGS.at_most(defaults)
     assert held == replace(defaults, timeout_seconds=600, cpu_percent=200, pids=100)
     assert LimitCeilings().at_most(defaults) == defaults
-    assert LimitCeilings(priority=3).at_most(defaults).priority == 3
-    assert LimitCeilings(priority=9).at_most(defaults).priority == 5
 
 
 def test_a_table_of_jobs_is_held_to_them():

@@ -62,7 +62,7 @@ def test_every_key():
     assert (spec.limits.memory_mb, spec.limits.network) == (256, Network.NONE)
     assert (spec.limits.pids, spec.limits.block_io_bytes) == (99, 2_000_000)
     assert (spec.limits.shm_mb, spec.limits.log_mb, spec.limits.grace_seconds) == (128, 5, 60)
-    assert (spec.retries, spec.priority) == (2, 5)
+    assert (spec.retries, spec.priority) == (2, 0)
 
 
 def test_what_the_table_does_not_say_is_the_servers():
