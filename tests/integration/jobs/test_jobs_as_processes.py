@@ -172,9 +172,9 @@ def test_secrets(processes):
         assert not path.is_file() or token.encode() not in path.read_bytes(), path
 
 
-def test_jobs_wait_for_the_data_directory(tmp_path, python):
+def test_jobs_wait_for_the_data_directory(tmp_path, python_for_jobs):
     """In which this executor keeps what it knows of them, too."""
-    with LiveServer(tmp_path / "own", python=python, executor="process") as server:
+    with LiveServer(tmp_path / "own", python=python_for_jobs, executor="process") as server:
         server.start().ready()
         with data_deleted(server):
             answer = server.http.post("/submit-async", **server.form(projects.ANY))
