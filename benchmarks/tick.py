@@ -34,6 +34,7 @@ from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import new_holder
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.data_directory import no_check
 from ci_persistence.files.job_secrets import FileJobSecrets
 from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.files.secret_keys import SecretKeys
@@ -118,6 +119,7 @@ async def measure(path: Path, ticks: int) -> tuple[float, float]:
         artifacts=artifacts,
         bell=SocketDoorbell(settings.data_path),
         secrets=FileJobSecrets(settings.data_path, SecretKeys(settings.data_path, None)),
+        check_files=no_check,
     )
     controller = build_controller(settings, executor, stores)
     policy = RetentionPolicy(days=9999, jobs=1 << 40, artifact_days=9999, max_bytes=1 << 60)

@@ -51,11 +51,17 @@ def check_directory(settings: Settings) -> None:
 
 def require_database(settings: Settings) -> None:
     """Raise DatabaseError when there is none: looking must not make one."""
-    if not settings.db_path.exists():
+    check_before_open(settings.data_path, settings.db_path)
+    if not _has_database(settings):
         raise DatabaseError(
             f"there is no database {settings.db_path.absolute()}: set CI_DB_PATH (and CI_DATA_DIR) "
             "as for the server"
         )
+
+
+def _has_database(settings: Settings) -> bool:
+    """An empty file is none: a database would be made of it."""
+    return settings.db_path.exists() and settings.db_path.stat().st_size > 0
 
 
 @asynccontextmanager
@@ -100,8 +106,8 @@ async def administered(settings: Settings, *, create: bool = False) -> AsyncIter
 
 
 async def _opened_database(settings: Settings, stack: contextlib.ExitStack) -> Database:
-    if not settings.db_path.exists():
-        check_before_open(settings.data_path, settings.db_path)
+    check_before_open(settings.data_path, settings.db_path)
+    if not _has_database(settings):
         database = Database(settings.db_path)
         await database.open()
         return database

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from ci_common.errors import LogCorruptError
 from ci_common.failure_line import failure_line, write_failure_line
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.logs import LogAppender
@@ -123,5 +124,5 @@ def _if_possible(write: Callable[[], object], what: str) -> None:
     """A disk that is full, or broken, keeps no job from its end: its message says the same."""
     try:
         write()
-    except OSError as error:
+    except (OSError, LogCorruptError) as error:
         logger.warning("a job's log cannot have %s: %s", what, error)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from ci_common.errors import DatabaseError, NotReadyError
+from ci_common.errors import DatabaseError, DatabaseUnavailableError
 from ci_persistence.database.errors import damaged, disk_full_told, explain
 from ci_persistence.database.integrity import check_is_ours, find_damage
 from ci_persistence.database.location import (
@@ -215,7 +215,7 @@ class Database:
     async def _close(self, connections: list[aiosqlite.Connection]) -> None:
         try:
             await self._write_lock.take()
-        except (NotReadyError, OSError) as error:
+        except (DatabaseUnavailableError, OSError) as error:
             # To end all the same is better than to hang; what is written stays so.
             logger.warning("closing %s without its lock: %s", self.path, error)
         try:

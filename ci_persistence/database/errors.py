@@ -116,6 +116,11 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def is_out_of_reach(error: sqlite3.Error) -> bool:
+    """Whether a database is there, perhaps, and sound, but not for this process, or not now."""
+    return _primary_code(error) in _UNWRITABLE and not is_damage(error)
+
+
 def _primary_code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & _PRIMARY
 

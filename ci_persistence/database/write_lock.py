@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 import random
 import sqlite3
@@ -10,8 +11,10 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from ci_common.errors import NotReadyError
+from ci_common.errors import DatabaseUnavailableError
 from ci_persistence.database.lock_files import open_lock_file
+
+logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 15.0
 """For so long a writer waits for those of other processes, as it would for SQLite's own lock."""
@@ -39,14 +42,14 @@ class WriteLock:
         self._lock = _FileLock(self._database, "write-lock")
 
     async def take(self) -> None:
-        """Wait for the lock. Raises NotReadyError."""
+        """Wait for the lock. Raises DatabaseUnavailableError."""
         with closing(self._attempts()) as attempts:
             for pause in attempts:
                 await asyncio.sleep(pause)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock for a while, in a thread that may wait. Raises NotReadyError."""
+        """Hold the lock for a while, in a thread that may wait. Raises DatabaseUnavailableError."""
         with closing(self._attempts()) as attempts:
             for pause in attempts:
                 time.sleep(pause)
@@ -76,10 +79,15 @@ class WriteLock:
         finally:
             self._queue.release()
 
-    def _waited(self) -> NotReadyError:
-        return NotReadyError(
-            f"another process has been writing to {self._database} for {WAIT_SECONDS:g} s: it may "
-            f"be stopped, or its disk does not answer; `fuser {self._lock.path}` names it"
+    def _waited(self) -> DatabaseUnavailableError:
+        logger.error(
+            "another process has been writing to %s for %g s: it may be stopped, or its disk does "
+            "not answer; `fuser %s` names it",
+            *(self._database, WAIT_SECONDS, self._lock.path),
+        )
+        return DatabaseUnavailableError(
+            f"another process has been writing to the server's database for {WAIT_SECONDS:g} s; "
+            "its operator finds in the server's log what to do"
         )
 
 
@@ -116,7 +124,8 @@ class _FileLock:
 
 @contextmanager
 def read_only(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that only reads, for a thread of its own. Raises sqlite3.Error, NotReadyError.
+    """A connection that only reads, for a thread of its own. Raises sqlite3.Error, and
+    DatabaseUnavailableError.
 
     The first look may recover the journal, and closing may checkpoint and remove it, so both are
     done under the lock; what is read between is not.

@@ -297,7 +297,10 @@ class SegmentAppender:
             os.fsync(self._open_descriptor())
             self._held.sync()
             if not self._names_synced:
-                self._live.sync_names()
+                try:
+                    self._live.sync_names()
+                except FileNotFoundError:
+                    self._deleted()
                 self._names_synced = True
         # Last: what was appended before a later controller opened the log is part of it.
         if not self._live.is_newest(self._segment):

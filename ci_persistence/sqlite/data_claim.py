@@ -14,8 +14,9 @@ from pathlib import Path
 
 import aiosqlite
 
-from ci_common.errors import DatabaseError
+from ci_common.errors import DatabaseError, DatabaseUnavailableError
 from ci_persistence.database.database import Database
+from ci_persistence.database.errors import is_out_of_reach
 from ci_persistence.database.write_lock import read_only
 from ci_persistence.files.data_directory import (
     MARKER,
@@ -64,7 +65,7 @@ async def claim(data_path: Path, database: Database) -> DataDirectory:
         check_claim(data_path, claimant)
         if read_marker(data_path) is None:
             await _check_files(data_path, claimant, database)
-            write_marker(data_path, claimant.marker)
+            _write(data_path, claimant.marker)
             check_claim(data_path, claimant)  # another database may have been quicker
         await _record(data_path, claimant, connection)
     return DataDirectory(data_path, claimant.instance_id)
@@ -85,7 +86,7 @@ async def adopt(data_path: Path, database: Database) -> None:
             marker = None
         _check_recorded(data_path, claimant)
         if marker is None:
-            write_marker(data_path, claimant.marker, replace=True)
+            _write(data_path, claimant.marker, replace=True)
         await _record(data_path, claimant, connection)
 
 
@@ -109,6 +110,8 @@ def check_belongs(data_path: Path, database: Path) -> None:
     with contextlib.suppress(sqlite3.Error):  # whoever opens it tells what is wrong with it
         if (claimant := read_claimant(database)) is not None:
             check_claim(data_path, claimant)
+            if claimant.recorded is not None and read_marker(data_path) is None:
+                raise DatabaseError(_gone(data_path, claimant))
 
 
 def check_claim(data_path: Path, claimant: Claimant) -> None:
@@ -126,10 +129,13 @@ def is_used(marker: Marker, database: Path) -> bool:
     other = Path(marker.database)
     if _is_same(other, database):
         return False
-    with contextlib.suppress(sqlite3.Error, OSError):
+    try:
         found = read_claimant(other)
-        return found is not None and found.instance_id == marker.instance_id
-    return False
+    except sqlite3.Error as error:
+        return is_out_of_reach(error)  # another user's, or busy: it may be in use
+    except (OSError, DatabaseUnavailableError):
+        return True
+    return found is not None and found.instance_id == marker.instance_id
 
 
 def read_claimant(database: Path) -> Claimant | None:
@@ -156,9 +162,19 @@ async def _claimant(database: Database) -> Claimant:
 
 async def _record(data_path: Path, claimant: Claimant, connection: aiosqlite.Connection) -> None:
     if read_marker(data_path) != claimant.marker:  # the database was moved
-        write_marker(data_path, claimant.marker, replace=True)
+        _write(data_path, claimant.marker, replace=True)
     if claimant.recorded != (place := _resolved(data_path)):
         await connection.execute("UPDATE instance SET data_path = ?", (str(place),))
+
+
+def _write(data_path: Path, marker: Marker, *, replace: bool = False) -> None:
+    try:
+        write_marker(data_path, marker, replace=replace)
+    except OSError as error:
+        raise DatabaseError(
+            f"the data directory {data_path.absolute()} cannot be written: {error}. Make it, give "
+            "it the server's user, or name another one with CI_DATA_DIR"
+        ) from error
 
 
 def _resolved(path: Path) -> Path:
@@ -220,11 +236,21 @@ def _batches(data_path: Path) -> Iterator[list[str]]:
 
 
 def _used_by_other(data_path: Path, marker: Marker, database: Path) -> str:
+    same = _is_same(Path(marker.database), database)
+    former = ", which was at the same path: was the database deleted?" if same else ""
     return (
         f"the data directory {data_path.absolute()} belongs to the database {marker.database}, "
-        f"not to {database.absolute()} (its {MARKER} names another instance). Two databases must "
-        "not share one: name another directory with CI_DATA_DIR, or the right database with "
-        "CI_DB_PATH"
+        f"not to {database.absolute()} (its {MARKER} names another instance{former}). Two "
+        "databases must not share one: name another directory with CI_DATA_DIR, or the right "
+        "database with CI_DB_PATH"
+    )
+
+
+def _gone(data_path: Path, claimant: Claimant) -> str:
+    return (
+        f"the data directory {data_path.absolute()} of the database {claimant.path.absolute()} is "
+        f"gone, or was replaced (it has no file {MARKER}). Put it back (mount its disk, or move it "
+        "back); if its files are lost for good, run `ci-admin adopt`"
     )
 
 

@@ -129,6 +129,8 @@ class ProcessLock:
                 logger.warning("%s cannot be opened; give it the database's owner", self._path)
             self._refused = True
             return
+        except OSError:
+            return  # the database's directory is gone: the write that follows tells
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

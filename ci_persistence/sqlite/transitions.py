@@ -52,7 +52,7 @@ class SqliteJobTransitions:
         rows = await self._database.write(
             "UPDATE jobs SET attempt = attempt + 1, status = 'initializing', "  # noqa: S608
             "started_at = NULL WHERE job_id = ? AND attempt = ? "
-            f"AND status = 'running' AND {_FENCE} RETURNING job_id",
+            f"AND status = 'running' AND reason IS NULL AND {_FENCE} RETURNING job_id",
             (job_id, attempt, self._holder),
         )
         if rows:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from support import engine, projects
+from support.fake_registry import NOT_FOUND, fake_registry
 from support.live_server import free_port
 
 pytestmark = pytest.mark.docker
@@ -84,11 +85,13 @@ def test_out_of_memory_is_the_jobs_failure(user, project):
 
 
 def test_an_image_that_cannot_be_had_is_the_infrastructures_failure(user, project):
-    table = "[tool.ci.jobs.test]\nimage = 'localhost:1/no/such:1'\n"
-    (project / "pyproject.toml").write_text(table)
-    done = user.run("submit", "--path", project)
+    with fake_registry(NOT_FOUND) as registry:
+        table = f"[tool.ci.jobs.test]\nimage = '{registry}/no/such:1'\n"
+        (project / "pyproject.toml").write_text(table)
+        done = user.run("submit", "--path", project)
     assert done.code == 3
-    assert "localhost:1/no/such:1" in done.err
+    assert f"{registry}/no/such:1" in done.err
+    assert done.out.startswith(b"ci: the job failed: image_unavailable: ")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ci_controller.assembly import Stores, build_controller, build_executor
 from ci_controller.reconcile.controller import new_holder
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.data_directory import no_check
 from ci_persistence.files.job_secrets import FileJobSecrets
 from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.files.secret_keys import SecretKeys
@@ -80,6 +81,7 @@ class Runner:
             FileArtifactStore(self.settings.data_path),
             self.bell,
             FileJobSecrets(self.settings.data_path, SecretKeys(self.settings.data_path, None)),
+            no_check,
         )
         controller = build_controller(self.settings, executor, stores, self.now)
         task = asyncio.create_task(controller.run())

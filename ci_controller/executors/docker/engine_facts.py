@@ -3,8 +3,10 @@
 from typing import Any
 
 import docker
+from docker.errors import APIError
 
-from ci_common.errors import LaunchFailedError
+from ci_common.errors import EngineFailingError, LaunchFailedError
+from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.keeper import protocol
 
 
@@ -36,9 +38,14 @@ class EngineFacts:
         return self._program
 
     def info(self, client: docker.APIClient) -> dict[str, Any]:
-        """What `docker info` says."""
+        """What `docker info` says. Raises EngineFailingError when the engine refuses that."""
         if self._info is None:
-            self._info = client.info()
+            try:
+                self._info = client.info()
+            except APIError as error:
+                raise EngineFailingError(
+                    f"the container engine does not describe itself: {explanation(error)}"
+                ) from error
         return self._info
 
     def _version(self, client: docker.APIClient) -> dict[str, Any]:

@@ -97,7 +97,11 @@ class EngineStorage:
         except APIError as error:
             said = explanation(error)
             if not any(word in said.lower() for word in _NO_SIZES):
-                raise
+                if not error.is_client_error():
+                    raise
+                raise LaunchFailedError(
+                    f"the engine refuses to make a container of a bounded size: {said}"
+                ) from error
             return f"the engine refuses to bound the size of a container ({said}); {_ADVICE}"
         return ""
 

@@ -23,6 +23,7 @@ from ci_controller.executors.docker.container import (
 )
 from support.archives import zip_bytes
 from support.executors import Bench, MemoryLog, remove_of_instance
+from support.fake_registry import NOT_FOUND, fake_registry
 from support.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
@@ -93,12 +94,12 @@ async def test_an_init_process_reaps_zombies(bench):
 # ------------------------------------------------------------------ images, refusals
 
 
-@pytest.mark.parametrize(
-    "image", ["localhost:1/no/such:tag", "Not A Reference", "localhost:1/x@sha256:" + "0" * 64]
-)
+@pytest.mark.parametrize("image", ["{}/no/such:tag", "Not A Reference", "{}/x@sha256:" + "0" * 64])
 async def test_an_image_that_cannot_be_had(bench, image):
-    with pytest.raises(ImageUnavailableError, match="could not be pulled"):
-        await bench.launch(bench.job("pass", image=image))
+    with fake_registry(NOT_FOUND) as registry:
+        job = bench.job("pass", image=image.format(registry))
+        with pytest.raises(ImageUnavailableError, match="could not be pulled"):
+            await bench.launch(job)
 
 
 async def test_what_the_engine_refuses_is_told(bench):

@@ -1,19 +1,34 @@
 """A data directory belongs to one database, and a database has one data directory."""
 
 import asyncio
+import errno
 import shutil
+import sqlite3
 from contextlib import asynccontextmanager
 
 import pytest
 
-from ci_common.errors import DatabaseError
+from ci_common.errors import DatabaseError, DatabaseUnavailableError
 from ci_common.job import JobStatus
 from ci_persistence.database.database import Database
 from ci_persistence.files.data_directory import MARKER, read_marker
-from ci_persistence.sqlite.data_claim import adopt, check_before_open, check_belongs, claim
+from ci_persistence.sqlite import data_claim
+from ci_persistence.sqlite.data_claim import (
+    adopt,
+    check_before_open,
+    check_belongs,
+    claim,
+    is_used,
+)
 from support.instances import Instance
 
 pytestmark = pytest.mark.anyio
+
+
+def sqlite_error(code):
+    error = sqlite3.OperationalError("refused")
+    error.sqlite_errorcode = code
+    return error
 
 
 @asynccontextmanager
@@ -247,3 +262,53 @@ async def test_a_command_checks_and_claims_nothing(instance, tmp_path):
 async def test_a_damaged_marker_is_told_with_its_path(instance, content):
     (instance.data / MARKER).write_bytes(content)
     assert str(instance.data / MARKER) in await refusal(instance)
+
+
+# ---------------------------------------------------------------------- commands, and doubt
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_commands_refuse_a_directory_that_is_gone_or_empty(instance, is_there):
+    instance.data.rename(instance.data.with_name("away"))
+    if is_there:
+        instance.data.mkdir()
+    with pytest.raises(DatabaseError, match="is gone, or was replaced"):
+        check_belongs(instance.data, instance.database)
+    assert instance.data.exists() is is_there
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError("another user's directory"),
+        OSError(errno.EIO, "the disk"),
+        DatabaseUnavailableError(),
+        sqlite_error(sqlite3.SQLITE_CANTOPEN),
+        sqlite_error(sqlite3.SQLITE_BUSY),
+    ],
+    ids=repr,
+)
+async def test_a_database_that_cannot_be_read_is_in_use(instance, tmp_path, error, monkeypatch):
+    def refuse(database):
+        raise error
+
+    monkeypatch.setattr(data_claim, "read_claimant", refuse)
+    marker = read_marker(instance.data)
+    assert is_used(marker, tmp_path / "other.db")
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT])
+async def test_a_file_that_is_no_sound_database_is_not_in_use(
+    instance, tmp_path, code, monkeypatch
+):
+    def refuse(database):
+        raise sqlite_error(code)
+
+    monkeypatch.setattr(data_claim, "read_claimant", refuse)
+    assert not is_used(read_marker(instance.data), tmp_path / "other.db")
+
+
+async def test_a_directory_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    instance = Instance(tmp_path / "ci")
+    assert "cannot be written" in await refusal(instance, data=tmp_path / "file" / "data")

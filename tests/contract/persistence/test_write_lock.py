@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from ci_common.errors import NotReadyError
+from ci_common.errors import DatabaseUnavailableError
 from ci_persistence.database import database as database_module
 from ci_persistence.database import write_lock as write_lock_module
 from ci_persistence.database.database import Database
@@ -109,11 +109,13 @@ async def test_readers_do_not_wait(database, other):
 
 
 @pytest.mark.parametrize("act", [write, transact, open_another, look])
-async def test_who_waits_too_long_is_told_why(database, other, act, monkeypatch):
+async def test_who_waits_too_long_is_told_why(database, other, act, monkeypatch, tmp_path, caplog):
     monkeypatch.setattr(write_lock_module, "WAIT_SECONDS", 0.05)
     await other.take()
-    with pytest.raises(NotReadyError, match="another process has been writing"):
+    with pytest.raises(DatabaseUnavailableError, match="another process") as refusal:
         await act(database)
+    assert str(tmp_path) not in refusal.value.message, "clients are not told paths"
+    assert f"fuser {database.path}-write-lock" in caplog.text
     other.release()
     await act(database)
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from support.administration import admin
 from support.instances import Instance
 from support.mounts import run_on_tmpfs
 from support.waiting import until_sync
@@ -123,3 +124,29 @@ def test_ctrl_c_leaves_nothing_behind(instance, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert [path.name for path in tmp_path.iterdir()] == ["ci"]
+
+
+@pytest.mark.parametrize("command", [("backup", "--force", "b.tar"), ("doctor",)])
+def test_without_the_data_directory_nothing_is_made_or_replaced(own_server, command):
+    server = own_server(controller="external").start()
+    server.terminate()
+    kept = server.directory / "b.tar"
+    kept.write_text("the last good backup")
+    server.data.rename(server.data.with_name("away"))
+    done = admin(server, *command)
+    assert done.returncode == 3
+    assert "is gone, or was replaced" in done.stderr
+    assert not server.data.exists()
+    assert kept.read_text() == "the last good backup"
+
+
+def test_a_database_that_was_emptied_is_not_made_anew_by_a_look(own_server):
+    server = own_server(controller="external").start()
+    server.terminate()
+    for path in server.directory.glob("ci.db*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    done = admin(server, "user", "list")
+    assert done.returncode == 3
+    assert "there is no database" in done.stderr
+    assert server.database.stat().st_size == 0

@@ -10,6 +10,7 @@ from ci_common.errors import DatabaseUnavailableError, DataDirectoryUnavailableE
 from ci_common.job import JobStatus, Reason
 from ci_common.secret import Secret
 from ci_controller.reconcile.controller import LEASE_SECONDS
+from ci_persistence.database import write_lock
 from ci_persistence.sqlite.data_claim import adopt
 from support.controller_world import ControllerWorld
 from support.waiting import until
@@ -62,6 +63,26 @@ async def ticks(world, count=4, seconds=2.0):
     for _ in range(count):
         world.clock.advance(seconds)
         await world.controller.run_once()
+
+
+@pytest.mark.parametrize("hold_at", ["launch", "files"])
+async def test_a_job_waits_while_another_process_keeps_writing(world, hold_at, monkeypatch):
+    """A worker that is stopped while it writes: its lock is not given back for a long time."""
+    monkeypatch.setattr(write_lock, "WAIT_SECONDS", 0.05)
+    other = write_lock.WriteLock(world.database.path)
+    job_id = await world.submit("out:hello", "exit:3")
+    hold = world.executor.hold(hold_at, job_id)
+    await world.controller.run_once()
+    await hold.reached.wait()
+    await other.take()
+    hold.release()
+    await until(lambda: world.controller._runs, lambda runs: job_id not in runs, "no run")
+    with suppress(DatabaseUnavailableError):
+        await world.controller.run_once()
+    other.close()
+    await ticks(world)
+    job = await world.until_status(job_id, COMPLETED)
+    assert (job.outcome.exit_code, world.log(job_id)) == (3, b"hello")
 
 
 @LOSSES
