@@ -1,4 +1,4 @@
-"""The line at the end of a job's log that says why its command did not end by itself."""
+"""The line at the end of a job's log that says why it could not be run to its end."""
 
 import re
 
@@ -11,11 +11,12 @@ _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
 
 def failure_line(outcome: Outcome) -> bytes:
-    """The line, with its line end; empty for a command that ended by itself, or was cancelled.
+    """The line, with its line end; empty for a command that ended by itself, was cancelled, or was
+    ended for going beyond a limit of its own: the log of such a job is what it wrote.
 
     The outcome's message is as it may be shown: secrets in it are masked already.
     """
-    if outcome.status is not JobStatus.FAILED and outcome.reason is not Reason.OOM:
+    if outcome.status is not JobStatus.FAILED or outcome.reason is Reason.TIMEOUT:
         return b""
     message = _CONTROLS.sub(" ", outcome.message).strip()
     if len(message) > _MOST_CHARACTERS:

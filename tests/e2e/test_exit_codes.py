@@ -59,10 +59,7 @@ def test_timeout(user, project):
     table = "[tool.ci.jobs.test]\ncommand = 'echo on; sleep 99'\ntimeout = 0.5\n"
     (project / "pyproject.toml").write_text(table)
     done = user.run("submit", "--path", project)
-    assert (done.code, done.out.splitlines()[0]) == (5, b"on")
-    assert done.out.splitlines()[1:] == [
-        b"ci: the job failed: timeout: stopped: it ran longer than its timeout of 0.5 s"
-    ]
+    assert (done.code, done.out) == (5, b"on\n")
     assert "timed out" in done.err
 
 

@@ -9,17 +9,16 @@ from ci_common.job import JobStatus, Outcome, Reason
 
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
 LINE = failure_line(Outcome(FAILED, Reason.LAUNCH_FAILED, "no bridge"))
-BY_ITSELF = (Reason.EXIT, Reason.LOG_LIMIT, Reason.CANCELLED)
+THE_JOBS = (Reason.EXIT, Reason.LOG_LIMIT, Reason.CANCELLED, Reason.OOM, Reason.TIMEOUT)
 
 
 def test_its_form():
     assert LINE == b"ci: the job failed: launch_failed: no bridge\n"
 
 
-@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in BY_ITSELF])
-def test_every_reason_for_which_a_command_does_not_end_by_itself_has_one(reason):
-    status = COMPLETED if reason is Reason.OOM else FAILED
-    line = failure_line(Outcome(status, reason, "why; what to do"))
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in THE_JOBS])
+def test_every_reason_that_is_not_the_commands_own_has_one(reason):
+    line = failure_line(Outcome(FAILED, reason, "why; what to do"))
     assert line == f"ci: the job failed: {reason.value}: why; what to do\n".encode()
 
 
@@ -28,10 +27,12 @@ def test_every_reason_for_which_a_command_does_not_end_by_itself_has_one(reason)
     [
         Outcome(COMPLETED, Reason.EXIT, "exited with code 1", 1),
         Outcome(COMPLETED, Reason.LOG_LIMIT, "too large", 0),
+        Outcome(COMPLETED, Reason.OOM, "killed: it used more than 16 MiB", 137),
+        Outcome(FAILED, Reason.TIMEOUT, "stopped: it ran longer than its timeout", 137),
         Outcome(CANCELLED, Reason.CANCELLED, "cancelled"),
     ],
 )
-def test_what_ended_by_itself_or_as_it_was_wished_has_none(outcome):
+def test_the_log_of_what_ran_to_its_end_or_its_limit_is_what_it_wrote(outcome):
     assert failure_line(outcome) == b""
 
 
