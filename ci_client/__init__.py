@@ -1,12 +1,29 @@
 """The client: send a directory to a CI server and watch its job.
 
-The names here are the library, and the only ones that a program should import. They are loaded
-when they are used, so that the command `ci` starts fast. `library` holds requests, events and
+The names here are the library, and the only ones that a program should import. What talks HTTP is
+loaded when it is used, so that the command `ci` starts fast. `library` holds requests, events and
 downloads, `packing` makes the zip, `command` is the command line.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from ci_client.errors import (
+    AccessRefused,
+    ArtifactsIncomplete,
+    ClientError,
+    ConfigError,
+    DownloadError,
+    JobFinished,
+    JobNotFound,
+    ModelResultError,
+    ProjectError,
+    ProjectNotFound,
+    RequestRefused,
+    ServerUnreachable,
+    UnexpectedAnswer,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from ci_client.client import (
@@ -24,39 +41,6 @@ if TYPE_CHECKING:
         submit_tests_streaming,
         wait_for_job,
     )
-    from ci_client.errors import (
-        AccessRefused,
-        ArtifactsIncomplete,
-        ClientError,
-        ConfigError,
-        DownloadError,
-        JobFinished,
-        JobNotFound,
-        ModelResultError,
-        ProjectError,
-        ProjectNotFound,
-        RequestRefused,
-        ServerUnreachable,
-        UnexpectedAnswer,
-        UsageError,
-    )
-
-_ERRORS = (
-    "AccessRefused",
-    "ArtifactsIncomplete",
-    "ClientError",
-    "ConfigError",
-    "DownloadError",
-    "JobFinished",
-    "JobNotFound",
-    "ModelResultError",
-    "ProjectError",
-    "ProjectNotFound",
-    "RequestRefused",
-    "ServerUnreachable",
-    "UnexpectedAnswer",
-    "UsageError",
-)
 
 __all__ = [
     "AccessRefused",
@@ -92,7 +76,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{'errors' if name in _ERRORS else 'client'}"), name)
+    return getattr(import_module(f"{__name__}.client"), name)
 
 
 def __dir__() -> list[str]:

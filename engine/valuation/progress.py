@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from abc import ABC, abstractmethod
 from typing import Protocol, TextIO
 
 BAR_WIDTH = 30
@@ -25,7 +26,7 @@ class Silent:
         """Nothing."""
 
 
-class _Reporter:
+class _Reporter(ABC):
     """Lets through the first and last of each phase, and not too many in between."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -45,9 +46,9 @@ class _Reporter:
         self._stream.write(self.line(phase, current, total))
         self._stream.flush()
 
+    @abstractmethod
     def line(self, phase: str, current: int, total: int) -> str:
         """The text of one report."""
-        raise NotImplementedError
 
 
 class Lines(_Reporter):

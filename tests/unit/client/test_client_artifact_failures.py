@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 from client_scripted_artifacts import LIST, Stored, artifact, run_command, serve, tree
-from client_scripted_server import FINISHED, JOB, error, reply, reply_json, scripted_server
+from client_scripted_server import FINISHED, JOB, error, reply, reply_json
 
 from ci_client import client as library
 from ci_client.client import Client
@@ -18,15 +18,9 @@ from ci_client.errors import (
 
 
 @pytest.fixture
-def server():
-    with scripted_server() as server:
-        server.on(f"GET /jobs/{JOB}", reply_json(FINISHED))
-        yield server
-
-
-@pytest.fixture
-def target(tmp_path):
-    return tmp_path / "made" / "here"
+def server(server):
+    server.on(f"GET /jobs/{JOB}", reply_json(FINISHED))
+    return server
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from client_scripted_server import (
     complete,
     error,
     reply_json,
-    scripted_server,
     stream,
 )
 
@@ -39,15 +38,9 @@ TESTS = {
 
 
 @pytest.fixture
-def server():
-    with scripted_server() as server:
-        server.on(f"GET /jobs/{JOB}", reply_json(FINISHED))
-        yield server
-
-
-@pytest.fixture
-def target(tmp_path):
-    return tmp_path / "made" / "here"
+def server(server):
+    server.on(f"GET /jobs/{JOB}", reply_json(FINISHED))
+    return server
 
 
 @pytest.fixture

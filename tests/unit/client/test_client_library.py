@@ -37,12 +37,6 @@ LOGS = f"GET /jobs/{JOB}/logs"
 
 
 @pytest.fixture
-def server():
-    with scripted_server() as server:
-        yield server
-
-
-@pytest.fixture
 def project(tmp_path):
     (tmp_path / "test_a.py").write_text("def test(): pass\n")
     return tmp_path

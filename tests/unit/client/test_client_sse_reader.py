@@ -28,12 +28,6 @@ from ci_server.apis.native.present import event_json
 STREAM = f"GET /jobs/{JOB}/stream"
 
 
-@pytest.fixture
-def server():
-    with scripted_server() as server:
-        yield server
-
-
 def read(server: ScriptedServer, from_beginning: bool = True, **options):
     with open_http(server.url) as http:
         reader = JobStreamReader(http, JOB, from_beginning=from_beginning, **options)
