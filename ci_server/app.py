@@ -61,6 +61,7 @@ from ci_server.http.drain_after_error import EarlyAnswers
 from ci_server.http.errors import install_error_handlers
 from ci_server.http.guards import AccessControl
 from ci_server.http.query import no_repetition
+from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
 from ci_server.services.jobs import JobService, ServiceLimits
 from ci_server.services.usage import UsageService
@@ -312,6 +313,7 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(EarlyAnswers)
     app.add_middleware(RequestEnd)
+    app.add_middleware(StartRefusal)
     for routes in (router, native_artifacts.router, native_usage.router, native_tokens.router):
         app.include_router(routes, dependencies=[Depends(no_repetition)])
     app.openapi = partial(describe, app)  # type: ignore[method-assign]

@@ -1,0 +1,31 @@
+"""A server that cannot start says why, and what to do, without a traceback."""
+
+import sys
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ci_common.errors import RunnerError
+
+
+class StartRefusal:
+    """Middleware for the lifespan: Starlette reports a start that failed with its traceback. Where
+    the error is one for operators, such as a database that cannot be used, that only hides its
+    message. Errors of any other kind keep it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or start and stop."""
+        await self._app(scope, receive, _explained(send) if scope["type"] == "lifespan" else send)
+
+
+def _explained(send: Send) -> Send:
+    async def explain(message: Message) -> None:
+        error = sys.exc_info()[1]  # it is being handled while Starlette sends this
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, RunnerError):
+            message = {**message, "message": f"the server cannot start: {error.message}"}
+        await send(message)
+
+    return explain
