@@ -12,6 +12,8 @@ from typing import IO, Any
 from urllib.parse import parse_qsl, urlsplit
 
 JOB = "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69"
+STREAM = f"GET /jobs/{JOB}/stream"
+CANCEL = f"POST /jobs/{JOB}/cancel"
 DETAILS = {
     "job_id": JOB, "name": "test", "status": "running", "success": None, "exit_code": None,
     "start_time": "2026-01-02T03:04:05.678Z", "end_time": None, "reason": None,
@@ -240,3 +242,11 @@ def read_until(pipe: IO[bytes], wanted: bytes) -> bytes:
         assert line, f"{wanted!r} did not come, but {seen!r}"
         seen += line
     return seen
+
+
+def answer_commands(server):
+    """Accept a job, tell of it, and let it be cancelled."""
+    server.on("POST /submit-async", reply_json({"job_id": JOB}, 202))
+    server.on(f"GET /jobs/{JOB}", reply_json(DETAILS))
+    server.on(CANCEL, reply_json({}, 202))
+    return server

@@ -1,24 +1,23 @@
 """The real commands as real processes, against a scripted server."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 from client_scripted_server import (
+    CANCEL,
     DETAILS,
     FINISHED,
     JOB,
     RETRY_SOON,
+    STREAM,
+    answer_commands,
     complete,
     error,
     event,
-    hang,
     log,
-    read_until,
     reply_json,
     scripted_server,
     status,
@@ -29,70 +28,10 @@ from ci_client.command.display import job_details, job_table, result_line, say
 from ci_common.events import LogEvent
 from ci_server.apis.native.present import event_json
 
-STREAM = f"GET /jobs/{JOB}/stream"
-CANCEL = f"POST /jobs/{JOB}/cancel"
-
 
 @pytest.fixture
-def server():
-    with scripted_server() as server:
-        server.on("POST /submit-async", reply_json({"job_id": JOB}, 202))
-        server.on(f"GET /jobs/{JOB}", reply_json(DETAILS))
-        server.on(CANCEL, reply_json({}, 202))
-        yield server
-
-
-@pytest.fixture
-def project(tmp_path):
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project/test_a.py").write_text("def test(): pass\n")
-    (tmp_path / "tmp").mkdir()
-    return tmp_path / "project"
-
-
-@pytest.fixture
-def start(server, project):
-    """Start `ci ARGUMENTS…` in the project."""
-    started = []
-
-    def start(
-        *arguments: str, entry: str = "main", through: list[str] | None = None, **options
-    ) -> subprocess.Popen[bytes]:
-        code = f"import sys; from ci_client.cli import {entry}; sys.argv[0] = 'ci'; {entry}()"
-        env = {
-            **os.environ,
-            "PYTHONPATH": os.getcwd(),
-            "CI_SERVER_URL": server.url,
-            "TMPDIR": str(project.parent / "tmp"),
-            "HOME": str(project.parent),
-        }
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        process = subprocess.Popen(
-            [*(through or []), sys.executable, "-c", code, *arguments],
-            cwd=project,
-            env=env,
-            **(pipes | options),
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-    assert list((project.parent / "tmp").iterdir()) == [], "temporary files were left behind"
-
-
-@pytest.fixture
-def run(start):
-    def run(*arguments: str, **options) -> tuple[int, bytes, str]:
-        process = start(*arguments, **options)
-        out, err = process.communicate(timeout=60)
-        assert b"Traceback" not in err, err.decode()
-        return process.returncode, out, err.decode()
-
-    return run
+def server(server):
+    return answer_commands(server)
 
 
 def test_submit_keeps_log_and_talk_apart_byte_by_byte(server, run):
@@ -328,121 +267,6 @@ def test_status_and_cancel(server, run):
     server.on(CANCEL, error(409, "job_finished", "x"))
     code, _, err = run("cancel", JOB)
     assert (code, "already finished" in err) == (1, True)
-
-
-def interrupt_when_streaming(server, start, *arguments) -> tuple[int, str]:
-    server.on(STREAM, stream(status("running", 0), log("hello\n", 6), then="hang"))
-    process = start(*arguments)
-    read_until(process.stdout, b"hello\n")
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (out, b"Traceback" in err) == (b"", False)
-    return process.returncode, err.decode()
-
-
-def test_ctrl_c_in_submit_cancels(server, start):
-    code, err = interrupt_when_streaming(server, start, "submit")
-    assert code == 130
-    assert f"job {JOB} was cancelled" in err
-    assert len(server.asked(CANCEL)) == 1
-
-
-def test_ctrl_c_in_submit_when_the_job_cannot_be_cancelled(server, start):
-    server.on(CANCEL, error(500, "internal", "broken"))
-    code, err = interrupt_when_streaming(server, start, "submit")
-    assert code == 130
-    assert f"may not have been cancelled (broken). To make sure: ci cancel {JOB}" in err
-
-
-@pytest.mark.parametrize("arguments", [["wait", JOB], ["logs", JOB, "-f"]])
-def test_ctrl_c_in_wait_only_stops_watching(server, start, arguments):
-    code, err = interrupt_when_streaming(server, start, *arguments)
-    assert code == 130
-    for words in ("stopped waiting", "continues to run", f"ci wait {JOB}"):
-        assert words in err
-    assert server.asked(CANCEL) == []
-
-
-def test_a_second_ctrl_c_while_cancelling_exits_at_once(server, start):
-    server.on(CANCEL, hang)
-    server.on(STREAM, stream(log("hello\n", 6), then="hang"))
-    process = start("submit")
-    read_until(process.stdout, b"hello\n")
-    process.send_signal(signal.SIGINT)
-    server.wait_for(CANCEL)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
-    assert process.returncode == 130
-    assert f"ci cancel {JOB}".encode() in err
-    assert b"Traceback" not in err
-
-
-def test_ctrl_c_between_upload_and_answer_cancels_what_was_accepted(server, start):
-    process = None
-
-    def answer_late(handler):
-        process.send_signal(signal.SIGINT)
-        err = read_until(process.stderr, b"waiting for the job's id")
-        assert b"cancel" in err
-        reply_json({"job_id": JOB}, 202)(handler)
-
-    server.on("POST /submit-async", answer_late)
-    process = start("submit")
-    assert process.wait(timeout=60) == 130
-    assert len(server.asked(CANCEL)) == 1
-
-
-def test_ctrl_c_during_the_upload_submits_nothing(server, start, project):
-    (project / "noise.bin").write_bytes(os.urandom(12_000_000))
-
-    def stall(handler):
-        handler.server.released.wait(30)
-
-    stall.leaves_body = True
-    server.on("POST /submit-async", stall)
-    process = start("submit")
-    server.wait_for("POST /submit-async")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert b"nothing was submitted" in err
-
-
-def test_a_closed_pipe_ends_it_quietly(server, start):
-    lines = [log("x" * 60_000 + "\n", (n + 1) * 60_001) for n in range(200)]
-    server.on(STREAM, stream(*lines, complete()))
-    process = start("wait", JOB, "--all")
-    process.stdout.read(10)
-    process.stdout.close()
-    process.stdout = None
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 141
-    assert b"Error" not in err
-
-
-def test_sigterm_ends_it_quietly(server, start):
-    server.on(STREAM, stream(log("hello\n", 6), then="hang"))
-    process = start("submit")
-    read_until(process.stdout, b"hello\n")
-    process.terminate()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert b"Traceback" not in err
-
-
-def test_a_full_disk_is_an_error_not_a_traceback(server, run):
-    server.on(STREAM, stream(log("hello\n", 6), complete()))
-    with open("/dev/full", "wb") as full:
-        process = run("wait", JOB, "--all", stdout=full)
-    assert process[0] == 3
-    assert "No space left" in process[2]
-
-
-def test_closed_standard_streams(server, start):
-    server.on(STREAM, stream(log("hello\n", 6), complete()))
-    process = start("wait", JOB, "--all", through=["sh", "-c", 'exec "$@" >&- 2>&-', "sh"])
-    process.communicate(timeout=60)
-    assert process.returncode == 0
 
 
 def test_python_dash_m():

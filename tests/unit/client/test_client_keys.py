@@ -5,6 +5,7 @@ from client_scripted_server import (
     DETAILS,
     JOB,
     RETRY_SOON,
+    STREAM,
     error,
     log,
     reply,
@@ -20,7 +21,6 @@ from ci_client.command import exit_codes
 from ci_client.errors import AccessRefused, UnexpectedAnswer
 
 KEY = "ci_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
-STREAM = f"GET /jobs/{JOB}/stream"
 INVALID = error(401, "invalid_credentials", "these credentials are not valid here")
 
 

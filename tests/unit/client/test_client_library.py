@@ -11,6 +11,7 @@ from client_scripted_server import (
     FINISHED,
     JOB,
     RETRY_SOON,
+    STREAM,
     complete,
     error,
     log,
@@ -32,7 +33,6 @@ from ci_client.errors import (
 )
 from ci_client.library.raw_log import start_of_tail
 
-STREAM = f"GET /jobs/{JOB}/stream"
 LOGS = f"GET /jobs/{JOB}/logs"
 
 

@@ -7,6 +7,7 @@ import pytest
 from client_scripted_server import (
     JOB,
     RETRY_SOON,
+    STREAM,
     ScriptedServer,
     StoredLog,
     complete,
@@ -24,8 +25,6 @@ from ci_client.library.sse_reader import JobStreamReader
 from ci_client.library.transport import open_http
 from ci_common.events import LogEvent, log_bytes
 from ci_server.apis.native.present import event_json
-
-STREAM = f"GET /jobs/{JOB}/stream"
 
 
 def read(server: ScriptedServer, from_beginning: bool = True, **options):
