@@ -26,14 +26,13 @@ _PAUSE_SECONDS = (0.0002, 0.001)
 class WriteLock:
     """An advisory lock between the processes that have a database open.
 
-    SQLite has locks of its own for this, but versions before 3.51.3 may damage a database when
-    one process checkpoints while another writes (https://sqlite.org/wal.html#walresetbug). Under
-    one lock over every write, checkpoint, open and close that cannot come about. Readers need
-    none of it. It ends with the process, however that ends. Not for several threads.
+    SQLite has locks of its own for this, but versions before 3.51.3 may corrupt a database when
+    one process checkpoints while another writes (https://sqlite.org/wal.html#walresetbug). One
+    lock over every write, checkpoint, open and close rules that out. Readers do not take it. The
+    kernel releases it when the process ends. Not thread-safe.
 
-    Who wants it queues first, on a second lock, and leaves the queue with the lock in hand.
-    Otherwise a process that writes all the time would take it again each time before any other
-    one looks.
+    flock is not fair: a process that writes continuously would reacquire it before others retry.
+    So a writer first takes a second lock, the queue, and releases that once it has the first.
     """
 
     def __init__(self, database: Path) -> None:

@@ -1,4 +1,4 @@
-"""A server that cannot start says why, and what to do, without a traceback."""
+"""Log why a server cannot start, without a traceback."""
 
 import sys
 
@@ -8,9 +8,9 @@ from ci_common.errors import RunnerError
 
 
 class StartRefusal:
-    """Middleware for the lifespan: Starlette reports a start that failed with its traceback. Where
-    the error is one for operators, such as a database that cannot be used, that only hides its
-    message. Errors of any other kind keep it.
+    """Middleware for the lifespan. Starlette logs a failed start with its traceback, which buries
+    the message of an error that operators can fix, such as an unusable database. Unexpected errors
+    keep their traceback.
     """
 
     def __init__(self, app: ASGIApp) -> None:
