@@ -89,7 +89,7 @@ def _walk(value: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
 
 def _problem(value: Any, depth: int) -> str | None:
     if _is_repeated(value):
-        return "the name is repeated"
+        return "duplicate key"
     if depth > MAX_DEPTH:
         return "it is nested too deeply"
     if isinstance(value, float) and not math.isfinite(value):

@@ -42,10 +42,10 @@ def list_jobs(server: ServerChoice, wanted: WantedJobs, as_json: bool) -> int:
         jobs, more = _fetch(client, wanted)
         print(json.dumps(jobs, indent=2) if as_json else job_table(jobs), flush=True)
         if more and jobs and not as_json and sys.stdout.isatty():
-            shown = "1 job is" if len(jobs) == 1 else f"{len(jobs)} jobs are"
+            shown = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
             say(
-                f"{shown} shown, there are older ones: {wanted.next_command(jobs)}"
-                f"{client.server_option} (or more at once: --limit N)"
+                f"showing {shown}; to list older ones: {wanted.next_command(jobs)}"
+                f"{client.server_option} (or raise --limit)"
             )
     return exit_codes.PASSED
 

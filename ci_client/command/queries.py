@@ -99,7 +99,7 @@ def download_artifacts(job_id: str, server: ServerChoice, directory: str) -> int
                 directory,
                 lambda place: print(printable(str(place)), flush=True),
                 on_rename=lambda path, place: say(
-                    f"{path!r} is in {str(place)!r}: its own name cannot be had here."
+                    f"{path!r} was saved as {str(place)!r}: this file system cannot hold its name."
                 ),
             )
         except ArtifactsIncomplete as error:

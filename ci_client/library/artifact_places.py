@@ -61,8 +61,8 @@ class Places:
                 if error.errno not in _NO_SUCH_NAME:
                     raise
         raise DownloadError(
-            f"{path!r} has no place in {self._directory}: files or directories of other names "
-            "are in all the places it could have. Choose another directory."
+            f"{path!r} cannot be saved in {self._directory}: its name and all replacements for it "
+            "are taken. Choose another directory."
         )
 
     def part(self, place: Path) -> Path:

@@ -110,8 +110,8 @@ class DatabaseFiles:
                 why,
             )
         raise DatabaseUnavailableError(
-            f"the server's database {what}, so it can accept and record nothing; its operator "
-            "finds in the server's log what to do"
+            f"the server's database {what}, so no job can be accepted or recorded; the "
+            "server's log says what to do"
         ) from cause
 
 

@@ -86,7 +86,7 @@ class WriteLock:
         )
         return DatabaseUnavailableError(
             f"another process has been writing to the server's database for {WAIT_SECONDS:g} s; "
-            "its operator finds in the server's log what to do"
+            "the server's log says what to do"
         )
 
 

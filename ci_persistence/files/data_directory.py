@@ -112,8 +112,8 @@ class DataDirectory:
             self._tell(what, why)
         if what is not None:
             raise DataDirectoryUnavailableError(
-                f"the server's data directory {what}, so jobs wait, and none can be submitted; its "
-                "operator finds in the server's log what to do"
+                f"the server's data directory {what}, so jobs wait and submissions are refused; "
+                "the server's log says what to do"
             )
 
     def _look(self) -> tuple[str | None, str]:

@@ -149,9 +149,9 @@ def read_submitted_spec(content: bytes) -> SubmittedSpec:
     try:
         return SubmittedSpec.model_validate(strict_object(content))
     except StrangeJsonError as error:
-        raise InvalidUploadError(f"the part 'spec' is broken: {error.located}") from None
+        raise InvalidUploadError(f"the part 'spec' is invalid: {error.located}") from None
     except ValidationError as error:
-        raise InvalidUploadError(f"the part 'spec' is broken: {explain(error)}") from error
+        raise InvalidUploadError(f"the part 'spec' is invalid: {explain(error)}") from error
 
 
 def resolve_spec(

@@ -11,7 +11,7 @@ from support import projects
 from support.live_server import LiveServer
 
 LIMIT = 3
-HINT = "there are older ones: "
+HINT = "to list older ones: "
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_line_says_so_exactly_when_there_are_more(queued, user_of, count, stat
     shown, hint = shown_on_terminal(user_of(server.url), *options)
     assert shown == ids[:LIMIT]
     assert bool(hint) == (count > LIMIT)
-    assert hint.startswith("3 jobs are shown, ") or not hint
+    assert hint.startswith("showing 3 jobs; ") or not hint
 
 
 @pytest.mark.parametrize("status", [status for status in JobStatus if status != "queued"])
@@ -70,7 +70,7 @@ def test_the_command_that_is_told_shows_the_next_ones_to_the_end(queued, user_of
         seen += shown
         if not hint:
             break
-        told = re.search(rf"{HINT}(ci list .*) \(or more at once: --limit N\)$", hint)
+        told = re.search(rf"{HINT}(ci list .*) \(or raise --limit\)$", hint)
         ci, name, *arguments = shlex.split(told[1])
         assert (ci, name) == ("ci", "list")
     assert seen == ids
@@ -94,7 +94,7 @@ def test_one_job(queued, user_of):
     server, ids = queued(LIMIT + 1)
     shown, hint = shown_on_terminal(user_of(server.url), "--limit", "1")
     assert shown == ids[:1]
-    assert hint.startswith("1 job is shown, there are older ones: ci list --limit 1 --before ")
+    assert hint.startswith("showing 1 job; to list older ones: ci list --limit 1 --before ")
 
 
 def test_before_a_job_that_is_not_there(queued, user_of):

@@ -44,7 +44,7 @@ class EngineFacts:
                 self._info = client.info()
             except APIError as error:
                 raise EngineFailingError(
-                    f"the container engine does not describe itself: {explanation(error)}"
+                    f"the container engine did not answer `docker info`: {explanation(error)}"
                 ) from error
         return self._info
 

@@ -15,7 +15,7 @@ from support.live_server import LiveServer
 
 DOORS = ["/submit", "/submit-stream", "/submit-async"]
 SPECS = {
-    "repeated": ('{"command":["true"],"command":["false"]}', "command: the name is repeated"),
+    "repeated": ('{"command":["true"],"command":["false"]}', "command: duplicate key"),
     "true": ('{"priority": true}', "priority: true is not allowed"),
     "float": ('{"priority": 5.0}', "priority: 5.0 is not allowed"),
     "text": ('{"priority": "5"}', 'priority: "5" is not allowed'),
@@ -67,7 +67,7 @@ def test_secrets_are_refused_without_being_repeated(idle):
     content = f"{secrets[:-1]}, {secrets[1:]}"
     form = {"files": server.form(projects.ANY)["files"], "data": {"secrets": content}}
     answer = server.http.post("/submit-async", **form)
-    refused(answer, "invalid_secret", "the name is repeated")
+    refused(answer, "invalid_secret", "duplicate key")
     assert "aHVu" not in answer.text
 
 

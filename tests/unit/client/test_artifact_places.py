@@ -157,7 +157,7 @@ def test_nothing_is_left_to_be_tried(tmp_path):
     taken.mkdir()
     other = places.of("x")
     other.mkdir()
-    with pytest.raises(DownloadError, match="'x' has no place in"):
+    with pytest.raises(DownloadError, match="'x' cannot be saved in"):
         places.of("x")
 
 

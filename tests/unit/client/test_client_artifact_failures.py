@@ -120,7 +120,7 @@ def test_a_name_that_cannot_be_had_is_replaced_and_told(server, run, tmp_path):
     code, out, err = run("artifacts", JOB, "--download", "got")
     assert code == 0
     assert out.splitlines() == ["got/a~022a6979e6", "got/b"]
-    assert "'a' is in 'got/a~022a6979e6': its own name cannot be had here." in err
+    assert "'a' was saved as 'got/a~022a6979e6': this file system cannot hold its name." in err
     assert run("artifacts", JOB, "--download", "got")[:2] == (code, out)
     assert tree(tmp_path / "got") == {"a~022a6979e6": b"12", "b": b"3"}
 

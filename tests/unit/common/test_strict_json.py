@@ -11,11 +11,11 @@ from ci_common.strict_json import MAX_DEPTH, StrangeJsonError, strict_object
 
 NESTED = {"deep": "[" * 100_000, "deep objects": '{"a":' * 50_000}
 AMBIGUOUS = {
-    "repeated": ('{"a": 1, "a": 2}', "a: the name is repeated"),
-    "repeated, and the same": ('{"a": 1, "a": 1}', "a: the name is repeated"),
-    "repeated by an escape": ('{"a": 1, "\\u0061": 2}', "a: the name is repeated"),
-    "repeated inside": ('{"a": [1, {"b": 1, "b": 2}]}', "a.1.b: the name is repeated"),
-    "repeated in a repeated": ('{"a": {"b": 1, "b": 2}, "a": 1}', "a: the name is repeated"),
+    "repeated": ('{"a": 1, "a": 2}', "a: duplicate key"),
+    "repeated, and the same": ('{"a": 1, "a": 1}', "a: duplicate key"),
+    "repeated by an escape": ('{"a": 1, "\\u0061": 2}', "a: duplicate key"),
+    "repeated inside": ('{"a": [1, {"b": 1, "b": 2}]}', "a.1.b: duplicate key"),
+    "repeated in a repeated": ('{"a": {"b": 1, "b": 2}, "a": 1}', "a: duplicate key"),
     "NaN": ('{"a": NaN}', "a: a number is not finite, or too large"),
     "Infinity": ('{"a": [Infinity]}', "a.0: a number is not finite, or too large"),
     "-Infinity": ('{"a": -Infinity}', "a: a number is not finite, or too large"),
