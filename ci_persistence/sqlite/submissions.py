@@ -4,10 +4,10 @@ import sqlite3
 from datetime import datetime
 
 from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError, quoted
-from ci_common.job import Artifact, Job, JobStatus, format_time, parse_time
+from ci_common.job import Artifact, Job, format_time, parse_time
 from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
-from ci_common.ports.rows import ControllerState
+from ci_common.ports.rows import ControllerState, JobQuery
 from ci_common.ports.signals import JobSignals
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_persistence.database.database import Database
@@ -53,21 +53,19 @@ class SqliteJobSubmissions:
         """See JobSubmissions."""
         return await fetch_job(self._database, job_id)
 
-    async def list_jobs(
-        self, scope: JobScope, status: JobStatus | None, limit: int, before: str | None
-    ) -> list[Job]:
+    async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:
         """See JobSubmissions."""
         conditions, parameters = _conditions(scope)
-        if status is not None:
+        if query.status is not None:
             conditions.append("status = ?")
-            parameters.append(status.value)
-        if before is not None:
+            parameters.append(query.status.value)
+        if query.before is not None:
             conditions.append("seq < ?")
-            parameters.append(str(await self._sequence(scope, before)))
+            parameters.append(str(await self._sequence(scope, query.before)))
         rows = await self._database.fetch_all(
             f"SELECT {COLUMNS} FROM jobs WHERE {' AND '.join(conditions) or 'true'} "  # noqa: S608
             "ORDER BY seq DESC LIMIT ?",
-            (*parameters, limit),
+            (*parameters, query.limit),
         )
         return [from_row(row) for row in rows]
 

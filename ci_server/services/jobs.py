@@ -23,7 +23,7 @@ from ci_common.job import Artifact, Job, JobSpec, JobStatus
 from ci_common.policy import Action, Policy, Reach
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.packages import PackageIntake, StagedUpload
-from ci_common.ports.rows import JobSubmissions
+from ci_common.ports.rows import JobQuery, JobSubmissions
 from ci_common.ports.signals import Doorbell
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
@@ -176,19 +176,13 @@ class JobService:
         await self._audit.read(principal, AuditAction.READ_LOG, job)
         return job
 
-    async def list_jobs(
-        self,
-        principal: Principal,
-        status: JobStatus | None = None,
-        limit: int = 100,
-        before: str | None = None,
-    ) -> list[Job]:
-        """The jobs the principal may see, newest first, older than the job `before`.
+    async def list_jobs(self, principal: Principal, query: JobQuery) -> list[Job]:
+        """The jobs that match and that the principal may see, newest first.
 
         Raises ForbiddenError; JobNotFoundError for a `before` that is not one of them.
         """
         scope = self._policy.scope(principal, Action.LIST)
-        return await self._submissions.list_jobs(scope, status, limit, before)
+        return await self._submissions.list_jobs(scope, query)
 
     async def cancel(self, principal: Principal, job_id: str) -> Job:
         """Ask for the end of a job; safe to repeat.

@@ -20,6 +20,7 @@ from ci_common.errors import (
 from ci_common.events import CompleteEvent, LogEvent
 from ci_common.job import Job, JobStatus
 from ci_common.ports.artifacts import ArtifactReader
+from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
 from ci_server.apis.native.byte_range import ranged_log
 from ci_server.apis.native.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
@@ -133,7 +134,7 @@ async def list_jobs(
     cursor: str | None = None,
 ) -> list[dict[str, Any]]:
     """Jobs, newest first. `X-Next-Cursor` in the answer is the `cursor` of the next page."""
-    jobs = await api.service.list_jobs(principal, status, limit + 1, cursor)
+    jobs = await api.service.list_jobs(principal, JobQuery(status, limit + 1, cursor))
     if len(jobs) > limit:
         response.headers[NEXT_CURSOR_HEADER] = jobs[limit - 1].job_id
     return [_listed(job) for job in jobs[:limit]]

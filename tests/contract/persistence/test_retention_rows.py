@@ -23,7 +23,7 @@ from ci_common.job import (
 )
 from ci_common.policy import JobScope
 from ci_common.ports.retention import FileDeletion, FinishedTotals
-from ci_common.ports.rows import Ending
+from ci_common.ports.rows import Ending, JobQuery
 from ci_controller.housekeeping.retention import Helping, Retention, RetentionPolicy
 from ci_persistence.database.database import Database
 from ci_persistence.database.migrations import MIGRATIONS
@@ -234,7 +234,7 @@ def test_a_deleted_job_is_gone_with_its_files(tmp_path: Path) -> None:
         assert await world.jobs.artifacts(old) == []
         assert world.logs.size(old) == 0
         assert world.files() == [new]
-        assert [job.job_id for job in await world.jobs.list_jobs(JobScope("t"), None, 9, None)] == [
+        assert [job.job_id for job in await world.jobs.list_jobs(JobScope("t"), JobQuery())] == [
             new
         ]
         assert world.logs.read(new, 0, 9) == b"new"

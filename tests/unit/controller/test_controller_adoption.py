@@ -4,7 +4,7 @@ import pytest
 
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.policy import JobScope
-from ci_common.ports.rows import Ending
+from ci_common.ports.rows import Ending, JobQuery
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.reconcile.controller import Pace
 from support.controller_world import ControllerWorld
@@ -48,7 +48,7 @@ async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
                 workload.exit(0)
             return [
                 job.status
-                for job in await world.submissions.list_jobs(JobScope("local"), None, 9, None)
+                for job in await world.submissions.list_jobs(JobScope("local"), JobQuery())
             ]
 
         await until(tick, lambda statuses: statuses == [COMPLETED] * 6, "the end of all jobs")
