@@ -32,10 +32,10 @@ from ci_server.http.guards import (
     Lister,
     Reader,
     Submitter,
-    anyone,
-    held_upload,
-    hold_stream,
-    in_measure,
+    public,
+    rate_limited,
+    stream_slot,
+    upload_slot,
 )
 from ci_server.http.multipart import receive_upload
 from ci_server.http.query import decimal
@@ -74,14 +74,14 @@ router = APIRouter()
 @router.post("/submit", **STREAM_ANSWER, openapi_extra=SUBMISSION)
 async def submit(request: Request, api: Api, principal: Submitter) -> Response:
     """Submit a zip (multipart part `file`) and watch: `log` events, then `complete`."""
-    hold_stream(request, principal)
+    stream_slot(request, principal)
     return _submission_stream(api, await _accept(request, api, principal), with_job_id=False)
 
 
 @router.post("/submit-stream", **STREAM_ANSWER, openapi_extra=SUBMISSION)
 async def submit_stream(request: Request, api: Api, principal: Submitter) -> Response:
     """The same, with a `job_id` event first."""
-    hold_stream(request, principal)
+    stream_slot(request, principal)
     return _submission_stream(api, await _accept(request, api, principal), with_job_id=True)
 
 
@@ -95,7 +95,7 @@ async def submit_async(request: Request, api: Api, principal: Submitter) -> dict
 async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:
     """Receive the form and queue the job; nothing stays on disk when that fails."""
     try:
-        with held_upload(request, principal):
+        with upload_slot(request, principal):
             await api.service.check_room(principal)
             staged = api.service.stage()
             try:
@@ -175,7 +175,7 @@ async def stream_job(
     job = await api.service.open_log(principal, job_id)
     api.streams.check_readable(job)
     start = _start_offset(api, job, last_event_id, offset, from_beginning)
-    hold_stream(request, principal)
+    stream_slot(request, principal)
     body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
 
@@ -191,7 +191,7 @@ async def get_logs(
 ) -> Response:
     """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""
     job = await api.service.open_log(principal, job_id)
-    hold_stream(request, principal)
+    stream_slot(request, principal)
     if follow:
         api.streams.check_stored(job)
     start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
@@ -234,13 +234,13 @@ async def _raw_log(api: NativeApi, job: Job, start: int) -> AsyncIterator[bytes]
         raise LogCorruptError(f"job {job.job_id}: its log cannot be read from byte {position} on")
 
 
-@router.get("/health", dependencies=[Depends(anyone)])
+@router.get("/health", dependencies=[Depends(public)])
 async def health() -> dict[str, str]:
     """Whether the process is alive."""
     return {"status": "ok"}
 
 
-@router.get("/ready", dependencies=[Depends(anyone), Depends(in_measure)])
+@router.get("/ready", dependencies=[Depends(public), Depends(rate_limited)])
 async def ready(api: Api) -> dict[str, str]:
     """Whether jobs submitted now would run; 503 with the reasons otherwise."""
     await api.service.check_ready()
