@@ -6,6 +6,7 @@ from ci_common.addresses import is_loopback
 from ci_common.errors import NotLocalError, quoted
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_server.access.auth.addresses import came_through_proxy
+from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.request_host import host_of, is_origin_of
 
@@ -18,7 +19,7 @@ _OWN_SITES = ("same-origin", "none")
 """Values of `Sec-Fetch-Site`: a page of ours, and what the user typed or opened from a bookmark."""
 
 
-class LocalIdentity:
+class LocalIdentity(Identity):
     """The single user of a server that nobody set identities up for.
 
     Programs of this machine only: a web page in a browser here is not one, however it makes the
@@ -33,6 +34,10 @@ class LocalIdentity:
     async def is_configured(self) -> bool:
         """Always: there is nothing to set up."""
         return True
+
+    def evidence(self, credentials: Credentials) -> str | None:
+        """Nothing: it goes by where the request comes from."""
+        return None
 
     async def identify(self, credentials: Credentials) -> Principal | None:
         """The single user. Raises NotLocalError."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from ci_common.errors import ForbiddenError, InvalidCredentialsError
 from ci_common.principal import Principal, Role
+from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
 
 PREFIX = "st1."
@@ -84,7 +85,7 @@ class StreamTokens:
         return _encoded(hmac.digest(self._key, body.encode(), hashlib.sha256))
 
 
-class StreamTokenIdentity:
+class StreamTokenIdentity(Identity):
     """`?token=`: nothing but a stream token is accepted there."""
 
     def __init__(self, tokens: StreamTokens) -> None:
@@ -93,6 +94,10 @@ class StreamTokenIdentity:
     async def is_configured(self) -> bool:
         """Always: the server makes its key itself."""
         return True
+
+    def evidence(self, credentials: Credentials) -> str | None:
+        """The token."""
+        return credentials.token
 
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Raises InvalidCredentialsError, whatever else the request holds."""

@@ -12,12 +12,8 @@ from ci_common.errors import InvalidCredentialsError, TooManyAttemptsError
 from ci_common.principal import Principal
 from ci_server.access.auth.authenticator import Authenticator
 from ci_server.access.auth.credentials import Credentials
-from ci_server.access.auth.iap import ASSERTION_HEADER, EMAIL_HEADER
 from ci_server.access.limits.address import address_of, is_this_machine, limited_as
 from ci_server.access.limits.buckets import TokenBuckets
-
-_PROOFS = ("authorization", ASSERTION_HEADER, EMAIL_HEADER)
-"""Headers; what no identity reads, such as a cookie, is none."""
 
 _MOST_REMEMBERED = 10_000
 _MINUTE = 60.0
@@ -92,10 +88,11 @@ class ThrottledAuthenticator:
 
     def _digest(self, credentials: Credentials) -> bytes | None:
         """`None` for a request that does not try to prove anything."""
-        shown = [credentials.headers.get(name, "") for name in _PROOFS]
-        if not any(shown):
+        evidence = self._authenticator.evidence(credentials)
+        if not evidence:
             return None
-        return hashlib.blake2b("\0".join(shown).encode(), key=self._secret, digest_size=16).digest()
+        shown = "\0".join(evidence).encode()
+        return hashlib.blake2b(shown, key=self._secret, digest_size=16).digest()
 
     def _remember(self, proof: bytes) -> None:
         self._good[proof] = None

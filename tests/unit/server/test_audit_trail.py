@@ -151,6 +151,9 @@ class Known:
     async def is_configured(self):
         return True
 
+    def evidence(self, credentials):
+        return credentials.bearer
+
     async def identify(self, credentials):
         if credentials.bearer == "known":
             return Principal("acme", "vic", Role.VIEWER, "key 1")

@@ -217,6 +217,9 @@ class Keys:
     async def is_configured(self):
         return True
 
+    def evidence(self, credentials):
+        return credentials.bearer
+
     async def identify(self, credentials):
         if credentials.bearer is None:
             return None
