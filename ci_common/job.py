@@ -237,7 +237,8 @@ class Job:
     tenant: str
     user: str
     spec: JobSpec
-    package: Package
+    package: Package | None
+    """`None` for a job that was submitted without one: it runs in an empty directory."""
     status: JobStatus
     created_at: datetime
     started_at: datetime | None = None

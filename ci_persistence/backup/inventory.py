@@ -30,7 +30,8 @@ class JobRow:
     started_at: datetime | None
     ended_at: datetime | None
     log_size: int
-    package_sha256: str
+    package_sha256: str | None
+    """`None` for a job that has no package."""
     has_secrets: bool = False
 
 

@@ -66,7 +66,7 @@ class FilePackageStore:
             raise PackageCorruptError(
                 "the stored upload is gone; submit the project again"
             ) from None
-        if digest != job.package.sha256:
+        if job.package is None or digest != job.package.sha256:
             raise PackageCorruptError
         return path
 

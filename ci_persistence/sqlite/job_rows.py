@@ -50,8 +50,8 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         job.tenant,
         job.user,
         _spec_to_json(job.spec),
-        job.package.sha256,
-        job.package.size,
+        job.package.sha256 if job.package else None,
+        job.package.size if job.package else None,
         job.status.value,
         format_time(job.created_at),
         *(None,) * 7,
@@ -71,7 +71,7 @@ def from_row(row: sqlite3.Row) -> Job:
         tenant=row["tenant"],
         user=row["user"],
         spec=_spec_from_json(row["spec"]),
-        package=Package(sha256=row["package_sha256"], size=row["package_size"]),
+        package=_package(row),
         status=JobStatus(row["status"]),
         created_at=_required_time(row["created_at"]),
         started_at=parse_time(row["started_at"]),
@@ -95,6 +95,11 @@ def log_dropped_to_row(count: int | None) -> int:
 def log_dropped_from_row(stored: int) -> int | None:
     """Read what `log_dropped_to_row` wrote."""
     return None if stored == _UNKNOWN else stored
+
+
+def _package(row: sqlite3.Row) -> Package | None:
+    sha256 = row["package_sha256"]
+    return None if sha256 is None else Package(sha256, row["package_size"])
 
 
 def _failing(row: sqlite3.Row, log_dropped: int | None) -> BegunFailure | None:

@@ -39,9 +39,8 @@ class SqliteJobSubmissions:
         with disk_full_told(self._database.path):
             async with self._database.transaction() as connection:
                 # It has the write lock: nobody adds a job between the look and the row.
-                await check_room(
-                    connection.execute_fetchall, job.tenant, job.user, quotas, job.package.size
-                )
+                size = job.package.size if job.package else 0
+                await check_room(connection.execute_fetchall, job.tenant, job.user, quotas, size)
                 await connection.execute(_INSERT, to_row(job))
                 await insert(connection, audit)
 

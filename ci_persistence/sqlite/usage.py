@@ -14,7 +14,8 @@ LIVE_OF_TENANT = f"SELECT count(*) FROM jobs WHERE tenant = ? AND status IN {LIV
 LIVE_OF_USER = f"{LIVE_OF_TENANT} AND user = ?"
 STORED = "SELECT package_bytes + log_bytes + artifact_bytes FROM tenant_totals WHERE tenant = ?"
 COUNTED = (
-    "SELECT tenant, sum(ended_at IS NOT NULL), sum((ended_at IS NULL) * package_size), "
+    "SELECT tenant, sum(ended_at IS NOT NULL), "
+    "sum((ended_at IS NULL) * coalesce(package_size, 0)), "
     "sum((ended_at IS NOT NULL) * coalesce(log_stored, log_size, 0)), sum(artifacts_size) "
     "FROM jobs GROUP BY tenant"
 )

@@ -100,7 +100,8 @@ class DependencyLayers:
 
         Raises SetupFailedError, ImageUnavailableError, PackageCorruptError.
         """
-        requirements = await asyncio.to_thread(read_requirements, package, job.package.sha256)
+        digest = job.package.sha256 if job.package else ""
+        requirements = await asyncio.to_thread(read_requirements, package, digest)
         base_id = await self._ensure_base(base)
         if requirements is None:
             return base_id

@@ -30,7 +30,8 @@ class Environments:
 
     async def bin_directory(self, job: Job, package: Path, log: LogAppender) -> Path:
         """The directory to put first on PATH. Raises SetupFailedError, PackageCorruptError."""
-        requirements = await asyncio.to_thread(read_requirements, package, job.package.sha256)
+        digest = job.package.sha256 if job.package else ""
+        requirements = await asyncio.to_thread(read_requirements, package, digest)
         if requirements is None:
             return Path(sys.executable).parent
         environment = self._root / requirements.key(sys.executable, sys.version, job.tenant)

@@ -23,6 +23,7 @@ from ci_common.job import (
     TRANSITIONS,
     JobStatus,
     Outcome,
+    Package,
     Reason,
     format_time,
     parse_time,
@@ -383,6 +384,13 @@ def test_log_events_keep_every_byte(content):
     wire = json.loads(json.dumps(event_json(LogEvent(content, len(content)))))
     assert log_bytes(wire) == content
     assert wire["data"] == content.decode(errors="replace")
+
+
+def test_what_is_not_there_is_null_on_the_wire():
+    wire = job_json(a_job(package=None))
+    assert (wire["package_size"], wire["package_sha256"]) == (None, None)
+    wire = job_json(a_job(package=Package("aa", 0)))
+    assert (wire["package_size"], wire["package_sha256"]) == (0, "aa")
 
 
 def test_a_job_on_the_wire():
