@@ -4,8 +4,7 @@ They take any `HTTPConnection`, so that requests and WebSockets share them. A ro
 these is a defect, and a test over all routes finds it.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -100,17 +99,6 @@ def stream_slot(connection: HTTPConnection, principal: Principal) -> None:
 def _access_control(connection: HTTPConnection) -> AccessControl:
     control: AccessControl = connection.app.state.access
     return control
-
-
-@contextmanager
-def upload_slot(connection: HTTPConnection, principal: Principal) -> Iterator[None]:
-    """Count an upload until the block is left. Raises TooManyUploadsError."""
-    control = _access_control(connection)
-    give_back = control.traffic.begin_upload(principal, principal.origin.address)
-    try:
-        yield
-    finally:
-        give_back()
 
 
 def credentials_of(connection: HTTPConnection, proxies: TrustedProxies) -> Credentials:

@@ -26,7 +26,7 @@ from ci_server.apis.native.byte_range import ranged_log
 from ci_server.apis.native.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
 from ci_server.apis.native.present import job_json
 from ci_server.apis.native.sse import LogEventCache, encoded_events, event_stream, text_stream
-from ci_server.http.body_rate import paced
+from ci_server.apis.native.submitted import read_submitted_request, read_submitted_secrets
 from ci_server.http.guards import (
     Canceller,
     Lister,
@@ -35,14 +35,13 @@ from ci_server.http.guards import (
     public,
     rate_limited,
     stream_slot,
-    upload_slot,
 )
-from ci_server.http.multipart import receive_upload
+from ci_server.http.multipart import UploadForm
 from ci_server.http.query import decimal
+from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
+from ci_server.services.readiness import Readiness
 from ci_server.streams.log_stream import LogStreams
-from ci_server.submission.job_secrets import read_submitted_secrets
-from ci_server.submission.project_config import read_submitted_spec
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +52,13 @@ NEXT_CURSOR_HEADER = "X-Next-Cursor"
 class NativeApi:
     """What the routes need."""
 
+    intake: Intake
     service: JobService
+    readiness: Readiness
     streams: LogStreams
     cache: LogEventCache
     artifacts: ArtifactReader
     send_timeout_seconds: float
-    request_timeout_seconds: float
 
 
 async def _native_api(request: Request) -> NativeApi:
@@ -93,21 +93,13 @@ async def submit_async(request: Request, api: Api, principal: Submitter) -> dict
 
 
 async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:
-    """Receive the form and queue the job; nothing stays on disk when that fails."""
+    """Receive the form and queue the job. Its other parts may come after the file."""
     try:
-        with upload_slot(request, principal):
-            await api.service.check_room(principal)
-            staged = api.service.stage()
-            try:
-                body = paced(request.stream(), api.request_timeout_seconds)
-                form = await receive_upload(
-                    request.headers, body, staged, api.service.limits.max_upload_bytes
-                )
-                wanted = read_submitted_spec(form.spec)
-                sent = read_submitted_secrets(form.secrets)
-                return await api.service.submit(principal, staged, wanted, sent)
-            finally:
-                await asyncio.to_thread(staged.discard)
+        async with api.intake.upload(principal) as upload:
+            form = UploadForm(request.headers, api.intake.limits.max_upload_bytes)
+            await upload.receive(request.stream(), form)
+            wanted = read_submitted_request(form.spec)
+            return await upload.submit(wanted, read_submitted_secrets(form.secrets))
     except ClientDisconnect:
         raise InvalidUploadError("the connection was closed before the upload was whole") from None
 
@@ -243,5 +235,5 @@ async def health() -> dict[str, str]:
 @router.get("/ready", dependencies=[Depends(public), Depends(rate_limited)])
 async def ready(api: Api) -> dict[str, str]:
     """Whether jobs submitted now would run; 503 with the reasons otherwise."""
-    await api.service.check_ready()
+    await api.readiness.check()
     return {"status": "ready"}
