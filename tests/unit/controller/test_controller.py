@@ -282,7 +282,7 @@ async def test_run_reconciles_when_rung_and_lets_go_when_cancelled(world):
         await task
     world.controller = world.new_controller()
     await world.controller.run_once()
-    assert world.controller._epoch is not None
+    assert world.controller._leadership.epoch is not None
 
 
 async def test_a_tick_that_breaks_is_followed_by_another(world, monkeypatch):

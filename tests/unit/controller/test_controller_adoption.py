@@ -6,7 +6,7 @@ from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import WorkloadState
-from ci_controller.reconcile.controller import Pace
+from ci_controller.reconcile.controller import ReconcileSettings
 from support.controller_world import ControllerWorld
 from support.waiting import until
 
@@ -43,7 +43,7 @@ async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
             ended = [one for one in workloads if one.state is WorkloadState.EXITED]
             # Those that have ended are cleaned up, which needs no slot, but has a bound.
             assert len(workloads) - len(ended) <= 2
-            assert len(workloads) <= 2 + Pace(2.0, 2).max_collections
+            assert len(workloads) <= 2 + ReconcileSettings(2.0, 2).max_collections
             for workload in workloads:
                 workload.exit(0)
             return [

@@ -89,8 +89,8 @@ async def test_who_holds_the_lease_keeps_it(world, by):
         await standby.run_once()
         world.clock.advance(1.6)
         await world.controller.run_once()
-    assert standby._epoch is None
-    assert world.controller._epoch == 1
+    assert standby._leadership.epoch is None
+    assert world.controller._leadership.epoch == 1
     assert (await world.row(job_id)).status is RUNNING
 
 
@@ -106,7 +106,7 @@ async def test_a_lease_that_is_not_renewed_runs_out(world, by):
     async def tick():
         world.clock.advance(2.0)
         await standby.run_once()
-        return standby._epoch
+        return standby._leadership.epoch
 
     passed = world.monotonic()
     assert await until(tick, what="a take-over") == 2

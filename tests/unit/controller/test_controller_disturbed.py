@@ -32,7 +32,11 @@ async def tick(world, seconds=ENGINE_RETRY_SECONDS):
     controller = world.controller
     await controller.run_once()
     await until(lambda: controller._runs, lambda runs: not runs, "the end of the runs")
-    await until(lambda: "probe" in controller._beside, lambda busy: not busy, "the probe's end")
+    await until(
+        lambda: "probe" in controller._background.under_way(),
+        lambda busy: not busy,
+        "the probe's end",
+    )
     world.clock.advance(seconds)
 
 
