@@ -17,14 +17,6 @@ QUEUED, INITIALIZING, RUNNING = JobStatus.QUEUED, JobStatus.INITIALIZING, JobSta
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
 
 
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
-
-
 async def test_a_job_runs_to_its_end(world):
     job_id = await world.submit("out:hello\n", "out:world\n", "exit:3")
     job = await world.until_status(job_id, COMPLETED)

@@ -16,14 +16,6 @@ QUEUED, INITIALIZING, RUNNING = JobStatus.QUEUED, JobStatus.INITIALIZING, JobSta
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
 
 
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
-
-
 async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
     world = await ControllerWorld(tmp_path, max_concurrent_jobs=2).open()
     transitions = world.controller._tools.transitions

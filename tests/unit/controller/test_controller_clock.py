@@ -3,7 +3,7 @@
 import pytest
 
 from ci_common.job import JobStatus, Reason
-from support.controller_world import GRACE_SECONDS, ControllerWorld
+from support.controller_world import GRACE_SECONDS
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -13,14 +13,6 @@ CANCELLED = JobStatus.CANCELLED
 
 DAY = 86_400.0
 BOTH_WAYS = pytest.mark.parametrize("by", [3 * DAY, -3 * DAY], ids=["forward", "back"])
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def running(world, **options):

@@ -9,7 +9,7 @@ import pytest
 from ci_common.errors import EngineDisturbedError
 from ci_common.job import JobStatus, Reason
 from ci_controller.running.retry_policy import LAUNCH_TRIES
-from support.controller_world import ENGINE_RETRY_SECONDS, ControllerWorld
+from support.controller_world import ENGINE_RETRY_SECONDS
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -17,14 +17,6 @@ pytestmark = pytest.mark.anyio
 QUEUED, INITIALIZING, RUNNING = JobStatus.QUEUED, JobStatus.INITIALIZING, JobStatus.RUNNING
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
 REFUSED = {"FAULT_LAUNCH": "EngineFailingError"}
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def tick(world, seconds=ENGINE_RETRY_SECONDS):

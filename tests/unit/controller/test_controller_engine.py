@@ -5,20 +5,11 @@ import itertools
 import pytest
 
 from ci_common.job import JobStatus
-from support.controller_world import ControllerWorld
 
 pytestmark = pytest.mark.anyio
 
 QUEUED, RUNNING, COMPLETED = JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED
 STEP_SECONDS = 0.25
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def pauses(world, seconds):

@@ -13,7 +13,7 @@ from ci_common.errors import LeaseLostError
 from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.rows import Ending
-from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
+from support.controller_world import GRACE_SECONDS, LOST_LINE
 from support.fake_executor import FakeWorkload
 from support.waiting import until
 
@@ -21,14 +21,6 @@ pytestmark = pytest.mark.anyio
 
 QUEUED, INITIALIZING, RUNNING = JobStatus.QUEUED, JobStatus.INITIALIZING, JobStatus.RUNNING
 COMPLETED, FAILED = JobStatus.COMPLETED, JobStatus.FAILED
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def go_on(old, *holds):
