@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ci_common.errors import InvalidSecretError, InvalidUploadError
 from ci_common.secret import Secret, check_name, check_secrets
-from ci_common.strict_json import StrangeJsonError, strict_object
+from ci_common.strict_json import AmbiguousJsonError, strict_object
 from ci_server.submission.project_config import (
     JOB_NAME,
     MOST_PRIORITY,
@@ -64,7 +64,7 @@ def _read_spec(content: bytes) -> SubmittedSpec:
         return SubmittedSpec()
     try:
         return SubmittedSpec.model_validate(strict_object(content))
-    except StrangeJsonError as error:
+    except AmbiguousJsonError as error:
         raise InvalidUploadError(f"the part 'spec' is invalid: {error.located}") from None
     except ValidationError as error:
         problems = explain(error, allowed=_FIELDS)
@@ -79,7 +79,7 @@ def read_submitted_secrets(content: bytes) -> list[Secret]:
         return []
     try:
         table = strict_object(content)
-    except StrangeJsonError as error:
+    except AmbiguousJsonError as error:
         raise InvalidSecretError(f"{_SECRETS}; this is {error}") from None
     secrets = [_secret(name, fields) for name, fields in table.items()]
     check_secrets(secrets)
