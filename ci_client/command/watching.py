@@ -8,7 +8,7 @@ from typing import Any
 from ci_client.command import exit_codes
 from ci_client.command.display import result_line, say
 from ci_client.command.report_display import not_kept, short_report
-from ci_common.events import log_bytes
+from ci_client.library.sse_reader import log_bytes
 
 
 class LogOutput:

@@ -5,6 +5,7 @@ last id it saw and is sent exactly the bytes that it lacks. Only `complete` ends
 any other end is a drop, and the reader connects again.
 """
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -147,3 +148,10 @@ class JobStreamReader:
             return None
         self._status = event.get("status")
         return event
+
+
+def log_bytes(event: dict[str, Any]) -> bytes:
+    """The exact bytes of a `log` event of the HTTP API: those of `raw`, or else of `data`."""
+    if "raw" in event:
+        return base64.b64decode(event["raw"])
+    return str(event["data"]).encode()

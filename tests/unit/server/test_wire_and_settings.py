@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ci_client.library.sse_reader import log_bytes
 from ci_common import errors
 from ci_common.errors import JobError, JobNotFoundError, RunnerError
-from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent, log_bytes
+from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import (
     TRANSITIONS,
     JobStatus,
@@ -30,8 +31,8 @@ from ci_common.job import (
     sources_of,
 )
 from ci_common.settings import Settings, load_settings
-from ci_server.apis.native.byte_range import _parse
 from ci_server.apis.native.present import event_json, job_json
+from ci_server.http.byte_range import _parse
 from ci_server.http.errors import STATUS_OF_CODE, install_error_handlers
 from ci_server.telemetry.log_output import PatientHandler
 from support.jobs import NOON, a_job
