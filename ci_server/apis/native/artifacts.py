@@ -11,10 +11,10 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from ci_common.job import Artifact
 from ci_common.ports.artifacts import ArtifactReader
-from ci_server.apis.native.byte_range import ranged
 from ci_server.apis.native.openapi import FILE_ANSWER
 from ci_server.apis.native.present import artifact_json
 from ci_server.apis.native.routes import Api
+from ci_server.http.byte_range import ranged
 from ci_server.http.guards import Reader, stream_slot
 
 _CHUNK_BYTES = 1 << 18

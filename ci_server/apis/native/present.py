@@ -7,6 +7,7 @@ from typing import Any, assert_never
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Artifact, Job, format_time
 from ci_common.ports.usage import TenantUsage
+from ci_server.access.auth.stream_tokens import StreamToken
 from ci_server.services.usage import UsageReport
 
 
@@ -41,6 +42,24 @@ def job_json(job: Job) -> dict[str, Any]:
         "artifacts_left_out": job.artifacts_left_out,
         "tests": asdict(job.tests) if job.tests else None,
     }
+
+
+def listed_job_json(job: Job) -> dict[str, Any]:
+    """A job as one of many: of its tests only the totals."""
+    shown = job_json(job)
+    if shown["tests"]:
+        shown["tests"] |= {"failures": [], "slowest": []}
+    return shown
+
+
+def submitted_json(job: Job) -> dict[str, str]:
+    """The answer to a submission that is not watched."""
+    return {"job_id": job.job_id}
+
+
+def token_json(token: StreamToken) -> dict[str, str | None]:
+    """A token for one job."""
+    return {"token": token.token, "expires_at": format_time(token.expires_at)}
 
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from ci_common.job import Job, JobStatus
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
-from ci_server.apis.native.byte_range import ranged_log
 from ci_server.apis.native.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
-from ci_server.apis.native.present import job_json
-from ci_server.apis.native.sse import LogEventCache, encoded_events, event_stream, text_stream
+from ci_server.apis.native.present import job_json, listed_job_json, submitted_json
+from ci_server.apis.native.sse import LogEventCache, encoded_events
 from ci_server.apis.native.submitted import read_submitted_request, read_submitted_secrets
+from ci_server.http.byte_range import ranged_log
 from ci_server.http.guards import (
     Canceller,
     Lister,
@@ -38,6 +38,7 @@ from ci_server.http.guards import (
 )
 from ci_server.http.multipart import UploadForm
 from ci_server.http.query import decimal
+from ci_server.http.streaming import event_stream, text_stream
 from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
@@ -88,8 +89,7 @@ async def submit_stream(request: Request, api: Api, principal: Submitter) -> Res
 @router.post("/submit-async", openapi_extra=SUBMISSION)
 async def submit_async(request: Request, api: Api, principal: Submitter) -> dict[str, str]:
     """Submit a zip and come back for it later."""
-    job = await _accept(request, api, principal)
-    return {"job_id": job.job_id}
+    return submitted_json(await _accept(request, api, principal))
 
 
 async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:
@@ -129,15 +129,7 @@ async def list_jobs(
     jobs = await api.service.list_jobs(principal, JobQuery(status, limit + 1, cursor))
     if len(jobs) > limit:
         response.headers[NEXT_CURSOR_HEADER] = jobs[limit - 1].job_id
-    return [_listed(job) for job in jobs[:limit]]
-
-
-def _listed(job: Job) -> dict[str, Any]:
-    """A job as one of many: of its tests only the totals."""
-    told = job_json(job)
-    if told["tests"]:
-        told["tests"] |= {"failures": [], "slowest": []}
-    return told
+    return [listed_job_json(job) for job in jobs[:limit]]
 
 
 @router.get("/jobs/{job_id}")
