@@ -65,7 +65,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     """Put into the application's state what its routes ask for."""
     app.state.access = services.access
-    app.state.stream_tokens = services.stream_tokens
     app.state.usage = services.usage
     app.state.native_api = NativeApi(
         services.intake,

@@ -73,7 +73,6 @@ class Services:
     """What doors call."""
 
     access: AccessControl
-    stream_tokens: StreamTokens
     intake: Intake
     jobs: JobService
     readiness: Readiness
@@ -119,7 +118,6 @@ def build_services(
     access, tokens = _access(stores, policy, audit, proxies, stack)
     return Services(
         access,
-        tokens,
         Intake(
             submissions,
             stores.packages,
@@ -131,7 +129,7 @@ def build_services(
             secrets,
             audit,
         ),
-        JobService(submissions, stores.bell, policy, utc_now, audit),
+        JobService(submissions, stores.bell, policy, utc_now, audit, tokens),
         Readiness(submissions, stores.packages, utc_now),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant

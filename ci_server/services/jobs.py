@@ -1,4 +1,4 @@
-"""Jobs that there are, for every door: get, list, cancel, artifacts."""
+"""Jobs that there are, for every door: get, list, cancel, artifacts, tokens."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,6 +16,7 @@ from ci_common.ports.rows import JobQuery, JobSubmissions
 from ci_common.ports.signals import Doorbell
 from ci_common.principal import Principal
 from ci_server.access.audit_trail import AuditTrail
+from ci_server.access.auth.stream_tokens import StreamToken, StreamTokens
 
 
 class JobService:
@@ -28,12 +29,14 @@ class JobService:
         policy: Policy,
         now: Callable[[], datetime],
         audit: AuditTrail,
+        tokens: StreamTokens,
     ) -> None:
         self._submissions = submissions
         self._bell = bell
         self._policy = policy
         self._now = now
         self._audit = audit
+        self._tokens = tokens
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         """One job. Raises JobNotFoundError, also for one the principal may not see."""
@@ -69,14 +72,14 @@ class JobService:
         self._bell.ring()
         return job
 
-    async def lend(self, principal: Principal, job_id: str) -> Job:
-        """The job that the principal gives somebody a token for, which is recorded.
+    async def issue_token(self, principal: Principal, job_id: str) -> StreamToken:
+        """A token that lets whoever has it read the job, for a short time. It is recorded.
 
-        Raises JobNotFoundError, and ForbiddenError for one the principal may only see.
+        Raises JobNotFoundError, and ForbiddenError for a job the principal may only see.
         """
-        job = await self._within_reach(principal, Action.LEND, job_id, "give a token for it")
-        await self._audit.lent(principal, job)
-        return job
+        job = await self._within_reach(principal, Action.ISSUE_TOKEN, job_id, "give a token for it")
+        await self._audit.token_issued(principal, job)
+        return self._tokens.issue(principal, job.job_id)
 
     async def _within_reach(
         self, principal: Principal, action: Action, job_id: str, what: str

@@ -42,7 +42,7 @@ class Authenticator:
         self, identities: Sequence[Identity], fallback: Identity, tokens: Identity | None = None
     ) -> None:
         self._tokens = tokens
-        """Of access that was lent. Asked first; nobody has to have one."""
+        """For one job each. Asked first; nobody has to have one."""
         self._identities = identities
         self._fallback = fallback
         """Asked when nothing is configured."""

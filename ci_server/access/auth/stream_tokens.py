@@ -38,7 +38,7 @@ class StreamToken:
 
 
 class StreamTokens:
-    """Gives tokens, and knows them again. Nothing is stored; a token cannot be taken back, so
+    """Issues tokens, and knows them again. Nothing is stored; a token cannot be taken back, so
     after its giver lost a permission it lasts for the rest of its life.
     """
 
@@ -47,7 +47,7 @@ class StreamTokens:
         self._life = timedelta(seconds=seconds)
         self._now = now
 
-    def give(self, principal: Principal, job_id: str) -> StreamToken:
+    def issue(self, principal: Principal, job_id: str) -> StreamToken:
         """A token for a job that the principal may read. Raises ForbiddenError."""
         if principal.only_job is not None:
             raise ForbiddenError("with a token for one job you cannot get another token")

@@ -121,7 +121,7 @@ def by_stream_token():
     tokens = StreamTokens(b"k" * 32, 60, lambda: NOON)
     others = StreamTokens(b"o" * 32, 60, lambda: NOON)
     good, guess = (
-        Credentials(token=of.give(giver, "j1").token, client=OUTSIDE) for of in (tokens, others)
+        Credentials(token=of.issue(giver, "j1").token, client=OUTSIDE) for of in (tokens, others)
     )
     return Case(StreamTokenIdentity(tokens), good, guess)
 

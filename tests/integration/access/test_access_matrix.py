@@ -58,7 +58,7 @@ REQUESTS = {
     "GET /jobs/{job_id}/artifacts/{path}": Request(
         Action.READ, (404, "artifact_not_found"), {"completed": OK}
     ),
-    "POST /jobs/{job_id}/token": Request(Action.LEND),
+    "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "GET /usage": Request(Action.USAGE),
     "GET /health": Request(None),
     "GET /ready": Request(None, (503, "not_ready")),  # no controller runs
