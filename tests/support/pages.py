@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -61,9 +62,16 @@ class Page:
                 return rest[: end.start()] if end else rest
         raise AssertionError(f"{self.path.name} has no heading {title!r}")
 
-    def rows(self, title: str) -> list[list[str]]:
-        """The cells of the tables in a section, without their headings."""
-        return list(_rows(self.section(title)))
+    def rows(self, title: str, header: str | None = None) -> list[list[str]]:
+        """The cells of the tables in a section, without their headings; `header`: of those whose
+        first heading is this.
+        """
+        return [
+            row
+            for headings, rows in _tables(self.section(title))
+            if header in (None, headings[0])
+            for row in rows
+        ]
 
 
 def page(name: str) -> Page:
@@ -77,14 +85,16 @@ def anchor_of(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
 
 
-def _rows(text: str) -> Iterator[list[str]]:
+def _tables(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
     lines = text.splitlines()
     for number, line in enumerate(lines):
-        if re.match(r"\|[ :-]+\|", line) and set(line) <= set("|-: "):
-            for row in lines[number + 1 :]:
-                if not row.startswith("|"):
-                    break
-                yield [cell.strip() for cell in row.strip().strip("|").split("|")]
+        if re.match(r" *\|[ :-]+\|", line) and set(line) <= set("|-: "):
+            body = takewhile(lambda row: row.lstrip().startswith("|"), lines[number + 1 :])
+            yield _cells(lines[number - 1]), [_cells(row) for row in body]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")]
 
 
 def words_in_code(text: str) -> list[str]:
