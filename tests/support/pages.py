@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+CURRENT = [path for path in PAGES if path.parent.name != "decisions" and path.stem != "CHANGELOG"]
+"""Pages that describe the programs as they are; the others tell their history."""
 
 _FENCE = re.compile(r"^( *)(```+)(.*?)\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#{1,6}) +(.*?) *$", re.MULTILINE)
