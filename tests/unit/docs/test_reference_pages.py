@@ -100,5 +100,5 @@ def test_actions_of_the_audit_log():
 
 def test_findings_of_the_doctor():
     rows = page("how-to/check-an-instance.md").rows("Check and repair an instance")
-    shown = {code: row[2] != "–" for row in rows for code in words_in_code(row[0])}
+    shown = {code: row[2] != "-" for row in rows for code in words_in_code(row[0])}
     assert shown == {code.value: code in REPAIRABLE for code in Code}
