@@ -166,7 +166,7 @@ def submit(
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Do not send what matches, as in .gitignore; may be repeated",
+            help="Leave out matching files (.gitignore syntax); may be repeated",
             show_default=False,
         ),
     ] = None,
