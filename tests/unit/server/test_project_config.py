@@ -171,7 +171,10 @@ def test_broken_tables_say_where(table, where):
         ("timeout='soon'", "timeout: 'soon' is not allowed; it must be a number of seconds"),
         ("timeout=0", "timeout: 0 is not allowed; it must be a number of seconds"),
         ("retries=11", "retries: 11 is not allowed; it must be an integer from 0 to 10"),
-        ("env={TOKEN=12345}", "env.TOKEN: this value is not allowed; it must be a table of strings"),
+        (
+            "env={TOKEN=12345}",
+            "env.TOKEN: this value is not allowed; it must be a table of strings",
+        ),
         ("comand='x'", "comand: is not a known key; known are: command, image"),
     ],
 )
