@@ -15,7 +15,7 @@ from ci_common.principal import Role
 from ci_controller.executors.shared.job_environment import job_environment
 from ci_server.submission.project_config import JobTable, read_table
 from tests.support.jobs import a_job
-from tests.support.pages import CURRENT, ROOT, Page, page, words_in_code
+from tests.support.pages import CURRENT, DOCS, ROOT, Page, page, words_in_code
 
 CLIENT_VARIABLES = {"CI_SERVER_URL", "CI_API_KEY", "CI_ALLOW_HTTP"}
 JOB_VARIABLES = set(job_environment(a_job(), "/workspace", "/run/secrets"))
@@ -102,3 +102,26 @@ def test_findings_of_the_doctor():
     rows = page("how-to/check-an-instance.md").rows("Check and repair an instance")
     shown = {code: row[2] != "-" for row in rows for code in words_in_code(row[0])}
     assert shown == {code.value: code in REPAIRABLE for code in Code}
+
+
+# ------------------------------------------------------------------ messages, terms, pages
+
+
+def test_messages_of_the_log_are_those_that_are_written():
+    rows = page("how-to/monitor-a-server.md").rows("Monitor a server", "message contains")
+    shown = [message for row in rows for message in words_in_code(row[0])]
+    source = "\n".join(path.read_text() for path in ROOT.glob("ci_*/**/*.py"))
+    assert shown
+    assert [message for message in shown if message not in source] == []
+
+
+def test_terms_of_the_glossary_are_sorted():
+    terms = [row[0] for row in page("glossary.md").rows("Glossary")]
+    assert terms == sorted(terms, key=str.lower)
+    assert len(set(terms)) == len(terms)
+
+
+def test_every_how_to_page_is_in_the_index():
+    linked = set(page("administration.md").links)
+    pages = {f"how-to/{path.name}" for path in (DOCS / "how-to").glob("*.md")}
+    assert pages - linked == set()
