@@ -52,11 +52,11 @@ def _problem(request: SubmissionRequest) -> str | None:
     if command is not None and any("\0" in argument for argument in command):
         return "command: must not have a NUL character in it"
     if request.priority is not None and not 0 <= request.priority <= MOST_PRIORITY:
-        return f"priority: must be a whole number from 0 to {MOST_PRIORITY}"
+        return f"priority: must be an integer from 0 to {MOST_PRIORITY}"
     if request.retries is not None and not 0 <= request.retries <= MOST_RETRIES:
-        return f"retries: must be a whole number from 0 to {MOST_RETRIES}"
+        return f"retries: must be an integer from 0 to {MOST_RETRIES}"
     if timeout is not None and not 0 < timeout <= LONGEST_SECONDS:
-        return "timeout: must be above 0 and at most a year"
+        return "timeout: must be greater than 0 and at most a year"
     return None
 
 

@@ -14,19 +14,19 @@ from ci_common.errors import place_of
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 60
 
-RETRIES = "a whole number from 0 to 10"
+RETRIES = "an integer from 0 to 10"
 TIMEOUT = f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year"
 _OF_A_JOB = {
-    "command": "a text for the shell, or a list of texts, and not empty",
-    "image": "the name of an image, 1 to 500 characters of ASCII without blanks",
-    "env": "a table of texts",
+    "command": "a string (run by /bin/sh) or a list of strings, and not empty",
+    "image": "the name of an image, 1 to 500 ASCII characters without spaces",
+    "env": "a table of strings",
     "timeout": TIMEOUT,
-    "cpu": "a whole number from 1 to 1000000, percent of one processor",
-    "memory": "a whole number from 16 to 1073741824, MiB",
-    "pids": "a whole number from 1 to 4194304",
-    "block_io": "a whole number from 1024 to 1099511627776, bytes a second",
-    "shm": "a whole number from 1 to 1073741824, MiB",
-    "log": "a whole number from 1 to 1073741824, MiB",
+    "cpu": "an integer from 1 to 1000000 (percent of one core)",
+    "memory": "an integer from 16 to 1073741824 (MiB)",
+    "pids": "an integer from 1 to 4194304",
+    "block_io": "an integer from 1024 to 1099511627776 (bytes per second)",
+    "shm": "an integer from 1 to 1073741824 (MiB)",
+    "log": "an integer from 1 to 1073741824 (MiB)",
     "grace": f"{EXAMPLES_OF_SECONDS}, at most 600",
     "network": "'bridge' or 'none'",
     "retries": RETRIES,

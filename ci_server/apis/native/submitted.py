@@ -22,8 +22,8 @@ from ci_server.submission.table_problems import RETRIES, TIMEOUT, explain
 
 _FIELDS = {
     "job": "the name of a job",
-    "command": "a list of texts, and not empty",
-    "priority": f"a whole number from 0 to {MOST_PRIORITY}",
+    "command": "a list of strings, and not empty",
+    "priority": f"an integer from 0 to {MOST_PRIORITY}",
     "retries": RETRIES,
     "timeout": TIMEOUT,
 }
