@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
-from ci_common.job import Job
+from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
-from ci_common.secret import Secret
 
 
 class WorkloadState(StrEnum):
@@ -131,21 +129,15 @@ class Executor(Protocol):
     async def inspect(self, job_id: str) -> Workload | None:
         """The workload with everything known about it, or `None` when there is none."""
 
-    async def launch(
-        self,
-        job: Job,
-        package: Path,
-        log: LogAppender,
-        epoch: int,
-        secrets: Sequence[Secret] = (),
-    ) -> Output:
-        """Install requirements (their output goes to `log`), make the workload, start it.
+    async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
+        """Check the package's digest, install requirements (their output goes to `log`), make the
+        workload, start it. Without a package its workspace is empty.
 
         The command, and not the installation, gets the secrets: each as a file that only its
         user can read, in the directory that `CI_SECRETS_DIR` names, and, where it is wanted, as
         a variable. They are in nothing that outlives the workload, nor in its description.
 
-        A leftover of an earlier attempt is replaced, but never one of a later `epoch` of the
+        A workload of an earlier attempt is replaced, but never one of a later epoch of the
         controller lease: then LeaseLostError is raised. Nothing is left behind when this raises
         (SetupFailedError, ImageUnavailableError, PackageCorruptError, LaunchFailedError). When
         it is cancelled a workload may be there, for `remove` or for the next controller. The
@@ -181,8 +173,8 @@ class Executor(Protocol):
         nothing but what it tries out, and answers at once the second time.
         """
 
-    async def probe(self, job: Job, epoch: int) -> None:
-        """Start a workload that does nothing and has default options, where the job's launch has
+    async def probe(self, request: ProbeRequest) -> None:
+        """Start a workload that does nothing and has default options, where a job's launch has
         failed, and remove it: what `launch` raised is the job's own fault when this returns.
 
         Raises EngineDisturbedError when no such workload can be started, and LaunchFailedError

@@ -27,6 +27,7 @@ from ci_controller.output.log_pump import pump
 from ci_controller.output.masking import Masking, OutputLog
 from ci_controller.running.engine_health import EngineHealth
 from ci_controller.running.job_end import DISK_FULL, clean_up, record, record_failure
+from ci_controller.running.launch_request import launch_request, probe_request
 from ci_controller.running.outcome import EndFacts, note_lost_output, outcome
 from ci_controller.running.retry_policy import LAUNCH_TRIES
 from ci_controller.running.run_context import Tools, has_files
@@ -151,7 +152,7 @@ class JobRun:
         """Raise EngineDisturbedError when the launch failed because the engine starts nothing."""
         of_start = isinstance(error, EngineFailingError | LaunchFailedError)
         if not self.launched and of_start and not isinstance(error, RegistryUnavailableError):
-            await self._health.check(self.job, self._epoch)
+            await self._health.check(probe_request(self.job, self._epoch))
 
     async def _learn_secrets(self) -> None:
         """Before anything is read that they could be in."""
@@ -164,12 +165,11 @@ class JobRun:
         await asyncio.to_thread(log.drop_held)
         if log.size == 0:  # once, however often the launch is tried
             await self._note_unenforced_limits(log)
-        package = await asyncio.to_thread(self._tools.packages.verified, self.job)
         masked = self._masking.appender(log)
         try:
-            output = await self._tools.executor.launch(
-                self.job, package, masked, self._epoch, self._secrets
-            )
+            package = self._tools.packages.source(self.job)
+            request = launch_request(self.job, self._epoch, self._secrets, package)
+            output = await self._tools.executor.launch(request, masked)
             self.launched = self.launched_itself = True
         finally:
             base = masked.size  # with what was held back

@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -77,28 +77,51 @@ class EngineBounds:
     """What a container may write to its file system, in MiB."""
 
 
-def create(
-    client: docker.APIClient,
-    *,
-    image: str,
-    name: str,
-    command: list[str],
-    labels: dict[str, str],
-    env: dict[str, str],
-    secret_variables: Sequence[str] = (),
-    limits: ResourceLimits,
-    isolation: Isolation,
-    bounds: EngineBounds = EngineBounds(),
-    becomes_image: bool = False,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container to be made."""
+
+    image: str
+    name: str
+    command: Sequence[str]
+    labels: Mapping[str, str]
+    limits: ResourceLimits
+    isolation: Isolation
+    bounds: EngineBounds
+    env: Mapping[str, str] = field(default_factory=dict)
+    secret_variables: Sequence[str] = ()
+    """The names of the secrets that are variables, too."""
+    becomes_image: bool = False
+    """Then its init process is on a volume, which is no part of the image, and goes with the
+    container.
+    """
+
+
+def create(client: docker.APIClient, spec: ContainerSpec) -> str:
     """Create a container that may do as little as possible; returns its id.
 
     It is started by our own init process, which must be put into it before
     (`project_tar.keeper_blocks`): as root, to become the command's user, which has no capability.
-    In one that `becomes_image` the init process is on a volume, which is no part of the image, and
-    goes with the container.
     """
-    host = client.create_host_config(
+    container = client.create_container(
+        spec.image,
+        entrypoint=_entrypoint(spec.secret_variables),
+        command=list(spec.command),
+        name=spec.name,
+        user="0:0",
+        working_dir=f"/{WORKSPACE}",
+        environment={**_ENVIRONMENT, **spec.env},
+        labels=dict(spec.labels),
+        stop_signal="SIGTERM",
+        healthcheck={"test": ["NONE"]},
+        host_config=_host_config(client, spec),
+    )
+    return str(container["Id"])
+
+
+def _host_config(client: docker.APIClient, spec: ContainerSpec) -> dict[str, Any]:
+    limits, isolation = spec.limits, spec.isolation
+    config: dict[str, Any] = client.create_host_config(
         init=False,
         cap_drop=["ALL"],
         cap_add=list(protocol.CAPABILITIES),
@@ -107,23 +130,10 @@ def create(
         runtime=isolation.runtime,
         pids_limit=limits.pids,
         log_config=LogConfig(type="none"),
-        mounts=[_OWN_VOLUME] if becomes_image else None,
-        **_bounds(limits, bounds, becomes_image),
+        mounts=[_OWN_VOLUME] if spec.becomes_image else None,
+        **_bounds(limits, spec.bounds, spec.becomes_image),
     )
-    container = client.create_container(
-        image,
-        entrypoint=_entrypoint(secret_variables),
-        command=command,
-        name=name,
-        user="0:0",
-        working_dir=f"/{WORKSPACE}",
-        environment={**_ENVIRONMENT, **env},
-        labels=labels,
-        stop_signal="SIGTERM",
-        healthcheck={"test": ["NONE"]},
-        host_config=host,
-    )
-    return str(container["Id"])
+    return config
 
 
 def _entrypoint(secret_variables: Sequence[str]) -> list[str]:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import uuid
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from ci_common.errors import ImageUnavailableError, RegistryUnavailableError, SetupFailedError
-from ci_common.job import Job, ResourceLimits
+from ci_common.job import ResourceLimits
+from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
+from ci_common.ports.packages import PackageSource
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import (
     explanation,
@@ -32,11 +33,10 @@ from ci_controller.executors.docker.project_tar import (
     USER_ID,
     files_tar,
     keeper_blocks,
-    project_tar,
+    put_project,
 )
 from ci_controller.executors.docker.storage import EngineStorage
 from ci_controller.executors.shared.interruption import Interruption
-from ci_controller.executors.shared.project_archive import ProjectArchive
 from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
 from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
 from ci_controller.output.log_cap import lost_marker
@@ -93,23 +93,24 @@ class DependencyLayers:
         """Names of the containers in which requirements are being installed."""
         options.cache_dir.mkdir(parents=True, exist_ok=True)
 
-    async def image_for(
-        self, job: Job, base: str, package: Path, log: LogAppender, epoch: int
-    ) -> str:
+    async def image_for(self, request: LaunchRequest, base: str, log: LogAppender) -> str:
         """The image of a job: `base`, or `base` with the project's requirements in it.
 
         Raises SetupFailedError, ImageUnavailableError, PackageCorruptError.
         """
-        requirements = await asyncio.to_thread(read_requirements, package, job.package.sha256)
+        package = request.package
+        if package is None:
+            return await self._ensure_base(base)
+        requirements = await asyncio.to_thread(read_requirements, package)
         base_id = await self._ensure_base(base)
         if requirements is None:
             return base_id
-        key = requirements.key(base_id, job.tenant)
+        key = requirements.key(base_id, request.cache_scope)
         tag = f"{_REPOSITORY}:{self._options.instance_id[:12]}-{key}"
         if not await self._exists(tag):
 
             async def build(transcript: Transcript) -> str:
-                labels = {container.LABEL_EPOCH: str(epoch)}
+                labels = {container.LABEL_EPOCH: str(request.epoch)}
                 return await self._build(tag, base_id, package, requirements, transcript, labels)
 
             await self._flights.run(key, build, log)
@@ -162,7 +163,7 @@ class DependencyLayers:
         self,
         tag: str,
         base_id: str,
-        package: Path,
+        package: PackageSource,
         requirements: Requirements,
         transcript: Transcript,
         labels: dict[str, str],
@@ -179,14 +180,11 @@ class DependencyLayers:
             init = keeper_blocks(
                 self._engine_facts.init_program(client), protocol.config(key, 1, USER_ID)
             )
-            with ExitStack() as stack:
-                if requirements.needs_project:
-                    archive = stack.enter_context(ProjectArchive(package))
-                    content = project_tar(archive, init, interruption)
-                else:
-                    content = files_tar(requirements.files, init)
-                self._create(client, name, base_id, labels, bounds)
-                client.put_archive(name, "/", content)
+            self._create(client, name, base_id, labels, bounds)
+            if requirements.needs_project:
+                put_project(client, name, package, init, interruption)
+            else:
+                client.put_archive(name, "/", files_tar(requirements.files, init))
             connected.append(KeptOutput(self._engine, name, key, 0, AttachedOutput(client, name)))
             client.start(name)
             return connected[-1]
@@ -230,18 +228,17 @@ class DependencyLayers:
         labels: dict[str, str],
         bounds: container.EngineBounds,
     ) -> None:
-        container.create(
-            client,
+        spec = container.ContainerSpec(
             image=base_id,
             name=name,
             command=["/bin/sh", "-c", _INSTALL],
             labels={**self._labels(), **labels, container.LABEL_ROLE: container.ROLE_SETUP},
-            env={},
             limits=self._options.limits,
             isolation=container.Isolation(self._network.ensure(client), self._options.runtime),
             bounds=bounds,
             becomes_image=True,
         )
+        container.create(client, spec)
 
     def _labels(self) -> dict[str, str]:
         return {container.LABEL_INSTANCE: self._options.instance_id}

@@ -111,8 +111,7 @@ class EngineProbe:
         bounds: container.EngineBounds,
         epoch: int,
     ) -> None:
-        container.create(
-            client,
+        spec = container.ContainerSpec(
             image=image,
             name=name,
             command=["true"],
@@ -121,11 +120,11 @@ class EngineProbe:
                 container.LABEL_ROLE: container.ROLE_PROBE,
                 container.LABEL_EPOCH: str(epoch),
             },
-            env={},
             limits=ResourceLimits(),
             isolation=container.Isolation(network, self._options.runtime),
             bounds=bounds,
         )
+        container.create(client, spec)
 
 
 def networks_of(job_network: str, setup_network: str, client: docker.APIClient) -> list[str]:

@@ -4,6 +4,9 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
+import docker
+
+from ci_common.ports.packages import PackageSource
 from ci_common.secret import Secret
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.tar_header import tar_header
@@ -30,6 +33,24 @@ def project_tar(
     few milliseconds. Raises PackageCorruptError on the way, and InterruptedWorkError.
     """
     return _batched(_project_blocks(archive, more), interruption or Interruption())
+
+
+def put_project(
+    client: docker.APIClient,
+    container: str,
+    package: PackageSource | None,
+    more: Iterable[bytes],
+    interruption: Interruption,
+) -> None:
+    """Have the engine unpack the project, or an empty workspace, and `more` in the container.
+
+    Raises what `project_tar` raises, APIError, and StorageUnavailableError.
+    """
+    if package is None:
+        client.put_archive(container, "/", files_tar({}, more))
+        return
+    with ProjectArchive(package.open()) as archive:
+        client.put_archive(container, "/", project_tar(archive, more, interruption))
 
 
 def keeper_blocks(program: bytes, config: bytes) -> list[bytes]:

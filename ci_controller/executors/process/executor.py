@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostError
-from ci_common.job import Job
+from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Limit, Unenforced
 from ci_common.ports.workloads import Output, Workload
@@ -36,6 +36,7 @@ from ci_controller.executors.process.state import WorkloadFiles, signal_group
 from ci_controller.executors.process.supervisor import write_json
 from ci_controller.executors.shared.interruption import Interruption
 from ci_controller.executors.shared.job_environment import job_environment
+from ci_controller.executors.shared.package import verify
 
 UNPRIVILEGED_USER = "nobody"
 
@@ -82,28 +83,22 @@ class ProcessExecutor:
         """See Executor."""
         return self._files(job_id).workload()
 
-    async def launch(
-        self,
-        job: Job,
-        package: Path,
-        log: LogAppender,
-        epoch: int,
-        secrets: Sequence[Secret] = (),
-    ) -> Output:
+    async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
         """See Executor."""
+        await verify(request.package)
         self._check_reachable()
-        files = self._files(job.job_id)
-        if files.epoch > epoch:
+        files = self._files(request.job_id)
+        if files.epoch > request.epoch:
             raise LeaseLostError
-        await self.remove(job.job_id)
+        await self.remove(request.job_id)
         self._make_works()
-        programs = await self._environments.bin_directory(job, package, log)
-        self._launching.add(job.job_id)
+        programs = await self._environments.bin_directory(request, log)
+        self._launching.add(request.job_id)
         interruption = Interruption()
 
         def begin() -> Output:
-            self._unpack(files, package, epoch, interruption)
-            return self._begin(files, job, programs, log.size, epoch, secrets)
+            self._unpack(files, request, interruption)
+            return self._begin(files, request, programs, log.size)
 
         making = asyncio.ensure_future(asyncio.to_thread(begin))
         try:
@@ -115,10 +110,10 @@ class ProcessExecutor:
             if error is None:
                 making.result().close()
             if not isinstance(error, (LeaseLostError, LaunchFailedError)):  # what is there is ours
-                await asyncio.shield(self.remove(job.job_id))
+                await asyncio.shield(self.remove(request.job_id))
             raise
         finally:
-            self._launching.discard(job.job_id)
+            self._launching.discard(request.job_id)
 
     async def reattach(self, job_id: str, skip: int) -> Output:
         """See Executor."""
@@ -166,7 +161,7 @@ class ProcessExecutor:
         why = "jobs are processes here (CI_EXECUTOR=process); containers have limits"
         return [Unenforced(limit, why) for limit in Limit if limit not in kept]
 
-    async def probe(self, job: Job, epoch: int) -> None:
+    async def probe(self, request: ProbeRequest) -> None:
         """See Executor. There is no engine between a process and its start."""
 
     async def tidy(self, epoch: int) -> None:
@@ -209,42 +204,36 @@ class ProcessExecutor:
         return WorkloadFiles(self._states / job_id, self._works / job_id)
 
     def _unpack(
-        self, files: WorkloadFiles, package: Path, epoch: int, interruption: Interruption
+        self, files: WorkloadFiles, request: LaunchRequest, interruption: Interruption
     ) -> None:
         try:
             files.work.mkdir(parents=True, mode=0o700)
         except FileExistsError as error:
             # Requirements take their time: meanwhile a later controller may have begun.
-            if files.epoch > epoch:
+            if files.epoch > request.epoch:
                 raise LeaseLostError from error
             raise LaunchFailedError(
                 f"the directory {files.work} of the job is there already; remove it"
             ) from error
-        unpack(package, files.work, self._user, interruption)
+        unpack(request.package, files.work, self._user, interruption)
 
     def _begin(
-        self,
-        files: WorkloadFiles,
-        job: Job,
-        programs: Path,
-        log_base: int,
-        epoch: int,
-        secrets: Sequence[Secret],
+        self, files: WorkloadFiles, request: LaunchRequest, programs: Path, log_base: int
     ) -> Output:
         self._states.mkdir(exist_ok=True, mode=0o700)
         files.state.mkdir(mode=0o700)
-        variables = self._give(files, secrets)
+        variables = self._give(files, request.secrets)
         write_json(
             files.state / "request.json",
             {
-                "command": list(job.spec.command),
+                "command": list(request.command),
                 "directory": str(files.work),
-                "env": self._env(job, files, programs),
+                "env": self._env(request, files, programs),
                 "secrets": variables,
                 "user": self._user,
                 "log_base": log_base,
-                "attempt": job.attempt,
-                "epoch": epoch,
+                "attempt": request.attempt,
+                "epoch": request.epoch,
             },
         )
         supervisor.prepare(files.state)
@@ -263,14 +252,13 @@ class ProcessExecutor:
                 os.chown(path, self._user, self._user)
         return [str(files.secrets / one.name) for one in secrets if one.in_environment]
 
-    def _env(self, job: Job, files: WorkloadFiles, programs: Path) -> dict[str, str]:
+    def _env(self, request: LaunchRequest, files: WorkloadFiles, programs: Path) -> dict[str, str]:
         inherited = ("LANG", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-        secrets = str(files.secrets) if job.spec.secrets else None
         return {
             **{name: os.environ[name] for name in inherited if name in os.environ},
             "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(files.work),
-            **job_environment(job, str(files.work), secrets),
+            **job_environment(request, str(files.work), str(files.secrets)),
         }
 
     def _spawn(self, files: WorkloadFiles) -> Output:

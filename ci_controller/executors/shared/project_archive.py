@@ -4,8 +4,7 @@ import posixpath
 import stat
 from array import array
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from zipfile import BadZipFile
 
 from ci_common.errors import PackageCorruptError
@@ -33,9 +32,10 @@ class Entry(NamedTuple):
 class ProjectArchive:
     """An opened package. The server checked it when it was uploaded."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: BinaryIO) -> None:
+        """The file is the archive's from now on. Raises PackageCorruptError."""
         try:
-            self._zip = ZipReader(path)
+            self._zip = ZipReader(file)
         except _DAMAGED as error:
             raise PackageCorruptError(f"the stored upload cannot be read: {_why(error)}") from error
         self._index: _PathIndex | None = None

@@ -302,7 +302,7 @@ async def test_a_set_up_that_takes_too_long(bench, engine):
     job = bench.job("pass", package=zip_bytes(files))
     try:
         with pytest.raises(SetupFailedError, match=r"longer than 0\.5 s"):
-            await executor.launch(job, bench.package(job), MemoryLog(), 1)
+            await executor.launch(bench.request(job), MemoryLog())
         assert bench.leftovers() == []
         assert layers_of(engine, bench) == []
     finally:
