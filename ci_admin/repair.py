@@ -46,8 +46,7 @@ class Repairer:
             case Code.STAGING_LEFTOVER:
                 _remove(Path(finding.subject))
             case Code.ENGINE_LEFTOVER:
-                if self._examiner.leftovers is not None:
-                    await self._examiner.leftovers.remove(self._leftovers[finding.subject])
+                await self._examiner.executor.remove_leftover(self._leftovers[finding.subject])
             case Code.LEASE_STALE:
                 await self._release_stale_lease()
             case Code.TOTALS_WRONG:

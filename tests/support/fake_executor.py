@@ -192,6 +192,8 @@ class FakeExecutor:
         self.setup_output = b""
         """What a launch writes to the log before it makes the workload, or fails to."""
         self.files_given = []
+        self.left = []
+        """Its leftovers, besides workloads."""
         self.unenforced = []
         """The limits that it says it cannot enforce."""
         self._holds = {}
@@ -315,6 +317,13 @@ class FakeExecutor:
 
     async def tidy(self, epoch):
         self._called("tidy", "")
+
+    async def leftovers(self, older_than_seconds):
+        return list(self.left)
+
+    async def remove_leftover(self, leftover):
+        if leftover in self.left:
+            self.left.remove(leftover)
 
     async def close(self):
         self._closed = True

@@ -22,7 +22,7 @@ from ci_common.job import Network, ResourceLimits
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
-from ci_common.ports.workloads import Output, Workload, WorkloadFiles
+from ci_common.ports.workloads import Leftover, Output, Workload, WorkloadFiles
 from ci_common.settings import JOB_NETWORK
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation, remedy
@@ -33,6 +33,7 @@ from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
 from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
+from ci_controller.executors.docker.leftovers import find_leftovers, remove_leftover
 from ci_controller.executors.docker.network import ENGINES_OWN, JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput, LegacyOutput
 from ci_controller.executors.docker.probe import EngineProbe, ProbeOptions, networks_of
@@ -313,6 +314,17 @@ class DockerExecutor:
         """See Executor."""
         await self._engine.call(lambda client: self._probe.tidy(client, epoch))
         await self._layers.tidy(epoch)
+
+    async def leftovers(self, older_than_seconds: float) -> Sequence[Leftover]:
+        """See Executor."""
+        instance_id = self._options.instance_id
+        return await self._engine.call(
+            lambda client: find_leftovers(client, instance_id, older_than_seconds)
+        )
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        """See Executor."""
+        await self._engine.call(lambda client: remove_leftover(client, leftover))
 
     async def close(self) -> None:
         """See Executor."""

@@ -22,7 +22,7 @@ from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostErro
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Limit, Unenforced
-from ci_common.ports.workloads import Output, Workload
+from ci_common.ports.workloads import Leftover, Output, Workload
 from ci_common.secret import Secret
 from ci_controller.executors.process import supervisor
 from ci_controller.executors.process.environments import (
@@ -173,6 +173,15 @@ class ProcessExecutor:
             if files.has_ended and files.workload() is None and files.is_settled:
                 files.kill_orphans()
                 await asyncio.to_thread(files.remove)
+
+    async def leftovers(self, older_than_seconds: float) -> Sequence[Leftover]:
+        """See Executor. None: the next use of an environment that was not finished replaces it,
+        and `tidy` removes the rest.
+        """
+        return ()
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        """See Executor."""
 
     async def close(self) -> None:
         """See Executor."""

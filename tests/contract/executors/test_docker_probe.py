@@ -10,7 +10,6 @@ from ci_controller.executors.docker.container import (
     LABEL_ROLE,
     ROLE_PROBE,
 )
-from ci_controller.executors.docker.leftovers import DockerLeftovers
 from ci_controller.running.launch_request import probe_request
 from support import engine as engine_socket
 from support.engine_option import runner_image
@@ -113,11 +112,7 @@ def replace_image(options):
 async def test_what_a_killed_controller_left_is_removed(bench, engine, epoch, is_left):
     labels = {LABEL_INSTANCE: bench.instance, LABEL_ROLE: ROLE_PROBE, LABEL_EPOCH: str(epoch)}
     left = engine.containers.create(runner_image(), "true", labels=labels)
-    leftovers = DockerLeftovers(bench.instance)
-    try:
-        assert [one.id for one in await leftovers.find(0)] == [left.id]
-    finally:
-        await leftovers.close()
+    assert [one.id for one in await bench.executor.leftovers(0)] == [left.id]
     await bench.executor.tidy(2)
     assert (len(bench.leftovers()) == 1) is is_left
     left.remove() if is_left else None
