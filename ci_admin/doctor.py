@@ -11,7 +11,7 @@ from ci_admin.examination import Examination, Examiner
 from ci_admin.instance import Instance, opened, require_database
 from ci_admin.repair import Repairer
 from ci_common.settings import Settings
-from ci_controller.assembly import build_executor
+from ci_controller.executors.registry import build_executor
 from ci_persistence.database.errors import explain, is_damage
 from ci_persistence.database.integrity import find_damage
 

@@ -16,8 +16,10 @@ from ci_common.errors import StorageUnavailableError
 from ci_common.job import utc_now
 from ci_common.policy import Policy
 from ci_common.ports.audit import AuditRetention
-from ci_common.settings import Settings, load_settings
-from ci_controller.assembly import Stores, build_controller, build_executor
+from ci_common.settings import Settings
+from ci_controller.assembly import Stores, build_controller
+from ci_controller.executors.registry import build_executor
+from ci_controller.executors.registry import load_settings as load_settings  # for __main__
 from ci_controller.reconcile.controller import Controller, new_holder
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore

@@ -23,7 +23,6 @@ from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
 from ci_common.ports.workloads import Leftover, Output, Workload, WorkloadFiles
-from ci_common.settings import JOB_NETWORK
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.blame import explanation, remedy
 from ci_controller.executors.docker.enforcement import unenforced
@@ -34,7 +33,7 @@ from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
 from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
 from ci_controller.executors.docker.leftovers import find_leftovers, remove_leftover
-from ci_controller.executors.docker.network import ENGINES_OWN, JobNetwork
+from ci_controller.executors.docker.network import ENGINES_OWN, JOB_NETWORK, JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput, LegacyOutput
 from ci_controller.executors.docker.probe import EngineProbe, ProbeOptions, networks_of
 from ci_controller.executors.docker.project_tar import (

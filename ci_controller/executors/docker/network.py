@@ -5,7 +5,8 @@ import hashlib
 import docker
 from docker.errors import APIError, NotFound
 
-from ci_common.settings import JOB_NETWORK
+JOB_NETWORK = "ci-runner"
+"""The bridge that jobs are on unless the operator names another."""
 
 ENGINES_OWN = "bridge"
 """The engine's default network, on which all containers reach each other."""
