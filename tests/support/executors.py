@@ -19,7 +19,7 @@ from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.docker import DockerExecutor, DockerOptions
 from ci_controller.executors.docker.container import LABEL_INSTANCE
 from ci_controller.executors.process import ProcessExecutor, ProcessOptions
-from ci_controller.output.log_pump import pump
+from ci_controller.executors.shared.log_pump import pump
 from ci_controller.running.launch_request import launch_request
 from ci_persistence.files.data_directory import no_check
 from ci_persistence.files.packages import StoredPackage

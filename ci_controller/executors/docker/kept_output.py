@@ -33,7 +33,7 @@ from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.keeper.protocol import Frame, FrameKind, FrameParser, Phase
 from ci_controller.executors.docker.output import AttachedOutput
 from ci_controller.executors.docker.project_tar import message_tar
-from ci_controller.output.log_cap import missing_bytes
+from ci_controller.executors.shared.missing_output import missing_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -37,10 +37,10 @@ from ci_controller.executors.docker.project_tar import (
 )
 from ci_controller.executors.docker.storage import EngineStorage
 from ci_controller.executors.shared.interruption import Interruption
+from ci_controller.executors.shared.log_pump import pump
+from ci_controller.executors.shared.missing_output import lost_marker
 from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
 from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
-from ci_controller.output.log_cap import lost_marker
-from ci_controller.output.log_pump import pump
 
 logger = logging.getLogger(__name__)
 

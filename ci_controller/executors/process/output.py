@@ -15,7 +15,7 @@ from ci_controller.executors.process.supervisor import (
     segment,
     write_counter,
 )
-from ci_controller.output.log_cap import missing_bytes
+from ci_controller.executors.shared.missing_output import missing_bytes
 
 _READ_BYTES = 1 << 18
 _SHORTEST_PAUSE_SECONDS = 0.001
