@@ -18,7 +18,7 @@ from ci_common.ports.workloads import Executor
 from ci_common.settings import ControllerSettings, Settings
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
-from ci_controller.reconcile.controller import Controller, Pace
+from ci_controller.reconcile.controller import Controller, ReconcileSettings
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.run_context import Tools
 
@@ -71,7 +71,7 @@ def build_controller(
         stores.lease,
         stores.bell,
         stores.holder,
-        _pace(settings),
+        _reconcile_settings(settings),
         Housekeeping(
             stores.transitions,
             stores.packages,
@@ -83,8 +83,8 @@ def build_controller(
     )
 
 
-def _pace(settings: ControllerSettings) -> Pace:
-    return Pace(
+def _reconcile_settings(settings: ControllerSettings) -> ReconcileSettings:
+    return ReconcileSettings(
         reconcile_seconds=settings.reconcile_seconds,
         max_concurrent_jobs=settings.max_concurrent_jobs,
         max_jobs_per_tenant=settings.max_jobs_per_tenant,
