@@ -24,14 +24,13 @@ from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
 from ci_common.ports.workloads import Leftover, Output, Workload, WorkloadFiles
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import explanation, remedy
 from ci_controller.executors.docker.enforcement import unenforced
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
+from ci_controller.executors.docker.error_kinds import explanation, remedy
 from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
-from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
 from ci_controller.executors.docker.leftovers import find_leftovers, remove_leftover
 from ci_controller.executors.docker.network import ENGINES_OWN, JOB_NETWORK, JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput, LegacyOutput
@@ -43,6 +42,10 @@ from ci_controller.executors.docker.project_tar import (
     keeper_blocks,
     put_project,
     secrets_blocks,
+)
+from ci_controller.executors.docker.requirement_images import (
+    RequirementImageOptions,
+    RequirementImages,
 )
 from ci_controller.executors.docker.storage import EngineStorage, WorkLimit
 from ci_controller.executors.shared.interruption import InterruptedWorkError, Interruption
@@ -115,9 +118,9 @@ class DockerExecutor:
             ),
             self._engine_facts,
         )
-        self._layers = DependencyLayers(
+        self._images = RequirementImages(
             self._engine,
-            LayerOptions(
+            RequirementImageOptions(
                 instance_id=options.instance_id,
                 container_prefix=options.container_prefix,
                 cache_dir=options.cache_dir,
@@ -165,7 +168,7 @@ class DockerExecutor:
         except BaseException as error:
             for output in launch.connected:
                 output.close()
-            self._network.doubt()
+            self._network.invalidate()
             if not isinstance(error, APIError):
                 raise
             raise LaunchFailedError(
@@ -176,7 +179,7 @@ class DockerExecutor:
 
     async def _prepare_and_start(self, launch: "_Launch") -> Output:
         request, log = launch.request, launch.log
-        image = await self._layers.image_for(request, launch.base_image, log)
+        image = await self._images.image_for(request, launch.base_image, log)
         log_base = log.size
         bounds = await self._storage.bounds(request.limits, image)
 
@@ -312,7 +315,7 @@ class DockerExecutor:
     async def tidy(self, epoch: int) -> None:
         """See Executor."""
         await self._engine.call(lambda client: self._probe.tidy(client, epoch))
-        await self._layers.tidy(epoch)
+        await self._images.tidy(epoch)
 
     async def leftovers(self, older_than_seconds: float) -> Sequence[Leftover]:
         """See Executor."""

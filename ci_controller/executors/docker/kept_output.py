@@ -26,8 +26,8 @@ from ci_common.errors import (
 )
 from ci_common.ports.workloads import OutputEnd, Workload, WorkloadState
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import explanation, is_unreadable
 from ci_controller.executors.docker.engine import DockerEngine, translated
+from ci_controller.executors.docker.error_kinds import explanation, is_unreadable
 from ci_controller.executors.docker.files import read_file
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.keeper.protocol import Frame, FrameKind, FrameParser, Phase

@@ -31,7 +31,7 @@ class JobNetwork:
             self._is_there = True
         return self.name
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Look again the next time: somebody may have removed it."""
         self._is_there = self.name == ENGINES_OWN
 

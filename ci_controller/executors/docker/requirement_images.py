@@ -17,13 +17,13 @@ from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.packages import PackageSource
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import (
-    explanation,
-    is_registry_away,
-    is_registrys_no,
-)
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
+from ci_controller.executors.docker.error_kinds import (
+    explanation,
+    is_registry_away,
+    is_registry_fault,
+)
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
 from ci_controller.executors.docker.leftovers import remove_abandoned
@@ -58,7 +58,7 @@ exec python -m pip install --disable-pip-version-check -r {FILE_NAME}
 
 
 @dataclass(frozen=True, slots=True)
-class LayerOptions:
+class RequirementImageOptions:
     """Whose layers, how many, how long."""
 
     instance_id: str
@@ -72,13 +72,13 @@ class LayerOptions:
     """Of the installation; not the job's own, with which it might not get done."""
 
 
-class DependencyLayers:
+class RequirementImages:
     """Finds or builds the image a job runs in."""
 
     def __init__(
         self,
         engine: DockerEngine,
-        options: LayerOptions,
+        options: RequirementImageOptions,
         network: JobNetwork,
         storage: EngineStorage,
         engine_facts: EngineFacts,
@@ -139,7 +139,7 @@ class DependencyLayers:
                         f"reached ({explanation(error)}); build or load the image there, or check "
                         "the name and the engine's way to the registry"
                     ) from error
-                if not isinstance(error, NotFound) and not is_registrys_no(error):
+                if not isinstance(error, NotFound) and not is_registry_fault(error):
                     raise
                 raise ImageUnavailableError(
                     f"the image {base!r} is not on the engine and could not be pulled "
