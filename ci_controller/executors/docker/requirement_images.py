@@ -59,17 +59,30 @@ exec python -m pip install --disable-pip-version-check -r {FILE_NAME}
 
 @dataclass(frozen=True, slots=True)
 class RequirementImageOptions:
-    """Whose layers, how many, how long."""
+    """Whose images, how many, how long."""
 
     instance_id: str
     container_prefix: str
     cache_dir: Path
-    """Holds an empty file a layer; its time is when the layer was last used."""
+    """Holds an empty file for each image; its time is when the image was last used."""
     budget_bytes: int
     setup_timeout_seconds: float
     runtime: str | None = None
     limits: ResourceLimits = field(default_factory=ResourceLimits)
     """Of the installation; not the job's own, with which it might not get done."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SetUp:
+    """An installation of requirements in a container, which becomes an image."""
+
+    name: str
+    """Of the container."""
+    base_id: str
+    bounds: container.EngineBounds
+    package: PackageSource
+    requirements: Requirements
+    epoch: int
 
 
 class RequirementImages:
@@ -88,7 +101,7 @@ class RequirementImages:
         self._storage = storage
         self._options = options
         self._network = network
-        self._flights: SingleFlight[str] = SingleFlight()
+        self._flights: SingleFlight[None] = SingleFlight()
         self._building: set[str] = set()
         """Names of the containers in which requirements are being installed."""
         options.cache_dir.mkdir(parents=True, exist_ok=True)
@@ -109,16 +122,20 @@ class RequirementImages:
         tag = f"{_REPOSITORY}:{self._options.instance_id[:12]}-{key}"
         if not await self._exists(tag):
 
-            async def build(transcript: Transcript) -> str:
-                labels = {container.LABEL_EPOCH: str(request.epoch)}
-                return await self._build(tag, base_id, package, requirements, transcript, labels)
+            async def build(transcript: Transcript) -> None:
+                bounds = await self._storage.bounds(self._options.limits, base_id)
+                # Not the same name again: a controller that was paused past its lease and one that
+                # took over may both be at it, and must not take each other's container.
+                name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
+                setup = _SetUp(name, base_id, bounds, package, requirements, request.epoch)
+                await self._build(setup, tag, transcript)
 
             await self._flights.run(key, build, log)
         await asyncio.to_thread(self._touch, tag)
         return tag
 
     async def tidy(self, epoch: int) -> None:
-        """Remove the least recently used layers beyond the budget, and what a crash left."""
+        """Remove the least recently used images beyond the budget, and what a crash left."""
         await self._engine.call(lambda client: self._remove_abandoned(client, epoch))
         await self._engine.call(self._evict)
 
@@ -159,39 +176,21 @@ class RequirementImages:
 
         return await self._engine.call(look)
 
-    async def _build(
-        self,
-        tag: str,
-        base_id: str,
-        package: PackageSource,
-        requirements: Requirements,
-        transcript: Transcript,
-        labels: dict[str, str],
-    ) -> str:
-        # Not the same name again: a controller that was paused past its lease and one that took
-        # over may both be at it, and must not take each other's container.
-        name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
+    async def _build(self, setup: "_SetUp", tag: str, transcript: Transcript) -> None:
+        name = setup.name
         connected: list[KeptOutput] = []
-        bounds = await self._storage.bounds(self._options.limits, base_id)
         interruption = Interruption()
 
-        def begin(client: docker.APIClient) -> KeptOutput:
+        def start(client: docker.APIClient) -> KeptOutput:
             key = os.urandom(protocol.KEY_BYTES)
-            init = keeper_blocks(
-                self._engine_facts.init_program(client), protocol.config(key, 1, USER_ID)
-            )
-            self._create(client, name, base_id, labels, bounds)
-            if requirements.needs_project:
-                put_project(client, name, package, init, interruption)
-            else:
-                client.put_archive(name, "/", files_tar(requirements.files, init))
+            self._create_filled(client, setup, key, interruption)
             connected.append(KeptOutput(self._engine, name, key, 0, AttachedOutput(client, name)))
             client.start(name)
             return connected[-1]
 
         self._building.add(name)
         try:
-            output = await self._engine.call(begin, interruption)
+            output = await self._engine.call(start, interruption)
             await self._run_to_end(name, output, transcript)
             await self._engine.call(lambda client: _commit(client, name, tag, self._labels()))
         finally:
@@ -199,7 +198,6 @@ class RequirementImages:
                 output.close()
             await asyncio.shield(self._engine.call(lambda client: remove_container(client, name)))
             self._building.discard(name)
-        return tag
 
     async def _run_to_end(self, name: str, output: KeptOutput, transcript: Transcript) -> None:
         seconds = self._options.setup_timeout_seconds
@@ -220,25 +218,33 @@ class RequirementImages:
                 "the end of the log tells why"
             )
 
-    def _create(
-        self,
-        client: docker.APIClient,
-        name: str,
-        base_id: str,
-        labels: dict[str, str],
-        bounds: container.EngineBounds,
+    def _create_filled(
+        self, client: docker.APIClient, setup: "_SetUp", key: bytes, interruption: Interruption
     ) -> None:
+        """Make the container, with what the installation needs in it."""
+        labels = {
+            **self._labels(),
+            container.LABEL_ROLE: container.ROLE_SETUP,
+            container.LABEL_EPOCH: str(setup.epoch),
+        }
         spec = container.ContainerSpec(
-            image=base_id,
-            name=name,
+            image=setup.base_id,
+            name=setup.name,
             command=["/bin/sh", "-c", _INSTALL],
-            labels={**self._labels(), **labels, container.LABEL_ROLE: container.ROLE_SETUP},
+            labels=labels,
             limits=self._options.limits,
             isolation=container.Isolation(self._network.ensure(client), self._options.runtime),
-            bounds=bounds,
+            bounds=setup.bounds,
             becomes_image=True,
         )
+        init = keeper_blocks(
+            self._engine_facts.init_program(client), protocol.config(key, 1, USER_ID)
+        )
         container.create(client, spec)
+        if setup.requirements.needs_project:
+            put_project(client, setup.name, setup.package, init, interruption)
+        else:
+            client.put_archive(setup.name, "/", files_tar(setup.requirements.files, init))
 
     def _labels(self) -> dict[str, str]:
         return {container.LABEL_INSTANCE: self._options.instance_id}
@@ -252,18 +258,18 @@ class RequirementImages:
         remove_abandoned(client, labels, self._building, epoch)
 
     def _evict(self, client: docker.APIClient) -> None:
-        layers = client.images(
+        images = client.images(
             name=_REPOSITORY,
             filters={"label": f"{container.LABEL_INSTANCE}={self._options.instance_id}"},
         )
-        by_use = sorted(layers, key=lambda layer: self._last_used(layer["RepoTags"]), reverse=True)
+        by_use = sorted(images, key=lambda image: self._last_used(image["RepoTags"]), reverse=True)
         total = 0
-        for layer in by_use:
-            total += _own_size(client, layer)
+        for image in by_use:
+            total += _own_size(client, image)
             if total > self._options.budget_bytes:
-                self._remove_layer(client, layer["RepoTags"])
+                self._remove_image(client, image["RepoTags"])
 
-    def _remove_layer(self, client: docker.APIClient, tags: list[str]) -> None:
+    def _remove_image(self, client: docker.APIClient, tags: list[str]) -> None:
         for tag in tags:
             try:
                 client.remove_image(tag)
@@ -297,8 +303,9 @@ class _Received:
 
 
 def _base_id(client: docker.APIClient, base: str) -> str:
-    """Layers do not count: they hold a tenant's packages, perhaps its project, but have names and
-    ids as all images have, and the engine takes a few digits of an id for the whole.
+    """Images with requirements do not count: they hold a tenant's packages, perhaps its project,
+    but have names and ids as all images have, and the engine takes a few digits of an id for the
+    whole.
     """
     facts = client.inspect_image(base)
     if container.LABEL_INSTANCE in (facts["Config"]["Labels"] or {}):
@@ -319,9 +326,9 @@ def _pull(client: docker.APIClient, image: str) -> None:
             raise APIError(told["error"], explanation=told["error"])
 
 
-def _own_size(client: docker.APIClient, layer: dict[str, Any]) -> int:
+def _own_size(client: docker.APIClient, image: dict[str, Any]) -> int:
     """Bytes on disk beyond the base image: the newest entry of the image's history."""
-    return int(client.history(layer["Id"])[0]["Size"])
+    return int(client.history(image["Id"])[0]["Size"])
 
 
 def _commit(client: docker.APIClient, name: str, tag: str, labels: dict[str, str]) -> None:
