@@ -6,6 +6,7 @@ another machine; there the package is fetched with `PackageSource.open`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from ci_common.job import Network, ResourceLimits
 from ci_common.ports.packages import PackageSource
@@ -38,6 +39,8 @@ class LaunchRequest:
     """Whether other jobs must not reach this one; otherwise all jobs are one user's."""
     package: PackageSource | None = None
     """The project. `None`: the job runs in an empty workspace."""
+    submitted_at: datetime | None = None
+    """The time of files and directories that have none of their own; `None` is now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,8 +207,10 @@ class DockerExecutor:
         init = keeper_blocks(
             self._engine_facts.init_program(client), protocol.config(key, request.attempt, USER_ID)
         )
-        more = [*init, *secrets_blocks(request.secrets)]
-        put_project(client, container_id, request.package, more, launch.interruption)
+        more = [*init, *secrets_blocks(request.secrets, request.submitted_at)]
+        put_project(
+            client, container_id, request.package, more, launch.interruption, request.submitted_at
+        )
         launch.interruption.check()
         output = KeptOutput(
             self._engine, container_id, key, 0, AttachedOutput(client, container_id)

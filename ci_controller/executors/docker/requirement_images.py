@@ -82,7 +82,7 @@ class _SetUp:
     bounds: container.EngineBounds
     package: PackageSource
     requirements: Requirements
-    epoch: int
+    request: LaunchRequest
 
 
 class RequirementImages:
@@ -127,7 +127,7 @@ class RequirementImages:
                 # Not the same name again: a controller that was paused past its lease and one that
                 # took over may both be at it, and must not take each other's container.
                 name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
-                setup = _SetUp(name, base_id, bounds, package, requirements, request.epoch)
+                setup = _SetUp(name, base_id, bounds, package, requirements, request)
                 await self._build(setup, tag, transcript)
 
             await self._flights.run(key, build, log)
@@ -225,7 +225,7 @@ class RequirementImages:
         labels = {
             **self._labels(),
             container.LABEL_ROLE: container.ROLE_SETUP,
-            container.LABEL_EPOCH: str(setup.epoch),
+            container.LABEL_EPOCH: str(setup.request.epoch),
         }
         spec = container.ContainerSpec(
             image=setup.base_id,
@@ -241,10 +241,12 @@ class RequirementImages:
             self._engine_facts.init_program(client), protocol.config(key, 1, USER_ID)
         )
         container.create(client, spec)
+        submitted_at = setup.request.submitted_at
         if setup.requirements.needs_project:
-            put_project(client, setup.name, setup.package, init, interruption)
+            put_project(client, setup.name, setup.package, init, interruption, submitted_at)
         else:
-            client.put_archive(setup.name, "/", files_tar(setup.requirements.files, init))
+            files = files_tar(setup.requirements.files, init, submitted_at)
+            client.put_archive(setup.name, "/", files)
 
     def _labels(self) -> dict[str, str]:
         return {container.LABEL_INSTANCE: self._options.instance_id}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from ci_common.errors import SetupFailedError
@@ -13,7 +14,7 @@ from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.packages import PackageSource
 from ci_controller.executors.shared.interruption import Interruption
-from ci_controller.executors.shared.project_archive import Entry, ProjectArchive
+from ci_controller.executors.shared.project_archive import Entry, ProjectArchive, seconds_of
 from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
 from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
 
@@ -122,28 +123,34 @@ def unpack(
     directory: Path,
     owner: int | None,
     interruption: Interruption | None = None,
+    submitted_at: datetime | None = None,
 ) -> None:
-    """Write a project's files, or none; `owner` is the user they are to belong to.
+    """Write a project's files, or none; `owner` is the user they are to belong to. What has no time
+    of its own gets that of the submission (see ProjectArchive).
 
     Raises PackageCorruptError, InterruptedWorkError.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     interruption = interruption or Interruption()
-    directories = [str(directory)]
+    directories = [(str(directory), seconds_of(submitted_at))]
     if package is not None:
-        with ProjectArchive(package.open()) as archive:
+        with ProjectArchive(package.open(), submitted_at) as archive:
             directories += _write_entries(archive, directory, owner, interruption)
+    for path, modified in directories:  # now that nothing is written in them any more
+        os.utime(path, (modified, modified))
     if owner is not None:
         # From the innermost on, and only now: once a directory is theirs, another process of the
         # same user may put a link in it, and what lies behind that would be theirs, too.
-        for path in reversed(directories):
+        for path, _ in reversed(directories):
             os.chown(path, owner, owner, follow_symlinks=False)
 
 
 def _write_entries(
     archive: ProjectArchive, directory: Path, owner: int | None, interruption: Interruption
-) -> list[str]:
-    """Write all entries; returns the directories, which still belong to this program's user."""
+) -> list[tuple[str, int]]:
+    """Write all entries; returns the directories, which still belong to this program's user, and
+    the times they are to have.
+    """
     directories = []
     for entry in archive.entries():
         interruption.check()
@@ -151,9 +158,10 @@ def _write_entries(
         if entry.is_directory:
             os.mkdir(path)
             os.chmod(path, entry.mode)
-            directories.append(path)
+            directories.append((path, entry.modified))
         elif entry.link_target is not None:
             os.symlink(entry.link_target, path)
+            os.utime(path, (entry.modified, entry.modified), follow_symlinks=False)
             if owner is not None:
                 os.chown(path, owner, owner, follow_symlinks=False)
         else:
@@ -178,3 +186,4 @@ def _write_file(
         if owner is not None:
             os.fchown(descriptor, owner, owner)
         os.fchmod(descriptor, entry.mode)
+        os.utime(descriptor, (entry.modified, entry.modified))

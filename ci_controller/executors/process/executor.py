@@ -224,7 +224,7 @@ class ProcessExecutor:
             raise LaunchFailedError(
                 f"the directory {directories.work} of the job is there already; remove it"
             ) from error
-        unpack(request.package, directories.work, self._user, interruption)
+        unpack(request.package, directories.work, self._user, interruption, request.submitted_at)
 
     def _begin(
         self,

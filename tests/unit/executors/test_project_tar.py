@@ -8,6 +8,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -50,6 +51,9 @@ _ITEMS = st.builds(
     zip64=st.booleans(),
     extra=st.sampled_from([b"", struct.pack("<2HBI", 0x5455, 5, 1, 1_700_000_000)]),
 )
+
+
+SUBMITTED_AT = datetime(2024, 5, 6, tzinfo=UTC)
 
 
 class Unseekable(io.BytesIO):
@@ -116,11 +120,13 @@ def test_a_tar_has_what_the_zip_has(tmp_path, items, piped, prefix):
     path.write_bytes(content)
     if any(not stat.S_ISDIR(kind) for kind, _, _ in wanted.values()):
         check_package(path, LIMITS)
-    with ProjectArchive(path.open("rb")) as archive:
+    with ProjectArchive(path.open("rb"), SUBMITTED_AT) as archive:
         found = members(b"".join(project_tar(archive)))
     for name, (kind, mode, content) in wanted.items():
         member, told = found.pop(f"workspace/{name}")
-        assert (member.uid, member.gid, member.mtime) == (1000, 1000, 0)
+        assert (member.uid, member.gid) == (1000, 1000)
+        assert datetime(1980, 1, 2, tzinfo=UTC).timestamp() <= member.mtime
+        assert member.mtime <= SUBMITTED_AT.timestamp()
         assert told == content
         if stat.S_ISREG(kind):
             assert (member.type, member.mode) == (tarfile.REGTYPE, (mode or 0o644) | 0o600)
