@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ci_common.artifact_paths import ArtifactGlob, is_artifact_path
-from ci_common.job import LEFT_OUT, Artifact, Outcome, SuiteSummary
+from ci_common.job import DEFAULT_ARTIFACTS, LEFT_OUT, Artifact, Outcome, SuiteSummary
 from ci_common.ports.artifacts import ArtifactBatch
 from ci_common.ports.workloads import WorkloadFile
 from ci_controller.executors.shared.job_environment import REPORT
@@ -75,6 +75,9 @@ class Collection:
         command was started.
         """
         self._globs = globs
+        default = (REPORT, *DEFAULT_ARTIFACTS)
+        self._unmatched = [glob for glob in globs if glob.text not in default]
+        """Patterns of the job's own that no file has matched yet."""
         self._batch = batch
         self._max_files = max_files
         self._max_bytes = max_bytes
@@ -112,6 +115,7 @@ class Collection:
         for file in files:
             if not any(glob.matches(file.path) for glob in self._globs):
                 continue
+            self._unmatched = [glob for glob in self._unmatched if not glob.matches(file.path)]
             obstacle = self._obstacle(file)
             if obstacle is not None and self._is_beyond_look_ahead(file):
                 self._left_out[obstacle] += 1
@@ -138,6 +142,9 @@ class Collection:
             for what, count in self._unread.items()
         ]
         left_out += _told(self._bad_reports)
+        if self._unmatched and not missing:
+            patterns = ", ".join(repr(glob.text[:_SHOWN]) for glob in self._unmatched)
+            left_out.append(f"no file matches the artifact pattern {patterns}")
         return Collected(
             artifacts=tuple(sorted(self._artifacts, key=lambda artifact: artifact.path)),
             tests=self._tally.summary() if self._tally else None,

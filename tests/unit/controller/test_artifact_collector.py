@@ -223,3 +223,20 @@ def test_cancelled_while_reading(store, tmp_path):
     asyncio.run(scenario())
     assert leftovers(tmp_path) == []
     assert list((tmp_path / "staging/artifacts").iterdir()) == []
+
+
+def test_a_pattern_that_matched_nothing_is_told(collect):
+    dist = {"dist/a.whl": b"x"}
+    assert collect({"dist": dist}, "dist/*.whl").left_out == ""
+    assert collect({"dist": dist}, "dist/*.tar.gz", "dist/*.whl").left_out == (
+        "no file matches the artifact pattern 'dist/*.tar.gz'"
+    )
+    assert collect({}, "dist/*", "x").left_out == (
+        "no file matches the artifact pattern 'dist/*', 'x'"
+    )
+    assert collect({}, "output/**").left_out == "", "which is the default"
+
+
+def test_a_pattern_is_not_blamed_when_not_all_files_were_looked_at(collect):
+    broken = FilesUnreadableError("a broken archive")
+    assert "no file matches" not in collect({"dist": broken}, "dist/*").left_out
