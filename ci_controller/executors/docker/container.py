@@ -40,8 +40,13 @@ _EXPORT_SECRETS = (
 """Values become variables in the container only: what it is made of names them, no more. The
 shell takes line ends off, so there is something after them that is taken off instead."""
 
-_ENVIRONMENT = {"HOME": f"/{HOME}"}
+_ENVIRONMENT = {"HOME": f"/{HOME}", "USER": "ci", "LOGNAME": "ci"}
+"""Not every image has a name for the user's number, and `getpass.getuser()` is to work in all."""
 
+LOOPBACK_IPV6 = {"net.ipv6.conf.lo.disable_ipv6": "0"}
+"""`localhost` is `::1`, too, in the `/etc/hosts` that engines write, so it is to be one."""
+
+_LOOPBACK = "127.0.0.1"
 
 _OWN_VOLUME = Mount(f"/{protocol.DIRECTORY}", None, type="volume", no_copy=True)
 
@@ -91,6 +96,8 @@ class ContainerSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     secret_variables: Sequence[str] = ()
     """The names of the secrets that are variables, too."""
+    loopback_ipv6: bool = False
+    """Whether `::1` is an address there. Not every engine, nor every kernel, has it."""
     becomes_image: bool = False
     """Then its init process is on a volume, which is no part of the image, and goes with the
     container.
@@ -109,6 +116,7 @@ def create(client: docker.APIClient, spec: ContainerSpec) -> str:
         command=list(spec.command),
         name=spec.name,
         user="0:0",
+        hostname=_own_host_name(spec),
         working_dir=f"/{WORKSPACE}",
         environment={**_ENVIRONMENT, **spec.env},
         labels=dict(spec.labels),
@@ -127,6 +135,8 @@ def _host_config(client: docker.APIClient, spec: ContainerSpec) -> dict[str, Any
         cap_add=list(protocol.CAPABILITIES),
         security_opt=["no-new-privileges:true"],
         network_mode="none" if limits.network is Network.NONE else isolation.network,
+        extra_hosts={name: _LOOPBACK} if (name := _own_host_name(spec)) else None,
+        sysctls=LOOPBACK_IPV6 if spec.loopback_ipv6 else None,
         runtime=isolation.runtime,
         pids_limit=limits.pids,
         log_config=LogConfig(type="none"),
@@ -134,6 +144,13 @@ def _host_config(client: docker.APIClient, spec: ContainerSpec) -> dict[str, Any
         **_bounds(limits, spec.bounds, spec.becomes_image),
     )
     return config
+
+
+def _own_host_name(spec: ContainerSpec) -> str | None:
+    """Of a container without network, in whose `/etc/hosts` the engine writes no name; it gives the
+    others one that resolves.
+    """
+    return "job" if spec.limits.network is Network.NONE else None
 
 
 def _entrypoint(secret_variables: Sequence[str]) -> list[str]:

@@ -135,3 +135,11 @@ def remedy(error: APIError, runtime: str | None) -> str:
 def is_unreadable(error: APIError) -> bool:
     """Whether a path in a container cannot be read, however often one tries."""
     return not is_engine_fault(error) or bool(_UNREADABLE.search(explanation(error)))
+
+
+def is_sysctl_refused(error: APIError) -> bool:
+    """Whether a kernel parameter of the container was refused: there is none of that name, or the
+    runtime, or the container's network, does not allow it.
+    """
+    said = explanation(error).lower()
+    return "sysctl" in said or "/proc/sys/" in said

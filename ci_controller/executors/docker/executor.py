@@ -4,7 +4,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -27,7 +27,7 @@ from ci_controller.executors.docker import container
 from ci_controller.executors.docker.enforcement import unenforced
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
-from ci_controller.executors.docker.error_kinds import explanation, remedy
+from ci_controller.executors.docker.error_kinds import explanation, is_sysctl_refused, remedy
 from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
@@ -97,6 +97,8 @@ class DockerExecutor:
         self._engine = DockerEngine()
         self._network = JobNetwork(options.network or JOB_NETWORK)
         self._engine_facts = EngineFacts()
+        self._loopback_ipv6 = True
+        """Until the engine refuses it."""
         self._unenforced: list[Unenforced] | None = None
         """Besides the size of containers."""
         self._outputs: WeakValueDictionary[str, KeptOutput] = WeakValueDictionary()
@@ -187,18 +189,31 @@ class DockerExecutor:
             self._replace(client, request)
             key = os.urandom(protocol.KEY_BYTES)
             spec = self._spec(client, request, image, bounds, log_base, key)
-            container_id = container.create(client, spec)
             try:
-                return self._fill_and_start(client, launch, container_id, key)
-            except InterruptedWorkError:
-                # To remove a hundred thousand files takes the engine as long as to make them, and
-                # nobody is to wait for that: `remove` or the next launch does it.
-                raise
-            except BaseException:
-                remove_container(client, container_id)
-                raise
+                return self._create_and_start(client, launch, spec, key)
+            except APIError as error:
+                if not (spec.loopback_ipv6 and is_sysctl_refused(error)):
+                    raise
+                self._loopback_ipv6 = False
+                logger.warning("jobs run without ::1, as the engine says: %s", explanation(error))
+                spec = replace(spec, loopback_ipv6=False)
+                return self._create_and_start(client, launch, spec, key)
 
         return await self._engine.call(start, launch.interruption)
+
+    def _create_and_start(
+        self, client: docker.APIClient, launch: "_Launch", spec: container.ContainerSpec, key: bytes
+    ) -> Output:
+        container_id = container.create(client, spec)
+        try:
+            return self._fill_and_start(client, launch, container_id, key)
+        except InterruptedWorkError:
+            # To remove a hundred thousand files takes the engine as long as to make them, and
+            # nobody is to wait for that: `remove` or the next launch does it.
+            raise
+        except BaseException:
+            remove_container(client, container_id)
+            raise
 
     def _fill_and_start(
         self, client: docker.APIClient, launch: "_Launch", container_id: str, key: bytes
@@ -379,6 +394,7 @@ class DockerExecutor:
             image=image,
             name=self._name(request.job_id),
             command=request.command,
+            loopback_ipv6=self._loopback_ipv6,
             labels={
                 container.LABEL_INSTANCE: self._options.instance_id,
                 container.LABEL_ROLE: container.ROLE_JOB,
