@@ -25,6 +25,7 @@ RunnerError
 ├── JobNotFoundError
 ├── ArtifactNotFoundError
 ├── JobFinishedError                too late to cancel
+├── EventsGoneError                 events were deleted before this reader saw them
 ├── DiskFullError                   below the disk floor
 ├── LogCorruptError                 a stored log is damaged
 │   └── LogMissingError             it is not stored any more
@@ -64,6 +65,7 @@ first line is the default message. Errors outside this tree are defects: the cli
 from collections.abc import Iterable
 
 from ci_common.job import Reason
+from ci_common.job_events import EventCursor
 
 _QUOTED_CHARACTERS = 64
 
@@ -242,6 +244,19 @@ class JobFinishedError(RunnerError):
     """The job has already finished, so it cannot be cancelled."""
 
     code = "job_finished"
+
+
+class EventsGoneError(RunnerError):
+    """Events after this cursor are gone: read the jobs anew, then go on from the new cursor."""
+
+    code = "events_gone"
+
+    def __init__(self, resume: EventCursor) -> None:
+        super().__init__()
+        self.resume = resume
+        """What is left after the old cursor comes after this one, and the same loss is not told
+        again. After a restore: everything that happened since.
+        """
 
 
 class DiskFullError(RunnerError):
