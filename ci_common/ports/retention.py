@@ -71,3 +71,8 @@ class JobRetention(Protocol):
 
     async def log_compressed(self, job_id: str, stored_bytes: int) -> bool:
         """The log takes so many bytes on disk now. Also for one that cannot be compressed."""
+
+    async def forget_deletions(self, before: datetime, keep: int, limit: int) -> int:
+        """Forget the DELETED events that are older, or not among the newest `keep`, the oldest
+        first; returns how many. Readers that had not seen them are told so (EventsGoneError).
+        """

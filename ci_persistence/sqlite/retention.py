@@ -31,6 +31,12 @@ WITHOUT_ARTIFACTS = (
     "AND NOT EXISTS (SELECT 1 FROM artifacts WHERE job_id = value)"
 )
 
+DELETIONS = (
+    "SELECT seq FROM job_events WHERE kind = 'deleted' AND (at < ? OR seq <= "
+    "(SELECT seq FROM job_events WHERE kind = 'deleted' ORDER BY seq DESC LIMIT 1 OFFSET ?)) "
+    "ORDER BY seq LIMIT ?"
+)
+
 
 class SqliteJobRetention:
     """Deletes for the process that holds the lease as `holder`."""
@@ -111,6 +117,21 @@ class SqliteJobRetention:
             (stored_bytes, job_id, self._holder),
         )
         return bool(rows)
+
+    async def forget_deletions(self, before: datetime, keep: int, limit: int) -> int:
+        """See JobRetention."""
+        async with self._database.transaction() as connection:
+            rows = await connection.execute_fetchall(
+                f"DELETE FROM job_events WHERE seq IN ({DELETIONS}) "  # noqa: S608 - constants
+                f"AND {HOLDS_LEASE} RETURNING seq",
+                (format_time(before), keep, limit, self._holder),
+            )
+            forgotten = [row["seq"] for row in rows]
+            if forgotten:
+                await connection.execute(
+                    "UPDATE event_stream SET gone_seq = max(gone_seq, ?)", (max(forgotten),)
+                )
+        return len(forgotten)
 
 
 async def _note_files(
