@@ -20,7 +20,7 @@ from ci_controller.executors.docker import DockerExecutor, DockerOptions
 from ci_controller.executors.process import ProcessExecutor, ProcessOptions
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
-from ci_controller.reconcile.controller import Controller, Pace
+from ci_controller.reconcile.controller import Controller, ReconcileSettings
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.run_context import Tools
 
@@ -104,7 +104,7 @@ def build_controller(
         stores.lease,
         stores.bell,
         stores.holder,
-        _pace(settings),
+        _reconcile_settings(settings),
         Housekeeping(
             stores.transitions,
             stores.packages,
@@ -116,8 +116,8 @@ def build_controller(
     )
 
 
-def _pace(settings: Settings) -> Pace:
-    return Pace(
+def _reconcile_settings(settings: Settings) -> ReconcileSettings:
+    return ReconcileSettings(
         reconcile_seconds=settings.reconcile_seconds,
         max_concurrent_jobs=settings.max_concurrent_jobs,
         max_jobs_per_tenant=settings.max_jobs_per_tenant,

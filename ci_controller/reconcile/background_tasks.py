@@ -1,4 +1,4 @@
-"""What the controller does beside its ticks: each task by a name, once at a time."""
+"""Background tasks of the controller: each by a name, and under way once at a time."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from ci_common.errors import EngineUnavailableError, RunnerError
-from ci_controller.running.retry_policy import Patience
+from ci_controller.running.retry_policy import RetryPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +22,20 @@ class BackgroundTasks:
     ) -> None:
         """`has_files` tells whether the data directory can be used; if not, that is logged."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._patience = Patience(clock, first_seconds)
+        self._retries = RetryPolicy(clock, first_seconds)
         self._has_files = has_files
 
-    def __contains__(self, name: str) -> bool:
-        """Whether it is under way."""
-        return name in self._tasks
+    def under_way(self) -> set[str]:
+        """The names of those that have begun and not ended."""
+        return set(self._tasks)
+
+    def resting(self) -> set[str]:
+        """The names of those that are left alone for now."""
+        return self._retries.resting()
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Begin, unless it is under way already, or too early to try again."""
-        if name in self._tasks or self._patience.waits(name):
+        if name in self._tasks or name in self._retries.resting():
             work.close()
             return
         task = asyncio.create_task(work, name=name)
@@ -42,7 +46,7 @@ class BackgroundTasks:
             if task.cancelled() or (error := task.exception()) is None:
                 return
             if isinstance(error, EngineUnavailableError):
-                self._patience.failed(name)
+                self._retries.failed(name)
             explained = isinstance(error, OSError) and not self._has_files()
             if explained or isinstance(error, RunnerError):
                 logger.warning("%s: %s; it is tried again", name, error)
@@ -53,7 +57,7 @@ class BackgroundTasks:
 
     def keep_only(self, names: Collection[str]) -> None:
         """Forget the pauses of all tasks but these."""
-        self._patience.keep_only(names)
+        self._retries.keep_only(names)
 
     def tasks(self, prefix: str = "") -> list[asyncio.Task[None]]:
         """Those under way whose names begin so."""

@@ -1,7 +1,6 @@
 """The reconcile controller: observe, plan, apply; every two seconds, or when rung."""
 
 import asyncio
-import contextlib
 import logging
 import time
 import uuid
@@ -20,36 +19,33 @@ from ci_common.errors import (
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.rows import ControllerLease
 from ci_common.ports.signals import ControllerBell
-from ci_common.ports.workloads import Workload, WorkloadState
+from ci_common.ports.workloads import Workload
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.reconcile.background_tasks import BackgroundTasks
+from ci_controller.reconcile.leadership import Leadership
+from ci_controller.reconcile.missing_workloads import MissingWorkloads
 from ci_controller.reconcile.plan import (
     Action,
     Finish,
     Follow,
-    Limits,
+    Hurry,
     Remove,
     Retry,
     Start,
     Stop,
+    key,
+    may_finish,
     plan,
-    plan_without_engine,
-    without_files,
 )
+from ci_controller.reconcile.world import Launched, PlanLimits, RunState, World
 from ci_controller.running.engine_health import EngineHealth
 from ci_controller.running.job_end import conclude, finish_queued
 from ci_controller.running.job_run import JobRun, note_retry
-from ci_controller.running.retry_policy import BackOff, Patience
+from ci_controller.running.retry_policy import FILES_TRIES, LAUNCH_TRIES, BackOff, RetryPolicy
 from ci_controller.running.run_context import Tools, has_files
 from ci_controller.running.running_times import RunningTimes
 
 logger = logging.getLogger(__name__)
-
-LEASE_SECONDS = 8.0
-"""Without a heartbeat for so long, another process takes over."""
-
-_RENEW_SECONDS = 1.5
-"""Between renewals: a tick that the doorbell asked for should not wait for the disk."""
 
 _OBSERVE_SECONDS = 5.0
 """An engine that does not answer for so long counts as down, so that the lease is kept."""
@@ -57,6 +53,9 @@ _OBSERVE_SECONDS = 5.0
 _ENDING_SECONDS = 10.0
 """What a shutdown waits for runs that only have to clean up."""
 
+
+_RUNS = ("start", "follow")
+_BACKGROUND = ("stop", "finish", "remove")
 
 _BROKEN = "an error of the server, whose log has the details; tell the operator"
 
@@ -67,8 +66,8 @@ def new_holder() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How often, how many, how patiently."""
+class ReconcileSettings:
+    """How often the controller looks, and how many jobs it runs at once."""
 
     reconcile_seconds: float
     max_concurrent_jobs: int
@@ -76,11 +75,11 @@ class Pace:
     max_collections: int = 4
     """Jobs whose artifacts are collected, beside those that hold a slot."""
 
-    def limits(self) -> Limits:
+    def limits(self) -> PlanLimits:
         """What the plan must respect."""
         grace = 3 * self.reconcile_seconds
         slots, of_tenant = self.max_concurrent_jobs, self.max_jobs_per_tenant
-        return Limits(slots, of_tenant, grace, self.max_collections)
+        return PlanLimits(slots, of_tenant, grace, self.max_collections)
 
 
 class Controller:
@@ -92,36 +91,32 @@ class Controller:
         lease: ControllerLease,
         bell: ControllerBell,
         holder: str,
-        pace: Pace,
+        settings: ReconcileSettings,
         housekeeping: Housekeeping,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._housekeeping = housekeeping
         self._clock = clock
         self._tools = tools
-        self._lease = lease
+        self._leadership = Leadership(lease, holder, clock, tools.now)
         self._bell = bell
-        self._holder = holder
-        self._pace = pace
-        self._limits = pace.limits()
-        self._epoch: int | None = None
-        """Of the lease; `None` while another process holds it."""
-        self._renewed_at = 0.0
+        self._seconds = settings.reconcile_seconds
+        self._limits = settings.limits()
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
-        self._beside = BackgroundTasks(clock, pace.reconcile_seconds, partial(has_files, tools))
+        self._background = BackgroundTasks(clock, self._seconds, partial(has_files, tools))
         self._launched: dict[str, int] = {}
         """The attempt of each job that this controller has launched, in this epoch."""
-        self._told_to_stop: set[str] = set()
-        """Jobs whose stop is in the log; it may be carried out by several ticks."""
-        self._missing_since: dict[str, float] = {}
+        self._stopped: dict[str, Reason] = {}
+        """Why the workloads of jobs are being stopped, which may take several ticks."""
+        self._missing = MissingWorkloads()
         self._times = RunningTimes(clock)
         self._turns: dict[str, int] = {}
         """Of tenants, in the order in which they last had a job started."""
         self._engine_error: str | None = None
         self._engine_reported = False
-        self._engine = BackOff(clock, pace.reconcile_seconds)
-        self._patience = Patience(clock, pace.reconcile_seconds)
-        self._health = EngineHealth(tools.executor, clock, pace.reconcile_seconds)
+        self._engine = BackOff(clock, self._seconds)
+        self._retries = RetryPolicy(clock, self._seconds)
+        self._health = EngineHealth(tools.executor, clock, self._seconds)
         self._next_deadline: float | None = None
         """Of the clock, like the other moments: the wall clock may be set."""
 
@@ -145,66 +140,66 @@ class Controller:
         epoch = await self._lead()
         if epoch is None:
             return
-        usable = has_files(self._tools)
-        if usable:
+        if has_files(self._tools):
             self._bell.keep_listening()
-        # Before the workloads: one that is seen running later has run for so long at least.
-        looked_at = self._clock()
-        seen = await self._observe()
-        workloads = None if seen is None else [one for one in seen if not self._is_late(one)]
-        jobs = await self._tools.transitions.active()
-        self._times.note(jobs, self._tools.now())
-        if workloads is None:
-            actions = plan_without_engine(jobs)
-        else:
-            self._note_missing(jobs, workloads)
-            missing = {job_id: looked_at - at for job_id, at in self._missing_since.items()}
-            running = self._times.all_seconds(jobs, looked_at)
-            actions = plan(jobs, workloads, missing, running, self._limits, self._turns)
-        self._forget_all_but({job.job_id for job in jobs}, workloads)
-        usable = usable and has_files(self._tools)
-        for action in actions if usable else without_files(actions):
+        world = await self._look(epoch)
+        self._forget_all_but({job.job_id for job in world.jobs}, world.workloads)
+        for action in plan(world):
             await self._apply(action, epoch)
-        if usable:
-            self._beside.spawn("retention", self._housekeeping.retain())
-        if workloads is not None and self._health.is_due:
-            self._beside.spawn("probe", self._probe())
-        self._next_deadline = self._times.earliest_deadline(jobs)
-
-    def _forget_all_but(self, live: set[str], workloads: Sequence[Workload] | None) -> None:
-        self._patience.keep_only(live)
-        self._told_to_stop &= live
-        self._launched = {key: value for key, value in self._launched.items() if key in live}
-        if workloads is not None:
-            there = live | {workload.job_id for workload in workloads}
-            kinds = ("stop", "finish", "remove")
-            self._beside.keep_only({f"{kind} {key}" for kind in kinds for key in there})
+        if world.has_files:
+            self._background.spawn("retention", self._housekeeping.retain())
+        if world.workloads is not None and self._health.is_due:
+            self._background.spawn("probe", self._probe())
+        self._next_deadline = self._times.earliest_deadline(world.jobs)
 
     async def close(self) -> None:
         """Stop following; workloads go on, and the next controller adopts them."""
         await self._drop_runs()
         self._bell.close()
-        with contextlib.suppress(StorageUnavailableError):  # then it ends with this process
-            await self._lease.release(self._holder)
+        await self._leadership.release()
 
     async def _lead(self) -> int | None:
         """The epoch of the lease, taken or renewed; `None` while another process holds it."""
-        now = self._clock()
-        if self._epoch is not None and now < self._renewed_at + _RENEW_SECONDS:
-            return self._epoch  # if another took over meanwhile, it has fenced us off
-        before = self._epoch
-        self._epoch = await self._lease.acquire(self._holder, self._tools.now(), LEASE_SECONDS)
-        self._renewed_at = now  # not sooner: without a renewal nothing is done
-        if self._epoch != before and before is not None:
-            logger.warning("another process took over; what this one had under way is dropped")
+        before = self._leadership.epoch
+        if not await self._leadership.renew():
+            return self._leadership.epoch
+        if before is not None:
             await self._drop_runs()
-        if self._epoch is not None and self._epoch != before:
-            logger.info("this process reconciles now (epoch %d)", self._epoch)
+        epoch = self._leadership.epoch
+        if epoch is not None:
             self._engine_reported = False
             self._launched.clear()
             self._health.reset()
-            self._beside.spawn("housekeeping", self._housekeeping.run(self._epoch))
-        return self._epoch
+            self._background.spawn("housekeeping", self._housekeeping.run(epoch))
+        return epoch
+
+    async def _look(self, epoch: int) -> World:
+        # Before the workloads: one that is seen running later has run for so long at least.
+        looked_at = self._clock()
+        seen = await self._observe()
+        jobs = await self._tools.transitions.active()
+        self._times.note(jobs, self._tools.now())
+        workloads = None
+        if seen is not None:
+            launched = Launched(epoch, self._launched)
+            workloads = [workload for workload in seen if not launched.supersedes(workload)]
+            self._missing.note(jobs, workloads, self._clock())
+        return World(
+            self._limits,
+            jobs,
+            workloads,
+            engine_starts=self._health.trouble is None,
+            has_files=has_files(self._tools),
+            missing=self._missing.seconds(looked_at),
+            running=self._times.all_seconds(jobs, looked_at),
+            turns=self._turns,
+            runs={
+                job_id: RunState(run.launched, run.ending)
+                for job_id, (run, _) in self._runs.items()
+            },
+            under_way=self._background.under_way(),
+            resting=self._background.resting() | self._retries.resting(),
+        )
 
     async def _observe(self) -> Sequence[Workload] | None:
         """All workloads, or `None` while the engine is down: then it is asked with back-off."""
@@ -217,43 +212,12 @@ class Controller:
                 workloads = await self._tools.executor.list_workloads()
         except (EngineUnavailableError, TimeoutError) as error:
             self._engine.failed(began)
-            self._patience.forgive()
+            self._retries.reset()
             await self._engine_is(str(error) or "the container engine does not answer in time")
             return None
         self._engine.succeeded()
         await self._engine_is(self._health.trouble)
         return workloads
-
-    async def _probe(self) -> None:
-        if await self._health.look_again():
-            self._bell.ring()  # there is a queue by now
-
-    def _is_late(self, workload: Workload) -> bool:
-        """Whether a controller that lost the lease made it after this one had launched the same:
-        its place in the log is not true any more.
-        """
-        launched = self._launched.get(workload.job_id) == workload.attempt
-        return launched and self._epoch is not None and workload.epoch < self._epoch
-
-    async def _drop_runs(self) -> None:
-        """Stop following. What is cleaning up may end: a client that has seen the result may
-        shut the server down at once, and nobody would remove the container then.
-        """
-        ending = [task for run, task in self._runs.values() if run.ending]
-        ending += self._beside.tasks("remove")
-        if ending:
-            await asyncio.wait(ending, timeout=_ENDING_SECONDS)
-        tasks = [task for _, task in self._runs.values()] + self._beside.tasks()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    async def _wait(self) -> None:
-        seconds = self._pace.reconcile_seconds
-        if self._next_deadline is not None:
-            seconds = min(seconds, max(self._next_deadline - self._clock(), 0.05))
-        await self._bell.wait(seconds)
 
     async def _engine_is(self, error: str | None) -> None:
         if self._engine_reported and error == self._engine_error:
@@ -262,77 +226,97 @@ class Controller:
             logger.error("jobs wait: %s", error)
         elif self._engine_error is not None:
             logger.info("the container engine works again")
-        await self._lease.report_engine(error)
+        await self._leadership.report_engine(error)
         self._engine_error, self._engine_reported = error, True
 
-    def _note_missing(self, jobs: list[Job], workloads: Sequence[Workload]) -> None:
-        started = {
-            (workload.job_id, workload.attempt)
-            for workload in workloads
-            if workload.state is not WorkloadState.CREATED
-        }
-        now = self._clock()
-        self._missing_since = {
-            job.job_id: self._missing_since.get(job.job_id, now)
-            for job in jobs
-            if job.status is JobStatus.RUNNING and (job.job_id, job.attempt) not in started
-        }
+    def _forget_all_but(self, live: set[str], workloads: Sequence[Workload] | None) -> None:
+        self._retries.keep_only({f"{kind} {job_id}" for kind in _RUNS for job_id in live})
+        self._stopped = {job_id: why for job_id, why in self._stopped.items() if job_id in live}
+        self._launched = {key: value for key, value in self._launched.items() if key in live}
+        if workloads is not None:
+            there = live | {workload.job_id for workload in workloads}
+            self._background.keep_only(
+                {f"{kind} {job_id}" for kind in _BACKGROUND for job_id in there}
+            )
+
+    async def _probe(self) -> None:
+        if await self._health.look_again():
+            self._bell.ring()  # there is a queue by now
+
+    async def _drop_runs(self) -> None:
+        """Stop following. What is cleaning up may end: a client that has seen the result may
+        shut the server down at once, and nobody would remove the container then.
+        """
+        ending = [task for run, task in self._runs.values() if run.ending]
+        ending += self._background.tasks("remove")
+        if ending:
+            await asyncio.wait(ending, timeout=_ENDING_SECONDS)
+        tasks = [task for _, task in self._runs.values()] + self._background.tasks()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _wait(self) -> None:
+        seconds = self._seconds
+        if self._next_deadline is not None:
+            seconds = min(seconds, max(self._next_deadline - self._clock(), 0.05))
+        await self._bell.wait(seconds)
 
     async def _apply(self, action: Action, epoch: int) -> None:
         match action:
-            case Start(job):
-                await self._start(job, epoch)
-            case Follow(job):
-                self._follow(job, epoch)
+            case Start():
+                await self._start(action, epoch)
+            case Follow():
+                run = self._new_run(action, epoch, FILES_TRIES)
+                self._begin(run, run.follow())
+            case Hurry(job):
+                self._tools.artifacts.hurry(job.job_id)
             case Stop(job, reason):
-                if job.job_id not in self._told_to_stop:
-                    logger.info("job %s: stopping its workload (%s)", job.job_id, reason)
-                self._told_to_stop.add(job.job_id)
-                if job.job_id in self._runs:
-                    self._runs[job.job_id][0].stopped = reason
-                self._beside.spawn(f"stop {job.job_id}", self._stop(job))
+                self._note_stop(job.job_id, reason)
+                self._background.spawn(key(action), self._stop(job))
             case Retry(job):
                 await self._retry(job, epoch)
             case Finish(job, outcome):
-                self._beside.spawn(f"finish {job.job_id}", self._finish(job, outcome, epoch))
+                self._background.spawn(key(action), self._finish(job, outcome, epoch))
             case Remove(job_id):
-                if job_id not in self._runs:
-                    self._beside.spawn(f"remove {job_id}", self._tools.executor.remove(job_id))
+                self._background.spawn(key(action), self._tools.executor.remove(job_id))
 
-    def _follow(self, job: Job, epoch: int) -> None:
-        if job.cancel_requested_at is not None:
-            self._tools.artifacts.hurry(job.job_id)
-        if job.job_id in self._runs or self._patience.waits(job.job_id, launched=True):
-            return
-        last_try = self._patience.is_last_try(job.job_id, launched=True)
-        run = JobRun(job, self._tools, epoch, self._times, self._health, self._bell.ring, last_try)
-        self._begin(run, run.follow())
-
-    async def _start(self, job: Job, epoch: int) -> None:
-        if self._health.trouble is not None:
-            return  # the engine would refuse it, and every other job
-        if job.job_id in self._runs or f"finish {job.job_id}" in self._beside:
-            return
-        if self._patience.waits(job.job_id, launched=False):
-            return
+    async def _start(self, action: Start, epoch: int) -> None:
+        """The plan's rows are of a moment ago: this begins only when the job is as it was."""
+        job = action.job
         if job.status is JobStatus.QUEUED:
             if not await self._tools.transitions.claim(job.job_id):
                 return
             self._turns[job.tenant] = max(self._turns.values(), default=0) + 1
         elif not await self._is_still(job):
-            return  # it ended since the rows were read
-        # Rung when it runs, too: the time to its deadline may be shorter than a tick.
-        last_try = self._patience.is_last_try(job.job_id, launched=False)
-        run = JobRun(job, self._tools, epoch, self._times, self._health, self._bell.ring, last_try)
+            return
+        run = self._new_run(action, epoch, LAUNCH_TRIES)
         self._begin(run, run.start())
 
     async def _is_still(self, job: Job) -> bool:
         row = await self._tools.transitions.get(job.job_id)
         return row is not None and (row.status, row.attempt) == (job.status, job.attempt)
 
+    def _new_run(self, action: Start | Follow, epoch: int, tries: int) -> JobRun:
+        job = action.job
+        last_try = self._retries.is_last_try(key(action), tries)
+        # Rung when it runs, too: the time to its deadline may be shorter than a tick.
+        run = JobRun(job, self._tools, epoch, self._times, self._health, self._bell.ring, last_try)
+        run.stopped = self._stopped.get(job.job_id)
+        return run
+
+    def _note_stop(self, job_id: str, reason: Reason) -> None:
+        if job_id not in self._stopped:
+            logger.info("job %s: stopping its workload (%s)", job_id, reason)
+        self._stopped[job_id] = reason
+        if job_id in self._runs:
+            self._runs[job_id][0].stopped = reason
+
+    async def _stop(self, job: Job) -> None:
+        await self._tools.executor.stop(job.job_id, job.spec.limits.grace_seconds)
+
     async def _retry(self, job: Job, epoch: int) -> None:
-        if job.job_id in self._runs:
-            return
         if await self._tools.transitions.retry(job.job_id, job.attempt):
             logger.warning("job %s: attempt %d was lost; trying again", job.job_id, job.attempt)
             try:
@@ -341,14 +325,12 @@ class Controller:
                 logger.warning("job %s: its log cannot tell of that: %s", job.job_id, error)
             self._bell.ring()  # the next tick sees an initializing job without a workload
 
-    async def _stop(self, job: Job) -> None:
-        await self._tools.executor.stop(job.job_id, job.spec.limits.grace_seconds)
-
     async def _finish(self, job: Job, outcome: Outcome, epoch: int) -> None:
         if job.job_id in self._runs:
             run, task = self._runs[job.job_id]
-            if run.ending or (run.launched and outcome.reason is Reason.CANCELLED):
-                return  # it started meanwhile: the next tick stops it in order
+            # Once more: it may have launched the workload, or begun to end, since the plan.
+            if not may_finish(_state(run), outcome):
+                return
             task.cancel()
             await asyncio.wait([task])
         row = await self._tools.transitions.get(job.job_id)
@@ -365,25 +347,30 @@ class Controller:
         job_id = run.job.job_id
         task = asyncio.create_task(work, name=f"job {job_id}")
         self._runs[job_id] = (run, task)
+        task.add_done_callback(partial(self._ended, run))
 
-        def ended(task: asyncio.Task[None]) -> None:
-            del self._runs[job_id]
-            if run.launched_itself:
-                self._launched[job_id] = run.job.attempt
-            if run.finished:
-                self._bell.ring()  # a slot is free
-            elif isinstance(run.waits_for_engine, EngineDisturbedError):
-                self._patience.forgive()  # nor is what failed before the fault of the jobs
-                self._bell.ring()  # /ready is to tell
-            elif run.waits_for_engine is not None:
-                answered = isinstance(run.waits_for_engine, EngineFailingError)
-                self._patience.failed(job_id, run.launched, answered)
-            if not task.cancelled() and (error := task.exception()) is not None:
-                logger.error("job %s: the run broke", job_id, exc_info=error)
-                if self._epoch is not None:
-                    broken = Outcome(JobStatus.FAILED, Reason.INTERNAL, _BROKEN)
-                    self._beside.spawn(
-                        f"finish {job_id}", self._finish(run.job, broken, self._epoch)
-                    )
+    def _ended(self, run: JobRun, task: asyncio.Task[None]) -> None:
+        job_id = run.job.job_id
+        del self._runs[job_id]
+        if run.launched_itself:
+            self._launched[job_id] = run.job.attempt
+        if run.finished:
+            self._bell.ring()  # a slot is free
+        elif isinstance(run.waits_for_engine, EngineDisturbedError):
+            self._retries.reset()  # nor is what failed before the fault of the jobs
+            self._bell.ring()  # /ready is to tell
+        elif run.waits_for_engine is not None:
+            answered = isinstance(run.waits_for_engine, EngineFailingError)
+            waiting = Follow(run.job) if run.launched else Start(run.job)
+            self._retries.failed(key(waiting), answered)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("job %s: the run broke", job_id, exc_info=error)
+            if self._leadership.epoch is not None:
+                broken = Finish(run.job, Outcome(JobStatus.FAILED, Reason.INTERNAL, _BROKEN))
+                self._background.spawn(
+                    key(broken), self._finish(run.job, broken.outcome, self._leadership.epoch)
+                )
 
-        task.add_done_callback(ended)
+
+def _state(run: JobRun) -> RunState:
+    return RunState(run.launched, run.ending)

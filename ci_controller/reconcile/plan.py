@@ -1,29 +1,17 @@
-"""What to do next, as a pure function of the two worlds and the time.
+"""What to do next, as a pure function of what the controller sees and has under way.
 
-Every action is safe to repeat: the controller applies what it has not begun yet.
+This is the whole decision: the controller carries out every action of a plan. All are safe to
+repeat.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.workloads import Workload, WorkloadState
+from ci_controller.reconcile.world import PlanLimits, RunState, World
 from ci_controller.running.shares import collections_of_tenant
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the plan must respect."""
-
-    max_concurrent_jobs: int
-    max_jobs_per_tenant: int | None
-    missing_grace_seconds: float
-    """For so long a running job's workload may be unseen before the job counts as lost."""
-    max_collections: int = 4
-    """So many jobs whose command has ended, and whose artifacts are still collected, hold no slot.
-    Further ones do, so that jobs that end fast cannot pile up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +24,13 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class Follow:
     """Take the output of a started workload to its end, then record how it ended."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Hurry:
+    """Cut short the collection of a cancelled job's artifacts."""
 
     job: Job
 
@@ -70,7 +65,7 @@ class Remove:
     job_id: str
 
 
-Action = Start | Follow | Stop | Retry | Finish | Remove
+Action = Start | Follow | Hurry | Stop | Retry | Finish | Remove
 
 CANCELLED = Outcome(
     JobStatus.CANCELLED, Reason.CANCELLED, "cancelled while no command of it was running"
@@ -83,44 +78,94 @@ LOST = Outcome(
 )
 
 
-def plan(
-    jobs: Sequence[Job],
-    workloads: Sequence[Workload],
-    missing: Mapping[str, float],
-    running: Mapping[str, float],
-    limits: Limits,
-    turns: Mapping[str, int] = MappingProxyType({}),
-) -> list[Action]:
-    """The actions that bring the worlds together.
+def plan(world: World) -> list[Action]:
+    """The actions that bring rows and workloads together."""
+    return [action for action in _wanted(world) if _is_due(action, world)]
 
-    `jobs` are the live ones, first come first; `missing` tells for how many seconds the workload
-    of a running job has not been seen, `running` for how many a job has been running; `turns`
-    numbers the tenants in the order in which they last had a job started, from 1.
+
+def key(action: Action) -> str:
+    """What the action is called in `World.under_way` and `World.resting`: its kind, in lower case,
+    and its job, for example `stop 6b1f…`.
     """
-    by_job = {workload.job_id: workload for workload in workloads}
-    live = {job.job_id for job in jobs}
-    actions: list[Action] = [
-        Remove(workload.job_id) for workload in workloads if workload.job_id not in live
+    job_id = action.job_id if isinstance(action, Remove) else action.job.job_id
+    return f"{type(action).__name__.lower()} {job_id}"
+
+
+def _is_due(action: Action, world: World) -> bool:
+    """Whether the action can be carried out now, and is not being carried out."""
+    if key(action) in world.under_way or key(action) in world.resting:
+        return False
+    if not world.has_files and _needs_files(action):
+        return False
+    match action:
+        case Start(job):
+            return (
+                world.engine_starts
+                and job.job_id not in world.runs
+                and f"finish {job.job_id}" not in world.under_way
+            )
+        case Follow(job) | Retry(job):
+            return job.job_id not in world.runs
+        case Hurry(job):
+            return job.job_id in world.runs
+        case Finish(job, outcome):
+            return may_finish(world.runs.get(job.job_id), outcome)
+        case Remove(job_id):
+            return job_id not in world.runs
+        case Stop():
+            return True
+
+
+def may_finish(run: RunState | None, outcome: Outcome) -> bool:
+    """Whether a job may be ended though a run takes it to its end now. One that is cancelled and
+    has been launched meanwhile is stopped in order instead.
+    """
+    if run is None:
+        return True
+    return not run.ending and not (run.launched and outcome.reason is Reason.CANCELLED)
+
+
+def _needs_files(action: Action) -> bool:
+    """Containers are stopped and removed without the data directory, and jobs that were never begun
+    end. Output waits in the containers.
+    """
+    match action:
+        case Stop() | Remove():
+            return False
+        case Finish(job):
+            return job.status is not JobStatus.QUEUED
+    return True
+
+
+def _wanted(world: World) -> list[Action]:
+    cancelled: list[Action] = [
+        Finish(job, CANCELLED)
+        for job in world.jobs
+        if job.status is JobStatus.QUEUED and job.cancel_requested_at is not None
     ]
-    actions += plan_without_engine(jobs)
-    under_way = _under_way(jobs, by_job, limits)
-    actions += [Start(job) for job in _admitted(jobs, under_way, limits, turns)]
-    for job in jobs:
+    if world.workloads is None:  # nothing else can be done without seeing them
+        return cancelled
+    live = {job.job_id for job in world.jobs}
+    by_job = {workload.job_id: workload for workload in world.workloads}
+    strays = [Remove(one.job_id) for one in world.workloads if one.job_id not in live]
+    slots_held = _slots_held(world.jobs, by_job, world.limits)
+    actions: list[Action] = [*strays, *cancelled]
+    actions += [Start(job) for job in _admitted(world, slots_held)]
+    for job in world.jobs:
         if job.status is not JobStatus.QUEUED:
-            workload = by_job.get(job.job_id)
-            actions += _plan_claimed(job, workload, missing, running, limits)
+            actions += _plan_claimed(job, by_job.get(job.job_id), world)
     return actions
 
 
-def _under_way(
-    jobs: Sequence[Job], workloads: Mapping[str, Workload], limits: Limits
+def _slots_held(
+    jobs: Sequence[Job], workloads: Mapping[str, Workload], limits: PlanLimits
 ) -> Counter[str]:
     """By tenant, how many jobs hold a slot: all that were claimed, but for the first few whose
     command has ended: their memory and processors are free again.
 
     That is seen in the workloads, so it is the same for a controller that has just taken over.
     """
-    under_way = Counter(job.tenant for job in jobs if job.status is not JobStatus.QUEUED)
+    claimed = Counter(job.tenant for job in jobs if job.status is not JobStatus.QUEUED)
     most_of_tenant = collections_of_tenant(limits.max_collections)
     collecting: Counter[str] = Counter()
     for job in jobs:
@@ -128,7 +173,7 @@ def _under_way(
             break
         if collecting[job.tenant] < most_of_tenant and _has_ended(job, workloads.get(job.job_id)):
             collecting[job.tenant] += 1
-    return under_way - collecting
+    return claimed - collecting
 
 
 def _has_ended(job: Job, workload: Workload | None) -> bool:
@@ -141,33 +186,32 @@ def _has_ended(job: Job, workload: Workload | None) -> bool:
     )
 
 
-def _admitted(
-    jobs: Sequence[Job], under_way: Counter[str], limits: Limits, turns: Mapping[str, int]
-) -> list[Job]:
-    """The queued jobs that may start now. Tenants take turns: the one with the fewest jobs under
-    way, then the one whose last turn is longest ago. Within a tenant the highest priority is
+def _admitted(world: World, slots_held: Counter[str]) -> list[Job]:
+    """The queued jobs that may start now. Tenants take turns: the one that holds the fewest slots,
+    then the one whose last turn is longest ago. Within a tenant the highest priority is
     first, then first come, first served.
 
     Priorities are never compared across tenants: otherwise a tenant that gives all its jobs the
     highest one would keep everybody else waiting.
     """
-    slots = limits.max_concurrent_jobs - under_way.total()
+    limits = world.limits
+    slots = limits.max_concurrent_jobs - slots_held.total()
     if slots <= 0:
         return []
-    queues, last_turn = _queues(jobs), dict(turns)
+    queues, last_turn = _queues(world.jobs), dict(world.turns)
     turn = max(last_turn.values(), default=0)
     admitted: list[Job] = []
     while slots > len(admitted):
         heads = [
-            (under_way[tenant], last_turn.get(tenant, 0), queue[-1].created_at, tenant)
+            (slots_held[tenant], last_turn.get(tenant, 0), queue[-1].created_at, tenant)
             for tenant, queue in queues.items()
-            if limits.max_jobs_per_tenant is None or under_way[tenant] < limits.max_jobs_per_tenant
+            if limits.max_jobs_per_tenant is None or slots_held[tenant] < limits.max_jobs_per_tenant
         ]
         if not heads:
             break
         tenant = min(heads)[-1]
         admitted.append(queues[tenant].pop())
-        under_way[tenant] += 1
+        slots_held[tenant] += 1
         last_turn[tenant] = turn = turn + 1
         if not queues[tenant]:
             del queues[tenant]
@@ -186,38 +230,7 @@ def _queues(jobs: Sequence[Job]) -> dict[str, list[Job]]:
     return queues
 
 
-def plan_without_engine(jobs: Sequence[Job]) -> list[Action]:
-    """What can be done while the workloads cannot be seen: nothing that needs them."""
-    return [
-        Finish(job, CANCELLED)
-        for job in jobs
-        if job.status is JobStatus.QUEUED and job.cancel_requested_at is not None
-    ]
-
-
-def without_files(actions: Sequence[Action]) -> list[Action]:
-    """What of a plan can be done while the data directory cannot be used: containers are stopped
-    and removed, and jobs that were never begun end. Output waits in the containers.
-    """
-    return [action for action in actions if not _needs_files(action)]
-
-
-def _needs_files(action: Action) -> bool:
-    match action:
-        case Stop() | Remove():
-            return False
-        case Finish(job):
-            return job.status is not JobStatus.QUEUED
-    return True
-
-
-def _plan_claimed(
-    job: Job,
-    workload: Workload | None,
-    missing: Mapping[str, float],
-    running: Mapping[str, float],
-    limits: Limits,
-) -> list[Action]:
+def _plan_claimed(job: Job, workload: Workload | None, world: World) -> list[Action]:
     if job.failing is not None:
         return [Finish(job, job.failing.outcome)]
     if (
@@ -225,19 +238,22 @@ def _plan_claimed(
         or workload.state is WorkloadState.CREATED
         or workload.attempt != job.attempt  # of an attempt that was given up; it is replaced
     ):
-        return _plan_unstarted(job, missing.get(job.job_id), limits)
-    if workload.state is WorkloadState.RUNNING:
-        if job.cancel_requested_at is not None:
-            return [Follow(job), Stop(job, Reason.CANCELLED)]
-        if running.get(job.job_id, 0.0) >= job.spec.limits.timeout_seconds:
-            return [Follow(job), Stop(job, Reason.TIMEOUT)]
+        return _plan_unstarted(job, world)
+    cancelled = job.cancel_requested_at is not None
+    if workload.state is WorkloadState.EXITED:
+        return [Follow(job), Hurry(job)] if cancelled else [Follow(job)]
+    if cancelled:
+        return [Follow(job), Stop(job, Reason.CANCELLED)]
+    if world.running.get(job.job_id, 0.0) >= job.spec.limits.timeout_seconds:
+        return [Follow(job), Stop(job, Reason.TIMEOUT)]
     return [Follow(job)]
 
 
-def _plan_unstarted(job: Job, missing_seconds: float | None, limits: Limits) -> list[Action]:
+def _plan_unstarted(job: Job, world: World) -> list[Action]:
     if job.status is JobStatus.INITIALIZING:
         return [Finish(job, CANCELLED)] if job.cancel_requested_at is not None else [Start(job)]
-    if missing_seconds is None or missing_seconds < limits.missing_grace_seconds:
+    missing_seconds = world.missing.get(job.job_id)
+    if missing_seconds is None or missing_seconds < world.limits.missing_grace_seconds:
         return []
     if job.cancel_requested_at is not None:
         return [Finish(job, CANCELLED)]

@@ -42,38 +42,35 @@ class BackOff:
         self.failures, self._next = 0, 0.0
 
 
-class Patience:
-    """The pauses of each job, or task by its name, that waits for the engine."""
+class RetryPolicy:
+    """The pauses of all that waits for the engine, each by a name such as `start 6b1f…`."""
 
     def __init__(self, clock: Callable[[], float], first_seconds: float) -> None:
         self._clock = clock
         self._first_seconds = first_seconds
-        self._jobs: dict[tuple[str, bool], BackOff] = {}
-        self._refusals: dict[tuple[str, bool], int] = {}
+        self._pauses: dict[str, BackOff] = {}
+        self._refusals: dict[str, int] = {}
 
-    def waits(self, job_id: str, launched: bool = False) -> bool:
-        """Whether the job is to be left alone for now."""
-        pauses = self._jobs.get((job_id, launched))
-        return pauses is not None and pauses.waits
+    def resting(self) -> set[str]:
+        """What is to be left alone for now."""
+        return {name for name, pauses in self._pauses.items() if pauses.waits}
 
-    def is_last_try(self, job_id: str, launched: bool) -> bool:
+    def is_last_try(self, name: str, tries: int) -> bool:
         """Whether the engine failed at it so often that it must not fail once more."""
-        tries = FILES_TRIES if launched else LAUNCH_TRIES
-        return self._refusals.get((job_id, launched), 0) >= tries - 1
+        return self._refusals.get(name, 0) >= tries - 1
 
-    def failed(self, job_id: str, launched: bool = False, answered: bool = False) -> None:
-        """The job waits; `answered` tells whether the engine answered at all."""
-        key = (job_id, launched)
-        pauses = self._jobs.setdefault(key, BackOff(self._clock, self._first_seconds))
+    def failed(self, name: str, answered: bool = False) -> None:
+        """It waits; `answered` tells whether the engine answered at all."""
+        pauses = self._pauses.setdefault(name, BackOff(self._clock, self._first_seconds))
         pauses.failed()
-        self._refusals[key] = self._refusals.get(key, 0) + answered
+        self._refusals[name] = self._refusals.get(name, 0) + answered
 
-    def forgive(self) -> None:
+    def reset(self) -> None:
         """Count anew: the engine was away altogether, which explains what failed."""
         self._refusals.clear()
 
-    def keep_only(self, live: Collection[str]) -> None:
-        """Forget all jobs but these."""
-        for counts in (self._jobs, self._refusals):
-            for key in [key for key in counts if key[0] not in live]:
-                del counts[key]
+    def keep_only(self, names: Collection[str]) -> None:
+        """Forget all but these."""
+        for counts in (self._pauses, self._refusals):
+            for name in counts.keys() - names:
+                del counts[name]

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
-from ci_controller.reconcile.controller import LEASE_SECONDS, Controller, Pace, new_holder
+from ci_controller.reconcile.controller import Controller, ReconcileSettings, new_holder
+from ci_controller.reconcile.leadership import LEASE_SECONDS
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.run_context import Tools
 from ci_persistence.database.database import Database
@@ -55,7 +56,7 @@ class ControllerWorld:
         self.submissions = SqliteJobSubmissions(self.database, self.signals)
         self.executor.row_of = self.submissions.get
         self.data_path = path / "data"
-        self._pace = Pace(2.0, max_concurrent_jobs, max_jobs_per_tenant)
+        self._settings = ReconcileSettings(2.0, max_concurrent_jobs, max_jobs_per_tenant)
         self._controllers = []
 
     async def open(self):
@@ -97,7 +98,7 @@ class ControllerWorld:
             SqliteControllerLease(self.database, self.monotonic),
             SocketDoorbell(self.data_path),
             holder,
-            self._pace,
+            self._settings,
             Housekeeping(
                 transitions,
                 self.packages,

@@ -17,14 +17,6 @@ QUEUED, INITIALIZING, RUNNING = JobStatus.QUEUED, JobStatus.INITIALIZING, JobSta
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
 
 
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
-
-
 async def test_a_job_runs_to_its_end(world):
     job_id = await world.submit("out:hello\n", "out:world\n", "exit:3")
     job = await world.until_status(job_id, COMPLETED)
@@ -282,7 +274,7 @@ async def test_run_reconciles_when_rung_and_lets_go_when_cancelled(world):
         await task
     world.controller = world.new_controller()
     await world.controller.run_once()
-    assert world.controller._epoch is not None
+    assert world.controller._leadership.epoch is not None
 
 
 async def test_a_tick_that_breaks_is_followed_by_another(world, monkeypatch):

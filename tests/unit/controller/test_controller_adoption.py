@@ -6,7 +6,7 @@ from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import WorkloadState
-from ci_controller.reconcile.controller import Pace
+from ci_controller.reconcile.controller import ReconcileSettings
 from support.controller_world import ControllerWorld
 from support.waiting import until
 
@@ -14,14 +14,6 @@ pytestmark = pytest.mark.anyio
 
 QUEUED, INITIALIZING, RUNNING = JobStatus.QUEUED, JobStatus.INITIALIZING, JobStatus.RUNNING
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
@@ -43,7 +35,7 @@ async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
             ended = [one for one in workloads if one.state is WorkloadState.EXITED]
             # Those that have ended are cleaned up, which needs no slot, but has a bound.
             assert len(workloads) - len(ended) <= 2
-            assert len(workloads) <= 2 + Pace(2.0, 2).max_collections
+            assert len(workloads) <= 2 + ReconcileSettings(2.0, 2).max_collections
             for workload in workloads:
                 workload.exit(0)
             return [

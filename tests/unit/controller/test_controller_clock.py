@@ -3,7 +3,7 @@
 import pytest
 
 from ci_common.job import JobStatus, Reason
-from support.controller_world import GRACE_SECONDS, ControllerWorld
+from support.controller_world import GRACE_SECONDS
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -13,14 +13,6 @@ CANCELLED = JobStatus.CANCELLED
 
 DAY = 86_400.0
 BOTH_WAYS = pytest.mark.parametrize("by", [3 * DAY, -3 * DAY], ids=["forward", "back"])
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def running(world, **options):
@@ -89,8 +81,8 @@ async def test_who_holds_the_lease_keeps_it(world, by):
         await standby.run_once()
         world.clock.advance(1.6)
         await world.controller.run_once()
-    assert standby._epoch is None
-    assert world.controller._epoch == 1
+    assert standby._leadership.epoch is None
+    assert world.controller._leadership.epoch == 1
     assert (await world.row(job_id)).status is RUNNING
 
 
@@ -106,7 +98,7 @@ async def test_a_lease_that_is_not_renewed_runs_out(world, by):
     async def tick():
         world.clock.advance(2.0)
         await standby.run_once()
-        return standby._epoch
+        return standby._leadership.epoch
 
     passed = world.monotonic()
     assert await until(tick, what="a take-over") == 2

@@ -8,21 +8,12 @@ from ci_common.errors import DiskFullError
 from ci_common.job import JobStatus, Reason
 from ci_controller.running.outcome import LOST_OUTPUT
 from ci_persistence.logs.segments import SegmentAppender
-from support.controller_world import ControllerWorld
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
 QUEUED, INITIALIZING, RUNNING = JobStatus.QUEUED, JobStatus.INITIALIZING, JobStatus.RUNNING
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 class FullDisk:

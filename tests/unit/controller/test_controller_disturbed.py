@@ -9,7 +9,7 @@ import pytest
 from ci_common.errors import EngineDisturbedError
 from ci_common.job import JobStatus, Reason
 from ci_controller.running.retry_policy import LAUNCH_TRIES
-from support.controller_world import ENGINE_RETRY_SECONDS, ControllerWorld
+from support.controller_world import ENGINE_RETRY_SECONDS
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -19,20 +19,16 @@ COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.
 REFUSED = {"FAULT_LAUNCH": "EngineFailingError"}
 
 
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
-
-
 async def tick(world, seconds=ENGINE_RETRY_SECONDS):
     """One tick, what it began is over, and time passes."""
     controller = world.controller
     await controller.run_once()
     await until(lambda: controller._runs, lambda runs: not runs, "the end of the runs")
-    await until(lambda: "probe" in controller._beside, lambda busy: not busy, "the probe's end")
+    await until(
+        lambda: "probe" in controller._background.under_way(),
+        lambda busy: not busy,
+        "the probe's end",
+    )
     world.clock.advance(seconds)
 
 

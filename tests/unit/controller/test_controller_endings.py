@@ -23,14 +23,6 @@ MARKER = re.compile(rb"\n\[\.\.\. (\d+) bytes left out: [^\n]*\]\n")
 SMALL_LOG = ResourceLimits(log_mb=1)
 
 
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
-
-
 # ------------------------------------------------------------------ the log's size
 
 

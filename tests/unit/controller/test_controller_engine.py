@@ -5,20 +5,11 @@ import itertools
 import pytest
 
 from ci_common.job import JobStatus
-from support.controller_world import ControllerWorld
 
 pytestmark = pytest.mark.anyio
 
 QUEUED, RUNNING, COMPLETED = JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED
 STEP_SECONDS = 0.25
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def pauses(world, seconds):
@@ -78,7 +69,7 @@ async def test_while_the_engine_is_down_the_lease_is_kept_and_the_error_told(wor
         state = await world.submissions.controller_state()
         assert "does not answer" in state.engine_error
         assert (world.clock() - state.heartbeat_at).total_seconds() <= 2
-    assert standby._epoch is None
+    assert standby._leadership.epoch is None
     assert (await world.row(job_id)).status is QUEUED
     world.engine_returns()
     await world.until_status(job_id, RUNNING)
@@ -113,7 +104,7 @@ async def test_the_lease_is_renewed_often_enough_and_not_at_every_tick(world):
         await world.controller.run_once()
         await standby.run_once()
         assert await heartbeat(world) == world.clock()
-    assert (world.controller._epoch, standby._epoch) == (1, None)
+    assert (world.controller._leadership.epoch, standby._leadership.epoch) == (1, None)
 
 
 async def heartbeat(world):

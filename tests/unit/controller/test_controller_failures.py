@@ -7,7 +7,7 @@ from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Reason, ResourceLimits
 from ci_common.secret import Secret
 from ci_persistence.logs.segments import SegmentAppender
-from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
+from support.controller_world import GRACE_SECONDS, LOST_LINE
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -15,14 +15,6 @@ pytestmark = pytest.mark.anyio
 INITIALIZING, RUNNING = JobStatus.INITIALIZING, JobStatus.RUNNING
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
 START = b"ci: the job failed: "
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def assert_told(world, job_id, before, reason):

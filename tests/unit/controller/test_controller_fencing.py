@@ -13,7 +13,7 @@ from ci_common.errors import LeaseLostError
 from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.rows import Ending
-from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
+from support.controller_world import GRACE_SECONDS, LOST_LINE
 from support.fake_executor import FakeWorkload
 from support.waiting import until
 
@@ -23,14 +23,6 @@ QUEUED, INITIALIZING, RUNNING = JobStatus.QUEUED, JobStatus.INITIALIZING, JobSta
 COMPLETED, FAILED = JobStatus.COMPLETED, JobStatus.FAILED
 
 
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
-
-
 async def go_on(old, *holds):
     """The paused controller goes on, until nothing is under way any more."""
     for hold in holds:
@@ -38,8 +30,8 @@ async def go_on(old, *holds):
     await until(lambda: old._runs, lambda runs: not runs, "the end of its runs")
     for _ in range(3):
         await old.run_once()
-    assert old._epoch is None
-    assert (old._runs, old._beside.tasks()) == ({}, [])
+    assert old._leadership.epoch is None
+    assert (old._runs, old._background.tasks()) == ({}, [])
 
 
 @pytest.mark.parametrize("point", ["launch", "made"])
@@ -185,8 +177,8 @@ async def test_paused_in_the_middle_of_a_tick(world):
 async def go_on_dropping(old):
     """Its next tick finds out, and drops what it follows."""
     await old.run_once()
-    assert old._epoch is None
-    assert (old._runs, old._beside.tasks()) == ({}, [])
+    assert old._leadership.epoch is None
+    assert (old._runs, old._background.tasks()) == ({}, [])
 
 
 async def test_no_move_of_the_old_controller_is_made(world):
@@ -228,10 +220,11 @@ async def test_a_lease_that_was_lost_and_is_free_again_is_taken_without_the_old_
     await world.until_log(job_id, b"one two ")
     await world.controller.close()
     await old.run_once()
-    assert (old._epoch, old._runs) == (None, {}), "first it lets go of what it had under way"
+    assert old._leadership.epoch is None
+    assert old._runs == {}, "first it lets go of what it had under way"
     world.controller = old
     await old.run_once()
-    assert old._epoch == 3
+    assert old._leadership.epoch == 3
     workload.write(b"three")
     workload.exit(0)
     job = await world.until_status(job_id, COMPLETED)

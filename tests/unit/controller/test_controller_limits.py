@@ -4,7 +4,7 @@ import pytest
 
 from ci_common.job import JobStatus, ResourceLimits
 from ci_common.ports.unenforced_limits import Limit, Unenforced
-from support.controller_world import ENGINE_RETRY_SECONDS, ControllerWorld
+from support.controller_world import ENGINE_RETRY_SECONDS
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -13,14 +13,6 @@ COMPLETED, FAILED, RUNNING = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.RU
 WORK = Unenforced(Limit.WORK, "the engine's storage (overlay2 on extfs) cannot")
 MEMORY = Unenforced(Limit.MEMORY, "no cgroup")
 TOLD = b"ci: CI_MAX_WORK_MB is not enforced: the engine's storage (overlay2 on extfs) cannot\n"
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def test_it_is_the_first_line(world):

@@ -4,7 +4,7 @@ import pytest
 
 from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Reason
-from support.controller_world import GRACE_SECONDS, LOST_LINE, ControllerWorld
+from support.controller_world import GRACE_SECONDS, LOST_LINE
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -13,14 +13,6 @@ INITIALIZING, RUNNING = JobStatus.INITIALIZING, JobStatus.RUNNING
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
 
 MARKER = b"[attempt 2: the one before was lost]\n"
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def until_attempt(world, job_id, attempt, status=RUNNING):

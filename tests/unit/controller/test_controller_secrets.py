@@ -11,7 +11,6 @@ from ci_common.secret import Secret
 from ci_controller.output.masking import Masking
 from ci_persistence.files.job_secrets import FileJobSecrets
 from ci_persistence.files.secret_keys import SecretKeys
-from support.controller_world import ControllerWorld
 from support.executors import MemoryLog
 from support.waiting import until
 
@@ -22,14 +21,6 @@ COMPLETED, FAILED, RUNNING = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.RU
 TOKEN = Secret("TOKEN", b"correct-horse-battery")
 KEY = Secret("KEY", b"first line of the key\nsecond line of it\n", in_environment=False)
 STARS = b"*" * len(TOKEN.value)
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 def stored(world):

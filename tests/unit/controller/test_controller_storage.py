@@ -9,7 +9,7 @@ import pytest
 from ci_common.errors import DatabaseUnavailableError, DataDirectoryUnavailableError
 from ci_common.job import JobStatus, Reason
 from ci_common.secret import Secret
-from ci_controller.reconcile.controller import LEASE_SECONDS
+from ci_controller.reconcile.leadership import LEASE_SECONDS
 from ci_persistence.database import write_lock
 from ci_persistence.sqlite.data_claim import adopt
 from support.controller_world import ControllerWorld

@@ -4,7 +4,8 @@ import pytest
 
 from ci_common.job import JobStatus
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.reconcile.plan import Limits, Start, plan
+from ci_controller.reconcile.plan import Start, plan
+from ci_controller.reconcile.world import PlanLimits, World
 from support.jobs import NOON, a_job
 
 RUNNING, EXITED, CREATED = WorkloadState.RUNNING, WorkloadState.EXITED, WorkloadState.CREATED
@@ -75,7 +76,7 @@ WORLDS = {
 def test_what_starts(case):
     text, slots, cap, collections, expected = WORLDS[case]
     jobs, workloads = world(text)
-    actions = plan(jobs, workloads, {}, {}, Limits(slots, cap, 6.0, collections))
+    actions = plan(World(PlanLimits(slots, cap, 6.0, collections), jobs, workloads))
     assert [action.job.job_id for action in actions if isinstance(action, Start)
             and action.job.status is JobStatus.QUEUED] == expected  # fmt: skip
 
@@ -83,11 +84,11 @@ def test_what_starts(case):
 def test_jobs_that_end_at_once_do_not_pile_up():
     """However slow the artifacts, there are never more workloads than slots and collections."""
     jobs, workloads = world(", ".join(f"{'ab'[n % 2]}{n} queued" for n in range(50)))
-    limits = Limits(2, None, 6.0, 4)
+    limits = PlanLimits(2, None, 6.0, 4)
     for _ in range(60):
         started = [
             action.job.job_id
-            for action in plan(jobs, workloads, {}, {}, limits)
+            for action in plan(World(limits, jobs, workloads))
             if isinstance(action, Start)
         ]
         jobs = [

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from ci_common.job import TRANSITIONS, JobStatus
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.reconcile.plan import Finish, Follow, Limits, Remove, Retry, Start, Stop, plan
+from ci_controller.reconcile.plan import Finish, Follow, Remove, Retry, Start, Stop, plan
+from ci_controller.reconcile.world import PlanLimits, World
 from ci_controller.running.outcome import outcome
 from support.jobs import NOON, a_job
 
@@ -47,12 +48,16 @@ class Simulation:
             if job.status is JobStatus.RUNNING and (job.job_id, job.attempt) not in started
         }
         return plan(
-            self.live(),
-            list(self.workloads.values()),
-            {job_id: self._since(at) for job_id, at in self.missing.items()},
-            {job.job_id: self._since(job.started_at) for job in self.live() if job.started_at},
-            self.limits,
-            self.turns,
+            World(
+                self.limits,
+                self.live(),
+                list(self.workloads.values()),
+                missing={job_id: self._since(at) for job_id, at in self.missing.items()},
+                running={
+                    job.job_id: self._since(job.started_at) for job in self.live() if job.started_at
+                },
+                turns=self.turns,
+            )
         )
 
     def _since(self, moment):
@@ -189,7 +194,7 @@ def worlds(draw):
         workloads.append(STRAY)
     cap = draw(st.none() | st.integers(1, 3))
     return Simulation(
-        jobs, workloads, Limits(draw(st.integers(1, 3)), cap, 6.0, draw(st.integers(0, 3)))
+        jobs, workloads, PlanLimits(draw(st.integers(1, 3)), cap, 6.0, draw(st.integers(0, 3)))
     )
 
 
@@ -239,5 +244,5 @@ def test_worlds_converge_and_jobs_never_move_backwards(world, data):
 
 @given(world=worlds())
 def test_the_plan_changes_nothing_and_repeats_itself(world):
-    arguments = (world.live(), list(world.workloads.values()), {}, {}, world.limits)
-    assert plan(*arguments) == plan(*arguments)
+    seen = World(world.limits, world.live(), list(world.workloads.values()))
+    assert plan(seen) == plan(seen)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ci_common.job import JobStatus
 from ci_common.ports.workloads import Workload, WorkloadState
-from ci_controller.reconcile.plan import Finish, Limits, Start, plan
+from ci_controller.reconcile.plan import Finish, Start, plan
+from ci_controller.reconcile.world import PlanLimits, World
 from support.jobs import NOON, a_job
 
 RUNNING, QUEUED = JobStatus.RUNNING, JobStatus.QUEUED
@@ -40,7 +41,7 @@ def started(jobs, slots, per_tenant=None, turns=None):
     workloads = [
         Workload(job.job_id, WorkloadState.RUNNING) for job in jobs if job.status is RUNNING
     ]
-    actions = plan(jobs, workloads, {}, {}, Limits(slots, per_tenant, 6.0), turns or {})
+    actions = plan(World(PlanLimits(slots, per_tenant, 6.0), jobs, workloads, turns=turns or {}))
     return [action.job.job_id for action in actions if isinstance(action, Start)]
 
 
@@ -106,7 +107,7 @@ def test_queue(case):
 
 def test_cancelled_queued_jobs_end_without_a_slot():
     (job,) = queue("a1 cancelled")
-    (action,) = plan([job], [], {}, {}, Limits(0, None, 6.0))
+    (action,) = plan(World(PlanLimits(0, None, 6.0), [job]))
     assert isinstance(action, Finish)
 
 

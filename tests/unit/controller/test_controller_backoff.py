@@ -6,21 +6,13 @@ import pytest
 
 from ci_common.job import JobStatus, Reason
 from ci_controller.running.retry_policy import FILES_TRIES, LAUNCH_TRIES, BackOff
-from support.controller_world import ENGINE_RETRY_SECONDS, ControllerWorld
+from support.controller_world import ENGINE_RETRY_SECONDS
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
 INITIALIZING, RUNNING = JobStatus.INITIALIZING, JobStatus.RUNNING
 COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
-
-
-@pytest.fixture
-async def world(tmp_path):
-    world = await ControllerWorld(tmp_path).open()
-    yield world
-    await world.close()
-    assert world.executor.violations == []
 
 
 async def tick(world):
