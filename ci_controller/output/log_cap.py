@@ -34,6 +34,16 @@ class CappedLog:
         """How many bytes of the output are stored already, and need not be read again."""
         return self._position
 
+    def tail(self, size: int) -> bytes:
+        """The last bytes of the output that are stored, at most `size`, from the start of a line;
+        what is held back counts as stored.
+        """
+        end = min(self._position, self._head_bytes)
+        start = max(end - size, 0)
+        stored = self._log.read(self._base + start, end - start)
+        whole = (stored + self._held[-size:])[-size:]
+        return whole if len(whole) == self._position else whole[whole.find(b"\n") + 1 :]
+
     def append(self, content: bytes) -> None:
         """Take the next bytes of the output, the first time from `skip` on."""
         room = max(self._head_bytes - self._position, 0)
