@@ -1,0 +1,94 @@
+"""Turns the progress that jobs report into events: the newest of each, now and then."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from ci_common.job import Job
+from ci_common.ports.rows import JobTransitions, ProgressReport
+from ci_common.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 1.0
+"""Between two transactions. One is for all jobs, so that a hundred that report all the time cost
+the database no more than one.
+"""
+
+
+class ProgressReports:
+    """Of all jobs of a controller. What cannot be written now is tried again with what comes
+    next; nobody waits for it, and no job fails because of it.
+    """
+
+    def __init__(
+        self,
+        transitions: JobTransitions,
+        now: Callable[[], datetime],
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
+        self._transitions = transitions
+        self._now = now
+        self._pause_seconds = pause_seconds
+        self._lock = threading.Lock()
+        self._waiting: dict[str, ProgressReport] = {}
+        """By job: what is not written yet."""
+        self._writing = asyncio.Lock()
+        self._writer: asyncio.Task[None] | None = None
+
+    def reporter(self, job: Job) -> Callable[[Progress], None]:
+        """What takes the progress of a job, on any thread, and never blocks; for the running event
+        loop.
+        """
+        loop = asyncio.get_running_loop()
+
+        def report(progress: Progress) -> None:
+            with self._lock:
+                is_first = not self._waiting
+                self._waiting[job.job_id] = ProgressReport(job.job_id, job.attempt, progress)
+            if is_first:  # otherwise the writer knows
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(self._wake)
+
+        return report
+
+    async def flush(self, job_id: str) -> None:
+        """Write what the job reported last, before its end is recorded."""
+        if job_id in self._waiting or self._writing.locked():
+            await self._write({job_id})
+
+    async def close(self) -> None:
+        """Stop writing. What waits is found in the log by whoever follows the job next."""
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.wait([self._writer])
+
+    def _wake(self) -> None:
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._run(), name="progress")
+
+    async def _run(self) -> None:
+        while self._waiting:
+            await self._write(set(self._waiting))
+            await asyncio.sleep(self._pause_seconds)
+
+    async def _write(self, job_ids: set[str]) -> None:
+        async with self._writing:
+            with self._lock:
+                taken = {key: self._waiting.pop(key) for key in job_ids if key in self._waiting}
+            if not taken:
+                return
+            try:
+                await self._transitions.report_progress(list(taken.values()), self._now())
+            except BaseException as error:
+                self._put_back(taken)
+                if not isinstance(error, Exception):
+                    raise
+                logger.warning("the progress of %d jobs is told later: %s", len(taken), error)
+
+    def _put_back(self, reports: dict[str, ProgressReport]) -> None:
+        with self._lock:
+            self._waiting = {**reports, **self._waiting}
