@@ -120,11 +120,14 @@ class SqliteJobRetention:
 
     async def forget_deletions(self, before: datetime, keep: int, limit: int) -> int:
         """See JobRetention."""
+        wanted = (format_time(before), keep, limit)
+        if not await self._database.fetch_all(DELETIONS, wanted):
+            return 0  # as nearly always: so nobody has to write
         async with self._database.transaction() as connection:
             rows = await connection.execute_fetchall(
                 f"DELETE FROM job_events WHERE seq IN ({DELETIONS}) "  # noqa: S608 - constants
                 f"AND {HOLDS_LEASE} RETURNING seq",
-                (format_time(before), keep, limit, self._holder),
+                (*wanted, self._holder),
             )
             forgotten = [row["seq"] for row in rows]
             if forgotten:
