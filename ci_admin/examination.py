@@ -25,6 +25,7 @@ from ci_persistence.files.durable import untouched
 from ci_persistence.files.key_files import PART
 from ci_persistence.files.secret_keys import KEY_FILE as SECRET_KEY_FILE
 from ci_persistence.files.token_key import NAME as TOKEN_KEY_FILE
+from ci_persistence.sqlite.event_check import check_events
 from ci_persistence.sqlite.usage import COUNTED
 
 YOUNG_SECONDS = 3600.0
@@ -185,6 +186,12 @@ class Examiner:
         if await totals_are_wrong(self.instance):
             message = "kept totals are wrong, so retention and quotas would miscount"
             found.findings.append(Finding(Code.TOTALS_WRONG, message))
+        if faults := await check_events(self.instance.database):
+            message = (
+                f"events and jobs disagree ({faults.missing} missing, {faults.surplus} too many), "
+                "so readers of events were told something else than the jobs say"
+            )
+            found.findings.append(Finding(Code.EVENTS_WRONG, message))
 
     def _disk(self, found: Examination) -> None:
         settings = self.instance.settings

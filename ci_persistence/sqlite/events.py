@@ -18,10 +18,10 @@ from ci_common.ports.events import EventBatch, JobEvents
 from ci_persistence.database.database import Database
 from ci_persistence.sqlite.job_rows import scope_conditions
 
-_LATEST = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'job_events'), 0)"
+LATEST = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'job_events'), 0)"
 """The last number that was given out, also when its event is deleted."""
 
-BEGIN_STREAM = f"UPDATE event_stream SET stream = lower(hex(randomblob(8))), first_seq = {_LATEST}"  # noqa: S608
+BEGIN_STREAM = f"UPDATE event_stream SET stream = lower(hex(randomblob(8))), first_seq = {LATEST}"  # noqa: S608
 """To be executed when the rows are those of a backup, before anything else changes them."""
 
 
@@ -52,7 +52,7 @@ class SqliteJobEvents(JobEvents):
 
     async def _head(self) -> tuple[str, int]:
         row = await self._database.fetch_one(
-            f"SELECT stream, {_LATEST} AS latest FROM event_stream"  # noqa: S608 - constants
+            f"SELECT stream, {LATEST} AS latest FROM event_stream"  # noqa: S608 - constants
         )
         if row is None:
             raise _no_stream(self._database)
@@ -67,7 +67,7 @@ class SqliteJobEvents(JobEvents):
         conditions, parameters = scope_conditions(scope)
         narrow = "".join(f" AND {condition}" for condition in conditions)
         rows = await self._database.fetch_all(
-            f"SELECT stream.stream, first_seq, gone_seq, {_LATEST} AS latest, "  # noqa: S608
+            f"SELECT stream.stream, first_seq, gone_seq, {LATEST} AS latest, "  # noqa: S608
             "EXISTS (SELECT 1 FROM job_events WHERE kind = 'deleted' AND seq > ? "
             f"AND json_extract(facts, '$.last_seq') > ?{narrow}) AS gone, found.* "
             "FROM event_stream AS stream LEFT JOIN ("

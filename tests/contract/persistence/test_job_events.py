@@ -16,6 +16,7 @@ from ci_common.ports.rows import Ending, ProgressReport
 from ci_common.ports.usage import Quotas
 from ci_common.progress import Progress
 from ci_persistence.database.database import Database
+from ci_persistence.sqlite.event_check import check_events, repair_events
 from ci_persistence.sqlite.events import SqliteJobEvents
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -410,6 +411,70 @@ async def test_a_database_file_that_was_put_back_is_noticed_while_it_is_behind(r
     with pytest.raises(EventsGoneError) as caught:
         await reader.events.after(ahead, EVERYTHING, 10)
     assert caught.value.resume == reader.cursor
+
+
+# ---------------------------------------------------------------------- agreement with the rows
+
+
+async def everything(rows, retention):
+    """Jobs in every status, and deleted ones; their events agree."""
+    for status in JobStatus:
+        await rows.in_status(status)
+    await retention.delete_jobs([await rows.in_status(JobStatus.COMPLETED)])
+    tested = await rows.in_status(JobStatus.RUNNING)
+    await report(rows, tested, 3)
+    await finish(rows, tested, Ending(PASSED, 3, tests=TESTS))
+    assert not await check_events(rows.database)
+
+
+FAULTS = {
+    "no submission": ("DELETE FROM job_events WHERE kind = 'submitted'", (7, 0)),
+    "no end": ("DELETE FROM job_events WHERE kind = 'finished'", (4, 0)),
+    "an event of nobody": (
+        "INSERT INTO job_events (job_id, tenant, user, kind, at, facts) "
+        "VALUES ('x', 't', 'u', 'started', '2030-01-01T12:00:00.000Z', '{}')",
+        (0, 1),
+    ),
+    "the end of a job that goes on": (
+        "UPDATE jobs SET status = 'running' WHERE status = 'failed'",
+        (0, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_faults_are_counted_and_repaired(rows, retention, name):
+    await everything(rows, retention)
+    reader = await EventReader(rows.database).begin()
+    facts = await end_facts(rows)
+    statement, counts = FAULTS[name]
+    await rows.database.write(statement)
+    found = await check_events(rows.database)
+    assert (found.missing, found.surplus) == counts
+    await repair_events(rows.database)
+    assert not await check_events(rows.database)
+    await reader.read()
+    assert reader.gaps == 1, "a reader is told"
+    if counts[0]:
+        assert await end_facts(rows) == facts
+
+
+async def end_facts(rows):
+    """What is told of submissions and ends, however often it is written."""
+    found = await rows.database.fetch_all(
+        "SELECT job_id, kind, at, facts FROM job_events WHERE kind IN ('submitted', 'finished')"
+    )
+    return {(row["job_id"], row["kind"], row["at"], row["facts"]) for row in found}
+
+
+async def test_a_count_that_lags_is_put_right(rows, retention):
+    await everything(rows, retention)
+    before = (await SqliteJobEvents(rows.database).latest()).seq
+    await rows.database.write("UPDATE sqlite_sequence SET seq = 3 WHERE name = 'job_events'")
+    assert (await check_events(rows.database)).behind == before - 3
+    await repair_events(rows.database)
+    assert not await check_events(rows.database)
+    assert (await SqliteJobEvents(rows.database).latest()).seq == before
 
 
 # ---------------------------------------------------------------------- text, cost
