@@ -188,8 +188,8 @@ class Examiner:
             found.findings.append(Finding(Code.TOTALS_WRONG, message))
         if faults := await check_events(self.instance.database):
             message = (
-                f"events and jobs disagree ({faults.missing} missing, {faults.surplus} too many), "
-                "so readers of events were told something else than the jobs say"
+                f"job events and job rows disagree ({faults.missing} events missing, "
+                f"{faults.surplus} surplus): feeds may show a wrong state"
             )
             found.findings.append(Finding(Code.EVENTS_WRONG, message))
 

@@ -25,7 +25,7 @@ RunnerError
 ├── JobNotFoundError
 ├── ArtifactNotFoundError
 ├── JobFinishedError                too late to cancel
-├── EventsGoneError                 events were deleted before this reader saw them
+├── EventsGoneError                 events after a reader's cursor were removed
 ├── DiskFullError                   below the disk floor
 ├── LogCorruptError                 a stored log is damaged
 │   └── LogMissingError             it is not stored any more
@@ -247,15 +247,15 @@ class JobFinishedError(RunnerError):
 
 
 class EventsGoneError(RunnerError):
-    """Events after this cursor are gone: read the jobs anew, then go on from the new cursor."""
+    """Events after this cursor were removed: list the jobs again, then use the new cursor."""
 
     code = "events_gone"
 
     def __init__(self, resume: EventCursor) -> None:
         super().__init__()
         self.resume = resume
-        """What is left after the old cursor comes after this one, and the same loss is not told
-        again. After a restore: everything that happened since.
+        """Where to continue: all events after the old cursor that still exist follow, and the
+        same removals are not reported again. After a restore: all events since the restore.
         """
 
 

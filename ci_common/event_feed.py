@@ -1,4 +1,4 @@
-"""Follows the events of jobs as they come."""
+"""Follow job events live."""
 
 from collections.abc import AsyncGenerator
 from contextlib import closing
@@ -13,19 +13,19 @@ ALL_JOBS = JobScope()
 _BATCH = 500
 _FIRST_LOOK_SECONDS = 0.02
 _LAST_LOOK_SECONDS = 0.25
-"""Without news it looks less and less often, down to four times a second: writers in other
-processes tell nobody (decision 3).
+"""Events of other processes are found by polling, with a pause that grows while there are none
+(decision 3).
 """
 
 
 async def follow_events(
     events: JobEvents, signals: JobSignals, cursor: EventCursor, scope: JobScope = ALL_JOBS
 ) -> AsyncGenerator[EventBatch, None]:
-    """Batches of one event or more, for ever. Whoever has dealt with one may keep its cursor, and
-    begin there the next time.
+    """Yield non-empty batches, without end. After processing a batch, store its cursor to resume
+    there later.
 
-    Raises what `JobEvents.after` raises: after EventsGoneError, begin anew at its cursor. Each
-    follower looks at the database; many readers in one process should share one.
+    Raises what `JobEvents.after` raises; after EventsGoneError, call again with its cursor. Every
+    follower polls the database, so readers in one process should share one.
     """
     with closing(signals.subscribe_events()) as news:
         pause = _FIRST_LOOK_SECONDS

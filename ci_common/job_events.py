@@ -1,4 +1,4 @@
-"""What happened to jobs, as numbered facts that anybody may follow; not the events of a log."""
+"""Job events: a numbered record of what happens to jobs. (`events` is what a log stream sends.)"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,71 +7,82 @@ from enum import StrEnum
 from typing import Any
 
 _MOST_DIGITS = 18
-"""SQLite's numbers have 63 bits."""
+"""SQLite integers have 63 bits plus sign."""
 
 
 class JobEventKind(StrEnum):
-    """What happened, and in `facts`: names are stable, more names and kinds may come."""
+    """What happened. Each docstring lists the event's `facts`: names are stable; clients ignore
+    names and kinds that they do not know.
+    """
 
     SUBMITTED = "submitted"
-    """A job is queued. `name` (of the job in its table), `priority`, `package_size` (bytes)."""
+    """The job was accepted and queued. `name` (in the project's table), `priority`, `package_size`
+    (bytes).
+    """
     CLAIMED = "claimed"
-    """The controller makes its workload (`initializing`). `attempt` (from 1)."""
+    """The controller claimed the job and prepares its workload (status `initializing`). `attempt`
+    (from 1).
+    """
     STARTED = "started"
-    """Its command runs. `attempt`."""
+    """The command was started. `attempt`."""
     PROGRESS = "progress"
-    """It reported how far it is; this event replaces the one of this kind before it. `attempt`,
-    `current`, `total`, `phase`, and where it said so `iteration`, `score`, `scores` and `message`
-    (see Progress). Strings are the job's: they may hold anything but its secrets."""
+    """The job reported progress. Replaces the job's previous event of this kind. `attempt`,
+    `current`, `total`, `phase`, and if reported `iteration`, `score`, `scores`, `message` (see
+    Progress). Strings come from the job; its secrets are masked in them, nothing else is.
+    """
     CANCEL_REQUESTED = "cancel_requested"
-    """Somebody asked for its end, the first time. Nothing in `facts`."""
+    """The first request to cancel the job. No facts."""
     RETRIED = "retried"
-    """Its workload was lost, and the next attempt begins (`initializing`). `attempt`: the new
-    one."""
+    """The workload was lost and the next attempt begins (status `initializing`). `attempt`: the
+    new one.
+    """
     FINISHED = "finished"
-    """It ended, and nothing but `deleted` follows. `status`, `reason`, `message`, `exit_code` (or
+    """The job ended; only `deleted` can follow. `status`, `reason`, `message`, `exit_code` (or
     null), `attempt`, `log_size` and `artifacts_size` (bytes), and `tests`: null, or an object with
-    `total`, `passed`, `failed`, `errors`, `skipped` (counts) and `seconds`."""
+    the counts `total`, `passed`, `failed`, `errors`, `skipped` and with `seconds`.
+    """
     DELETED = "deleted"
-    """It is not stored any more, nor are its other events. `last_seq`: the last of those."""
+    """The job was deleted, and its other events with it. `last_seq`: the last of those."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One thing that happened to a job."""
+    """One change of one job."""
 
     seq: int
-    """Grows in the order in which changes were committed; may have gaps."""
+    """Increases in commit order. Consecutive events need not have consecutive numbers."""
     job_id: str
     tenant: str
     user: str
     kind: JobEventKind
     at: datetime
-    """By the wall clock, which may be set: `seq` is the order."""
+    """Wall clock time. The clock may be adjusted, so order by `seq`."""
     facts: Mapping[str, Any]
-    """JSON values; JobEventKind tells which."""
+    """JSON values by name, see JobEventKind."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventCursor:
-    """A place between two events: what a reader keeps, as text, to go on from there."""
+    """A reader's position. Store `str(cursor)` to resume later with `EventCursor.parse`."""
 
     stream: str
-    """The history that the number belongs to. A restored backup begins another one."""
+    """Identifies the sequence of numbers. Restoring a backup starts a new stream."""
     seq: int
-    """Of the last event before it."""
-    told: int = 0
-    """Deletions up to this event are known to the reader (see EventsGoneError)."""
+    """Number of the last event before the position."""
+    reported: int = 0
+    """DELETED events up to this number have been reported to the reader (see EventsGoneError)."""
 
     def __str__(self) -> str:
-        return f"{self.stream}.{self.seq}" + (f".{self.told}" if self.told > self.seq else "")
+        return f"{self.stream}.{self.seq}" + (
+            f".{self.reported}" if self.reported > self.seq else ""
+        )
 
     @classmethod
     def parse(cls, text: str) -> "EventCursor":
-        """Read what `str` wrote. Raises ValueError for anything else."""
+        """Parse what `str` returned. Raises ValueError for any other string."""
         stream, *numbers = text.split(".")
         if not stream.isalnum() or not 1 <= len(numbers) <= 2 or not all(map(_is_seq, numbers)):
-            raise ValueError("this is not a cursor of events")
+            raise ValueError("not an event cursor")
         return cls(stream, *map(int, numbers))
 
 

@@ -31,10 +31,10 @@ class Progress:
     message: str | None = None
 
     def to_facts(self) -> dict[str, Any]:
-        """What was reported, by the names of the line, without what was not."""
-        told = {item.name: getattr(self, item.name) for item in fields(self)}
-        told["scores"] = dict(self.scores) or None
-        return {name: value for name, value in told.items() if value is not None}
+        """The reported values, by the names used in the line; values not reported are omitted."""
+        facts = {item.name: getattr(self, item.name) for item in fields(self)}
+        facts["scores"] = dict(self.scores) or None
+        return {name: value for name, value in facts.items() if value is not None}
 
 
 def read_progress(line: bytes) -> Progress | None:

@@ -1,4 +1,4 @@
-"""The events of jobs, for whoever wants to know what happened: feeds, web hooks, metrics."""
+"""Port to read job events, for feeds, webhooks and metrics."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,38 +9,37 @@ from ci_common.policy import JobScope
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Events in the order of their commits, and where to go on."""
+    """Events in commit order, and the position after them."""
 
     events: tuple[JobEvent, ...]
     cursor: EventCursor
-    """After the last of them, or after what is not in the scope, too: never before."""
+    """Where to continue. Events outside the scope are already skipped."""
 
 
 class JobEvents(Protocol):
-    """The events of all jobs. Each is written in the transaction of what it tells of.
+    """The events of all jobs. Each is written in the transaction of the change it describes.
 
-    A reader that goes from cursor to cursor sees every event of its scope once, in order, however
-    often it, or the server, ends in between. Two things are not kept for it, and only these:
+    A reader that continues from cursor to cursor gets every event in its scope exactly once and in
+    order, even if the reader or the server restarts in between. Two exceptions:
 
-    * A PROGRESS event replaces the one before it of the same job. A reader that is late sees the
-      newest.
-    * When a job is deleted its events go, and one DELETED event comes. A reader that had not seen
-      all of them is told so by EventsGoneError.
+    * A PROGRESS event replaces the job's previous one. A slow reader gets only the newest.
+    * When a job is deleted its events are removed and one DELETED event is added. A reader that
+      had not read all of them gets EventsGoneError.
 
-    So a reader begins with `latest()`, then reads the jobs, and then goes on from there; or with
-    `earliest()`.
+    To follow current state without a race, get `latest()`, then list the jobs, then read on from
+    that cursor. To get everything that is stored, begin at `earliest()`.
     """
 
     async def latest(self) -> EventCursor:
-        """After everything that has happened so far."""
+        """The position after the newest event."""
 
     async def earliest(self) -> EventCursor:
-        """Before everything that is kept."""
+        """The position before the oldest stored event."""
 
     async def after(self, cursor: EventCursor, scope: JobScope, limit: int) -> EventBatch:
-        """The next events of jobs in the scope, at most `limit`; none when nothing happened.
+        """The next events in the scope, at most `limit`; an empty batch when there are none.
 
-        Raises EventsGoneError when events of the scope after the cursor were deleted before this
-        reader asked for them, or when the cursor is of a history that was replaced by an older
-        one (`ci-admin restore`). The error has the cursor to go on from.
+        Raises EventsGoneError when events in the scope after the cursor were removed with their
+        job, or when the cursor belongs to another stream, which a restored backup has replaced.
+        The error carries the cursor to continue with.
         """

@@ -73,6 +73,7 @@ class JobRetention(Protocol):
         """The log takes so many bytes on disk now. Also for one that cannot be compressed."""
 
     async def forget_deletions(self, before: datetime, keep: int, limit: int) -> int:
-        """Forget the DELETED events that are older, or not among the newest `keep`, the oldest
-        first; returns how many. Readers that had not seen them are told so (EventsGoneError).
+        """Remove DELETED events older than `before`, or not among the newest `keep`: at most
+        `limit`, oldest first. Returns how many. A reader that has not read them gets
+        EventsGoneError.
         """

@@ -103,7 +103,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
-    """What a job reported last."""
+    """The latest progress of a running job."""
 
     job_id: str
     attempt: int
@@ -143,8 +143,8 @@ class JobTransitions(Protocol):
         """Any live status -> `ending.outcome.status`. What the ending speaks of must be on disk."""
 
     async def report_progress(self, reports: Sequence[ProgressReport], at: datetime) -> None:
-        """Tell how far running jobs are, in one transaction (event PROGRESS). Changes no job. A
-        report is ignored when its attempt does not run, or when it was the last one that was told.
+        """Add a PROGRESS event for each report, in one transaction. Changes no job. A report is
+        ignored when its attempt is not running, or when it equals the job's last one.
         """
 
 

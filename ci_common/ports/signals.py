@@ -13,10 +13,10 @@ class JobSignals(Protocol):
         """Be woken, on the running event loop, from now on."""
 
     def notify_events(self) -> None:
-        """Events of jobs were committed (port JobEvents). As `notify`."""
+        """Job events were committed (port JobEvents). Same rules as `notify`."""
 
     def subscribe_events(self) -> "JobSubscription":
-        """Be woken by `notify_events`, on the running event loop, from now on."""
+        """Be woken by `notify_events` on the running event loop from now on."""
 
 
 class JobSubscription(Protocol):

@@ -21,7 +21,7 @@ must still be able to ask for its result."""
 
 DELETION_DAYS = 7.0
 DELETIONS = 10_000
-"""For so long, and of so many jobs, it is told by an event that they were deleted."""
+"""How long, and for how many jobs, the event of their deletion is kept."""
 
 _BATCH = 20
 """Jobs of one transaction; their files are deleted before the next."""

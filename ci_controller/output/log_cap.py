@@ -35,8 +35,8 @@ class CappedLog:
         return self._position
 
     def tail(self, size: int) -> bytes:
-        """The last bytes of the output that are stored, at most `size`, from the start of a line;
-        what is held back counts as stored.
+        """Up to `size` bytes from the end of the stored output (including what is held back),
+        starting at the beginning of a line.
         """
         end = min(self._position, self._head_bytes)
         start = max(end - size, 0)

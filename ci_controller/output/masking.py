@@ -79,7 +79,7 @@ class Masking:
         return (whole + end).decode(errors="replace")
 
     def progress(self, progress: Progress) -> Progress:
-        """What the job reported. Its line is masked, but JSON can spell a secret in other ways."""
+        """Progress with secrets masked. The line was masked, but JSON escapes can hide a secret."""
         if self._patterns is None:
             return progress
         message = progress.message

@@ -1,4 +1,4 @@
-"""Notices the progress that a job reports, in the output on its way into the log."""
+"""Finds progress reports in a job's output on its way into the log."""
 
 import logging
 from collections.abc import Callable
@@ -10,31 +10,31 @@ from ci_controller.output.masking import OutputLog
 logger = logging.getLogger(__name__)
 
 TAIL_BYTES = 64 << 10
-"""Of what is stored already, so much is looked at when an output is followed again."""
+"""How much of the stored output is searched when following resumes."""
 
 _AT_LINE_START = b"\n" + PREFIX
 
 _MOST_TRIES = 32
-"""Lines that only look like progress, of one piece: a job that writes nothing else must not make
-the log slow.
+"""How many invalid progress lines per chunk are parsed before giving up, so that a job that writes
+nothing else cannot slow down its log.
 """
 
 
 class LatestProgress:
-    """Finds the newest progress in output that arrives in pieces of any size.
+    """Finds the newest progress report in output that arrives in chunks of any size.
 
-    Costs one search for the prefix when there is none. Lines of it that a newer one follows in
-    the same piece are not read.
+    A chunk without progress costs one search for the prefix. Only the newest report of a chunk is
+    parsed.
     """
 
     def __init__(self) -> None:
         self._held = b""
-        """The beginning of the current line, while it may be progress."""
+        """The beginning of the current line, if it can still become progress."""
         self._in_line = False
-        """Whether the current line began otherwise."""
+        """Whether the current line began with something else."""
 
     def feed(self, content: bytes) -> Progress | None:
-        """The newest progress whose line ends in these bytes."""
+        """The newest progress whose line ends in this chunk, if any."""
         if self._held:
             content, self._held = self._held + content, b""
         start = 0
@@ -56,7 +56,7 @@ class LatestProgress:
 
 
 def _newest(content: bytes, start: int, end: int) -> Progress | None:
-    """Of the whole lines between two line starts."""
+    """The newest progress among the complete lines in `content[start:end]`."""
     for _ in range(_MOST_TRIES):
         found = content.rfind(_AT_LINE_START, max(start - 1, 0), end) + 1
         if not found and not (start == 0 and content.startswith(PREFIX) and end):
@@ -70,18 +70,19 @@ def _newest(content: bytes, start: int, end: int) -> Progress | None:
 
 
 class ProgressTap:
-    """An output log that tells of progress what goes through it (see OutputLog).
+    """An OutputLog that reports the progress in what it passes on.
 
-    To be put behind the masking, so that it sees what everybody may see. Whatever goes wrong with
-    progress, the log gets its bytes.
+    Place it after masking, so that it sees only what the log shows. An error in progress handling
+    never keeps bytes from the log.
     """
 
     def __init__(
         self, log: OutputLog, report: Callable[[Progress], None], stored: Callable[[], bytes]
     ) -> None:
-        """`report` is called on the thread that copies; it must not block. `stored` is the end of
-        the output that the log has already, from the start of a line: the next bytes may go on
-        there, and whoever stored the last report may have died before it was told.
+        """`report` is called on the copying thread and must not block. `stored` returns the end of
+        the output that is already in the log, from the beginning of a line: the next chunk may
+        continue a line there, and an earlier controller may have stored the last report and died
+        before writing its event.
         """
         self._log = log
         self._report = report
@@ -113,5 +114,5 @@ class ProgressTap:
             if (progress := self._latest.feed(content())) is not None:
                 self._report(progress)
         except Exception:
-            logger.exception("the progress of a job is not told any more")
+            logger.exception("progress of a job can no longer be read")
             self._latest = None

@@ -1,4 +1,4 @@
-"""Turns the progress that jobs report into events: the newest of each, now and then."""
+"""Writes the newest progress of each running job as an event, at a bounded rate."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,13 @@ from ci_common.progress import Progress
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
-"""Between two transactions. One is for all jobs, so that a hundred that report all the time cost
-the database no more than one.
+"""Between two transactions. Each covers all jobs, so many busy jobs cost no more commits than one.
 """
 
 
 class ProgressReports:
-    """Of all jobs of a controller. What cannot be written now is tried again with what comes
-    next; nobody waits for it, and no job fails because of it.
+    """The progress of all jobs of a controller. A failed write is retried with the next one; it
+    neither blocks nor fails a job.
     """
 
     def __init__(
@@ -35,13 +34,13 @@ class ProgressReports:
         self._pause_seconds = pause_seconds
         self._lock = threading.Lock()
         self._waiting: dict[str, ProgressReport] = {}
-        """By job: what is not written yet."""
+        """By job id: not written yet."""
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
 
     def reporter(self, job: Job) -> Callable[[Progress], None]:
-        """What takes the progress of a job, on any thread, and never blocks; for the running event
-        loop.
+        """A function that accepts the job's progress: from any thread, without blocking. Writing
+        happens on the current event loop.
         """
         loop = asyncio.get_running_loop()
 
@@ -49,19 +48,19 @@ class ProgressReports:
             with self._lock:
                 is_first = not self._waiting
                 self._waiting[job.job_id] = ProgressReport(job.job_id, job.attempt, progress)
-            if is_first:  # otherwise the writer knows
-                with contextlib.suppress(RuntimeError):  # the loop has ended
+            if is_first:  # otherwise the writer has been woken
+                with contextlib.suppress(RuntimeError):  # the loop is closed
                     loop.call_soon_threadsafe(self._wake)
 
         return report
 
     async def flush(self, job_id: str) -> None:
-        """Write what the job reported last, before its end is recorded."""
+        """Write the job's pending progress now; call before recording its end."""
         if job_id in self._waiting or self._writing.locked():
             await self._write({job_id})
 
     async def close(self) -> None:
-        """Stop writing. What waits is found in the log by whoever follows the job next."""
+        """Stop writing. The next follower of a job finds pending progress in its log."""
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.wait([self._writer])
@@ -87,7 +86,9 @@ class ProgressReports:
                 self._put_back(taken)
                 if not isinstance(error, Exception):
                     raise
-                logger.warning("the progress of %d jobs is told later: %s", len(taken), error)
+                logger.warning(
+                    "cannot write the progress of %d jobs, retrying: %s", len(taken), error
+                )
 
     def _put_back(self, reports: dict[str, ProgressReport]) -> None:
         with self._lock:

@@ -186,7 +186,7 @@ class Restore:
             "engine_error = NULL, epoch = max(epoch + 1, ?)",
             (int(time.time()),),
         )
-        # A reader's place in what happened after the backup is no place in what happens now.
+        # Numbers of events will be reused: cursors from after the backup must not be accepted.
         rows.execute(BEGIN_STREAM)
         if self._plan.new_instance:
             rows.execute("UPDATE instance SET instance_id = lower(hex(randomblob(16)))")

@@ -221,8 +221,8 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE instance ADD COLUMN data_path TEXT;
     """,
-    # 9: the events of jobs. Triggers write them, so that no change of a row can go without, also
-    # those that a restore or a command makes. Jobs that are there have theirs written now.
+    # 9: job events, written by triggers, so that no change of a row can be without its event, not
+    # even one made by a restore or an admin command. Existing jobs get theirs here.
     """
     CREATE TABLE job_events (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,

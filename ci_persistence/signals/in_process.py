@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 
 _EVENTS = ""
-"""No job has this id: it stands for the events of all jobs."""
+"""Key of subscriptions to job events; no job has this id."""
 
 
 class ProcessJobSignals:

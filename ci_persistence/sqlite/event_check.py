@@ -1,4 +1,4 @@
-"""Whether the events agree with the rows of the jobs, and how they are made to."""
+"""Check that job events agree with the job rows, and repair them."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _TOO_EARLY = (
 
 
 def _without(kind: str) -> str:
-    """Jobs without an event of a kind."""
+    """FROM clause: jobs without an event of this kind."""
     return (
         "FROM jobs WHERE NOT EXISTS (SELECT 1 FROM job_events "  # noqa: S608 - constants
         f"WHERE job_events.job_id = jobs.job_id AND kind = '{kind}')"
@@ -54,28 +54,28 @@ _ADD_FINISHED = (
 
 @dataclass(frozen=True, slots=True)
 class EventFaults:
-    """In how many places events and rows disagree."""
+    """Where events and rows disagree; true if anywhere."""
 
     missing: int
-    """Jobs that no event tells the submission, or the end, of."""
+    """SUBMITTED and FINISHED events that should exist and do not."""
     surplus: int
-    """Events of jobs that are not there, or that tell the end of one that goes on."""
+    """Events of jobs that do not exist, and FINISHED events of live jobs."""
     behind: int
-    """How far the count of events lags: the next ones would have numbers of others."""
+    """By how much the counter is below the highest number: numbers would be reused."""
 
     def __bool__(self) -> bool:
         return (self.missing, self.surplus, self.behind) != (0, 0, 0)
 
 
 async def check_events(database: Database) -> EventFaults:
-    """Compare them; one statement, one snapshot. Looks at every job and event."""
+    """Compare all jobs and events in one snapshot."""
     (row,) = await database.fetch_all(_COUNTS)
     return EventFaults(row["missing"], row["surplus"], row["behind"])
 
 
 async def repair_events(database: Database) -> None:
-    """Add what is missing and remove what is too much. Readers of events are told that they missed
-    something: another stream begins.
+    """Add missing events, remove surplus ones, and start a new stream, so that readers get
+    EventsGoneError and list the jobs again.
     """
     async with database.transaction() as connection:
         await connection.execute(

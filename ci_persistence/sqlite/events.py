@@ -1,9 +1,9 @@
-"""The events of jobs as rows (port JobEvents). Triggers of the schema write them.
+"""Job events as rows (port JobEvents). Triggers in the schema write them.
 
-`seq` is the order of commits: a transaction takes its numbers while it alone writes (BEGIN
-IMMEDIATE), AUTOINCREMENT gives none out twice, however many rows are deleted, and a rollback gives
-back those that it took. So whoever sees an event, in the snapshot of one statement, sees every
-event before it, too. Only a restored backup gives numbers out again, and begins another stream.
+`seq` increases in commit order: a transaction gets its numbers while it holds the write lock
+(BEGIN IMMEDIATE), AUTOINCREMENT never reuses a number however many rows are deleted, and a rollback
+also rolls back the counter. So a reader whose snapshot contains an event also has every earlier
+one. Only restoring a backup reuses numbers, which is why it starts a new stream.
 """
 
 import json
@@ -19,10 +19,10 @@ from ci_persistence.database.database import Database
 from ci_persistence.sqlite.job_rows import scope_conditions
 
 LATEST = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'job_events'), 0)"
-"""The last number that was given out, also when its event is deleted."""
+"""The last number used, even if its event has been deleted."""
 
 BEGIN_STREAM = f"UPDATE event_stream SET stream = lower(hex(randomblob(8))), first_seq = {LATEST}"  # noqa: S608
-"""To be executed when the rows are those of a backup, before anything else changes them."""
+"""To execute after the rows of a backup were put in place, before any other change."""
 
 
 class SqliteJobEvents(JobEvents):
@@ -39,7 +39,7 @@ class SqliteJobEvents(JobEvents):
     async def earliest(self) -> EventCursor:
         """See JobEvents."""
         stream, seq = await self._head()
-        return EventCursor(stream, 0, told=seq)
+        return EventCursor(stream, 0, reported=seq)
 
     async def after(self, cursor: EventCursor, scope: JobScope, limit: int) -> EventBatch:
         """See JobEvents."""
@@ -48,7 +48,7 @@ class SqliteJobEvents(JobEvents):
             raise EventsGoneError(resume)
         events = tuple(_from_row(row) for row in rows if row["seq"] is not None)
         seq = events[-1].seq if len(events) == limit else rows[0]["latest"]
-        return EventBatch(events, EventCursor(cursor.stream, seq, cursor.told))
+        return EventBatch(events, EventCursor(cursor.stream, seq, cursor.reported))
 
     async def _head(self) -> tuple[str, int]:
         row = await self._database.fetch_one(
@@ -61,8 +61,8 @@ class SqliteJobEvents(JobEvents):
     async def _rows_after(
         self, cursor: EventCursor, scope: JobScope, limit: int
     ) -> Sequence[sqlite3.Row]:
-        """The stream beside each event; one row without an event when there is none. All in one
-        statement, which is one snapshot: what is deleted between two could be missed.
+        """The events, each with the stream's state; one row without an event when there are none.
+        One statement, hence one snapshot: with two, a deletion in between could be missed.
         """
         conditions, parameters = scope_conditions(scope)
         narrow = "".join(f" AND {condition}" for condition in conditions)
@@ -73,7 +73,14 @@ class SqliteJobEvents(JobEvents):
             "FROM event_stream AS stream LEFT JOIN ("
             "SELECT seq, job_id, tenant, user, kind, at, facts FROM job_events "
             f"WHERE seq > ?{narrow} ORDER BY seq LIMIT ?) AS found ON true ORDER BY found.seq",
-            [max(cursor.seq, cursor.told), cursor.seq, *parameters, cursor.seq, *parameters, limit],
+            [
+                max(cursor.seq, cursor.reported),
+                cursor.seq,
+                *parameters,
+                cursor.seq,
+                *parameters,
+                limit,
+            ],
         )
         if not rows:
             raise _no_stream(self._database)
@@ -81,14 +88,14 @@ class SqliteJobEvents(JobEvents):
 
 
 def _resume(row: sqlite3.Row, cursor: EventCursor) -> EventCursor | None:
-    """Where to go on when something after the cursor is gone."""
+    """Where to continue if events after the cursor are gone, else `None`."""
     stream, latest = row["stream"], row["latest"]
     if cursor.stream != stream:
-        return EventCursor(stream, row["first_seq"], told=latest)
-    if cursor.seq > latest:  # the file was replaced by an older one, and nobody told us
+        return EventCursor(stream, row["first_seq"], reported=latest)
+    if cursor.seq > latest:  # an older copy of the database file was put in place
         return EventCursor(stream, latest)
-    if row["gone"] or row["gone_seq"] > max(cursor.seq, cursor.told):
-        return EventCursor(stream, cursor.seq, told=latest)
+    if row["gone"] or row["gone_seq"] > max(cursor.seq, cursor.reported):
+        return EventCursor(stream, cursor.seq, reported=latest)
     return None
 
 

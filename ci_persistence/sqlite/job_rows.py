@@ -45,7 +45,7 @@ async def fetch_job(database: Database, job_id: str) -> Job | None:
 
 
 def scope_conditions(scope: JobScope) -> tuple[list[str], list[str]]:
-    """What rows of jobs, or of their events, in the scope fulfil, and the parameters of that."""
+    """SQL conditions, and their parameters, for rows of jobs or of job events in the scope."""
     columns = {"tenant": scope.tenant, "user": scope.user, "job_id": scope.job_id}
     wanted = {name: value for name, value in columns.items() if value is not None}
     return [f"{name} = ?" for name in wanted], list(wanted.values())

@@ -122,7 +122,7 @@ class SqliteJobRetention:
         """See JobRetention."""
         wanted = (format_time(before), keep, limit)
         if not await self._database.fetch_all(DELETIONS, wanted):
-            return 0  # as nearly always: so nobody has to write
+            return 0  # the usual case needs no write lock
         async with self._database.transaction() as connection:
             rows = await connection.execute_fetchall(
                 f"DELETE FROM job_events WHERE seq IN ({DELETIONS}) "  # noqa: S608 - constants

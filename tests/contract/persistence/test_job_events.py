@@ -490,7 +490,7 @@ def test_a_cursor_is_text(cursor):
     ["", "1", "a", "a.", ".1", "a.-1", "a.1.2.3", "a.x", "a.1.", "a.²", "a. 1", "a.1" + "0" * 18],
 )
 def test_what_is_no_cursor_is_refused(text):
-    with pytest.raises(ValueError, match="not a cursor"):
+    with pytest.raises(ValueError, match="not an event cursor"):
         EventCursor.parse(text)
 
 

@@ -111,7 +111,7 @@ async def test_a_database_that_takes_no_progress_harms_no_job(world, reader, mon
     job = await world.until_status(job_id, COMPLETED)
     assert job.outcome.success
     assert await reader.kinds() == ["submitted", "claimed", "started", "finished"]
-    assert "is told later: disk I/O error" in caplog.text
+    assert "retrying: disk I/O error" in caplog.text
 
 
 async def test_an_attempt_has_its_own_progress(world, reader):
