@@ -280,6 +280,7 @@ def submit_tests_async(
     retries: int | None = None,
     timeout: str | float | None = None,
     include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
 ) -> str:
@@ -293,7 +294,7 @@ def submit_tests_async(
     given = given_secrets(secrets)
     request = JobRequest(job, command, priority, retries, timeout, given)
     with (
-        create_project_zip(path, include) as project,
+        create_project_zip(path, include, exclude) as project,
         Client(server_url, api_key=api_key) as client,
     ):
         return client.submit(project, request=request)
@@ -309,6 +310,7 @@ def submit_tests_streaming(
     retries: int | None = None,
     timeout: str | float | None = None,
     include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -323,7 +325,7 @@ def submit_tests_streaming(
     given = given_secrets(secrets)
     request = JobRequest(job, command, priority, retries, timeout, given)
     with Client(server_url, api_key=api_key) as client:
-        with create_project_zip(path, include) as project:
+        with create_project_zip(path, include, exclude) as project:
             job_id = client.submit(project, request=request)
         yield {"type": "job_id", "job_id": job_id}
         yield from client.follow(job_id, from_beginning=True)

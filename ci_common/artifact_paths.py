@@ -31,6 +31,7 @@ class ArtifactGlob:
 
     def __init__(self, text: str) -> None:
         """Raise ValueError, with a message for people, for a glob that leads out of the project."""
+        self.text = text
         relative = text.removeprefix(WORKSPACE)
         self._names = [name for name in relative.split("/") if name not in ("", ".")]
         if not text.strip() or relative.startswith("/") or "\0" in text or ".." in self._names:

@@ -151,6 +151,14 @@ def submit(
             show_default=False,
         ),
     ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Do not send what matches, as in .gitignore; may be repeated",
+            show_default=False,
+        ),
+    ] = None,
     priority: Annotated[
         int | None,
         typer.Option(
@@ -240,7 +248,15 @@ def submit(
     given = read_secrets(secret or (), secret_file or ())
     request = JobRequest(name, command, priority, retries, timeout, given)
     return carry_out(
-        Submission(path, request, include or (), detach, _choice(server, api_key), model)
+        Submission(
+            path,
+            request,
+            include or (),
+            exclude or (),
+            detach,
+            _choice(server, api_key),
+            model,
+        )
     )
 
 

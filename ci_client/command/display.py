@@ -1,5 +1,6 @@
 """What people read: one-line messages on stderr, tables, and the upload's progress bar."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,12 +61,18 @@ def _verdict(result: Mapping[str, Any]) -> str:
     reason = known_reason(result)
     message = str(result.get("message") or result.get("reason") or "no reason given").rstrip(".")
     if reason is Reason.EXIT:
-        return f"failed: exit code {result.get('exit_code')}"
+        return f"failed: exit code {result.get('exit_code')}{_signal(message)}"
     if reason is Reason.TIMEOUT:
         return f"timed out: {message.removeprefix('stopped: ')}"
     if reason is not None and reason.is_infrastructure:
         return f"infrastructure failure: {message}"
     return f"failed: {message}"
+
+
+def _signal(message: str) -> str:
+    """The signal that a command was killed by, as the message names it after the exit code."""
+    named = re.match(r"exited with code \d+( \(SIG[^)]*\))", message)
+    return named[1] if named else ""
 
 
 def _duration(seconds: float) -> str:

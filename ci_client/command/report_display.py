@@ -2,12 +2,14 @@
 could garble a terminal is shown escaped.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ci_common.job import LEFT_OUT
+from ci_common.job import LEFT_OUT, Reason
 
 _NAMED_AT_END = 10
+_ERROR = re.compile(r"[\w.]*(Error|Exception|Warning|Interrupt)\b")
 _LINE = 200
 _COUNTS = (
     ("passed", "passed", "passed"),
@@ -35,7 +37,10 @@ def short_report(tests: Mapping[str, Any]) -> str:
     """Totals, and which tests failed."""
     failures = tests.get("failures") or []
     lines = [totals(tests)]
-    lines += [f"  ✗ {_name(case)}" for case in failures[:_NAMED_AT_END]]
+    for case in failures[:_NAMED_AT_END]:
+        lines.append(f"  ✗ {_name(case)}")
+        if case.get("name") and "::" not in str(case["name"]) and (why := _why(case)):
+            lines.append(f"      {why}")  # a module that could not be imported, or a suite
     count = int(tests.get("failed") or 0) + int(tests.get("errors") or 0)
     if count > _NAMED_AT_END:
         lines.append(f"  and {count - _NAMED_AT_END} more")
@@ -47,8 +52,8 @@ def full_report(tests: Mapping[str, Any]) -> str:
     lines = []
     for case in tests.get("failures") or []:
         lines.append(f"  ✗ {_name(case)}")
-        if why := str(case.get("message") or "").partition("\n")[0].strip():
-            lines.append(f"      {_cut(printable(why))}")
+        if why := _why(case):
+            lines.append(f"      {why}")
     if lines:
         lines.insert(0, "Failed tests:")
     if slowest := tests.get("slowest"):
@@ -74,6 +79,15 @@ def not_kept(result: Mapping[str, Any]) -> str | None:
     return f"Not kept by the server: {why}" if why else None
 
 
+def remarks(result: Mapping[str, Any]) -> list[str]:
+    """What the message says besides how the command ended: also which reports could not be read.
+    Of other reasons than a command's exit the whole message is shown elsewhere.
+    """
+    rest = str(result.get("message") or "").partition(LEFT_OUT)[0].partition("; ")[2].strip("; ")
+    told = [f"Note: {rest}"] if rest and result.get("reason") == Reason.EXIT else []
+    return told + [missing for missing in (not_kept(result),) if missing]
+
+
 def size_text(size: int) -> str:
     """A number of bytes, for people."""
     if size < 1000:
@@ -88,6 +102,13 @@ def size_text(size: int) -> str:
 
 def _name(case: Mapping[str, Any]) -> str:
     return _cut(printable(str(case.get("name"))))
+
+
+def _why(case: Mapping[str, Any]) -> str:
+    """The line of the message that tells most: pytest's last one names the error."""
+    lines = [line.strip() for line in str(case.get("message") or "").splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.match(line)]
+    return _cut(printable((errors or lines or [""])[0]))
 
 
 def _cut(text: str) -> str:

@@ -28,6 +28,7 @@ class Submission:
     path: str
     request: JobRequest
     include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
     detach: bool = False
     server: ServerChoice = field(default_factory=ServerChoice)
     model: ModelRun | None = None
@@ -38,8 +39,10 @@ def submit(asked: Submission) -> int:
     """Carry out a submission; the exit code."""
     with (
         connect(asked.server) as client,
-        create_project_zip(asked.path, asked.include) as project,
+        create_project_zip(asked.path, asked.include, asked.exclude) as project,
     ):
+        for note in project.notes:
+            say(f"Warning: {note}")
         notice = left_out_line(project)
         if notice is not None:
             say(notice)

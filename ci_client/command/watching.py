@@ -7,7 +7,8 @@ from typing import Any
 
 from ci_client.command import exit_codes
 from ci_client.command.display import result_line, say
-from ci_client.command.report_display import not_kept, short_report
+from ci_client.command.hints import LogTail, hint
+from ci_client.command.report_display import remarks, short_report
 from ci_common.events import log_bytes
 
 
@@ -39,9 +40,12 @@ def show(
 
     `since` is when it was submitted (monotonic), to tell how long it took.
     """
+    tail = LogTail()
     for event in events:
         if event["type"] == "log":
-            output.write(log_bytes(event))
+            content = log_bytes(event)
+            output.write(content)
+            tail.add(content)
         elif event["type"] == "status":
             output.finish_line()
             say(f"status: {event.get('status')}")
@@ -49,10 +53,12 @@ def show(
             output.finish_line()
             if event.get("tests"):
                 say(short_report(event["tests"]))
-            if missing := not_kept(event):
-                say(missing)
+            for remark in remarks(event):
+                say(remark)
             seconds = None if since is None else time.monotonic() - since
             say(result_line(event, job_id, seconds))
+            if advice := hint(event, tail.text):
+                say(advice)
             return exit_codes.of_result(event)
     raise AssertionError("a job's events end with `complete`")
 

@@ -1,17 +1,27 @@
 """Which files of a directory are sent, and which are not.
 
+In a git work tree git is asked: what it tracks is sent, whatever its name, and what it neither
+tracks nor ignores unless it is hidden. Elsewhere, and where git fails, the directory is walked.
+
 Left out are what git ignores, `.git`, hidden files, `__pycache__`, virtual environments, links
 that leave the directory, and what is neither file, directory nor link. Patterns of the user's
-bring back what is ignored or hidden.
+bring back what is ignored or hidden, and others leave out more.
 """
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from ci_client.errors import ProjectError, ProjectNotFound
+from ci_client.packing.git_files import (
+    GitFailedError,
+    ignores_directory,
+    is_in_repository,
+    is_repository,
+    list_files,
+)
 from ci_client.packing.ignore_rules import IgnoreRules, Patterns, rules_above
 
 MAX_FILES = 100_000
@@ -47,14 +57,21 @@ class ProjectFiles:
     """Sorted by name."""
     left_out: dict[Why, list[str]] = field(default_factory=dict)
     """The names of what was left out and may be missed; those of directories end in a slash."""
+    notes: list[str] = field(default_factory=list)
+    """What else the user should know, a line each."""
 
     def leave_out(self, why: Why, name: str) -> None:
         """Record that something was left out that may be missed."""
         self.left_out.setdefault(why, []).append(name)
 
 
-def find_project_files(directory: str, include: Sequence[str] = ()) -> ProjectFiles:
+def find_project_files(
+    directory: str, include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> ProjectFiles:
     """Look through `directory` for the files to be sent.
+
+    `include` and `exclude` are patterns in the language of `.gitignore`. What is excluded is not
+    sent, though it is included.
 
     Raises:
         ProjectNotFound: there is no directory of this name.
@@ -67,66 +84,177 @@ def find_project_files(directory: str, include: Sequence[str] = ()) -> ProjectFi
         )
     found = ProjectFiles()
     total = 0
-    for file in _Walk(directory, include, found).files():
+    for file in _Search(directory, include, exclude, found).files():
         found.files.append(file)
         total += file.info.st_size
         if len(found.files) > MAX_FILES or total > MAX_BYTES:
             raise ProjectError(
                 f"{directory} holds more than {MAX_FILES} files or {MAX_BYTES >> 30} GiB, which "
-                "no server would take. Is it the project's directory? A .gitignore file keeps "
-                "out what the job does not need."
+                "no server would take. Is it the project's directory? --exclude, or a .gitignore "
+                "file, keeps out what the job does not need."
             )
     if not found.files:
         raise ProjectError(
             f"{directory} contains no files to send (hidden and git-ignored files are left out; "
             "--include brings them back)."
         )
+    found.files.sort(key=lambda file: file.name)
     return found
 
 
-class _Walk:
+class _Search:
     """One look through a directory."""
 
-    def __init__(self, directory: str, include: Sequence[str], found: ProjectFiles) -> None:
+    def __init__(
+        self, directory: str, include: Sequence[str], exclude: Sequence[str], found: ProjectFiles
+    ) -> None:
         self._top = directory
         self._real_top = os.path.realpath(directory)
         self._include = Inclusions(include)
+        self._exclude = Exclusions(exclude)
         self._found = found
+        self._only_included = False
+        self._prefix = ""
+        self._seen: set[str] = set()
+        self._directories: dict[str, _Nature] = {"": _Nature.WANTED}
 
     def files(self) -> Iterator[ProjectFile]:
-        """The files to be sent, sorted by name."""
+        """The files to be sent, each once, in no order."""
+        for file in self._candidates():
+            if file.name not in self._seen:
+                self._seen.add(file.name)
+                yield file
+
+    def _candidates(self) -> Iterator[ProjectFile]:
+        if not is_in_repository(self._top):
+            yield from self._directory("", IgnoreRules(), selected=True)
+            return
+        if self._include.is_given:
+            yield from self._included()
+        yield from self._repository("")
+
+    def _included(self) -> Iterator[ProjectFile]:
+        self._only_included = True
         rules, self._prefix = rules_above(self._top)
         yield from self._directory("", rules, selected=True)
+        self._only_included, self._prefix = False, ""
+
+    def _repository(self, base: str) -> Iterator[ProjectFile]:
+        """The files in a directory of a git work tree, as git says."""
+        path = os.path.join(self._top, base)
+        try:
+            files = list_files(path)
+            ignored = not base and ignores_directory(path)
+        except GitFailedError as error:
+            self._found.notes.append(
+                f"git cannot tell the files of {path} ({error}): hidden files are not sent, though "
+                "git may track them"
+            )
+            rules, self._prefix = (IgnoreRules(), "") if base else rules_above(path)
+            yield from self._directory(base, rules, selected=True)
+            self._prefix = ""
+            return
+        if ignored:  # who names an ignored directory wants what is in it
+            yield from self._directory(base, IgnoreRules(), selected=True)
+        yield from self._at(base + name for name in files.tracked if self._is_tracked(base + name))
+        yield from self._at(base + name for name in files.untracked if self._keeps_new(base + name))
+        for name in files.repositories:
+            yield from self._inner_repository(base + name)
+
+    def _inner_repository(self, name: str) -> Iterator[ProjectFile]:
+        if self._exclude.selects(name, is_dir=True) or self._nature(name) is not _Nature.WANTED:
+            return
+        if is_repository(os.path.join(self._top, name)):
+            yield from self._repository(f"{name}/")
+        elif os.path.isdir(os.path.join(self._top, name)):  # a submodule that is not checked out
+            yield from self._directory(f"{name}/", IgnoreRules(), selected=True)
+
+    def _is_tracked(self, name: str) -> bool:
+        # git does not follow links to directories either: what is behind one is not what it tracks.
+        return self._nature(name.rpartition("/")[0]) is not _Nature.LINK
+
+    def _keeps_new(self, name: str) -> bool:
+        parent, _, own = name.rpartition("/")
+        if self._nature(parent) is not _Nature.WANTED:
+            return False
+        if own.startswith("."):
+            if name not in self._seen and not _is_well_known(own):
+                self._found.leave_out(Why.HIDDEN, name)
+            return False
+        return True
+
+    def _nature(self, directory: str) -> "_Nature":
+        """What is to be known of a directory, and of those above it, which come first."""
+        known = self._directories.get(directory)
+        if known is None:
+            parent, _, own = directory.rpartition("/")
+            known = self._nature(parent)
+            if known is _Nature.WANTED:
+                known = self._own_nature(directory, own)
+            self._directories[directory] = known
+        return known
+
+    def _own_nature(self, directory: str, own: str) -> "_Nature":
+        path = os.path.join(self._top, directory)
+        if os.path.islink(path):
+            return _Nature.LINK
+        if _is_never_wanted(own, path):
+            return _Nature.UNWANTED
+        if not own.startswith("."):
+            return _Nature.WANTED
+        if not _is_well_known(own):
+            self._found.leave_out(Why.HIDDEN, f"{directory}/")
+        return _Nature.UNWANTED
+
+    def _at(self, names: Iterable[str]) -> Iterator[ProjectFile]:
+        """The files of these names, but for those that are gone, or directories by now."""
+        for name in names:
+            path = os.path.join(self._top, name)
+            try:
+                info = os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise _unreadable_directory(os.path.dirname(path), error) from error
+            if not stat.S_ISDIR(info.st_mode):
+                yield from self._file(name, path, info)
 
     def _directory(self, base: str, rules: IgnoreRules, selected: bool) -> Iterator[ProjectFile]:
         # An entry of a directory that is not selected is sent only if the user includes it.
         path = os.path.join(self._top, base)
         rules = rules.enter(path, self._prefix + base)
         for name, is_dir, entry in _entries(path, base):
+            if self._exclude.selects(name, is_dir=is_dir):
+                continue
             if is_dir:
                 yield from self._enter(name, entry, rules, selected)
             elif self._include.selects(name, is_dir=False) or (
                 selected and self._keeps(name, entry, rules, is_dir=False)
             ):
-                yield from self._file(name, entry)
+                yield from self._file(name, entry.path, entry.stat(follow_symlinks=False))
 
     def _enter(
         self, name: str, entry: os.DirEntry[str], rules: IgnoreRules, selected: bool
     ) -> Iterator[ProjectFile]:
-        if _is_never_wanted(entry) and not self._include.names(entry.name):
+        if _is_never_wanted(entry.name, entry.path) and not self._include.names(entry.name):
             return
         if self._include.selects(name, is_dir=True):
             yield from self._everything(f"{name}/")
         elif selected and self._keeps(name, entry, rules, is_dir=True):
-            yield from self._directory(f"{name}/", rules, selected=True)
+            if is_repository(entry.path) and not self._only_included:
+                yield from self._repository(f"{name}/")
+            else:
+                yield from self._directory(f"{name}/", rules, selected=True)
         elif self._include.may_select_below(name):
             yield from self._directory(f"{name}/", rules, selected=False)
 
     def _everything(self, base: str) -> Iterator[ProjectFile]:
         for name, is_dir, entry in _entries(os.path.join(self._top, base), base):
+            if self._exclude.selects(name, is_dir=is_dir):
+                continue
             if not is_dir:
-                yield from self._file(name, entry)
-            elif not _is_never_wanted(entry) or self._include.names(entry.name):
+                yield from self._file(name, entry.path, entry.stat(follow_symlinks=False))
+            elif not _is_never_wanted(entry.name, entry.path) or self._include.names(entry.name):
                 yield from self._everything(f"{name}/")
 
     def _keeps(
@@ -135,21 +263,24 @@ class _Walk:
         if rules.ignores(self._prefix + name, is_dir):
             return False
         if not entry.name.startswith("."):
-            return True
-        if not _is_well_known(entry.name):
+            return is_dir or not self._only_included
+        if not _is_well_known(entry.name) and not self._only_included:
             self._found.leave_out(Why.HIDDEN, f"{name}/" if is_dir else name)
         return False
 
-    def _file(self, name: str, entry: os.DirEntry[str]) -> Iterator[ProjectFile]:
-        info = entry.stat(follow_symlinks=False)
+    def _file(self, name: str, path: str, info: os.stat_result) -> Sequence[ProjectFile]:
+        """The file, if it is to be sent."""
+        if self._exclude.covers(name):
+            return ()
         if stat.S_ISREG(info.st_mode):
-            yield ProjectFile(name, entry.path, info)
-        elif not stat.S_ISLNK(info.st_mode):
+            return (ProjectFile(name, path, info),)
+        if not stat.S_ISLNK(info.st_mode):
             self._found.leave_out(Why.SPECIAL, name)
-        elif self._stays_inside(name, target := os.readlink(entry.path)):
-            yield ProjectFile(name, entry.path, info, link_target=target)
+        elif self._stays_inside(name, target := os.readlink(path)):
+            return (ProjectFile(name, path, info, link_target=target),)
         else:
             self._found.leave_out(Why.LINK, name)
+        return ()
 
     def _stays_inside(self, name: str, target: str) -> bool:
         # Both as it is written, for whoever looks at the archive alone, and as it is followed
@@ -161,6 +292,39 @@ class _Walk:
         return os.path.commonpath([followed, self._real_top]) == self._real_top
 
 
+class _Nature(Enum):
+    """What is known of a directory in a work tree."""
+
+    WANTED = "wanted"
+    UNWANTED = "hidden, or what no job needs, or in such a directory"
+    LINK = "a link, or behind one"
+
+
+class Exclusions:
+    """What the user does not want sent."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._patterns = Patterns(lines) if lines else None
+        self._directories: dict[str, bool] = {"": False}
+
+    def selects(self, name: str, *, is_dir: bool) -> bool:
+        """Whether a pattern matches exactly this file or directory."""
+        return self._patterns is not None and self._patterns.verdict(name, is_dir) is True
+
+    def covers(self, name: str) -> bool:
+        """Whether a file is excluded, or a directory that it is in."""
+        if self._patterns is None:
+            return False
+        return self._covers_directory(os.path.dirname(name)) or self.selects(name, is_dir=False)
+
+    def _covers_directory(self, name: str) -> bool:
+        known = self._directories.get(name)
+        if known is None:
+            known = self._covers_directory(os.path.dirname(name)) or self.selects(name, is_dir=True)
+            self._directories[name] = known
+        return known
+
+
 class Inclusions:
     """What the user wants in spite of the rules."""
 
@@ -169,6 +333,11 @@ class Inclusions:
         parts = [line.removeprefix("/").rstrip("/").split("/") for line in lines]
         self._names = frozenset(part for pattern in parts for part in pattern)
         self._deep = [pattern[:-1] for pattern in parts if len(pattern) > 1]
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is any pattern."""
+        return self._patterns is not None
 
     def selects(self, name: str, *, is_dir: bool) -> bool:
         """Whether a pattern matches exactly this file or directory."""
@@ -200,24 +369,28 @@ def _entries(path: str, base: str) -> list[tuple[str, bool, os.DirEntry[str]]]:
         with os.scandir(path) as entries:
             found = [(base + e.name, e.is_dir(follow_symlinks=False), e) for e in entries]
     except OSError as error:
-        raise ProjectError(
-            f"Cannot read the directory {path} ({error.strerror}). Make it readable, or name it "
-            "in .gitignore if the job does not need it."
-        ) from error
+        raise _unreadable_directory(path, error) from error
     return sorted(found, key=lambda item: f"{item[0]}/" if item[1] else item[0])
 
 
-def _is_never_wanted(entry: os.DirEntry[str]) -> bool:
-    return entry.name in (".git", "__pycache__") or _is_virtual_environment(entry)
+def _unreadable_directory(path: str, error: OSError) -> ProjectError:
+    return ProjectError(
+        f"Cannot read the directory {path} ({error.strerror}). Make it readable, or leave it out "
+        "with --exclude if the job does not need it."
+    )
 
 
-def _is_virtual_environment(entry: os.DirEntry[str]) -> bool:
-    if os.path.exists(os.path.join(entry.path, "pyvenv.cfg")):
+def _is_never_wanted(name: str, path: str) -> bool:
+    return name in (".git", "__pycache__") or _is_virtual_environment(name, path)
+
+
+def _is_virtual_environment(name: str, path: str) -> bool:
+    if os.path.exists(os.path.join(path, "pyvenv.cfg")):
         return True
-    if entry.name not in (".venv", "venv", ".env", "env", "virtualenv"):
+    if name not in (".venv", "venv", ".env", "env", "virtualenv"):
         return False
     signs = ("bin/python", "Scripts/python.exe", "conda-meta")
-    return any(os.path.lexists(os.path.join(entry.path, sign)) for sign in signs)
+    return any(os.path.lexists(os.path.join(path, sign)) for sign in signs)
 
 
 _WELL_KNOWN = frozenset(

@@ -33,12 +33,20 @@ class ProjectZip:
     It is path-like: `zipfile.ZipFile(packed)` and `open(packed, "rb")` work.
     """
 
-    def __init__(self, path: Path, file_count: int, left_out: dict[Why, list[str]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        file_count: int,
+        left_out: dict[Why, list[str]],
+        notes: Sequence[str] = (),
+    ) -> None:
         self.path = path
         """The zip file."""
         self.file_count = file_count
         self.left_out = left_out
         """What was left out and may be missed, by why."""
+        self.notes = tuple(notes)
+        """What else the user should know, a line each."""
         self.size = path.stat().st_size
         """Of the zip file, in bytes."""
         self.close = weakref.finalize(self, _remove, str(path))
@@ -59,19 +67,22 @@ class ProjectZip:
         self.close()
 
 
-def create_project_zip(path: str | os.PathLike[str], include: Sequence[str] = ()) -> ProjectZip:
+def create_project_zip(
+    path: str | os.PathLike[str], include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> ProjectZip:
     """Pack a directory as a job needs it.
 
-    Left out are what git ignores, hidden files, `.git`, `__pycache__`, virtual environments,
-    links that leave the directory, and what is no file. `include` are patterns in the language
-    of `.gitignore` for what is to be sent although it is ignored or hidden.
+    What git tracks is sent, whatever its name. Of the rest are left out what git ignores, hidden
+    files, `.git`, `__pycache__`, virtual environments, links that leave the directory, and what is
+    no file. `include` are patterns in the language of `.gitignore` for what is to be sent although
+    it is ignored or hidden, and `exclude` for what is not to be sent in any case.
 
     Raises:
         ProjectNotFound: there is no directory at `path`.
         ProjectError: a file cannot be read, there is nothing to send, or far too much, or no
             room for the zip.
     """
-    found = find_project_files(os.fspath(path), include)
+    found = find_project_files(os.fspath(path), include, exclude)
     from tempfile import mkstemp
 
     try:
@@ -81,7 +92,7 @@ def create_project_zip(path: str | os.PathLike[str], include: Sequence[str] = ()
     try:
         with os.fdopen(descriptor, "wb") as file:
             _write_zip(file, found.files)
-        return ProjectZip(Path(name), len(found.files), found.left_out)
+        return ProjectZip(Path(name), len(found.files), found.left_out, found.notes)
     except OSError as error:
         _remove(name)
         raise _no_room(error) from error
@@ -136,8 +147,8 @@ def _read(source: IO[bytes], entry: ProjectFile) -> bytes:
 
 def _unreadable(entry: ProjectFile, error: OSError) -> ProjectError:
     return ProjectError(
-        f"Cannot read {entry.path} ({error.strerror}). Make it readable, or name it in "
-        ".gitignore if the job does not need it."
+        f"Cannot read {entry.path} ({error.strerror}). Make it readable, or leave it "
+        "out with --exclude if the job does not need it."
     )
 
 
@@ -149,7 +160,7 @@ def _header(entry: ProjectFile) -> "ZipInfo":
     except UnicodeEncodeError as error:
         raise ProjectError(
             f"The name of {entry.name!r} is not UTF-8, so it cannot be sent. Rename the file, "
-            "or name it in .gitignore."
+            "or leave it out with --exclude."
         ) from error
     info = ZipInfo(entry.name, _zip_time(entry.info.st_mtime))
     info.create_system = _MADE_ON_UNIX

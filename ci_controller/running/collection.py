@@ -1,17 +1,21 @@
 """What is kept of the files a job left, and what its test reports say; for one job."""
 
-import contextlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ci_common.artifact_paths import ArtifactGlob, is_artifact_path
-from ci_common.job import LEFT_OUT, Artifact, Outcome, SuiteSummary
+from ci_common.job import DEFAULT_ARTIFACTS, LEFT_OUT, Artifact, Outcome, SuiteSummary
 from ci_common.ports.artifacts import ArtifactBatch
 from ci_common.ports.workloads import WorkloadFile
 from ci_controller.executors.shared.job_environment import REPORT
-from ci_controller.running.test_reports import MAX_REPORT_BYTES, BadReportError, JUnitReport, Tally
+from ci_controller.running.test_reports import (
+    BadReportError,
+    JUnitReport,
+    NotAReportError,
+    Tally,
+)
 
 MAX_REPORTS = 10_000
 """Of a job. A report has thousands of tests; this many are no reports."""
@@ -31,6 +35,9 @@ by a gibibyte, or by so many times the size that may be kept."""
 
 _SHOWN = 300
 """Characters of a path in a message."""
+
+_NAMED = 3
+"""Reports that are named in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,9 @@ class Collection:
         command was started.
         """
         self._globs = globs
+        default = (REPORT, *DEFAULT_ARTIFACTS)
+        self._unmatched = [glob for glob in globs if glob.text not in default]
+        """Patterns of the job's own that no file has matched yet."""
         self._batch = batch
         self._max_files = max_files
         self._max_bytes = max_bytes
@@ -83,7 +93,9 @@ class Collection:
         self._tally: Tally | None = None
         self._reports = 0
         self._report_bytes = 0
-        """Of all that may be reports."""
+        """Of all that may be reports, as far as they were read."""
+        self._bad_reports: dict[str, str] = {}
+        """Why a report could not be read, by path."""
         self._unread: Counter[str] = Counter()
         self.unreadable: list[str] = []
         """What could not be had, for people."""
@@ -103,6 +115,7 @@ class Collection:
         for file in files:
             if not any(glob.matches(file.path) for glob in self._globs):
                 continue
+            self._unmatched = [glob for glob in self._unmatched if not glob.matches(file.path)]
             obstacle = self._obstacle(file)
             if obstacle is not None and self._is_beyond_look_ahead(file):
                 self._left_out[obstacle] += 1
@@ -128,6 +141,10 @@ class Collection:
             f"{count} test reports beyond {what} were not read"
             for what, count in self._unread.items()
         ]
+        left_out += _told(self._bad_reports)
+        if self._unmatched and not missing:
+            patterns = ", ".join(repr(glob.text[:_SHOWN]) for glob in self._unmatched)
+            left_out.append(f"no file matches the artifact pattern {patterns}")
         return Collected(
             artifacts=tuple(sorted(self._artifacts, key=lambda artifact: artifact.path)),
             tests=self._tally.summary() if self._tally else None,
@@ -147,9 +164,20 @@ class Collection:
             self._left_out_bytes += file.size
             if report:
                 deque(content, maxlen=0)
-        if report and (tally := report.tally()):
-            self._tally = self._tally or Tally()
-            self._tally.add(tally)
+        if report:
+            self._count(report, file.path)
+
+    def _count(self, report: "_Report", path: str) -> None:
+        self._report_bytes += report.size
+        try:
+            tally = report.tally()
+        except NotAReportError:
+            return
+        except BadReportError as error:
+            self._bad_reports[path] = str(error)
+            return
+        self._tally = self._tally or Tally()
+        self._tally.add(tally)
 
     def _obstacle(self, file: WorkloadFile) -> str | None:
         if not is_artifact_path(file.path):
@@ -175,8 +203,7 @@ class Collection:
         if not self._may_be_report(file):
             return None
         self._reports += 1
-        self._report_bytes += file.size
-        if self._report_bytes > MAX_REPORTS_BYTES:
+        if self._report_bytes >= MAX_REPORTS_BYTES:
             self._unread[f"{MAX_REPORTS_BYTES >> 20} MiB"] += 1
             return None
         if self._reports > MAX_REPORTS:
@@ -187,27 +214,41 @@ class Collection:
     def _may_be_report(self, file: WorkloadFile) -> bool:
         """Whether it is to be tried. What came with the project says nothing about this run."""
         fresh = self._started_at is None or file.modified_at >= self._started_at
-        return fresh and file.path.endswith(".xml") and file.size <= MAX_REPORT_BYTES
+        return fresh and file.path.endswith(".xml")
 
 
 class _Report:
     """Tries to parse a file as JUnit while it is copied."""
 
     def __init__(self) -> None:
-        self._report: JUnitReport | None = JUnitReport()
+        self._report = JUnitReport()
+        self._error: BadReportError | None = None
+        self.size = 0
+        """Bytes that were looked at."""
 
     def watch(self, content: Iterator[bytes]) -> Iterator[bytes]:
         """The content as it is."""
         for piece in content:
-            if self._report is not None:
+            if self._error is None:
+                self.size += len(piece)
                 try:
                     self._report.feed(piece)
-                except BadReportError:
-                    self._report = None
+                except BadReportError as error:
+                    self._error = error
             yield piece
 
-    def tally(self) -> Tally | None:
-        """What the report says; `None` when it was none."""
-        with contextlib.suppress(BadReportError):
-            return self._report.close() if self._report is not None else None
-        return None
+    def tally(self) -> Tally:
+        """What the report says. Raises NotAReportError, or BadReportError."""
+        if self._error is not None:
+            raise self._error
+        return self._report.close()
+
+
+def _told(bad_reports: dict[str, str]) -> list[str]:
+    """Which test reports could not be read, and why, for people."""
+    if not bad_reports:
+        return []
+    count = "1 test report" if len(bad_reports) == 1 else f"{len(bad_reports)} test reports"
+    named = [f"{path[:_SHOWN]!r} ({why})" for path, why in bad_reports.items()]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return [f"{count} could not be read: {', '.join(named[:_NAMED])}{more}"]

@@ -1,5 +1,6 @@
 """How a job ended, as a pure function of recorded facts."""
 
+import signal
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -50,11 +51,22 @@ def outcome(
         bound = f"its memory limit of {limit} MiB" if limit else "the memory there is"
         message = f"killed: it used more than {bound}"
         return Outcome(JobStatus.COMPLETED, Reason.OOM, message, code)
-    message = f"exited with code {code}"
+    message = f"exited with code {code}{_signal(code)}"
     if log_dropped:
         message += f"; its log is larger than {job.spec.limits.log_mb} MiB: the middle is left out"
         return Outcome(JobStatus.COMPLETED, Reason.LOG_LIMIT, message, code)
     return Outcome(JobStatus.COMPLETED, Reason.EXIT, message, code)
+
+
+def _signal(code: int | None) -> str:
+    """Which signal an exit code stands for, as shells have it."""
+    try:
+        name = signal.Signals((code or 0) - 128).name
+    except ValueError:
+        return ""
+    if name == "SIGBUS":
+        return f" ({name}: /dev/shm may be full; shm = … in the job's table makes it larger)"
+    return f" ({name})"
 
 
 def note_lost_output(outcome: Outcome) -> Outcome:

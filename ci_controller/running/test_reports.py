@@ -1,5 +1,7 @@
 """JUnit XML reports, as pytest, Maven, Go's tools and others write them, read as they stream by.
 
+What a strict parser would refuse, such as control characters, is replaced (see report_text).
+
 The content is a job's, so it may be hostile: a document type (the only place where entities are
 declared) is refused, and so is what is nested too deep or too long. Memory stays constant.
 
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from ci_common.job import CaseResult, SuiteSummary
+from ci_controller.running.report_text import ReportText, UnknownEncodingError
 
 MAX_REPORT_BYTES = 32 << 20
 
@@ -30,12 +33,31 @@ _SUITES = frozenset({"testsuites", "testsuite"})
 _OUTCOMES = ("error", "failure", "skipped")
 """Elements in a test case that tell how it went, the gravest first."""
 
+_STATUSES = {
+    "notrun": "skipped",
+    "disabled": "skipped",
+    "skipped": "skipped",
+    "suppressed": "skipped",
+    "ignored": "skipped",
+    "pending": "skipped",
+    "fail": "failure",
+    "failed": "failure",
+    "failure": "failure",
+    "error": "error",
+    "broken": "error",
+}
+"""What googletest, CTest and others say in an attribute of the test, in place of an element."""
+
 _SAYS_NOTHING = frozenset({"", "failed", "collection failure", "test error"})
 """Messages that some tools write although the reason is in the text below."""
 
 
 class BadReportError(Exception):
-    """This is no JUnit report."""
+    """This is no JUnit report that can be read; the message says why."""
+
+
+class NotAReportError(BadReportError):
+    """Nor was it meant as one, as far as can be seen."""
 
 
 @dataclass(slots=True)
@@ -49,6 +71,10 @@ class _Case:
     text: list[str] = field(default_factory=list)
     """What is between the tags of the outcome, as far as it is wanted."""
     length: int = 0
+    by_status: bool = False
+    """Whether the outcome is from an attribute only; an element says more."""
+    is_suite: bool = False
+    """Whether it stands for the failure of a suite, outside of any test."""
 
     def explain(self) -> str:
         """Why it failed."""
@@ -58,6 +84,17 @@ class _Case:
             marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E  ")]
             return ("\n".join(marked) or text)[:_MAX_MESSAGE]
         return self.message.strip()[:_MAX_MESSAGE]
+
+
+@dataclass(slots=True)
+class _Suite:
+    """A test suite that is being read."""
+
+    name: str
+    declared: int
+    """Failures and errors, by its own word."""
+    bad_before: int
+    """Failures and errors that had been counted at its start."""
 
 
 @dataclass(slots=True)
@@ -72,6 +109,11 @@ class Tally:
     failures: list[CaseResult] = field(default_factory=list)
     slowest: list[tuple[float, int, str]] = field(default_factory=list)
     """A heap; of equally slow tests the later one goes first."""
+
+    @property
+    def bad(self) -> int:
+        """Those that failed, in either way."""
+        return self.failure + self.error
 
     @property
     def total(self) -> int:
@@ -125,6 +167,10 @@ class JUnitReport:
         self._tally = Tally()
         self._size = 0
         self._depth = 0
+        self._is_report = False
+        """Whether the root is that of a report."""
+        self._text = ReportText()
+        self._suites: list[_Suite] = []
         self._case: _Case | None = None
         self._outcome_depth = 0
         self._unread = 0
@@ -134,18 +180,18 @@ class JUnitReport:
         parser.StartDoctypeDeclHandler = self._refuse_doctype
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
+        parser.CharacterDataHandler = self._characters
         parser.DefaultHandler = self._other
 
     def feed(self, content: bytes) -> None:
         """The next bytes. Raises BadReportError."""
         self._size += len(content)
         if self._size > MAX_REPORT_BYTES:
-            raise BadReportError("longer than a report may be")
+            raise self._error(f"it is longer than {MAX_REPORT_BYTES >> 20} MiB")
         self._unread += len(content)
         self._parse(content, last=False)
         if self._unread > _MAX_PIECE:
-            raise BadReportError("a tag is too long")
+            raise self._error("a tag is too long")
 
     def close(self) -> Tally:
         """What it says. Raises BadReportError when it is not whole."""
@@ -154,46 +200,77 @@ class JUnitReport:
 
     def _parse(self, content: bytes, *, last: bool) -> None:
         try:
-            self._parser.Parse(content, last)
-        except (expat.ExpatError, ValueError, LookupError) as error:  # or the encoding is odd
-            raise BadReportError(str(error)) from error
+            self._parser.Parse(self._text.feed(content, last=last), last)
+        except (expat.ExpatError, ValueError, UnknownEncodingError) as error:
+            raise self._error(str(error)) from error
 
-    def _refuse_doctype(self, *_: object) -> None:
-        raise BadReportError("a document type")
+    def _error(self, why: str) -> BadReportError:
+        return BadReportError(why) if self._is_report else NotAReportError(why)
+
+    def _refuse_doctype(self, name: str, *_: object) -> None:
+        error = BadReportError if _local(name) in _SUITES else NotAReportError
+        raise error("it has a document type")
 
     def _other(self, _: str) -> None:
         self._unread = 0
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        tag = _local(tag)
         self._unread = 0
         self._depth += 1
-        if self._depth == 1 and tag not in _SUITES:
-            raise BadReportError(f"the root is {tag[:_MAX_NAME]!r}")
+        if self._depth == 1:
+            if tag not in _SUITES:
+                raise NotAReportError(f"the root is {tag[:_MAX_NAME]!r}")
+            self._is_report = True
         if self._depth > _MAX_DEPTH:
-            raise BadReportError("nested too deep")
-        case = self._case
-        if tag == "testcase":
+            raise BadReportError("it is nested too deep")
+        if tag in _SUITES:
+            declared = sum(_count(attributes.get(name, "")) for name in ("errors", "failures"))
+            self._suites.append(_Suite(attributes.get("name", ""), declared, self._tally.bad))
+        elif tag == "testcase":
             self._case = _Case(_name(attributes), _seconds(attributes.get("time", "")))
-        elif case is not None and tag in _OUTCOMES and _is_graver(tag, case.outcome):
+            self._case.outcome = _status(attributes)
+            self._case.by_status = True
+        elif tag in _OUTCOMES:
+            self._start_outcome(tag, attributes)
+
+    def _start_outcome(self, tag: str, attributes: dict[str, str]) -> None:
+        if self._case is None and tag != "skipped":
+            self._case = _Case(self._suites[-1].name[:_MAX_NAME], 0.0, is_suite=True)
+        case = self._case
+        if case is not None and (case.by_status or _is_graver(tag, case.outcome)):
             case.outcome, case.message = tag, attributes.get("message", "")
-            case.text, case.length = [], 0
+            case.text, case.length, case.by_status = [], 0, False
             self._outcome_depth = self._depth
 
     def _end(self, tag: str) -> None:
+        tag = _local(tag)
         self._unread = 0
+        case = self._case
         if self._depth == self._outcome_depth:
             self._outcome_depth = 0
+            if case is not None and case.is_suite:
+                self._count(case)
         self._depth -= 1
-        case = self._case
         if tag == "testcase" and case is not None:
-            failed = case.outcome in ("failure", "error")
-            message = case.explain() if failed else ""
-            self._tally.count(
-                case.outcome or "passed", CaseResult(case.name, case.seconds, message)
-            )
-            self._case = None
+            self._count(case)
+        elif tag in _SUITES:
+            self._end_suite(self._suites.pop())
 
-    def _text(self, content: str) -> None:
+    def _end_suite(self, suite: _Suite) -> None:
+        """Some tools tell of a suite that could not be set up in its numbers only."""
+        if suite.declared and self._tally.bad == suite.bad_before:
+            case = _Case(suite.name[:_MAX_NAME], 0.0, "error")
+            case.message = f"the suite reports {suite.declared} errors or failures without a test"
+            self._count(case)
+
+    def _count(self, case: _Case) -> None:
+        failed = case.outcome in ("failure", "error")
+        message = case.explain() if failed else ""
+        self._tally.count(case.outcome or "passed", CaseResult(case.name, case.seconds, message))
+        self._case = None
+
+    def _characters(self, content: str) -> None:
         self._unread = 0
         case = self._case
         if self._outcome_depth and case is not None and case.length < _MAX_TEXT:
@@ -217,10 +294,33 @@ def _name(attributes: dict[str, str]) -> str:
     return "::".join(part for part in (owner, name) if part)[:_MAX_NAME]
 
 
+def _local(name: str) -> str:
+    """Without the prefix of its namespace."""
+    return name.rpartition(":")[2]
+
+
+def _status(attributes: dict[str, str]) -> str:
+    for attribute in ("status", "result"):
+        if outcome := _STATUSES.get(attributes.get(attribute, "").lower()):
+            return outcome
+    return ""
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
 def _seconds(text: str) -> float:
-    """Maven writes 1,234.5 for long times. What is no time counts as none."""
+    """Some tools write 1,234.5 for long times, and some 0,123 where the comma is the decimal one:
+    the last of the two signs is decimal, unless it is there twice. What is no time counts as none.
+    """
+    whole, sign, fraction = text.rpartition(max(",.", key=text.rfind))
+    if sign and sign not in whole:
+        text = f"{whole.replace(',', '').replace('.', '')}.{fraction}"
+    else:
+        text = text.replace(",", "")
     try:
-        seconds = float(text.replace(",", ""))
+        seconds = float(text)
     except ValueError:
         return 0.0
     return seconds if 0 <= seconds <= _MAX_SECONDS else 0.0

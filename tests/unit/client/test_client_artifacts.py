@@ -19,7 +19,14 @@ from client_scripted_server import (
 
 from ci_client import client as library
 from ci_client.client import Client
-from ci_client.command.report_display import full_report, printable, short_report, size_text, totals
+from ci_client.command.report_display import (
+    full_report,
+    printable,
+    remarks,
+    short_report,
+    size_text,
+    totals,
+)
 from ci_client.errors import (
     DownloadError,
     JobNotFound,
@@ -275,6 +282,50 @@ def test_wait_on_a_finished_job_tells_of_tests(server, run):
 )
 def test_totals(counts, expected):
     assert totals(counts) == expected
+
+
+def test_a_short_report_says_why_a_module_could_not_be_imported():
+    message = (
+        "tests/test_a.py:1: in <module>\n    import six\nModuleNotFoundError: No module named 'six'"
+    )
+    failures = [
+        {"name": "tests/test_a.py", "message": message},
+        {"name": "tests/test_b.py::test_x", "message": "assert 0"},
+    ]
+    assert short_report({"errors": 1, "failed": 1, "failures": failures}).splitlines() == [
+        "1 failed, 1 error",
+        "  ✗ tests/test_a.py",
+        "      ModuleNotFoundError: No module named 'six'",
+        "  ✗ tests/test_b.py::test_x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "told"),
+    [
+        ("exited with code 0", "exit", []),
+        (
+            "exited with code 1; 1 test report could not be read: 'output/a.xml' (x; y)",
+            "exit",
+            ["Note: 1 test report could not be read: 'output/a.xml' (x; y)"],
+        ),
+        (
+            "exited with code 1; some of its output may be missing from the log; artifacts left "
+            "out: 2 beyond the limit of 1 files; 1 test report could not be read: 'b' (c)",
+            "exit",
+            [
+                "Note: some of its output may be missing from the log",
+                "Not kept by the server: 2 beyond the limit of 1 files; 1 test report could not be "
+                "read: 'b' (c)",
+            ],
+        ),
+        ("exited with code 0; its log is larger; cut", "log_limit", []),
+        (None, "exit", []),
+    ],
+    ids=range(5),
+)
+def test_what_a_message_says_besides(message, reason, told):
+    assert remarks({"message": message, "reason": reason}) == told
 
 
 def test_a_short_report_is_short():

@@ -94,7 +94,7 @@ def test_only_what_can_match_is_fetched(collect):
     assert found.tests.total == 1
 
 
-def test_reports_are_added_up_and_broken_ones_are_files_like_others(collect):
+def test_reports_are_added_up_and_broken_ones_are_told(collect):
     found = collect(
         {
             "output": {
@@ -108,6 +108,15 @@ def test_reports_are_added_up_and_broken_ones_are_files_like_others(collect):
     )
     assert len(found.artifacts) == 5
     assert (found.tests.total, found.tests.passed) == (2, 2)
+    assert found.left_out == (
+        "1 test report could not be read: 'output/broken.xml' (unclosed token: line 1, column 31)"
+    )
+
+
+def test_many_broken_reports_are_told_in_short(collect):
+    found = collect({"output": {f"output/{n}.xml": REPORT[:-1] for n in range(5)}})
+    assert found.left_out.startswith("5 test reports could not be read: 'output/0.xml' (")
+    assert found.left_out.endswith(" and 2 more")
 
 
 def test_a_report_that_came_with_the_project_does_not_count(collect):
@@ -214,3 +223,20 @@ def test_cancelled_while_reading(store, tmp_path):
     asyncio.run(scenario())
     assert leftovers(tmp_path) == []
     assert list((tmp_path / "staging/artifacts").iterdir()) == []
+
+
+def test_a_pattern_that_matched_nothing_is_told(collect):
+    dist = {"dist/a.whl": b"x"}
+    assert collect({"dist": dist}, "dist/*.whl").left_out == ""
+    assert collect({"dist": dist}, "dist/*.tar.gz", "dist/*.whl").left_out == (
+        "no file matches the artifact pattern 'dist/*.tar.gz'"
+    )
+    assert collect({}, "dist/*", "x").left_out == (
+        "no file matches the artifact pattern 'dist/*', 'x'"
+    )
+    assert collect({}, "output/**").left_out == "", "which is the default"
+
+
+def test_a_pattern_is_not_blamed_when_not_all_files_were_looked_at(collect):
+    broken = FilesUnreadableError("a broken archive")
+    assert "no file matches" not in collect({"dist": broken}, "dist/*").left_out

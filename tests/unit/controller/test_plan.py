@@ -471,6 +471,24 @@ def test_only_recorded_facts_decide_the_outcome():
     assert outcome(RUNNING, ended(3)) == Outcome(C, Reason.EXIT, "exited with code 3", 3)
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (127, "exited with code 127"),
+        (128, "exited with code 128"),
+        (137, "exited with code 137 (SIGKILL)"),
+        (139, "exited with code 139 (SIGSEGV)"),
+        (255, "exited with code 255"),
+    ],
+)
+def test_signals_are_named(code, told):
+    assert outcome(RUNNING, ended(code)).message == told
+
+
+def test_a_bus_error_is_explained():
+    assert "(SIGBUS: /dev/shm may be full; shm = " in outcome(RUNNING, ended(135)).message
+
+
 def test_a_log_that_is_not_whole_is_told_unless_there_is_a_graver_reason():
     result = outcome(RUNNING, ended(3), 5000)
     assert (result.status, result.reason, result.exit_code) == (C, Reason.LOG_LIMIT, 3)

@@ -1,0 +1,116 @@
+"""Which files of a git work tree there are, as git itself says."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_SUBMODULE = b"160000"
+_UNTRACKED = b"? "
+
+_OF_ANOTHER_REPOSITORY = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_CONFIG_PARAMETERS",
+)
+"""Set by git for its hooks, of the repository that the hook runs in."""
+
+
+class GitFailedError(Exception):
+    """git could not be run, or says why it does not answer, in one line."""
+
+
+@dataclass(slots=True)
+class GitFiles:
+    """What git knows below one directory. Paths are relative to it, with forward slashes; they may
+    not exist (deleted files, files left out by a sparse checkout).
+    """
+
+    tracked: list[str] = field(default_factory=list)
+    untracked: list[str] = field(default_factory=list)
+    """Those that are not ignored, by `.gitignore`, `info/exclude` or `core.excludesFile`."""
+    repositories: list[str] = field(default_factory=list)
+    """Directories with a repository of their own: submodules, and others that are not ignored."""
+
+
+def is_repository(directory: str) -> bool:
+    """Whether a repository's work tree has its top here."""
+    return os.path.lexists(os.path.join(directory, ".git"))
+
+
+def is_in_repository(directory: str) -> bool:
+    """Whether the directory is in a repository's work tree, by the look of it."""
+    top = os.path.abspath(directory)
+    while not is_repository(top):
+        parent = os.path.dirname(top)
+        if parent == top:
+            return False
+        top = parent
+    return True
+
+
+def list_files(directory: str) -> GitFiles:
+    """What git knows below `directory`. Raises GitFailedError."""
+    found = GitFiles()
+    arguments = ("ls-files", "-z", "-t", "--stage", "--cached", "--others", "--exclude-standard")
+    known: set[str] = set()
+    for entry in _entries(_git(directory, *arguments)):
+        if entry.startswith(_UNTRACKED):
+            path = os.fsdecode(entry[len(_UNTRACKED) :])
+            if path.endswith("/"):  # git does not look into a repository that it does not know
+                found.repositories.append(path.removesuffix("/"))
+            else:
+                found.untracked.append(path)
+            continue
+        facts, _, name = entry.partition(b"\t")
+        path = os.fsdecode(name)
+        if path in known:  # once for each side of a merge that is not resolved
+            continue
+        known.add(path)
+        is_submodule = facts.split(b" ")[1] == _SUBMODULE
+        (found.repositories if is_submodule else found.tracked).append(path)
+    return found
+
+
+def ignores_directory(directory: str) -> bool:
+    """Whether git ignores the directory itself. Raises GitFailedError."""
+    if is_repository(directory):
+        return False
+    parent, name = os.path.split(os.path.abspath(directory))
+    return _run(parent, "check-ignore", "-q", "--no-index", "--", name)[0] == 0
+
+
+def _entries(output: bytes) -> Iterator[bytes]:
+    return (entry for entry in output.split(b"\0") if entry)
+
+
+def _git(directory: str, *arguments: str) -> bytes:
+    code, output, errors = _run(directory, *arguments)
+    if code != 0:
+        first = errors.decode(errors="replace").strip().partition("\n")[0]
+        raise GitFailedError(first.removeprefix("fatal: ") or f"git ended with exit code {code}")
+    return output
+
+
+def _run(directory: str, *arguments: str) -> tuple[int, bytes, bytes]:
+    # Here because a directory that is not in a repository need not wait for this import.
+    import subprocess
+
+    environment = {
+        name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY
+    }
+    # Only look: no lock is taken, nothing is written, and no monitor of the repository's is run.
+    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    command = ["git", "-c", "core.fsmonitor=false", "-C", directory, *arguments]
+    try:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    except OSError as error:
+        raise GitFailedError(f"git cannot be run: {error.strerror}") from error
+    return done.returncode, done.stdout, done.stderr

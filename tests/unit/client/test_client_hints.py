@@ -1,0 +1,61 @@
+"""Hints at the end of a job that failed as many first submissions do."""
+
+import pytest
+
+from ci_client.command.hints import LogTail, hint
+
+FAILED = {"status": "completed", "success": False, "reason": "exit", "exit_code": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "log", "told"),
+    [
+        ({}, "ModuleNotFoundError: No module named 'six'\n", "six could not be imported"),
+        ({}, "ImportError: No module named yaml.loader", "yaml.loader could not"),
+        ({"exit_code": 127}, "sh: 1: npm: not found\n", "a command was not found"),
+        (
+            {"tests": {"failures": [{"message": "E ModuleNotFoundError: No module named 'x'"}]}},
+            "",
+            "x could not be imported",
+        ),
+        ({}, "No module named 'a'\nModuleNotFoundError: No module named 'b'", "Hint: b could"),
+    ],
+    ids=range(5),
+)
+def test_hints(changes, log, told):
+    assert told in hint(FAILED | changes, log)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"success": True, "exit_code": 0},
+        {"status": "cancelled", "exit_code": 127},
+        {"status": "failed", "reason": "timeout", "exit_code": 127},
+        {"tests": None},
+        {"tests": {"failures": None}},
+        {"tests": {"failures": [{}]}},
+    ],
+    ids=range(7),
+)
+def test_nothing_to_say(changes):
+    log = "" if changes.get("success") is None else "ModuleNotFoundError: No module named 'x'"
+    assert hint(FAILED | changes, log) is None
+
+
+def test_a_name_cannot_garble_the_terminal():
+    log = "ModuleNotFoundError: No module named 'x\x1b[31m'"
+    assert "\x1b" not in hint(FAILED, log)
+
+
+def test_only_the_end_of_the_log_is_kept():
+    tail = LogTail()
+    tail.add(b"ModuleNotFoundError: No module named 'early'\n")
+    for _ in range(100):
+        tail.add(b"x" * 1000)
+    tail.add(b"\xff late")
+    assert len(tail.text) <= 16 * 1024
+    assert tail.text.endswith("\ufffd late")
+    tail.add(b"y" * 100_000)
+    assert set(tail.text) == {"y"}
