@@ -70,7 +70,7 @@ class EventCursor:
     seq: int
     """Number of the last event before the position."""
     reported: int = 0
-    """DELETED events up to this number have been reported to the reader (see EventsGoneError)."""
+    """Removals up to this number have been reported to the reader (see EventsGoneError)."""
 
     def __str__(self) -> str:
         return f"{self.stream}.{self.seq}" + (

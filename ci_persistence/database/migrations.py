@@ -240,7 +240,8 @@ MIGRATIONS: tuple[str, ...] = (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         stream TEXT NOT NULL,
         first_seq INTEGER NOT NULL DEFAULT 0,
-        gone_seq INTEGER NOT NULL DEFAULT 0
+        gone_seq INTEGER NOT NULL DEFAULT 0,
+        gone_at INTEGER NOT NULL DEFAULT 0
     );
     INSERT INTO event_stream (id, stream) VALUES (1, lower(hex(randomblob(8))));
     INSERT INTO job_events (job_id, tenant, user, kind, at, facts)

@@ -67,7 +67,7 @@ class SqliteJobEvents(JobEvents):
         conditions, parameters = scope_conditions(scope)
         narrow = "".join(f" AND {condition}" for condition in conditions)
         rows = await self._database.fetch_all(
-            f"SELECT stream.stream, first_seq, gone_seq, {LATEST} AS latest, "  # noqa: S608
+            f"SELECT stream.stream, first_seq, gone_seq, gone_at, {LATEST} AS latest, "  # noqa: S608
             "EXISTS (SELECT 1 FROM job_events WHERE kind = 'deleted' AND seq > ? "
             f"AND json_extract(facts, '$.last_seq') > ?{narrow}) AS gone, found.* "
             "FROM event_stream AS stream LEFT JOIN ("
@@ -94,7 +94,7 @@ def _resume(row: sqlite3.Row, cursor: EventCursor) -> EventCursor | None:
         return EventCursor(stream, row["first_seq"], reported=latest)
     if cursor.seq > latest:  # an older copy of the database file was put in place
         return EventCursor(stream, latest)
-    if row["gone"] or row["gone_seq"] > max(cursor.seq, cursor.reported):
+    if row["gone"] or (row["gone_seq"] > cursor.seq and row["gone_at"] > cursor.reported):
         return EventCursor(stream, cursor.seq, reported=latest)
     return None
 

@@ -10,6 +10,7 @@ import aiosqlite
 from ci_common.job import format_time
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
 from ci_persistence.database.database import Database
+from ci_persistence.sqlite.events import LATEST
 from ci_persistence.sqlite.job_rows import LIVE
 from ci_persistence.sqlite.lease import HOLDS_LEASE
 
@@ -131,8 +132,13 @@ class SqliteJobRetention:
             )
             forgotten = [row["seq"] for row in rows]
             if forgotten:
+                # Removing takes a number of its own: readers that were told before are told again.
                 await connection.execute(
-                    "UPDATE event_stream SET gone_seq = max(gone_seq, ?)", (max(forgotten),)
+                    "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'job_events'"
+                )
+                await connection.execute(
+                    f"UPDATE event_stream SET gone_seq = max(gone_seq, ?), gone_at = {LATEST}",  # noqa: S608
+                    (max(forgotten),),
                 )
         return len(forgotten)
 
