@@ -22,6 +22,7 @@ from setup_steps.console import TAIL_LINES, SetupError, say, step
 from setup_steps.paths import CONSTRAINTS, DOCKER_DIR, ENGINE_PACKAGE
 
 DEFAULT_NAME = "ci-runner:latest"
+SLIM_NAME = "ci-runner:slim"
 INPUTS_LABEL = "ci-runner.inputs"
 CA_BUNDLE_NAME = "ca-certificates.crt"
 SYSTEM_CA_BUNDLES = (
@@ -32,13 +33,21 @@ SYSTEM_CA_BUNDLES = (
 )
 
 
-def ensure(client: docker.DockerClient, name: str = DEFAULT_NAME, *, refresh: bool = False) -> bool:
-    """Make sure that the image is on the engine and current; say whether it was built.
+def ensure(
+    client: docker.DockerClient,
+    name: str = DEFAULT_NAME,
+    *,
+    slim: bool = False,
+    refresh: bool = False,
+) -> bool:
+    """Make sure that the image is on the engine and current; say whether it was built. A `slim` one
+    has neither git nor a compiler.
 
     Raises:
         SetupError: it could not be built, with the end of the build's output.
     """
-    wanted = inputs_digest(context_files())
+    variant = "slim" if slim else "full"
+    wanted = inputs_digest(context_files() | {"variant": variant.encode()})
     if not refresh and _label(client, name) == wanted:
         return False
     with locks.held("runner-image"):
@@ -46,7 +55,7 @@ def ensure(client: docker.DockerClient, name: str = DEFAULT_NAME, *, refresh: bo
             return False
         base = base_image.ensure(client, refresh=refresh)
         with step(f"Building {name} on {base}"):
-            _build(client, name, base, wanted, refresh=refresh)
+            _build(client, name, {"BASE": base, "VARIANT": variant}, wanted, refresh=refresh)
     return True
 
 
@@ -105,7 +114,12 @@ def _find(client: docker.DockerClient, name: str) -> Image | None:
 
 
 def _build(
-    client: docker.DockerClient, name: str, base: str, digest: str, *, refresh: bool
+    client: docker.DockerClient,
+    name: str,
+    arguments: dict[str, str],
+    digest: str,
+    *,
+    refresh: bool,
 ) -> None:
     previous = _find(client, name)
     output = client.api.build(
@@ -115,7 +129,7 @@ def _build(
         rm=True,
         forcerm=True,
         nocache=refresh,
-        buildargs={"BASE": base, **_network_arguments()},
+        buildargs={**arguments, **_network_arguments()},
         labels={INPUTS_LABEL: digest},
         decode=True,
     )

@@ -97,3 +97,20 @@ def test_uv_works_on_the_environment_that_python_uses(inside):
     assert "Python" in audited or "Audited" in audited
     names = {package["name"] for package in json.loads(listed[listed.index("[") :])}
     assert {"numpy", "pip", "pytest", "uv"} <= names
+
+
+def test_a_c_extension_can_be_built(inside):
+    """Headers, compiler, make and git are there, as many a source distribution needs."""
+    source = (
+        "#include <Python.h>\n"
+        'static struct PyModuleDef m = {PyModuleDef_HEAD_INIT, "ext", 0, -1};\n'
+        "PyMODINIT_FUNC PyInit_ext(void) { return PyModule_Create(&m); }"
+    )
+    script = (
+        "cd /tmp && printf '%s' \"$1\" > ext.c && printf 'ext.so: ext.c\n\tgcc -shared -fPIC "
+        "$(FLAGS) ext.c -o ext.so\n' > Makefile && include=$(python -c "
+        "'import sysconfig; print(sysconfig.get_path(\"include\"))') && "
+        "make -s FLAGS=-I$include && git init -q . && less --version > /dev/null && "
+        "g++ --version > /dev/null && python -c 'import ext; print(ext.__name__)'"
+    )
+    assert inside("bash", "-c", script, "-", source) == "ext"
