@@ -16,9 +16,7 @@ class JobEventKind(StrEnum):
     """
 
     SUBMITTED = "submitted"
-    """The job was accepted and queued. `name` (in the project's table), `priority`, `package_size`
-    (bytes).
-    """
+    """The job was accepted and queued. `name` (in the project's table), `priority`."""
     CLAIMED = "claimed"
     """The controller claimed the job and prepares its workload (status `initializing`). `attempt`
     (from 1).

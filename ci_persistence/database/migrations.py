@@ -247,8 +247,8 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
         SELECT job_id, tenant, user, kind, at, facts FROM (
             SELECT created_at AS at, 1 AS step, seq, job_id, tenant, user, 'submitted' AS kind,
-                json_object('name', json_extract(spec, '$.name'), 'priority', priority,
-                    'package_size', package_size) AS facts
+                json_object('name', json_extract(spec, '$.name'), 'priority', priority)
+                    AS facts
                 FROM jobs
             UNION ALL SELECT started_at, 2, seq, job_id, tenant, user, 'started',
                 json_object('attempt', attempt) FROM jobs WHERE started_at IS NOT NULL
@@ -269,8 +269,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TRIGGER job_event_submitted AFTER INSERT ON jobs BEGIN
         INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
             VALUES (NEW.job_id, NEW.tenant, NEW.user, 'submitted', NEW.created_at,
-                json_object('name', json_extract(NEW.spec, '$.name'), 'priority', NEW.priority,
-                    'package_size', NEW.package_size));
+                json_object('name', json_extract(NEW.spec, '$.name'), 'priority', NEW.priority));
     END;
     CREATE TRIGGER job_event_claimed AFTER UPDATE OF status ON jobs
     WHEN OLD.status = 'queued' AND NEW.status = 'initializing' BEGIN

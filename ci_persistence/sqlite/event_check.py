@@ -38,7 +38,7 @@ _INSERT = (
 )
 _ADD_SUBMITTED = (
     f"{_INSERT}, 'submitted', created_at, json_object('name', json_extract(spec, '$.name'), "
-    f"'priority', priority, 'package_size', package_size) {_NOT_SUBMITTED}"
+    f"'priority', priority) {_NOT_SUBMITTED}"
 )
 _TEST_COUNTS = ", ".join(
     f"'{name}', json_extract(tests, '$.{name}')"

@@ -74,7 +74,7 @@ async def test_a_jobs_life(rows, reader):
     tests = {"total": 5, "passed": 2, "failed": 1, "errors": 1, "skipped": 1, "seconds": 0.25}
     end = {"status": "completed", "reason": "exit", "message": "exited with code 0", "exit_code": 0}
     assert [(event.kind.value, dict(event.facts)) for event in reader.seen] == [
-        ("submitted", {"name": "test", "priority": 7, "package_size": 0}),
+        ("submitted", {"name": "test", "priority": 7}),
         ("claimed", {"attempt": 1}),
         ("started", {"attempt": 1}),
         ("progress", dict(attempt=1, current=4, total=10, phase="work", **half)),
