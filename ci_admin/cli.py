@@ -20,8 +20,8 @@ HEALTHY, PROBLEMS, USAGE, CANNOT_RUN = 0, 1, 2, 3
 
 app = typer.Typer(
     name="ci-admin",
-    help="Administer a CI server. Settings are the server's: CI_DB_PATH, "
-    "CI_DATA_DIR and so on. Exit codes: 0 fine, 1 problems found, 2 usage, 3 could not be done.",
+    help="Administer a CI server. Reads the server's environment variables (CI_DB_PATH, "
+    "CI_DATA_DIR, ...). Exit codes: 0 success, 1 problems found, 2 usage error, 3 failed.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -39,10 +39,10 @@ File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 @app.command()
 def backup(
     file: File,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE when it exists")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists")] = False,
 ) -> None:
-    """Write everything into FILE, a tar archive (gzipped if it ends with .gz or .tgz). The server
-    may run meanwhile.
+    """Back up the instance to FILE, a tar archive (gzipped if it ends with .gz or .tgz). The server
+    may be running.
     """
     from ci_admin.instance import check_directory, require_database, stores_of
     from ci_persistence.backup.backup import Backup
@@ -63,18 +63,18 @@ def backup(
 def restore(
     file: File,
     force: Annotated[
-        bool, typer.Option("--force", help="Put aside what is there already; nothing is deleted")
+        bool, typer.Option("--force", help="Keep the existing state under another name")
     ] = False,
     new_instance: Annotated[
         bool,
         typer.Option(
             "--new-instance",
-            help="Make a copy beside an original that goes on: with an identity of its own, and "
-            "with the jobs that were live ended as lost",
+            help="Create a copy that runs beside the original: with an id of its own, and with "
+            "unfinished jobs recorded as lost",
         ),
     ] = False,
 ) -> None:
-    """Bring back what `backup` wrote to FILE. No server may run."""
+    """Restore a backup from FILE. Stop all servers first."""
     from ci_persistence.backup.restore import Restore, RestorePlan
 
     settings = load_settings()
@@ -92,13 +92,15 @@ def restore(
 
 @app.command()
 def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Repair what can safely be")] = False,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Read all contents and compare checksums, too")
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Repair what can be repaired without losing anything")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also read all contents and compare checksums")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Output JSON")] = False,
 ) -> None:
-    """Compare rows with files and containers. The server may run meanwhile."""
+    """Check that rows, files and containers match. The server may be running."""
     from ci_admin.doctor import consult
 
     report = asyncio.run(consult(load_settings(), fix=fix, deep=deep))
@@ -108,8 +110,8 @@ def doctor(
 
 @app.command()
 def adopt() -> None:
-    """Go on with CI_DATA_DIR after the files of jobs are lost for good: the directory becomes the
-    database's, although they are not in it. The server may run meanwhile.
+    """Accept CI_DATA_DIR, although it lacks the files of jobs, as the data directory of the
+    database, after they were lost for good. The server may be running.
     """
     from ci_admin.instance import adopt_directory
 
@@ -120,9 +122,9 @@ def adopt() -> None:
 
 @app.command()
 def usage(
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Output JSON")] = False,
 ) -> None:
-    """Show how many jobs each tenant has, and how many bytes it stores. The server may run."""
+    """Show the jobs and the stored MiB of each tenant. The server may be running."""
     from ci_admin.usage import to_json, to_lines, usages_of
 
     found = asyncio.run(usages_of(load_settings()))
@@ -132,16 +134,31 @@ def usage(
 @app.command()
 def audit(
     since: Annotated[
-        str | None, typer.Option("--since", help="30m, 12h, 7d, 2w, or a time", metavar="AGE")
+        str | None,
+        typer.Option(
+            "--since",
+            help="Only entries since then: an age such as 30m, 12h, 7d, 2w, or an RFC 3339 time",
+            metavar="AGE",
+        ),
     ] = None,
-    user: Annotated[str | None, typer.Option("--user")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant")] = None,
-    job: Annotated[str | None, typer.Option("--job", metavar="ID")] = None,
-    action: Annotated[str | None, typer.Option("--action", help="submit, cancel, …")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="So many, the newest")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line")] = False,
+    user: Annotated[str | None, typer.Option("--user", help="Only actions of this user")] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Only actions in this tenant")
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="ID", help="Only actions on this job")
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", help="Only this action: submit, cancel, ...")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Show at most N entries, the newest", metavar="N")
+    ] = 100,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Output one JSON object per line")
+    ] = False,
 ) -> None:
-    """Show who did what to which job from where, the newest last. The server may run meanwhile."""
+    """Show who did what to which job, and from where; newest last. The server may be running."""
     from ci_admin import audit as log
     from ci_common.job import utc_now
     from ci_common.ports.audit import AuditQuery

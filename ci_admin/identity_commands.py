@@ -40,22 +40,24 @@ _LONGEST = timedelta(days=3650)
 T = TypeVar("T")
 
 _settings: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
-user_app = typer.Typer(help="Users, who may have API keys.", **_settings)
-key_app = typer.Typer(help="API keys.", **_settings)
+user_app = typer.Typer(help="Create and list users.", **_settings)
+key_app = typer.Typer(help="Create, list and revoke API keys.", **_settings)
 
-Json = Annotated[bool, typer.Option("--json", help="Print a JSON list")]
+Json = Annotated[bool, typer.Option("--json", help="Output JSON")]
 Email = Annotated[str, typer.Option(help="The user's e-mail address", show_default=False)]
 
 
 @user_app.command("create")
 def create_user(
-    email: Annotated[str, typer.Option(help="Names the user; unique", show_default=False)],
-    name: Annotated[str, typer.Option(help="What people call the user", show_default=False)],
+    email: Annotated[
+        str, typer.Option(help="E-mail address, which identifies the user", show_default=False)
+    ],
+    name: Annotated[str, typer.Option(help="The user's display name", show_default=False)],
     tenant: Annotated[
-        str, typer.Option(help="Whose jobs the user works on, with others of the tenant")
+        str, typer.Option(help="Tenant (team) that the user belongs to")
     ] = LOCAL_TENANT,
 ) -> None:
-    """Make a user. With the first one the server asks everybody for a key, at once."""
+    """Create a user. From the first user on, every request to the server needs a key."""
     user = User(canonical_email(email), checked_name(name), utc_now(), checked_tenant(tenant))
     entry = operator_entry(
         AuditAction.USER_CREATE, tenant=user.tenant, target=user.email, detail=user.name
@@ -64,14 +66,16 @@ def create_user(
     is_new = not database.exists()
     _administer(lambda identities: identities.add_user(user, entry), create=True)
     if is_new:
-        _remark(f"made the database {database.absolute()}: start the server with this CI_DB_PATH")
+        _remark(
+            f"created the database {database.absolute()}: start the server with this CI_DB_PATH"
+        )
     typer.echo(f"user {user.email} of the tenant {user.tenant}")
     _remark(f"next, a key: ci-admin key create --email {user.email} --name NAME")
 
 
 @user_app.command("list")
 def list_users(as_json: Json = False) -> None:
-    """Show all users."""
+    """List all users."""
     users = _administer(lambda identities: identities.users())
     if as_json:
         return _print_json([_user_fields(user) for user in users])
@@ -83,12 +87,12 @@ def list_users(as_json: Json = False) -> None:
 def create_key(
     email: Email,
     name: Annotated[str, typer.Option(help="What the key is for", show_default=False)],
-    role: Annotated[Role, typer.Option(help="What it lets do")] = Role.SUBMITTER,
+    role: Annotated[Role, typer.Option(help="What the key permits")] = Role.SUBMITTER,
     expires: Annotated[
-        str, typer.Option(metavar="TIME", help="Such as 90d, 12h, 30m, or never")
+        str, typer.Option(metavar="TIME", help="Lifetime, e.g. 90d, 12h, 30m, or never")
     ] = DEFAULT_EXPIRY,
 ) -> None:
-    """Make a key for a user. It is printed once: only its SHA-256 is kept."""
+    """Create an API key for a user. It is printed once; only its SHA-256 is stored."""
     now, token = utc_now(), new_token()
     until = _expiry(expires, now)
     address, called = canonical_email(email), checked_name(name)
@@ -104,7 +108,7 @@ def create_key(
     _remark(
         f"the key {key.key_id} ({key.name}) of {address}, role {role.value}, "
         f"{'never expires' if until is None else f'expires {_moment(until)}'}. "
-        "It is not shown again; if it gets lost, revoke it and make another"
+        "It is not shown again; if it is lost, revoke it and create a new one"
     )
 
 
@@ -115,7 +119,7 @@ def list_keys(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show all keys, revoked ones too; of each its first characters only."""
+    """List all keys, including revoked ones, by their first characters."""
     address = None if email is None else canonical_email(email)
     keys = _administer(lambda identities: identities.keys(address))
     now = utc_now()
@@ -128,10 +132,10 @@ def list_keys(
 @key_app.command("revoke")
 def revoke_key(
     key: Annotated[
-        str, typer.Argument(metavar="KEY", help="Its id or its prefix, as `list` shows them")
+        str, typer.Argument(metavar="KEY", help="The key's id or prefix, as shown by `list`")
     ],
 ) -> None:
-    """Make a key worthless from the next request on. Safe to repeat; there is no way back."""
+    """Revoke a key: the next request with it is refused. This cannot be undone."""
 
     async def revoke(identities: IdentityAdministration) -> tuple[ApiKey, ApiKey]:
         before = await identities.find_key(key)

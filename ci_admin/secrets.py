@@ -19,12 +19,12 @@ from ci_common.settings import load_settings
 from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 
 app = typer.Typer(
-    help="Secrets that a tenant's jobs may ask for by name, encrypted with CI_SECRET_KEY.",
+    help="Store secrets that a tenant's jobs can request by name, encrypted with CI_SECRET_KEY.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Tenant = Annotated[str, typer.Option(metavar="T", help="Whose secret it is")]
+Tenant = Annotated[str, typer.Option(metavar="T", help="Tenant that the secret belongs to")]
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 
 _CHANGED_NOTHING = 1
@@ -35,11 +35,12 @@ def set_command(
     name: Name,
     tenant: Tenant = LOCAL_PRINCIPAL.tenant,
     file: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Read the value from here, not from stdin")
+        Path | None,
+        typer.Option(metavar="PATH", help="Read the value from this file instead of stdin"),
     ] = None,
 ) -> None:
-    """Add a secret, or replace its value, which is read from stdin (without the line end that
-    `echo` adds) or from a file (as it is).
+    """Set a secret. The value is read from stdin (without the trailing newline that `echo` adds)
+    or from a file (unchanged).
     """
     check_name(name)
     secret = Secret(name, _value(file))
@@ -50,17 +51,18 @@ def set_command(
 @app.command("list")
 def list_command(
     tenant: Annotated[
-        str | None, typer.Option(metavar="T", help="Only this tenant's", show_default=False)
+        str | None,
+        typer.Option(metavar="T", help="Only secrets of this tenant", show_default=False),
     ] = None,
 ) -> None:
-    """List the names of secrets, and when they were changed."""
+    """List the names of secrets and when they were changed."""
     for line in asyncio.run(_lines(tenant)):
         typer.echo(line)
 
 
 @app.command("delete")
 def delete_command(name: Name, tenant: Tenant = LOCAL_PRINCIPAL.tenant) -> None:
-    """Delete a secret. Jobs that were submitted before still have it."""
+    """Delete a secret. Jobs submitted before still get it."""
     if not asyncio.run(_delete(tenant, name)):
         typer.echo(f"ci-admin: the tenant {tenant} has no secret {name}", err=True)
         raise typer.Exit(_CHANGED_NOTHING)

@@ -237,7 +237,7 @@ class Client:
         try:
             Path(directory).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DownloadError(f"Cannot make {directory}: {error.strerror or error}.") from error
+            raise DownloadError(f"Cannot create {directory}: {error.strerror or error}.") from error
         download = ArtifactDownload(
             self._http,
             _checked(job_id),

@@ -62,7 +62,7 @@ class ServerUnreachable(ClientError):
 
 def _advice(cause: str) -> str:
     if "certificate" in cause:
-        return "If the certificate is one of your own, name it in SSL_CERT_FILE"
+        return "If a private CA issued the certificate, set SSL_CERT_FILE to the CA's"
     return "Is it running? Start it with `python -m ci_server`"
 
 
@@ -93,7 +93,7 @@ class ArtifactsIncomplete(DownloadError):
         ]
         if count > _NAMED_FAILURES:
             lines.append(f"  and {count - _NAMED_FAILURES} more")
-        lines.append("What was fetched stays: to try again fetches only what is missing.")
+        lines.append("Downloaded files are kept; repeat the command to fetch only what is missing.")
         super().__init__("\n".join(lines))
         self.failures = dict(failures)
         """Why, by the artifact's path."""
@@ -134,7 +134,7 @@ class JobNotFound(RequestRefused):
     def __init__(self, job_id: str) -> None:
         super().__init__(
             "job_not_found",
-            f"Job {job_id} was not found on this server. `ci list` shows the jobs there are.",
+            f"Job {job_id} was not found on this server. `ci list` shows your jobs.",
             404,
         )
         self.job_id = job_id

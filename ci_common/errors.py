@@ -37,7 +37,7 @@ RunnerError
 ├── UnknownLibraryError             a library in a version that cannot be used
 ├── DatabaseError                   the database cannot be used
 ├── BackupError                     a backup cannot be made, or used
-├── IdentityError                   users and keys cannot be administered so
+├── IdentityError                   users and keys cannot be administered like this
 │   ├── InvalidIdentityError        not an address, a name, a tenant
 │   ├── UserExistsError
 │   ├── UserNotFoundError
@@ -163,7 +163,7 @@ class RequestTimeoutError(BadRequestError):
 
 
 class UnauthenticatedError(RunnerError):
-    """This server asks who you are: send an API key or a token as `Authorization: Bearer ...`."""
+    """Authentication is required: send an API key or a token as `Authorization: Bearer ...`."""
 
     code = "unauthenticated"
 
@@ -181,7 +181,7 @@ class ForbiddenError(RunnerError):
 
 
 class NotLocalError(ForbiddenError):
-    """This server knows no users, so it serves programs of its own machine only."""
+    """This server has no users yet, so it accepts only programs on its own machine."""
 
     code = "not_local"
 
@@ -229,7 +229,7 @@ class TooManyJobsError(LimitReachedError):
 
 
 class JobNotFoundError(RunnerError):
-    """No such job: it was not found."""
+    """There is no job with this id, or you may not see it."""
 
     code = "job_not_found"
 
@@ -326,7 +326,7 @@ class BackupError(RunnerError):
 
 
 class IdentityError(RunnerError):
-    """The users and keys cannot be administered so."""
+    """Users and keys cannot be administered like this."""
 
     code = "identity_error"
 

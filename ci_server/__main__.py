@@ -47,18 +47,22 @@ def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(
         prog="python -m ci_server",
-        description="Run the CI server. Its other settings are environment variables, see "
+        description="Run the CI server. Its other settings are environment variables: see "
         "docs/configuration.md.",
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at (default: %(default)s)"
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
     )
-    parser.add_argument("--port", type=int, default=8000, help="(default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, help="number of processes (default: %(default)s)"
+    )
     parser.add_argument(
         "--insecure",
         action="store_true",
-        help="serve other machines although no identities are set up: everybody may do everything",
+        help="serve other machines without authentication: everyone who reaches it has full access",
     )
     options = parser.parse_args()
     if options.insecure:

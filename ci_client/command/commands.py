@@ -47,7 +47,7 @@ _settings: dict[str, Any] = {
 }
 app = typer.Typer(
     cls=LeanGroup,
-    help="Run a directory's tests on a CI server, and watch.",
+    help="Run the tests of a directory on a CI server and follow their log.",
     no_args_is_help=True,
     **_settings,
 )
@@ -55,21 +55,29 @@ submit_app = typer.Typer(**_settings)
 
 Server = Annotated[
     str | None,
-    typer.Option(help="Address of the server [default: $CI_SERVER_URL, or ~/.ci/config]"),
+    typer.Option(
+        metavar="URL", help="Address of the server [default: $CI_SERVER_URL or ~/.ci/config]"
+    ),
 ]
 ApiKey = Annotated[
     str | None,
     typer.Option(
         metavar="KEY",
-        help="Who you are [default: $CI_API_KEY, or ~/.ci/config, which others cannot see]",
+        help="API key [default: $CI_API_KEY or ~/.ci/config; prefer these, because other users "
+        "can see command lines]",
         show_default=False,
     ),
 ]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id", show_default=False)]
-Multiplier = Annotated[
-    float | None, typer.Option(min=0, metavar="X", help="engine: in place of the model's")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print what the server says, as JSON")]
+
+
+def _multiplier(what: str) -> Any:
+    """An option of the calculation engine."""
+    told = f"engine: multiply {what} by X (overrides the model)"
+    return typer.Option(min=0, metavar="X", help=told)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Output JSON")]
 
 
 def _choice(server: str | None, api_key: str | None) -> "ServerChoice":
@@ -100,7 +108,7 @@ def _check_timeout(timeout: str | None) -> None:
             return
     except ValueError as error:
         raise UsageError(f"--timeout: {error}. Example: --timeout 10m") from None
-    raise UsageError("--timeout: a job needs more time than none. Example: --timeout 10m")
+    raise UsageError("--timeout must be greater than zero, for example 10m")
 
 
 def _show_version(wanted: bool) -> None:
@@ -121,7 +129,7 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Print the version, and exit"
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit"
         ),
     ] = False,
 ) -> None:
@@ -135,11 +143,14 @@ def submit(
     context: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(help="A job of the project's [tool.ci] table, or engine [default: test]"),
+        typer.Argument(
+            metavar="NAME",
+            help="Job from the project's [tool.ci.jobs] table, or engine [default: test]",
+        ),
     ] = None,
-    path: Annotated[str, typer.Option(help="The project's directory")] = ".",
+    path: Annotated[str, typer.Option(metavar="DIR", help="The project's directory")] = ".",
     detach: Annotated[
-        bool, typer.Option("--detach", "--async", help="Print the job's id, and do not wait")
+        bool, typer.Option("--detach", "--async", help="Print the job's id and return at once")
     ] = False,
     server: Server = None,
     api_key: ApiKey = None,
@@ -147,7 +158,7 @@ def submit(
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Send also what matches, though it is hidden or git-ignored; may be repeated",
+            help="Include matching files even if hidden or git-ignored; may be repeated",
             show_default=False,
         ),
     ] = None,
@@ -155,7 +166,7 @@ def submit(
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Do not send what matches, as in .gitignore; may be repeated",
+            help="Leave out matching files (.gitignore syntax); may be repeated",
             show_default=False,
         ),
     ] = None,
@@ -164,23 +175,26 @@ def submit(
         typer.Option(
             min=0,
             max=10,
-            help="0 (lowest) to 10 (highest); orders the jobs of your tenant",
-            show_default="0",
+            metavar="N",
+            help="0 (lowest) to 10 (highest), default 0; orders the jobs of your tenant",
+            show_default=False,
         ),
     ] = None,
     retries: Annotated[
         int | None,
-        typer.Option(min=0, max=10, help="Start again so often when its container is lost"),
+        typer.Option(
+            min=0, max=10, metavar="N", help="Restart up to N times if the container is lost"
+        ),
     ] = None,
     timeout: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="In place of the job's own, such as 30s, 10m, 1h"),
+        typer.Option(metavar="TIME", help="Override the job's timeout, e.g. 30s, 10m, 1h"),
     ] = None,
     secret: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Give the job this variable of yours, masked in its log; may be repeated",
+            help="Pass this environment variable as a secret, masked in the log; may be repeated",
             show_default=False,
         ),
     ] = None,
@@ -188,28 +202,30 @@ def submit(
         list[str] | None,
         typer.Option(
             metavar="NAME=PATH",
-            help="Give the job this file as /run/secrets/NAME; may be repeated",
+            help="Pass this file as the secret /run/secrets/NAME; may be repeated",
             show_default=False,
         ),
     ] = None,
     scenarios: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="engine: how many scenarios")
+        int | None, typer.Option(min=1, metavar="N", help="engine: number of scenarios")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, metavar="S", help="engine: seed of generated scenarios")
+        int | None, typer.Option(min=0, metavar="S", help="engine: seed for generating scenarios")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="engine: threads")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="engine: number of threads")
+    ] = None,
     per_policy: Annotated[
-        bool, typer.Option("--per-policy", help="engine: values by policy, too")
+        bool, typer.Option("--per-policy", help="engine: also output values by policy")
     ] = False,
-    mortality_mult: Multiplier = None,
-    lapse_mult: Multiplier = None,
-    expense_mult: Multiplier = None,
+    mortality_mult: Annotated[float | None, _multiplier("mortality")] = None,
+    lapse_mult: Annotated[float | None, _multiplier("lapses")] = None,
+    expense_mult: Annotated[float | None, _multiplier("expenses")] = None,
     output: Annotated[
         str | None,
         typer.Option(
             metavar="DIR",
-            help="engine: where the results go [default: MODEL-results-ID, a new directory]",
+            help="engine: directory for the results [default: MODEL-results-ID, a new one]",
             show_default=False,
         ),
     ] = None,
@@ -217,15 +233,15 @@ def submit(
         bool,
         typer.Option(
             "--verify-local",
-            help="engine: value the model here, too (its hooks are Python), and compare",
+            help="engine: also value the model on this machine, running its hooks, and compare",
         ),
     ] = False,
 ) -> int:
-    """Send a directory to the server, and watch its tests run.
+    """Send a directory to the server, run its tests there and follow the log.
 
-    NAME engine values a model: a directory with model.toml or livecalc.config.json.
+    The job engine values a model: a directory with model.toml or livecalc.config.json.
 
-    The log goes to stdout, all else to stderr. Ctrl-C cancels the job.
+    The log goes to stdout, everything else to stderr. Ctrl-C cancels the job.
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
@@ -265,12 +281,12 @@ def submit(
 def wait(
     job_id: JobId,
     everything: Annotated[
-        bool, typer.Option("--all", help="Show the log from its beginning, not from now on")
+        bool, typer.Option("--all", help="Show the log from its beginning instead of from now on")
     ] = False,
     server: Server = None,
     api_key: ApiKey = None,
 ) -> int:
-    """Watch a job until it ends, and exit as `submit` would. Ctrl-C only stops watching."""
+    """Follow a job until it ends, and exit like `submit`. Ctrl-C only stops watching."""
     from ci_client.command.queries import wait_for
 
     return wait_for(job_id, _choice(server, api_key), everything)
@@ -281,7 +297,7 @@ def wait(
 def logs(
     job_id: JobId,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job ends, as `wait` does")
+        bool, typer.Option("--follow", "-f", help="Follow the log until the job ends, like `wait`")
     ] = False,
     tail: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Start with the last N lines")
@@ -299,9 +315,10 @@ def logs(
 @_reported
 def list_command(
     as_json: Json = False,
-    status: Annotated[JobStatus | None, typer.Option(help="Only jobs of this status")] = None,
+    status: Annotated[JobStatus | None, typer.Option(help="Only jobs with this status")] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="At most N jobs", show_default="100")
+        int | None,
+        typer.Option(min=1, metavar="N", help="At most N jobs, default 100", show_default=False),
     ] = None,
     before: Annotated[
         str | None,
@@ -321,7 +338,7 @@ def list_command(
 def status(
     job_id: JobId, as_json: Json = False, server: Server = None, api_key: ApiKey = None
 ) -> int:
-    """Show what is known about a job."""
+    """Show the details of a job."""
     from ci_client.command.display import job_details
     from ci_client.command.queries import job
 
@@ -336,13 +353,13 @@ def artifacts(
     job_id: JobId,
     download: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Put them below this directory", show_default=False),
+        typer.Option(metavar="DIR", help="Download them into this directory", show_default=False),
     ] = None,
     as_json: Json = False,
     server: Server = None,
     api_key: ApiKey = None,
 ) -> int:
-    """List, or download, the files a job left behind."""
+    """List or download a job's artifacts."""
     from ci_client.command.queries import download_artifacts, show_artifacts
 
     if download is not None:
@@ -353,7 +370,7 @@ def artifacts(
 @app.command(cls=LeanCommand)
 @_reported
 def cancel(job_id: JobId, server: Server = None, api_key: ApiKey = None) -> int:
-    """Stop a job."""
+    """Cancel a job."""
     from ci_client.command.queries import cancel as carry_out
 
     return carry_out(job_id, _choice(server, api_key))

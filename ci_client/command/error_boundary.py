@@ -24,7 +24,10 @@ def guarded(command: Callable[[], int]) -> int:
         return exit_codes.BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 (no traceback, ever)
         _silence()
-        say(f"Error: {type(error).__name__}: {error}. This is a defect, or the machine's trouble.")
+        say(
+            f"Error: {type(error).__name__}: {error}. "
+            "This looks like a bug in ci, or a problem on this machine."
+        )
         return exit_codes.INFRASTRUCTURE
 
 

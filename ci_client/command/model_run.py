@@ -125,7 +125,7 @@ class ModelRun:
         return Path(f"{name}-results-{job_id[:8]}")
 
     def _verify(self, remote: str) -> None:
-        say("Valuing the model on this machine, too (hooks of a model are Python, and run here).")
+        say("Valuing the model on this machine, too (its hooks are Python code, and run here).")
         local = self._local_hash()
         if local != remote:
             raise ModelResultError(

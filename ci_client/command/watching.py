@@ -81,4 +81,4 @@ class RetryNotice:
         self._last = now
         if not self._said and now + delay - self._first > self._HICCUP_SECONDS:
             self._said = True
-            say(f"Connection lost ({why}); trying again, nothing of the log is lost.")
+            say(f"Connection lost ({why}). Reconnecting; the log continues where it stopped.")

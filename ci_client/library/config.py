@@ -62,7 +62,7 @@ def load_config(server_url: str | None = None, api_key: str | None = None) -> Cl
     key = _checked_key(api_key) if api_key else None
     if key is not None and not _may_see_key(url):
         raise ConfigError(
-            f"The API key was not sent: everybody on the way to {url} could read it. Use an "
+            f"The API key was not sent, because anyone on the way to {url} could read it. Use an "
             f"https:// address, or, in a network you trust, set {_ALLOW_HTTP}=true."
         )
     return ClientConfig(url, key, _server_option(server_url, url, named))
@@ -88,7 +88,7 @@ def _read_file() -> dict[str, Any]:
         raise _unreadable(path, str(error)) from error
     if "api_key" in table and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(
-            f"{path} holds an API key, and others on this machine can read it. Type: "
+            f"{path} holds an API key, and others on this machine can read it. Run: "
             f"chmod 600 {path} (and, if others may have read it, get a new key)."
         )
     _check_keys(path, table)
@@ -105,7 +105,7 @@ def _check_keys(path: Path, table: dict[str, Any]) -> None:
 
 
 def _unreadable(path: Path, why: str) -> ConfigError:
-    return ConfigError(f"Cannot read {path}: {why}. Mend the file, or remove it.")
+    return ConfigError(f"Cannot read {path}: {why}. Fix or delete the file.")
 
 
 def _config_path() -> Path | None:
@@ -138,8 +138,8 @@ def _checked_key(text: str) -> str:
     key = text.strip()
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise ConfigError(
-            "The API key is not one: it must be a single word of ASCII characters. Check "
-            "--api-key, CI_API_KEY, and `api_key` in ~/.ci/config, in this order."
+            "The API key is malformed: it must be a single word of ASCII characters. Keys are "
+            "looked up in this order: --api-key, CI_API_KEY, `api_key` in ~/.ci/config."
         )
     return key
 

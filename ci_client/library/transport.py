@@ -120,14 +120,14 @@ def retry_after(response: httpx.Response) -> float | None:
 def _who_are_you(http: httpx.Client) -> str:
     if "Authorization" not in http.headers:
         return (
-            f"{address(http)} asks who you are, and no API key was sent. Give one with "
+            f"{address(http)} requires authentication; no API key was sent. Provide one with "
             "--api-key, CI_API_KEY, or `api_key` in ~/.ci/config (which is sent only to the "
             "`server` that the file names, if it names one)."
         )
     return (
         f"{address(http)} does not accept the API key: it is unknown there, expired or revoked. "
-        "The first is taken of --api-key, CI_API_KEY, and `api_key` in ~/.ci/config; an "
-        "administrator makes a new one with `ci-admin key create`."
+        "Keys are looked up in this order: --api-key, CI_API_KEY, `api_key` in ~/.ci/config. "
+        "An administrator creates a new one with `ci-admin key create`."
     )
 
 

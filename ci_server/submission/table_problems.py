@@ -13,26 +13,26 @@ _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 60
 
 _OF_A_JOB = {
-    "command": "a text for the shell, or a list of texts, and not empty",
-    "image": "the name of an image, 1 to 500 characters of ASCII without blanks",
-    "env": "a table of texts",
+    "command": "a string (run by /bin/sh) or a list of strings, and not empty",
+    "image": "the name of an image, 1 to 500 ASCII characters without spaces",
+    "env": "a table of strings",
     "timeout": f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year",
-    "cpu": "a whole number from 1 to 1000000, percent of one processor",
-    "memory": "a whole number from 16 to 1073741824, MiB",
-    "pids": "a whole number from 1 to 4194304",
-    "block_io": "a whole number from 1024 to 1099511627776, bytes a second",
-    "shm": "a whole number from 1 to 1073741824, MiB",
-    "log": "a whole number from 1 to 1073741824, MiB",
+    "cpu": "an integer from 1 to 1000000 (percent of one core)",
+    "memory": "an integer from 16 to 1073741824 (MiB)",
+    "pids": "an integer from 1 to 4194304",
+    "block_io": "an integer from 1024 to 1099511627776 (bytes per second)",
+    "shm": "an integer from 1 to 1073741824 (MiB)",
+    "log": "an integer from 1 to 1073741824 (MiB)",
     "grace": f"{EXAMPLES_OF_SECONDS}, at most 600",
     "network": "'bridge' or 'none'",
-    "retries": "a whole number from 0 to 10",
+    "retries": "an integer from 0 to 10",
     "secrets": "a list of at most 50 names of secrets, such as PYPI_TOKEN",
     "artifacts": "a list of at most 100 paths or patterns within the project",
 }
 _OF_A_SUBMISSION = {
     "job": "the name of a job",
-    "command": "a list of texts, and not empty",
-    "priority": "a whole number from 0 to 10",
+    "command": "a list of strings, and not empty",
+    "priority": "an integer from 0 to 10",
     "retries": _OF_A_JOB["retries"],
     "timeout": _OF_A_JOB["timeout"],
 }

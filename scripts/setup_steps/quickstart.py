@@ -55,7 +55,7 @@ def arguments() -> argparse.ArgumentParser:
         "--no-install", action="store_true", help="install and start nothing outside this clone"
     )
     parser.add_argument(
-        "--serve", action="store_true", help="go on serving after the job, until Ctrl-C"
+        "--serve", action="store_true", help="keep serving after the job, until Ctrl-C"
     )
     parser.add_argument(
         "--keep", action="store_true", help="keep the database and the log, and say where they are"

@@ -78,7 +78,7 @@ def test_without_a_key(line, home, project):
     for arguments in (["list"], ["submit", "--path", project]):
         done = line.run(*arguments, HOME=str(home))
         assert (done.code, done.out) == (2, b"")
-        assert "asks who you are" in done.err
+        assert "requires authentication" in done.err
         assert "CI_API_KEY" in done.err
 
 

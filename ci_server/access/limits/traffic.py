@@ -124,8 +124,8 @@ class _Pair:
     def _refusal(self, slots: Slots, who_has: str, scope: str) -> str:
         things = "uploads" if self._what == "UPLOADS" else "streams and downloads"
         return (
-            f"{who_has} {slots.most} {things} under way, as many as are allowed at once "
-            f"(CI_MAX_{self._what}_PER_{scope}); end some, or try again when some have ended"
+            f"{who_has} {slots.most} {things} in progress, which is the limit "
+            f"(CI_MAX_{self._what}_PER_{scope}); wait for one to finish"
         )
 
 

@@ -101,7 +101,7 @@ def test_what_could_not_be_fetched_is_told_after_all_the_others(server, run, tmp
         "2 artifacts (5 B) in got",
         "Error: 1 of 3 artifacts could not be fetched:",
         "  '\\x1b[31m': it is gone",
-        "What was fetched stays: to try again fetches only what is missing.",
+        "Downloaded files are kept; repeat the command to fetch only what is missing.",
     ]
     assert tree(tmp_path / "got") == {"a\nb": b"12", "c": b"345"}
 
@@ -111,7 +111,7 @@ def test_a_directory_that_cannot_be_made(server, run, tmp_path):
     (tmp_path / "got").write_bytes(b"")
     code, out, err = run("artifacts", JOB, "--download", "got")
     assert (code, out) == (1, "")
-    assert "Cannot make got: " in err
+    assert "Cannot create got: " in err
 
 
 def test_a_name_that_cannot_be_had_is_replaced_and_told(server, run, tmp_path):

@@ -158,7 +158,8 @@ def test_usage_errors(run, arguments):
 def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(server, run, timeout):
     code, out, err = run("submit", "--timeout", timeout)
     assert (code, out) == (2, b"")
-    assert "Example: --timeout 10m" in err
+    assert "--timeout" in err
+    assert "10m" in err
     assert server.asked("POST /submit-async") == []
 
 

@@ -162,16 +162,19 @@ def test_broken_tables_say_where(table, where):
     [
         (
             "memory=1",
-            "memory: 1 is not allowed; it must be a whole number from 16 to 1073741824, MiB",
+            "memory: 1 is not allowed; it must be an integer from 16 to 1073741824 (MiB)",
         ),
-        ("memory='1g'", 'memory: "1g" is not allowed; it must be a whole number'),
-        ("cpu=1.5", "cpu: 1.5 is not allowed; it must be a whole number"),
+        ("memory='1g'", 'memory: "1g" is not allowed; it must be an integer'),
+        ("cpu=1.5", "cpu: 1.5 is not allowed; it must be an integer"),
         ("network='host'", "network: \"host\" is not allowed; it must be 'bridge' or 'none'"),
-        ("command=['a', 1]", "command.1: 1 is not allowed; it must be a text for the shell"),
+        ("command=['a', 1]", "command.1: 1 is not allowed; it must be a string (run by /bin/sh)"),
         ("timeout='soon'", "timeout: 'soon' is not allowed; it must be a number of seconds"),
         ("timeout=0", "timeout: 0 is not allowed; it must be a number of seconds"),
-        ("retries=11", "retries: 11 is not allowed; it must be a whole number from 0 to 10"),
-        ("env={TOKEN=12345}", "env.TOKEN: this value is not allowed; it must be a table of texts"),
+        ("retries=11", "retries: 11 is not allowed; it must be an integer from 0 to 10"),
+        (
+            "env={TOKEN=12345}",
+            "env.TOKEN: this value is not allowed; it must be a table of strings",
+        ),
         ("comand='x'", "comand: is not a known key; known are: command, image"),
     ],
 )

@@ -1,0 +1,101 @@
+"""docs/api.md against the JSON that the server sends, and the routes that it has."""
+
+import re
+from dataclasses import fields, replace
+
+from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent
+from ci_common.job import Artifact, CaseResult, JobStatus, Reason, SuiteSummary
+from ci_common.ports.usage import NO_QUOTAS, TenantUsage
+from ci_server.apis.native.openapi import routes_of
+from ci_server.apis.native.present import artifact_json, event_json, job_json, usage_json
+from ci_server.app import create_app
+from ci_server.http.errors import STATUS_OF_CODE
+from ci_server.services.usage import UsageReport
+from ci_server.submission.project_config import SubmittedSpec
+from tests.support.jobs import a_job
+from tests.support.pages import page, words_in_code
+
+API = page("api.md")
+TESTS = SuiteSummary(1, 1, 0, 0, 0, 0.5, (), (CaseResult("a::b", 0.5),))
+FINISHED = replace(a_job(JobStatus.COMPLETED), tests=TESTS)
+BYTES = b"\xff"
+
+
+def first_cells(title, header=None):
+    return [word for row in API.rows(title, header) for word in words_in_code(row[0])]
+
+
+def test_fields_of_a_job():
+    shown = first_cells("Fields of a job")
+    assert len(shown) == len(set(shown))
+    assert set(shown) == set(job_json(FINISHED))
+
+
+def test_fields_of_test_results():
+    assert first_cells("Test results") == [field.name for field in fields(SuiteSummary)]
+    entries = API.section("Test results").rpartition("|")[2]
+    assert words_in_code(entries) == [field.name for field in fields(CaseResult)]
+
+
+def test_fields_of_events():
+    events = [
+        [JobIdEvent("id")],
+        [StatusEvent(JobStatus.RUNNING), StatusEvent(JobStatus.QUEUED, 3)],
+        [LogEvent(b"text", 4), LogEvent(BYTES, 5)],
+        [CompleteEvent(FINISHED)],
+    ]
+    sent = {}
+    for told in (event_json(event) for kind in events for event in kind):
+        sent.setdefault(told.pop("type"), set()).update(told)
+    rows = {words_in_code(row[0])[0]: row[1] for row in API.rows("Watch", "type")}
+    assert {kind: set(words_in_code(cell)) for kind, cell in rows.items()} == sent
+
+
+def test_fields_of_artifacts():
+    assert first_cells("Artifacts", "field") == list(artifact_json(Artifact("a", 1, "b")))
+
+
+def test_fields_of_usage():
+    usage = usage_json(UsageReport(NO_QUOTAS, None, [TenantUsage("acme")]))
+    (tenant,) = usage["tenants"]
+    expected = {
+        "limits": set(usage["limits"]),
+        "tenants": set(tenant),
+        "jobs": set(tenant["jobs"]),
+        "bytes": set(tenant["bytes"]),
+    }
+    shown = {words_in_code(row[0])[0]: set(words_in_code(row[1])) for row in API.rows("Usage")}
+    assert {name: words - {"null"} for name, words in shown.items()} == expected
+
+
+def test_keys_of_a_submission():
+    assert first_cells("Submit", "key") == list(SubmittedSpec.model_fields)
+
+
+def test_statuses_and_reasons():
+    assert first_cells("Statuses") == list(JobStatus)
+    told = API.section("Reasons").partition("[Error codes]")[0]
+    assert set(words_in_code(told)) - {"reason", "exit_code"} == set(Reason)
+
+
+def test_statuses_of_codes():
+    """Wherever a table has a status in front of codes."""
+    rows = [row for title in ("Submit", "Watch") for row in API.rows(title, "status")]
+    assert len(rows) > 10
+    known = {code: status.value for code, status in STATUS_OF_CODE.items()}
+    known |= {"invalid_request": 400, "range_not_satisfiable": 416}
+    for status, codes, *_ in rows:
+        assert {known[code] for code in words_in_code(codes)} == {int(status)}
+
+
+def test_every_route():
+    shown = {
+        (method, re.sub(r"\{\w+(:\w+)?\}", "{}", path))
+        for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]*)`", API.text)
+    }
+    routes = {
+        (method, re.sub(r"\{\w+(:\w+)?\}", "{}", route.path_format))
+        for route in routes_of(create_app())
+        for method in route.methods or ()
+    }
+    assert shown == {*routes, ("GET", "/openapi.json")}
