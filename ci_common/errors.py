@@ -65,7 +65,7 @@ first line is the default message. Errors outside this tree are defects: the cli
 from collections.abc import Iterable
 
 from ci_common.job import Reason
-from ci_common.job_events import EventCursor
+from ci_common.job_events import NO_CURSOR, EventCursor
 
 _QUOTED_CHARACTERS = 64
 
@@ -251,8 +251,14 @@ class EventsGoneError(RunnerError):
 
     code = "events_gone"
 
-    def __init__(self, resume: EventCursor) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        message: str | None = None,
+        retry_after: float | None = None,
+        *,
+        resume: EventCursor = NO_CURSOR,
+    ) -> None:
+        super().__init__(message, retry_after)
         self.resume = resume
         """Where to continue: all events after the old cursor that still exist follow, and the
         same removals are not reported again. After a restore: all events since the restore.

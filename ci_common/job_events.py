@@ -84,5 +84,9 @@ class EventCursor:
         return cls(stream, *map(int, numbers))
 
 
+NO_CURSOR = EventCursor("", 0)
+"""Of no stream: reading from it raises EventsGoneError with a cursor of the current one."""
+
+
 def _is_seq(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS

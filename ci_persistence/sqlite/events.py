@@ -45,7 +45,7 @@ class SqliteJobEvents(JobEvents):
         """See JobEvents."""
         rows = await self._rows_after(cursor, scope, limit)
         if (resume := _resume(rows[0], cursor)) is not None:
-            raise EventsGoneError(resume)
+            raise EventsGoneError(resume=resume)
         events = tuple(_from_row(row) for row in rows if row["seq"] is not None)
         seq = events[-1].seq if len(events) == limit else rows[0]["latest"]
         return EventBatch(events, EventCursor(cursor.stream, seq, cursor.reported))

@@ -10,7 +10,7 @@ import pytest
 
 from ci_common.errors import EventsGoneError, JobFinishedError, TooManyJobsError
 from ci_common.job import JobStatus, Outcome, Reason, SuiteSummary, utc_now
-from ci_common.job_events import EventCursor, JobEventKind
+from ci_common.job_events import NO_CURSOR, EventCursor, JobEventKind
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending, ProgressReport
 from ci_common.ports.usage import Quotas
@@ -478,6 +478,12 @@ async def test_a_count_that_lags_is_put_right(rows, retention):
 
 
 # ---------------------------------------------------------------------- text, cost
+
+
+async def test_a_reader_without_a_cursor_is_given_one(rows):
+    with pytest.raises(EventsGoneError) as caught:
+        await SqliteJobEvents(rows.database).after(NO_CURSOR, EVERYTHING, 10)
+    assert caught.value.resume.stream == (await SqliteJobEvents(rows.database).latest()).stream
 
 
 @pytest.mark.parametrize("cursor", [EventCursor("ab12", 0), EventCursor("ab12", 7, 9)])
