@@ -24,6 +24,7 @@ from ci_persistence.files.durable import untouched
 from ci_persistence.files.key_files import PART
 from ci_persistence.files.secret_keys import KEY_FILE as SECRET_KEY_FILE
 from ci_persistence.files.token_key import NAME as TOKEN_KEY_FILE
+from ci_persistence.sqlite.event_check import check_events
 from ci_persistence.sqlite.usage import COUNTED
 
 YOUNG_SECONDS = 3600.0
@@ -173,6 +174,12 @@ class Examiner:
         if await totals_are_wrong(self.instance):
             message = "kept totals are wrong, so retention and quotas would miscount"
             found.findings.append(Finding(Code.TOTALS_WRONG, message))
+        if faults := await check_events(self.instance.database):
+            message = (
+                f"job events and job rows disagree ({faults.missing} events missing, "
+                f"{faults.surplus} surplus): feeds may show a wrong state"
+            )
+            found.findings.append(Finding(Code.EVENTS_WRONG, message))
 
     def _disk(self, found: Examination) -> None:
         settings = self.instance.settings

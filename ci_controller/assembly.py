@@ -20,6 +20,7 @@ from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import Controller, ReconcileSettings
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.progress_reports import ProgressReports
 from ci_controller.running.run_context import Tools
 
 
@@ -66,6 +67,7 @@ def build_controller(
             collector,
             now,
             stores.secrets,
+            ProgressReports(stores.transitions, now),
             stores.check_files,
         ),
         stores.lease,

@@ -35,6 +35,16 @@ class CappedLog:
         """How many bytes of the output are stored already, and need not be read again."""
         return self._position
 
+    def tail(self, size: int) -> bytes:
+        """Up to `size` bytes from the end of the stored output (including what is held back),
+        starting at the beginning of a line.
+        """
+        end = min(self._position, self._head_bytes)
+        start = max(end - size, 0)
+        stored = self._log.read(self._base + start, end - start)
+        whole = (stored + self._held[-size:])[-size:]
+        return whole if len(whole) == self._position else whole[whole.find(b"\n") + 1 :]
+
     def append(self, content: bytes) -> None:
         """Take the next bytes of the output, the first time from `skip` on."""
         room = max(self._head_bytes - self._position, 0)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ci_common.errors import (
     DiskFullError,
@@ -25,6 +26,7 @@ from ci_common.secret import Secret
 from ci_controller.executors.shared.log_pump import pump
 from ci_controller.output.log_cap import CappedLog
 from ci_controller.output.masking import Masking, OutputLog
+from ci_controller.output.progress_tap import TAIL_BYTES, ProgressTap
 from ci_controller.running.engine_health import EngineHealth
 from ci_controller.running.job_end import DISK_FULL, clean_up, record, record_failure
 from ci_controller.running.launch_request import launch_request, probe_request
@@ -201,7 +203,12 @@ class JobRun:
 
     def _capped(self, log: LogAppender, base: int, since_epoch: int) -> OutputLog:
         cap_bytes = self.job.spec.limits.log_mb << 20
-        return self._masking.output(CappedLog(log, base, cap_bytes, since_epoch))
+        capped = CappedLog(log, base, cap_bytes, since_epoch)
+        report, masked = self._tools.progress.reporter(self.job), self._masking.progress
+        tap = ProgressTap(
+            capped, lambda told: report(masked(told)), partial(capped.tail, TAIL_BYTES)
+        )
+        return self._masking.output(tap)
 
     async def _take_to_end(self, connection: Connection, log: LogAppender) -> None:
         await self._mark_running(connection.output)

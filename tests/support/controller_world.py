@@ -8,6 +8,7 @@ from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import Controller, ReconcileSettings, new_holder
 from ci_controller.reconcile.leadership import LEASE_SECONDS
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.progress_reports import ProgressReports
 from ci_controller.running.run_context import Tools
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore
@@ -93,6 +94,7 @@ class ControllerWorld:
                 ArtifactCollector(self.executor, artifacts, limits),
                 self.clock,
                 self.secrets,
+                ProgressReports(transitions, self.clock, pause_seconds=0.01),
                 self._check_files,
             ),
             SqliteControllerLease(self.database, self.monotonic),

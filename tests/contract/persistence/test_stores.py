@@ -285,6 +285,18 @@ async def test_only_the_jobs_own_watchers_are_woken(signals):
     other.close()
 
 
+async def test_news_of_events_wake_those_who_follow_events_only(signals):
+    of_job, of_events = signals.subscribe("job"), signals.subscribe_events()
+    signals.notify("job")
+    assert not await of_events.wait(0.01)
+    assert await of_job.wait(5)
+    signals.notify_events()
+    assert await of_events.wait(5)
+    assert not await of_job.wait(0.01)
+    of_job.close()
+    of_events.close()
+
+
 async def test_wake_ups_from_threads_are_never_lost(signals):
     """The last state is always seen: a writer counts up, a watcher waits for the last number."""
     subscription = signals.subscribe("job")
