@@ -109,7 +109,7 @@ def make_package(path: Path, files: int, command: list[str]) -> Path:
 
 
 def tar_of(package: Path) -> Iterator[bytes]:
-    with ProjectArchive(package) as archive:
+    with ProjectArchive(package.open("rb")) as archive:
         yield from project_tar(archive)
 
 

@@ -14,7 +14,7 @@ import typer
 from ci_admin.identity_commands import key_app, user_app
 from ci_admin.secrets import app as secrets_app
 from ci_common.errors import BadRequestError, InvalidIdentityError, RunnerError, SettingsError
-from ci_common.settings import load_settings
+from ci_controller.executors.registry import load_settings
 
 HEALTHY, PROBLEMS, USAGE, CANNOT_RUN = 0, 1, 2, 3
 

@@ -30,6 +30,7 @@ class Code(StrEnum):
     ENGINE_LEFTOVER = "engine_leftover"
     DATABASE_DAMAGED = "database_damaged"
     TOTALS_WRONG = "totals_wrong"
+    EVENTS_WRONG = "events_wrong"
     LEASE_STALE = "lease_stale"
     DISK_LOW = "disk_low"
     ENGINE_UNREACHABLE = "engine_unreachable"
@@ -39,7 +40,7 @@ REPAIRABLE = frozenset(
     {
         *(Code.PACKAGE_ORPHAN, Code.LOG_ORPHAN, Code.ARTIFACTS_ORPHAN, Code.WORKLOAD_ORPHAN),
         *(Code.STAGING_LEFTOVER, Code.ENGINE_LEFTOVER, Code.TOTALS_WRONG, Code.LEASE_STALE),
-        Code.SECRETS_ORPHAN,
+        *(Code.SECRETS_ORPHAN, Code.EVENTS_WRONG),
     }
 )
 """What can be put right without losing anything that somebody could still want."""

@@ -10,9 +10,8 @@ from ci_admin.diagnosis import Code, Finding
 from ci_admin.examination import Examination, Examiner
 from ci_admin.instance import Instance, opened, require_database
 from ci_admin.repair import Repairer
-from ci_common.settings import ExecutorKind, Settings
-from ci_controller.assembly import build_executor
-from ci_controller.executors.docker.leftovers import DockerLeftovers
+from ci_common.settings import Settings
+from ci_controller.executors.registry import build_executor
 from ci_persistence.database.errors import explain, is_damage
 from ci_persistence.database.integrity import find_damage
 
@@ -84,19 +83,13 @@ async def consult(settings: Settings, *, fix: bool, deep: bool) -> Report:
 
 
 async def _examine(instance: Instance, *, fix: bool, deep: bool) -> Report:
-    settings = instance.settings
-    executor = build_executor(settings, instance.database.instance_id)
-    leftovers = None
-    if settings.executor is ExecutorKind.DOCKER:
-        leftovers = DockerLeftovers(instance.database.instance_id)
+    executor = build_executor(instance.settings, instance.database.instance_id)
     try:
-        examiner = Examiner(instance, executor, leftovers, deep=deep)
+        examiner = Examiner(instance, executor, deep=deep)
         examination = await examiner.examine()
         fixed = await _fix(examiner, examination) if fix else frozenset()
     finally:
         await executor.close()
-        if leftovers is not None:
-            await leftovers.close()
     return Report(tuple(examination.findings), fixed, tuple(examination.notes), examination.jobs)
 
 

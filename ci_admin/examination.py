@@ -15,8 +15,7 @@ from ci_admin.instance import Instance
 from ci_common.errors import EngineUnavailableError
 from ci_common.job import format_time, utc_now
 from ci_common.ports.unenforced_limits import Unenforced
-from ci_common.ports.workloads import Executor
-from ci_controller.executors.docker.leftovers import DockerLeftovers, Leftover
+from ci_common.ports.workloads import Executor, Leftover
 from ci_persistence.backup.inventory import Inventory, StoredFiles
 from ci_persistence.backup.restore import KEPT_PREFIX, STAGE_PREFIX
 from ci_persistence.database.integrity import find_damage
@@ -25,6 +24,7 @@ from ci_persistence.files.durable import untouched
 from ci_persistence.files.key_files import PART
 from ci_persistence.files.secret_keys import KEY_FILE as SECRET_KEY_FILE
 from ci_persistence.files.token_key import NAME as TOKEN_KEY_FILE
+from ci_persistence.sqlite.event_check import check_events
 from ci_persistence.sqlite.usage import COUNTED
 
 YOUNG_SECONDS = 3600.0
@@ -51,17 +51,9 @@ class Examination:
 class Examiner:
     """Examines one instance. Nothing is changed."""
 
-    def __init__(
-        self,
-        instance: Instance,
-        executor: Executor,
-        leftovers: DockerLeftovers | None,
-        *,
-        deep: bool = False,
-    ) -> None:
+    def __init__(self, instance: Instance, executor: Executor, *, deep: bool = False) -> None:
         self.instance = instance
         self.executor = executor
-        self.leftovers = leftovers
         self._inventory = Inventory(instance.database, instance.stores, deep=deep)
         self._packages: frozenset[str] = frozenset()
         """The jobs with packages that are old enough to have rows."""
@@ -133,12 +125,9 @@ class Examiner:
         return frozenset(workload.job_id for workload in workloads)
 
     async def _engine_leftovers(self, found: Examination) -> None:
-        if self.leftovers is None:
-            return
         seconds = self.instance.settings.setup_timeout_seconds
-        for leftover in await self.leftovers.find(0 if self.instance.is_alone else seconds):
-            kind = "image without a name" if leftover.is_image else "container of a set-up"
-            message = f"an abandoned {kind} is left: {leftover.name}"
+        for leftover in await self.executor.leftovers(0 if self.instance.is_alone else seconds):
+            message = f"an abandoned {leftover.kind} is left: {leftover.name}"
             found.findings.append(Finding(Code.ENGINE_LEFTOVER, message, "", leftover.id))
             found.leftovers[leftover.id] = leftover
 
@@ -185,6 +174,12 @@ class Examiner:
         if await totals_are_wrong(self.instance):
             message = "kept totals are wrong, so retention and quotas would miscount"
             found.findings.append(Finding(Code.TOTALS_WRONG, message))
+        if faults := await check_events(self.instance.database):
+            message = (
+                f"job events and job rows disagree ({faults.missing} events missing, "
+                f"{faults.surplus} surplus): feeds may show a wrong state"
+            )
+            found.findings.append(Finding(Code.EVENTS_WRONG, message))
 
     def _disk(self, found: Examination) -> None:
         settings = self.instance.settings

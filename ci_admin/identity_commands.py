@@ -30,7 +30,7 @@ from ci_common.job import format_time, utc_now
 from ci_common.ports.audit import AuditAction, AuditEntry
 from ci_common.ports.identities import IdentityAdministration
 from ci_common.principal import LOCAL_TENANT, Role
-from ci_common.settings import load_settings
+from ci_controller.executors.registry import load_settings
 
 DEFAULT_EXPIRY = "90d"
 

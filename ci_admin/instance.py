@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ci_common.errors import DatabaseError
-from ci_common.settings import Settings
+from ci_common.settings import InstanceSettings, Settings
 from ci_persistence.backup.backup import Stores
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import explain
@@ -31,7 +31,7 @@ class Instance:
     """Whether no other process has the database open, nor can open it until we let go."""
 
 
-def stores_of(settings: Settings) -> Stores:
+def stores_of(settings: InstanceSettings) -> Stores:
     """The files of the settings' data directory."""
     data = settings.data_path
     return Stores(
@@ -42,14 +42,14 @@ def stores_of(settings: Settings) -> Stores:
     )
 
 
-def check_directory(settings: Settings) -> None:
+def check_directory(settings: InstanceSettings) -> None:
     """Raise DatabaseError when CI_DATA_DIR is not the data directory of CI_DB_PATH: a command
     would report, or repair, another instance's files.
     """
     check_belongs(settings.data_path, settings.db_path)
 
 
-def require_database(settings: Settings) -> None:
+def require_database(settings: InstanceSettings) -> None:
     """Raise DatabaseError when there is none: looking must not make one."""
     check_before_open(settings.data_path, settings.db_path)
     if not _has_database(settings):
@@ -59,7 +59,7 @@ def require_database(settings: Settings) -> None:
         )
 
 
-def _has_database(settings: Settings) -> bool:
+def _has_database(settings: InstanceSettings) -> bool:
     """An empty file is none: a database would be made of it."""
     return settings.db_path.exists() and settings.db_path.stat().st_size > 0
 
@@ -88,7 +88,9 @@ async def opened(settings: Settings, *, keep_alone: bool) -> AsyncIterator[Insta
 
 
 @asynccontextmanager
-async def administered(settings: Settings, *, create: bool = False) -> AsyncIterator[Database]:
+async def administered(
+    settings: InstanceSettings, *, create: bool = False
+) -> AsyncIterator[Database]:
     """The database, beside a server that may run; with `create` it is made when missing.
 
     An older schema is migrated when nobody else has the database open. Raises DatabaseError.
@@ -105,7 +107,7 @@ async def administered(settings: Settings, *, create: bool = False) -> AsyncIter
             await database.close()
 
 
-async def _opened_database(settings: Settings, stack: contextlib.ExitStack) -> Database:
+async def _opened_database(settings: InstanceSettings, stack: contextlib.ExitStack) -> Database:
     check_before_open(settings.data_path, settings.db_path)
     if not _has_database(settings):
         database = Database(settings.db_path)
@@ -122,7 +124,7 @@ async def _opened_database(settings: Settings, stack: contextlib.ExitStack) -> D
     return database
 
 
-async def adopt_directory(settings: Settings) -> None:
+async def adopt_directory(settings: InstanceSettings) -> None:
     """Make CI_DATA_DIR the data directory of CI_DB_PATH. Raises DatabaseError when another
     database uses it, or when the one that this database used is still there.
     """

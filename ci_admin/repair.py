@@ -7,6 +7,7 @@ from ci_admin.diagnosis import Code, Finding
 from ci_admin.examination import TOTALS, Examination, Examiner, totals_are_wrong
 from ci_common.errors import RunnerError
 from ci_common.job import format_time, utc_now
+from ci_persistence.sqlite.event_check import repair_events
 from ci_persistence.sqlite.usage import COUNTED
 
 
@@ -46,12 +47,13 @@ class Repairer:
             case Code.STAGING_LEFTOVER:
                 _remove(Path(finding.subject))
             case Code.ENGINE_LEFTOVER:
-                if self._examiner.leftovers is not None:
-                    await self._examiner.leftovers.remove(self._leftovers[finding.subject])
+                await self._examiner.executor.remove_leftover(self._leftovers[finding.subject])
             case Code.LEASE_STALE:
                 await self._release_stale_lease()
             case Code.TOTALS_WRONG:
                 await self._count_again()
+            case Code.EVENTS_WRONG:
+                await repair_events(self._instance.database)
 
     async def _release_stale_lease(self) -> None:
         await self._instance.database.write(

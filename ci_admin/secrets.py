@@ -15,7 +15,7 @@ from ci_common.job import format_time, utc_now
 from ci_common.ports.audit import AuditAction
 from ci_common.principal import LOCAL_PRINCIPAL
 from ci_common.secret import MAX_SECRET_BYTES, Secret, check_name
-from ci_common.settings import load_settings
+from ci_controller.executors.registry import load_settings
 from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 
 app = typer.Typer(

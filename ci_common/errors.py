@@ -25,6 +25,7 @@ RunnerError
 ├── JobNotFoundError
 ├── ArtifactNotFoundError
 ├── JobFinishedError                too late to cancel
+├── EventsGoneError                 events after a reader's cursor were removed
 ├── DiskFullError                   below the disk floor
 ├── LogCorruptError                 a stored log is damaged
 │   └── LogMissingError             it is not stored any more
@@ -64,6 +65,7 @@ first line is the default message. Errors outside this tree are defects: the cli
 from collections.abc import Iterable
 
 from ci_common.job import Reason
+from ci_common.job_events import NO_CURSOR, EventCursor
 
 _QUOTED_CHARACTERS = 64
 
@@ -242,6 +244,25 @@ class JobFinishedError(RunnerError):
     """The job has already finished, so it cannot be cancelled."""
 
     code = "job_finished"
+
+
+class EventsGoneError(RunnerError):
+    """Events after this cursor were removed: list the jobs again, then use the new cursor."""
+
+    code = "events_gone"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        retry_after: float | None = None,
+        *,
+        resume: EventCursor = NO_CURSOR,
+    ) -> None:
+        super().__init__(message, retry_after)
+        self.resume = resume
+        """Where to continue: all events after the old cursor that still exist follow, and the
+        same removals are not reported again. After a restore: all events since the restore.
+        """
 
 
 class DiskFullError(RunnerError):

@@ -7,7 +7,7 @@ progress, but a line of the log like any other. The lines stay in the log.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ci_common.strict_json import AmbiguousJsonError, strict_object
@@ -29,6 +29,12 @@ class Progress:
     score: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     message: str | None = None
+
+    def to_facts(self) -> dict[str, Any]:
+        """The reported values, by the names used in the line; values not reported are omitted."""
+        facts = {item.name: getattr(self, item.name) for item in fields(self)}
+        facts["scores"] = dict(self.scores) or None
+        return {name: value for name, value in facts.items() if value is not None}
 
 
 def read_progress(line: bytes) -> Progress | None:

@@ -4,6 +4,7 @@
 in the file. Layout: APPNOTE.TXT of PKWARE, 4.3. What `zipfile` refuses is refused here, too.
 """
 
+import calendar
 import os
 import struct
 from collections.abc import Iterator
@@ -29,6 +30,13 @@ _NEWEST_FORMAT = 63
 
 _UTF8 = 0x800
 _ZIP64 = 1
+_EXTENDED_TIME = 0x5455
+"""Info-ZIP's field of times in UTC: a byte of flags, then seconds since 1970."""
+_UNIX_TIMES = 0x5855
+"""Info-ZIP's older field: the times of access and of change."""
+_NTFS_TIMES = 0x000A
+_NTFS_EPOCH = 11_644_473_600
+"""Seconds from 1601 to 1970."""
 _IN_ZIP64 = 0xFFFFFFFF
 """What a 32-bit field says when the zip64 field has the value."""
 
@@ -63,6 +71,15 @@ class ZipEntry(NamedTuple):
     def path(self) -> str:
         """The name in its shortest form: some programs write `./a`, or `d//a`; `` is the top."""
         return shortest_path(self.name)
+
+    @property
+    def modified(self) -> int | None:
+        """When it was changed, in seconds since 1970, UTC; `None` when the zip does not say. DOS
+        times are taken for UTC, as nothing tells where they were written.
+        """
+        if self.extra and (exact := _exact_time(self.extra)) is not None:
+            return exact
+        return _dos_seconds(self.dos_time)
 
     @property
     def is_utf8(self) -> bool:
@@ -129,8 +146,29 @@ def shortest_path(name: str) -> str:
     return "/".join([part for part in name.split("/") if part not in ("", ".")])
 
 
-def _with_zip64(extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
-    values = [size, packed_size, offset]
+def _dos_seconds(dos_time: int) -> int | None:
+    date, clock = dos_time >> 16, dos_time & 0xFFFF
+    year, month, day = 1980 + (date >> 9), date >> 5 & 15, date & 31
+    hour, minute, second = clock >> 11, clock >> 5 & 63, (clock & 31) * 2
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
+        return None
+    return calendar.timegm((year, month, day, hour, minute, second, 0, 0, 0))
+
+
+def _exact_time(extra: bytes) -> int | None:
+    found: dict[int, int] = {}
+    for kind, field in _fields(extra):
+        if kind == _EXTENDED_TIME and len(field) >= 5 and field[0] & 1:
+            found[0] = struct.unpack_from("<i", field, 1)[0]
+        elif kind == _NTFS_TIMES and len(field) >= 32 and field[4:8] == b"\1\0\x18\0":
+            found[1] = struct.unpack_from("<Q", field, 8)[0] // 10**7 - _NTFS_EPOCH
+        elif kind == _UNIX_TIMES and len(field) >= 8:
+            found[2] = struct.unpack_from("<i", field, 4)[0]
+    return found[min(found)] if found else None
+
+
+def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and content of each field. Raises BadZipFile."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
@@ -138,6 +176,12 @@ def _with_zip64(extra: bytes, size: int, packed_size: int, offset: int) -> tuple
         if len(field) < length:
             raise BadZipFile(f"the extra field {kind:#06x} is truncated")
         at += 4 + length
+        yield kind, field
+
+
+def _with_zip64(extra: bytes, size: int, packed_size: int, offset: int) -> tuple[int, int, int]:
+    values = [size, packed_size, offset]
+    for kind, field in _fields(extra):
         if kind != _ZIP64:
             continue
         try:

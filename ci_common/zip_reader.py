@@ -6,9 +6,8 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
 
 from ci_common.zip_directory import ZipDirectory, ZipEntry
@@ -29,13 +28,17 @@ _UNREADABLE = 0x1 | 0x20 | 0x40
 class ZipReader:
     """An opened zip. Not for more than one thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises BadZipFile, OSError."""
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, file: BinaryIO) -> None:
+        """The regular file is the reader's from now on, which closes it, also when this raises.
+
+        Raises BadZipFile, OSError.
+        """
+        self._file = file
+        self._descriptor = file.fileno()
         try:
             self._directory = ZipDirectory(self._descriptor)
         except BaseException:
-            os.close(self._descriptor)
+            file.close()
             raise
 
     def __enter__(self) -> Self:
@@ -50,8 +53,8 @@ class ZipReader:
         self.close()
 
     def close(self) -> None:
-        """Close the file. To be called once."""
-        os.close(self._descriptor)
+        """Close the file; safe to repeat."""
+        self._file.close()
 
     def entries(self) -> Iterator[ZipEntry]:
         """Every entry, in the order of the directory.

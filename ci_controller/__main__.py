@@ -7,8 +7,9 @@ import signal
 import sys
 
 from ci_common.errors import RunnerError
-from ci_common.settings import Settings, load_settings
-from ci_controller.assembly import Stores, build_controller, build_executor
+from ci_common.settings import Settings
+from ci_controller.assembly import Stores, build_controller
+from ci_controller.executors.registry import build_executor, load_settings
 from ci_controller.reconcile.controller import new_holder
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore

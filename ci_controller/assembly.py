@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from ci_common.job import ResourceLimits, utc_now
+from ci_common.job import utc_now
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.logs import LogKeeper, LogWriter
 from ci_common.ports.packages import Packages
@@ -15,45 +15,13 @@ from ci_common.ports.rows import ControllerLease, JobTransitions
 from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Executor
-from ci_common.settings import ExecutorKind, Settings
-from ci_controller.executors.docker import DockerExecutor, DockerOptions
-from ci_controller.executors.process import ProcessExecutor, ProcessOptions
+from ci_common.settings import ControllerSettings, Settings
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import Controller, ReconcileSettings
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.progress_reports import ProgressReports
 from ci_controller.running.run_context import Tools
-
-
-def build_executor(settings: Settings, instance_id: str) -> Executor:
-    """The executor that the settings choose."""
-    if settings.executor is ExecutorKind.PROCESS:
-        return ProcessExecutor(
-            ProcessOptions(
-                instance_id=instance_id,
-                data_path=settings.data_path,
-                setup_timeout_seconds=settings.setup_timeout_seconds,
-                work_mb=settings.max_work_mb,
-            )
-        )
-    return DockerExecutor(
-        DockerOptions(
-            instance_id=instance_id,
-            image=settings.image,
-            cache_dir=settings.data_path / "deps",
-            container_prefix=settings.container_prefix,
-            deps_cache_bytes=settings.deps_cache_mb << 20,
-            setup_timeout_seconds=settings.setup_timeout_seconds,
-            work_mb=settings.max_work_mb,
-            network=settings.docker_network,
-            runtime=settings.docker_runtime,
-            setup_limits=ResourceLimits(
-                cpu_percent=settings.default_cpu_percent or settings.max_cpu_percent,
-                memory_mb=settings.default_memory_mb or settings.max_memory_mb,
-                pids=settings.default_pids,
-            ),
-        )
-    )
 
 
 class ControllerLogs(LogWriter, LogKeeper, Protocol):
@@ -99,6 +67,7 @@ def build_controller(
             collector,
             now,
             stores.secrets,
+            ProgressReports(stores.transitions, now),
             stores.check_files,
         ),
         stores.lease,
@@ -116,7 +85,7 @@ def build_controller(
     )
 
 
-def _reconcile_settings(settings: Settings) -> ReconcileSettings:
+def _reconcile_settings(settings: ControllerSettings) -> ReconcileSettings:
     return ReconcileSettings(
         reconcile_seconds=settings.reconcile_seconds,
         max_concurrent_jobs=settings.max_concurrent_jobs,

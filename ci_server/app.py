@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI
 from ci_common.errors import StorageUnavailableError
 from ci_common.job import utc_now
 from ci_common.ports.audit import AuditRetention
-from ci_common.settings import Settings, load_settings
+from ci_common.settings import Settings
 from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
@@ -32,7 +32,13 @@ from ci_server.http.query import no_repetition
 from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
 from ci_server.telemetry.log_output import configure_logging
-from ci_server.wiring import Services, build_embedded_controller, build_services, open_stores
+from ci_server.wiring import (
+    Services,
+    build_embedded_controller,
+    build_services,
+    load_settings,
+    open_stores,
+)
 
 logger = logging.getLogger(__name__)
 

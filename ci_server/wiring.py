@@ -10,7 +10,9 @@ from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.settings import Settings
 from ci_controller.assembly import Stores as ControllerStores
-from ci_controller.assembly import build_controller, build_executor
+from ci_controller.assembly import build_controller
+from ci_controller.executors.registry import build_executor
+from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore

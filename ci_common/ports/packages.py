@@ -1,7 +1,7 @@
 """The uploaded packages, from the upload to the workload."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from ci_common.job import Job, Package
 
@@ -42,11 +42,30 @@ class PackageIntake(Protocol):
         """Raise DiskFullError below the disk floor."""
 
 
+class PackageSource(Protocol):
+    """Where an executor gets a job's zip from. Whoever reads it checks the digest."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the zip as it was accepted, in lower-case hex."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the zip as it was accepted."""
+
+    def open(self) -> BinaryIO:
+        """The zip as it is now: a regular file, to be closed by the caller. As often as needed,
+        from any thread.
+
+        Raises PackageCorruptError when it is gone, and StorageUnavailableError.
+        """
+
+
 class Packages(Protocol):
     """The controller's side of the package store."""
 
-    def verified(self, job: Job) -> Path:
-        """The job's zip, its SHA-256 checked. Raises PackageCorruptError."""
+    def source(self, job: Job) -> PackageSource | None:
+        """The job's zip, which is not looked at yet; `None` for a job without a package."""
 
     def delete(self, job_id: str) -> None:
         """Remove a job's zip; safe to repeat."""

@@ -71,3 +71,9 @@ class JobRetention(Protocol):
 
     async def log_compressed(self, job_id: str, stored_bytes: int) -> bool:
         """The log takes so many bytes on disk now. Also for one that cannot be compressed."""
+
+    async def forget_deletions(self, before: datetime, keep: int, limit: int) -> int:
+        """Remove DELETED events older than `before`, or not among the newest `keep`: at most
+        `limit`, oldest first. Returns how many. A reader that has not read them gets
+        EventsGoneError.
+        """

@@ -1,5 +1,6 @@
 """The rows of the jobs, as the server and the controller use them, and who may move them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -9,6 +10,7 @@ from ci_common.job import Artifact, Job, JobStatus, Outcome, SuiteSummary
 from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
 from ci_common.ports.usage import NO_QUOTAS, Quotas
+from ci_common.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,15 @@ class Ending:
     tests: SuiteSummary | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """The latest progress of a running job."""
+
+    job_id: str
+    attempt: int
+    progress: Progress
+
+
 class JobTransitions(Protocol):
     """The controller's side of the rows: it alone moves a job.
 
@@ -138,6 +149,11 @@ class JobTransitions(Protocol):
 
     async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
         """Any live status -> `ending.outcome.status`. What the ending speaks of must be on disk."""
+
+    async def report_progress(self, reports: Sequence[ProgressReport], at: datetime) -> None:
+        """Add a PROGRESS event for each report, in one transaction. Changes no job. A report is
+        ignored when its attempt is not running, or when it equals the job's last one.
+        """
 
 
 class ControllerLease(Protocol):

@@ -12,6 +12,12 @@ class JobSignals(Protocol):
     def subscribe(self, job_id: str) -> "JobSubscription":
         """Be woken, on the running event loop, from now on."""
 
+    def notify_events(self) -> None:
+        """Job events were committed (port JobEvents). Same rules as `notify`."""
+
+    def subscribe_events(self) -> "JobSubscription":
+        """Be woken by `notify_events` on the running event loop from now on."""
+
 
 class JobSubscription(Protocol):
     """One watcher's wake-up call. Wake-ups between two waits are merged, never lost."""

@@ -1,16 +1,39 @@
-"""The workloads an executor runs, and what is left in them."""
+"""The port of executors: the workloads that one runs, and what is left in them.
+
+The calls, in the order in which a controller makes them:
+
+    list_workloads          at each tick: what there is, to compare with the rows
+    launch | reattach       a new workload and its output | the output of one that is there
+      output.read           until its end, on a thread of its own
+      output.stored         now and then: what is on disk, and need not be kept
+      output.close
+    inspect                 after the output's end, until the workload has exited: its exit code
+    files                   the files it left, on another thread
+    remove                  once the end is recorded
+    stop                    at any time, when somebody wants the end
+
+and beside the way of one job:
+
+    check                   once per launch, before it: which limits are not enforced
+    probe                   after a launch that failed: whether anything can be started there
+    tidy                    now and then
+    leftovers, remove_leftover
+                            by the operator (`ci-admin doctor`), also while a controller runs
+    close                   at the end of the process; workloads go on
+
+An executor is made by its factory in `ci_controller.executors.registry`. It gets no rows, users or
+paths of the server: see `launch_request`.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
-from ci_common.job import Job
+from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
-from ci_common.secret import Secret
 
 
 class WorkloadState(StrEnum):
@@ -117,6 +140,18 @@ class WorkloadFiles(Protocol):
         """Make a blocked read fail, and free the connection; safe to repeat, from any thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a crash left with an executor besides workloads, and nothing refers to."""
+
+    id: str
+    """By which its executor finds it."""
+    kind: str
+    """What it is, for people, such as "container of a set-up"."""
+    name: str
+    """Which one it is, for people."""
+
+
 class Executor(Protocol):
     """Runs workloads; knows nothing of rows or users.
 
@@ -131,21 +166,15 @@ class Executor(Protocol):
     async def inspect(self, job_id: str) -> Workload | None:
         """The workload with everything known about it, or `None` when there is none."""
 
-    async def launch(
-        self,
-        job: Job,
-        package: Path,
-        log: LogAppender,
-        epoch: int,
-        secrets: Sequence[Secret] = (),
-    ) -> Output:
-        """Install requirements (their output goes to `log`), make the workload, start it.
+    async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
+        """Check the package's digest, install requirements (their output goes to `log`), make the
+        workload, start it. Without a package its workspace is empty.
 
         The command, and not the installation, gets the secrets: each as a file that only its
         user can read, in the directory that `CI_SECRETS_DIR` names, and, where it is wanted, as
         a variable. They are in nothing that outlives the workload, nor in its description.
 
-        A leftover of an earlier attempt is replaced, but never one of a later `epoch` of the
+        A workload of an earlier attempt is replaced, but never one of a later epoch of the
         controller lease: then LeaseLostError is raised. Nothing is left behind when this raises
         (SetupFailedError, ImageUnavailableError, PackageCorruptError, LaunchFailedError). When
         it is cancelled a workload may be there, for `remove` or for the next controller. The
@@ -181,8 +210,8 @@ class Executor(Protocol):
         nothing but what it tries out, and answers at once the second time.
         """
 
-    async def probe(self, job: Job, epoch: int) -> None:
-        """Start a workload that does nothing and has default options, where the job's launch has
+    async def probe(self, request: ProbeRequest) -> None:
+        """Start a workload that does nothing and has default options, where a job's launch has
         failed, and remove it: what `launch` raised is the job's own fault when this returns.
 
         Raises EngineDisturbedError when no such workload can be started, and LaunchFailedError
@@ -193,6 +222,14 @@ class Executor(Protocol):
         """Keep caches within their budget, and remove what set-ups that nobody waits for any more
         left: of this `epoch` of the controller lease or earlier ones. Called now and then.
         """
+
+    async def leftovers(self, older_than_seconds: float) -> Sequence[Leftover]:
+        """What is left of set-ups and probes whose controller is gone, at least so old. Something
+        younger may be in use, unless the caller knows that no controller runs.
+        """
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        """Remove one; safe to repeat."""
 
     async def close(self) -> None:
         """Free connections. Workloads go on."""

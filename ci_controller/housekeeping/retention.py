@@ -19,6 +19,10 @@ GRACE_SECONDS = 10.0
 """A job that ended just now is kept whatever count or budget say: a client that was cut off
 must still be able to ask for its result."""
 
+DELETION_DAYS = 7.0
+DELETIONS = 10_000
+"""How long, and for how many jobs, the event of their deletion is kept."""
+
 _BATCH = 20
 """Jobs of one transaction; their files are deleted before the next."""
 
@@ -156,6 +160,7 @@ class Retention:
             or await self._expire_jobs(limit)
             or await self._expire_artifacts(limit)
             or await self._compress_one()
+            or await self._forget_deletions(limit)
         )
 
     async def _delete_files(self, limit: int) -> int:
@@ -200,6 +205,10 @@ class Retention:
         if count:
             logger.info("retention: the artifacts of %d finished jobs deleted", count)
         return count
+
+    async def _forget_deletions(self, limit: int) -> int:
+        before = self._now() - timedelta(days=DELETION_DAYS)
+        return await self._rows.forget_deletions(before, DELETIONS, limit)
 
     async def _compress_one(self) -> int:
         if self._clock() < self._compress_from:

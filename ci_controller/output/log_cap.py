@@ -2,6 +2,7 @@
 
 from ci_common.ports.logs import HELD_BYTES, LogAppender
 from ci_common.ports.workloads import OutputEnd
+from ci_controller.executors.shared.missing_output import lost_marker
 
 _CUT_AT_LINE_BYTES = 64 << 10
 
@@ -33,6 +34,16 @@ class CappedLog:
     def skip(self) -> int:
         """How many bytes of the output are stored already, and need not be read again."""
         return self._position
+
+    def tail(self, size: int) -> bytes:
+        """Up to `size` bytes from the end of the stored output (including what is held back),
+        starting at the beginning of a line.
+        """
+        end = min(self._position, self._head_bytes)
+        start = max(end - size, 0)
+        stored = self._log.read(self._base + start, end - start)
+        whole = (stored + self._held[-size:])[-size:]
+        return whole if len(whole) == self._position else whole[whole.find(b"\n") + 1 :]
 
     def append(self, content: bytes) -> None:
         """Take the next bytes of the output, the first time from `skip` on."""
@@ -107,20 +118,3 @@ def cut_off(log: LogAppender, start: int, cap_bytes: int, why: str) -> None:
         return
     written = log.read(start, len(marker))
     log.append(marker[len(written) if marker.startswith(written) else 0 :])
-
-
-def lost_marker(end: OutputEnd) -> bytes:
-    """The line that tells at the end of an output that bytes are missing there; empty when none
-    are.
-    """
-    if end.lost == 0 or not end.why:
-        return b""
-    if end.lost is None:
-        return f"\n[... output may be missing here: {end.why} ...]\n".encode()
-    return f"\n[... {end.lost} bytes of output are missing here: {end.why} ...]\n".encode()
-
-
-def missing_bytes(size: int) -> bytes:
-    """A line in place of bytes that nobody has, as long as they were, so that offsets stay true."""
-    text = f"\n[... {size} bytes of output are missing here".encode()
-    return (text.ljust(size, b".")[: max(size - 2, 0)] + b"]\n")[:size]

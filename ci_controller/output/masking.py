@@ -11,6 +11,7 @@ from ci_common.job import CaseResult, SuiteSummary
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import OutputEnd
+from ci_common.progress import Progress
 from ci_common.secret import Secret
 from ci_controller.output.secret_forms import patterns
 
@@ -76,6 +77,18 @@ class Masking:
         if len(end) >= _CUT_BYTES:
             end = b"*" * len(end)
         return (whole + end).decode(errors="replace")
+
+    def progress(self, progress: Progress) -> Progress:
+        """Progress with secrets masked. The line was masked, but JSON escapes can hide a secret."""
+        if self._patterns is None:
+            return progress
+        message = progress.message
+        return replace(
+            progress,
+            phase=self.text(progress.phase),
+            scores={self.text(name): score for name, score in progress.scores.items()},
+            message=None if message is None else self.text(message),
+        )
 
     def ending(self, ending: Ending) -> Ending:
         """What is recorded at the job's end. The names of artifacts are as they are."""

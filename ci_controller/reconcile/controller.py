@@ -155,6 +155,7 @@ class Controller:
     async def close(self) -> None:
         """Stop following; workloads go on, and the next controller adopts them."""
         await self._drop_runs()
+        await self._tools.progress.close()
         self._bell.close()
         await self._leadership.release()
 

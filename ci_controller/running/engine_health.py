@@ -10,7 +10,7 @@ from ci_common.errors import (
     EngineUnavailableError,
     JobError,
 )
-from ci_common.job import Job
+from ci_common.ports.launch_request import ProbeRequest
 from ci_common.ports.workloads import Executor
 from ci_controller.running.retry_policy import BackOff
 
@@ -29,8 +29,8 @@ class EngineHealth:
         self._executor = executor
         self._pauses = BackOff(clock, first_seconds)
         self._lock = asyncio.Lock()
-        self._suspect: tuple[Job, int] | None = None
-        """The job whose launch failed, which tells where on the engine, and the epoch."""
+        self._suspect: ProbeRequest | None = None
+        """Where on the engine a launch failed."""
         self.trouble: str | None = None
         """Why the engine starts no container, for the operator; `None` when it does."""
 
@@ -39,14 +39,14 @@ class EngineHealth:
         """Whether a disturbed engine is to be tried again now."""
         return self.trouble is not None and not self._pauses.waits
 
-    async def check(self, job: Job, epoch: int) -> None:
-        """Return when the engine starts containers where the job's launch has just failed, so
+    async def check(self, request: ProbeRequest) -> None:
+        """Return when the engine starts containers where a job's launch has just failed, so
         that the failure is the job's own. Raises EngineDisturbedError when it starts none, and
         EngineUnavailableError when it does not answer.
         """
         async with self._lock:  # of several that fail at once the first one's answer is enough
             if self.trouble is None:
-                await self._probe(job, epoch)
+                await self._probe(request)
             if self.trouble is not None:
                 raise EngineDisturbedError(self.trouble)
 
@@ -56,7 +56,7 @@ class EngineHealth:
             return True
         async with self._lock:
             try:
-                await self._probe(*self._suspect)
+                await self._probe(self._suspect)
             except EngineUnavailableError as error:
                 self._pauses.failed()
                 logger.debug("the engine is still disturbed: %s", error)
@@ -67,11 +67,11 @@ class EngineHealth:
         self.trouble, self._suspect = None, None
         self._pauses.succeeded()
 
-    async def _probe(self, job: Job, epoch: int) -> None:
+    async def _probe(self, request: ProbeRequest) -> None:
         try:
-            await self._executor.probe(job, epoch)
+            await self._executor.probe(request)
         except (EngineDisturbedError, EngineFailingError) as error:
-            self._suspect = job, epoch
+            self._suspect = request
             self.trouble = f"{EngineDisturbedError.code}: {error.message}"
             self._pauses.failed()
         except JobError:

@@ -96,6 +96,7 @@ async def _begin(job_id: str, ending: Ending, log: LogAppender, tools: Tools) ->
 
 async def _commit(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
     await asyncio.to_thread(log.sync)
+    await tools.progress.flush(job_id)
     if not await tools.transitions.finish(job_id, replace(ending, log_size=log.size), tools.now()):
         return False
     logger.info("job %s %s: %s", job_id, ending.outcome.status, ending.outcome.message)

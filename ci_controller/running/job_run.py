@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ci_common.errors import (
     DiskFullError,
@@ -22,11 +23,13 @@ from ci_common.ports.logs import LogAppender, LogWriter
 from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import Output, OutputEnd, Workload, WorkloadState
 from ci_common.secret import Secret
+from ci_controller.executors.shared.log_pump import pump
 from ci_controller.output.log_cap import CappedLog
-from ci_controller.output.log_pump import pump
 from ci_controller.output.masking import Masking, OutputLog
+from ci_controller.output.progress_tap import TAIL_BYTES, ProgressTap
 from ci_controller.running.engine_health import EngineHealth
 from ci_controller.running.job_end import DISK_FULL, clean_up, record, record_failure
+from ci_controller.running.launch_request import launch_request, probe_request
 from ci_controller.running.outcome import EndFacts, note_lost_output, outcome
 from ci_controller.running.retry_policy import LAUNCH_TRIES
 from ci_controller.running.run_context import Tools, has_files
@@ -151,7 +154,7 @@ class JobRun:
         """Raise EngineDisturbedError when the launch failed because the engine starts nothing."""
         of_start = isinstance(error, EngineFailingError | LaunchFailedError)
         if not self.launched and of_start and not isinstance(error, RegistryUnavailableError):
-            await self._health.check(self.job, self._epoch)
+            await self._health.check(probe_request(self.job, self._epoch))
 
     async def _learn_secrets(self) -> None:
         """Before anything is read that they could be in."""
@@ -164,12 +167,11 @@ class JobRun:
         await asyncio.to_thread(log.drop_held)
         if log.size == 0:  # once, however often the launch is tried
             await self._note_unenforced_limits(log)
-        package = await asyncio.to_thread(self._tools.packages.verified, self.job)
         masked = self._masking.appender(log)
         try:
-            output = await self._tools.executor.launch(
-                self.job, package, masked, self._epoch, self._secrets
-            )
+            package = self._tools.packages.source(self.job)
+            request = launch_request(self.job, self._epoch, self._secrets, package)
+            output = await self._tools.executor.launch(request, masked)
             self.launched = self.launched_itself = True
         finally:
             base = masked.size  # with what was held back
@@ -201,7 +203,12 @@ class JobRun:
 
     def _capped(self, log: LogAppender, base: int, since_epoch: int) -> OutputLog:
         cap_bytes = self.job.spec.limits.log_mb << 20
-        return self._masking.output(CappedLog(log, base, cap_bytes, since_epoch))
+        capped = CappedLog(log, base, cap_bytes, since_epoch)
+        report, masked = self._tools.progress.reporter(self.job), self._masking.progress
+        tap = ProgressTap(
+            capped, lambda told: report(masked(told)), partial(capped.tail, TAIL_BYTES)
+        )
+        return self._masking.output(tap)
 
     async def _take_to_end(self, connection: Connection, log: LogAppender) -> None:
         await self._mark_running(connection.output)

@@ -43,6 +43,7 @@ from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.data_claim import is_used
+from ci_persistence.sqlite.events import BEGIN_STREAM
 from ci_persistence.sqlite.job_rows import LIVE
 from ci_persistence.sqlite.lease import is_dead
 
@@ -186,6 +187,8 @@ class Restore:
             "engine_error = NULL, epoch = max(epoch + 1, ?)",
             (int(time.time()),),
         )
+        # Numbers of events will be reused: cursors from after the backup must not be accepted.
+        rows.execute(BEGIN_STREAM)
         if self._plan.new_instance:
             rows.execute("UPDATE instance SET instance_id = lower(hex(randomblob(16)))")
             _end_live_jobs(rows, logs)

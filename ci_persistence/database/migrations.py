@@ -221,7 +221,112 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE instance ADD COLUMN data_path TEXT;
     """,
-    # 9: jobs without a package. A column loses its NOT NULL only by being replaced.
+    # 9: job events, written by triggers, so that no change of a row can be without its event, not
+    # even one made by a restore or an admin command. Existing jobs get theirs here.
+    """
+    CREATE TABLE job_events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        job_id TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        user TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        at TEXT NOT NULL,
+        facts TEXT NOT NULL
+    );
+    CREATE INDEX job_events_of_job ON job_events (job_id, seq);
+    CREATE INDEX job_events_of_tenant ON job_events (tenant, seq);
+    CREATE INDEX job_events_deleted ON job_events (seq) WHERE kind = 'deleted';
+    CREATE TABLE event_stream (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        stream TEXT NOT NULL,
+        first_seq INTEGER NOT NULL DEFAULT 0,
+        gone_seq INTEGER NOT NULL DEFAULT 0,
+        gone_at INTEGER NOT NULL DEFAULT 0
+    );
+    INSERT INTO event_stream (id, stream) VALUES (1, lower(hex(randomblob(8))));
+    INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
+        SELECT job_id, tenant, user, kind, at, facts FROM (
+            SELECT created_at AS at, 1 AS step, seq, job_id, tenant, user, 'submitted' AS kind,
+                json_object('name', json_extract(spec, '$.name'), 'priority', priority)
+                    AS facts
+                FROM jobs
+            UNION ALL SELECT started_at, 2, seq, job_id, tenant, user, 'started',
+                json_object('attempt', attempt) FROM jobs WHERE started_at IS NOT NULL
+            UNION ALL SELECT cancel_requested_at, 3, seq, job_id, tenant, user, 'cancel_requested',
+                json_object() FROM jobs WHERE cancel_requested_at IS NOT NULL
+            UNION ALL SELECT ended_at, 4, seq, job_id, tenant, user, 'finished',
+                json_object('status', status, 'reason', reason, 'message', message,
+                    'exit_code', exit_code, 'attempt', attempt, 'log_size', log_size,
+                    'artifacts_size', artifacts_size, 'tests', json(CASE WHEN tests IS NOT NULL
+                        THEN json_object('total', json_extract(tests, '$.total'),
+                            'passed', json_extract(tests, '$.passed'),
+                            'failed', json_extract(tests, '$.failed'),
+                            'errors', json_extract(tests, '$.errors'),
+                            'skipped', json_extract(tests, '$.skipped'),
+                            'seconds', json_extract(tests, '$.seconds')) END))
+                FROM jobs WHERE ended_at IS NOT NULL
+        ) ORDER BY at, seq, step;
+    CREATE TRIGGER job_event_submitted AFTER INSERT ON jobs BEGIN
+        INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
+            VALUES (NEW.job_id, NEW.tenant, NEW.user, 'submitted', NEW.created_at,
+                json_object('name', json_extract(NEW.spec, '$.name'), 'priority', NEW.priority));
+    END;
+    CREATE TRIGGER job_event_claimed AFTER UPDATE OF status ON jobs
+    WHEN OLD.status = 'queued' AND NEW.status = 'initializing' BEGIN
+        INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
+            VALUES (NEW.job_id, NEW.tenant, NEW.user, 'claimed',
+                strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), json_object('attempt', NEW.attempt));
+    END;
+    CREATE TRIGGER job_event_started AFTER UPDATE OF status ON jobs
+    WHEN OLD.status != 'running' AND NEW.status = 'running' BEGIN
+        INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
+            VALUES (NEW.job_id, NEW.tenant, NEW.user, 'started',
+                coalesce(NEW.started_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+                json_object('attempt', NEW.attempt));
+    END;
+    CREATE TRIGGER job_event_cancel_requested AFTER UPDATE OF cancel_requested_at ON jobs
+    WHEN OLD.cancel_requested_at IS NULL AND NEW.cancel_requested_at IS NOT NULL BEGIN
+        INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
+            VALUES (NEW.job_id, NEW.tenant, NEW.user, 'cancel_requested',
+                NEW.cancel_requested_at, json_object());
+    END;
+    CREATE TRIGGER job_event_retried AFTER UPDATE OF attempt ON jobs
+    WHEN NEW.attempt > OLD.attempt BEGIN
+        INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
+            VALUES (NEW.job_id, NEW.tenant, NEW.user, 'retried',
+                strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), json_object('attempt', NEW.attempt));
+    END;
+    CREATE TRIGGER job_event_finished AFTER UPDATE OF status ON jobs
+    WHEN OLD.status IN ('queued', 'initializing', 'running')
+    AND NEW.status NOT IN ('queued', 'initializing', 'running') BEGIN
+        INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
+            VALUES (NEW.job_id, NEW.tenant, NEW.user, 'finished',
+                coalesce(NEW.ended_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+                json_object('status', NEW.status, 'reason', NEW.reason, 'message', NEW.message,
+                    'exit_code', NEW.exit_code, 'attempt', NEW.attempt, 'log_size', NEW.log_size,
+                    'artifacts_size', NEW.artifacts_size, 'tests', json(CASE
+                        WHEN NEW.tests IS NOT NULL
+                        THEN json_object('total', json_extract(NEW.tests, '$.total'),
+                            'passed', json_extract(NEW.tests, '$.passed'),
+                            'failed', json_extract(NEW.tests, '$.failed'),
+                            'errors', json_extract(NEW.tests, '$.errors'),
+                            'skipped', json_extract(NEW.tests, '$.skipped'),
+                            'seconds', json_extract(NEW.tests, '$.seconds')) END)));
+    END;
+    CREATE TRIGGER job_event_deleted AFTER DELETE ON jobs BEGIN
+        INSERT INTO job_events (job_id, tenant, user, kind, at, facts)
+            VALUES (OLD.job_id, OLD.tenant, OLD.user, 'deleted',
+                strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), json_object('last_seq',
+                    (SELECT max(seq) FROM job_events WHERE job_id = OLD.job_id)));
+        DELETE FROM job_events WHERE job_id = OLD.job_id AND kind != 'deleted';
+    END;
+    CREATE TRIGGER job_event_progress_replaced AFTER INSERT ON job_events
+    WHEN NEW.kind = 'progress' BEGIN
+        DELETE FROM job_events
+            WHERE job_id = NEW.job_id AND kind = 'progress' AND seq < NEW.seq;
+    END;
+    """,
+    # 10: jobs without a package. A column loses its NOT NULL only by being replaced.
     """
     DROP TRIGGER tenant_job_added;
     DROP TRIGGER tenant_job_removed;

@@ -7,6 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,20 +56,12 @@ class FilePackageStore:
             path = self._staging / f"{uuid.uuid4()}.part"
             return StagedFile(path, self._packages, self._check)
 
-    def verified(self, job: Job) -> Path:
+    def source(self, job: Job) -> "StoredPackage | None":
         """See Packages."""
-        path = self._path(job.job_id)
-        try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            self._check()
-            raise PackageCorruptError(
-                "the stored upload is gone; submit the project again"
-            ) from None
-        if job.package is None or digest != job.package.sha256:
-            raise PackageCorruptError
-        return path
+        package = job.package
+        if package is None:
+            return None
+        return StoredPackage(package.sha256, package.size, self._path(job.job_id), self._check)
 
     def open(self, job_id: str) -> BinaryIO | None:
         """The job's zip as it is, to be closed by the caller; `None` when there is none."""
@@ -97,6 +90,27 @@ class FilePackageStore:
 
     def _path(self, job_id: str) -> Path:
         return self._packages / f"{job_id}.zip"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPackage:
+    """A committed package (port PackageSource)."""
+
+    sha256: str
+    size: int
+    path: Path
+    check: Check
+    """Raises StorageUnavailableError when the data directory is not the one that it was."""
+
+    def open(self) -> BinaryIO:
+        """See PackageSource."""
+        try:
+            return self.path.open("rb")
+        except FileNotFoundError:
+            self.check()
+            raise PackageCorruptError(
+                "the stored upload is gone; submit the project again"
+            ) from None
 
 
 class StagedFile:

@@ -3,6 +3,9 @@
 import asyncio
 from collections import defaultdict
 
+_EVENTS = ""
+"""Key of subscriptions to job events; no job has this id."""
+
 
 class ProcessJobSignals:
     """Wakes the watchers of this process; those of others find out by looking."""
@@ -20,6 +23,14 @@ class ProcessJobSignals:
         subscription = ProcessJobSubscription(self, job_id)
         self._subscriptions[job_id].add(subscription)
         return subscription
+
+    def notify_events(self) -> None:
+        """See JobSignals."""
+        self.notify(_EVENTS)
+
+    def subscribe_events(self) -> "ProcessJobSubscription":
+        """See JobSignals."""
+        return self.subscribe(_EVENTS)
 
     def forget(self, subscription: "ProcessJobSubscription", job_id: str) -> None:
         """Called by a subscription that closes."""

@@ -21,6 +21,7 @@ from ci_common.job import (
     format_time,
     parse_time,
 )
+from ci_common.policy import JobScope
 from ci_persistence.database.database import Database
 
 COLUMNS = (
@@ -41,6 +42,13 @@ async def fetch_job(database: Database, job_id: str) -> Job | None:
         (job_id,),
     )
     return None if row is None else from_row(row)
+
+
+def scope_conditions(scope: JobScope) -> tuple[list[str], list[str]]:
+    """SQL conditions, and their parameters, for rows of jobs or of job events in the scope."""
+    columns = {"tenant": scope.tenant, "user": scope.user, "job_id": scope.job_id}
+    wanted = {name: value for name, value in columns.items() if value is not None}
+    return [f"{name} = ?" for name in wanted], list(wanted.values())
 
 
 def to_row(job: Job) -> tuple[str | int | None, ...]:

@@ -10,6 +10,7 @@ import aiosqlite
 from ci_common.job import format_time
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
 from ci_persistence.database.database import Database
+from ci_persistence.sqlite.events import LATEST
 from ci_persistence.sqlite.job_rows import LIVE
 from ci_persistence.sqlite.lease import HOLDS_LEASE
 
@@ -29,6 +30,12 @@ WITHOUT_ARTIFACTS = (
     "SELECT value AS job_id FROM json_each(?) "  # noqa: S608 - constants
     f"WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE job_id = value AND status IN {LIVE}) "
     "AND NOT EXISTS (SELECT 1 FROM artifacts WHERE job_id = value)"
+)
+
+DELETIONS = (
+    "SELECT seq FROM job_events WHERE kind = 'deleted' AND (at < ? OR seq <= "
+    "(SELECT seq FROM job_events WHERE kind = 'deleted' ORDER BY seq DESC LIMIT 1 OFFSET ?)) "
+    "ORDER BY seq LIMIT ?"
 )
 
 
@@ -111,6 +118,29 @@ class SqliteJobRetention:
             (stored_bytes, job_id, self._holder),
         )
         return bool(rows)
+
+    async def forget_deletions(self, before: datetime, keep: int, limit: int) -> int:
+        """See JobRetention."""
+        wanted = (format_time(before), keep, limit)
+        if not await self._database.fetch_all(DELETIONS, wanted):
+            return 0  # the usual case needs no write lock
+        async with self._database.transaction() as connection:
+            rows = await connection.execute_fetchall(
+                f"DELETE FROM job_events WHERE seq IN ({DELETIONS}) "  # noqa: S608 - constants
+                f"AND {HOLDS_LEASE} RETURNING seq",
+                (*wanted, self._holder),
+            )
+            forgotten = [row["seq"] for row in rows]
+            if forgotten:
+                # Removing takes a number of its own: readers that were told before are told again.
+                await connection.execute(
+                    "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'job_events'"
+                )
+                await connection.execute(
+                    f"UPDATE event_stream SET gone_seq = max(gone_seq, ?), gone_at = {LATEST}",  # noqa: S608
+                    (max(forgotten),),
+                )
+        return len(forgotten)
 
 
 async def _note_files(

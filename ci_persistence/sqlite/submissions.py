@@ -13,7 +13,14 @@ from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
 from ci_persistence.sqlite.audit import insert
-from ci_persistence.sqlite.job_rows import COLUMNS, LIVE, fetch_job, from_row, to_row
+from ci_persistence.sqlite.job_rows import (
+    COLUMNS,
+    LIVE,
+    fetch_job,
+    from_row,
+    scope_conditions,
+    to_row,
+)
 from ci_persistence.sqlite.usage import check_room
 
 _INSERT = (
@@ -43,6 +50,7 @@ class SqliteJobSubmissions:
                 await check_room(connection.execute_fetchall, job.tenant, job.user, quotas, size)
                 await connection.execute(_INSERT, to_row(job))
                 await insert(connection, audit)
+        self._signals.notify_events()
 
     async def check_room(self, tenant: str, user: str, quotas: Quotas) -> None:
         """See JobSubmissions."""
@@ -54,7 +62,7 @@ class SqliteJobSubmissions:
 
     async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:
         """See JobSubmissions."""
-        conditions, parameters = _conditions(scope)
+        conditions, parameters = scope_conditions(scope)
         if query.status is not None:
             conditions.append("status = ?")
             parameters.append(query.status.value)
@@ -123,6 +131,7 @@ class SqliteJobSubmissions:
                     await insert(connection, audit)
         if found:
             self._signals.notify(job_id)
+            self._signals.notify_events()
             return from_row(found[0])
         if await self.get(job_id) is None:
             raise JobNotFoundError
@@ -147,7 +156,7 @@ class SqliteJobSubmissions:
             raise NotReadyError(f"the database cannot be written: {error}") from error
 
     async def _sequence(self, scope: JobScope, job_id: str) -> int:
-        conditions, parameters = _conditions(scope)
+        conditions, parameters = scope_conditions(scope)
         row = await self._database.fetch_one(
             f"SELECT seq FROM jobs WHERE {' AND '.join(('job_id = ?', *conditions))}",  # noqa: S608
             (job_id, *parameters),
@@ -155,9 +164,3 @@ class SqliteJobSubmissions:
         if row is None:
             raise JobNotFoundError(f"the cursor {quoted(job_id)} is not a job of this list")
         return int(row["seq"])
-
-
-def _conditions(scope: JobScope) -> tuple[list[str], list[str]]:
-    columns = {"tenant": scope.tenant, "user": scope.user, "job_id": scope.job_id}
-    wanted = {name: value for name, value in columns.items() if value is not None}
-    return [f"{name} = ?" for name in wanted], list(wanted.values())

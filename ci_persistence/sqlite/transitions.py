@@ -1,10 +1,12 @@
 """The controller's side of the rows (port JobTransitions): guarded, fenced moves."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from sqlite3 import Row
 
 from ci_common.job import Job, JobStatus, format_time, sources_of
-from ci_common.ports.rows import Ending
+from ci_common.ports.rows import Ending, ProgressReport
 from ci_common.ports.signals import JobSignals
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
@@ -18,6 +20,14 @@ from ci_persistence.sqlite.job_rows import (
 )
 
 _FENCE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
+
+_REPORT = (
+    "INSERT INTO job_events (job_id, tenant, user, kind, at, facts) "  # noqa: S608 - constants
+    "SELECT job_id, tenant, user, 'progress', :at, :facts FROM jobs "
+    "WHERE job_id = :job_id AND attempt = :attempt AND status = 'running' AND NOT EXISTS "
+    "(SELECT 1 FROM job_events AS told WHERE told.job_id = :job_id AND told.kind = 'progress' "
+    f"AND told.facts = :facts) AND {_FENCE.replace('?', ':holder')}"
+)
 
 
 class SqliteJobTransitions:
@@ -55,9 +65,7 @@ class SqliteJobTransitions:
             f"AND status = 'running' AND reason IS NULL AND {_FENCE} RETURNING job_id",
             (job_id, attempt, self._holder),
         )
-        if rows:
-            self._signals.notify(job_id)
-        return bool(rows)
+        return self._moved(job_id, rows)
 
     async def begin_failure(self, job_id: str, ending: Ending) -> bool:
         """See JobTransitions. The columns are those of the end, which they are until then."""
@@ -99,16 +107,25 @@ class SqliteJobTransitions:
                         "INSERT INTO artifacts (job_id, path, size, sha256) VALUES (?, ?, ?, ?)",
                         [(job_id, item.path, item.size, item.sha256) for item in ending.artifacts],
                     )
-        if rows:
-            self._signals.notify(job_id)
-        return bool(rows)
+        return self._moved(job_id, rows)
+
+    async def report_progress(self, reports: Sequence[ProgressReport], at: datetime) -> None:
+        """See JobTransitions."""
+        rows = [_progress_row(report, at, self._holder) for report in reports]
+        async with self._database.transaction() as connection:
+            await connection.executemany(_REPORT, rows)
+        self._signals.notify_events()
 
     async def _move(
         self, job_id: str, target: JobStatus, facts: Mapping[str, str | int | None]
     ) -> bool:
         rows = await self._database.write(*self._statement(job_id, target, facts))
+        return self._moved(job_id, rows)
+
+    def _moved(self, job_id: str, rows: Sequence[Row]) -> bool:
         if rows:
             self._signals.notify(job_id)
+            self._signals.notify_events()
         return bool(rows)
 
     def _statement(
@@ -121,3 +138,14 @@ class SqliteJobTransitions:
             f"AND status IN ({', '.join('?' * len(sources))}) AND {_FENCE} RETURNING job_id"
         )
         return statement, (target.value, *facts.values(), job_id, *sources, self._holder)
+
+
+def _progress_row(report: ProgressReport, at: datetime, holder: str) -> dict[str, str | int | None]:
+    facts = {"attempt": report.attempt, **report.progress.to_facts()}
+    return {
+        "job_id": report.job_id,
+        "attempt": report.attempt,
+        "at": format_time(at),
+        "facts": json.dumps(facts),
+        "holder": holder,
+    }

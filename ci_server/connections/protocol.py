@@ -19,7 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from ci_common.settings import Settings
+from ci_common.settings import ConnectionSettings
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.access.limits.address import limited_as
 from ci_server.connections import uvicorn_shape
@@ -68,7 +68,7 @@ class HttpBounds:
 
 @cache
 def _bounds() -> HttpBounds:
-    settings = Settings()
+    settings = ConnectionSettings()
     return HttpBounds(
         settings.request_timeout_seconds,
         settings.send_timeout_seconds,

@@ -61,7 +61,7 @@ def check_package(path: Path, limits: PackageLimits) -> CheckedPackage:
     Takes about 30 MiB of memory for 100,000 entries, however long their names are.
     """
     try:
-        with ZipReader(path) as archive:
+        with ZipReader(path.open("rb")) as archive:
             _check_directory(archive, path.stat().st_size, limits)
             return CheckedPackage(_checked_contents(archive))
     except _NOT_A_ZIP as error:

@@ -11,7 +11,8 @@ import pytest
 
 from ci_common.job import JobStatus, Reason, utc_now
 from ci_common.settings import Settings
-from ci_controller.assembly import Stores, build_controller, build_executor
+from ci_controller.assembly import Stores, build_controller
+from ci_controller.executors.registry import build_executor
 from ci_controller.reconcile.controller import new_holder
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore

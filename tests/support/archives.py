@@ -28,6 +28,23 @@ def zip_bytes(files, *, links=None, modes=None, compression=zipfile.ZIP_DEFLATED
     return buffer.getvalue()
 
 
+DOS_ZERO = (1980, 0, 0, 0, 0, 0)
+"""What programs write that know no time."""
+
+
+def timed_zip(times, links=None):
+    """A zip of files (directories end in a slash) by their DOS times, six numbers each."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, moment in times.items():
+            target = (links or {}).get(name)
+            kind = stat.S_IFLNK if target else stat.S_IFDIR if name.endswith("/") else stat.S_IFREG
+            info = entry(name, kind=kind)
+            info.date_time = moment
+            archive.writestr(info, (target or "").encode())
+    return buffer.getvalue()
+
+
 def of_entries(*entries):
     """A zip of (ZipInfo, content) pairs as they are: names may repeat or lead anywhere."""
     buffer = io.BytesIO()

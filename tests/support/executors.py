@@ -1,6 +1,7 @@
 """Real executors for the contract, and a way to run one job on them to its end."""
 
 import asyncio
+import hashlib
 import os
 import sys
 import tempfile
@@ -13,14 +14,18 @@ import docker
 from docker.errors import APIError, NotFound
 
 from ci_common.errors import WorkloadLostError
-from ci_common.job import Package, ResourceLimits
+from ci_common.job import Package, ResourceLimits, utc_now
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.docker import DockerExecutor, DockerOptions
 from ci_controller.executors.docker.container import LABEL_INSTANCE
 from ci_controller.executors.process import ProcessExecutor, ProcessOptions
-from ci_controller.output.log_pump import pump
+from ci_controller.executors.shared.log_pump import pump
+from ci_controller.running.launch_request import launch_request
+from ci_persistence.files.data_directory import no_check
+from ci_persistence.files.packages import StoredPackage
 from support.archives import zip_bytes
 from support.engine_option import runner_image, runtime
+from support.fake_executor import FakeExecutor
 from support.jobs import a_job
 from support.memory_log import MemoryLog
 from support.waiting import until
@@ -50,6 +55,8 @@ class Bench:
 
     def new_executor(self, **options):
         """Another executor of the same instance: the one after a restart."""
+        if self.kind == "fake":
+            return FakeExecutor(utc_now)
         if self.kind == "process":
             executor = ProcessExecutor(ProcessOptions(self.instance, self.path / "data", **options))
             if not self.changes_user:
@@ -80,24 +87,40 @@ class Bench:
             path.stat().st_mode & 0o001 for path in (python, *python.parents)
         )
 
+    def plays(self, output=b"", code=0, file=None):
+        """A command that every kind understands: it may leave a file with the content `x`."""
+        if self.kind == "fake":
+            left = [f"file:{file}=x"] if file else []
+            return (f"out:{output.decode()}", *left, f"exit:{code}")
+        left = f"open({file!r}, 'w').write('x'); " if file else ""
+        source = f"import os, sys; {left}os.write(1, {output!r}); sys.exit({code})"
+        return ("python", "-c", source)
+
+    def waits(self):
+        """A command that every kind understands, which does not end."""
+        return ("out:",) if self.kind == "fake" else ("python", "-c", WAIT_FOR_EVER)
+
     def job(self, *command, files=None, package=None, **options):
         """A job and its package; the command is Python source unless it has several words."""
         command = ("python", "-c", *command) if len(command) == 1 else command
         options.setdefault("limits", ResourceLimits(timeout_seconds=60))
         job = a_job(command=command, **options)
-        path = self.path / f"{job.job_id}.zip"
-        path.write_bytes(package or zip_bytes(files or {"file.txt": b"content\n"}))
+        content = package or zip_bytes(files or {"file.txt": b"content\n"})
+        self.package_path(job).write_bytes(content)
         self.jobs.append(job.job_id)
-        return replace(job, package=Package(job.job_id, path.stat().st_size))
+        return replace(job, package=Package(hashlib.sha256(content).hexdigest(), len(content)))
 
-    def package(self, job):
+    def package_path(self, job):
         return self.path / f"{job.job_id}.zip"
 
+    def request(self, job, epoch=1, secrets=()):
+        """What a controller asks an executor for this job."""
+        facts = job.package
+        package = StoredPackage(facts.sha256, facts.size, self.package_path(job), no_check)
+        return launch_request(job, epoch, secrets, package)
+
     async def launch(self, job, log=None, epoch=1, secrets=()):
-        log = log or MemoryLog()
-        names = tuple(secret.name for secret in secrets)
-        job = replace(job, spec=replace(job.spec, secrets=names))
-        return await self.executor.launch(job, self.package(job), log, epoch, secrets)
+        return await self.executor.launch(self.request(job, epoch, secrets), log or MemoryLog())
 
     async def run(self, *command, **options):
         """Launch a job, read its output to the end, and see how it ended."""
@@ -124,6 +147,8 @@ class Bench:
 
     def leftovers(self):
         """Everything of this instance that is still there."""
+        if self.kind == "fake":
+            return [*self.executor.workloads]
         if self.kind == "process":
             found = [*(self.path / "data" / "workloads").iterdir()]
             found += [path for path in self.works.glob("*") if path.name != "environments"]

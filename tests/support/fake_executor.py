@@ -22,15 +22,17 @@ from ci_common.errors import (
     WorkloadLostError,
 )
 from ci_common.ports.workloads import OutputEnd, Workload, WorkloadFile, WorkloadState
+from ci_controller.executors.shared.package import verify
 
 
 class FakeWorkload:
     """A workload that does what the test says."""
 
-    def __init__(self, job, log_base, clock, epoch=1):
-        self.job = job
+    def __init__(self, request, log_base, clock):
+        self.request = request
         self.log_base = log_base
-        self.epoch = epoch
+        self.epoch = request.epoch
+        self.secrets = list(request.secrets)
         self.files = {}
         """Content by path of what it leaves; an error in place of content is raised."""
         self.state = WorkloadState.CREATED
@@ -50,7 +52,7 @@ class FakeWorkload:
 
     def start(self):
         self.state, self.started_at = WorkloadState.RUNNING, self._clock()
-        for step in self.job.spec.command:
+        for step in self.request.command:
             verb, _, argument = step.partition(":")
             if verb == "out":
                 self.write(argument.encode())
@@ -81,10 +83,10 @@ class FakeWorkload:
 
     def seen(self):
         return Workload(
-            self.job.job_id,
+            self.request.job_id,
             self.state,
             self.log_base,
-            self.job.attempt,
+            self.request.attempt,
             self.epoch,
             self.exit_code,
             self.oom_killed,
@@ -190,6 +192,8 @@ class FakeExecutor:
         self.setup_output = b""
         """What a launch writes to the log before it makes the workload, or fails to."""
         self.files_given = []
+        self.left = []
+        """Its leftovers, besides workloads."""
         self.unenforced = []
         """The limits that it says it cannot enforce."""
         self._holds = {}
@@ -211,46 +215,46 @@ class FakeExecutor:
         workload = self.workloads.get(job_id)
         return workload.seen() if workload else None
 
-    async def launch(self, job, package, log, epoch, secrets=()):
-        with _Once(self, "launch", job.job_id):
+    async def launch(self, request, log):
+        await verify(request.package)
+        job_id = request.job_id
+        with _Once(self, "launch", job_id):
             log.append(self.setup_output)
-            self._called("launch", job.job_id)
-            if not package.is_file():
-                self._violation("launch", job.job_id, "without its package")
-            self._fail_as(job.spec.env.get("FAULT_LAUNCH"))
+            self._called("launch", job_id)
+            self._fail_as(request.env.get("FAULT_LAUNCH"))
             log_base = log.size
-            await self._reach("launch", job.job_id)
-            self._replace(job, epoch)
-            workload = FakeWorkload(job, log_base, self._clock, epoch)
-            workload.secrets = list(secrets)
-            self.workloads[job.job_id] = workload
+            await self._reach("launch", job_id)
+            self._replace(request)
+            workload = FakeWorkload(request, log_base, self._clock)
+            self.workloads[job_id] = workload
             self.launches_waiting += 1
             try:
                 await self.launch_gate.wait()
-                await self._reach("made", job.job_id)
+                await self._reach("made", job_id)
             except BaseException:
-                if self.workloads.get(job.job_id) is workload:
-                    del self.workloads[job.job_id]
+                if self.workloads.get(job_id) is workload:
+                    del self.workloads[job_id]
                 raise
             finally:
                 self.launches_waiting -= 1
-            if self.workloads.get(job.job_id) is not workload:
+            if self.workloads.get(job_id) is not workload:
                 raise errors.LaunchFailedError("it was removed before it was started")
             output = FakeOutput(workload, 0, live=True)
             workload.start()
             return output
 
-    def _replace(self, job, epoch):
+    def _replace(self, request):
         """Remove what an earlier attempt or controller left, as its contract says."""
-        leftover = self.workloads.get(job.job_id)
+        leftover = self.workloads.get(request.job_id)
         if leftover is None:
             return
-        if leftover.epoch > epoch:
+        if leftover.epoch > request.epoch:
             raise LeaseLostError
         started = leftover.state is not WorkloadState.CREATED
-        if started and (leftover.epoch, leftover.job.attempt) == (epoch, job.attempt):
-            self._violation("launch", job.job_id, "its workload was started before")
-        self.workloads.pop(job.job_id).exit(137)
+        same = (leftover.epoch, leftover.request.attempt) == (request.epoch, request.attempt)
+        if started and same:
+            self._violation("launch", request.job_id, "its workload was started before")
+        self.workloads.pop(request.job_id).exit(137)
 
     async def reattach(self, job_id, skip):
         with _Once(self, "reattach", job_id):
@@ -286,7 +290,7 @@ class FakeExecutor:
         self._called("stop", job_id)
         self.graces.append(grace_seconds)
         workload = self.workloads.get(job_id)
-        if workload is not None and "FAULT_STUBBORN" in workload.job.spec.env:
+        if workload is not None and "FAULT_STUBBORN" in workload.request.env:
             await asyncio.sleep(grace_seconds)
             workload.exit(137)
         elif workload is not None:
@@ -307,12 +311,19 @@ class FakeExecutor:
         self._called("check", "")
         return self.unenforced
 
-    async def probe(self, job, epoch):
-        self._called("probe", job.job_id)
-        await self._reach("probe", job.job_id)
+    async def probe(self, request):
+        self._called("probe", "")
+        await self._reach("probe", "")
 
     async def tidy(self, epoch):
         self._called("tidy", "")
+
+    async def leftovers(self, older_than_seconds):
+        return list(self.left)
+
+    async def remove_leftover(self, leftover):
+        if leftover in self.left:
+            self.left.remove(leftover)
 
     async def close(self):
         self._closed = True

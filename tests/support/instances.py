@@ -169,7 +169,7 @@ class Instance:
     def environment(self, **settings):
         own = {
             "db_path": self.database,
-            "executor": self.settings.executor.value,
+            "executor": self.settings.executor,
             "min_free_disk_mb": 0,
             **settings,
         }

@@ -22,7 +22,7 @@ class Rows:
     async def open(self, path):
         self.database = Database(path)
         await self.database.open()
-        signals = ProcessJobSignals()
+        self.signals = signals = ProcessJobSignals()
         self.submissions = SqliteJobSubmissions(self.database, signals)
         self.transitions = SqliteJobTransitions(self.database, signals, "me")
         self.lease = SqliteControllerLease(self.database)

@@ -27,6 +27,9 @@ class NoSignals:
     def notify(self, job_id):
         pass
 
+    def notify_events(self):
+        pass
+
     def subscribe(self, job_id):
         return self
 

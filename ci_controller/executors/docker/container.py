@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -40,8 +40,13 @@ _EXPORT_SECRETS = (
 """Values become variables in the container only: what it is made of names them, no more. The
 shell takes line ends off, so there is something after them that is taken off instead."""
 
-_ENVIRONMENT = {"HOME": f"/{HOME}"}
+_ENVIRONMENT = {"HOME": f"/{HOME}", "USER": "ci", "LOGNAME": "ci"}
+"""Not every image has a name for the user's number, and `getpass.getuser()` is to work in all."""
 
+LOOPBACK_IPV6 = {"net.ipv6.conf.lo.disable_ipv6": "0"}
+"""`localhost` is `::1`, too, in the `/etc/hosts` that engines write, so it is to be one."""
+
+_LOOPBACK = "127.0.0.1"
 
 _OWN_VOLUME = Mount(f"/{protocol.DIRECTORY}", None, type="volume", no_copy=True)
 
@@ -77,53 +82,75 @@ class EngineBounds:
     """What a container may write to its file system, in MiB."""
 
 
-def create(
-    client: docker.APIClient,
-    *,
-    image: str,
-    name: str,
-    command: list[str],
-    labels: dict[str, str],
-    env: dict[str, str],
-    secret_variables: Sequence[str] = (),
-    limits: ResourceLimits,
-    isolation: Isolation,
-    bounds: EngineBounds = EngineBounds(),
-    becomes_image: bool = False,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container to be made."""
+
+    image: str
+    name: str
+    command: Sequence[str]
+    labels: Mapping[str, str]
+    limits: ResourceLimits
+    isolation: Isolation
+    bounds: EngineBounds
+    env: Mapping[str, str] = field(default_factory=dict)
+    secret_variables: Sequence[str] = ()
+    """The names of the secrets that are variables, too."""
+    loopback_ipv6: bool = False
+    """Whether `::1` is an address there. Not every engine, nor every kernel, has it."""
+    becomes_image: bool = False
+    """Then its init process is on a volume, which is no part of the image, and goes with the
+    container.
+    """
+
+
+def create(client: docker.APIClient, spec: ContainerSpec) -> str:
     """Create a container that may do as little as possible; returns its id.
 
     It is started by our own init process, which must be put into it before
     (`project_tar.keeper_blocks`): as root, to become the command's user, which has no capability.
-    In one that `becomes_image` the init process is on a volume, which is no part of the image, and
-    goes with the container.
     """
-    host = client.create_host_config(
+    container = client.create_container(
+        spec.image,
+        entrypoint=_entrypoint(spec.secret_variables),
+        command=list(spec.command),
+        name=spec.name,
+        user="0:0",
+        hostname=_own_host_name(spec),
+        working_dir=f"/{WORKSPACE}",
+        environment={**_ENVIRONMENT, **spec.env},
+        labels=dict(spec.labels),
+        stop_signal="SIGTERM",
+        healthcheck={"test": ["NONE"]},
+        host_config=_host_config(client, spec),
+    )
+    return str(container["Id"])
+
+
+def _host_config(client: docker.APIClient, spec: ContainerSpec) -> dict[str, Any]:
+    limits, isolation = spec.limits, spec.isolation
+    config: dict[str, Any] = client.create_host_config(
         init=False,
         cap_drop=["ALL"],
         cap_add=list(protocol.CAPABILITIES),
         security_opt=["no-new-privileges:true"],
         network_mode="none" if limits.network is Network.NONE else isolation.network,
+        extra_hosts={name: _LOOPBACK} if (name := _own_host_name(spec)) else None,
+        sysctls=LOOPBACK_IPV6 if spec.loopback_ipv6 else None,
         runtime=isolation.runtime,
         pids_limit=limits.pids,
         log_config=LogConfig(type="none"),
-        mounts=[_OWN_VOLUME] if becomes_image else None,
-        **_bounds(limits, bounds, becomes_image),
+        mounts=[_OWN_VOLUME] if spec.becomes_image else None,
+        **_bounds(limits, spec.bounds, spec.becomes_image),
     )
-    container = client.create_container(
-        image,
-        entrypoint=_entrypoint(secret_variables),
-        command=command,
-        name=name,
-        user="0:0",
-        working_dir=f"/{WORKSPACE}",
-        environment={**_ENVIRONMENT, **env},
-        labels=labels,
-        stop_signal="SIGTERM",
-        healthcheck={"test": ["NONE"]},
-        host_config=host,
-    )
-    return str(container["Id"])
+    return config
+
+
+def _own_host_name(spec: ContainerSpec) -> str | None:
+    """Of a container without network, in whose `/etc/hosts` the engine writes no name; it gives the
+    others one that resolves.
+    """
+    return "job" if spec.limits.network is Network.NONE else None
 
 
 def _entrypoint(secret_variables: Sequence[str]) -> list[str]:

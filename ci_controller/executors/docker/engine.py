@@ -14,7 +14,7 @@ from docker.errors import APIError, DockerException, NotFound
 from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineFailingError, EngineUnavailableError
-from ci_controller.executors.docker.blame import explanation, is_engines
+from ci_controller.executors.docker.error_kinds import explanation, is_engine_fault
 from ci_controller.executors.shared.interruption import Interruption
 
 Result = TypeVar("Result")
@@ -119,7 +119,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        if not is_engines(error):
+        if not is_engine_fault(error):
             raise
         raise EngineFailingError(f"the Docker engine fails: {explanation(error)}") from error
     except (DockerException, requests.RequestException, HTTPError, OSError) as error:

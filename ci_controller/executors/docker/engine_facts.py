@@ -6,7 +6,7 @@ import docker
 from docker.errors import APIError
 
 from ci_common.errors import EngineFailingError, LaunchFailedError
-from ci_controller.executors.docker.blame import explanation
+from ci_controller.executors.docker.error_kinds import explanation
 from ci_controller.executors.docker.keeper import protocol
 
 

@@ -4,7 +4,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -18,23 +18,21 @@ from ci_common.errors import (
     LeaseLostError,
     WorkloadLostError,
 )
-from ci_common.job import Job, Network, ResourceLimits
+from ci_common.job import Network, ResourceLimits
+from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
-from ci_common.ports.workloads import Output, Workload, WorkloadFiles
-from ci_common.principal import LOCAL_PRINCIPAL
-from ci_common.secret import Secret
-from ci_common.settings import JOB_NETWORK
+from ci_common.ports.workloads import Leftover, Output, Workload, WorkloadFiles
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import explanation, remedy
 from ci_controller.executors.docker.enforcement import unenforced
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
+from ci_controller.executors.docker.error_kinds import explanation, is_sysctl_refused, remedy
 from ci_controller.executors.docker.files import container_files
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
-from ci_controller.executors.docker.layers import DependencyLayers, LayerOptions
-from ci_controller.executors.docker.network import ENGINES_OWN, JobNetwork
+from ci_controller.executors.docker.leftovers import find_leftovers, remove_leftover
+from ci_controller.executors.docker.network import ENGINES_OWN, JOB_NETWORK, JobNetwork
 from ci_controller.executors.docker.output import AttachedOutput, LegacyOutput
 from ci_controller.executors.docker.probe import EngineProbe, ProbeOptions, networks_of
 from ci_controller.executors.docker.project_tar import (
@@ -42,13 +40,17 @@ from ci_controller.executors.docker.project_tar import (
     USER_ID,
     WORKSPACE,
     keeper_blocks,
-    project_tar,
+    put_project,
     secrets_blocks,
+)
+from ci_controller.executors.docker.requirement_images import (
+    RequirementImageOptions,
+    RequirementImages,
 )
 from ci_controller.executors.docker.storage import EngineStorage, WorkLimit
 from ci_controller.executors.shared.interruption import InterruptedWorkError, Interruption
 from ci_controller.executors.shared.job_environment import job_environment
-from ci_controller.executors.shared.project_archive import ProjectArchive
+from ci_controller.executors.shared.package import verify
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +77,18 @@ class DockerOptions:
     """Of the installation of requirements."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """What the steps of one launch have in common."""
+
+    request: LaunchRequest
+    base_image: str
+    log: LogAppender
+    interruption: Interruption = field(default_factory=Interruption)
+    connected: list[KeptOutput] = field(default_factory=list)
+    """To be closed when the launch fails."""
+
+
 class DockerExecutor:
     """Containers are never removed by the engine itself: their exit code and log are needed."""
 
@@ -83,6 +97,8 @@ class DockerExecutor:
         self._engine = DockerEngine()
         self._network = JobNetwork(options.network or JOB_NETWORK)
         self._engine_facts = EngineFacts()
+        self._loopback_ipv6 = True
+        """Until the engine refuses it."""
         self._unenforced: list[Unenforced] | None = None
         """Besides the size of containers."""
         self._outputs: WeakValueDictionary[str, KeptOutput] = WeakValueDictionary()
@@ -104,9 +120,9 @@ class DockerExecutor:
             ),
             self._engine_facts,
         )
-        self._layers = DependencyLayers(
+        self._images = RequirementImages(
             self._engine,
-            LayerOptions(
+            RequirementImageOptions(
                 instance_id=options.instance_id,
                 container_prefix=options.container_prefix,
                 cache_dir=options.cache_dir,
@@ -138,66 +154,23 @@ class DockerExecutor:
 
         return await self._engine.look(look)
 
-    async def launch(
-        self,
-        job: Job,
-        package: Path,
-        log: LogAppender,
-        epoch: int,
-        secrets: Sequence[Secret] = (),
-    ) -> Output:
+    async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
         """See Executor."""
-        base = job.spec.image or self._options.image
-        connected: list[KeptOutput] = []
-        interruption = Interruption()
-
-        async def prepare_and_begin() -> Output:
-            image = await self._layers.image_for(job, base, package, log, epoch)
-            log_base = log.size
-            bounds = await self._storage.bounds(job.spec.limits, image)
-            return await self._engine.call(
-                lambda client: begin(client, image, bounds, log_base), interruption
-            )
-
-        def begin(
-            client: docker.APIClient, image: str, bounds: container.EngineBounds, log_base: int
-        ) -> Output:
-            self._replace(client, job.job_id, epoch)
-            program = self._engine_facts.init_program(client)
-            key = os.urandom(protocol.KEY_BYTES)
-            container_id = self._create(client, job, image, bounds, log_base, epoch, secrets, key)
-            try:
-                config = protocol.config(key, job.attempt, USER_ID)
-                with ProjectArchive(package) as archive:
-                    more = [*keeper_blocks(program, config), *secrets_blocks(secrets)]
-                    content = project_tar(archive, more, interruption)
-                    client.put_archive(container_id, "/", content)
-                interruption.check()
-                attached = AttachedOutput(client, container_id)
-                connected.append(KeptOutput(self._engine, container_id, key, 0, attached))
-                self._outputs[job.job_id] = connected[-1]
-                client.start(container_id)
-            except InterruptedWorkError:
-                # To remove a hundred thousand files takes the engine as long as to make them, and
-                # nobody is to wait for that: `remove` or the next launch does it.
-                raise
-            except BaseException:
-                remove_container(client, container_id)
-                raise
-            self._probe.note_started(base)
-            return connected[-1]
-
+        await verify(request.package)
+        base = request.image or self._options.image
+        launch = _Launch(request, base, log)
         try:
             try:
-                return await prepare_and_begin()
+                return await self._prepare_and_start(launch)
             except EngineFailingError as error:
                 if not isinstance(error.__cause__, ImageNotFound):
                     raise
-                return await prepare_and_begin()  # evicted since it was found: had once more
+                # The image was evicted since it was found: it is made once more.
+                return await self._prepare_and_start(launch)
         except BaseException as error:
-            for output in connected:
+            for output in launch.connected:
                 output.close()
-            self._network.doubt()
+            self._network.invalidate()
             if not isinstance(error, APIError):
                 raise
             raise LaunchFailedError(
@@ -205,6 +178,63 @@ class DockerExecutor:
                 or f"the container engine refused to run the job in the image {base!r}: "
                 f"{explanation(error)}"
             ) from error
+
+    async def _prepare_and_start(self, launch: "_Launch") -> Output:
+        request, log = launch.request, launch.log
+        image = await self._images.image_for(request, launch.base_image, log)
+        log_base = log.size
+        bounds = await self._storage.bounds(request.limits, image)
+
+        def start(client: docker.APIClient) -> Output:
+            self._replace(client, request)
+            key = os.urandom(protocol.KEY_BYTES)
+            spec = self._spec(client, request, image, bounds, log_base, key)
+            try:
+                return self._create_and_start(client, launch, spec, key)
+            except APIError as error:
+                if not (spec.loopback_ipv6 and is_sysctl_refused(error)):
+                    raise
+                self._loopback_ipv6 = False
+                logger.warning("jobs run without ::1, as the engine says: %s", explanation(error))
+                spec = replace(spec, loopback_ipv6=False)
+                return self._create_and_start(client, launch, spec, key)
+
+        return await self._engine.call(start, launch.interruption)
+
+    def _create_and_start(
+        self, client: docker.APIClient, launch: "_Launch", spec: container.ContainerSpec, key: bytes
+    ) -> Output:
+        container_id = container.create(client, spec)
+        try:
+            return self._fill_and_start(client, launch, container_id, key)
+        except InterruptedWorkError:
+            # To remove a hundred thousand files takes the engine as long as to make them, and
+            # nobody is to wait for that: `remove` or the next launch does it.
+            raise
+        except BaseException:
+            remove_container(client, container_id)
+            raise
+
+    def _fill_and_start(
+        self, client: docker.APIClient, launch: "_Launch", container_id: str, key: bytes
+    ) -> Output:
+        request = launch.request
+        init = keeper_blocks(
+            self._engine_facts.init_program(client), protocol.config(key, request.attempt, USER_ID)
+        )
+        more = [*init, *secrets_blocks(request.secrets, request.submitted_at)]
+        put_project(
+            client, container_id, request.package, more, launch.interruption, request.submitted_at
+        )
+        launch.interruption.check()
+        output = KeptOutput(
+            self._engine, container_id, key, 0, AttachedOutput(client, container_id)
+        )
+        launch.connected.append(output)
+        self._outputs[request.job_id] = output
+        client.start(container_id)
+        self._probe.note_started(launch.base_image)
+        return output
 
     async def reattach(self, job_id: str, skip: int) -> Output:
         """See Executor."""
@@ -284,31 +314,43 @@ class DockerExecutor:
             self._unenforced = await self._engine.call(ask)
         return [*([work] if work else []), *self._unenforced]
 
-    async def probe(self, job: Job, epoch: int) -> None:
+    async def probe(self, request: ProbeRequest) -> None:
         """See Executor."""
         bounds = await self._storage.bounds(ResourceLimits(), self._options.image)
 
         def start(client: docker.APIClient) -> None:
-            on_network = job.spec.limits.network is not Network.NONE
+            has_network = request.network is not Network.NONE
             with self._probe.judging():
-                own = self._network_of(client, job) if on_network else "none"
+                own = "none"
+                if has_network:
+                    own = self._ensured_network(client, isolated=request.isolated)
                 for network in networks_of(own, self._network.name, client):
-                    self._probe.start(client, network, bounds, epoch)
+                    self._probe.start(client, network, bounds, request.epoch)
 
         await self._engine.call(start)
 
     async def tidy(self, epoch: int) -> None:
         """See Executor."""
         await self._engine.call(lambda client: self._probe.tidy(client, epoch))
-        await self._layers.tidy(epoch)
+        await self._images.tidy(epoch)
+
+    async def leftovers(self, older_than_seconds: float) -> Sequence[Leftover]:
+        """See Executor."""
+        instance_id = self._options.instance_id
+        return await self._engine.call(
+            lambda client: find_leftovers(client, instance_id, older_than_seconds)
+        )
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        """See Executor."""
+        await self._engine.call(lambda client: remove_leftover(client, leftover))
 
     async def close(self) -> None:
         """See Executor."""
         self._engine.close()
 
-    def _network_of(self, client: docker.APIClient, job: Job) -> str:
-        is_local = (job.tenant, job.user) == (LOCAL_PRINCIPAL.tenant, LOCAL_PRINCIPAL.user)
-        if job.spec.limits.network is Network.NONE or (is_local and not self._options.network):
+    def _ensured_network(self, client: docker.APIClient, *, isolated: bool) -> str:
+        if not isolated and not self._options.network:
             return ENGINES_OWN
         return self._network.ensure(client)
 
@@ -336,47 +378,47 @@ class DockerExecutor:
             f"{container.LABEL_ROLE}={container.ROLE_JOB}",
         ]
 
-    def _create(
+    def _spec(
         self,
         client: docker.APIClient,
-        job: Job,
+        request: LaunchRequest,
         image: str,
         bounds: container.EngineBounds,
         log_base: int,
-        epoch: int,
-        secrets: Sequence[Secret],
         key: bytes,
-    ) -> str:
-        network = self._network_of(client, job)
-        return container.create(
-            client,
+    ) -> container.ContainerSpec:
+        network = "none"
+        if request.limits.network is not Network.NONE:
+            network = self._ensured_network(client, isolated=request.isolated)
+        return container.ContainerSpec(
             image=image,
-            name=self._name(job.job_id),
-            command=list(job.spec.command),
+            name=self._name(request.job_id),
+            command=request.command,
+            loopback_ipv6=self._loopback_ipv6,
             labels={
                 container.LABEL_INSTANCE: self._options.instance_id,
                 container.LABEL_ROLE: container.ROLE_JOB,
-                container.LABEL_JOB: job.job_id,
-                container.LABEL_ATTEMPT: str(job.attempt),
-                container.LABEL_EPOCH: str(epoch),
+                container.LABEL_JOB: request.job_id,
+                container.LABEL_ATTEMPT: str(request.attempt),
+                container.LABEL_EPOCH: str(request.epoch),
                 container.LABEL_LOG_BASE: str(log_base),
                 container.LABEL_KEY: key.hex(),
             },
-            env=job_environment(job, f"/{WORKSPACE}", f"/{SECRETS}" if secrets else None),
-            secret_variables=[secret.name for secret in secrets if secret.in_environment],
-            limits=job.spec.limits,
+            env=job_environment(request, f"/{WORKSPACE}", f"/{SECRETS}"),
+            secret_variables=[one.name for one in request.secrets if one.in_environment],
+            limits=request.limits,
             isolation=container.Isolation(network, self._options.runtime),
             bounds=bounds,
         )
 
-    def _replace(self, client: docker.APIClient, job_id: str, epoch: int) -> None:
+    def _replace(self, client: docker.APIClient, request: LaunchRequest) -> None:
         """Remove what an earlier attempt or controller left. By its id: if a later controller
         puts its own in its place meanwhile, that one is not touched.
         """
         try:
-            facts = self._facts(client, job_id)
+            facts = self._facts(client, request.job_id)
         except NotFound:
             return
-        if container.epoch_of(facts["Config"]["Labels"]) > epoch:
+        if container.epoch_of(facts["Config"]["Labels"]) > request.epoch:
             raise LeaseLostError
         remove_container(client, facts["Id"])

@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError, WorkloadLostError
 from ci_common.ports.workloads import WorkloadFile
-from ci_controller.executors.docker.blame import explanation, is_unreadable
+from ci_controller.executors.docker.error_kinds import explanation, is_unreadable
 from ci_controller.executors.docker.project_tar import WORKSPACE
 
 _CHUNK_BYTES = 1 << 18

@@ -26,14 +26,14 @@ from ci_common.errors import (
 )
 from ci_common.ports.workloads import OutputEnd, Workload, WorkloadState
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import explanation, is_unreadable
 from ci_controller.executors.docker.engine import DockerEngine, translated
+from ci_controller.executors.docker.error_kinds import explanation, is_unreadable
 from ci_controller.executors.docker.files import read_file
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.keeper.protocol import Frame, FrameKind, FrameParser, Phase
 from ci_controller.executors.docker.output import AttachedOutput
 from ci_controller.executors.docker.project_tar import message_tar
-from ci_controller.output.log_cap import missing_bytes
+from ci_controller.executors.shared.missing_output import missing_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -1,12 +1,13 @@
 """What a crash can leave on the engine besides workloads, which the controller removes itself."""
 
+import contextlib
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 import docker
 from docker.errors import NotFound
 
+from ci_common.ports.workloads import Leftover
 from ci_controller.executors.docker.container import (
     LABEL_INSTANCE,
     LABEL_ROLE,
@@ -14,69 +15,42 @@ from ci_controller.executors.docker.container import (
     ROLE_SETUP,
     epoch_of,
 )
-from ci_controller.executors.docker.engine import DockerEngine, remove_container
+from ci_controller.executors.docker.engine import remove_container
+
+_CONTAINER = "container of a set-up"
+_IMAGE = "image without a name"
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """A container or an image that nothing refers to."""
+def find_leftovers(
+    client: docker.APIClient, instance_id: str, older_than_seconds: float
+) -> list[Leftover]:
+    """Containers that installed requirements, or tried the engine, for a controller that is gone,
+    and images without a name; all of this instance.
+    """
+    limit = time.time() - older_than_seconds
+    instance = f"{LABEL_INSTANCE}={instance_id}"
+    labelled = [[instance, f"{LABEL_ROLE}={role}"] for role in (ROLE_SETUP, ROLE_PROBE)]
+    containers = [
+        Leftover(entry["Id"], _CONTAINER, entry["Names"][0].removeprefix("/"))
+        for labels in labelled
+        for entry in client.containers(all=True, filters={"label": labels})
+        if entry["Created"] <= limit
+    ]
+    images = [
+        Leftover(entry["Id"], _IMAGE, entry["Id"].removeprefix("sha256:")[:12])
+        for entry in client.images(filters={"label": instance, "dangling": True})
+        if entry["Created"] <= limit
+    ]
+    return [*containers, *images]
 
-    id: str
-    name: str
-    """For people."""
-    is_image: bool
 
-
-class DockerLeftovers:
-    """Finds and removes what is left of one instance, and touches no other."""
-
-    def __init__(self, instance_id: str) -> None:
-        self._engine = DockerEngine()
-        self._label = f"{LABEL_INSTANCE}={instance_id}"
-
-    async def find(self, older_than_seconds: float) -> list[Leftover]:
-        """Containers that installed requirements, or tried the engine, for somebody who is gone,
-        and images without a name. Raises EngineUnavailableError.
-        """
-        limit = time.time() - older_than_seconds
-
-        def look(client: docker.APIClient) -> list[Leftover]:
-            labelled = [[self._label, f"{LABEL_ROLE}={role}"] for role in (ROLE_SETUP, ROLE_PROBE)]
-            containers = [
-                entry
-                for labels in labelled
-                for entry in client.containers(all=True, filters={"label": labels})
-            ]
-            images = client.images(filters={"label": self._label, "dangling": True})
-            return [
-                Leftover(entry["Id"], entry["Names"][0].removeprefix("/"), is_image=False)
-                for entry in containers
-                if entry["Created"] <= limit
-            ] + [
-                Leftover(entry["Id"], entry["Id"].removeprefix("sha256:")[:12], is_image=True)
-                for entry in images
-                if entry["Created"] <= limit
-            ]
-
-        return await self._engine.call(look)
-
-    async def remove(self, leftover: Leftover) -> None:
-        """Remove one; safe to repeat. Raises EngineUnavailableError."""
-
-        def drop(client: docker.APIClient) -> None:
-            if not leftover.is_image:
-                remove_container(client, leftover.id)
-                return
-            try:
-                client.remove_image(leftover.id)
-            except NotFound:
-                return
-
-        await self._engine.call(drop)
-
-    async def close(self) -> None:
-        """Free the connection."""
-        self._engine.close()
+def remove_leftover(client: docker.APIClient, leftover: Leftover) -> None:
+    """Remove one; safe to repeat."""
+    if leftover.kind != _IMAGE:
+        remove_container(client, leftover.id)
+        return
+    with contextlib.suppress(NotFound):
+        client.remove_image(leftover.id)
 
 
 def remove_abandoned(

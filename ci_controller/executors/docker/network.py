@@ -1,14 +1,22 @@
 """The network that jobs are on: they reach the world on it, but not each other."""
 
 import hashlib
+import time
 
 import docker
 from docker.errors import APIError, NotFound
 
-from ci_common.settings import JOB_NETWORK
+from ci_controller.executors.docker.error_kinds import explanation
+
+JOB_NETWORK = "ci-runner"
+"""The bridge that jobs are on unless the operator names another."""
 
 ENGINES_OWN = "bridge"
 """The engine's default network, on which all containers reach each other."""
+
+_SAME_INTERFACE = "networks have same bridge name"
+_APPEARANCE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.02
 
 
 class JobNetwork:
@@ -30,7 +38,7 @@ class JobNetwork:
             self._is_there = True
         return self.name
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Look again the next time: somebody may have removed it."""
         self._is_there = self.name == ENGINES_OWN
 
@@ -42,10 +50,22 @@ class JobNetwork:
         }
         try:
             client.create_network(self.name, driver="bridge", options=options, check_duplicate=True)
-        except APIError:
-            if not client.networks(names=[self.name]):
+        except APIError as error:
+            if not _is_made_by_another(client, self.name, error):
                 raise
-            # Another instance was quicker.
+
+
+def _is_made_by_another(client: docker.APIClient, name: str, error: APIError) -> bool:
+    """Whether another instance was quicker. The engine knows of an interface some time before it
+    lists the network that has it, so then it is waited for.
+    """
+    seconds = _APPEARANCE_SECONDS if _SAME_INTERFACE in explanation(error) else 0.0
+    deadline = time.monotonic() + seconds
+    while not client.networks(names=[name]):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE_SECONDS)
+    return True
 
 
 def _interface(network: str) -> str:

@@ -12,9 +12,9 @@ from docker.errors import APIError, ImageNotFound
 from ci_common.errors import EngineDisturbedError, LaunchFailedError
 from ci_common.job import ResourceLimits
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import explanation, remedy
 from ci_controller.executors.docker.engine import remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
+from ci_controller.executors.docker.error_kinds import explanation, remedy
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.leftovers import remove_abandoned
 from ci_controller.executors.docker.network import ENGINES_OWN
@@ -111,8 +111,7 @@ class EngineProbe:
         bounds: container.EngineBounds,
         epoch: int,
     ) -> None:
-        container.create(
-            client,
+        spec = container.ContainerSpec(
             image=image,
             name=name,
             command=["true"],
@@ -121,11 +120,11 @@ class EngineProbe:
                 container.LABEL_ROLE: container.ROLE_PROBE,
                 container.LABEL_EPOCH: str(epoch),
             },
-            env={},
             limits=ResourceLimits(),
             isolation=container.Isolation(network, self._options.runtime),
             bounds=bounds,
         )
+        container.create(client, spec)
 
 
 def networks_of(job_network: str, setup_network: str, client: docker.APIClient) -> list[str]:

@@ -2,13 +2,17 @@
 
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import PurePosixPath
 
+import docker
+
+from ci_common.ports.packages import PackageSource
 from ci_common.secret import Secret
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.tar_header import tar_header
 from ci_controller.executors.shared.interruption import Interruption
-from ci_controller.executors.shared.project_archive import ProjectArchive
+from ci_controller.executors.shared.project_archive import ProjectArchive, seconds_of
 
 USER_ID = 1000
 """The non-root user that owns the files and runs the command."""
@@ -32,75 +36,106 @@ def project_tar(
     return _batched(_project_blocks(archive, more), interruption or Interruption())
 
 
+def put_project(
+    client: docker.APIClient,
+    container: str,
+    package: PackageSource | None,
+    more: Iterable[bytes],
+    interruption: Interruption,
+    submitted_at: datetime | None = None,
+) -> None:
+    """Have the engine unpack the project, or an empty workspace, and `more` in the container.
+
+    Raises what `project_tar` raises, APIError, and StorageUnavailableError.
+    """
+    if package is None:
+        client.put_archive(container, "/", files_tar({}, more, submitted_at))
+        return
+    with ProjectArchive(package.open(), submitted_at) as archive:
+        client.put_archive(container, "/", project_tar(archive, more, interruption))
+
+
 def keeper_blocks(program: bytes, config: bytes) -> list[bytes]:
     """The init process with its directory, which is root's, and nobody else's."""
     directories = [(name, 0o700) for name in (protocol.DIRECTORY, protocol.MESSAGES)]
     files = [(protocol.PROGRAM[1:], 0o700, program), (protocol.CONFIG, 0o600, config)]
-    blocks = [_header(name, mode, tarfile.DIRTYPE, user=0) for name, mode in directories]
+    now = seconds_of(None)
+    blocks = [_header(name, mode, tarfile.DIRTYPE, now, user=0) for name, mode in directories]
     for name, mode, content in files:
-        blocks.append(_header(name, mode, tarfile.REGTYPE, size=len(content), user=0))
+        blocks.append(_header(name, mode, tarfile.REGTYPE, now, size=len(content), user=0))
         blocks.append(content + _padding(len(content)))
     return blocks
 
 
 def message_tar(name: str) -> bytes:
     """An empty file, to be unpacked in the init process's directory of messages."""
-    return _header(name, 0o600, tarfile.REGTYPE, user=0) + _END
+    return _header(name, 0o600, tarfile.REGTYPE, seconds_of(None), user=0) + _END
 
 
-def files_tar(files: dict[str, bytes], more: Iterable[bytes] = ()) -> Iterator[bytes]:
+def files_tar(
+    files: dict[str, bytes], more: Iterable[bytes] = (), submitted_at: datetime | None = None
+) -> Iterator[bytes]:
     """Only these files of the project, by path, and `more`, to be unpacked at `/`."""
-    return _batched(_file_blocks(files, more), Interruption())
+    return _batched(_file_blocks(files, more, seconds_of(submitted_at)), Interruption())
 
 
-def secrets_blocks(secrets: Sequence[Secret]) -> list[bytes]:
+def secrets_blocks(secrets: Sequence[Secret], submitted_at: datetime | None) -> list[bytes]:
     """The secrets. Nobody but the command's user can read them."""
     if not secrets:
         return []
-    blocks = [_header(SECRETS, 0o700, tarfile.DIRTYPE)]
+    at = seconds_of(submitted_at)
+    blocks = [_header(SECRETS, 0o700, tarfile.DIRTYPE, at)]
     for secret in secrets:
         size = len(secret.value)
-        blocks.append(_header(f"{SECRETS}/{secret.name}", 0o400, tarfile.REGTYPE, size=size))
+        name = f"{SECRETS}/{secret.name}"
+        blocks.append(_header(name, 0o400, tarfile.REGTYPE, at, size=size))
         blocks.append(secret.value + _padding(size))
     return blocks
 
 
 def _project_blocks(archive: ProjectArchive, more: Iterable[bytes]) -> Iterator[bytes]:
-    yield from _places()
+    yield from _places(archive.submitted_at)
     yield from more
     for entry in archive.entries():
-        name = f"{WORKSPACE}/{entry.path}"
+        name, at = f"{WORKSPACE}/{entry.path}", entry.modified
         if entry.is_directory:
-            yield _header(name, entry.mode, tarfile.DIRTYPE)
+            yield _header(name, entry.mode, tarfile.DIRTYPE, at)
         elif entry.link_target is not None:
-            yield _header(name, entry.mode, tarfile.SYMTYPE, link=entry.link_target)
+            yield _header(name, entry.mode, tarfile.SYMTYPE, at, link=entry.link_target)
         else:
-            yield _header(name, entry.mode, tarfile.REGTYPE, size=entry.size)
+            yield _header(name, entry.mode, tarfile.REGTYPE, at, size=entry.size)
             yield from archive.content(entry)
             yield _padding(entry.size)
     yield _END
 
 
-def _file_blocks(files: dict[str, bytes], more: Iterable[bytes]) -> Iterator[bytes]:
-    yield from _places()
+def _file_blocks(files: dict[str, bytes], more: Iterable[bytes], at: int) -> Iterator[bytes]:
+    yield from _places(at)
     yield from more
     for directory in _parents(files):
-        yield _header(f"{WORKSPACE}/{directory}", 0o755, tarfile.DIRTYPE)
+        yield _header(f"{WORKSPACE}/{directory}", 0o755, tarfile.DIRTYPE, at)
     for name, content in files.items():
-        yield _header(f"{WORKSPACE}/{name}", 0o644, tarfile.REGTYPE, size=len(content))
+        yield _header(f"{WORKSPACE}/{name}", 0o644, tarfile.REGTYPE, at, size=len(content))
         yield content + _padding(len(content))
     yield _END
 
 
-def _places() -> Iterator[bytes]:
+def _places(at: int) -> Iterator[bytes]:
     for place in (HOME, WORKSPACE):
-        yield _header(place, 0o755, tarfile.DIRTYPE)
+        yield _header(place, 0o755, tarfile.DIRTYPE, at)
 
 
 def _header(
-    name: str, mode: int, kind: bytes, size: int = 0, link: str = "", user: int = USER_ID
+    name: str,
+    mode: int,
+    kind: bytes,
+    mtime: int,
+    *,
+    size: int = 0,
+    link: str = "",
+    user: int = USER_ID,
 ) -> bytes:
-    return tar_header(name, mode, kind, user=user, size=size, link=link)
+    return tar_header(name, mode, kind, user=user, size=size, link=link, mtime=mtime)
 
 
 def _padding(size: int) -> bytes:

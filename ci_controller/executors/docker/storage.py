@@ -15,10 +15,10 @@ from docker.errors import APIError, ImageNotFound
 from ci_common.errors import LaunchFailedError
 from ci_common.job import ResourceLimits
 from ci_common.ports.unenforced_limits import Limit, Unenforced
-from ci_controller.executors.docker.blame import explanation
 from ci_controller.executors.docker.container import EngineBounds
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
+from ci_controller.executors.docker.error_kinds import explanation
 
 logger = logging.getLogger(__name__)
 

@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from ci_common.errors import SetupFailedError
-from ci_common.job import Job
+from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
+from ci_common.ports.packages import PackageSource
 from ci_controller.executors.shared.interruption import Interruption
-from ci_controller.executors.shared.project_archive import Entry, ProjectArchive
+from ci_controller.executors.shared.project_archive import Entry, ProjectArchive, seconds_of
 from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
 from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
 
@@ -28,13 +30,16 @@ class Environments:
         self._timeout_seconds = timeout_seconds
         self._flights: SingleFlight[None] = SingleFlight()
 
-    async def bin_directory(self, job: Job, package: Path, log: LogAppender) -> Path:
+    async def bin_directory(self, request: LaunchRequest, log: LogAppender) -> Path:
         """The directory to put first on PATH. Raises SetupFailedError, PackageCorruptError."""
-        digest = job.package.sha256 if job.package else ""
-        requirements = await asyncio.to_thread(read_requirements, package, digest)
+        package = request.package
+        if package is None:
+            return Path(sys.executable).parent
+        requirements = await asyncio.to_thread(read_requirements, package)
         if requirements is None:
             return Path(sys.executable).parent
-        environment = self._root / requirements.key(sys.executable, sys.version, job.tenant)
+        key = requirements.key(sys.executable, sys.version, request.cache_scope)
+        environment = self._root / key
         if not (environment / _READY).exists():
 
             async def build(transcript: Transcript) -> None:
@@ -44,7 +49,11 @@ class Environments:
         return environment / "bin"
 
     async def _build(
-        self, environment: Path, package: Path, requirements: Requirements, transcript: Transcript
+        self,
+        environment: Path,
+        package: PackageSource,
+        requirements: Requirements,
+        transcript: Transcript,
     ) -> None:
         source = environment / "source"
         try:
@@ -89,7 +98,9 @@ def inherited_environment() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name != _OWN_VARIABLE}
 
 
-def _prepare(environment: Path, source: Path, package: Path, requirements: Requirements) -> None:
+def _prepare(
+    environment: Path, source: Path, package: PackageSource, requirements: Requirements
+) -> None:
     shutil.rmtree(environment, ignore_errors=True)
     # With what this program's own environment has: it stands in for the runner image.
     subprocess.run(
@@ -108,37 +119,54 @@ def _prepare(environment: Path, source: Path, package: Path, requirements: Requi
 
 
 def unpack(
-    package: Path,
+    package: PackageSource | None,
     directory: Path,
     owner: int | None,
     interruption: Interruption | None = None,
+    submitted_at: datetime | None = None,
 ) -> None:
-    """Write a project's files; `owner` is the user they are to belong to.
+    """Write a project's files, or none; `owner` is the user they are to belong to. What has no time
+    of its own gets that of the submission (see ProjectArchive).
 
     Raises PackageCorruptError, InterruptedWorkError.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     interruption = interruption or Interruption()
-    directories = [str(directory)]
-    with ProjectArchive(package) as archive:
-        for entry in archive.entries():
-            interruption.check()
-            path = os.path.join(directory, entry.path)
-            if entry.is_directory:
-                os.mkdir(path)
-                os.chmod(path, entry.mode)
-                directories.append(path)
-            elif entry.link_target is not None:
-                os.symlink(entry.link_target, path)
-                if owner is not None:
-                    os.chown(path, owner, owner, follow_symlinks=False)
-            else:
-                _write_file(path, entry, archive.content(entry), owner, interruption)
+    directories = [(str(directory), seconds_of(submitted_at))]
+    if package is not None:
+        with ProjectArchive(package.open(), submitted_at) as archive:
+            directories += _write_entries(archive, directory, owner, interruption)
+    for path, modified in directories:  # now that nothing is written in them any more
+        os.utime(path, (modified, modified))
     if owner is not None:
         # From the innermost on, and only now: once a directory is theirs, another process of the
         # same user may put a link in it, and what lies behind that would be theirs, too.
-        for path in reversed(directories):
+        for path, _ in reversed(directories):
             os.chown(path, owner, owner, follow_symlinks=False)
+
+
+def _write_entries(
+    archive: ProjectArchive, directory: Path, owner: int | None, interruption: Interruption
+) -> list[tuple[str, int]]:
+    """Write all entries; returns the directories, which still belong to this program's user, and
+    the times they are to have.
+    """
+    directories = []
+    for entry in archive.entries():
+        interruption.check()
+        path = os.path.join(directory, entry.path)
+        if entry.is_directory:
+            os.mkdir(path)
+            os.chmod(path, entry.mode)
+            directories.append((path, entry.modified))
+        elif entry.link_target is not None:
+            os.symlink(entry.link_target, path)
+            os.utime(path, (entry.modified, entry.modified), follow_symlinks=False)
+            if owner is not None:
+                os.chown(path, owner, owner, follow_symlinks=False)
+        else:
+            _write_file(path, entry, archive.content(entry), owner, interruption)
+    return directories
 
 
 def _write_file(
@@ -158,3 +186,4 @@ def _write_file(
         if owner is not None:
             os.fchown(descriptor, owner, owner)
         os.fchmod(descriptor, entry.mode)
+        os.utime(descriptor, (entry.modified, entry.modified))

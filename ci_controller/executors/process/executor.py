@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostError
-from ci_common.job import Job
+from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Limit, Unenforced
-from ci_common.ports.workloads import Output, Workload
+from ci_common.ports.workloads import Leftover, Output, Workload
 from ci_common.secret import Secret
 from ci_controller.executors.process import supervisor
 from ci_controller.executors.process.environments import (
@@ -32,10 +32,11 @@ from ci_controller.executors.process.environments import (
 )
 from ci_controller.executors.process.files import DirectoryFiles
 from ci_controller.executors.process.output import open_output
-from ci_controller.executors.process.state import WorkloadFiles, signal_group
+from ci_controller.executors.process.state import WorkloadDirectories, signal_group
 from ci_controller.executors.process.supervisor import write_json
 from ci_controller.executors.shared.interruption import Interruption
 from ci_controller.executors.shared.job_environment import job_environment
+from ci_controller.executors.shared.package import verify
 
 UNPRIVILEGED_USER = "nobody"
 
@@ -71,7 +72,7 @@ class ProcessExecutor:
 
     async def list_workloads(self) -> Sequence[Workload]:
         """See Executor."""
-        found = (self._files(path.name).workload() for path in self._state_paths())
+        found = (self._directories(path.name).workload() for path in self._state_paths())
         return [workload for workload in found if workload is not None]
 
     def _state_paths(self) -> list[Path]:
@@ -80,30 +81,24 @@ class ProcessExecutor:
 
     async def inspect(self, job_id: str) -> Workload | None:
         """See Executor."""
-        return self._files(job_id).workload()
+        return self._directories(job_id).workload()
 
-    async def launch(
-        self,
-        job: Job,
-        package: Path,
-        log: LogAppender,
-        epoch: int,
-        secrets: Sequence[Secret] = (),
-    ) -> Output:
+    async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
         """See Executor."""
+        await verify(request.package)
         self._check_reachable()
-        files = self._files(job.job_id)
-        if files.epoch > epoch:
+        directories = self._directories(request.job_id)
+        if directories.epoch > request.epoch:
             raise LeaseLostError
-        await self.remove(job.job_id)
+        await self.remove(request.job_id)
         self._make_works()
-        programs = await self._environments.bin_directory(job, package, log)
-        self._launching.add(job.job_id)
+        programs = await self._environments.bin_directory(request, log)
+        self._launching.add(request.job_id)
         interruption = Interruption()
 
         def begin() -> Output:
-            self._unpack(files, package, epoch, interruption)
-            return self._begin(files, job, programs, log.size, epoch, secrets)
+            self._unpack(directories, request, interruption)
+            return self._begin(directories, request, programs, log.size)
 
         making = asyncio.ensure_future(asyncio.to_thread(begin))
         try:
@@ -115,50 +110,50 @@ class ProcessExecutor:
             if error is None:
                 making.result().close()
             if not isinstance(error, (LeaseLostError, LaunchFailedError)):  # what is there is ours
-                await asyncio.shield(self.remove(job.job_id))
+                await asyncio.shield(self.remove(request.job_id))
             raise
         finally:
-            self._launching.discard(job.job_id)
+            self._launching.discard(request.job_id)
 
     async def reattach(self, job_id: str, skip: int) -> Output:
         """See Executor."""
-        return open_output(self._files(job_id), skip)
+        return open_output(self._directories(job_id), skip)
 
     async def files(self, job_id: str, path: str) -> DirectoryFiles | None:
         """See Executor."""
         try:
-            found = DirectoryFiles(self._files(job_id).work, path)
+            found = DirectoryFiles(self._directories(job_id).work, path)
         except FileNotFoundError as error:
             raise WorkloadLostError from error
         return found if found.exists else None
 
     async def stop(self, job_id: str, grace_seconds: float) -> None:
         """See Executor."""
-        files = self._files(job_id)
+        directories = self._directories(job_id)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_seconds
         asked = False
-        while not files.has_ended:
-            if (group := files.group) is not None:
+        while not directories.has_ended:
+            if (group := directories.group) is not None:
                 if loop.time() >= deadline:
                     signal_group(group, signal.SIGKILL)
                 elif not asked:
                     asked = signal_group(group, signal.SIGTERM)
             # The end shows in files that another process writes: nothing to be woken by.
             await asyncio.sleep(_POLL_SECONDS)
-        files.kill_orphans()
+        directories.kill_orphans()
 
     async def remove(self, job_id: str) -> None:
         """See Executor."""
-        files = self._files(job_id)
+        directories = self._directories(job_id)
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self.stop(job_id, 0)
         except TimeoutError:
             # The supervisor is suspended, or cannot write. Its record is not needed any more.
-            files.kill_supervisor()
+            directories.kill_supervisor()
             await self.stop(job_id, 0)
-        await asyncio.to_thread(files.remove)
+        await asyncio.to_thread(directories.remove)
 
     async def check(self) -> Sequence[Unenforced]:
         """See Executor."""
@@ -166,18 +161,27 @@ class ProcessExecutor:
         why = "jobs are processes here (CI_EXECUTOR=process); containers have limits"
         return [Unenforced(limit, why) for limit in Limit if limit not in kept]
 
-    async def probe(self, job: Job, epoch: int) -> None:
+    async def probe(self, request: ProbeRequest) -> None:
         """See Executor. There is no engine between a process and its start."""
 
     async def tidy(self, epoch: int) -> None:
         """See Executor: remove what workloads without a result left."""
         for path in self._state_paths():
-            files = self._files(path.name)
-            if path.name in self._launching or files.epoch > epoch:
+            directories = self._directories(path.name)
+            if path.name in self._launching or directories.epoch > epoch:
                 continue
-            if files.has_ended and files.workload() is None and files.is_settled:
-                files.kill_orphans()
-                await asyncio.to_thread(files.remove)
+            if directories.has_ended and directories.workload() is None and directories.is_settled:
+                directories.kill_orphans()
+                await asyncio.to_thread(directories.remove)
+
+    async def leftovers(self, older_than_seconds: float) -> Sequence[Leftover]:
+        """See Executor. None: the next use of an environment that was not finished replaces it,
+        and `tidy` removes the rest.
+        """
+        return ()
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        """See Executor."""
 
     async def close(self) -> None:
         """See Executor."""
@@ -205,78 +209,80 @@ class ProcessExecutor:
                 "a Python that everybody can start"
             )
 
-    def _files(self, job_id: str) -> WorkloadFiles:
-        return WorkloadFiles(self._states / job_id, self._works / job_id)
+    def _directories(self, job_id: str) -> WorkloadDirectories:
+        return WorkloadDirectories(self._states / job_id, self._works / job_id)
 
     def _unpack(
-        self, files: WorkloadFiles, package: Path, epoch: int, interruption: Interruption
+        self, directories: WorkloadDirectories, request: LaunchRequest, interruption: Interruption
     ) -> None:
         try:
-            files.work.mkdir(parents=True, mode=0o700)
+            directories.work.mkdir(parents=True, mode=0o700)
         except FileExistsError as error:
             # Requirements take their time: meanwhile a later controller may have begun.
-            if files.epoch > epoch:
+            if directories.epoch > request.epoch:
                 raise LeaseLostError from error
             raise LaunchFailedError(
-                f"the directory {files.work} of the job is there already; remove it"
+                f"the directory {directories.work} of the job is there already; remove it"
             ) from error
-        unpack(package, files.work, self._user, interruption)
+        unpack(request.package, directories.work, self._user, interruption, request.submitted_at)
 
     def _begin(
         self,
-        files: WorkloadFiles,
-        job: Job,
+        directories: WorkloadDirectories,
+        request: LaunchRequest,
         programs: Path,
         log_base: int,
-        epoch: int,
-        secrets: Sequence[Secret],
     ) -> Output:
         self._states.mkdir(exist_ok=True, mode=0o700)
-        files.state.mkdir(mode=0o700)
-        variables = self._give(files, secrets)
+        directories.state.mkdir(mode=0o700)
+        variables = self._give(directories, request.secrets)
         write_json(
-            files.state / "request.json",
+            directories.state / "request.json",
             {
-                "command": list(job.spec.command),
-                "directory": str(files.work),
-                "env": self._env(job, files, programs),
+                "command": list(request.command),
+                "directory": str(directories.work),
+                "env": self._env(request, directories, programs),
                 "secrets": variables,
                 "user": self._user,
                 "log_base": log_base,
-                "attempt": job.attempt,
-                "epoch": epoch,
+                "attempt": request.attempt,
+                "epoch": request.epoch,
             },
         )
-        supervisor.prepare(files.state)
-        return self._spawn(files)
+        supervisor.prepare(directories.state)
+        return self._spawn(directories)
 
-    def _give(self, files: WorkloadFiles, secrets: Sequence[Secret]) -> list[str]:
+    def _give(self, directories: WorkloadDirectories, secrets: Sequence[Secret]) -> list[str]:
         """Put the secrets where the command finds them; the files that are variables, too."""
         if secrets:
-            files.secrets.mkdir(mode=0o700)
+            directories.secrets.mkdir(mode=0o700)
         for secret in secrets:
-            descriptor = os.open(files.secrets / secret.name, _NEW_FILE, 0o400)
+            descriptor = os.open(directories.secrets / secret.name, _NEW_FILE, 0o400)
             with open(descriptor, "wb") as file:
                 file.write(secret.value)
         if self._user is not None:
-            for path in (*files.secrets.glob("*"), *([files.secrets] if secrets else [])):
+            for path in (
+                *directories.secrets.glob("*"),
+                *([directories.secrets] if secrets else []),
+            ):
                 os.chown(path, self._user, self._user)
-        return [str(files.secrets / one.name) for one in secrets if one.in_environment]
+        return [str(directories.secrets / one.name) for one in secrets if one.in_environment]
 
-    def _env(self, job: Job, files: WorkloadFiles, programs: Path) -> dict[str, str]:
+    def _env(
+        self, request: LaunchRequest, directories: WorkloadDirectories, programs: Path
+    ) -> dict[str, str]:
         inherited = ("LANG", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-        secrets = str(files.secrets) if job.spec.secrets else None
         return {
             **{name: os.environ[name] for name in inherited if name in os.environ},
             "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(files.work),
-            **job_environment(job, str(files.work), secrets),
+            "HOME": str(directories.work),
+            **job_environment(request, str(directories.work), str(directories.secrets)),
         }
 
-    def _spawn(self, files: WorkloadFiles) -> Output:
+    def _spawn(self, directories: WorkloadDirectories) -> Output:
         # Own session: a Ctrl-C at the server's terminal is not for the job.
         process = subprocess.Popen(
-            [sys.executable, "-I", supervisor.__file__, str(files.state)],
+            [sys.executable, "-I", supervisor.__file__, str(directories.state)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -286,7 +292,7 @@ class ProcessExecutor:
         )
         # The supervisor writes the same, in case we are killed before we can.
         who = {"pid": process.pid, "start": supervisor.start_time(process.pid)}
-        write_json(files.state / "supervisor.json", who)
+        write_json(directories.state / "supervisor.json", who)
         # Somebody must wait for it, or it stays as a zombie when it has ended.
         threading.Thread(target=process.wait, name="supervisor", daemon=True).start()
-        return open_output(files, 0)
+        return open_output(directories, 0)

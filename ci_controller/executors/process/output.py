@@ -8,14 +8,14 @@ from typing import Any
 
 from ci_common.errors import WorkloadLostError
 from ci_common.ports.workloads import Output, OutputEnd
-from ci_controller.executors.process.state import WorkloadFiles, is_process, parsed
+from ci_controller.executors.process.state import WorkloadDirectories, is_process, parsed
 from ci_controller.executors.process.supervisor import (
     SEGMENT_BYTES,
     read_counter,
     segment,
     write_counter,
 )
-from ci_controller.output.log_cap import missing_bytes
+from ci_controller.executors.shared.missing_output import missing_bytes
 
 _READ_BYTES = 1 << 18
 _SHORTEST_PAUSE_SECONDS = 0.001
@@ -27,12 +27,12 @@ _KILLED = "the process that kept the output was killed, or the machine went down
 _NOT_TAKEN = "they could not be written to disk"
 
 
-def open_output(files: WorkloadFiles, skip: int) -> Output:
+def open_output(directories: WorkloadDirectories, skip: int) -> Output:
     """The output from byte `skip` on. Raises WorkloadLostError when there is no such workload."""
     try:
-        if (files.state / "written").exists():
-            return FileOutput(files.state, skip)
-        return PlainOutput(files, skip)
+        if (directories.state / "written").exists():
+            return FileOutput(directories.state, skip)
+        return PlainOutput(directories, skip)
     except FileNotFoundError as error:
         raise WorkloadLostError from error
 
@@ -203,9 +203,9 @@ class PlainOutput:
     Reads on until the command has ended and everything was read.
     """
 
-    def __init__(self, files: WorkloadFiles, skip: int) -> None:
-        self._files = files
-        self._file = (files.state / "output").open("rb", buffering=0)
+    def __init__(self, directories: WorkloadDirectories, skip: int) -> None:
+        self._directories = directories
+        self._file = (directories.state / "output").open("rb", buffering=0)
         self._file.seek(skip)
         self._end: OutputEnd | None = None
         self._closed = threading.Event()
@@ -219,7 +219,7 @@ class PlainOutput:
     def read(self) -> bytes:
         """See Output."""
         while not self._closed.is_set():
-            ended = self._files.has_ended  # first: what was written before is then read
+            ended = self._directories.has_ended  # first: what was written before is then read
             with self._lock:
                 if self._file.closed:
                     break
@@ -241,7 +241,7 @@ class PlainOutput:
             self._file.close()
 
     def _at_end(self, size: int) -> OutputEnd:
-        workload = self._files.workload()
+        workload = self._directories.workload()
         if workload is None or workload.exit_code is None:
             return OutputEnd(size, None, _KILLED)
         return OutputEnd(size, exit_code=workload.exit_code)

@@ -16,7 +16,7 @@ from ci_controller.executors.process.supervisor import boot, process_facts, read
 _SETTLED_SECONDS = 60.0
 
 
-class WorkloadFiles:
+class WorkloadDirectories:
     """The state directory of one job, and its working directory, which lies elsewhere, with its
     secrets beside it.
     """

@@ -2,7 +2,7 @@
 
 import shlex
 
-from ci_common.job import Job
+from ci_common.ports.launch_request import LaunchRequest
 from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
 
 REPORT = "output/junit.xml"
@@ -11,16 +11,16 @@ REPORT = "output/junit.xml"
 _PYTEST = "PYTEST_ADDOPTS"
 
 
-def job_environment(job: Job, project: str, secrets: str | None = None) -> dict[str, str]:
+def job_environment(request: LaunchRequest, project: str, secrets: str) -> dict[str, str]:
     """The variables of a job whose project lies at `project`, and whose secrets, if it has any,
-    in the directory `secrets`; those of its table come last.
+    in the directory `secrets`; those that it sets itself come last.
     """
-    env = job.spec.env
+    env = request.env
     return {
         "CI": "true",
-        "CI_JOB_ID": job.job_id,
+        "CI_JOB_ID": request.job_id,
         "PYTHONUNBUFFERED": "1",
-        **({SECRETS_DIRECTORY_VARIABLE: secrets} if secrets else {}),
+        **({SECRETS_DIRECTORY_VARIABLE: secrets} if request.secrets else {}),
         **env,
         _PYTEST: _pytest_options(env.get(_PYTEST, ""), project),
     }

@@ -2,10 +2,11 @@
 
 import posixpath
 import stat
+import time
 from array import array
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from datetime import datetime
+from typing import BinaryIO, NamedTuple
 from zipfile import BadZipFile
 
 from ci_common.errors import PackageCorruptError
@@ -14,6 +15,11 @@ from ci_common.zip_reader import ZipReader
 
 _LINKS_FOLLOWED = 8
 _DAMAGED = (BadZipFile, UnicodeDecodeError, OSError)
+
+
+_EARLIEST = 315_619_200
+"""The second day of 1980 in UTC, which is 1980 everywhere: zip knows no earlier time, so what packs
+the project in a job (a wheel, say) would fail."""
 
 
 class Entry(NamedTuple):
@@ -27,15 +33,24 @@ class Entry(NamedTuple):
     link_target: str | None = None
     is_directory: bool = False
     source: ZipEntry | None = None
-    """Of a file. It also has the time of change, which is not used."""
+    """Of a file."""
+    modified: int = _EARLIEST
+    """When it was changed, in seconds since 1970."""
 
 
 class ProjectArchive:
     """An opened package. The server checked it when it was uploaded."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: BinaryIO, submitted_at: datetime | None = None) -> None:
+        """The file is the archive's from now on. What has no time of its own, or one that is later,
+        gets that of the submission, which is now when it is not given.
+
+        Raises PackageCorruptError.
+        """
+        self.submitted_at = seconds_of(submitted_at)
+        """In seconds since 1970."""
         try:
-            self._zip = ZipReader(path)
+            self._zip = ZipReader(file)
         except _DAMAGED as error:
             raise PackageCorruptError(f"the stored upload cannot be read: {_why(error)}") from error
         self._index: _PathIndex | None = None
@@ -56,12 +71,13 @@ class ProjectArchive:
         for source in self._sources():
             path = source.path
             for parent in _missing_parents(path, made):
-                yield Entry(parent, 0o755, is_directory=True)
+                yield Entry(parent, 0o755, is_directory=True, modified=self.submitted_at)
             if not source.is_directory:
                 yield self._entry(source, path)
             elif path not in made:
                 made.add(path)
-                yield Entry(path, (_mode(source) or 0o755) | 0o700, is_directory=True)
+                mode = (_mode(source) or 0o755) | 0o700
+                yield Entry(path, mode, is_directory=True, modified=self._modified(source))
 
     def content(self, entry: Entry) -> Iterator[bytes]:
         """A file's bytes, in pieces; exactly `size` of them, or it raises PackageCorruptError."""
@@ -113,9 +129,26 @@ class ProjectArchive:
             raise _corrupt(source.name, error) from error
 
     def _entry(self, source: ZipEntry, path: str) -> Entry:
+        modified = self._modified(source)
         if stat.S_ISLNK(source.mode):
-            return Entry(path, 0o777, link_target=self._read(source).decode())
-        return Entry(path, (_mode(source) or 0o644) | 0o600, source.size, source=source)
+            target = self._read(source).decode()
+            return Entry(path, 0o777, link_target=target, modified=modified)
+        mode = (_mode(source) or 0o644) | 0o600
+        return Entry(path, mode, source.size, source=source, modified=modified)
+
+    def _modified(self, source: ZipEntry) -> int:
+        # Later than the submission it was not: zips made elsewhere may have local times.
+        modified = source.modified
+        return self.submitted_at if modified is None else _within(modified, self.submitted_at)
+
+
+def seconds_of(submitted_at: datetime | None) -> int:
+    """The moment as files have it, in seconds since 1970; `None` is now."""
+    return max(int(submitted_at.timestamp() if submitted_at else time.time()), _EARLIEST)
+
+
+def _within(modified: int, latest: int) -> int:
+    return max(min(modified, latest), _EARLIEST)
 
 
 class _PathIndex:

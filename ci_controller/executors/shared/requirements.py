@@ -4,11 +4,11 @@ import hashlib
 import posixpath
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
 from ci_common.errors import SetupFailedError
+from ci_common.ports.packages import PackageSource
 from ci_controller.executors.shared.project_archive import ProjectArchive
 
 FILE_NAME = "requirements.txt"
@@ -47,18 +47,18 @@ class Requirements:
         return digest.hexdigest()[:32]
 
 
-def read_requirements(package: Path, package_sha256: str) -> Requirements | None:
+def read_requirements(package: PackageSource) -> Requirements | None:
     """The project's requirements, or `None` when it has no `requirements.txt` at its top.
 
     Raises SetupFailedError when they are larger than any that people write.
     """
-    with ProjectArchive(package) as archive:
+    with ProjectArchive(package.open()) as archive:
         reading = _Reading(archive)
         content = reading.file(FILE_NAME)
         if content is None or not _lines(content):
             return None
         reading.follow(FILE_NAME, content)
-    return Requirements(reading.files, reading.needs_project, package_sha256)
+    return Requirements(reading.files, reading.needs_project, package.sha256)
 
 
 class _Reading:

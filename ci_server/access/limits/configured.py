@@ -1,12 +1,12 @@
 """The limits that the settings ask for."""
 
 from ci_common.ports.usage import Quotas
-from ci_common.settings import Settings
+from ci_common.settings import TrafficSettings
 from ci_server.access.limits.failed_logins import FailureLimits
 from ci_server.access.limits.traffic import TrafficLimits
 
 
-def quotas(settings: Settings) -> Quotas:
+def quotas(settings: TrafficSettings) -> Quotas:
     """Bounds on what is there."""
     megabytes = settings.max_stored_mb_per_tenant
     return Quotas(
@@ -16,7 +16,7 @@ def quotas(settings: Settings) -> Quotas:
     )
 
 
-def traffic_limits(settings: Settings) -> TrafficLimits:
+def traffic_limits(settings: TrafficSettings) -> TrafficLimits:
     """Bounds on what happens at once and per second."""
     return TrafficLimits(
         requests_per_second_per_user=settings.requests_per_second_per_user,
@@ -30,6 +30,6 @@ def traffic_limits(settings: Settings) -> TrafficLimits:
     )
 
 
-def failure_limits(settings: Settings) -> FailureLimits:
+def failure_limits(settings: TrafficSettings) -> FailureLimits:
     """Bounds on credentials that are not valid."""
     return FailureLimits(settings.failed_logins_per_minute, settings.limit_local)

@@ -232,7 +232,7 @@ async def test_tidy_evicts_only_its_own_least_recently_used(bench, engine, tmp_p
 async def test_a_layer_evicted_before_its_container_is_made_is_built_again(
     bench, engine, monkeypatch
 ):
-    layers = bench.executor._layers
+    layers = bench.executor._images
     found, image_for = [], layers.image_for
 
     async def evicted(*arguments):
@@ -302,7 +302,7 @@ async def test_a_set_up_that_takes_too_long(bench, engine):
     job = bench.job("pass", package=zip_bytes(files))
     try:
         with pytest.raises(SetupFailedError, match=r"longer than 0\.5 s"):
-            await executor.launch(job, bench.package(job), MemoryLog(), 1)
+            await executor.launch(bench.request(job), MemoryLog())
         assert bench.leftovers() == []
         assert layers_of(engine, bench) == []
     finally:

@@ -105,7 +105,7 @@ async def test_work_mb_where_the_engine_cannot_bound_it(bench, engine, caplog):
         with caplog.at_level(logging.WARNING):
             for _ in range(2):
                 job = bench.job("print('ran')")
-                output = await bounded.launch(job, bench.package(job), MemoryLog(), 1)
+                output = await bounded.launch(bench.request(job), MemoryLog())
                 assert await collect(output) == b"ran\n"
     finally:
         await bounded.close()

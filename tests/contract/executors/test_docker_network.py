@@ -8,7 +8,7 @@ from docker.errors import NotFound
 
 from ci_common.errors import LaunchFailedError
 from ci_common.job import Network, ResourceLimits
-from ci_common.settings import JOB_NETWORK
+from ci_controller.executors.docker.network import JOB_NETWORK
 from support.executors import collect, drain, read_line
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]

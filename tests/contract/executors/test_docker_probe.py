@@ -10,7 +10,7 @@ from ci_controller.executors.docker.container import (
     LABEL_ROLE,
     ROLE_PROBE,
 )
-from ci_controller.executors.docker.leftovers import DockerLeftovers
+from ci_controller.running.launch_request import probe_request
 from support import engine as engine_socket
 from support.engine_option import runner_image
 from support.executors import collect
@@ -39,7 +39,7 @@ def failing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("network", list(Network))
 async def test_an_engine_that_works_passes_and_keeps_nothing(bench, network):
     limits = ResourceLimits(network=network)
-    await bench.executor.probe(bench.job("pass", limits=limits), 1)
+    await bench.executor.probe(probe_request(bench.job("pass", limits=limits), 1))
     assert bench.leftovers() == []
 
 
@@ -55,11 +55,11 @@ async def test_an_engine_that_refuses_it(failing, bench, method, path):
     job = bench.job("pass", limits=NO_NETWORK)
     failing.fail(method, path, 1, "could not find bridge docker0")
     with pytest.raises(EngineUnavailableError) as raised:
-        await bench.executor.probe(job, 1)
+        await bench.executor.probe(probe_request(job, 1))
     if method != "PUT":  # the engine's answer comes before it has taken what is put
         assert isinstance(raised.value, EngineDisturbedError)
         assert "could not find bridge docker0" in raised.value.message
-    await bench.executor.probe(job, 1)
+    await bench.executor.probe(probe_request(job, 1))
     assert bench.leftovers() == []
 
 
@@ -71,17 +71,18 @@ async def test_the_network_of_the_job_and_that_of_its_requirements_are_tried(fai
     failing.fail("POST", "/containers/[^/]+/start", 1, "the first")
     failing.fail("POST", "/containers/[^/]+/start", 1, "the second")
     with pytest.raises(EngineDisturbedError, match="the first"):
-        await bench.executor.probe(of_this_machine, 1)
+        await bench.executor.probe(probe_request(of_this_machine, 1))
     with pytest.raises(EngineDisturbedError, match="the second"):
-        await bench.executor.probe(of_this_machine, 1)
-    await bench.executor.probe(of_this_machine, 1)
+        await bench.executor.probe(probe_request(of_this_machine, 1))
+    await bench.executor.probe(probe_request(of_this_machine, 1))
     starts = [path for method, path in failing.failed if method == "POST"]
     assert len(starts) == 2
 
 
 async def test_a_runtime_that_is_not_there_is_told_at_once_with_what_to_do(bench):
     await bench.set_up_anew(runtime="no-such-runtime")
-    for attempt in (bench.executor.probe(bench.job("pass"), 1), bench.launch(bench.job("pass"))):
+    job = bench.job("pass")
+    for attempt in (bench.executor.probe(probe_request(job, 1)), bench.launch(job)):
         with pytest.raises(LaunchFailedError, match="no-such-runtime") as raised:
             await attempt
         assert "CI_DOCKER_RUNTIME" in raised.value.message
@@ -93,14 +94,14 @@ async def test_without_the_servers_image_one_that_has_been_started_is_tried(fail
     bench.executor._probe._options = replace_image(bench.executor._probe._options)
     job = bench.job("pass", limits=NO_NETWORK)
     failing.fail("POST", "/containers/create", 1, "no")
-    await bench.executor.probe(job, 1)  # nothing is known to start
+    await bench.executor.probe(probe_request(job, 1))  # nothing is known to start
     assert failing.failed == []
     with pytest.raises(EngineUnavailableError):
         await bench.launch(job)
     await collect(await bench.launch(job))
     failing.fail("POST", "/containers/create", 1, "no")
     with pytest.raises(EngineDisturbedError):
-        await bench.executor.probe(job, 1)
+        await bench.executor.probe(probe_request(job, 1))
 
 
 def replace_image(options):
@@ -111,11 +112,7 @@ def replace_image(options):
 async def test_what_a_killed_controller_left_is_removed(bench, engine, epoch, is_left):
     labels = {LABEL_INSTANCE: bench.instance, LABEL_ROLE: ROLE_PROBE, LABEL_EPOCH: str(epoch)}
     left = engine.containers.create(runner_image(), "true", labels=labels)
-    leftovers = DockerLeftovers(bench.instance)
-    try:
-        assert [one.id for one in await leftovers.find(0)] == [left.id]
-    finally:
-        await leftovers.close()
+    assert [one.id for one in await bench.executor.leftovers(0)] == [left.id]
     await bench.executor.tidy(2)
     assert (len(bench.leftovers()) == 1) is is_left
     left.remove() if is_left else None

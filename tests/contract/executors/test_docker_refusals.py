@@ -16,6 +16,7 @@ from ci_common.errors import (
     LaunchFailedError,
 )
 from ci_common.job import Network, ResourceLimits
+from ci_controller.executors.docker import container
 from support import engine as engine_socket
 from support.executors import WAIT_FOR_EVER, collect, read_line
 from support.failing_engine import FailingEngine
@@ -173,3 +174,12 @@ async def test_what_comes_after_a_launch_may_be_repeated(engine, bench, message)
             result.close()
     assert len(engine.failed) == len(calls)
     output.close()
+
+
+async def test_a_job_runs_without_a_kernel_parameter_that_the_engine_refuses(bench, monkeypatch):
+    refused = {"net.ipv6.conf.no-such.disable_ipv6": "0"}
+    monkeypatch.setattr(container, "LOOPBACK_IPV6", refused)
+    for _ in range(2):
+        job = bench.job("print('runs')", limits=LIMITS)
+        assert await collect(await bench.launch(job)) == b"runs\n"
+        await bench.ended(job.job_id)

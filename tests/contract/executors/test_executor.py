@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -98,6 +99,16 @@ async def test_the_command_may_write_and_is_not_root(bench):
     if not bench.changes_user:
         pytest.skip("the process executor changes the user as root, if that user can run Python")
     assert finished.output.decode() == expected
+
+
+async def test_without_a_package_the_workspace_is_empty_and_the_commands_own(bench):
+    source = (
+        "import os; "
+        "print(os.listdir('.'), os.stat('.').st_uid == os.getuid(), os.access('.', os.W_OK))"
+    )
+    request = replace(bench.request(bench.job(source)), package=None)
+    output = await collect(await bench.executor.launch(request, MemoryLog()))
+    assert output == b"[] True True\n"
 
 
 # ------------------------------------------------------------------ stop

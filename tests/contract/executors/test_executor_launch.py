@@ -2,13 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from ci_common.errors import LeaseLostError, PackageCorruptError
 from ci_common.ports.workloads import WorkloadState
-from support.archives import patched, zip_bytes
+from support.archives import DOS_ZERO, patched, timed_zip, zip_bytes
 from support.executors import (
     WAIT_FOR_EVER,
     collect,
@@ -116,3 +117,45 @@ async def test_a_damaged_requirements_file_leaves_nothing(bench):
     with pytest.raises(PackageCorruptError):
         await bench.launch(bench.job("pass", package=content))
     assert bench.leftovers() == []
+
+
+TIMES = """
+import os, shutil, tempfile
+for path in sorted(["."] + [os.path.join(top, name) for top, names, files in os.walk(".")
+                            for name in names + files]):
+    print(path, int(os.lstat(path).st_mtime))
+with tempfile.TemporaryDirectory() as directory:
+    shutil.make_archive(os.path.join(directory, "archive"), "zip", ".")
+"""
+
+
+async def test_files_have_the_times_of_the_package_and_else_of_the_submission(bench):
+    """None is before 1980, which zip (of a wheel, say) cannot tell, and none is in the future."""
+    if bench.kind == "fake":
+        pytest.skip("the fake runs no command that could look at files")
+    submitted_at = datetime(2024, 5, 6, 12, tzinfo=UTC)
+    known = {"dir/": (2020, 1, 2, 3, 4, 6), "dir/a": (2021, 1, 2, 3, 4, 6)}
+    package = timed_zip(
+        {
+            **known,
+            "implied/b": DOS_ZERO,
+            "future": (2030, 1, 1, 0, 0, 0),
+            "early": (1980, 1, 1, 0, 0, 0),
+            "link": DOS_ZERO,
+        },
+        links={"link": "dir/a"},
+    )
+    job = replace(bench.job(TIMES, package=package), created_at=submitted_at)
+    seen = (await collect(await bench.launch(job))).decode().splitlines()
+    at = int(submitted_at.timestamp())
+    directory, file = (int(datetime(*m, tzinfo=UTC).timestamp()) for m in known.values())
+    assert seen == [
+        f". {at}",
+        f"./dir {directory}",
+        f"./dir/a {file}",
+        "./early 315619200",
+        f"./future {at}",
+        f"./implied {at}",
+        f"./implied/b {at}",
+        f"./link {at}",
+    ]

@@ -14,6 +14,8 @@ from ci_common.ports.unenforced_limits import Limit
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.process.environments import unpack
 from ci_controller.executors.process.state import remove_tree
+from ci_persistence.files.data_directory import no_check
+from ci_persistence.files.packages import StoredPackage
 from support.archives import zip_bytes
 from support.executors import MemoryLog, collect, read_line
 
@@ -44,7 +46,7 @@ async def test_what_a_later_controller_made_during_a_set_up_is_not_touched(
     job = bench.job(WAIT_FOR_EVER)
     old = bench.new_executor()
     began, may_end = held(monkeypatch, old)
-    launching = asyncio.create_task(old.launch(job, bench.package(job), MemoryLog(), 1))
+    launching = asyncio.create_task(old.launch(bench.request(job), MemoryLog()))
     await began.wait()
     output = await bench.launch(job, epoch=2)
     assert await read_line(output) == b"ready\n"
@@ -92,8 +94,9 @@ async def test_a_place_that_is_not_ours_is_refused(bench, tmp_path, trap):
 
 async def test_a_project_becomes_the_jobs_from_the_innermost_on(tmp_path, monkeypatch):
     """A directory that is theirs, with files in it that are not yet, is a place for links."""
-    package = tmp_path / "package.zip"
-    package.write_bytes(zip_bytes({"a/b/file": b"x", "c": b"y"}))
+    path = tmp_path / "package.zip"
+    path.write_bytes(zip_bytes({"a/b/file": b"x", "c": b"y"}))
+    package = StoredPackage("0" * 64, path.stat().st_size, path, no_check)
     given = []
     monkeypatch.setattr(os, "chown", lambda path, *_, **__: given.append(Path(path)))
     opened = "/proc/self/fd/{}".format

@@ -86,7 +86,7 @@ def needs_secret():
 USES = {
     "stage": lambda place: place.packages.stage(),
     "space": lambda place: place.packages.check_space(),
-    "verify": lambda place: place.packages.verified(a_job(job_id=JOB)),
+    "open package": lambda place: place.packages.source(a_job(job_id=JOB)).open(),
     "sweep": lambda place: place.packages.job_ids(0),
     "open log": lambda place: place.logs.open(JOB, 1),
     "read log": lambda place: place.logs.read(JOB, 0, 10),

@@ -10,11 +10,13 @@ from ci_common.job import JobStatus, Network, Reason, utc_now
 from ci_persistence.database.database import Database
 from ci_persistence.database.migrations import MIGRATIONS
 from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.event_check import check_events
 from ci_persistence.sqlite.job_rows import COLUMNS, from_row
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.usage import COUNTED
+from support.event_readers import EventReader
 from support.instances import ROOT
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +98,23 @@ async def test_the_totals_are_those_of_the_rows(dump, tmp_path):
     totals = await SqliteJobRetention(database, "nobody").totals()
     assert (totals.jobs, totals.stored_bytes) == (4, STORED[schema_version(dump)])
     await database.close()
+
+
+async def test_every_job_has_the_events_of_what_is_known_of_it(database):
+    assert not await check_events(database)
+    reader = EventReader(database)
+    await reader.read()
+    assert reader.gaps == 0
+    assert [event.at for event in reader.seen] == sorted(event.at for event in reader.seen)
+    for job in await jobs_of(database):
+        events = {e.kind.value: e.at for e in reader.seen if e.job_id == job.job_id}
+        times = {
+            "submitted": job.created_at,
+            "started": job.started_at,
+            "cancel_requested": job.cancel_requested_at,
+            "finished": job.ended_at,
+        }
+        assert events == {kind: at for kind, at in times.items() if at is not None}
 
 
 @pytest.mark.parametrize("dump", DUMPS[1:], ids=lambda dump: dump.stem)

@@ -19,6 +19,7 @@ import pytest
 
 from ci_common.errors import DiskFullError, PackageCorruptError
 from ci_common.job import Package
+from ci_controller.executors.shared.package import verify
 from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.doorbell import SocketDoorbell
@@ -165,7 +166,11 @@ def files(path):
 def test_a_committed_package_is_whole(packages):
     job = commit(packages)
     assert job.package == Package(hashlib.sha256(b"content").hexdigest(), 7)
-    assert packages.verified(job).read_bytes() == b"content"
+    source = packages.source(job)
+    assert (source.sha256, source.size) == (job.package.sha256, 7)
+    for _ in range(2):
+        with source.open() as file:
+            assert file.read() == b"content"
     assert packages.job_ids(0) == ["job"]
 
 
@@ -191,12 +196,14 @@ def test_discarding_after_the_commit_does_not_undo_it(packages, tmp_path):
     assert files(tmp_path) == ["job.zip"]
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("damage", [b"", b"conten", b"content ", b"Content"])
-def test_a_damaged_package_is_found(packages, damage):
-    job = commit(packages)
-    packages.verified(job).write_bytes(damage)
+async def test_a_damaged_package_is_found(packages, damage):
+    source = packages.source(commit(packages))
+    await verify(source)
+    source.path.write_bytes(damage)
     with pytest.raises(PackageCorruptError):
-        packages.verified(job)
+        await verify(source)
 
 
 def test_a_package_that_is_gone(packages):
@@ -204,7 +211,7 @@ def test_a_package_that_is_gone(packages):
     packages.delete("job")
     packages.delete("job")
     with pytest.raises(PackageCorruptError, match="gone"):
-        packages.verified(job)
+        packages.source(job).open()
 
 
 def test_below_the_disk_floor_nothing_is_taken(tmp_path):
@@ -276,6 +283,18 @@ async def test_only_the_jobs_own_watchers_are_woken(signals):
     assert not await other.wait(0.01)
     mine.close()
     other.close()
+
+
+async def test_news_of_events_wake_those_who_follow_events_only(signals):
+    of_job, of_events = signals.subscribe("job"), signals.subscribe_events()
+    signals.notify("job")
+    assert not await of_events.wait(0.01)
+    assert await of_job.wait(5)
+    signals.notify_events()
+    assert await of_events.wait(5)
+    assert not await of_job.wait(0.01)
+    of_job.close()
+    of_events.close()
 
 
 async def test_wake_ups_from_threads_are_never_lost(signals):

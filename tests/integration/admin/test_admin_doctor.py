@@ -97,12 +97,20 @@ def orphans(instance):
     instance.execute("UPDATE controller_lease SET holder = 'dead', expires_at = '2020-01-01'")
     instance.execute("UPDATE finished_totals SET jobs = 77")
     instance.execute("UPDATE tenant_totals SET log_bytes = 77")
+    instance.execute("DELETE FROM job_events WHERE kind = 'finished'")
     return job
 
 
 ORPHANS = [
-    *("artifacts_orphan", "lease_stale", "log_orphan", "package_orphan", "package_orphan"),
-    *("secrets_orphan", "secrets_orphan", "staging_leftover", "staging_leftover"),
+    *("artifacts_orphan", "events_wrong", "lease_stale", "log_orphan"),
+    *(
+        "package_orphan",
+        "package_orphan",
+        "secrets_orphan",
+        "secrets_orphan",
+        "staging_leftover",
+        "staging_leftover",
+    ),
     *("staging_leftover", "staging_leftover", "staging_leftover", "totals_wrong"),
 ]
 
@@ -115,10 +123,10 @@ def test_what_is_left_over_is_told_and_removed_when_asked(instance):
     assert codes(done) == ORPHANS
     assert {finding["repairable"] for finding in report(done)["findings"]} == {True}
     done = instance.admin("doctor")
-    assert done.stdout.endswith(f"3 jobs: {len(ORPHANS)} problems; --fix repairs 13 of them\n")
+    assert done.stdout.endswith(f"3 jobs: {len(ORPHANS)} problems; --fix repairs 14 of them\n")
     done = instance.admin("doctor", "--fix")
     assert (done.returncode, done.stderr) == (0, "")
-    assert len([line for line in done.stdout.splitlines() if line.startswith("fixed: ")]) == 13
+    assert len([line for line in done.stdout.splitlines() if line.startswith("fixed: ")]) == 14
     assert instance.files() == whole
     assert instance.execute("SELECT holder FROM controller_lease") == [(None,)]
     assert instance.execute("SELECT jobs FROM finished_totals") == [(1,)]

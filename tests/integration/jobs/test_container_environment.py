@@ -108,3 +108,21 @@ def test_a_container_removed_by_hand_is_a_lost_job(own_server):
     assert log.startswith(b"started\n\n[... output may be missing here: ")
     assert log.endswith(b"...]\n")
     assert job["log_dropped"] == "unknown"
+
+
+NAMES = """
+import getpass, os, socket
+with socket.socket(socket.AF_INET6) as ipv6, socket.socket() as own:
+    ipv6.bind(("localhost", 0))
+    own.bind((socket.gethostname(), 0))
+    bound = ipv6.getsockname()[0]
+    print(bound, own.getsockname()[0] != "", getpass.getuser(), os.environ["LOGNAME"])
+"""
+
+
+@pytest.mark.parametrize("network", ["none", "bridge"])
+def test_the_loopback_address_of_ipv6_and_the_names_of_host_and_user(server, network):
+    table = f'[tool.ci.jobs.test]\nnetwork = "{network}"\n'
+    job, log = server.run(projects.table(table), projects.python(NAMES))
+    assert log == b"::1 True ci ci\n"
+    assert job["success"] is True

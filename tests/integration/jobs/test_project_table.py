@@ -4,6 +4,7 @@ import pytest
 
 from support import engine, projects
 from support.archives import zip_bytes
+from support.engine_option import runner_image
 from support.failure_lines import without_failure_line
 from support.fake_registry import NOT_FOUND, fake_registry
 
@@ -114,7 +115,7 @@ def test_an_image_that_cannot_be_had(server):
 def test_another_image_of_the_engine(server):
     """The image is named by its id, which is on the engine under no other name."""
     with engine.engine() as client:
-        image_id = client.images.get(server.settings.image).id
+        image_id = client.images.get(runner_image()).id
     job, log = run(server, f"command = 'echo here'\nimage = '{image_id}'")
     assert (log, job["success"]) == (b"here\n", True)
 

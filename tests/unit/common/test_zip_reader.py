@@ -28,7 +28,7 @@ _REFUSALS = (
 def ours(path):
     """What is in the zip: (name, size, checksum, mode, place, content), or None."""
     try:
-        with ZipReader(path) as archive:
+        with ZipReader(path.open("rb")) as archive:
             return [
                 (e.name, e.size, e.crc, e.mode, e.offset, archive.read(e))
                 for e in archive.entries()
@@ -96,7 +96,7 @@ def test_an_entry_is_found_again_by_its_position(tmp_path):
     path = tmp_path / "many.zip"
     # More than are in memory at a time.
     path.write_bytes(zip_bytes({f"{'n' * 200}{number}": b"" for number in range(5000)}))
-    with ZipReader(path) as archive:
+    with ZipReader(path.open("rb")) as archive:
         entries = list(archive.entries())
         assert len(entries) == 5000
         for entry in entries[::500]:

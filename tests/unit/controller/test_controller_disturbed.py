@@ -67,13 +67,13 @@ async def test_jobs_wait_for_an_engine_that_starts_nothing(world, count):
 async def test_the_engine_is_tried_again_with_pauses_that_grow(world, monkeypatch):
     monkeypatch.setattr("random.uniform", lambda low, high: high)
     world.executor.failing |= {"launch", "probe"}
-    job_id = await world.submit()
+    await world.submit()
     moments = []
     for _ in range(280):
-        before = world.executor.count("probe", job_id)
+        before = world.executor.count("probe")
         now = world.monotonic()
         await tick(world, 0.25)
-        moments += [now] * (world.executor.count("probe", job_id) - before)
+        moments += [now] * (world.executor.count("probe") - before)
     pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
     assert pauses == [4.0, 8.0, 15.0, 15.0, 15.0]
 
@@ -149,7 +149,7 @@ async def test_what_is_surely_the_jobs_own_needs_no_probe(world, fault):
     world.executor.failing.add("probe")
     job_id = await world.submit(env={"FAULT_LAUNCH": fault})
     await world.until_status(job_id, FAILED)
-    assert world.executor.count("probe", job_id) == 0
+    assert world.executor.count("probe") == 0
 
 
 async def test_a_registry_that_is_away_is_no_disturbance(world):

@@ -268,7 +268,7 @@ async def test_a_failure_that_cannot_be_begun_changes_nothing(world, monkeypatch
 async def test_an_old_controller_says_nothing(world):
     """It has lost the lease while its launch failed."""
     job_id = await world.submit("out:hello", "exit:0", env={"FAULT_LAUNCH": "LaunchFailedError"})
-    hold = world.executor.hold("probe", job_id)
+    hold = world.executor.hold("probe", "")
     await world.controller.run_once()
     await hold.reached.wait()
     old = world.take_over()

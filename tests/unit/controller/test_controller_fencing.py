@@ -13,6 +13,7 @@ from ci_common.errors import LeaseLostError
 from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.rows import Ending
+from ci_controller.running.launch_request import launch_request
 from support.controller_world import GRACE_SECONDS, LOST_LINE
 from support.fake_executor import FakeWorkload
 from support.waiting import until
@@ -238,7 +239,8 @@ async def test_a_lease_that_was_lost_and_is_free_again_is_taken_without_the_old_
 
 def late_workload(world, job_id, row, log_base, epoch=1):
     """What an old controller's launch makes when it comes through at last."""
-    workload = FakeWorkload(row, log_base, world.clock, epoch)
+    request = launch_request(row, epoch, (), None)
+    workload = FakeWorkload(request, log_base, world.clock)
     world.executor.workloads[job_id] = workload
     workload.start()
     return workload

@@ -75,6 +75,7 @@ class World:
         self.raw = dict.fromkeys(self.finished, 100)
         self.with_artifacts = list(self.finished)
         self.noted: dict[str, bool] = {}
+        self.deletions: list[datetime] = []
         self.calls: list[str] = []
         self.failing: dict[str, Exception] = {}
         self.free = 1 << 40
@@ -127,6 +128,14 @@ class World:
         self._take(f"log_compressed {job_id} {stored_bytes}")
         del self.raw[job_id]
         return True
+
+    async def forget_deletions(self, before: datetime, keep: int, limit: int) -> int:
+        self._take("forget_deletions")
+        found = [at for at in self.deletions if at < before][:limit]
+        surplus = self.deletions[: max(len(self.deletions) - keep, 0)][:limit]
+        gone = max(found, surplus, key=len)
+        self.deletions = self.deletions[len(gone) :]
+        return len(gone)
 
     def compress(self, job_id: str, size: int) -> int:
         self._take(f"compress {job_id}")
@@ -219,6 +228,7 @@ def test_when_all_is_done_it_rests() -> None:
     assert run(retention) == 0
     assert world.calls[before:] == [
         "file_deletions", "oldest", "totals", "expire_artifacts", "uncompressed",
+        "forget_deletions",
     ]  # fmt: skip
 
 
@@ -246,6 +256,18 @@ def test_artifacts_go_before_their_jobs() -> None:
     assert [call for call in world.calls if call.startswith("delete ")] == [
         "delete job0", "delete job1",
     ]  # fmt: skip
+
+
+def test_that_jobs_were_deleted_is_forgotten_after_a_week_and_a_clock_set_ahead_does_not() -> None:
+    world = World(step_seconds=0.0)
+    retention = world.retention()
+    world.deletions = [NOW - timedelta(days=days) for days in (9, 8, 6, 0)]
+    run(retention)
+    assert world.deletions == [NOW - timedelta(days=days) for days in (6, 0)]
+    world.wall += timedelta(days=30)
+    world.time += 60.0
+    run(retention)
+    assert len(world.deletions) == 2
 
 
 def test_files_that_cannot_be_deleted_hold_nothing_up() -> None:

@@ -11,14 +11,16 @@ import ci_common
 import ci_controller
 from ci_admin.diagnosis import REPAIRABLE, Code
 from ci_common.ports.audit import AuditAction
+from ci_common.ports.launch_request import LaunchRequest
 from ci_common.principal import Role
+from ci_common.secret import Secret
 from ci_controller.executors.shared.job_environment import job_environment
 from ci_server.submission.project_config import JobTable, read_table
-from tests.support.jobs import a_job
 from tests.support.pages import CURRENT, DOCS, ROOT, Page, page, words_in_code
 
 CLIENT_VARIABLES = {"CI_SERVER_URL", "CI_API_KEY", "CI_ALLOW_HTTP"}
-JOB_VARIABLES = set(job_environment(a_job(), "/workspace", "/run/secrets"))
+WITH_SECRETS = LaunchRequest("id", 1, 1, ("true",), secrets=(Secret("TOKEN", b"value"),))
+JOB_VARIABLES = set(job_environment(WITH_SECRETS, "/workspace", "/run/secrets"))
 
 
 def settings():

@@ -3,8 +3,12 @@
 import pytest
 from docker.errors import APIError
 
-from ci_controller.executors.docker.blame import is_engines, is_registry_away, is_registrys_no
-from ci_controller.executors.docker.layers import _pull
+from ci_controller.executors.docker.error_kinds import (
+    is_engine_fault,
+    is_registry_away,
+    is_registry_fault,
+)
+from ci_controller.executors.docker.requirement_images import _pull
 
 
 class RecordedEngine:
@@ -39,9 +43,9 @@ def test_one_image_is_asked_for_and_not_all_of_a_repository(image, asked):
 @pytest.mark.parametrize(
     ("text", "judge"),
     [
-        ("no matching manifest for linux/amd64 in the manifest list entries", is_registrys_no),
+        ("no matching manifest for linux/amd64 in the manifest list entries", is_registry_fault),
         ("read tcp 10.0.0.2:1->10.0.0.1:443: read: connection reset by peer", is_registry_away),
-        ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", is_engines),
+        ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", is_engine_fault),
     ],
 )
 def test_an_error_in_the_middle_is_judged_like_one_at_the_start(text, judge):

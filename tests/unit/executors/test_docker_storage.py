@@ -154,18 +154,17 @@ def host_config():
     client = Recorder()
 
     def make(bounds, becomes_image=False, **limits):
-        container.create(
-            client,
+        spec = container.ContainerSpec(
             image="image",
             name="name",
             command=["true"],
             labels={},
-            env={},
             limits=ResourceLimits(**limits),
             isolation=container.Isolation(),
             bounds=container.EngineBounds(*bounds),
             becomes_image=becomes_image,
         )
+        container.create(client, spec)
         return client.options["host_config"]
 
     yield make

@@ -3,6 +3,9 @@
 import pytest
 
 from ci_controller.executors.process.environments import Environments
+from ci_controller.running.launch_request import launch_request
+from ci_persistence.files.data_directory import no_check
+from ci_persistence.files.packages import StoredPackage
 from support.archives import zip_bytes
 from support.jobs import a_job
 
@@ -23,12 +26,14 @@ async def test_tenants_do_not_share_them(tmp_path, monkeypatch):
         (environment / "ready").touch()
 
     monkeypatch.setattr(Environments, "_build", build)
-    package = tmp_path / "package.zip"
-    package.write_bytes(zip_bytes({"requirements.txt": b"six\n"}))
+    path = tmp_path / "package.zip"
+    path.write_bytes(zip_bytes({"requirements.txt": b"six\n"}))
+    package = StoredPackage("0" * 64, path.stat().st_size, path, no_check)
     environments = Environments(tmp_path / "environments", 60)
 
     async def directory(tenant):
-        return await environments.bin_directory(a_job(tenant=tenant), package, NoLog())
+        request = launch_request(a_job(tenant=tenant), 1, (), package)
+        return await environments.bin_directory(request, NoLog())
 
     first = await directory("acme")
     assert await directory("acme") == first

@@ -3,36 +3,32 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
-from ci_common.job import Job, JobSpec, JobStatus, Package
+from ci_common.ports.launch_request import LaunchRequest
+from ci_common.secret import Secret
 from ci_controller.executors.shared.job_environment import job_environment
 
-JOB = Job(
-    "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69",
-    "local",
-    "local",
-    JobSpec(("true",)),
-    Package("0" * 64, 0),
-    JobStatus.QUEUED,
-    datetime(2030, 1, 1, tzinfo=UTC),
-)
+JOB_ID = "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69"
 
 
-def environment(project="/workspace", **env):
-    return job_environment(replace(JOB, spec=JobSpec(("true",), env=env)), project)
+def environment(project="/workspace", secrets=(), **env):
+    request = LaunchRequest(JOB_ID, 1, 1, ("true",), env, secrets=secrets)
+    return job_environment(request, project, "/run/secrets")
 
 
 def test_what_is_always_there():
     assert environment() == {
         "CI": "true",
-        "CI_JOB_ID": JOB.job_id,
+        "CI_JOB_ID": JOB_ID,
         "PYTHONUNBUFFERED": "1",
         "PYTEST_ADDOPTS": "--junitxml=/workspace/output/junit.xml -o junit_family=xunit1",
     }
+
+
+def test_only_jobs_with_secrets_are_told_where_they_are():
+    assert environment(secrets=(Secret("A", b"b"),))["CI_SECRETS_DIR"] == "/run/secrets"
 
 
 def test_the_job_has_the_last_word():

@@ -11,7 +11,7 @@ def opened(tmp_path):
     def opened(files, links=None):
         path = tmp_path / "package.zip"
         path.write_bytes(zip_bytes(files, links=links))
-        return ProjectArchive(path)
+        return ProjectArchive(path.open("rb"))
 
     return opened
 

@@ -8,6 +8,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -50,6 +51,9 @@ _ITEMS = st.builds(
     zip64=st.booleans(),
     extra=st.sampled_from([b"", struct.pack("<2HBI", 0x5455, 5, 1, 1_700_000_000)]),
 )
+
+
+SUBMITTED_AT = datetime(2024, 5, 6, tzinfo=UTC)
 
 
 class Unseekable(io.BytesIO):
@@ -116,11 +120,13 @@ def test_a_tar_has_what_the_zip_has(tmp_path, items, piped, prefix):
     path.write_bytes(content)
     if any(not stat.S_ISDIR(kind) for kind, _, _ in wanted.values()):
         check_package(path, LIMITS)
-    with ProjectArchive(path) as archive:
+    with ProjectArchive(path.open("rb"), SUBMITTED_AT) as archive:
         found = members(b"".join(project_tar(archive)))
     for name, (kind, mode, content) in wanted.items():
         member, told = found.pop(f"workspace/{name}")
-        assert (member.uid, member.gid, member.mtime) == (1000, 1000, 0)
+        assert (member.uid, member.gid) == (1000, 1000)
+        assert datetime(1980, 1, 2, tzinfo=UTC).timestamp() <= member.mtime
+        assert member.mtime <= SUBMITTED_AT.timestamp()
         assert told == content
         if stat.S_ISREG(kind):
             assert (member.type, member.mode) == (tarfile.REGTYPE, (mode or 0o644) | 0o600)
@@ -162,16 +168,18 @@ def test_a_size_that_is_not_the_declared_one_ends_the_tar(tmp_path, compression,
     content = zip_bytes({"first": b"1", "bad": b"bad " * 10_000}, compression=compression)
     path = tmp_path / "package.zip"
     path.write_bytes(with_size(content, "bad", size))
-    with ProjectArchive(path) as archive, pytest.raises(PackageCorruptError, match="bad: "):
-        for _ in project_tar(archive):
-            pass
+    with ProjectArchive(path.open("rb")) as archive:
+        blocks = project_tar(archive)
+        with pytest.raises(PackageCorruptError, match="bad: "):
+            for _ in blocks:
+                pass
 
 
 def test_a_tar_is_interrupted_between_two_pieces(tmp_path):
     path = tmp_path / "package.zip"
     path.write_bytes(zip_bytes({"noise": random.Random(1).randbytes(2 << 20)}))
     interruption = Interruption()
-    with ProjectArchive(path) as archive:
+    with ProjectArchive(path.open("rb")) as archive:
         pieces = project_tar(archive, interruption=interruption)
         next(pieces)
         interruption.ask()
@@ -189,13 +197,13 @@ def peak_bytes(work):
 
 
 def make_tar(path):
-    with ProjectArchive(path) as archive:
+    with ProjectArchive(path.open("rb")) as archive:
         for _ in project_tar(archive):
             pass
 
 
 def find_requirements(path):
-    with ProjectArchive(path) as archive:
+    with ProjectArchive(path.open("rb")) as archive:
         assert archive.read_file("requirements.txt") is None
 
 

@@ -10,6 +10,8 @@ from ci_controller.executors.shared.requirements import (
     _lines,
     read_requirements,
 )
+from ci_persistence.files.data_directory import no_check
+from ci_persistence.files.packages import StoredPackage
 from support.archives import zip_bytes
 
 
@@ -18,7 +20,7 @@ def read(tmp_path):
     def read(files, links=None, sha256="sha"):
         path = tmp_path / "package.zip"
         path.write_bytes(zip_bytes(files, links=links))
-        return read_requirements(path, sha256)
+        return read_requirements(StoredPackage(sha256, path.stat().st_size, path, no_check))
 
     return read
 

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from ci_common.errors import EngineUnavailableError, LeaseLostError
-from ci_controller.output import log_pump
-from ci_controller.output.log_pump import pump
+from ci_controller.executors.shared import log_pump
+from ci_controller.executors.shared.log_pump import pump
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio

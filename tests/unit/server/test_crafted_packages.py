@@ -76,7 +76,7 @@ def intake(path, content):
 
 def assert_is_what_it_says(path, content):
     """Accepted: then the directory is the truth, and every byte is in one entry at most."""
-    with zipfile.ZipFile(path) as archive, ProjectArchive(path) as project:
+    with zipfile.ZipFile(path) as archive, ProjectArchive(path.open("rb")) as project:
         infos = archive.infolist()
         assert sum(info.file_size for info in infos) <= LIMITS.max_unpacked_bytes
         for info in infos:
@@ -116,7 +116,7 @@ def test_names_that_differ_in_case_are_different_files(tmp_path, names):
     refused = intake(path, crafted_zip([Crafted(name, content=name) for name in names]))
     assert (refused is not None) == (len(set(names)) < len(names))
     if refused is None:
-        with ProjectArchive(path) as archive:
+        with ProjectArchive(path.open("rb")) as archive:
             files = {e.path: archive.content(e) for e in archive.entries() if e.source}
             found = {name: b"".join(pieces) for name, pieces in files.items()}
         assert found == {name.decode(): name for name in names}

@@ -150,7 +150,7 @@ def test_oversized_config_file_is_refused(check):
 
 def unpacked(path):
     """What the engine would unpack: (name, kind, mode, content or target) of each member."""
-    with ProjectArchive(path) as archive:
+    with ProjectArchive(path.open("rb")) as archive:
         content = b"".join(project_tar(archive))
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
         return [
@@ -257,7 +257,7 @@ def test_hostile_names_and_links_are_refused_or_unpack_safely(tmp_path, files, t
         return
     assert_unpacks_within_workspace(path)
     root = tmp_path / "unpacked"
-    with ProjectArchive(path) as archive, _fresh(root):
+    with ProjectArchive(path.open("rb")) as archive, _fresh(root):
         for item in archive.entries():
             place = root / item.path
             if item.is_directory:

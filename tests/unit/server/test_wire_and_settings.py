@@ -1,4 +1,4 @@
-"""Small tables: statuses of errors, ranges, settings and their documentation, the job model."""
+"""Small tables: statuses of errors, ranges and their documentation, the job model."""
 
 import asyncio
 import inspect
@@ -7,14 +7,12 @@ import logging
 import os
 import re
 import threading
-from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from ci_client.library.sse_reader import log_bytes
 from ci_common import errors
@@ -30,15 +28,12 @@ from ci_common.job import (
     parse_time,
     sources_of,
 )
-from ci_common.settings import Settings, load_settings
 from ci_server.apis.native.present import event_json, job_json
 from ci_server.http.byte_range import _parse
 from ci_server.http.errors import STATUS_OF_CODE, install_error_handlers
 from ci_server.telemetry.log_output import PatientHandler
 from support.jobs import NOON, a_job
 from support.waiting import until_sync
-
-ROOT = Path(__file__).resolve().parents[3]
 
 ERRORS = [
     kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, RunnerError)
@@ -56,6 +51,7 @@ NEVER_REACH_A_CLIENT = {
     "registry_unavailable",
     "backup_error",
     "lease_lost",
+    "events_gone",
     "files_unreadable",
     "identity_error",
     "invalid_identity",
@@ -208,112 +204,6 @@ def test_unsatisfiable_ranges(header, size):
 def test_any_range_header(text, size):
     found = _parse(text, size)
     assert found is None or found[1] <= size
-
-
-# ------------------------------------------------------------------ settings
-
-
-@pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_every_setting_is_documented_with_its_default(name):
-    text = (ROOT / "docs" / "configuration.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith(f"| `CI_{name.upper()}` |")]
-    assert rows, f"CI_{name.upper()} is not in docs/configuration.md"
-    default = Settings.model_fields[name].default
-    if default is None:
-        shown = "unset" if name != "data_dir" else "beside the database"
-    elif default == "":
-        shown = "empty"
-    else:
-        shown = f"`{getattr(default, 'value', default)}`"
-    cells = rows[0].split("|")
-    assert shown.replace(".0`", "`") in cells[2].replace(".0`", "`")
-
-
-@pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_every_setting_has_a_docstring(name):
-    source = inspect.getsource(Settings)
-    assert re.search(rf'    {name}: .*\n(?:        .*\n|    \)\n)*    """', source)
-
-
-NUMBERS = [
-    name for name, field in Settings.model_fields.items() if "float" in str(field.annotation)
-]
-
-
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400"])
-@pytest.mark.parametrize("name", NUMBERS)
-def test_a_setting_is_a_finite_number(monkeypatch, name, value):
-    monkeypatch.setenv(f"CI_{name.upper()}", value)
-    with pytest.raises(errors.SettingsError, match=f"CI_{name.upper()}: "):
-        load_settings()
-
-
-def test_settings_come_from_the_environment(monkeypatch):
-    monkeypatch.setenv("CI_DB_PATH", "/x/other.sqlite")
-    monkeypatch.setenv("CI_MAX_CONCURRENT_JOBS", "7")
-    monkeypatch.setenv("CI_NO_SUCH_SETTING", "1")
-    settings = Settings()
-    assert settings.max_concurrent_jobs == 7
-    assert settings.data_path == Path("/x/other.sqlite.data")
-    monkeypatch.setenv("CI_DATA_DIR", "/y")
-    assert Settings().data_path == Path("/y")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("CONTAINER_PREFIX", "-x"),
-        ("CONTAINER_PREFIX", "a/b"),
-        ("CONTAINER_PREFIX", "a b"),
-        ("CONTAINER_PREFIX", "ä"),
-        ("EXECUTOR", "podman"),
-        ("RECONCILE_SECONDS", "0"),
-        ("MAX_CONCURRENT_JOBS", "0"),
-        ("DEFAULT_TIMEOUT_SECONDS", "inf"),
-        ("CANCEL_GRACE_SECONDS", "inf"),
-        ("CANCEL_GRACE_SECONDS", "-1"),
-        ("LOG_LEVEL", "LOUD"),
-        ("CORS_ORIGINS", "*"),
-        ("CORS_ORIGINS", "https://*.example.com"),
-        ("CORS_ORIGINS", "https://ci.example.com/"),
-        ("CORS_ORIGINS", "https://ci.example.com,null"),
-        ("AUDIT_DAYS", "1"),
-        ("MAX_CONNECTIONS_PER_ADDRESS", "0"),
-    ],
-)
-def test_bad_settings_are_refused(monkeypatch, name, value):
-    monkeypatch.setenv(f"CI_{name}", value)
-    with pytest.raises(ValidationError, match=name.lower()):
-        Settings()
-
-
-def test_wrong_settings_are_told_by_their_variables(monkeypatch):
-    monkeypatch.setenv("CI_MAX_ENTRIES", "0")
-    monkeypatch.setenv("CI_TRUSTED_PROXIES", "nginx")
-    with pytest.raises(errors.SettingsError) as refused:
-        load_settings()
-    first, second = refused.value.message.split("; ", 1)
-    assert first.startswith("CI_MAX_ENTRIES: Input should be")
-    assert second.startswith("CI_TRUSTED_PROXIES: 'nginx' is neither an address nor a network")
-
-
-def test_a_key_that_is_none_is_told_and_not_repeated(monkeypatch):
-    monkeypatch.setenv("CI_SECRET_KEY", "my-passphrase")
-    with pytest.raises(errors.SettingsError, match=r"CI_SECRET_KEY: .*32 random bytes") as refused:
-        load_settings()
-    assert "my-passphrase" not in refused.value.message
-
-
-def test_settings_that_do_not_go_together_are_told(monkeypatch):
-    monkeypatch.setenv("CI_JWT_ISSUER", "https://issuer.example")
-    with pytest.raises(errors.SettingsError, match=r"^JWTs need CI_JWT_JWKS_URL, "):
-        load_settings()
-
-
-def test_origins_are_a_list(monkeypatch):
-    assert Settings().allowed_origins == ()
-    monkeypatch.setenv("CI_CORS_ORIGINS", "https://a.example.com, http://localhost:3000,")
-    assert Settings().allowed_origins == ("https://a.example.com", "http://localhost:3000")
 
 
 # ------------------------------------------------------------------ the job and its events

@@ -4,10 +4,10 @@ import pytest
 import requests
 from docker.errors import APIError
 
-from ci_controller.executors.docker.blame import (
-    is_engines,
+from ci_controller.executors.docker.error_kinds import (
+    is_engine_fault,
     is_registry_away,
-    is_registrys_no,
+    is_registry_fault,
     is_unreadable,
     remedy,
 )
@@ -115,15 +115,15 @@ UNREADABLE = [
 
 @pytest.mark.parametrize(("status", "text"), JOBS_OWN)
 def test_what_is_the_jobs_own(status, text):
-    assert not is_engines(answer(status, text))
+    assert not is_engine_fault(answer(status, text))
 
 
 @pytest.mark.parametrize(("status", "text"), ENGINES)
 def test_what_passes(status, text):
     error = answer(status, text)
-    assert is_engines(error)
+    assert is_engine_fault(error)
     assert not is_registry_away(error)
-    assert not is_registrys_no(error)
+    assert not is_registry_fault(error)
     assert not is_unreadable(error)
 
 
@@ -131,13 +131,13 @@ def test_what_passes(status, text):
 def test_a_registry_that_may_be_back_soon(status, text):
     error = answer(status, text)
     assert is_registry_away(error)
-    assert not is_registrys_no(error)
+    assert not is_registry_fault(error)
 
 
 @pytest.mark.parametrize(("status", "text"), REGISTRYS_NO)
 def test_what_the_registry_will_say_again(status, text):
     error = answer(status, text)
-    assert is_registrys_no(error)
+    assert is_registry_fault(error)
     assert not is_registry_away(error)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import uuid
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,18 @@ import docker
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from ci_common.errors import ImageUnavailableError, RegistryUnavailableError, SetupFailedError
-from ci_common.job import Job, ResourceLimits
+from ci_common.job import ResourceLimits
+from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
+from ci_common.ports.packages import PackageSource
 from ci_controller.executors.docker import container
-from ci_controller.executors.docker.blame import (
-    explanation,
-    is_registry_away,
-    is_registrys_no,
-)
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
+from ci_controller.executors.docker.error_kinds import (
+    explanation,
+    is_registry_away,
+    is_registry_fault,
+)
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
 from ci_controller.executors.docker.leftovers import remove_abandoned
@@ -32,15 +33,14 @@ from ci_controller.executors.docker.project_tar import (
     USER_ID,
     files_tar,
     keeper_blocks,
-    project_tar,
+    put_project,
 )
 from ci_controller.executors.docker.storage import EngineStorage
 from ci_controller.executors.shared.interruption import Interruption
-from ci_controller.executors.shared.project_archive import ProjectArchive
+from ci_controller.executors.shared.log_pump import pump
+from ci_controller.executors.shared.missing_output import lost_marker
 from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
 from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
-from ci_controller.output.log_cap import lost_marker
-from ci_controller.output.log_pump import pump
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +58,13 @@ exec python -m pip install --disable-pip-version-check -r {FILE_NAME}
 
 
 @dataclass(frozen=True, slots=True)
-class LayerOptions:
-    """Whose layers, how many, how long."""
+class RequirementImageOptions:
+    """Whose images, how many, how long."""
 
     instance_id: str
     container_prefix: str
     cache_dir: Path
-    """Holds an empty file a layer; its time is when the layer was last used."""
+    """Holds an empty file for each image; its time is when the image was last used."""
     budget_bytes: int
     setup_timeout_seconds: float
     runtime: str | None = None
@@ -72,13 +72,26 @@ class LayerOptions:
     """Of the installation; not the job's own, with which it might not get done."""
 
 
-class DependencyLayers:
+@dataclass(frozen=True, slots=True)
+class _SetUp:
+    """An installation of requirements in a container, which becomes an image."""
+
+    name: str
+    """Of the container."""
+    base_id: str
+    bounds: container.EngineBounds
+    package: PackageSource
+    requirements: Requirements
+    request: LaunchRequest
+
+
+class RequirementImages:
     """Finds or builds the image a job runs in."""
 
     def __init__(
         self,
         engine: DockerEngine,
-        options: LayerOptions,
+        options: RequirementImageOptions,
         network: JobNetwork,
         storage: EngineStorage,
         engine_facts: EngineFacts,
@@ -88,37 +101,41 @@ class DependencyLayers:
         self._storage = storage
         self._options = options
         self._network = network
-        self._flights: SingleFlight[str] = SingleFlight()
+        self._flights: SingleFlight[None] = SingleFlight()
         self._building: set[str] = set()
         """Names of the containers in which requirements are being installed."""
         options.cache_dir.mkdir(parents=True, exist_ok=True)
 
-    async def image_for(
-        self, job: Job, base: str, package: Path, log: LogAppender, epoch: int
-    ) -> str:
+    async def image_for(self, request: LaunchRequest, base: str, log: LogAppender) -> str:
         """The image of a job: `base`, or `base` with the project's requirements in it.
 
         Raises SetupFailedError, ImageUnavailableError, PackageCorruptError.
         """
-        digest = job.package.sha256 if job.package else ""
-        requirements = await asyncio.to_thread(read_requirements, package, digest)
+        package = request.package
+        if package is None:
+            return await self._ensure_base(base)
+        requirements = await asyncio.to_thread(read_requirements, package)
         base_id = await self._ensure_base(base)
         if requirements is None:
             return base_id
-        key = requirements.key(base_id, job.tenant)
+        key = requirements.key(base_id, request.cache_scope)
         tag = f"{_REPOSITORY}:{self._options.instance_id[:12]}-{key}"
         if not await self._exists(tag):
 
-            async def build(transcript: Transcript) -> str:
-                labels = {container.LABEL_EPOCH: str(epoch)}
-                return await self._build(tag, base_id, package, requirements, transcript, labels)
+            async def build(transcript: Transcript) -> None:
+                bounds = await self._storage.bounds(self._options.limits, base_id)
+                # Not the same name again: a controller that was paused past its lease and one that
+                # took over may both be at it, and must not take each other's container.
+                name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
+                setup = _SetUp(name, base_id, bounds, package, requirements, request)
+                await self._build(setup, tag, transcript)
 
             await self._flights.run(key, build, log)
         await asyncio.to_thread(self._touch, tag)
         return tag
 
     async def tidy(self, epoch: int) -> None:
-        """Remove the least recently used layers beyond the budget, and what a crash left."""
+        """Remove the least recently used images beyond the budget, and what a crash left."""
         await self._engine.call(lambda client: self._remove_abandoned(client, epoch))
         await self._engine.call(self._evict)
 
@@ -139,7 +156,7 @@ class DependencyLayers:
                         f"reached ({explanation(error)}); build or load the image there, or check "
                         "the name and the engine's way to the registry"
                     ) from error
-                if not isinstance(error, NotFound) and not is_registrys_no(error):
+                if not isinstance(error, NotFound) and not is_registry_fault(error):
                     raise
                 raise ImageUnavailableError(
                     f"the image {base!r} is not on the engine and could not be pulled "
@@ -159,42 +176,21 @@ class DependencyLayers:
 
         return await self._engine.call(look)
 
-    async def _build(
-        self,
-        tag: str,
-        base_id: str,
-        package: Path,
-        requirements: Requirements,
-        transcript: Transcript,
-        labels: dict[str, str],
-    ) -> str:
-        # Not the same name again: a controller that was paused past its lease and one that took
-        # over may both be at it, and must not take each other's container.
-        name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
+    async def _build(self, setup: "_SetUp", tag: str, transcript: Transcript) -> None:
+        name = setup.name
         connected: list[KeptOutput] = []
-        bounds = await self._storage.bounds(self._options.limits, base_id)
         interruption = Interruption()
 
-        def begin(client: docker.APIClient) -> KeptOutput:
+        def start(client: docker.APIClient) -> KeptOutput:
             key = os.urandom(protocol.KEY_BYTES)
-            init = keeper_blocks(
-                self._engine_facts.init_program(client), protocol.config(key, 1, USER_ID)
-            )
-            with ExitStack() as stack:
-                if requirements.needs_project:
-                    archive = stack.enter_context(ProjectArchive(package))
-                    content = project_tar(archive, init, interruption)
-                else:
-                    content = files_tar(requirements.files, init)
-                self._create(client, name, base_id, labels, bounds)
-                client.put_archive(name, "/", content)
+            self._create_filled(client, setup, key, interruption)
             connected.append(KeptOutput(self._engine, name, key, 0, AttachedOutput(client, name)))
             client.start(name)
             return connected[-1]
 
         self._building.add(name)
         try:
-            output = await self._engine.call(begin, interruption)
+            output = await self._engine.call(start, interruption)
             await self._run_to_end(name, output, transcript)
             await self._engine.call(lambda client: _commit(client, name, tag, self._labels()))
         finally:
@@ -202,7 +198,6 @@ class DependencyLayers:
                 output.close()
             await asyncio.shield(self._engine.call(lambda client: remove_container(client, name)))
             self._building.discard(name)
-        return tag
 
     async def _run_to_end(self, name: str, output: KeptOutput, transcript: Transcript) -> None:
         seconds = self._options.setup_timeout_seconds
@@ -223,26 +218,35 @@ class DependencyLayers:
                 "the end of the log tells why"
             )
 
-    def _create(
-        self,
-        client: docker.APIClient,
-        name: str,
-        base_id: str,
-        labels: dict[str, str],
-        bounds: container.EngineBounds,
+    def _create_filled(
+        self, client: docker.APIClient, setup: "_SetUp", key: bytes, interruption: Interruption
     ) -> None:
-        container.create(
-            client,
-            image=base_id,
-            name=name,
+        """Make the container, with what the installation needs in it."""
+        labels = {
+            **self._labels(),
+            container.LABEL_ROLE: container.ROLE_SETUP,
+            container.LABEL_EPOCH: str(setup.request.epoch),
+        }
+        spec = container.ContainerSpec(
+            image=setup.base_id,
+            name=setup.name,
             command=["/bin/sh", "-c", _INSTALL],
-            labels={**self._labels(), **labels, container.LABEL_ROLE: container.ROLE_SETUP},
-            env={},
+            labels=labels,
             limits=self._options.limits,
             isolation=container.Isolation(self._network.ensure(client), self._options.runtime),
-            bounds=bounds,
+            bounds=setup.bounds,
             becomes_image=True,
         )
+        init = keeper_blocks(
+            self._engine_facts.init_program(client), protocol.config(key, 1, USER_ID)
+        )
+        container.create(client, spec)
+        submitted_at = setup.request.submitted_at
+        if setup.requirements.needs_project:
+            put_project(client, setup.name, setup.package, init, interruption, submitted_at)
+        else:
+            files = files_tar(setup.requirements.files, init, submitted_at)
+            client.put_archive(setup.name, "/", files)
 
     def _labels(self) -> dict[str, str]:
         return {container.LABEL_INSTANCE: self._options.instance_id}
@@ -256,18 +260,18 @@ class DependencyLayers:
         remove_abandoned(client, labels, self._building, epoch)
 
     def _evict(self, client: docker.APIClient) -> None:
-        layers = client.images(
+        images = client.images(
             name=_REPOSITORY,
             filters={"label": f"{container.LABEL_INSTANCE}={self._options.instance_id}"},
         )
-        by_use = sorted(layers, key=lambda layer: self._last_used(layer["RepoTags"]), reverse=True)
+        by_use = sorted(images, key=lambda image: self._last_used(image["RepoTags"]), reverse=True)
         total = 0
-        for layer in by_use:
-            total += _own_size(client, layer)
+        for image in by_use:
+            total += _own_size(client, image)
             if total > self._options.budget_bytes:
-                self._remove_layer(client, layer["RepoTags"])
+                self._remove_image(client, image["RepoTags"])
 
-    def _remove_layer(self, client: docker.APIClient, tags: list[str]) -> None:
+    def _remove_image(self, client: docker.APIClient, tags: list[str]) -> None:
         for tag in tags:
             try:
                 client.remove_image(tag)
@@ -301,8 +305,9 @@ class _Received:
 
 
 def _base_id(client: docker.APIClient, base: str) -> str:
-    """Layers do not count: they hold a tenant's packages, perhaps its project, but have names and
-    ids as all images have, and the engine takes a few digits of an id for the whole.
+    """Images with requirements do not count: they hold a tenant's packages, perhaps its project,
+    but have names and ids as all images have, and the engine takes a few digits of an id for the
+    whole.
     """
     facts = client.inspect_image(base)
     if container.LABEL_INSTANCE in (facts["Config"]["Labels"] or {}):
@@ -323,9 +328,9 @@ def _pull(client: docker.APIClient, image: str) -> None:
             raise APIError(told["error"], explanation=told["error"])
 
 
-def _own_size(client: docker.APIClient, layer: dict[str, Any]) -> int:
+def _own_size(client: docker.APIClient, image: dict[str, Any]) -> int:
     """Bytes on disk beyond the base image: the newest entry of the image's history."""
-    return int(client.history(layer["Id"])[0]["Size"])
+    return int(client.history(image["Id"])[0]["Size"])
 
 
 def _commit(client: docker.APIClient, name: str, tag: str, labels: dict[str, str]) -> None:

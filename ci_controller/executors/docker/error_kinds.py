@@ -42,7 +42,7 @@ import re
 
 from docker.errors import APIError
 
-_JOBS_OWN = re.compile(
+_JOB_FAULT = re.compile(
     r"""
       ^Cannot\ mkdir:
     | unable\ to\ find\ user
@@ -68,7 +68,7 @@ _REGISTRY_AWAY = re.compile(
     re.VERBOSE,
 )
 
-_REGISTRYS_NO = re.compile(
+_REGISTRY_FAULT = re.compile(
     r"""
       no\ such\ host$
     | manifest | pull\ access\ denied | repository\ .*\ not\ found | unauthorized | denied:
@@ -98,9 +98,9 @@ def explanation(error: APIError) -> str:
     return str(error.explanation or error)
 
 
-def is_engines(error: APIError) -> bool:
+def is_engine_fault(error: APIError) -> bool:
     """Whether trying again may help: the answer is not the job's own fault."""
-    if _JOBS_OWN.search(explanation(error)):
+    if _JOB_FAULT.search(explanation(error)):
         return False
     status = error.status_code
     return status is None or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
@@ -112,11 +112,11 @@ def is_registry_away(error: APIError) -> bool:
     return bool(_REGISTRY_AWAY.search(text)) and not text.endswith("no such host")
 
 
-def is_registrys_no(error: APIError) -> bool:
+def is_registry_fault(error: APIError) -> bool:
     """Whether a pull failed for what the registry answered, and will answer again."""
     if is_registry_away(error):
         return False
-    return not is_engines(error) or bool(_REGISTRYS_NO.search(explanation(error)))
+    return not is_engine_fault(error) or bool(_REGISTRY_FAULT.search(explanation(error)))
 
 
 def remedy(error: APIError, runtime: str | None) -> str:
@@ -134,4 +134,12 @@ def remedy(error: APIError, runtime: str | None) -> str:
 
 def is_unreadable(error: APIError) -> bool:
     """Whether a path in a container cannot be read, however often one tries."""
-    return not is_engines(error) or bool(_UNREADABLE.search(explanation(error)))
+    return not is_engine_fault(error) or bool(_UNREADABLE.search(explanation(error)))
+
+
+def is_sysctl_refused(error: APIError) -> bool:
+    """Whether a kernel parameter of the container was refused: there is none of that name, or the
+    runtime, or the container's network, does not allow it.
+    """
+    said = explanation(error).lower()
+    return "sysctl" in said or "/proc/sys/" in said

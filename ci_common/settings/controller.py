@@ -1,0 +1,32 @@
+"""What the controller does at once, and what it keeps."""
+
+from pydantic import Field
+
+from ci_common.settings.environment import EnvironmentSettings
+
+
+class ControllerSettings(EnvironmentSettings):
+    """Pace, artifacts and retention."""
+
+    reconcile_seconds: float = Field(default=2.0, gt=0, le=5)
+    """Longest time between two looks at the world; the doorbell makes it sooner."""
+    max_concurrent_jobs: int = Field(default=4, ge=1)
+    """Jobs that may be initializing or running at once."""
+    max_jobs_per_tenant: int | None = Field(default=None, ge=1)
+    """Of those, jobs of any one tenant; unset means no bound of its own."""
+    max_artifacts_mb: int = Field(default=1024, ge=0)
+    """Size of all artifacts of a job, in MiB; what is beyond is left out, and said."""
+    max_artifacts: int = Field(default=10_000, ge=0)
+    """Number of artifacts of a job."""
+    max_collections: int = Field(default=4, ge=1)
+    """Jobs whose artifacts are collected at once, half of them of one tenant; they hold no slot."""
+    retention_days: float | None = Field(default=None, gt=0)
+    """Finished jobs older than this are deleted, with logs and artifacts; unset keeps them."""
+    retention_jobs: int | None = Field(default=None, ge=0)
+    """So many finished jobs are kept, the newest; unset keeps all."""
+    artifact_retention_days: float | None = Field(default=None, gt=0)
+    """Artifacts older than this are deleted although their job is kept."""
+    max_disk_mb: int | None = Field(default=None, ge=1)
+    """Disk budget, in MiB, of logs and artifacts; the oldest finished jobs go first."""
+    log_compress_seconds: float = Field(default=60, ge=0)
+    """So long after its end a job's log is compressed."""

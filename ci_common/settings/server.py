@@ -1,0 +1,45 @@
+"""What the server accepts."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ci_common.settings.environment import EnvironmentSettings
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+
+
+def _origins(value: str) -> str:
+    origins = [origin.strip() for origin in value.split(",") if origin.strip()]
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{origin!r} is not an origin: scheme and host in lower case, and a port that is "
+                "not the scheme's own, such as https://ci.example.com; '*' is not allowed"
+            )
+    return ",".join(origins)
+
+
+class ServerSettings(EnvironmentSettings):
+    """Uploads, web pages, the audit log."""
+
+    controller: Literal["embedded", "external"] = "embedded"
+    """`external`: the server starts no controller; `python -m ci_controller` runs it."""
+    max_upload_mb: int = Field(default=100, ge=1)
+    """Largest upload, in MiB."""
+    max_unpacked_mb: int = Field(default=2048, ge=1)
+    """Largest unpacked project, in MiB."""
+    max_compression_ratio: int = Field(default=200, ge=1)
+    """Largest unpacked size over zip size."""
+    max_entries: int = Field(default=100_000, ge=1)
+    """Most entries in an upload."""
+    cors_origins: Annotated[str, AfterValidator(_origins)] = ""
+    """Origins whose web pages may use the server, separated by commas."""
+    audit_days: float | None = Field(default=None, ge=2)
+    """Entries of the audit log older than this are deleted; unset keeps them for ever."""
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """`cors_origins`, one by one."""
+        return tuple(self.cors_origins.split(",")) if self.cors_origins else ()
