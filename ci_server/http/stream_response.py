@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import override
 
 from ci_common.errors import RunnerError
 from ci_server.access.auth.addresses import remember_peer
@@ -25,6 +26,7 @@ class CuttingApplication(FastAPI):
     buffered. One that never does would keep its socket, and at the end the process, for ever.
     """
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as FastAPI does."""
         remember_peer(scope, send)
@@ -42,6 +44,7 @@ class CuttingApplication(FastAPI):
                 logger.debug("%r: the answer was cut off before its end", scope["path"])
                 _cut_soon(send)
 
+    @override
     def build_middleware_stack(self) -> ASGIApp:
         """FastAPI's, inside of what surrounds every request: errors need that, too."""
         return RequestEnvelope(ListedOrigins(super().build_middleware_stack()))
@@ -60,6 +63,7 @@ def _cut_soon(send: Send) -> None:
 class PatientResponse(EventSourceResponse):
     """A stream whose reader may take no byte for `send_timeout`, and no longer."""
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream to the end, to the reader's end, or to the end of patience, or of what can be
         read.
