@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from typing_extensions import override
+
 _MOST_DIGITS = 18
 """SQLite integers have 63 bits plus sign."""
 
@@ -70,6 +72,7 @@ class EventCursor:
     reported: int = 0
     """Removals up to this number have been reported to the reader (see EventsGoneError)."""
 
+    @override
     def __str__(self) -> str:
         return f"{self.stream}.{self.seq}" + (
             f".{self.reported}" if self.reported > self.seq else ""

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typing_extensions import override
 
 from ci_client.command.lean_typer import LeanCommand, LeanGroup
 from ci_common.job import JobStatus
@@ -19,6 +20,7 @@ _COMMAND = "ci_client.command"
 class SubmitCommand(LeanCommand):
     """A command with `-- COMMAND…` at its end, which is not to be taken for NAME."""
 
+    @override
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Set aside what follows the first `--`."""
         own, dashes, command = _split(args)
@@ -27,6 +29,7 @@ class SubmitCommand(LeanCommand):
         ctx.meta[_COMMAND] = command or None
         return super().parse_args(ctx, own)
 
+    @override
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The usage line, with the part that the parser does not know."""
         return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]

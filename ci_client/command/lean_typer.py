@@ -8,11 +8,13 @@ needs none either; only the other values are left to typer.
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
 
 
 class LeanCommand(TyperCommand):
     """A command that hands strings through."""
 
+    @override
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, with lean conversions in the place of typer's own."""
         return _lean(super().get_params(ctx))
@@ -21,6 +23,7 @@ class LeanCommand(TyperCommand):
 class LeanGroup(TyperGroup):
     """A group of commands that does the same."""
 
+    @override
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, with lean conversions in the place of typer's own."""
         return _lean(super().get_params(ctx))

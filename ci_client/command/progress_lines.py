@@ -3,6 +3,8 @@
 import sys
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from ci_client.command.report_display import printable
 from ci_client.command.watching import LogOutput
 from ci_common.progress import Progress, ProgressLines
@@ -26,6 +28,7 @@ class ProgressOutput(LogOutput):
         self._hides = self._draws and sys.stdout.isatty()
         self._bar = _Bar()
 
+    @override
     def write(self, content: bytes) -> None:
         """Write what is to be shown, and draw the last step told."""
         if not self._draws:
@@ -36,6 +39,7 @@ class ProgressOutput(LogOutput):
         if steps and self._ends_line:
             self._bar.draw(steps[-1])
 
+    @override
     def finish_line(self) -> None:
         """Take the bar away, and show what was kept back of the log."""
         rest = self._lines.rest()

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from io import FileIO
 
+from typing_extensions import override
+
 OnProgress = Callable[[int, int], None]
 """Told how many bytes of how many were handed to the network."""
 
@@ -19,6 +21,7 @@ class UploadFile(FileIO):
         self._total = os.fstat(self.fileno()).st_size
         self._on_progress = on_progress
 
+    @override
     def read(self, size: int | None = -1, /) -> bytes:
         """The next piece."""
         piece = super().read(-1 if size is None else size) or b""

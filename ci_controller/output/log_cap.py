@@ -1,13 +1,16 @@
 """The bound on a job's log: its head as it comes, its tail at the end, and how much is missing."""
 
+from typing_extensions import override
+
 from ci_common.ports.logs import HELD_BYTES, LogAppender
 from ci_common.ports.workloads import OutputEnd
 from ci_controller.executors.shared.missing_output import lost_marker
+from ci_controller.output.output_log import OutputLog
 
 _CUT_AT_LINE_BYTES = 64 << 10
 
 
-class CappedLog:
+class CappedLog(OutputLog):
     """What a workload writes, put into the log up to a size.
 
     Up to the head's size everything is in the log at once. What comes then is held back, and
@@ -31,6 +34,7 @@ class CappedLog:
             self._take_up_what_is_held(since_epoch)
 
     @property
+    @override
     def skip(self) -> int:
         """How many bytes of the output are stored already, and need not be read again."""
         return self._position
@@ -45,6 +49,7 @@ class CappedLog:
         whole = (stored + self._held[-size:])[-size:]
         return whole if len(whole) == self._position else whole[whole.find(b"\n") + 1 :]
 
+    @override
     def append(self, content: bytes) -> None:
         """Take the next bytes of the output, the first time from `skip` on."""
         room = max(self._head_bytes - self._position, 0)
@@ -55,10 +60,11 @@ class CappedLog:
             self._hold(rest)
         self._position += len(content)
 
+    @override
     def sync(self) -> None:
-        """See LogAppender."""
         self._log.sync()
 
+    @override
     def finish(self, end: OutputEnd) -> int:
         """Write what was held back, and what is lost; returns how many bytes of the output the log
         leaves out because of its bound.

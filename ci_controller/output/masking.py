@@ -5,7 +5,9 @@ A job without secrets is not touched: what goes in comes out, the same object.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from ci_common.job import CaseResult, SuiteSummary
 from ci_common.ports.logs import LogAppender
@@ -13,6 +15,7 @@ from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import OutputEnd
 from ci_common.progress import Progress
 from ci_common.secret import Secret
+from ci_controller.output.output_log import OutputLog
 from ci_controller.output.secret_forms import patterns
 
 if TYPE_CHECKING:
@@ -20,23 +23,6 @@ if TYPE_CHECKING:
 
 _CUT_BYTES = 4
 """A text may have been cut in the middle of a secret. What is shorter is no help to anybody."""
-
-
-class OutputLog(Protocol):
-    """Where a workload's output goes."""
-
-    @property
-    def skip(self) -> int:
-        """From which byte of the output on it is needed."""
-
-    def append(self, content: bytes) -> None:
-        """Take the next bytes of the output, the first time from `skip` on."""
-
-    def sync(self) -> None:
-        """See LogAppender."""
-
-    def finish(self, end: OutputEnd) -> int:
-        """The output has ended; returns how many bytes are left out of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +95,7 @@ class Masking:
         return replace(case, name=self.text(case.name), message=self.text(case.message))
 
 
-class MaskedOutput:
+class MaskedOutput(OutputLog):
     """An output that is masked on its way into a log (see OutputLog).
 
     Offsets stay as they are. Some bytes before those that are needed are read once more, since
@@ -126,20 +112,20 @@ class MaskedOutput:
         """Masked bytes still to come that the log has already."""
 
     @property
+    @override
     def skip(self) -> int:
-        """See OutputLog."""
         return max(self._log.skip - self._context, 0)
 
+    @override
     def append(self, content: bytes) -> None:
-        """See OutputLog."""
         self._put(self._masker.feed(content))
 
+    @override
     def sync(self) -> None:
-        """See OutputLog."""
         self._log.sync()
 
+    @override
     def finish(self, end: OutputEnd) -> int:
-        """See OutputLog."""
         self._put(self._masker.finish())
         return self._log.finish(end)
 
@@ -150,7 +136,7 @@ class MaskedOutput:
             self._log.append(new)
 
 
-class MaskedAppender:
+class MaskedAppender(LogAppender):
     """A log whose content is masked (port LogAppender). What is held back is told by `size`."""
 
     def __init__(self, log: LogAppender, patterns: "PatternSet") -> None:
@@ -160,48 +146,50 @@ class MaskedAppender:
         self._masker = Masker(patterns)
 
     @property
+    @override
     def size(self) -> int:
-        """See LogAppender. What is written after this is looked through on its own."""
+        """What is written after this is looked through on its own."""
         self._give_up_what_is_held()
         return self._log.size
 
     @property
+    @override
     def at_line_start(self) -> bool:
         """See LogAppender, and `size`."""
         self._give_up_what_is_held()
         return self._log.at_line_start
 
+    @override
     def append(self, content: bytes) -> None:
-        """See LogAppender."""
         if masked := self._masker.feed(content):
             self._log.append(masked)
 
+    @override
     def hold(self, offset: int, content: bytes) -> None:
-        """See LogAppender."""
         self._log.hold(offset, content)
 
+    @override
     def held(self, since_epoch: int) -> tuple[int, bytes]:
-        """See LogAppender."""
         return self._log.held(since_epoch)
 
+    @override
     def read(self, offset: int, limit: int) -> bytes:
-        """See LogAppender."""
         return self._log.read(offset, limit)
 
+    @override
     def drop_held(self) -> None:
-        """See LogAppender."""
         self._log.drop_held()
 
+    @override
     def sync(self) -> None:
-        """See LogAppender."""
         self._log.sync()
 
+    @override
     def truncate(self, size: int) -> None:
-        """See LogAppender."""
         self._log.truncate(size)
 
+    @override
     def close(self) -> None:
-        """See LogAppender."""
         self._log.close()
 
     def _give_up_what_is_held(self) -> None:

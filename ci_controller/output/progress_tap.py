@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable
 
+from typing_extensions import override
+
 from ci_common.ports.workloads import OutputEnd
 from ci_common.progress import MAX_LINE_BYTES, PREFIX, Progress, read_progress
-from ci_controller.output.masking import OutputLog
+from ci_controller.output.output_log import OutputLog
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ def _newest(content: bytes, start: int, end: int) -> Progress | None:
     return None
 
 
-class ProgressTap:
+class ProgressTap(OutputLog):
     """An OutputLog that reports the progress in what it passes on.
 
     Place it after masking, so that it sees only what the log shows. An error in progress handling
@@ -90,21 +92,21 @@ class ProgressTap:
         self._look(stored)
 
     @property
+    @override
     def skip(self) -> int:
-        """See OutputLog."""
         return self._log.skip
 
+    @override
     def append(self, content: bytes) -> None:
-        """See OutputLog."""
         self._log.append(content)
         self._look(lambda: content)
 
+    @override
     def sync(self) -> None:
-        """See OutputLog."""
         self._log.sync()
 
+    @override
     def finish(self, end: OutputEnd) -> int:
-        """See OutputLog."""
         return self._log.finish(end)
 
     def _look(self, content: Callable[[], bytes]) -> None:

@@ -25,7 +25,8 @@ from ci_common.ports.workloads import Output, OutputEnd, Workload, WorkloadState
 from ci_common.secret import Secret
 from ci_controller.executors.shared.log_pump import pump
 from ci_controller.output.log_cap import CappedLog
-from ci_controller.output.masking import Masking, OutputLog
+from ci_controller.output.masking import Masking
+from ci_controller.output.output_log import OutputLog
 from ci_controller.output.progress_tap import TAIL_BYTES, ProgressTap
 from ci_controller.running.engine_health import EngineHealth
 from ci_controller.running.job_end import DISK_FULL, clean_up, record, record_failure

@@ -12,15 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from typing_extensions import override
+
 from ci_common.artifact_paths import is_artifact_path
 from ci_common.errors import ArtifactNotFoundError, LeaseLostError
 from ci_common.job import Artifact
+from ci_common.ports.artifacts import ArtifactBatch, ArtifactReader, ArtifactWriter
 from ci_persistence.files.data_directory import Check, explained, make_below, no_check
 from ci_persistence.files.disk_reserve import DiskReserve
 from ci_persistence.files.durable import sync_directory, sync_file, untouched
 
 
-class FileArtifactStore:
+class FileArtifactStore(ArtifactWriter, ArtifactReader):
     """The artifacts of one data directory. Batches are written beside them and renamed."""
 
     def __init__(
@@ -34,8 +37,8 @@ class FileArtifactStore:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._reserve = reserve or DiskReserve(data_path, 0)
 
+    @override
     def begin(self, job_id: str) -> "FileArtifactBatch":
-        """See ArtifactWriter."""
         self._check()
         for former in self._staging.glob(f"{job_id}.*"):
             shutil.rmtree(former, ignore_errors=True)
@@ -45,8 +48,8 @@ class FileArtifactStore:
             make_below(self._data_path, "staging", "artifacts")
             return FileArtifactBatch(staged, self._path(job_id), self._reserve, self._check)
 
+    @override
     def delete(self, job_id: str) -> None:
-        """See ArtifactWriter."""
         self._check()
         path = self._path(job_id)
         while path.exists():
@@ -60,12 +63,12 @@ class FileArtifactStore:
         """Whether there is anything of the job here."""
         return self._path(job_id).exists()
 
+    @override
     def job_ids(self, older_than_seconds: float) -> list[str]:
-        """See ArtifactWriter."""
         return [path.name for path in untouched(self._artifacts, "??/*", older_than_seconds)]
 
+    @override
     def sweep_staging(self, older_than_seconds: float) -> None:
-        """See ArtifactWriter."""
         for path in self.staged(older_than_seconds):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -73,8 +76,8 @@ class FileArtifactStore:
         """Batches that were begun so long ago, and never ended."""
         return list(untouched(self._staging, "*", older_than_seconds))
 
+    @override
     def open(self, job_id: str, artifact: Artifact) -> BinaryIO:
-        """See ArtifactReader."""
         try:
             return (self._path(job_id) / artifact.sha256).open("rb")
         except FileNotFoundError:
@@ -88,7 +91,7 @@ class FileArtifactStore:
         return self._artifacts / job_id[:2] / job_id
 
 
-class FileArtifactBatch:
+class FileArtifactBatch(ArtifactBatch):
     """The artifacts of one job on their way in (port ArtifactBatch)."""
 
     def __init__(
@@ -101,8 +104,8 @@ class FileArtifactBatch:
         self._paths: set[str] = set()
         staged.mkdir(mode=0o700)
 
+    @override
     def add(self, path: str, content: Iterator[bytes]) -> Artifact:
-        """See ArtifactBatch."""
         if not is_artifact_path(path) or path in self._paths:
             raise ValueError(f"{path!r} cannot be the path of an artifact here")
         part = self._staged / "part"
@@ -116,8 +119,8 @@ class FileArtifactBatch:
         self._paths.add(path)
         return Artifact(path, size, digest)
 
+    @override
     def commit(self) -> None:
-        """See ArtifactBatch."""
         with self._fenced():
             for path in self._staged.iterdir():
                 sync_file(path)
@@ -132,8 +135,8 @@ class FileArtifactBatch:
         sync_directory(self._target.parent)
         sync_directory(self._target.parent.parent)
 
+    @override
     def discard(self) -> None:
-        """See ArtifactBatch."""
         shutil.rmtree(self._staged, ignore_errors=True)
 
     def _write(self, part: Path, content: Iterator[bytes]) -> tuple[int, str]:

@@ -8,8 +8,11 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from typing_extensions import override
+
 from ci_common.errors import DiskFullError, SecretKeyError, SecretsUnavailableError
 from ci_common.job import Job
+from ci_common.ports.secrets import JobSecrets, SecretIntake
 from ci_common.secret import Secret
 from ci_persistence.files.data_directory import Check, explained, no_check
 from ci_persistence.files.durable import sync_directory, untouched
@@ -31,11 +34,11 @@ class SecretFiles:
         return self._path(job_id).exists()
 
     def forget(self, job_id: str) -> None:
-        """See SecretIntake."""
+        """Delete that of this job; safe to repeat, and when there is none."""
         self._path(job_id).unlink(missing_ok=True)
 
     def job_ids(self, older_than_seconds: float) -> list[str]:
-        """See JobSecrets."""
+        """The jobs that there are secrets of, untouched for so long at least."""
         found = untouched(self._directory, f"*{_SUFFIX}", older_than_seconds)
         return [path.name.removesuffix(_SUFFIX) for path in found]
 
@@ -47,7 +50,7 @@ class SecretFiles:
         return self._directory / f"{job_id}{_SUFFIX}"
 
 
-class FileJobSecrets(SecretFiles):
+class FileJobSecrets(SecretFiles, SecretIntake, JobSecrets):
     """The secrets of the live jobs of one data directory."""
 
     def __init__(self, data_path: Path, keys: SecretKeys, check: Check = no_check) -> None:
@@ -55,8 +58,8 @@ class FileJobSecrets(SecretFiles):
         self._keys = keys
         self._check = check
 
+    @override
     def store(self, job_id: str, secrets: Sequence[Secret]) -> None:
-        """See SecretIntake."""
         self._check()  # or a key would be made in a directory that is not ours
         try:
             with explained(self._check):
@@ -70,8 +73,8 @@ class FileJobSecrets(SecretFiles):
                 f"the server's disk is full ({error.strerror}); free space there and try again"
             ) from error
 
+    @override
     def of(self, job: Job) -> list[Secret]:
-        """See JobSecrets."""
         if not job.spec.secrets:
             return []
         try:
@@ -92,8 +95,9 @@ class FileJobSecrets(SecretFiles):
             raise SecretsUnavailableError
         return secrets
 
+    @override
     def job_ids(self, older_than_seconds: float) -> list[str]:
-        """See JobSecrets. What a crash left half written is removed on the way."""
+        """What a crash left half written is removed on the way."""
         for path in self.staged(older_than_seconds):
             path.unlink(missing_ok=True)
         return super().job_ids(older_than_seconds)

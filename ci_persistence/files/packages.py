@@ -11,19 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from typing_extensions import override
+
 from ci_common.errors import (
     DataDirectoryUnavailableError,
     DiskFullError,
     PackageCorruptError,
 )
 from ci_common.job import Job, Package
+from ci_common.ports.packages import PackageIntake, Packages, StagedUpload
 from ci_persistence.files.data_directory import Check, explained, make_below, no_check
 from ci_persistence.files.durable import sync_directory, untouched
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-class FilePackageStore:
+class FilePackageStore(PackageIntake, Packages):
     """The packages of one data directory. Uploads are written beside them and renamed."""
 
     def __init__(self, data_path: Path, min_free_bytes: int, check: Check = no_check) -> None:
@@ -35,8 +38,8 @@ class FilePackageStore:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._min_free_bytes = min_free_bytes
 
+    @override
     def check_space(self) -> None:
-        """See PackageIntake."""
         self._check()
         with explained(self._check):
             free = shutil.disk_usage(self._data_path).free
@@ -47,8 +50,8 @@ class FilePackageStore:
                 "jobs be deleted (CI_RETENTION_DAYS, CI_MAX_DISK_MB), and try again"
             )
 
+    @override
     def stage(self) -> "StagedFile":
-        """See PackageIntake."""
         self.check_space()
         with explained(self._check):
             for name in (self._packages.name, self._staging.name):
@@ -56,8 +59,8 @@ class FilePackageStore:
             path = self._staging / f"{uuid.uuid4()}.part"
             return StagedFile(path, self._packages, self._check)
 
+    @override
     def source(self, job: Job) -> "StoredPackage | None":
-        """See Packages."""
         package = job.package
         if package is None:
             return None
@@ -70,17 +73,17 @@ class FilePackageStore:
         except FileNotFoundError:
             return None
 
+    @override
     def delete(self, job_id: str) -> None:
-        """See Packages."""
         self._path(job_id).unlink(missing_ok=True)
 
+    @override
     def job_ids(self, older_than_seconds: float) -> list[str]:
-        """See Packages."""
         self._check()
         return [path.stem for path in untouched(self._packages, "*.zip", older_than_seconds)]
 
+    @override
     def sweep_staging(self, older_than_seconds: float) -> None:
-        """See Packages."""
         for path in self.staged(older_than_seconds):
             path.unlink(missing_ok=True)
 
@@ -94,7 +97,7 @@ class FilePackageStore:
 
 @dataclass(frozen=True, slots=True)
 class StoredPackage:
-    """A committed package (port PackageSource)."""
+    """A committed package (port PackageSource, whose properties would be defaults of fields)."""
 
     sha256: str
     size: int
@@ -103,7 +106,7 @@ class StoredPackage:
     """Raises StorageUnavailableError when the data directory is not the one that it was."""
 
     def open(self) -> BinaryIO:
-        """See PackageSource."""
+        """The zip as it is now. Raises PackageCorruptError, StorageUnavailableError."""
         try:
             return self.path.open("rb")
         except FileNotFoundError:
@@ -113,7 +116,7 @@ class StoredPackage:
             ) from None
 
 
-class StagedFile:
+class StagedFile(StagedUpload):
     """An upload on its way in (port StagedUpload)."""
 
     def __init__(self, path: Path, packages: Path, check: Check) -> None:
@@ -126,12 +129,12 @@ class StagedFile:
         self._size = 0
 
     @property
+    @override
     def size(self) -> int:
-        """See StagedUpload."""
         return self._size
 
+    @override
     def write(self, content: bytes) -> None:
-        """See StagedUpload."""
         remaining = memoryview(content)
         with explained(self._check), _disk_full_told():
             while remaining:
@@ -139,8 +142,8 @@ class StagedFile:
         self._digest.update(content)
         self._size += len(content)
 
+    @override
     def commit(self, job_id: str) -> Package:
-        """See StagedUpload."""
         with explained(self._check), _disk_full_told():
             os.fsync(self._file.fileno())
             self._file.close()
@@ -156,8 +159,8 @@ class StagedFile:
         self._check()  # or it is durable in a directory that is not ours any more
         return Package(sha256=self._digest.hexdigest(), size=self._size)
 
+    @override
     def discard(self) -> None:
-        """See StagedUpload."""
         self._file.close()
         self.path.unlink(missing_ok=True)
 

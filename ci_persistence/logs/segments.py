@@ -19,7 +19,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from typing_extensions import override
+
 from ci_common.errors import DataDirectoryUnavailableError, LeaseLostError, LogCorruptError
+from ci_common.ports.logs import LogAppender
 from ci_common.ports.signals import JobSignals
 from ci_persistence.files.data_directory import Check, explained, no_check
 from ci_persistence.files.disk_reserve import DiskReserve
@@ -222,7 +225,7 @@ class LiveLog:
         return f"{self._directory}/{segment.name}"
 
 
-class SegmentAppender:
+class SegmentAppender(LogAppender):
     """The open end of one log (port LogAppender)."""
 
     def __init__(
@@ -246,17 +249,17 @@ class SegmentAppender:
         self._reserve = reserve
 
     @property
+    @override
     def size(self) -> int:
-        """See LogAppender."""
         return self._size
 
     @property
+    @override
     def at_line_start(self) -> bool:
-        """See LogAppender."""
         return self._size == 0 or self.read(self._size - 1, 1) == b"\n"
 
+    @override
     def append(self, content: bytes) -> None:
-        """See LogAppender."""
         with explained(self._check):
             self._reserve.take(len(content))
             remaining = memoryview(content)
@@ -268,31 +271,31 @@ class SegmentAppender:
             self._deleted()
         self._signals.notify(self._job_id)
 
+    @override
     def hold(self, offset: int, content: bytes) -> None:
-        """See LogAppender."""
         with explained(self._check):
             self._reserve.take(len(content))
             self._held.append(offset, content)
 
+    @override
     def held(self, since_epoch: int) -> tuple[int, bytes]:
-        """See LogAppender."""
         with explained(self._check):
             return self._held.read(since_epoch)
 
+    @override
     def read(self, offset: int, limit: int) -> bytes:
-        """See LogAppender."""
         found = self._live.read(offset, limit)
         if found is None:
             self._check()
         return found or b""
 
+    @override
     def drop_held(self) -> None:
-        """See LogAppender."""
         with explained(self._check):
             self._held.clear()
 
+    @override
     def sync(self) -> None:
-        """See LogAppender."""
         with explained(self._check):
             os.fsync(self._open_descriptor())
             self._held.sync()
@@ -312,8 +315,8 @@ class SegmentAppender:
                 "written meanwhile is read from the job once more"
             )
 
+    @override
     def truncate(self, size: int) -> None:
-        """See LogAppender."""
         if not 0 <= size <= self._size:
             raise ValueError(f"a log of {self._size} bytes cannot be cut to {size}")
         os.ftruncate(self._open_descriptor(), max(size - self._segment.start, 0))
@@ -322,8 +325,8 @@ class SegmentAppender:
             self._names_synced = False
         self._size = size
 
+    @override
     def close(self) -> None:
-        """See LogAppender."""
         self._held.close()
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:

@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from typing_extensions import override
+
 from ci_common.errors import LeaseLostError, LogCorruptError
+from ci_common.ports.logs import LogKeeper, LogReader, LogWriter
 from ci_common.ports.signals import JobSignals
 from ci_persistence.files.data_directory import Check, explained, no_check
 from ci_persistence.files.disk_reserve import DiskReserve
@@ -29,7 +32,7 @@ _LIVE = ".live"
 _SINGLE = ".log"
 
 
-class FileLogStore:
+class FileLogStore(LogReader, LogWriter, LogKeeper):
     """The logs of one data directory. Without a reserve they may take all of the disk."""
 
     def __init__(
@@ -47,23 +50,24 @@ class FileLogStore:
         self._reserve = reserve or DiskReserve(data_path, 0)
         self._archives = ArchiveReader()
 
+    @override
     def size(self, job_id: str) -> int:
-        """See LogReader."""
         found = self._first(
             lambda: self._archives.size(self._path(job_id, _ARCHIVE)), self._live(job_id).size
         )
         return found or 0
 
+    @override
     def read(self, job_id: str, offset: int, limit: int) -> bytes:
-        """See LogReader."""
         found = self._first(
             lambda: self._archives.read(self._path(job_id, _ARCHIVE), offset, limit),
             lambda: self._live(job_id).read(offset, limit),
         )
         return found or b""
 
+    @override
     def open(self, job_id: str, epoch: int | None = None) -> SegmentAppender:
-        """See LogWriter. Without an epoch, for tools that have the data directory to themselves,
+        """Without an epoch, for tools that have the data directory to themselves,
         it is a later one than all.
         """
         self._check()
@@ -75,8 +79,8 @@ class FileLogStore:
                 self._live(job_id), epoch, job_id, self._signals, self._reserve, self._check
             )
 
+    @override
     def compress(self, job_id: str, size: int) -> int:
-        """See LogKeeper."""
         self._check()
         live, archive = self._live(job_id), Path(self._path(job_id, _ARCHIVE))
         stored = self._archives.size(str(archive))
@@ -89,8 +93,8 @@ class FileLogStore:
         live.delete()
         return archive.stat().st_size if size else 0
 
+    @override
     def delete(self, job_id: str) -> None:
-        """See LogKeeper."""
         self._check()
         Path(self._path(job_id, _ARCHIVE)).unlink(missing_ok=True)
         self._live(job_id).delete()

@@ -7,12 +7,16 @@ import os
 import socket
 from pathlib import Path
 
+from typing_extensions import override
+
+from ci_common.ports.signals import Doorbell, DoorbellListener
+
 logger = logging.getLogger(__name__)
 
 _SOCKET_NAME = "controller.sock"
 
 
-class SocketDoorbell:
+class SocketDoorbell(Doorbell, DoorbellListener):
     """Rings and is rung, within a process and across processes alike."""
 
     def __init__(self, data_path: Path) -> None:
@@ -29,8 +33,8 @@ class SocketDoorbell:
         """Device and inode of the socket that is listened at."""
         self._rung = asyncio.Event()
 
+    @override
     def ring(self) -> None:
-        """See Doorbell."""
         try:
             try:
                 self._sender.sendto(b"!", self._address)
@@ -43,27 +47,28 @@ class SocketDoorbell:
             # Nobody listens, or the bell is ringing already: the tick will see to it.
             logger.debug("doorbell: %s", error)
 
+    @override
     def listen(self) -> None:
-        """See DoorbellListener."""
         try:
             self._bind()
         except OSError as error:
             logger.warning("cannot listen at %s, so jobs start a tick later: %s", self._path, error)
 
+    @override
     def keep_listening(self) -> None:
-        """See DoorbellListener."""
         if self._bound is None or _identity(self._path) != self._bound:
             self.listen()
 
+    @override
     async def wait(self, timeout_seconds: float) -> None:
-        """See DoorbellListener."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._rung.wait()
         self._rung.clear()
 
+    @override
     def close(self) -> None:
-        """See DoorbellListener. The bell cannot be rung afterwards either."""
+        """The bell cannot be rung afterwards either."""
         self._stop_listening()
         self._sender.close()
         if self._directory >= 0:

@@ -3,33 +3,37 @@
 import asyncio
 from collections import defaultdict
 
+from typing_extensions import override
+
+from ci_common.ports.signals import JobSignals, JobSubscription
+
 _EVENTS = ""
 """Key of subscriptions to job events; no job has this id."""
 
 
-class ProcessJobSignals:
+class ProcessJobSignals(JobSignals):
     """Wakes the watchers of this process; those of others find out by looking."""
 
     def __init__(self) -> None:
         self._subscriptions: defaultdict[str, set[ProcessJobSubscription]] = defaultdict(set)
 
+    @override
     def notify(self, job_id: str) -> None:
-        """See JobSignals."""
         for subscription in tuple(self._subscriptions.get(job_id, ())):
             subscription.poke()
 
+    @override
     def subscribe(self, job_id: str) -> "ProcessJobSubscription":
-        """See JobSignals."""
         subscription = ProcessJobSubscription(self, job_id)
         self._subscriptions[job_id].add(subscription)
         return subscription
 
+    @override
     def notify_events(self) -> None:
-        """See JobSignals."""
         self.notify(_EVENTS)
 
+    @override
     def subscribe_events(self) -> "ProcessJobSubscription":
-        """See JobSignals."""
         return self.subscribe(_EVENTS)
 
     def forget(self, subscription: "ProcessJobSubscription", job_id: str) -> None:
@@ -40,7 +44,7 @@ class ProcessJobSignals:
             del self._subscriptions[job_id]
 
 
-class ProcessJobSubscription:
+class ProcessJobSubscription(JobSubscription):
     """One watcher's wake-up call (port JobSubscription)."""
 
     def __init__(self, signals: ProcessJobSignals, job_id: str) -> None:
@@ -60,8 +64,8 @@ class ProcessJobSubscription:
         except RuntimeError:
             return  # the loop has closed, and its watchers with it
 
+    @override
     async def wait(self, timeout_seconds: float) -> bool:
-        """See JobSubscription."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._event.wait()
@@ -73,6 +77,6 @@ class ProcessJobSubscription:
         self._poked = False
         return True
 
+    @override
     def close(self) -> None:
-        """See JobSubscription."""
         self._signals.forget(self, self._job_id)

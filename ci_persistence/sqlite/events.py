@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
+from typing_extensions import override
+
 from ci_common.errors import DatabaseError, EventsGoneError
 from ci_common.job_events import EventCursor, JobEvent, JobEventKind
 from ci_common.policy import JobScope
@@ -31,16 +33,19 @@ class SqliteJobEvents(JobEvents):
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     async def latest(self) -> EventCursor:
         """See JobEvents."""
         stream, seq = await self._head()
         return EventCursor(stream, seq)
 
+    @override
     async def earliest(self) -> EventCursor:
         """See JobEvents."""
         stream, seq = await self._head()
         return EventCursor(stream, 0, reported=seq)
 
+    @override
     async def after(self, cursor: EventCursor, scope: JobScope, limit: int) -> EventBatch:
         """See JobEvents."""
         rows = await self._rows_after(cursor, scope, limit)

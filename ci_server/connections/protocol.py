@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from typing_extensions import override
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -137,6 +138,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     # ------------------------------------------------------------------ the connection
 
+    @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and start its clock."""
         super().connection_made(transport)
@@ -179,6 +181,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._guard.reserve.leave(self._reserved)
             self._reserved = None
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         """Give back what it held."""
         if self._is_counted:
@@ -190,6 +193,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 ends.cancel()
         super().connection_lost(exc)
 
+    @override
     def shutdown(self) -> None:
         """End when the answer under way has; a reader that does not take its end is cut off."""
         super().shutdown()
@@ -202,6 +206,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     # ------------------------------------------------------------------ what comes in
 
+    @override
     def data_received(self, data: bytes) -> None:
         """Parse, and bound what brings the request no further."""
         if self._lingering is not None:
@@ -226,6 +231,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return not (self._cycles or self._in_head or self._in_body)
 
+    @override
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
@@ -234,6 +240,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_since is None:
             self._head_since = self.loop.time()
 
+    @override
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; those after a body (trailers) are of no use here, and dropped."""
         self._head_size += len(name) + len(value)
@@ -242,6 +249,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._in_head:
             super().on_header(name, value)
 
+    @override
     def on_headers_complete(self) -> None:
         """The head is whole: the body, if there is one, has to come at a pace."""
         if problem := problem_of_head(self.url, self.headers):
@@ -256,18 +264,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._cycles.append(self.cycle)
 
+    @override
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self._bore_fruit = True
         self._window_bytes += len(body)
         super().on_body(body)
 
+    @override
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._in_body = False
         self._unread_body_since = None
         super().on_message_complete()
 
+    @override
     def on_response_complete(self) -> None:
         """Answered. What is left of the body is read for a while, so that the answer arrives."""
         self._cycles.popleft()
@@ -317,6 +328,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refusal = refusal
         raise _RefusedError
 
+    @override
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser did not take."""
         self._refuse(self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "bad_request", msg))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from typing_extensions import override
 
 from ci_common.errors import InvalidUploadError, quoted
 from ci_server.submission.upload_body import Framing, upload_too_large
@@ -58,6 +59,7 @@ class UploadForm(Framing):
         """The part `secrets`, likewise."""
         return bytes(self._texts[SECRETS_FIELD])
 
+    @override
     def feed(self, chunk: bytes) -> list[bytes]:
         """What of the part `file` is in the chunk."""
         self._received += len(chunk)
@@ -71,6 +73,7 @@ class UploadForm(Framing):
             raise InvalidUploadError("the form has ended, but the request goes on; send it again")
         return self._pieces
 
+    @override
     def end(self) -> None:
         """Raises InvalidUploadError, also when there is no part `file`."""
         with _told():

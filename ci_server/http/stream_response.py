@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import override
 
 from ci_server.access.auth.addresses import remember_peer
 from ci_server.http.envelope import ListedOrigins, RequestEnvelope
@@ -22,6 +23,7 @@ class CuttingApplication(FastAPI):
     buffered. One that never does would keep its socket, and at the end the process, for ever.
     """
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as FastAPI does."""
         remember_peer(scope, send)
@@ -39,6 +41,7 @@ class CuttingApplication(FastAPI):
                 logger.debug("%r: the answer was cut off before its end", scope["path"])
                 _cut_soon(send)
 
+    @override
     def build_middleware_stack(self) -> ASGIApp:
         """FastAPI's, inside of what surrounds every request: errors need that, too."""
         return RequestEnvelope(ListedOrigins(super().build_middleware_stack()))

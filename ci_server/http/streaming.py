@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from ci_common.errors import RunnerError
 
@@ -23,6 +24,7 @@ _HEADERS = {
 class PatientResponse(EventSourceResponse):
     """A stream whose reader may take no byte for `send_timeout`, and no longer."""
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream to the end, to the reader's end, or to the end of patience, or of what can be
         read.

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
 
+from typing_extensions import override
+
 from ci_common.errors import UploadTooLargeError
 from ci_common.ports.packages import StagedUpload
 
@@ -24,10 +26,12 @@ class Framing(Protocol):
 class NoFraming(Framing):
     """The body is the zip."""
 
+    @override
     def feed(self, chunk: bytes) -> Iterable[bytes]:
         """All of it."""
         return (chunk,)
 
+    @override
     def end(self) -> None:
         """It may end anywhere: whether the zip is whole is found when it is checked."""
 

@@ -8,6 +8,8 @@ import threading
 import time
 from collections import deque
 
+from typing_extensions import override
+
 from ci_server.telemetry.request_id import RequestIdFilter
 
 _MOST_LINES = 10_000
@@ -41,10 +43,12 @@ class ScrubbingFormatter(logging.Formatter):
     clients and jobs chose can neither begin a line of its own nor do anything to a terminal.
     """
 
+    @override
     def formatMessage(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
         return super().formatMessage(record).replace("\n", "\n    ")
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
         return _escaped(without_tokens(super().format(record)))
@@ -67,6 +71,7 @@ class PatientHandler(logging.Handler):
         self._thread = threading.Thread(target=self._write_on, name="log-output", daemon=True)
         self._thread.start()
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record; never blocks."""
         line = self.format(record)
@@ -77,6 +82,7 @@ class PatientHandler(logging.Handler):
             self._lines.append(line)
             self._ready.notify()
 
+    @override
     def flush(self) -> None:
         """Wait a moment for the thread to write what there is."""
         deadline = time.monotonic() + _FLUSH_SECONDS

@@ -5,6 +5,8 @@ import re
 import uuid
 from contextvars import ContextVar
 
+from typing_extensions import override
+
 REQUEST_ID_HEADER = b"x-request-id"
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -37,6 +39,7 @@ def begin_request(request_id: str) -> None:
 class RequestIdFilter(logging.Filter):
     """Gives each record its `request_id`, `-` where there is none."""
 
+    @override
     def filter(self, record: logging.LogRecord) -> bool:
         """Always true."""
         if not hasattr(record, "request_id"):

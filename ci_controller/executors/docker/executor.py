@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
+from typing_extensions import override
 
 from ci_common.errors import (
     EngineFailingError,
@@ -22,7 +23,7 @@ from ci_common.job import Network, ResourceLimits
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
-from ci_common.ports.workloads import Leftover, Output, Workload, WorkloadFiles
+from ci_common.ports.workloads import Executor, Leftover, Output, Workload, WorkloadFiles
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.enforcement import unenforced
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
@@ -89,7 +90,7 @@ class _Launch:
     """To be closed when the launch fails."""
 
 
-class DockerExecutor:
+class DockerExecutor(Executor):
     """Containers are never removed by the engine itself: their exit code and log are needed."""
 
     def __init__(self, options: DockerOptions) -> None:
@@ -136,16 +137,15 @@ class DockerExecutor:
             self._engine_facts,
         )
 
+    @override
     async def list_workloads(self) -> Sequence[Workload]:
-        """See Executor."""
         found = await self._engine.look(
             lambda client: client.containers(all=True, filters={"label": self._labels()})
         )
         return [container.from_list(entry) for entry in found if entry["State"] != "removing"]
 
+    @override
     async def inspect(self, job_id: str) -> Workload | None:
-        """See Executor."""
-
         def look(client: docker.APIClient) -> Workload | None:
             try:
                 return container.from_inspect(self._facts(client, job_id))
@@ -154,8 +154,8 @@ class DockerExecutor:
 
         return await self._engine.look(look)
 
+    @override
     async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
-        """See Executor."""
         await verify(request.package)
         base = request.image or self._options.image
         launch = _Launch(request, base, log)
@@ -236,9 +236,8 @@ class DockerExecutor:
         self._probe.note_started(launch.base_image)
         return output
 
+    @override
     async def reattach(self, job_id: str, skip: int) -> Output:
-        """See Executor."""
-
         def connect(client: docker.APIClient) -> Output:
             try:
                 facts = self._facts(client, job_id)
@@ -259,9 +258,8 @@ class DockerExecutor:
 
         return await self._engine.call(connect)
 
+    @override
     async def files(self, job_id: str, path: str) -> WorkloadFiles | None:
-        """See Executor."""
-
         def look(client: docker.APIClient) -> WorkloadFiles | None:
             try:
                 found = self._facts(client, job_id)["Id"]
@@ -271,8 +269,8 @@ class DockerExecutor:
 
         return await self._engine.call(look)
 
+    @override
     async def stop(self, job_id: str, grace_seconds: float) -> None:
-        """See Executor."""
         if (output := self._outputs.get(job_id)) is not None:
             output.close_idle_connection()
 
@@ -288,8 +286,8 @@ class DockerExecutor:
 
         await self._engine.call(end)
 
+    @override
     async def remove(self, job_id: str) -> None:
-        """See Executor."""
         if (output := self._outputs.get(job_id)) is not None:
             output.close_idle_connection()
 
@@ -301,8 +299,8 @@ class DockerExecutor:
 
         await self._engine.call(end)
 
+    @override
     async def check(self) -> Sequence[Unenforced]:
-        """See Executor."""
         work = await self._storage.unenforced(self._options.image)
         if self._unenforced is None:
 
@@ -314,8 +312,8 @@ class DockerExecutor:
             self._unenforced = await self._engine.call(ask)
         return [*([work] if work else []), *self._unenforced]
 
+    @override
     async def probe(self, request: ProbeRequest) -> None:
-        """See Executor."""
         bounds = await self._storage.bounds(ResourceLimits(), self._options.image)
 
         def start(client: docker.APIClient) -> None:
@@ -329,24 +327,24 @@ class DockerExecutor:
 
         await self._engine.call(start)
 
+    @override
     async def tidy(self, epoch: int) -> None:
-        """See Executor."""
         await self._engine.call(lambda client: self._probe.tidy(client, epoch))
         await self._images.tidy(epoch)
 
+    @override
     async def leftovers(self, older_than_seconds: float) -> Sequence[Leftover]:
-        """See Executor."""
         instance_id = self._options.instance_id
         return await self._engine.call(
             lambda client: find_leftovers(client, instance_id, older_than_seconds)
         )
 
+    @override
     async def remove_leftover(self, leftover: Leftover) -> None:
-        """See Executor."""
         await self._engine.call(lambda client: remove_leftover(client, leftover))
 
+    @override
     async def close(self) -> None:
-        """See Executor."""
         self._engine.close()
 
     def _ensured_network(self, client: docker.APIClient, *, isolated: bool) -> str:

@@ -18,10 +18,11 @@ from docker.errors import (
     create_api_error_from_http_exception,
 )
 from docker.types import CancellableStream
+from typing_extensions import override
 from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError, WorkloadLostError
-from ci_common.ports.workloads import WorkloadFile
+from ci_common.ports.workloads import WorkloadFile, WorkloadFiles
 from ci_controller.executors.docker.error_kinds import explanation, is_unreadable
 from ci_controller.executors.docker.project_tar import WORKSPACE
 
@@ -111,7 +112,7 @@ def _check_exists(client: docker.APIClient, container: str) -> None:
         raise WorkloadLostError from error
 
 
-class TarFiles:
+class TarFiles(WorkloadFiles):
     """The regular files of a tar stream. Its names start with the last name of `path`."""
 
     def __init__(self, stream: Iterable[bytes], cancel: Callable[[], None], path: str) -> None:
@@ -120,8 +121,8 @@ class TarFiles:
         self._above = path.rpartition("/")[0]
         self._whole_project = not path
 
+    @override
     def __iter__(self) -> Iterator[WorkloadFile]:
-        """See WorkloadFiles."""
         with _translated():
             archive = _open(self._source)
         with contextlib.closing(archive):
@@ -137,8 +138,8 @@ class TarFiles:
             if self._source.has_more():
                 raise FilesUnreadableError
 
+    @override
     def close(self) -> None:
-        """See WorkloadFiles."""
         with contextlib.suppress(OSError, AttributeError, DockerException):
             self._cancel()
 
@@ -181,6 +182,7 @@ class _Source(io.RawIOBase):
         self._pieces = iter(pieces)
         self._rest = memoryview(b"")
 
+    @override
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; empty at the end."""
         if not self._rest:

@@ -16,6 +16,7 @@ from typing import Any
 import docker
 import requests
 from docker.errors import APIError, NotFound
+from typing_extensions import override
 
 from ci_common.errors import (
     EngineFailingError,
@@ -24,7 +25,7 @@ from ci_common.errors import (
     RunnerError,
     WorkloadLostError,
 )
-from ci_common.ports.workloads import OutputEnd, Workload, WorkloadState
+from ci_common.ports.workloads import Output, OutputEnd, Workload, WorkloadState
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.engine import DockerEngine, translated
 from ci_controller.executors.docker.error_kinds import explanation, is_unreadable
@@ -53,7 +54,7 @@ _KILLED = "the container's init process was killed, or the machine went down"
 _NO_OUTPUT = "the container engine does not hand out the output"
 
 
-class KeptOutput:
+class KeptOutput(Output):
     """The output from `position` on. `attached` was made before the container started. Where one
     may not attach to a container that runs (`may_attach`), its spool is looked at once a second.
     """
@@ -95,12 +96,12 @@ class KeptOutput:
             attached.set_timeout(_SILENCE_SECONDS)
 
     @property
+    @override
     def end(self) -> OutputEnd | None:
-        """See Output."""
         return self._end
 
+    @override
     def read(self) -> bytes:
-        """See Output."""
         try:
             while self._end is None and not self._closed.is_set():
                 if piece := self._advance():
@@ -115,8 +116,8 @@ class KeptOutput:
                 raise
         return b""
 
+    @override
     def stored(self, offset: int) -> None:
-        """See Output."""
         with translated():
             if self._ack_client is None:
                 self._ack_client = self._new_client()
@@ -136,8 +137,8 @@ class KeptOutput:
         if attached is not None and not self._is_receiving:
             attached.close()
 
+    @override
     def close(self) -> None:
-        """See Output."""
         with self._clients_lock:
             self._closed.set()
             clients, self._clients = self._clients, []

@@ -12,10 +12,11 @@ import docker
 import requests
 from docker.errors import NotFound, create_api_error_from_http_exception
 from docker.types import CancellableStream
+from typing_extensions import override
 from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineUnavailableError, WorkloadLostError
-from ci_common.ports.workloads import OutputEnd
+from ci_common.ports.workloads import Output, OutputEnd
 from ci_controller.executors.docker.engine import DockerEngine, translated
 
 _READ_BYTES = 1 << 18
@@ -123,7 +124,7 @@ def _read_with_head(buffer: io.BufferedReader, connection: socket.socket) -> byt
         return b""
 
 
-class LegacyOutput:
+class LegacyOutput(Output):
     """The output of a container that the version before started, from the engine's own copy (port
     Output). That copy has the replacement character in place of bytes that are no UTF-8, and cuts
     long lines, perhaps in a character: so its offsets may not be those of what is stored.
@@ -149,12 +150,12 @@ class LegacyOutput:
         self._closed = False
 
     @property
+    @override
     def end(self) -> OutputEnd | None:
-        """See Output."""
         return self._end
 
+    @override
     def read(self) -> bytes:
-        """See Output."""
         while not self._closed and self._end is None:
             if self._stored is None:
                 self._connect()
@@ -171,11 +172,12 @@ class LegacyOutput:
                 self._disconnect()
         return b""
 
+    @override
     def stored(self, offset: int) -> None:
-        """See Output: the engine keeps it all."""
+        """Nothing: the engine keeps it all."""
 
+    @override
     def close(self) -> None:
-        """See Output."""
         self._closed = True
         self._disconnect()
         if self._client is not None:
@@ -233,8 +235,8 @@ class StoredOutput:
                 yield payload
 
     def read(self) -> bytes:
-        """See Output. Raises EngineUnavailableError when the connection breaks: what was read
-        is not all there is.
+        """The next bytes; empty at the end. Raises EngineUnavailableError when the connection
+        breaks: what was read is not all there is.
         """
         try:
             for payload in self._payload:
@@ -247,7 +249,7 @@ class StoredOutput:
         return b""
 
     def close(self) -> None:
-        """See Output."""
+        """Make a blocked `read` return, and free the connection; safe to repeat."""
         self._closed = True
         with contextlib.suppress(OSError, AttributeError):
             self._stream.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
+from typing_extensions import override
 
 from ci_common.errors import ImageUnavailableError, RegistryUnavailableError, SetupFailedError
 from ci_common.job import ResourceLimits
@@ -37,7 +38,7 @@ from ci_controller.executors.docker.project_tar import (
 )
 from ci_controller.executors.docker.storage import EngineStorage
 from ci_controller.executors.shared.interruption import Interruption
-from ci_controller.executors.shared.log_pump import pump
+from ci_controller.executors.shared.log_pump import Storage, pump
 from ci_controller.executors.shared.missing_output import lost_marker
 from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
 from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
@@ -289,19 +290,25 @@ class RequirementImages:
             return 0.0
 
 
-class _Received:
+class _Received(Storage):
     """The output of a set-up. It is never read again, so received bytes can be discarded."""
 
     def __init__(self, transcript: Transcript) -> None:
         self._transcript = transcript
-        self.skip = 0
+        self._size = 0
+
+    @property
+    @override
+    def skip(self) -> int:
+        return self._size
 
     def append(self, content: bytes) -> None:
         self._transcript.write(content)
-        self.skip += len(content)
+        self._size += len(content)
 
+    @override
     def sync(self) -> None:
-        """See Storage."""
+        pass  # nothing is kept of a set-up that did not end
 
 
 def _base_id(client: docker.APIClient, base: str) -> str:

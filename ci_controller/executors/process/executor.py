@@ -18,11 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostError
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Limit, Unenforced
-from ci_common.ports.workloads import Leftover, Output, Workload
+from ci_common.ports.workloads import Executor, Leftover, Output, Workload
 from ci_common.secret import Secret
 from ci_controller.executors.process import supervisor
 from ci_controller.executors.process.environments import (
@@ -56,7 +58,7 @@ class ProcessOptions:
     """What a job may write to disk, in MiB; it is not enforced, and said so."""
 
 
-class ProcessExecutor:
+class ProcessExecutor(Executor):
     """Results are written to files by a supervisor, so they survive the controller."""
 
     def __init__(self, options: ProcessOptions) -> None:
@@ -70,8 +72,8 @@ class ProcessExecutor:
         self._bounds_work = options.work_mb is not None
         self._user = pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else None
 
+    @override
     async def list_workloads(self) -> Sequence[Workload]:
-        """See Executor."""
         found = (self._directories(path.name).workload() for path in self._state_paths())
         return [workload for workload in found if workload is not None]
 
@@ -79,12 +81,12 @@ class ProcessExecutor:
         """None when the data directory is another one now, or gone: then nothing is planned."""
         return list(self._states.iterdir()) if self._states.is_dir() else []
 
+    @override
     async def inspect(self, job_id: str) -> Workload | None:
-        """See Executor."""
         return self._directories(job_id).workload()
 
+    @override
     async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
-        """See Executor."""
         await verify(request.package)
         self._check_reachable()
         directories = self._directories(request.job_id)
@@ -115,20 +117,20 @@ class ProcessExecutor:
         finally:
             self._launching.discard(request.job_id)
 
+    @override
     async def reattach(self, job_id: str, skip: int) -> Output:
-        """See Executor."""
         return open_output(self._directories(job_id), skip)
 
+    @override
     async def files(self, job_id: str, path: str) -> DirectoryFiles | None:
-        """See Executor."""
         try:
             found = DirectoryFiles(self._directories(job_id).work, path)
         except FileNotFoundError as error:
             raise WorkloadLostError from error
         return found if found.exists else None
 
+    @override
     async def stop(self, job_id: str, grace_seconds: float) -> None:
-        """See Executor."""
         directories = self._directories(job_id)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_seconds
@@ -143,8 +145,8 @@ class ProcessExecutor:
             await asyncio.sleep(_POLL_SECONDS)
         directories.kill_orphans()
 
+    @override
     async def remove(self, job_id: str) -> None:
-        """See Executor."""
         directories = self._directories(job_id)
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -155,15 +157,17 @@ class ProcessExecutor:
             await self.stop(job_id, 0)
         await asyncio.to_thread(directories.remove)
 
+    @override
     async def check(self) -> Sequence[Unenforced]:
-        """See Executor."""
         kept = {Limit.RUNTIME} if self._bounds_work else {Limit.RUNTIME, Limit.WORK}
         why = "jobs are processes here (CI_EXECUTOR=process); containers have limits"
         return [Unenforced(limit, why) for limit in Limit if limit not in kept]
 
+    @override
     async def probe(self, request: ProbeRequest) -> None:
-        """See Executor. There is no engine between a process and its start."""
+        """There is no engine between a process and its start."""
 
+    @override
     async def tidy(self, epoch: int) -> None:
         """See Executor: remove what workloads without a result left."""
         for path in self._state_paths():
@@ -174,17 +178,20 @@ class ProcessExecutor:
                 directories.kill_orphans()
                 await asyncio.to_thread(directories.remove)
 
+    @override
     async def leftovers(self, older_than_seconds: float) -> Sequence[Leftover]:
-        """See Executor. None: the next use of an environment that was not finished replaces it,
+        """None: the next use of an environment that was not finished replaces it,
         and `tidy` removes the rest.
         """
         return ()
 
+    @override
     async def remove_leftover(self, leftover: Leftover) -> None:
-        """See Executor."""
+        pass
 
+    @override
     async def close(self) -> None:
-        """See Executor."""
+        pass
 
     def _make_works(self) -> None:
         """Others may write to the directory it is in, so its name may be theirs already."""

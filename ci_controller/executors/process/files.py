@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
+from typing_extensions import override
+
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError
-from ci_common.ports.workloads import WorkloadFile
+from ci_common.ports.workloads import WorkloadFile, WorkloadFiles
 
 _CHUNK_BYTES = 1 << 18
 _MAX_PATH_BYTES = 4096
@@ -23,7 +25,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class DirectoryFiles:
+class DirectoryFiles(WorkloadFiles):
     """The regular files at or below `path` of the directory `work`."""
 
     def __init__(self, work: Path, path: str) -> None:
@@ -44,8 +46,8 @@ class DirectoryFiles:
             return False
         return True
 
+    @override
     def __iter__(self) -> Iterator[WorkloadFile]:
-        """See WorkloadFiles."""
         # Of each directory on the way down what is left of it: a million names, but no paths.
         levels = [iter([self._path])]
         while levels:
@@ -63,8 +65,8 @@ class DirectoryFiles:
                 if file is not None:
                     yield self._as_file(path, file)
 
+    @override
     def close(self) -> None:
-        """See WorkloadFiles."""
         self._closed = True
 
     def _names(self, path: str) -> list[str] | None:

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from ci_common.errors import WorkloadLostError
 from ci_common.ports.workloads import Output, OutputEnd
 from ci_controller.executors.process.state import WorkloadDirectories, is_process, parsed
@@ -37,7 +39,7 @@ def open_output(directories: WorkloadDirectories, skip: int) -> Output:
         raise WorkloadLostError from error
 
 
-class FileOutput:
+class FileOutput(Output):
     """Follows a supervisor's spool; see there for the files."""
 
     def __init__(self, state: Path, skip: int) -> None:
@@ -50,12 +52,12 @@ class FileOutput:
         self._lock = threading.Lock()
 
     @property
+    @override
     def end(self) -> OutputEnd | None:
-        """See Output."""
         return self._end
 
+    @override
     def read(self) -> bytes:
-        """See Output."""
         pause = _SHORTEST_PAUSE_SECONDS
         while self._end is None and not self._closed.is_set():
             with self._lock:
@@ -68,14 +70,14 @@ class FileOutput:
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         return b""
 
+    @override
     def stored(self, offset: int) -> None:
-        """See Output."""
         with self._lock:
             if not self._closed.is_set():
                 self._state.tell_stored(offset)
 
+    @override
     def close(self) -> None:
-        """See Output."""
         self._closed.set()
         with self._lock:
             self._state.close()
@@ -198,7 +200,7 @@ class _StateDirectory:
         return descriptor
 
 
-class PlainOutput:
+class PlainOutput(Output):
     """The output of a command that an older version started, which writes straight to a file.
     Reads on until the command has ended and everything was read.
     """
@@ -212,12 +214,12 @@ class PlainOutput:
         self._lock = threading.Lock()
 
     @property
+    @override
     def end(self) -> OutputEnd | None:
-        """See Output."""
         return self._end
 
+    @override
     def read(self) -> bytes:
-        """See Output."""
         while not self._closed.is_set():
             ended = self._directories.has_ended  # first: what was written before is then read
             with self._lock:
@@ -231,11 +233,12 @@ class PlainOutput:
             self._closed.wait(_LONGEST_PAUSE_SECONDS)
         return b""
 
+    @override
     def stored(self, offset: int) -> None:
         """See Output: the file is kept as a whole."""
 
+    @override
     def close(self) -> None:
-        """See Output."""
         self._closed.set()
         with self._lock:
             self._file.close()

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from typing_extensions import override
+
 from ci_common.errors import InvalidCredentialsError
 from ci_common.identities import TOKEN_MARK, ApiKey, token_digest
 from ci_common.ports.identities import IssuedKeys
@@ -33,17 +35,20 @@ class ApiKeyIdentity(Identity):
         """When the use of a key was last recorded, by its id: as many as there are keys."""
         self._recordings: set[asyncio.Task[None]] = set()
 
+    @override
     async def is_configured(self) -> bool:
         """Whether there is a user. Users stay for ever, so True is never asked for again."""
         if not self._has_users:
             self._has_users = await self._keys.has_users()
         return self._has_users
 
+    @override
     def evidence(self, credentials: Credentials) -> str | None:
         """The key."""
         token = credentials.bearer
         return token if token is not None and token.startswith(TOKEN_MARK) else None
 
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """The key's user. Raises InvalidCredentialsError, the same whatever the reason."""
         token = self.evidence(credentials)

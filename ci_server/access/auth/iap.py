@@ -4,6 +4,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from ci_common.errors import InvalidCredentialsError
 from ci_common.principal import Principal, Role
 from ci_server.access.auth.addresses import TrustedProxies
@@ -41,14 +43,17 @@ class IapAssertionIdentity(Identity):
     verifier: JwtVerifier
     users: ProxyUsers
 
+    @override
     async def is_configured(self) -> bool:
         """Always: it is made when the settings name an audience."""
         return True
 
+    @override
     def evidence(self, credentials: Credentials) -> str | None:
         """The assertion."""
         return credentials.headers.get(ASSERTION_HEADER)
 
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Raises InvalidCredentialsError, NotReadyError."""
         assertion = self.evidence(credentials)
@@ -69,15 +74,18 @@ class IapHeaderIdentity(Identity):
     proxies: TrustedProxies
     users: ProxyUsers
 
+    @override
     async def is_configured(self) -> bool:
         """Always: it is made when there are proxies to be believed."""
         return True
 
+    @override
     def evidence(self, credentials: Credentials) -> str | None:
         """The header; from anybody but a trusted proxy it counts as absent."""
         value = credentials.headers.get(EMAIL_HEADER)
         return value if self.proxies.trust(credentials.peer) else None
 
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Raises InvalidCredentialsError when a proxy sent a header that names no user."""
         value = self.evidence(credentials)
@@ -99,14 +107,17 @@ class DeveloperIdentity(Identity):
     origins: Collection[str] = ()
     """Of web pages that the operator lets in all the same."""
 
+    @override
     async def is_configured(self) -> bool:
         """Always: it is made in development only."""
         return True
 
+    @override
     def evidence(self, credentials: Credentials) -> str | None:
         """Nothing: it goes by where the request comes from."""
         return None
 
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Somebody like the users of the proxy."""
         if "authorization" in credentials.headers or credentials.token is not None:

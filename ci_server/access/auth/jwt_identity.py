@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from ci_common.identities import TOKEN_MARK
 from ci_common.principal import Principal, Role
 from ci_server.access.auth.authenticator import Identity
@@ -18,10 +20,12 @@ class JwtIdentity(Identity):
     verifier: JwtVerifier
     default_role: Role
 
+    @override
     async def is_configured(self) -> bool:
         """Always: it is made when the settings name an issuer."""
         return True
 
+    @override
     def evidence(self, credentials: Credentials) -> str | None:
         """The token."""
         token = credentials.bearer
@@ -29,6 +33,7 @@ class JwtIdentity(Identity):
             return None
         return token
 
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Who the issuer says it is. Raises InvalidCredentialsError, NotReadyError."""
         token = self.evidence(credentials)

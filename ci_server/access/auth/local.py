@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
+from typing_extensions import override
+
 from ci_common.addresses import is_loopback
 from ci_common.errors import NotLocalError, quoted
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
@@ -31,14 +33,17 @@ class LocalIdentity(Identity):
         self._origins = origins
         """Of web pages that the operator lets in all the same."""
 
+    @override
     async def is_configured(self) -> bool:
         """Always: there is nothing to set up."""
         return True
 
+    @override
     def evidence(self, credentials: Credentials) -> str | None:
         """Nothing: it goes by where the request comes from."""
         return None
 
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """The single user. Raises NotLocalError."""
         if not self._insecure and (reason := why_not_local(credentials, self._origins)):

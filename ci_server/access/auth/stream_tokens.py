@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from typing_extensions import override
+
 from ci_common.errors import ForbiddenError, InvalidCredentialsError
 from ci_common.principal import Principal, Role
 from ci_server.access.auth.authenticator import Identity
@@ -91,14 +93,17 @@ class StreamTokenIdentity(Identity):
     def __init__(self, tokens: StreamTokens) -> None:
         self._tokens = tokens
 
+    @override
     async def is_configured(self) -> bool:
         """Always: the server makes its key itself."""
         return True
 
+    @override
     def evidence(self, credentials: Credentials) -> str | None:
         """The token."""
         return credentials.token
 
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Raises InvalidCredentialsError, whatever else the request holds."""
         token = credentials.token

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
+from typing_extensions import override
 
 from ci_common.job import Artifact
 from ci_common.ports.artifacts import ArtifactReader
@@ -29,10 +30,12 @@ class ArtifactPath(Convertor[str]):
 
     regex = "(?s:.*)"
 
+    @override
     def convert(self, value: str) -> str:
         """The path as the job wrote it."""
         return value
 
+    @override
     def to_string(self, value: str) -> str:
         """The path, to be quoted by whoever makes a URL of it."""
         return value
