@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import docker
@@ -104,6 +105,7 @@ class Bench:
         """A job and its package; the command is Python source unless it has several words."""
         command = ("python", "-c", *command) if len(command) == 1 else command
         options.setdefault("limits", ResourceLimits(timeout_seconds=60))
+        options.setdefault("created_at", datetime.now(UTC))
         job = a_job(command=command, **options)
         content = package or zip_bytes(files or {"file.txt": b"content\n"})
         self.package_path(job).write_bytes(content)

@@ -94,7 +94,7 @@ def secrets_blocks(secrets: Sequence[Secret], submitted_at: datetime | None) -> 
 
 
 def _project_blocks(archive: ProjectArchive, more: Iterable[bytes]) -> Iterator[bytes]:
-    yield from _places(archive.submitted_at)
+    yield from _places(archive.latest)
     yield from more
     for entry in archive.entries():
         name, at = f"{WORKSPACE}/{entry.path}", entry.modified

@@ -22,6 +22,9 @@ _EARLIEST = 315_619_200
 the project in a job (a wheel, say) would fail."""
 
 
+_BEFORE_START_SECONDS = 2
+
+
 class Entry(NamedTuple):
     """A directory, file or symbolic link of the project."""
 
@@ -47,8 +50,8 @@ class ProjectArchive:
 
         Raises PackageCorruptError.
         """
-        self.submitted_at = seconds_of(submitted_at)
-        """In seconds since 1970."""
+        self.latest = seconds_of(submitted_at)
+        """The latest time that an entry may have, in seconds since 1970."""
         try:
             self._zip = ZipReader(file)
         except _DAMAGED as error:
@@ -71,7 +74,7 @@ class ProjectArchive:
         for source in self._sources():
             path = source.path
             for parent in _missing_parents(path, made):
-                yield Entry(parent, 0o755, is_directory=True, modified=self.submitted_at)
+                yield Entry(parent, 0o755, is_directory=True, modified=self.latest)
             if not source.is_directory:
                 yield self._entry(source, path)
             elif path not in made:
@@ -139,12 +142,17 @@ class ProjectArchive:
     def _modified(self, source: ZipEntry) -> int:
         # Later than the submission it was not: zips made elsewhere may have local times.
         modified = source.modified
-        return self.submitted_at if modified is None else _within(modified, self.submitted_at)
+        return self.latest if modified is None else _within(modified, self.latest)
 
 
 def seconds_of(submitted_at: datetime | None) -> int:
-    """The moment as files have it, in seconds since 1970; `None` is now."""
-    return max(int(submitted_at.timestamp() if submitted_at else time.time()), _EARLIEST)
+    """The time of what came with a submission, in seconds since 1970; `None` is now.
+
+    It is well before the start of the command, also where only whole seconds are known: what the
+    command wrote is told by its time.
+    """
+    submitted = submitted_at.timestamp() if submitted_at else time.time()
+    return max(int(submitted) - _BEFORE_START_SECONDS, _EARLIEST)
 
 
 def _within(modified: int, latest: int) -> int:
