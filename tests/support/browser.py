@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -98,18 +99,18 @@ def browsing(directory, url, names=()):
 
 
 def answers(server):
-    """The status of each request of the log whose address ends in `by=NAME`, by that name."""
+    """The status of each request of the log, by method and address: `GET /jobs?limit=1`."""
     found = {}
     for line in server.log_path.read_text(errors="replace").splitlines():
-        request, quote, status = line.rpartition('"')
-        if quote and " uvicorn.access " in line and "by=" in request:
-            name = request.rpartition("by=")[2].split()[0]
-            found.setdefault(name, []).append(int(status))
+        shown = re.search(r' uvicorn\.access .*"(\w+ \S+) HTTP/[\d.]+" (\d+)', line)
+        if shown:
+            found.setdefault(shown[1], []).append(int(shown[2]))
     return found
 
 
-def wait_for(server, names):
-    """Wait until requests by all these names were answered; the answers."""
+def wait_for(server, requests):
+    """Wait until all these were answered; the answers."""
+    what = f"requests {requests}"
     return until_sync(
-        lambda: answers(server), lambda found: names <= found.keys(), f"requests {names}", SECONDS
+        lambda: answers(server), lambda found: requests <= found.keys(), what, SECONDS
     )
