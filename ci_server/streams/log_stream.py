@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from contextvars import Context
 from dataclasses import replace
 
@@ -173,6 +173,28 @@ class LogStreams:
                     yield CompleteEvent(job if offset >= end else _without_its_end(job, offset))
                     return
                 await changed.wait()
+
+    async def content(
+        self, job: Job, offset: int, end: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The log from `offset` as it comes, up to `end` or to the log's own.
+
+        Raises LogCorruptError when it stops before: bytes have no result that tells it.
+        """
+        position, size = offset, None
+        async with aclosing(self.events(job, offset)) as events:
+            async for event in events:
+                if isinstance(event, LogEvent):
+                    yield event.content if end is None else event.content[: end - position]
+                    position = event.end_offset
+                    if end is not None and position >= end:
+                        return
+                elif isinstance(event, CompleteEvent):
+                    size = event.job.log_size
+        if size is None or position < size:
+            raise LogCorruptError(
+                f"job {job.job_id}: its log cannot be read from byte {position} on"
+            )
 
     def _next(self, job: Job, offset: int, end: int, final: bool) -> LogEvent | None:
         """The next log event, or `None` when only a part of a character is there yet."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,13 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
-from ci_common.errors import (
-    InvalidOffsetError,
-    InvalidUploadError,
-    LogCorruptError,
-    quoted,
-)
-from ci_common.events import CompleteEvent, LogEvent
+from ci_common.errors import InvalidOffsetError, InvalidUploadError, quoted
 from ci_common.job import Job, JobStatus
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.rows import JobQuery
@@ -26,7 +18,7 @@ from ci_server.apis.native.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
 from ci_server.apis.native.present import job_json, listed_job_json, submitted_json
 from ci_server.apis.native.sse import LogEventCache, encoded_events
 from ci_server.apis.native.submitted import read_submitted_request, read_submitted_secrets
-from ci_server.http.byte_range import ranged_log
+from ci_server.http.byte_range import followed_log, ranged_log
 from ci_server.http.guards import (
     Canceller,
     Lister,
@@ -37,8 +29,8 @@ from ci_server.http.guards import (
     stream_slot,
 )
 from ci_server.http.multipart import UploadForm
-from ci_server.http.query import decimal
-from ci_server.http.streaming import event_stream, text_stream
+from ci_server.http.query import decimal, query_error
+from ci_server.http.streaming import event_stream
 from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
@@ -171,17 +163,23 @@ async def get_logs(
     api: Api,
     principal: Reader,
     tail: Annotated[int | None, decimal, Query(ge=0)] = None,
+    offset: str | None = None,
     follow: bool = False,
 ) -> Response:
-    """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""
+    """The raw log, or what of it follows `offset`, or its last `tail` lines, as far as it is
+    written or, with `follow`, on until the end; and a `Range` of that.
+    """
     job = await api.service.open_log(principal, job_id)
+    start = _offset_in_log(api, job, offset) if offset is not None else 0
     stream_slot(request, principal)
-    if follow:
-        api.streams.check_stored(job)
-    start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
-    if follow:
-        return text_stream(_raw_log(api, job, start), api.send_timeout_seconds)
+    if tail is not None:
+        if offset is not None:
+            raise query_error("tail", "cannot be combined with offset")
+        start = await asyncio.to_thread(api.streams.tail_offset, job, tail)
     wanted = request.headers.get("range")
+    if follow and job.log_size is None:
+        api.streams.check_stored(job)
+        return followed_log(api.streams, job, start, wanted, api.send_timeout_seconds)
     return ranged_log(api.streams, job, start, wanted, api.send_timeout_seconds)
 
 
@@ -192,30 +190,21 @@ def _start_offset(
         # One that we sent is right even when the log ends before it: after a power cut the job
         # may have ended with a shorter log, and the reader still needs the result.
         return _parsed_offset(last_event_id)
-    if offset:
-        api.streams.check_offset(job, _parsed_offset(offset))
-        return int(offset)
+    if offset is not None:
+        return _offset_in_log(api, job, offset)
     return 0 if from_beginning else api.streams.size(job)
+
+
+def _offset_in_log(api: NativeApi, job: Job, wanted: str) -> int:
+    offset = _parsed_offset(wanted)
+    api.streams.check_offset(job, offset)
+    return offset
 
 
 def _parsed_offset(wanted: str) -> int:
     if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
         raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
     return int(wanted)
-
-
-async def _raw_log(api: NativeApi, job: Job, start: int) -> AsyncIterator[bytes]:
-    """Plain text has no result: an end that is not the log's must be seen as a broken answer."""
-    position, size = start, None
-    async with aclosing(api.streams.events(job, start)) as events:
-        async for event in events:
-            if isinstance(event, LogEvent):
-                position = event.end_offset
-                yield event.content
-            elif isinstance(event, CompleteEvent):
-                size = event.job.log_size
-    if size is None or position < size:
-        raise LogCorruptError(f"job {job.job_id}: its log cannot be read from byte {position} on")
 
 
 @router.get("/health", dependencies=[Depends(public)])
