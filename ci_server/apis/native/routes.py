@@ -14,9 +14,14 @@ from ci_common.job import Job, JobStatus
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
-from ci_server.apis.native.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
+from ci_server.apis.native.openapi import (
+    STREAM_ANSWER,
+    SUBMISSION,
+    TEXT_ANSWER,
+    WATCH_ANSWER,
+)
 from ci_server.apis.native.present import job_json, listed_job_json, submitted_json
-from ci_server.apis.native.sse import LogEventCache, encoded_events
+from ci_server.apis.native.sse import LogEventCache, encoded_events, parse_event_id
 from ci_server.apis.native.submitted import read_submitted_request, read_submitted_secrets
 from ci_server.http.byte_range import followed_log, ranged_log
 from ci_server.http.guards import (
@@ -137,7 +142,7 @@ async def cancel_job(job_id: str, api: Api, principal: Canceller) -> dict[str, A
     return job_json(await api.service.cancel(principal, job_id))
 
 
-@router.get("/jobs/{job_id}/stream", **STREAM_ANSWER)
+@router.get("/jobs/{job_id}/stream", **WATCH_ANSWER)
 async def stream_job(
     request: Request,
     job_id: str,
@@ -146,11 +151,22 @@ async def stream_job(
     from_beginning: bool = False,
     offset: str | None = None,
     last_event_id: Annotated[str | None, Header()] = None,
-) -> EventSourceResponse:
-    """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log."""
+) -> Response:
+    """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log; a reader that has
+    seen `complete` gets 204, which ends an `EventSource`.
+    """
     job = await api.service.open_log(principal, job_id)
+    if last_event_id:
+        # One that we sent is right even when the log ends before it: after a power cut the job
+        # may have ended with a shorter log, and the reader still needs the result.
+        start, has_result = parse_event_id(last_event_id)
+        if has_result and job.log_size is not None:
+            return Response(status_code=204)
+    elif offset is not None:
+        start = _offset_in_log(api, job, offset)
+    else:
+        start = 0 if from_beginning else api.streams.size(job)
     api.streams.check_readable(job)
-    start = _start_offset(api, job, last_event_id, offset, from_beginning)
     stream_slot(request, principal)
     body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
@@ -183,27 +199,10 @@ async def get_logs(
     return ranged_log(api.streams, job, start, wanted, api.send_timeout_seconds)
 
 
-def _start_offset(
-    api: NativeApi, job: Job, last_event_id: str | None, offset: str | None, from_beginning: bool
-) -> int:
-    if last_event_id:
-        # One that we sent is right even when the log ends before it: after a power cut the job
-        # may have ended with a shorter log, and the reader still needs the result.
-        return _parsed_offset(last_event_id)
-    if offset is not None:
-        return _offset_in_log(api, job, offset)
-    return 0 if from_beginning else api.streams.size(job)
-
-
 def _offset_in_log(api: NativeApi, job: Job, wanted: str) -> int:
-    offset = _parsed_offset(wanted)
-    api.streams.check_offset(job, offset)
-    return offset
-
-
-def _parsed_offset(wanted: str) -> int:
     if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
         raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
+    api.streams.check_offset(job, int(wanted))
     return int(wanted)
 
 

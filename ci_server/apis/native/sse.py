@@ -1,14 +1,20 @@
 """The event stream of the HTTP API: events encoded once for all readers at the same place."""
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from ci_common.errors import InvalidOffsetError, quoted
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
+from ci_common.job import Job
 from ci_server.apis.native.present import event_json
 
 RETRY_MILLISECONDS = 1000
+
+_RETRY_FIELD = b"retry: %d\n" % RETRY_MILLISECONDS
+_EVENT_ID = re.compile(r"([0-9]{1,18})(:complete)?")
 _CACHE_BYTES = 16 << 20
 _ENTRY_BYTES = 256
 """What an entry takes besides its content; of many small events that is most of it."""
@@ -38,10 +44,26 @@ class LogEventCache:
         return encoded
 
 
-def encode(data: dict[str, object], event_id: int | None = None) -> bytes:
+def encode(data: dict[str, object], event_id: int | str | None = None) -> bytes:
     """One event. ASCII only: no client can trip over a separator that is not CR or LF."""
-    head = b"" if event_id is None else b"id: %d\n" % event_id
+    head = b"" if event_id is None else b"id: %s\n" % str(event_id).encode("ascii")
     return head + b"data: " + json.dumps(data, separators=(",", ":")).encode("ascii") + b"\n\n"
+
+
+def complete_id(job: Job) -> str:
+    """The id of a finished job's `complete`."""
+    return f"{job.log_size}:complete"
+
+
+def parse_event_id(wanted: str) -> tuple[int, bool]:
+    """The offset that an id of ours names, and whether it is that of `complete`.
+
+    Raises InvalidOffsetError.
+    """
+    found = _EVENT_ID.fullmatch(wanted)
+    if found is None:
+        raise InvalidOffsetError(f"{quoted(wanted)} is not the id of an event of this stream")
+    return int(found[1]), found[2] is not None
 
 
 async def encoded_events(
@@ -55,16 +77,25 @@ async def encoded_events(
 ) -> AsyncGenerator[bytes, None]:
     """The body of a stream that starts at `offset`. Every `status` event has the offset
     reached as its id, so that a client can resume before it has seen any log.
+
+    The first event carries the time to reconnect: of a block that has nothing else, some clients
+    make an event without data.
     """
-    yield b": stream of job %s\nretry: %d\n\n" % (job_id.encode(), RETRY_MILLISECONDS)
+    yield b": stream of job %s\n\n" % job_id.encode()
+    retry = _RETRY_FIELD
     if with_job_id:
-        yield encode(event_json(JobIdEvent(job_id)), offset)
+        yield retry + encode(event_json(JobIdEvent(job_id)), offset)
+        retry = b""
     async with aclosing(events):
         async for event in events:
+            if isinstance(event, StatusEvent) and not with_status:
+                continue
             if isinstance(event, LogEvent):
                 offset = event.end_offset
-                yield cache.encode(job_id, event)
+                encoded = cache.encode(job_id, event)
             elif isinstance(event, CompleteEvent):
-                yield encode(event_json(event))
-            elif with_status or not isinstance(event, StatusEvent):
-                yield encode(event_json(event), offset)
+                encoded = encode(event_json(event), complete_id(event.job))
+            else:
+                encoded = encode(event_json(event), offset)
+            yield retry + encoded
+            retry = b""

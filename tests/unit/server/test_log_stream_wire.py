@@ -1,6 +1,7 @@
 """Offsets and tails of a log, and its events on the wire."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,13 +11,21 @@ from ci_common.errors import InvalidOffsetError
 from ci_common.events import CompleteEvent, LogEvent
 from ci_server.apis.native import sse
 from ci_server.apis.native.present import event_json
-from ci_server.apis.native.sse import LogEventCache, encode, encoded_events
+from ci_server.apis.native.sse import (
+    LogEventCache,
+    complete_id,
+    encode,
+    encoded_events,
+    parse_event_id,
+)
 from ci_server.streams import log_stream
 from ci_server.streams.log_stream import LogStreams
 from support.jobs import a_job
 from support.stream_world import World, joined
 
 pytestmark = pytest.mark.anyio
+
+RETRY = b"retry: 1000\n"
 
 
 @pytest.fixture
@@ -105,19 +114,48 @@ async def test_the_body_of_a_stream(world):
         job.job_id, world.streams.events(job, 0), LogEventCache(), 0, with_job_id=True
     )
     pieces = [piece async for piece in body]
-    assert pieces[0].startswith(b": ")
-    assert b"retry: " in pieces[0]
-    assert pieces[1] == b'id: 0\ndata: {"type":"job_id","job_id":"%s"}\n\n' % job.job_id.encode()
+    job_id = job.job_id.encode()
+    assert pieces[0] == b": stream of job %s\n\n" % job_id
+    assert pieces[1] == RETRY + b'id: 0\ndata: {"type":"job_id","job_id":"%s"}\n\n' % job_id
     assert pieces[2] == b'id: 7\ndata: {"type":"log","data":"h\\u00e4llo\\n"}\n\n'
-    assert pieces[3].startswith(b'data: {"type":"complete",')
+    assert pieces[3].startswith(b'id: 7:complete\ndata: {"type":"complete",')
     assert len(pieces) == 4
+
+
+@pytest.mark.parametrize(("content", "kind"), [(b"12345", b"log"), (b"", b"complete")])
+async def test_the_first_event_that_has_data_has_the_time_to_reconnect(world, content, kind):
+    """Of a block that has nothing else, httpx-sse makes an event without data."""
+    job = await world.job(*[content] * bool(content), finish=True)
+    body = encoded_events(
+        job.job_id, world.streams.events(job, 0), LogEventCache(), 0, with_status=False
+    )
+    _, first, *rest = [piece async for piece in body]
+    assert first.startswith(RETRY + b"id: ")
+    assert b'"type":"%s"' % kind in first
+    assert b"retry:" not in b"".join(rest)
+
+
+def test_ids_are_parsed_as_they_were_sent():
+    assert parse_event_id("7") == (7, False)
+    assert parse_event_id(complete_id(replace(a_job(), log_size=7))) == (7, True)
+
+
+BAD_IDS = ["", " ", "x", "-1", "7:", "7:complete ", ":complete", "7:COMPLETE", "7 :complete",
+           "7:complete:complete", "9" * 19, "\N{ARABIC-INDIC DIGIT THREE}", "7\n"]  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", BAD_IDS)
+def test_what_is_no_id_of_ours_is_refused(wanted):
+    with pytest.raises(InvalidOffsetError):
+        parse_event_id(wanted)
 
 
 async def test_status_events_carry_the_offset_reached(world):
     job = await world.job(b"12345")
     body = encoded_events(job.job_id, world.streams.events(job, 3), LogEventCache(), 3)
     await anext(body)
-    assert await anext(body) == b'id: 3\ndata: {"type":"status","status":"running"}\n\n'
+    told = b'id: 3\ndata: {"type":"status","status":"running"}\n\n'
+    assert await anext(body) == RETRY + told
     assert (await anext(body)).startswith(b"id: 5\n")
     await body.aclose()
 
@@ -128,7 +166,7 @@ async def test_status_events_can_be_left_out(world):
         job.job_id, world.streams.events(job, 0), LogEventCache(), 0, with_status=False
     )
     await anext(body)
-    assert (await anext(body)).startswith(b"id: 5\n")
+    assert (await anext(body)).startswith(RETRY + b"id: 5\n")
     await body.aclose()
 
 
