@@ -203,7 +203,7 @@ class LogStreams:
         content = self._logs.read(job.job_id, offset, min(boundary, end) - offset)
         if offset + len(content) < end:
             # There is more: cut where a reader would, if there is such a place.
-            content = content[: content.rfind(b"\n") + 1] or _whole_characters(content)
+            content = cut_where_readable(content)
         elif not final:
             content = _whole_characters(content)
         return LogEvent(content, offset + len(content)) if content else None
@@ -280,6 +280,13 @@ def _without_its_end(job: Job, offset: int) -> Job:
         return job
     message = f"{job.outcome.message}; its stored log cannot be read from byte {offset} on"
     return replace(job, outcome=replace(job.outcome, message=message))
+
+
+def cut_where_readable(content: bytes) -> bytes:
+    """What of a log's content makes a good event when more follows: its whole lines, or else its
+    whole characters; never nothing.
+    """
+    return content[: content.rfind(b"\n") + 1] or _whole_characters(content) or content
 
 
 def _whole_characters(content: bytes) -> bytes:

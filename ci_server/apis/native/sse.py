@@ -3,15 +3,18 @@
 import json
 import re
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 
 from ci_common.errors import InvalidOffsetError, quoted
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Job
 from ci_server.apis.native.present import event_json
+from ci_server.streams.log_stream import cut_where_readable
 
 RETRY_MILLISECONDS = 1000
+FIRST_EVENT_BYTES = 16 << 10
+"""The most that the first log event of a connection takes on the wire."""
 
 _RETRY_FIELD = b"retry: %d\n" % RETRY_MILLISECONDS
 _EVENT_ID = re.compile(r"([0-9]{1,18})(:complete)?")
@@ -42,6 +45,46 @@ class LogEventCache:
         while self._bytes > _CACHE_BYTES and len(self._encoded) > 1:
             self._bytes -= len(self._encoded.popitem(last=False)[1]) + _ENTRY_BYTES
         return encoded
+
+
+class LogPieces:
+    """The log events of one connection, cut so that a link that breaks again and again still
+    carries the log: the first takes at most `FIRST_EVENT_BYTES` on the wire, and later ones about
+    as much as all before them together. So of what a connection carried, about half is whole
+    events at least, and a long replay soon has events as large as they are read.
+    """
+
+    def __init__(self, job_id: str, cache: LogEventCache) -> None:
+        self._job_id = job_id
+        self._cache = cache
+        self._limit = FIRST_EVENT_BYTES
+        self._sent = 0
+
+    def encode(self, event: LogEvent) -> Iterator[bytes]:
+        """The event on the wire, as one event or several."""
+        content, end = event.content, event.end_offset
+        while content:
+            length, encoded = self._first_piece(content, end - len(content))
+            self._sent += len(encoded)
+            if self._sent >= self._limit:
+                self._limit *= 2
+            content = content[length:]
+            yield encoded
+
+    def _first_piece(self, content: bytes, start: int) -> tuple[int, bytes]:
+        """How much of the content comes first, and its encoded form. What is tried is encoded in
+        the cache, so that readers at the same place share the search, too.
+        """
+        room = self._limit - len(_RETRY_FIELD)
+        # Encoded content is never shorter.
+        piece = content if len(content) <= room else cut_where_readable(content[:room])
+        while True:
+            encoded = self._cache.encode(self._job_id, LogEvent(piece, start + len(piece)))
+            if len(encoded) <= room:
+                return len(piece), encoded
+            # A little less than the proportion, so that a few attempts are enough.
+            length = len(piece) * room * 7 // (len(encoded) * 8)
+            piece = cut_where_readable(content[: max(length, 1)])
 
 
 def encode(data: dict[str, object], event_id: int | str | None = None) -> bytes:
@@ -86,16 +129,20 @@ async def encoded_events(
     if with_job_id:
         yield retry + encode(event_json(JobIdEvent(job_id)), offset)
         retry = b""
+    pieces = LogPieces(job_id, cache)
     async with aclosing(events):
         async for event in events:
             if isinstance(event, StatusEvent) and not with_status:
                 continue
+            for encoded in _on_the_wire(event, pieces, offset):
+                yield retry + encoded
+                retry = b""
             if isinstance(event, LogEvent):
                 offset = event.end_offset
-                encoded = cache.encode(job_id, event)
-            elif isinstance(event, CompleteEvent):
-                encoded = encode(event_json(event), complete_id(event.job))
-            else:
-                encoded = encode(event_json(event), offset)
-            yield retry + encoded
-            retry = b""
+
+
+def _on_the_wire(event: Event, pieces: LogPieces, offset: int) -> Iterable[bytes]:
+    if isinstance(event, LogEvent):
+        return pieces.encode(event)
+    reached = complete_id(event.job) if isinstance(event, CompleteEvent) else offset
+    return (encode(event_json(event), reached),)

@@ -1,18 +1,22 @@
 """Offsets and tails of a log, and its events on the wire."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ci_client.library.sse_reader import log_bytes
 from ci_common.errors import InvalidOffsetError
 from ci_common.events import CompleteEvent, LogEvent
 from ci_server.apis.native import sse
 from ci_server.apis.native.present import event_json
 from ci_server.apis.native.sse import (
+    FIRST_EVENT_BYTES,
     LogEventCache,
+    LogPieces,
     complete_id,
     encode,
     encoded_events,
@@ -190,3 +194,96 @@ def test_the_cache_is_bounded_and_never_wrong(monkeypatch):
     assert 1 < len(cache._encoded) < 12
     assert cache.encode("a", LogEvent(b"x", 1)) is cache.encode("a", LogEvent(b"x", 1))
     assert cache.encode("a", LogEvent(b"yx", 2)) != cache.encode("a", LogEvent(b"x", 2))
+
+
+# ------------------------------------------------------------------ the size of events
+
+KINDS = {
+    "lines": b"x" * 69 + b"\n",
+    "one line": b"x",
+    "control characters": b"\x1b[31m\0\x01\r",
+    "three bytes a character": "\u65e5\u672c\u8a9e".encode(),
+    "four bytes a character": "\U0001f600".encode(),
+    "no text": b"\xff\xfe\x80\n",
+    "plain first, then dear": b"x" * 12_000 + "\U0001f600".encode() * 5000,
+}
+
+
+def contents(pieces):
+    """The exact bytes of each event on the wire, whose ids must be offsets."""
+    found, offset = [], 0
+    for piece in pieces:
+        head, data = piece.rstrip(b"\n").split(b"\ndata: ")
+        found.append(log_bytes(json.loads(data)))
+        offset += len(found[-1])
+        assert head == b"id: %d" % offset
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_connection_starts_with_small_events_that_grow(world, kind):
+    """No event is larger than the first may be, or than all before it and a little more."""
+    content = (KINDS[kind] * (1 + 3_000_000 // len(KINDS[kind])))[:3_000_000]
+    job = await world.job(content, finish=True)
+    body = encoded_events(job.job_id, world.streams.events(job, 0), LogEventCache(), 0)
+    _, *pieces, _ = [piece async for piece in body]
+    sent = 0
+    for number, piece in enumerate(pieces):
+        assert len(piece) <= max(FIRST_EVENT_BYTES, 2 * sent), number
+        assert len(piece) <= FIRST_EVENT_BYTES << number
+        sent += len(piece)
+    assert len(pieces[0]) > FIRST_EVENT_BYTES // 4, "and not much smaller than it may be"
+    found = contents([pieces[0].removeprefix(RETRY), *pieces[1:]])
+    assert b"".join(found) == content
+    assert len(found) <= 2 * len(await world.watch(job)) + 10, "soon as large as they are read"
+    if kind == "lines":
+        assert all(piece.endswith(b"\n") for piece in found[:3])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    parts=st.lists(st.tuples(st.sampled_from(sorted(KINDS)), st.integers(1, 40)), min_size=1),
+    cuts=st.lists(st.integers(1, 5000)),
+)
+def test_however_content_is_cut_it_is_the_same_and_small(parts, cuts):
+    content = b"".join(KINDS[kind][:500] * times for kind, times in parts)
+    pieces, offset, sent = LogPieces("job", LogEventCache()), 0, []
+    for cut in [*cuts, len(content)]:
+        part = content[offset : offset + cut]
+        offset += len(part)
+        sent += pieces.encode(LogEvent(part, offset)) if part else []
+    assert b"".join(contents(sent)) == content
+    assert all(len(piece) <= FIRST_EVENT_BYTES << number for number, piece in enumerate(sent))
+
+
+async def test_readers_at_the_same_place_share_what_was_encoded(world, monkeypatch):
+    job = await world.job(KINDS["four bytes a character"] * 100_000, finish=True)
+    encoded = []
+    monkeypatch.setattr(sse, "encode", lambda *event: encoded.append(event[1]) or encode(*event))
+    cache = LogEventCache()
+
+    async def read():
+        body = encoded_events(job.job_id, world.streams.events(job, 0), cache, 0)
+        return [piece async for piece in body]
+
+    first = await read()
+    once = len(encoded)
+    assert await read() == first
+    assert encoded[once:] == [complete_id(job)]
+
+
+async def test_a_link_that_cuts_every_20_kb_carries_the_whole_log(world):
+    job = await world.job(KINDS["three bytes a character"] * 20_000, finish=True)
+    cache, offset, connections, content = LogEventCache(), 0, 0, b""
+    while offset < job.log_size:
+        body = encoded_events(job.job_id, world.streams.events(job, offset), cache, offset)
+        wire = b"".join([piece async for piece in body])[:20_000]
+        *events, _ = wire.removeprefix(b": stream of job ").split(b"\n\n")
+        for event in events[1:]:
+            data = json.loads(event.rpartition(b"data: ")[2])
+            if data["type"] == "log":
+                content += log_bytes(data)
+        assert len(content) > offset, "no event arrived whole"
+        offset, connections = len(content), connections + 1
+    assert content == KINDS["three bytes a character"] * 20_000
+    assert connections < 40
