@@ -23,20 +23,27 @@ needs_browser = pytest.mark.skipif(
 
 
 class Site:
-    """A web server with one page, whose script tells it what happened by `POST /told`."""
+    """A web server with one page, whose script tells it what happened by `POST /told`, and gets
+    what `token` returns by `POST /token`.
+    """
 
     def __init__(self, page):
+        self.page = page
+        self.token = str
         self.told = []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                content = page.encode() if self.path.partition("?")[0] == "/" else b""
+                content = site.page.encode() if self.path.partition("?")[0] == "/" else b""
                 self._answer(200 if content else 404, content)
 
             def do_POST(self):
-                length = int(self.headers.get("Content-Length", 0))
-                site.told.append(self.rfile.read(length).decode())
+                content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if self.path == "/token":
+                    self._answer(200, site.token().encode())
+                    return
+                site.told.append(content.decode())
                 self._answer(200, b"")
 
             def _answer(self, status, content):
