@@ -20,7 +20,7 @@ from ci_client.library.retry import (
     TRANSIENT,
     Dropped,
     OnRetry,
-    Retry,
+    RetryDelays,
     raise_if_transient,
 )
 from ci_client.library.transport import CONNECT_SECONDS, STREAM_SECONDS, address, refusal
@@ -52,7 +52,7 @@ class JobStreamReader:
         self._from_beginning = from_beginning
         self.last_event_id = last_event_id
         """The offset in the log up to which everything was handed out, once it is known."""
-        self._retry = Retry(http, patience, on_retry)
+        self._retry = RetryDelays(http, patience, on_retry)
         self._timeout = httpx.Timeout(CONNECT_SECONDS, read=silence)
         self._status: str | None = None
         self._garbage = 0
