@@ -22,7 +22,7 @@ from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
 from ci_client.library.job_request import JobRequest
 from ci_client.library.raw_log import RawLog
-from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, Retry
+from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, RetryDelays
 from ci_client.library.secret_options import given_secrets
 from ci_client.library.sse_reader import JobStreamReader
 from ci_client.library.transport import address, json_of, open_http
@@ -242,7 +242,7 @@ class Client:
             self._http,
             _checked(job_id),
             Places(Path(directory)),
-            lambda patience: Retry(
+            lambda patience: RetryDelays(
                 self._http,
                 self._patience if patience is None else min(patience, self._patience),
                 self._on_retry,

@@ -9,8 +9,7 @@ from ci_common.job import utc_now
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.settings import Settings
-from ci_controller.assembly import Stores as ControllerStores
-from ci_controller.assembly import build_controller
+from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
@@ -55,7 +54,7 @@ from ci_server.submission.package_check import PackageLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class ServerStores:
     """What the server and its controller both use."""
 
     settings: Settings
@@ -83,7 +82,7 @@ class Services:
     artifacts: ArtifactReader
 
 
-async def open_stores(settings: Settings, stack: AsyncExitStack) -> Stores:
+async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
     """Open the database and claim the data directory, until the stack is left."""
     check_before_open(settings.data_path, settings.db_path)
     database = Database(settings.db_path)
@@ -95,7 +94,7 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> Stores:
     stack.callback(bell.close)
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
     keys = SecretKeys(settings.data_path, settings.secret_keys)
-    return Stores(
+    return ServerStores(
         settings,
         database,
         directory,
@@ -110,7 +109,7 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> Stores:
 
 
 def build_services(
-    stores: Stores, audit: AuditTrail, proxies: TrustedProxies, stack: AsyncExitStack
+    stores: ServerStores, audit: AuditTrail, proxies: TrustedProxies, stack: AsyncExitStack
 ) -> Services:
     """The services of one process, over its stores."""
     settings, database = stores.settings, stores.database
@@ -141,7 +140,7 @@ def build_services(
     )
 
 
-def build_embedded_controller(stores: Stores, stack: AsyncExitStack) -> Controller:
+def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Controller:
     """The controller that runs in the server's process."""
     holder = new_holder()
     executor = build_executor(stores.settings, stores.database.instance_id)
@@ -179,7 +178,7 @@ async def has_identities(settings: Settings) -> bool:
 
 
 def _access(
-    stores: Stores,
+    stores: ServerStores,
     policy: Policy,
     audit: AuditTrail,
     proxies: TrustedProxies,

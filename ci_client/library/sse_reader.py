@@ -21,7 +21,7 @@ from ci_client.library.retry import (
     TRANSIENT,
     Dropped,
     OnRetry,
-    Retry,
+    RetryDelays,
     raise_if_transient,
 )
 from ci_client.library.transport import CONNECT_SECONDS, STREAM_SECONDS, address, refusal
@@ -55,7 +55,7 @@ class JobStreamReader:
         """Names what was handed out, once it is known: the offset in the log, or after the end
         `<offset>:complete`.
         """
-        self._retry = Retry(http, patience, on_retry)
+        self._retry = RetryDelays(http, patience, on_retry)
         self._timeout = httpx.Timeout(CONNECT_SECONDS, read=silence)
         self._status: str | None = None
         self._garbage = 0

@@ -52,7 +52,7 @@ _SNAPSHOTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class BackupStores:
     """Where the files are."""
 
     packages: FilePackageStore
@@ -77,7 +77,7 @@ class BackupSummary:
 class Backup:
     """One backup of `database` into `target`, which appears when it is complete and checked."""
 
-    def __init__(self, database: Path, stores: Stores, target: Path) -> None:
+    def __init__(self, database: Path, stores: BackupStores, target: Path) -> None:
         self._database = database
         self._stores = stores
         self._target = target

@@ -3,8 +3,10 @@
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 
+from typing_extensions import override
+
 from ci_common.errors import QuotaExceededError, TooManyJobsError
-from ci_common.ports.usage import Quotas, TenantUsage
+from ci_common.ports.usage import Quotas, TenantUsage, TenantUsages
 from ci_persistence.database.database import Database
 from ci_persistence.sqlite.job_rows import LIVE
 
@@ -33,14 +35,14 @@ USAGES = (
 )
 
 
-class SqliteTenantUsages:
+class SqliteTenantUsages(TenantUsages):
     """Reads what the triggers keep."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     async def usage(self, tenant: str | None = None) -> list[TenantUsage]:
-        """See TenantUsages."""
         if tenant is None:
             rows = await self._database.fetch_all(f"{USAGES} GROUP BY tenant ORDER BY tenant")
         else:

@@ -9,7 +9,7 @@ from ci_controller.reconcile.controller import Controller, ReconcileSettings, ne
 from ci_controller.reconcile.leadership import LEASE_SECONDS
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.progress_reports import ProgressReports
-from ci_controller.running.run_context import Tools
+from ci_controller.running.run_context import RunContext
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore
 from ci_persistence.files.job_secrets import FileJobSecrets
@@ -86,7 +86,7 @@ class ControllerWorld:
         artifacts = artifacts or self.artifacts
         limits = ArtifactLimits(1 << 20, 100)
         controller = Controller(
-            Tools(
+            RunContext(
                 transitions,
                 self.executor,
                 logs or self.logs,

@@ -13,7 +13,7 @@ from pathlib import Path
 from ci_common.job import JobStatus, Outcome, Reason, utc_now
 from ci_common.ports.rows import Ending
 from ci_common.settings import Settings
-from ci_persistence.backup.backup import Stores
+from ci_persistence.backup.backup import BackupStores
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore
 from ci_persistence.files.job_secrets import SecretFiles
@@ -47,7 +47,7 @@ class Instance:
 
     @property
     def stores(self):
-        return Stores(
+        return BackupStores(
             FilePackageStore(self.data, 0),
             FileLogStore(self.data, ProcessJobSignals()),
             FileArtifactStore(self.data),

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from ci_common.errors import InvalidCredentialsError, TooManyAttemptsError
 from ci_common.principal import Principal
 from ci_server.access.auth.authenticator import Authenticator
@@ -27,7 +29,7 @@ class FailureLimits:
     limit_local: bool = False
 
 
-class ThrottledAuthenticator:
+class ThrottledAuthenticator(Authenticator):
     """An Authenticator that lets an address be wrong only so often.
 
     An address that was wrong too often is not looked at any more, which costs no look-up, until
@@ -58,12 +60,13 @@ class ThrottledAuthenticator:
         self._good: OrderedDict[bytes, None] = OrderedDict()
         """Digests of what was good, the latest last; never the credentials themselves."""
 
+    @override
     async def has_identities(self) -> bool:
-        """See Authenticator."""
         return await self._authenticator.has_identities()
 
+    @override
     async def authenticate(self, credentials: Credentials) -> Principal:
-        """See Authenticator. Raises TooManyAttemptsError, too."""
+        """Raises TooManyAttemptsError, too."""
         address = address_of(credentials)
         if self._failures is None or self._is_exempt(address) or credentials.token is not None:
             return await self._authenticator.authenticate(credentials)

@@ -18,7 +18,7 @@ COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.
 
 async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
     world = await ControllerWorld(tmp_path, max_concurrent_jobs=2).open()
-    transitions = world.controller._tools.transitions
+    transitions = world.controller._context.transitions
     claim, claims = transitions.claim, []
 
     def noted(job_id):
@@ -115,9 +115,9 @@ async def test_a_lost_lease_drops_the_runs_and_refuses_the_old_holder(world):
     # Both follow now. What both write must be in the log once.
     world.executor.workloads[job_id].write(b"two ")
     await world.until_log(job_id, b"one two ")
-    assert not await old._tools.transitions.claim(job_id)
+    assert not await old._context.transitions.claim(job_id)
     lie = Outcome(FAILED, Reason.INTERNAL, "from the grave")
-    assert not await old._tools.transitions.finish(job_id, Ending(lie, 0), world.clock())
+    assert not await old._context.transitions.finish(job_id, Ending(lie, 0), world.clock())
     await old.run_once()
     assert old._runs == {}
     world.controller = new
