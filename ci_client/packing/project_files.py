@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
-from ci_client.errors import ProjectError, ProjectNotFound
+from ci_client.errors import ProjectError, ProjectNotFound, ProjectTooLarge
 from ci_client.packing.git_files import (
     GitFailedError,
     ignores_directory,
@@ -24,9 +24,8 @@ from ci_client.packing.git_files import (
 )
 from ci_client.packing.ignore_rules import IgnoreRules, Patterns, rules_above
 
-MAX_FILES = 100_000
-MAX_BYTES = 2 * 1024**3
-"""The server unpacks no more than this, so it would be a waste to pack it."""
+_MOST_FILES = 1_000_000
+"""What has more is no project, but perhaps the whole disk."""
 
 
 class Why(StrEnum):
@@ -75,7 +74,8 @@ def find_project_files(
 
     Raises:
         ProjectNotFound: there is no directory of this name.
-        ProjectError: it cannot be read, holds no file to be sent, or far too much.
+        ProjectTooLarge: it holds more files than any project.
+        ProjectError: it cannot be read, or holds no file to be sent.
     """
     if not os.path.isdir(directory):
         what = "is a file" if os.path.exists(directory) else "does not exist"
@@ -83,15 +83,13 @@ def find_project_files(
             f"{directory} {what}; name the project's directory, for example with --path."
         )
     found = ProjectFiles()
-    total = 0
     for file in _Search(directory, include, exclude, found).files():
         found.files.append(file)
-        total += file.info.st_size
-        if len(found.files) > MAX_FILES or total > MAX_BYTES:
-            raise ProjectError(
-                f"{directory} holds more than {MAX_FILES} files or {MAX_BYTES >> 30} GiB, which "
-                "no server would take. Is it the project's directory? --exclude, or a .gitignore "
-                "file, keeps out what the job does not need."
+        if len(found.files) > _MOST_FILES:
+            raise ProjectTooLarge(
+                f"{directory} holds more than {_MOST_FILES} files, which no server would take. Is "
+                "it the project's directory? --exclude, or a .gitignore file, keeps out what the "
+                "job does not need."
             )
     if not found.files:
         raise ProjectError(

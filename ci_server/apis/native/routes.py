@@ -23,9 +23,9 @@ from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
 from ci_server.apis.native.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
-from ci_server.apis.native.present import job_json, listed_job_json, submitted_json
+from ci_server.apis.native.present import job_json, limits_json, listed_job_json, submitted_json
 from ci_server.apis.native.sse import LogEventCache, encoded_events
-from ci_server.apis.native.submitted import read_submitted_request, read_submitted_secrets
+from ci_server.apis.native.submitted import FIELDS, read_submitted_request, read_submitted_secrets
 from ci_server.http.byte_range import ranged_log
 from ci_server.http.guards import (
     Canceller,
@@ -90,6 +90,12 @@ async def submit_stream(request: Request, api: Api, principal: Submitter) -> Res
 async def submit_async(request: Request, api: Api, principal: Submitter) -> dict[str, str]:
     """Submit a zip and come back for it later."""
     return submitted_json(await _accept(request, api, principal))
+
+
+@router.get("/limits")
+async def get_limits(api: Api, principal: Submitter) -> dict[str, Any]:
+    """What a submission may be, to be asked before a project is packed."""
+    return limits_json(api.intake.limits, FIELDS)
 
 
 async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:
