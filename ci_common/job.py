@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from ci_common.git_facts import GitFacts
+
 
 class JobStatus(StrEnum):
     """Where a job stands. Only the controller moves it."""
@@ -154,6 +156,8 @@ class JobSpec:
     """How often a job whose workload was lost is started again."""
     secrets: tuple[str, ...] = ()
     """The names of its secrets. Their values are in no row."""
+    git: GitFacts | None = None
+    """Of the work tree that the project was packed from, where the client told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from ci_common.git_facts import GitFacts
 from ci_common.job import (
     BegunFailure,
     CaseResult,
@@ -152,13 +153,14 @@ def _spec_to_json(spec: JobSpec) -> str:
 
 def _spec_from_json(text: str) -> JobSpec:
     fields: dict[str, Any] = json.loads(text)
-    limits = fields.pop("limits")
+    limits, git = fields.pop("limits"), fields.get("git")
     return JobSpec(
         **{
             **fields,
             "command": tuple(fields["command"]),
             "artifacts": tuple(fields["artifacts"]),
             "secrets": tuple(fields.get("secrets", ())),  # rows of older versions have none
+            "git": GitFacts(**git) if git else None,
             "limits": ResourceLimits(**{**limits, "network": Network(limits["network"])}),
         }
     )

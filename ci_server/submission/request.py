@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ci_common.errors import InvalidConfigError, UnknownJobNameError
+from ci_common.git_facts import GitFacts
 from ci_common.job import DEFAULT_PRIORITY, JobSpec, ResourceLimits
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.submission.project_config import (
@@ -36,6 +37,7 @@ class SubmissionRequest:
     retries: int | None = None
     """0 to 10."""
     timeout_seconds: float | None = None
+    git: GitFacts | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -86,6 +88,7 @@ def resolve_spec(
         retries=job.retries if request.retries is None else request.retries,
         limits=limits,
         secrets=tuple(dict.fromkeys(job.secrets)),
+        git=request.git,
     )
 
 

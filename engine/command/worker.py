@@ -26,8 +26,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from engine.errors import EngineError, HookError, ModelError, Problem, RequestError
 from engine.model.config import NAMES, Config, load_config
 from engine.model.package import opened
@@ -115,7 +113,6 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.OK, document)
 
-    @override
     def log_message(self, format: str, *args: Any) -> None:
         """One line a request on standard error."""
         sys.stderr.write(f"{self.address_string()} {format % args}\n")

@@ -1,6 +1,7 @@
 """The JSON of the HTTP API: the only place that knows its names."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, assert_never
 
@@ -8,6 +9,7 @@ from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusE
 from ci_common.job import Artifact, Job, format_time
 from ci_common.ports.usage import TenantUsage
 from ci_server.access.auth.stream_tokens import StreamToken
+from ci_server.services.intake import SubmissionLimits
 from ci_server.services.usage import UsageReport
 
 
@@ -41,6 +43,17 @@ def job_json(job: Job) -> dict[str, Any]:
         "artifacts_size": job.artifacts_size,
         "artifacts_left_out": job.artifacts_left_out,
         "tests": asdict(job.tests) if job.tests else None,
+        "git": asdict(job.spec.git) if job.spec.git else None,
+    }
+
+
+def limits_json(limits: SubmissionLimits, fields: Sequence[str]) -> dict[str, Any]:
+    """What submissions may be; `fields` are those of the part `spec` that are understood."""
+    return {
+        "max_upload_bytes": limits.max_upload_bytes,
+        "max_unpacked_bytes": limits.package.max_unpacked_bytes,
+        "max_files": limits.package.max_entries,
+        "fields": list(fields),
     }
 
 

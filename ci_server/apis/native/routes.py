@@ -20,9 +20,9 @@ from ci_server.apis.native.openapi import (
     TEXT_ANSWER,
     WATCH_ANSWER,
 )
-from ci_server.apis.native.present import job_json, listed_job_json, submitted_json
+from ci_server.apis.native.present import job_json, limits_json, listed_job_json, submitted_json
 from ci_server.apis.native.sse import LogEventCache, encoded_events, parse_event_id
-from ci_server.apis.native.submitted import read_submitted_request, read_submitted_secrets
+from ci_server.apis.native.submitted import FIELDS, read_submitted_request, read_submitted_secrets
 from ci_server.http.byte_range import followed_log, ranged_log
 from ci_server.http.guards import (
     Canceller,
@@ -87,6 +87,12 @@ async def submit_stream(request: Request, api: Api, principal: Submitter) -> Res
 async def submit_async(request: Request, api: Api, principal: Submitter) -> dict[str, str]:
     """Submit a zip and come back for it later."""
     return submitted_json(await _accept(request, api, principal))
+
+
+@router.get("/limits")
+async def get_limits(api: Api, principal: Submitter) -> dict[str, Any]:
+    """What a submission may be, to be asked before a project is packed."""
+    return limits_json(api.intake.limits, FIELDS)
 
 
 async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ci_common.errors import InvalidSecretError, InvalidUploadError
+from ci_common.git_facts import GitFacts
 from ci_common.secret import Secret, check_name, check_secrets
 from ci_common.strict_json import AmbiguousJsonError, strict_object
 from ci_server.submission.project_config import (
@@ -26,11 +27,23 @@ _FIELDS = {
     "priority": f"an integer from 0 to {MOST_PRIORITY}",
     "retries": RETRIES,
     "timeout": TIMEOUT,
+    "git": "an object of commit, branch, dirty and describe",
 }
 _SECRETS = (
     "the part 'secrets' is a JSON object of objects by name: "
     '{"NAME": {"value": "<base64>", "environment": true}}'
 )
+
+
+class SubmittedGit(BaseModel):
+    """What the client's git says of the work tree; see GitFacts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    commit: str
+    branch: str | None = None
+    dirty: bool = False
+    describe: str | None = None
 
 
 class SubmittedSpec(BaseModel):
@@ -45,6 +58,11 @@ class SubmittedSpec(BaseModel):
     priority: Annotated[int | None, Given] = Field(default=None, ge=0, le=MOST_PRIORITY)
     retries: Annotated[int | None, Given] = Field(default=None, ge=0, le=MOST_RETRIES)
     timeout: Annotated[Timeout | None, Given] = None
+    git: Annotated[SubmittedGit | None, Given] = None
+
+
+FIELDS = tuple(SubmittedSpec.model_fields)
+"""Of the part `spec`, so that clients can tell what a server knows."""
 
 
 def read_submitted_request(content: bytes) -> SubmissionRequest:
@@ -56,7 +74,17 @@ def read_submitted_request(content: bytes) -> SubmissionRequest:
         priority=spec.priority,
         retries=spec.retries,
         timeout_seconds=spec.timeout,
+        git=_git(spec.git),
     )
+
+
+def _git(submitted: SubmittedGit | None) -> GitFacts | None:
+    if submitted is None:
+        return None
+    try:
+        return GitFacts(**submitted.model_dump())
+    except ValueError as error:
+        raise InvalidUploadError(f"the part 'spec': git: {error}") from error
 
 
 def _read_spec(content: bytes) -> SubmittedSpec:

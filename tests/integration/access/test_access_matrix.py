@@ -48,6 +48,7 @@ REQUESTS = {
     "POST /submit": SUBMISSION,
     "POST /submit-stream": SUBMISSION,
     "POST /submit-async": SUBMISSION,
+    "GET /limits": Request(Action.SUBMIT),
     "GET /jobs": Request(Action.LIST),
     "GET /jobs/{job_id}": READING,
     "DELETE /jobs/{job_id}": CANCELLATION,
