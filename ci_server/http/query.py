@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 from starlette.requests import HTTPConnection
 
-from ci_server.http.guards import TOKEN_PARAMETER, Access
+from ci_server.http.guards import TOKEN_PARAMETER
 
 _DECIMAL = re.compile(r"[0-9]{1,18}")
 
@@ -44,12 +44,12 @@ def _problem(name: str, problem: str) -> dict[str, object]:
 
 
 def _known_names(connection: HTTPConnection) -> set[str]:
-    """Those that the route declares; and the token, which is for its guard to judge."""
-    names: set[str] = set()
+    """Those that the route declares; and the token, which is for the guards to judge, and does not
+    close a public route to whoever sends it everywhere.
+    """
+    names = {TOKEN_PARAMETER}
     for dependant in _with_dependencies(connection.scope["route"].dependant):
         names.update(parameter.alias for parameter in dependant.query_params)
-        if isinstance(dependant.call, Access):
-            names.add(TOKEN_PARAMETER)
     return names
 
 

@@ -144,7 +144,6 @@ def test_a_query_parameter_that_means_nothing_is_refused_and_named(idle, method,
         ("/jobs/{}/stream", "tail"),
         ("/jobs/{}/logs", "from_beginning"),
         ("/jobs", "offset"),
-        ("/health", "token"),
     ],
 )
 def test_a_query_parameter_of_another_route_is_refused(idle, path, name):
