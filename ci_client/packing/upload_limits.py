@@ -50,7 +50,10 @@ def largest(sizes: dict[str, int]) -> list[str]:
     totals: Counter[str] = Counter()
     for name, size in sizes.items():
         totals[_directory(name)] += size
-    return [f"{name} ({_mib(size)} MiB)" for name, size in totals.most_common(_NAMED)]
+    least = sum(sizes.values()) / 100
+    return [
+        f"{name} ({_mib(size)} MiB)" for name, size in totals.most_common(_NAMED) if size >= least
+    ]
 
 
 def _directory(name: str) -> str:
