@@ -14,7 +14,7 @@ from ci_server.apis.native.submitted import read_submitted_request
 NUMBERS = [True, False, 5.0, "5", math.nan, math.inf, 1e400, 10**30, -1, 11, [5], {}, b"5"]
 TEXTS = [True, 5, 5.0, b"test", ["test"], {}, "\udcff"]
 WRONG = {
-    "job": TEXTS,
+    "job": [*TEXTS, "", "python t.py", "a/b", "-x", "n" * 65],
     "command": ["pytest -q", b"pytest", "", *([text] for text in TEXTS), ["true", None]],
     "priority": NUMBERS,
     "retries": NUMBERS,
@@ -52,6 +52,11 @@ def test_what_is_allowed_here_the_server_reads_as_it_was_meant(name, value):
     read = getattr(read_submitted_request(json.dumps(spec).encode()), field)
     assert read == (tuple(value) if isinstance(value, list | tuple) else read)
     assert (read is None) == (value is None)
+
+
+def test_a_command_in_the_place_of_a_job_is_recognised():
+    with pytest.raises(UsageError, match=r"did you mean: ci submit -- python t\.py$"):
+        JobRequest(job="python t.py")
 
 
 @pytest.mark.parametrize("submit", [submit_tests_async, submit_tests_streaming])
