@@ -84,7 +84,7 @@ def _git(submitted: SubmittedGit | None) -> GitFacts | None:
     try:
         return GitFacts(**submitted.model_dump())
     except ValueError as error:
-        raise InvalidUploadError(f"the part 'spec': git: {error}") from error
+        raise InvalidUploadError(f"the part 'spec' is invalid: git: {error}") from error
 
 
 def _read_spec(content: bytes) -> SubmittedSpec:

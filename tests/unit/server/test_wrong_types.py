@@ -9,6 +9,7 @@ import pytest
 
 from ci_common.errors import InvalidConfigError, InvalidSecretError, InvalidUploadError
 from ci_server.apis.native.submitted import (
+    SubmittedGit,
     SubmittedSpec,
     read_submitted_request,
     read_submitted_secrets,
@@ -71,7 +72,12 @@ ALSO = {
     ("JobTable", "grace"): {"string"},
     ("JobTable", "command"): {"string"},
 }
-NULL_IS_NOTHING = {("SubmittedSpec", "job"), ("SubmittedSpec", "command")}
+NULL_IS_NOTHING = {
+    ("SubmittedSpec", "job"),
+    ("SubmittedSpec", "command"),
+    ("SubmittedGit", "branch"),
+    ("SubmittedGit", "describe"),
+}
 
 
 def types_of(model, schema, field):
@@ -86,6 +92,8 @@ def types_of(model, schema, field):
         match part.get("type"):
             case "array":
                 found.add(f"array of {part['items']['type']}")
+            case "object" if "properties" in part:
+                found.add("object")  # of its own fields, which are tried on their own
             case "object":
                 found.add(f"object of {part['additionalProperties']['type']}")
             case "number":
@@ -117,6 +125,7 @@ def test_the_types_are_found_in_the_models():
         "priority": {"integer"},
         "retries": {"integer"},
         "timeout": {"number", "integer", "string"},
+        "git": {"object"},
     }
 
 
@@ -137,6 +146,15 @@ def test_a_submission_with_a_wrong_type_is_refused_and_told_where(field, value):
     if "very deep" not in value:
         assert field in message
     refused_part(f'{{"job": "test", "{field}": {text}}}')
+
+
+@pytest.mark.parametrize(("field", "value"), list(wrong(SubmittedGit, JSON)))
+def test_facts_of_git_with_a_wrong_type_are_refused_and_told_where(field, value):
+    _, text, _ = VALUES[value]
+    others = "" if field == "commit" else f'"commit": "{"0" * 40}", '
+    message = refused_part(f'{{"git": {{{others}"{field}": {text}}}}}')
+    if "very deep" not in value:
+        assert field in message
 
 
 @pytest.mark.parametrize("field", SubmittedSpec.model_fields)
