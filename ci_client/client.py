@@ -283,8 +283,10 @@ def submit_tests_async(
     exclude: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
+    install: bool | Sequence[str] | None = None,
 ) -> str:
-    """Send a directory; the id of its job. It gets `secrets` as variables and as files.
+    """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
+    is False, or lines of a requirements file in place of what the project's files say.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -292,7 +294,7 @@ def submit_tests_async(
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given)
+    request = JobRequest(job, command, priority, retries, timeout, given, install)
     with (
         create_project_zip(path, include, exclude) as project,
         Client(server_url, api_key=api_key) as client,
@@ -313,9 +315,11 @@ def submit_tests_streaming(
     exclude: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
+    install: bool | Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
-    It gets `secrets` as variables and as files.
+    It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
+    in place of what the project's files say.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -323,7 +327,7 @@ def submit_tests_streaming(
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given)
+    request = JobRequest(job, command, priority, retries, timeout, given, install)
     with Client(server_url, api_key=api_key) as client:
         with create_project_zip(path, include, exclude) as project:
             job_id = client.submit(project, request=request)

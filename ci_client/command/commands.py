@@ -209,6 +209,10 @@ def submit(
             show_default=False,
         ),
     ] = None,
+    no_install: Annotated[
+        bool,
+        typer.Option("--no-install", help="Install nothing of the project before the command"),
+    ] = False,
     scenarios: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="engine: number of scenarios")
     ] = None,
@@ -265,7 +269,8 @@ def submit(
             raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
         command = job_command(options)
     given = read_secrets(secret or (), secret_file or ())
-    request = JobRequest(name, command, priority, retries, timeout, given)
+    install = False if no_install else None
+    request = JobRequest(name, command, priority, retries, timeout, given, install)
     return carry_out(
         Submission(
             path,

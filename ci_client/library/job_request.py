@@ -33,6 +33,10 @@ class JobRequest:
     """Wall clock: seconds, or a text such as 30s, 10m, 1h."""
     secrets: Sequence[Secret] = field(default=(), repr=False)
     """Given to the job, and to nobody else."""
+    install: bool | Sequence[str] | None = None
+    """Lines of a requirements file to install instead of what the project's files say; `False`
+    installs nothing.
+    """
 
     def __post_init__(self) -> None:
         if self.job is not None:
@@ -44,6 +48,10 @@ class JobRequest:
         _check_integer("priority", self.priority)
         _check_integer("retries", self.retries)
         _check_timeout(self.timeout)
+        if isinstance(self.install, str | bytes) or self.install is True:
+            raise _wrong("install", "False, or a list such as ['-e .[test]']", self.install)
+        for line in self.install or ():
+            _check_text("install", line)
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
@@ -52,6 +60,8 @@ class JobRequest:
         for name in ("priority", "retries", "timeout"):
             if (value := getattr(self, name)) is not None:
                 spec[name] = value
+        if self.install is not None:
+            spec["install"] = self.install and list(self.install)
         return spec
 
     def to_secrets(self) -> dict[str, Any]:

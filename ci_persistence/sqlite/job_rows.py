@@ -148,12 +148,14 @@ def _spec_to_json(spec: JobSpec) -> str:
 def _spec_from_json(text: str) -> JobSpec:
     fields: dict[str, Any] = json.loads(text)
     limits = fields.pop("limits")
+    install = fields.get("install")  # rows of older versions have none
     return JobSpec(
         **{
             **fields,
             "command": tuple(fields["command"]),
             "artifacts": tuple(fields["artifacts"]),
             "secrets": tuple(fields.get("secrets", ())),  # rows of older versions have none
+            "install": None if install is None else tuple(install),
             "limits": ResourceLimits(**{**limits, "network": Network(limits["network"])}),
         }
     )

@@ -1,14 +1,21 @@
 """The project's table of jobs: `[tool.ci]` in pyproject.toml, or the same in ci.toml."""
 
-import re
-import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from ci_common.artifact_paths import ArtifactGlob
+from ci_common.bounded_toml import CostlyTomlError, read_toml
 from ci_common.durations import parse_seconds
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
 from ci_common.job import DEFAULT_ARTIFACTS, DEFAULT_PRIORITY, JobSpec, Network, ResourceLimits
@@ -22,19 +29,7 @@ DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 
 _JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 _IMAGE = r"^[!-~]{1,500}$"
-_MOST_DOTS = 100
-_STRING_OR_COMMENT = re.compile(
-    r'''"""(?:[^\\]|\\.)*?(?:"{3,5}|\\?\Z)'''
-    r"""|'''.*?(?:'{3,5}|\Z)"""
-    r"""|"(?:[^"\\\n]|\\[^\n])*(?:"|(?=\n)|\Z|\\)"""
-    r"""|'[^'\n]*(?:'|(?=\n)|\Z)"""
-    r"""|\#[^\n]*""",
-    re.DOTALL,
-)
-"""As the parser reads them. One that is not closed ends where the parser gives up: each
-alternative matches wherever it begins, so that a text is read once, whatever is in it.
-"""
-
+_MOST_INSTALL_LINES = 100
 _LONGEST_SECONDS = 31_536_000
 _LARGEST_CPU = 1_000_000
 _LARGEST_MEMORY = 1 << 30
@@ -74,12 +69,32 @@ def _given(value: object) -> object:
     return value
 
 
+def _requirements_line(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("must be one line of a requirements file, such as '-e .[test]'")
+    return value
+
+
+def _no_lines(value: object) -> object:
+    return [] if value is False else value
+
+
 Argument = Annotated[str, AfterValidator(_without_nul)]
 VariableName = Annotated[Argument, AfterValidator(_variable_name)]
 SecretName = Annotated[str, Field(pattern=NAME_PATTERN)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
 Timeout = Annotated[Seconds, Field(gt=0, le=_LONGEST_SECONDS)]
 Given = BeforeValidator(_given)
+InstallLine = Annotated[str, AfterValidator(_requirements_line)]
+Install = Annotated[
+    list[InstallLine],
+    BeforeValidator(_no_lines),
+    Field(max_length=_MOST_INSTALL_LINES),
+    WithJsonSchema(
+        {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"const": False}]},
+    ),
+]
+"""Lines of a requirements file, or `false`: nothing."""
 
 _CONFIG = ConfigDict(extra="forbid", strict=True)
 """Strict: `true` is no number, `5.0` no integer, and `"5"` neither."""
@@ -118,6 +133,7 @@ class JobTable(BaseModel):
         default_factory=lambda: list(DEFAULT_ARTIFACTS), max_length=100
     )
     secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
+    install: Install | None = None
 
 
 class ProjectTable(BaseModel):
@@ -140,6 +156,7 @@ class SubmittedSpec(BaseModel):
     priority: Annotated[int | None, Given] = Field(default=None, ge=0, le=10)
     retries: Annotated[int | None, Given] = Field(default=None, ge=0, le=10)
     timeout: Annotated[Timeout | None, Given] = None
+    install: Annotated[Install | None, Given] = None
 
 
 def read_submitted_spec(content: bytes) -> SubmittedSpec:
@@ -185,7 +202,13 @@ def resolve_spec(
         retries=job.retries if submitted.retries is None else submitted.retries,
         limits=limits,
         secrets=tuple(dict.fromkeys(job.secrets)),
+        install=_install(job, submitted),
     )
+
+
+def _install(job: JobTable, submitted: SubmittedSpec) -> tuple[str, ...] | None:
+    asked = job.install if submitted.install is None else submitted.install
+    return None if asked is None else tuple(asked)
 
 
 def _limits(job: JobTable, submitted: SubmittedSpec, defaults: DefaultLimits) -> ResourceLimits:
@@ -221,22 +244,8 @@ def read_table(config_files: Mapping[str, bytes]) -> ProjectTable:
 
 def _toml(file: str, content: bytes) -> dict[str, Any]:
     try:
-        text = content.decode()
-        _check_cost(file, text)
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
+        return read_toml(content)
+    except CostlyTomlError as error:
+        raise InvalidConfigError(f"{file}, {error}") from error
+    except (ValueError, RecursionError) as error:
         raise InvalidConfigError(f"{file} is not valid TOML: {str(error)[:500]}") from error
-
-
-def _check_cost(file: str, text: str) -> None:
-    """The parser's time and memory grow with the square of the depth of dotted keys."""
-    keys = _STRING_OR_COMMENT.sub(_line_ends, text.replace("\r\n", "\n"))
-    for number, line in enumerate(keys.split("\n"), start=1):
-        if line.count(".") > _MOST_DOTS:
-            raise InvalidConfigError(
-                f"{file}, line {number}: more than {_MOST_DOTS} dots outside of strings"
-            )
-
-
-def _line_ends(found: re.Match[str]) -> str:
-    return "\n" * found[0].count("\n")

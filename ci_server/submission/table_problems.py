@@ -28,6 +28,7 @@ _OF_A_JOB = {
     "retries": "an integer from 0 to 10",
     "secrets": "a list of at most 50 names of secrets, such as PYPI_TOKEN",
     "artifacts": "a list of at most 100 paths or patterns within the project",
+    "install": "false, or a list of lines as in requirements.txt, such as '-e .[test]'",
 }
 _OF_A_SUBMISSION = {
     "job": "the name of a job",
@@ -35,6 +36,7 @@ _OF_A_SUBMISSION = {
     "priority": "an integer from 0 to 10",
     "retries": _OF_A_JOB["retries"],
     "timeout": _OF_A_JOB["timeout"],
+    "install": _OF_A_JOB["install"],
 }
 _JOBS = "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -"
 
