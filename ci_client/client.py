@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ci_client.errors import DownloadError, JobNotFound, UnexpectedAnswer
 from ci_client.library.artifact_download import ArtifactDownload, OnFile, OnRename
@@ -283,7 +283,7 @@ def submit_tests_async(
     exclude: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
-    install: bool | Sequence[str] | None = None,
+    install: Literal[False] | Sequence[str] | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
     is False, or lines of a requirements file in place of what the project's files say.
@@ -315,7 +315,7 @@ def submit_tests_streaming(
     exclude: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
-    install: bool | Sequence[str] | None = None,
+    install: Literal[False] | Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typing_extensions import override
@@ -269,7 +269,7 @@ def submit(
             raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
         command = job_command(options)
     given = read_secrets(secret or (), secret_file or ())
-    install = False if no_install else None
+    install: Literal[False] | None = False if no_install else None
     request = JobRequest(name, command, priority, retries, timeout, given, install)
     return carry_out(
         Submission(

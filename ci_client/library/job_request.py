@@ -4,7 +4,7 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ci_client.errors import UsageError
 from ci_common.durations import EXAMPLES_OF_SECONDS, parse_seconds
@@ -33,7 +33,7 @@ class JobRequest:
     """Wall clock: seconds, or a text such as 30s, 10m, 1h."""
     secrets: Sequence[Secret] = field(default=(), repr=False)
     """Given to the job, and to nobody else."""
-    install: bool | Sequence[str] | None = None
+    install: Literal[False] | Sequence[str] | None = None
     """Lines of a requirements file to install instead of what the project's files say; `False`
     installs nothing.
     """
@@ -48,10 +48,7 @@ class JobRequest:
         _check_integer("priority", self.priority)
         _check_integer("retries", self.retries)
         _check_timeout(self.timeout)
-        if isinstance(self.install, str | bytes) or self.install is True:
-            raise _wrong("install", "False, or a list such as ['-e .[test]']", self.install)
-        for line in self.install or ():
-            _check_text("install", line)
+        _check_install(self.install)
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
@@ -61,7 +58,7 @@ class JobRequest:
             if (value := getattr(self, name)) is not None:
                 spec[name] = value
         if self.install is not None:
-            spec["install"] = self.install and list(self.install)
+            spec["install"] = self.install if self.install is False else list(self.install)
         return spec
 
     def to_secrets(self) -> dict[str, Any]:
@@ -86,6 +83,15 @@ def _check_integer(name: str, value: object) -> None:
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if value is not None and not (is_integer and 0 <= value <= _HIGHEST):  # type: ignore[operator]
         raise _wrong(name, f"an integer from 0 to {_HIGHEST}", value)
+
+
+def _check_install(value: object) -> None:
+    if value is None or value is False:
+        return
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise _wrong("install", "False, or a list such as ['-e .[test]']", value)
+    for line in value:
+        _check_text("install", line)
 
 
 def _check_timeout(value: object) -> None:

@@ -10,7 +10,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
@@ -90,9 +89,6 @@ Install = Annotated[
     list[InstallLine],
     BeforeValidator(_no_lines),
     Field(max_length=_MOST_INSTALL_LINES),
-    WithJsonSchema(
-        {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"const": False}]},
-    ),
 ]
 """Lines of a requirements file, or `false`: nothing."""
 
