@@ -14,7 +14,7 @@ TOOLS = {
     Lock.UV: ("uv==0.13.8",),
     Lock.PYLOCK: ("uv==0.13.8",),
     Lock.POETRY: ("poetry==2.5.1", "poetry-plugin-export==1.10.1"),
-    Lock.PDM: ("pdm==2.29.4",),
+    Lock.PDM: ("pdm==2.29.4", "hishel[httpx2]==1.4.0"),
     Lock.PIPENV: ("pipenv==2026.10.3",),
 }
 """What reads each lock. They are gone when the layer is done."""

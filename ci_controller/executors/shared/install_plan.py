@@ -15,7 +15,7 @@ from ci_controller.executors.shared.project_archive import ProjectArchive
 from ci_controller.executors.shared.project_metadata import (
     TEST_NAMES,
     ProjectMetadata,
-    is_virtual,
+    has_sources,
     read_metadata,
 )
 from ci_controller.executors.shared.requirements import (
@@ -210,9 +210,20 @@ def _unlocked(
     layers = _layers_of_lines(manifests, lines)
     if metadata is not None and _has_poetry_groups(metadata):
         left["the groups of [tool.poetry]"] = "`poetry lock` makes a lock, which is read"
-    if has_requirements and metadata is not None and not _names_the_top(manifests, lines):
-        left["the project itself"] = "`-e .` in requirements.txt, or in `install`, installs it"
+    if metadata is not None and (advice := _why_not_itself(manifests, metadata, lines)):
+        left["the project itself"] = advice
     return InstallPlan(layers, " and ".join(what) if layers else "", left)
+
+
+def _why_not_itself(
+    manifests: Manifests, metadata: ProjectMetadata, lines: Sequence[str]
+) -> str | None:
+    """What to do when a project might have been meant to be installed, and is not."""
+    if not metadata.is_package:
+        is_meant = has_sources(metadata, manifests)
+        return "pyproject.toml has no [build-system]" if is_meant else None
+    is_named = _names_the_top(manifests, lines)
+    return None if is_named else "`-e .` in requirements.txt, or in `install`, installs it"
 
 
 def _has_poetry_groups(metadata: ProjectMetadata) -> bool:
@@ -233,7 +244,7 @@ def _project_lines(
     """
     extra, group = metadata.test_extra, metadata.test_group
     source = _source(manifests)
-    if is_virtual(metadata, manifests):
+    if not metadata.is_package:
         lines = metadata.needed([extra] if extra else [])
         what = f"the dependencies of {source}"
     else:

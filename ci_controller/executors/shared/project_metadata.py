@@ -19,7 +19,7 @@ TEST_NAMES = ("test", "tests", "testing", "dev")
 """Extras and dependency groups with what the tests need; the first that exists is installed."""
 
 _LEGACY_BUILD = ("setuptools>=40.8.0", "wheel")
-_EDITABLE_BUILD = {"hatchling": ("editables",)}
+_EDITABLE_BUILD = {"hatchling": ("editables",), "setuptools": ("wheel",)}
 """What backends ask for in addition before they build an editable installation."""
 _DEEPEST = 20
 _LARGEST_PROGRAM_BYTES = 1 << 18
@@ -37,7 +37,7 @@ class ProjectMetadata:
     is_complete: bool = True
     """Whether these are all dependencies; otherwise only a build tells."""
     is_package: bool = False
-    """Whether it says how to build it."""
+    """Whether it says how to build it; otherwise there are dependencies only, as uv has it."""
     tool: Mapping[str, Any] = field(default_factory=dict)
 
     def needed(self, extras: Iterable[str] = ()) -> list[str]:
@@ -113,17 +113,10 @@ def read_metadata(manifests: Manifests, directory: str = ".") -> ProjectMetadata
     return found
 
 
-def is_virtual(found: ProjectMetadata, manifests: Manifests) -> bool:
-    """Whether there are dependencies only: nothing says how to build the project, and nothing in it
-    has its name.
-    """
-    if found.is_package:
-        return False
+def has_sources(found: ProjectMetadata, manifests: Manifests) -> bool:
+    """Whether there is a package of the project's name where only an installation finds it."""
     name = (found.name or "").replace("-", "_")
-    if not name:
-        return True
-    places = (f"src/{name}/__init__.py", f"src/{name}.py", f"{name}/__init__.py", f"{name}.py")
-    return not any(manifests.has(place) for place in places)
+    return any(manifests.has(f"src/{name}{end}") for end in ("/__init__.py", ".py"))
 
 
 def _pyproject(manifests: Manifests, directory: str) -> dict[str, Any]:
@@ -286,7 +279,7 @@ def _build_requires(table: Mapping[str, Any]) -> list[str]:
         extra
         for text in texts
         for backend, extras in _EDITABLE_BUILD.items()
-        if re.match(rf"{backend}\b", text)
+        if re.fullmatch(rf"{backend}(?![\w.-]).*", text)
         for extra in extras
     ]
     return [*texts, *more]

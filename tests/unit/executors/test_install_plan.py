@@ -78,10 +78,6 @@ LAYOUTS = {
         {"pyproject.toml": '[dependency-groups]\ndev = ["six"]\n'},
         "the dependencies of pyproject.toml and its dependency group 'dev'",
     ),
-    "without a build system, but of its name": (
-        {"pyproject.toml": '[project]\nname = "a-b"\nversion = "1"\n', "src/a_b/__init__.py": ""},
-        "the project (editable, pyproject.toml)",
-    ),
     "setup.py": ({"setup.py": SETUP_PY}, "the project (editable, setup.py)"),
     "setup.cfg": (
         {"setup.cfg": "[metadata]\nname = pkg\n[options]\ninstall_requires =\n  six\n"},
@@ -143,6 +139,14 @@ def test_a_project_beside_its_requirements_is_said_unless_they_name_it():
     assert plan(files | {"requirements.txt": "six\n-e .\n"}).not_installed == {}
 
 
+def test_without_a_build_system_there_are_dependencies_only():
+    files = {"pyproject.toml": '[project]\nname = "a-b"\nversion = "1"\n', "a_b.py": ""}
+    assert plan(files).line is None
+    found = plan(files | {"src/a_b/__init__.py": ""})
+    assert "no [build-system]" in found.not_installed["the project itself"]
+    assert found.layers == ()
+
+
 # ------------------------------------------------------------------ layers
 
 
@@ -166,7 +170,7 @@ def test_what_needs_no_project_file_is_a_layer_of_its_own():
     below, project = plan(files).layers
     assert contents(below) == {
         "c.txt": "six<2\n",
-        BUILD: "--pre\n-c c.txt\nsetuptools>=61\n",
+        BUILD: "--pre\n-c c.txt\nsetuptools>=61\nwheel\n",
         LINES: "--pre\n-c c.txt\ntox\nsix\npytest\n",
     }
     assert below.steps == (Step(("-r", BUILD)), Step(("-r", LINES)))
@@ -237,7 +241,7 @@ def test_hashes_are_for_the_lines_that_have_them():
     files = {"requirements.txt": "tox==1 --hash=sha256:a\n-e .\n", "pyproject.toml": PYPROJECT}
     below, _ = plan(files).layers
     assert [contents(below)[step.arguments[1]] for step in below.steps] == [
-        "setuptools>=61\n",
+        "setuptools>=61\nwheel\n",
         "tox==1 --hash=sha256:a\n",
         "six\n",
     ]
