@@ -34,6 +34,11 @@ def _variable_names(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+SetupVariables = Annotated[
+    dict[str, str], NoDecode, BeforeValidator(_variables), AfterValidator(_variable_names)
+]
+
+
 class ExecutorSettings(EnvironmentSettings):
     """Which executor there is, and its bounds."""
 
@@ -43,7 +48,5 @@ class ExecutorSettings(EnvironmentSettings):
     """Disk a job's container may fill, in MiB, where the engine's storage driver can bound it."""
     setup_timeout_seconds: float = Field(default=900, gt=0)
     """Longest time the installation of a project's requirements may take."""
-    setup_env: Annotated[
-        dict[str, str], NoDecode, BeforeValidator(_variables), AfterValidator(_variable_names)
-    ] = Field(default_factory=dict)
+    setup_env: SetupVariables = Field(default={})
     """Variables of every installation, as a JSON object: a default index, say, or a proxy."""

@@ -151,23 +151,23 @@ members = ["lib", "top"]
 [[package]]
 name = "lib"
 version = "1"
-source = { editable = "lib" }
+source = { editable = "packages/lib" }
 [[package]]
 name = "top"
 version = "1"
 source = { virtual = "." }
 dependencies = [{ name = "lib" }]
 [package.metadata]
-requires-dist = [{ name = "lib", editable = "lib" }]
+requires-dist = [{ name = "lib", editable = "packages/lib" }]
 """
     files = {
         "uv.lock": lock,
         "pyproject.toml": '[project]\nname = "top"\nversion = "1"\nrequires-python = ">=3.9"\n'
         'dependencies = ["lib"]\n[tool.uv.workspace]\nmembers = ["lib"]\n'
         "[tool.uv.sources]\nlib = { workspace = true }\n",
-        "lib/pyproject.toml": BUILD
+        "packages/lib/pyproject.toml": BUILD
         + '[project]\nname = "lib"\nversion = "1"\nrequires-python = ">=3.9"\n',
-        "lib/lib/__init__.py": "V = 'lib'\n",
+        "packages/lib/lib/__init__.py": "V = 'lib'\n",
         "run.py": "import lib\nprint('value', lib.V)\n",
     }
     assert passed(server, files).endswith(b"value lib\n")

@@ -292,3 +292,26 @@ def test_dots_in_strings_and_comments_cost_nothing():
         env = {{ A = \"\"\"\n{dots} "" \\" {dots}\n{dots}\"\"\" }}
         """.replace("{{", "{").replace("}}", "}")
     assert resolve(table).artifacts == (f"{dots}''",)
+
+
+@pytest.mark.parametrize(
+    ("table", "submitted", "install"),
+    [
+        ("", "", None),
+        ("install = false", "", ()),
+        ("install = []", "", ()),
+        ('install = ["-e .[test]"]', "", ("-e .[test]",)),
+        ('install = ["-e ."]', '{"install": false}', ()),
+        ("install = false", '{"install": ["six"]}', ("six",)),
+    ],
+)
+def test_what_is_to_be_installed(table, submitted, install):
+    files = {"ci.toml": f"[jobs.test]\n{table}\n".encode()}
+    assert resolve_spec(files, read_submitted_spec(submitted.encode()), DEFAULTS).install == install
+
+
+@pytest.mark.parametrize("line", ["", " ", "a\\nb", "\\u0000"])
+def test_what_is_to_be_installed_is_made_of_lines(line):
+    files = {"ci.toml": f'[jobs.test]\ninstall = ["{line}"]\n'.encode()}
+    with pytest.raises(InvalidConfigError, match="install"):
+        resolve_spec(files, read_submitted_spec(b""), DEFAULTS)
