@@ -29,7 +29,7 @@ import httpx
 
 from ci_common.job import Job, JobSpec, JobStatus, Package, utc_now
 from ci_common.settings import Settings
-from ci_controller.assembly import Stores, build_controller
+from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import new_holder
 from ci_persistence.database.database import Database
@@ -109,7 +109,7 @@ async def measure(path: Path, ticks: int) -> tuple[float, float]:
     rows = SqliteJobRetention(database, holder)
     logs = FileLogStore(settings.data_path, signals)
     artifacts = FileArtifactStore(settings.data_path)
-    stores = Stores(
+    stores = ControllerStores(
         holder=holder,
         transitions=SqliteJobTransitions(database, signals, holder),
         retention=rows,

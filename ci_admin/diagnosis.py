@@ -85,7 +85,7 @@ def diagnose(job: StoredJob, world: World) -> list[Finding]:
     if row is None:
         return list(_diagnose_orphan(job, world, has_workload))
     if row.ended_at is None:
-        return list(_diagnose_live(job, row))
+        return list(_diagnose_live(job, row, world))
     return list(_diagnose_finished(job, row, world, has_workload))
 
 
@@ -106,8 +106,11 @@ def _diagnose_orphan(job: StoredJob, world: World, has_workload: bool) -> Iterat
         yield Finding(Code.ARTIFACTS_ORPHAN, message, job.job_id)
 
 
-def _diagnose_live(job: StoredJob, row: JobRow) -> Iterator[Finding]:
-    if not job.package:
+def _diagnose_live(job: StoredJob, row: JobRow, world: World) -> Iterator[Finding]:
+    if row.package_sha256 is None:
+        if job.job_id in world.packages and job.package:
+            yield _package_orphan(job.job_id, "the job was submitted without one")
+    elif not job.package:
         message = f"the upload of the {row.status} job is gone: it will fail as package_corrupt"
         yield Finding(Code.PACKAGE_MISSING, message, job.job_id)
     elif job.package_damage:

@@ -100,7 +100,7 @@ def create_key(
     async def add(identities: IdentityAdministration) -> ApiKey:
         user = await identities.get_user(address)
         key = ApiKey(new_key_id(), prefix_of(token), called, user, role, now, until)
-        await identities.add_key(key, token_digest(token), _told(AuditAction.KEY_CREATE, key))
+        await identities.add_key(key, token_digest(token), _describe(AuditAction.KEY_CREATE, key))
         return key
 
     key = _administer(add)
@@ -139,7 +139,7 @@ def revoke_key(
 
     async def revoke(identities: IdentityAdministration) -> tuple[ApiKey, ApiKey]:
         before = await identities.find_key(key)
-        entry = _told(AuditAction.KEY_REVOKE, before)
+        entry = _describe(AuditAction.KEY_REVOKE, before)
         return before, await identities.revoke(before.key_id, utc_now(), entry)
 
     before, after = _administer(revoke)
@@ -147,7 +147,7 @@ def revoke_key(
     typer.echo(f"the key {after.key_id} ({after.name}) of {after.user.email} {state}")
 
 
-def _told(action: AuditAction, key: ApiKey) -> AuditEntry:
+def _describe(action: AuditAction, key: ApiKey) -> AuditEntry:
     target = f"{key.key_id} of {key.user.email}"
     detail = f"{key.name}, role {key.role.value}"
     return operator_entry(action, tenant=key.user.tenant, target=target, detail=detail)

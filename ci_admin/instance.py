@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ci_common.errors import DatabaseError
 from ci_common.settings import InstanceSettings, Settings
-from ci_persistence.backup.backup import Stores
+from ci_persistence.backup.backup import BackupStores
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import explain
 from ci_persistence.database.open_lock import DatabaseLock
@@ -26,15 +26,15 @@ class Instance:
 
     settings: Settings
     database: Database
-    stores: Stores
+    stores: BackupStores
     is_alone: bool
     """Whether no other process has the database open, nor can open it until we let go."""
 
 
-def stores_of(settings: InstanceSettings) -> Stores:
+def stores_of(settings: InstanceSettings) -> BackupStores:
     """The files of the settings' data directory."""
     data = settings.data_path
-    return Stores(
+    return BackupStores(
         packages=FilePackageStore(data, settings.min_free_disk_mb << 20),
         logs=FileLogStore(data, ProcessJobSignals()),
         artifacts=FileArtifactStore(data),

@@ -12,22 +12,24 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from ci_client.errors import DownloadError, JobNotFound, UnexpectedAnswer
+from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UnexpectedAnswer
 from ci_client.library.artifact_download import ArtifactDownload, OnFile, OnRename
 from ci_client.library.artifact_places import Places
 from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
 from ci_client.library.job_request import JobRequest
 from ci_client.library.raw_log import RawLog
-from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, Retry
+from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, RetryDelays
 from ci_client.library.secret_options import given_secrets
 from ci_client.library.sse_reader import JobStreamReader
 from ci_client.library.transport import address, json_of, open_http
 from ci_client.library.upload import VALIDATION_SECONDS, OnProgress, UploadFile
 from ci_client.packing.project_zip import ProjectZip, create_project_zip
+from ci_client.packing.upload_limits import UploadLimits
 
 __all__ = [
     "Client",
@@ -83,6 +85,8 @@ class Client:
         self._exchange = Exchange(self._http, on_retry)
         self._patience = patience
         self._on_retry = on_retry
+        self._limits: dict[str, Any] | None = None
+        """What the server said it takes, once it was asked."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -109,7 +113,10 @@ class Client:
             UnexpectedAnswer: this is no CI server.
         """
         request = request or JobRequest()
-        data = {"spec": json.dumps(request.to_spec())}
+        spec = request.to_spec()
+        if project.git is not None and "git" in self._server_limits().get("fields", ()):
+            spec["git"] = asdict(project.git)
+        data = {"spec": json.dumps(spec)}
         if request.secrets:
             data["secrets"] = json.dumps(request.to_secrets())
         with UploadFile(project, on_progress) as file:
@@ -124,6 +131,30 @@ class Client:
         if not isinstance(job_id, str) or not _UUID.fullmatch(job_id):
             raise UnexpectedAnswer(address(self._http), "no job id")
         return job_id
+
+    def upload_limits(self) -> UploadLimits:
+        """What the server takes; ours, where it is too old to tell.
+
+        Raises:
+            RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        told = self._server_limits()
+        names = ("max_files", "max_unpacked_bytes", "max_upload_bytes")
+        known = {name: told[name] for name in names if isinstance(told.get(name), int)}
+        return UploadLimits(**known)
+
+    def _server_limits(self) -> dict[str, Any]:
+        if self._limits is None:
+            try:
+                told = self._exchange.ask("GET", "/limits")
+            except RequestRefused as error:
+                if error.http_status not in (404, 405):
+                    raise
+                told = {}  # an older server
+            if not isinstance(told, dict):
+                raise UnexpectedAnswer(address(self._http), "no limits")
+            self._limits = told
+        return self._limits
 
     def follow(
         self, job_id: str, *, from_beginning: bool = False, offset: int | None = None
@@ -242,7 +273,7 @@ class Client:
             self._http,
             _checked(job_id),
             Places(Path(directory)),
-            lambda patience: Retry(
+            lambda patience: RetryDelays(
                 self._http,
                 self._patience if patience is None else min(patience, self._patience),
                 self._on_retry,

@@ -4,7 +4,8 @@ ClientError
 ├── ConfigError                 the server's address or the configuration file is wrong
 ├── UsageError                  options that do not go together
 ├── ProjectError                the directory cannot be sent
-│   └── ProjectNotFound         there is no such directory
+│   ├── ProjectNotFound         there is no such directory
+│   └── ProjectTooLarge         the server would not take it
 ├── ServerUnreachable           no answer, for as long as we were prepared to wait
 ├── UnexpectedAnswer            something answered, but not as the CI server does
 ├── DownloadError               an artifact is damaged, or has no place in the directory
@@ -47,6 +48,10 @@ class ProjectError(ClientError):
 
 class ProjectNotFound(ProjectError):
     """There is no directory at this path."""
+
+
+class ProjectTooLarge(ProjectError):
+    """The directory has more than the server takes."""
 
 
 class ServerUnreachable(ClientError):

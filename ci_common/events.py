@@ -3,9 +3,7 @@
 How an event looks on the wire each door decides; clients ignore types they do not know.
 """
 
-import base64
 from dataclasses import dataclass
-from typing import Any
 
 from ci_common.job import Job, JobStatus
 
@@ -43,10 +41,3 @@ class CompleteEvent:
 
 
 Event = JobIdEvent | StatusEvent | LogEvent | CompleteEvent
-
-
-def log_bytes(event: dict[str, Any]) -> bytes:
-    """The exact bytes of a `log` event of the HTTP API: those of `raw`, or else of `data`."""
-    if "raw" in event:
-        return base64.b64decode(event["raw"])
-    return str(event["data"]).encode()

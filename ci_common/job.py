@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from ci_common.git_facts import GitFacts
+
 
 class JobStatus(StrEnum):
     """Where a job stands. Only the controller moves it."""
@@ -156,6 +158,8 @@ class JobSpec:
     """The names of its secrets. Their values are in no row."""
     install: tuple[str, ...] | None = None
     """Lines of a requirements file, which are installed before; `None` is what the project has."""
+    git: GitFacts | None = None
+    """Of the work tree that the project was packed from, where the client told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +243,8 @@ class Job:
     tenant: str
     user: str
     spec: JobSpec
-    package: Package
+    package: Package | None
+    """`None` for a job that was submitted without one: it runs in an empty directory."""
     status: JobStatus
     created_at: datetime
     started_at: datetime | None = None

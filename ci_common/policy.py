@@ -19,7 +19,7 @@ class Action(StrEnum):
     CANCEL = "cancel"
     USAGE = "usage"
     """How much of what a tenant has and keeps."""
-    LEND = "lend"
+    ISSUE_TOKEN = "lend"  # noqa: S105 - its name
     """Give somebody else a token to read one job, for a short time."""
     PRIORITIZE = "prioritize"
     """Submit a job whose priority is above the operator's ceiling for users."""
@@ -42,7 +42,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.READ: Reach.OWN,
         Action.CANCEL: Reach.OWN,
         Action.USAGE: Reach.NONE,
-        Action.LEND: Reach.OWN,
+        Action.ISSUE_TOKEN: Reach.OWN,
         Action.PRIORITIZE: Reach.NONE,
     },
     Role.VIEWER: {
@@ -51,7 +51,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.READ: Reach.TENANT,
         Action.CANCEL: Reach.NONE,
         Action.USAGE: Reach.NONE,
-        Action.LEND: Reach.TENANT,
+        Action.ISSUE_TOKEN: Reach.TENANT,
         Action.PRIORITIZE: Reach.NONE,
     },
 }
@@ -107,7 +107,7 @@ _PHRASES = {
     Action.READ: "read jobs",
     Action.CANCEL: "cancel jobs",
     Action.USAGE: "see usage",
-    Action.LEND: "give a token for a job",
+    Action.ISSUE_TOKEN: "give a token for a job",
     Action.PRIORITIZE: "submit jobs above the highest priority for users",
 }
 

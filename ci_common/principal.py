@@ -32,7 +32,7 @@ class Principal:
     credential: str = "local"
     """What proved it, for the audit log; never the secret itself."""
     only_job: str | None = None
-    """Set on callers who were lent access to read this one job, and nothing else."""
+    """Set on callers with a token to read this one job, and nothing else."""
     origin: Origin = field(default=Origin(), compare=False)
     """Where this request of theirs came from; no part of who they are."""
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ci_common.strict_json import StrangeJsonError, strict_object
+from ci_common.strict_json import AmbiguousJsonError, strict_object
 
 PREFIX = b"::progress "
 
@@ -43,7 +43,7 @@ def read_progress(line: bytes) -> Progress | None:
         return None
     try:
         told = strict_object(line[len(PREFIX) :])
-    except StrangeJsonError:
+    except AmbiguousJsonError:
         return None
     return _progress(told) if _is_valid(told) else None
 

@@ -17,7 +17,7 @@ _LONGEST_INTEGER = 400
 Path = Sequence[str | int]
 
 
-class StrangeJsonError(ValueError):
+class AmbiguousJsonError(ValueError):
     """Not a JSON object with one meaning. Its text says what is wrong, and repeats nothing of the
     content; `located` says where, too, for content of which the names are no secrets.
     """
@@ -45,19 +45,19 @@ def strict_object(content: bytes) -> dict[str, Any]:
     repeated, numbers are finite, strings are Unicode, and it is not nested too deeply.
 
     Parsers disagree about what repeated names mean, and so do those who sign, or look through what
-    was sent, and those who act on it. Raises StrangeJsonError.
+    was sent, and those who act on it. Raises AmbiguousJsonError.
     """
     try:
         found = json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_int=_integer)
     except RecursionError:
-        raise StrangeJsonError("it is nested too deeply") from None
+        raise AmbiguousJsonError("it is nested too deeply") from None
     except ValueError:
-        raise StrangeJsonError("it is not JSON in UTF-8") from None
+        raise AmbiguousJsonError("it is not JSON in UTF-8") from None
     for path, value in _walk(found):
         if problem := _problem(value, len(path)):
-            raise StrangeJsonError(problem, (*path, value.name) if _is_repeated(value) else path)
+            raise AmbiguousJsonError(problem, (*path, value.name) if _is_repeated(value) else path)
     if not isinstance(found, dict):
-        raise StrangeJsonError("it is not a JSON object")
+        raise AmbiguousJsonError("it is not a JSON object")
     return found
 
 

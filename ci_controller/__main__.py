@@ -8,7 +8,7 @@ import sys
 
 from ci_common.errors import RunnerError
 from ci_common.settings import Settings
-from ci_controller.assembly import Stores, build_controller
+from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor, load_settings
 from ci_controller.reconcile.controller import new_holder
 from ci_persistence.database.database import Database
@@ -46,7 +46,7 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
     executor = build_executor(settings, database.instance_id)
     try:
-        stores = Stores(
+        stores = ControllerStores(
             holder,
             SqliteJobTransitions(database, signals, holder),
             SqliteJobRetention(database, holder),

@@ -21,7 +21,7 @@ from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import Controller, ReconcileSettings
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.progress_reports import ProgressReports
-from ci_controller.running.run_context import Tools
+from ci_controller.running.run_context import RunContext
 
 
 class ControllerLogs(LogWriter, LogKeeper, Protocol):
@@ -29,7 +29,7 @@ class ControllerLogs(LogWriter, LogKeeper, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class ControllerStores:
     """Where a controller keeps things; `transitions` and `retention` were made for `holder`."""
 
     holder: str
@@ -48,7 +48,7 @@ class Stores:
 def build_controller(
     settings: Settings,
     executor: Executor,
-    stores: Stores,
+    stores: ControllerStores,
     now: Callable[[], datetime] = utc_now,
 ) -> Controller:
     """A controller of these stores; `now` is the wall clock."""
@@ -59,7 +59,7 @@ def build_controller(
     )
     collector = ArtifactCollector(executor, stores.artifacts, limits)
     return Controller(
-        Tools(
+        RunContext(
             stores.transitions,
             executor,
             stores.logs,
@@ -94,7 +94,9 @@ def _reconcile_settings(settings: ControllerSettings) -> ReconcileSettings:
     )
 
 
-def _retention(settings: Settings, stores: Stores, now: Callable[[], datetime]) -> Retention:
+def _retention(
+    settings: Settings, stores: ControllerStores, now: Callable[[], datetime]
+) -> Retention:
     return Retention(
         stores.retention,
         stores.logs,

@@ -10,8 +10,8 @@ import uvicorn
 from ci_common.addresses import is_loopback
 from ci_common.errors import RunnerError, SettingsError, UnknownLibraryError
 from ci_common.settings import Settings
-from ci_server.app import has_identities, load_settings
 from ci_server.connections import uvicorn_shape
+from ci_server.wiring import has_identities, load_settings
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from typing_extensions import override
-
 LIMIT = 20
 KINDS = {".toml": "setting", ".json": "setting", ".py": "function"}
 
@@ -36,7 +34,6 @@ class Problem:
     column: str | None = None
     value: str | None = None
 
-    @override
     def __str__(self) -> str:
         place = [self.file]
         place += [f"row {self.row}"] if self.row is not None else []

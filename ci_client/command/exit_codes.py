@@ -9,6 +9,7 @@ from ci_client.errors import (
     ClientError,
     ConfigError,
     ProjectNotFound,
+    ProjectTooLarge,
     RequestRefused,
     ServerUnreachable,
     UnexpectedAnswer,
@@ -33,11 +34,13 @@ BROKEN_PIPE = 141
 TERMINATED = 143
 """SIGTERM, as shells have it."""
 
+_WRONG_FROM_THE_START = (AccessRefused, ConfigError, ProjectNotFound, ProjectTooLarge, UsageError)
+
 _MISTAKES_OF_THE_CALLER = frozenset(
-    {"invalid_config", "unknown_job_name", "invalid_secret", "unknown_secret"}
+    {"invalid_config", "unknown_job_name", "invalid_secret", "unknown_secret", "upload_too_large"}
 )
-"""Codes of the server's refusals: a broken table of jobs, a job or a secret there is
-not."""
+"""Codes of the server's refusals: a broken table of jobs, a job or a secret there is not, a project
+that is too large."""
 
 
 def of_result(result: Mapping[str, Any]) -> int:
@@ -56,7 +59,7 @@ def of_result(result: Mapping[str, Any]) -> int:
 
 def of_error(error: ClientError) -> int:
     """The exit code for a request that came to nothing."""
-    if isinstance(error, AccessRefused | ConfigError | ProjectNotFound | UsageError):
+    if isinstance(error, _WRONG_FROM_THE_START):
         return USAGE
     if isinstance(error, ArtifactsIncomplete):
         codes = set(map(of_error, error.failures.values()))

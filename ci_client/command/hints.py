@@ -10,6 +10,7 @@ _TAIL = 16 * 1024
 """Bytes at the end of a log that are looked at."""
 
 _NO_MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '?([\w.]+)")
+_NO_PROGRAM = re.compile(r"exec: (.+): not found")
 _NOT_FOUND = 127
 
 
@@ -42,11 +43,20 @@ def hint(result: Mapping[str, Any], log: str) -> str | None:
             "Or name an image that has it (image = … in [tool.ci.jobs.NAME])."
         )
     if result.get("exit_code") == _NOT_FOUND:
+        if words := _one_word(log):
+            said = "the command was one word, with spaces in it"
+            return f"Hint: {said}. Did you mean: ci submit -- {words}"
         return (
             "Hint: exit code 127 says that a command was not found. Is it in the project's "
             "requirements? Or name an image that has it (image = … in [tool.ci.jobs.NAME])."
         )
     return None
+
+
+def _one_word(log: str) -> str | None:
+    """The program that the shell did not find, when its name holds spaces."""
+    found = _NO_PROGRAM.search(log)
+    return printable(found[1]) if found and " " in found[1] else None
 
 
 def _missing_modules(result: Mapping[str, Any], log: str) -> list[str]:

@@ -39,7 +39,9 @@ def submit(asked: Submission) -> int:
     """Carry out a submission; the exit code."""
     with (
         connect(asked.server) as client,
-        create_project_zip(asked.path, asked.include, asked.exclude) as project,
+        create_project_zip(
+            asked.path, asked.include, asked.exclude, client.upload_limits()
+        ) as project,
     ):
         for note in project.notes:
             say(f"Warning: {note}")

@@ -9,7 +9,7 @@ from ci_client.command import exit_codes
 from ci_client.command.display import result_line, say
 from ci_client.command.hints import LogTail, hint
 from ci_client.command.report_display import remarks, short_report
-from ci_common.events import log_bytes
+from ci_client.library.sse_reader import log_bytes
 
 
 class LogOutput:

@@ -19,7 +19,7 @@ from ci_client.errors import (
     UnexpectedAnswer,
 )
 from ci_client.library.artifact_places import Places
-from ci_client.library.retry import TRANSIENT, Dropped, Retry, raise_if_transient
+from ci_client.library.retry import TRANSIENT, Dropped, RetryDelays, raise_if_transient
 from ci_client.library.transport import address, refusal
 from ci_common.artifact_paths import is_artifact_path
 
@@ -44,7 +44,7 @@ class ArtifactDownload:
         http: httpx.Client,
         job_id: str,
         places: Places,
-        new_retry: Callable[[float | None], Retry],
+        new_retry: Callable[[float | None], RetryDelays],
         below: str | None = None,
     ) -> None:
         """`new_retry` is given a shorter patience, or `None`. `below` is a directory of the job,

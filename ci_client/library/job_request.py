@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from ci_client.errors import UsageError
 from ci_common.durations import EXAMPLES_OF_SECONDS, parse_seconds
 from ci_common.secret import Secret
 
+_JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _HIGHEST = 10
 """Of priorities and retries."""
 
@@ -41,6 +43,7 @@ class JobRequest:
     def __post_init__(self) -> None:
         if self.job is not None:
             _check_text("job", self.job)
+            _check_job_name(self.job)
         if isinstance(self.command, str | bytes):
             raise _wrong("command", "a list of strings, such as ['pytest', '-q']", self.command)
         for argument in self.command or ():
@@ -77,6 +80,13 @@ def _check_text(name: str, value: object) -> None:
         raise _wrong(name, "made of strings", value)
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise _wrong(name, "text: a part of it is not UTF-8", value)
+
+
+def _check_job_name(name: str) -> None:
+    if not _JOB_NAME.fullmatch(name):
+        problem = "has at most 64 letters, digits, and _ . -"
+        advice = f"; did you mean: ci submit -- {name}" if " " in name else ""
+        raise UsageError(f"job: the name of a job {problem}; this is {name!r:.60}{advice}")
 
 
 def _check_integer(name: str, value: object) -> None:

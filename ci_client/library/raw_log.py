@@ -11,7 +11,7 @@ from ci_client.library.retry import (
     PATIENCE_SECONDS,
     TRANSIENT,
     OnRetry,
-    Retry,
+    RetryDelays,
     raise_if_transient,
 )
 from ci_client.library.transport import refusal
@@ -43,7 +43,7 @@ class RawLog:
             RequestRefused: the server refuses to show it.
             ServerUnreachable: the server stayed away for longer than our patience.
         """
-        retry = Retry(self._http, self._patience, self._on_retry)
+        retry = RetryDelays(self._http, self._patience, self._on_retry)
         offset = start
         while True:
             try:
@@ -61,7 +61,7 @@ class RawLog:
 
         A line that has no end yet counts as one. Raises what `read` raises.
         """
-        retry = Retry(self._http, self._patience, self._on_retry)
+        retry = RetryDelays(self._http, self._patience, self._on_retry)
         length = _FIRST_GUESS
         while True:
             try:

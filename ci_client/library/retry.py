@@ -35,7 +35,7 @@ TRANSIENT = (Dropped, httpx.TransportError, httpx.DecodingError)
 """What a new attempt may mend."""
 
 
-class Retry:
+class RetryDelays:
     """Exponential backoff with full jitter, until the server was silent for too long."""
 
     def __init__(

@@ -5,6 +5,7 @@ last id it saw and is sent exactly the bytes that it lacks. Only `complete` ends
 any other end is a drop, and the reader connects again.
 """
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from ci_client.library.retry import (
     TRANSIENT,
     Dropped,
     OnRetry,
-    Retry,
+    RetryDelays,
     raise_if_transient,
 )
 from ci_client.library.transport import CONNECT_SECONDS, STREAM_SECONDS, address, refusal
@@ -51,7 +52,7 @@ class JobStreamReader:
         self._from_beginning = from_beginning
         self.last_event_id = last_event_id
         """The offset in the log up to which everything was handed out, once it is known."""
-        self._retry = Retry(http, patience, on_retry)
+        self._retry = RetryDelays(http, patience, on_retry)
         self._timeout = httpx.Timeout(CONNECT_SECONDS, read=silence)
         self._status: str | None = None
         self._garbage = 0
@@ -147,3 +148,10 @@ class JobStreamReader:
             return None
         self._status = event.get("status")
         return event
+
+
+def log_bytes(event: dict[str, Any]) -> bytes:
+    """The exact bytes of a `log` event of the HTTP API: those of `raw`, or else of `data`."""
+    if "raw" in event:
+        return base64.b64decode(event["raw"])
+    return str(event["data"]).encode()

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ci_common.git_facts import GitFacts
+
 _SUBMODULE = b"160000"
 _UNTRACKED = b"? "
 
@@ -83,6 +85,28 @@ def ignores_directory(directory: str) -> bool:
         return False
     parent, name = os.path.split(os.path.abspath(directory))
     return _run(parent, "check-ignore", "-q", "--no-index", "--", name)[0] == 0
+
+
+def read_facts(directory: str) -> GitFacts | None:
+    """What git says of the work tree; `None` when there is no commit yet, or git fails."""
+    try:
+        commit = _text(directory, "rev-parse", "--verify", "-q", "HEAD")
+        code, branch, _ = _run(directory, "symbolic-ref", "--short", "-q", "HEAD")
+        found, described, _ = _run(directory, "describe", "--tags", "--long", "--abbrev=9")
+        # Not `describe --dirty`, which writes the index.
+        changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
+        return GitFacts(
+            commit,
+            branch.decode().strip() if code == 0 else None,
+            bool(changes),
+            described.decode().strip() if found == 0 else None,  # no tag leads here
+        )
+    except (GitFailedError, UnicodeDecodeError, ValueError):
+        return None
+
+
+def _text(directory: str, *arguments: str) -> str:
+    return _git(directory, *arguments).decode().strip()
 
 
 def _entries(output: bytes) -> Iterator[bytes]:

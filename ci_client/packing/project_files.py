@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
-from ci_client.errors import ProjectError, ProjectNotFound
+from ci_client.errors import ProjectError, ProjectNotFound, ProjectTooLarge
 from ci_client.packing.git_files import (
     GitFailedError,
     ignores_directory,
@@ -22,11 +22,12 @@ from ci_client.packing.git_files import (
     is_repository,
     list_files,
 )
-from ci_client.packing.ignore_rules import IgnoreRules, Patterns, rules_above
+from ci_client.packing.ignore_rules import IgnoreRules, rules_above
+from ci_client.packing.unwanted import is_never_wanted, is_well_known
+from ci_client.packing.user_patterns import Exclusions, Inclusions
 
-MAX_FILES = 100_000
-MAX_BYTES = 2 * 1024**3
-"""The server unpacks no more than this, so it would be a waste to pack it."""
+_MOST_FILES = 1_000_000
+"""What has more is no project, but perhaps the whole disk."""
 
 
 class Why(StrEnum):
@@ -75,7 +76,8 @@ def find_project_files(
 
     Raises:
         ProjectNotFound: there is no directory of this name.
-        ProjectError: it cannot be read, holds no file to be sent, or far too much.
+        ProjectTooLarge: it holds more files than any project.
+        ProjectError: it cannot be read, or holds no file to be sent.
     """
     if not os.path.isdir(directory):
         what = "is a file" if os.path.exists(directory) else "does not exist"
@@ -83,15 +85,13 @@ def find_project_files(
             f"{directory} {what}; name the project's directory, for example with --path."
         )
     found = ProjectFiles()
-    total = 0
     for file in _Search(directory, include, exclude, found).files():
         found.files.append(file)
-        total += file.info.st_size
-        if len(found.files) > MAX_FILES or total > MAX_BYTES:
-            raise ProjectError(
-                f"{directory} holds more than {MAX_FILES} files or {MAX_BYTES >> 30} GiB, which "
-                "no server would take. Is it the project's directory? --exclude, or a .gitignore "
-                "file, keeps out what the job does not need."
+        if len(found.files) > _MOST_FILES:
+            raise ProjectTooLarge(
+                f"{directory} holds more than {_MOST_FILES} files, which no server would take. Is "
+                "it the project's directory? --exclude, or a .gitignore file, keeps out what the "
+                "job does not need."
             )
     if not found.files:
         raise ProjectError(
@@ -178,7 +178,7 @@ class _Search:
         if self._nature(parent) is not _Nature.WANTED:
             return False
         if own.startswith("."):
-            if name not in self._seen and not _is_well_known(own):
+            if name not in self._seen and not is_well_known(own):
                 self._found.leave_out(Why.HIDDEN, name)
             return False
         return True
@@ -198,11 +198,11 @@ class _Search:
         path = os.path.join(self._top, directory)
         if os.path.islink(path):
             return _Nature.LINK
-        if _is_never_wanted(own, path):
+        if is_never_wanted(own, path):
             return _Nature.UNWANTED
         if not own.startswith("."):
             return _Nature.WANTED
-        if not _is_well_known(own):
+        if not is_well_known(own):
             self._found.leave_out(Why.HIDDEN, f"{directory}/")
         return _Nature.UNWANTED
 
@@ -236,7 +236,7 @@ class _Search:
     def _enter(
         self, name: str, entry: os.DirEntry[str], rules: IgnoreRules, selected: bool
     ) -> Iterator[ProjectFile]:
-        if _is_never_wanted(entry.name, entry.path) and not self._include.names(entry.name):
+        if is_never_wanted(entry.name, entry.path) and not self._include.names(entry.name):
             return
         if self._include.selects(name, is_dir=True):
             yield from self._everything(f"{name}/")
@@ -254,7 +254,7 @@ class _Search:
                 continue
             if not is_dir:
                 yield from self._file(name, entry.path, entry.stat(follow_symlinks=False))
-            elif not _is_never_wanted(entry.name, entry.path) or self._include.names(entry.name):
+            elif not is_never_wanted(entry.name, entry.path) or self._include.names(entry.name):
                 yield from self._everything(f"{name}/")
 
     def _keeps(
@@ -264,7 +264,7 @@ class _Search:
             return False
         if not entry.name.startswith("."):
             return is_dir or not self._only_included
-        if not _is_well_known(entry.name) and not self._only_included:
+        if not is_well_known(entry.name) and not self._only_included:
             self._found.leave_out(Why.HIDDEN, f"{name}/" if is_dir else name)
         return False
 
@@ -300,69 +300,6 @@ class _Nature(Enum):
     LINK = "a link, or behind one"
 
 
-class Exclusions:
-    """What the user does not want sent."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        self._patterns = Patterns(lines) if lines else None
-        self._directories: dict[str, bool] = {"": False}
-
-    def selects(self, name: str, *, is_dir: bool) -> bool:
-        """Whether a pattern matches exactly this file or directory."""
-        return self._patterns is not None and self._patterns.verdict(name, is_dir) is True
-
-    def covers(self, name: str) -> bool:
-        """Whether a file is excluded, or a directory that it is in."""
-        if self._patterns is None:
-            return False
-        return self._covers_directory(os.path.dirname(name)) or self.selects(name, is_dir=False)
-
-    def _covers_directory(self, name: str) -> bool:
-        known = self._directories.get(name)
-        if known is None:
-            known = self._covers_directory(os.path.dirname(name)) or self.selects(name, is_dir=True)
-            self._directories[name] = known
-        return known
-
-
-class Inclusions:
-    """What the user wants in spite of the rules."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        self._patterns = Patterns(lines) if lines else None
-        parts = [line.removeprefix("/").rstrip("/").split("/") for line in lines]
-        self._names = frozenset(part for pattern in parts for part in pattern)
-        self._deep = [pattern[:-1] for pattern in parts if len(pattern) > 1]
-
-    @property
-    def is_given(self) -> bool:
-        """Whether there is any pattern."""
-        return self._patterns is not None
-
-    def selects(self, name: str, *, is_dir: bool) -> bool:
-        """Whether a pattern matches exactly this file or directory."""
-        return self._patterns is not None and self._patterns.verdict(name, is_dir) is True
-
-    def names(self, part: str) -> bool:
-        """Whether a pattern spells out this name: wildcards do not bring back `.git`."""
-        return part in self._names
-
-    def may_select_below(self, name: str) -> bool:
-        """Whether a pattern with a path in it can match anything in this directory."""
-        return any(_leads_into(parents, name.split("/")) for parents in self._deep)
-
-
-def _leads_into(parents: Sequence[str], parts: Sequence[str]) -> bool:
-    from fnmatch import fnmatchcase
-
-    for pattern, part in zip(parents, parts, strict=False):
-        if pattern == "**":
-            return True
-        if not fnmatchcase(part, pattern):
-            return False
-    return len(parts) <= len(parents)
-
-
 def _entries(path: str, base: str) -> list[tuple[str, bool, os.DirEntry[str]]]:
     # A directory sorts as its contents do: the whole is then sorted by name.
     try:
@@ -378,38 +315,3 @@ def _unreadable_directory(path: str, error: OSError) -> ProjectError:
         f"Cannot read the directory {path} ({error.strerror}). Make it readable, or leave it out "
         "with --exclude if the job does not need it."
     )
-
-
-def _is_never_wanted(name: str, path: str) -> bool:
-    return name in (".git", "__pycache__") or _is_virtual_environment(name, path)
-
-
-def _is_virtual_environment(name: str, path: str) -> bool:
-    if os.path.exists(os.path.join(path, "pyvenv.cfg")):
-        return True
-    if name not in (".venv", "venv", ".env", "env", "virtualenv"):
-        return False
-    signs = ("bin/python", "Scripts/python.exe", "conda-meta")
-    return any(os.path.lexists(os.path.join(path, sign)) for sign in signs)
-
-
-_WELL_KNOWN = frozenset(
-    (
-        ".DS_Store",
-        ".cache",
-        ".hypothesis",
-        ".idea",
-        ".ipynb_checkpoints",
-        ".mypy_cache",
-        ".nox",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".tox",
-        ".vscode",
-    )
-)
-
-
-def _is_well_known(name: str) -> bool:
-    """Whether nobody would expect a job to need this hidden file: git's own, and caches."""
-    return name.startswith(".git") or name in _WELL_KNOWN

@@ -14,7 +14,10 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from ci_client.errors import ProjectError
+from ci_client.packing.git_files import is_in_repository, read_facts
 from ci_client.packing.project_files import ProjectFile, Why, find_project_files
+from ci_client.packing.upload_limits import UploadLimits
+from ci_common.git_facts import GitFacts
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
@@ -39,6 +42,7 @@ class ProjectZip:
         file_count: int,
         left_out: dict[Why, list[str]],
         notes: Sequence[str] = (),
+        git: GitFacts | None = None,
     ) -> None:
         self.path = path
         """The zip file."""
@@ -47,6 +51,8 @@ class ProjectZip:
         """What was left out and may be missed, by why."""
         self.notes = tuple(notes)
         """What else the user should know, a line each."""
+        self.git = git
+        """Of the work tree it was packed from; `None` when that is none."""
         self.size = path.stat().st_size
         """Of the zip file, in bytes."""
         self.close = weakref.finalize(self, _remove, str(path))
@@ -68,21 +74,28 @@ class ProjectZip:
 
 
 def create_project_zip(
-    path: str | os.PathLike[str], include: Sequence[str] = (), exclude: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    limits: UploadLimits | None = None,
 ) -> ProjectZip:
     """Pack a directory as a job needs it.
 
     What git tracks is sent, whatever its name. Of the rest are left out what git ignores, hidden
     files, `.git`, `__pycache__`, virtual environments, links that leave the directory, and what is
     no file. `include` are patterns in the language of `.gitignore` for what is to be sent although
-    it is ignored or hidden, and `exclude` for what is not to be sent in any case.
+    it is ignored or hidden, and `exclude` for what is not to be sent in any case. `limits` are
+    those of the server (`Client.upload_limits`).
 
     Raises:
         ProjectNotFound: there is no directory at `path`.
-        ProjectError: a file cannot be read, there is nothing to send, or far too much, or no
-            room for the zip.
+        ProjectTooLarge: it has more than the limits allow; the message names what is large.
+        ProjectError: a file cannot be read, there is nothing to send, or no room for the zip.
     """
-    found = find_project_files(os.fspath(path), include, exclude)
+    directory, limits = os.fspath(path), limits or UploadLimits()
+    found = find_project_files(directory, include, exclude)
+    limits.check(found.files)
+    git = read_facts(directory) if is_in_repository(directory) else None
     from tempfile import mkstemp
 
     try:
@@ -91,8 +104,8 @@ def create_project_zip(
         raise _no_room(error) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
-            _write_zip(file, found.files)
-        return ProjectZip(Path(name), len(found.files), found.left_out, found.notes)
+            _write_zip(file, found.files, limits)
+        return ProjectZip(Path(name), len(found.files), found.left_out, found.notes, git)
     except OSError as error:
         _remove(name)
         raise _no_room(error) from error
@@ -112,12 +125,13 @@ def _remove(path: str) -> None:
     Path(path).unlink(missing_ok=True)
 
 
-def _write_zip(file: IO[bytes], files: Sequence[ProjectFile]) -> None:
+def _write_zip(file: IO[bytes], files: Sequence[ProjectFile], limits: UploadLimits) -> None:
     from zipfile import ZipFile
 
     with ZipFile(file, "w") as archive:
         for entry in files:
             _add(archive, entry)
+            limits.check_packed(file.tell(), files)
 
 
 def _add(archive: "ZipFile", entry: ProjectFile) -> None:

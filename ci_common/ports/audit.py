@@ -13,7 +13,7 @@ class AuditAction(StrEnum):
     CANCEL = "cancel"
     LIST = "list"
     READ = "read"
-    LEND = "lend"
+    ISSUE_TOKEN = "lend"  # noqa: S105 - its name
     USAGE = "usage"
     PRIORITIZE = "prioritize"
     READ_LOG = "read_log"

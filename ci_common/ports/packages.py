@@ -64,8 +64,8 @@ class PackageSource(Protocol):
 class Packages(Protocol):
     """The controller's side of the package store."""
 
-    def source(self, job: Job) -> PackageSource:
-        """The job's zip, which is not looked at yet."""
+    def source(self, job: Job) -> PackageSource | None:
+        """The job's zip, which is not looked at yet; `None` for a job without a package."""
 
     def delete(self, job_id: str) -> None:
         """Remove a job's zip; safe to repeat."""

@@ -27,6 +27,16 @@ class ControllerState:
         return (self.engine_error or "").startswith(EngineDisturbedError.code)
 
 
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs are asked for, newest first; `None` does not narrow."""
+
+    status: JobStatus | None = None
+    limit: int = 100
+    before: str | None = None
+    """The id of a job: only older ones."""
+
+
 class JobSubmissions(Protocol):
     """The server's side of the rows: it writes intents and reads facts."""
 
@@ -46,10 +56,8 @@ class JobSubmissions(Protocol):
     async def get(self, job_id: str) -> Job | None:
         """One job, or `None`."""
 
-    async def list_jobs(
-        self, scope: JobScope, status: JobStatus | None, limit: int, before: str | None
-    ) -> list[Job]:
-        """The jobs in the scope, newest first, at most `limit`, older than the job `before`.
+    async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:
+        """The jobs in the scope that match, newest first.
 
         A `before` that is not in the scope raises JobNotFoundError.
         """

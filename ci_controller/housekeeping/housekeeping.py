@@ -19,8 +19,8 @@ _STALE_SECONDS = 3600.0
 """Half-done uploads and collections that nobody has touched for so long were given up."""
 
 _ORPHAN_ROUNDS = 60
-"""Artifacts without a job are looked for in every so-manieth round, the first among them: a crash
-leaves them, and that looks at all of the history."""
+"""Artifacts without a job are looked for in every 60th round, the first among them: a crash leaves
+them, and that looks at all of the history."""
 
 
 class Housekeeping:
@@ -43,7 +43,7 @@ class Housekeeping:
         self._retention = retention
 
     async def retain(self) -> None:
-        """A helping of deleting and compressing what finished jobs left; every tick."""
+        """Delete and compress a bounded amount of what finished jobs left; every tick."""
         await self._retention.run_once()
 
     async def run(self, epoch: int) -> None:

@@ -54,7 +54,7 @@ class RetentionPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Helping:
+class WorkBudget:
     """What one call may do at most."""
 
     jobs: int = 200
@@ -121,17 +121,17 @@ class Retention:
         """Jobs whose files could not be deleted; tried again after the rest."""
         self._told_full = False
 
-    async def run_once(self, helping: Helping = Helping()) -> int:
-        """Do a helping of what there is to do; returns of how many jobs that was. Costs next
-        to nothing when that was all not long ago.
+    async def run_once(self, budget: WorkBudget = WorkBudget()) -> int:
+        """Do as much of what there is to do as the budget allows; returns of how many jobs that
+        was. Costs next to nothing when that was all not long ago.
 
         Only for the process that holds the controller lease; without it no row changes, and
         files go only after their rows. One log that is compressed may overstay the time.
         """
         started = self._clock()
         done = 0
-        while self._rest_until <= self._clock() < started + helping.seconds and done < helping.jobs:
-            step = await self._step(min(_BATCH, helping.jobs - done))
+        while self._rest_until <= self._clock() < started + budget.seconds and done < budget.jobs:
+            step = await self._step(min(_BATCH, budget.jobs - done))
             if not step:
                 self._rest_until = self._clock() + _REST_SECONDS
                 self._stuck = frozenset()

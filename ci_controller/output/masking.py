@@ -155,7 +155,7 @@ class MaskedAppender(LogAppender):
     @property
     @override
     def at_line_start(self) -> bool:
-        """See LogAppender, and `size`."""
+        """Whether a line begins there; as `size`, it ends what was held back."""
         self._give_up_what_is_held()
         return self._log.at_line_start
 

@@ -42,7 +42,7 @@ from ci_controller.running.engine_health import EngineHealth
 from ci_controller.running.job_end import conclude, finish_queued
 from ci_controller.running.job_run import JobRun, note_retry
 from ci_controller.running.retry_policy import FILES_TRIES, LAUNCH_TRIES, BackOff, RetryPolicy
-from ci_controller.running.run_context import Tools, has_files
+from ci_controller.running.run_context import RunContext, has_files
 from ci_controller.running.running_times import RunningTimes
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Controller:
 
     def __init__(
         self,
-        tools: Tools,
+        context: RunContext,
         lease: ControllerLease,
         bell: ControllerBell,
         holder: str,
@@ -97,13 +97,13 @@ class Controller:
     ) -> None:
         self._housekeeping = housekeeping
         self._clock = clock
-        self._tools = tools
-        self._leadership = Leadership(lease, holder, clock, tools.now)
+        self._context = context
+        self._leadership = Leadership(lease, holder, clock, context.now)
         self._bell = bell
         self._seconds = settings.reconcile_seconds
         self._limits = settings.limits()
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
-        self._background = BackgroundTasks(clock, self._seconds, partial(has_files, tools))
+        self._background = BackgroundTasks(clock, self._seconds, partial(has_files, context))
         self._launched: dict[str, int] = {}
         """The attempt of each job that this controller has launched, in this epoch."""
         self._stopped: dict[str, Reason] = {}
@@ -116,7 +116,7 @@ class Controller:
         self._engine_reported = False
         self._engine = BackOff(clock, self._seconds)
         self._retries = RetryPolicy(clock, self._seconds)
-        self._health = EngineHealth(tools.executor, clock, self._seconds)
+        self._health = EngineHealth(context.executor, clock, self._seconds)
         self._next_deadline: float | None = None
         """Of the clock, like the other moments: the wall clock may be set."""
 
@@ -140,7 +140,7 @@ class Controller:
         epoch = await self._lead()
         if epoch is None:
             return
-        if has_files(self._tools):
+        if has_files(self._context):
             self._bell.keep_listening()
         world = await self._look(epoch)
         self._forget_all_but({job.job_id for job in world.jobs}, world.workloads)
@@ -155,7 +155,7 @@ class Controller:
     async def close(self) -> None:
         """Stop following; workloads go on, and the next controller adopts them."""
         await self._drop_runs()
-        await self._tools.progress.close()
+        await self._context.progress.close()
         self._bell.close()
         await self._leadership.release()
 
@@ -178,8 +178,8 @@ class Controller:
         # Before the workloads: one that is seen running later has run for so long at least.
         looked_at = self._clock()
         seen = await self._observe()
-        jobs = await self._tools.transitions.active()
-        self._times.note(jobs, self._tools.now())
+        jobs = await self._context.transitions.active()
+        self._times.note(jobs, self._context.now())
         workloads = None
         if seen is not None:
             launched = Launched(epoch, self._launched)
@@ -190,7 +190,7 @@ class Controller:
             jobs,
             workloads,
             engine_starts=self._health.trouble is None,
-            has_files=has_files(self._tools),
+            has_files=has_files(self._context),
             missing=self._missing.seconds(looked_at),
             running=self._times.all_seconds(jobs, looked_at),
             turns=self._turns,
@@ -210,7 +210,7 @@ class Controller:
         try:
             async with asyncio.timeout(_OBSERVE_SECONDS):
                 # Before the rows: a workload seen here has a row by the time rows are read.
-                workloads = await self._tools.executor.list_workloads()
+                workloads = await self._context.executor.list_workloads()
         except (EngineUnavailableError, TimeoutError) as error:
             self._engine.failed(began)
             self._retries.reset()
@@ -272,7 +272,7 @@ class Controller:
                 run = self._new_run(action, epoch, FILES_TRIES)
                 self._begin(run, run.follow())
             case Hurry(job):
-                self._tools.artifacts.hurry(job.job_id)
+                self._context.artifacts.hurry(job.job_id)
             case Stop(job, reason):
                 self._note_stop(job.job_id, reason)
                 self._background.spawn(key(action), self._stop(job))
@@ -281,13 +281,13 @@ class Controller:
             case Finish(job, outcome):
                 self._background.spawn(key(action), self._finish(job, outcome, epoch))
             case Remove(job_id):
-                self._background.spawn(key(action), self._tools.executor.remove(job_id))
+                self._background.spawn(key(action), self._context.executor.remove(job_id))
 
     async def _start(self, action: Start, epoch: int) -> None:
         """The plan's rows are of a moment ago: this begins only when the job is as it was."""
         job = action.job
         if job.status is JobStatus.QUEUED:
-            if not await self._tools.transitions.claim(job.job_id):
+            if not await self._context.transitions.claim(job.job_id):
                 return
             self._turns[job.tenant] = max(self._turns.values(), default=0) + 1
         elif not await self._is_still(job):
@@ -296,14 +296,16 @@ class Controller:
         self._begin(run, run.start())
 
     async def _is_still(self, job: Job) -> bool:
-        row = await self._tools.transitions.get(job.job_id)
+        row = await self._context.transitions.get(job.job_id)
         return row is not None and (row.status, row.attempt) == (job.status, job.attempt)
 
     def _new_run(self, action: Start | Follow, epoch: int, tries: int) -> JobRun:
         job = action.job
         last_try = self._retries.is_last_try(key(action), tries)
         # Rung when it runs, too: the time to its deadline may be shorter than a tick.
-        run = JobRun(job, self._tools, epoch, self._times, self._health, self._bell.ring, last_try)
+        run = JobRun(
+            job, self._context, epoch, self._times, self._health, self._bell.ring, last_try
+        )
         run.stopped = self._stopped.get(job.job_id)
         return run
 
@@ -315,13 +317,13 @@ class Controller:
             self._runs[job_id][0].stopped = reason
 
     async def _stop(self, job: Job) -> None:
-        await self._tools.executor.stop(job.job_id, job.spec.limits.grace_seconds)
+        await self._context.executor.stop(job.job_id, job.spec.limits.grace_seconds)
 
     async def _retry(self, job: Job, epoch: int) -> None:
-        if await self._tools.transitions.retry(job.job_id, job.attempt):
+        if await self._context.transitions.retry(job.job_id, job.attempt):
             logger.warning("job %s: attempt %d was lost; trying again", job.job_id, job.attempt)
             try:
-                await asyncio.to_thread(note_retry, self._tools.logs, job, epoch)
+                await asyncio.to_thread(note_retry, self._context.logs, job, epoch)
             except (OSError, RunnerError) as error:
                 logger.warning("job %s: its log cannot tell of that: %s", job.job_id, error)
             self._bell.ring()  # the next tick sees an initializing job without a workload
@@ -334,13 +336,13 @@ class Controller:
                 return
             task.cancel()
             await asyncio.wait([task])
-        row = await self._tools.transitions.get(job.job_id)
+        row = await self._context.transitions.get(job.job_id)
         if row is not None and row.status is JobStatus.QUEUED:
-            await finish_queued(job.job_id, outcome, self._tools)
+            await finish_queued(job.job_id, outcome, self._context)
             return
-        log = await asyncio.to_thread(self._tools.logs.open, job.job_id, epoch)
+        log = await asyncio.to_thread(self._context.logs.open, job.job_id, epoch)
         try:
-            await conclude(job.job_id, outcome, log, self._tools)
+            await conclude(job.job_id, outcome, log, self._context)
         finally:
             log.close()
 

@@ -12,7 +12,7 @@ from ci_common.errors import EngineFailingError, FilesUnreadableError
 from ci_common.job import LEFT_OUT, Job
 from ci_common.ports.artifacts import ArtifactBatch, ArtifactWriter
 from ci_common.ports.workloads import Executor, Workload
-from ci_controller.executors.shared.job_environment import REPORT
+from ci_controller.executors.shared.job_environment import MORE_REPORTS, REPORT, further_report
 from ci_controller.running.collection import Collected, Collection
 from ci_controller.running.collection_slots import CollectionSlots, CollectionTime
 
@@ -100,26 +100,41 @@ class ArtifactCollector:
         last_try: bool,
     ) -> Collection:
         globs, limits = _globs(job), self._limits
+        places = roots(globs)
+        globs.append(ArtifactGlob(MORE_REPORTS))
         collection = Collection(
             globs, batch, limits.max_files, limits.max_bytes, workload.started_at
         )
         try:
             async with time.limit():
-                for root in roots(globs):
+                for root in places:
                     if not collection.is_over:
                         await self._take(job.job_id, root, collection, last_try)
+                if REPORT in places:
+                    await self._take_further_reports(job.job_id, collection, last_try)
                 if collection.lacks_report:
                     await self._take(job.job_id, REPORT, collection, last_try)
         except TimeoutError:
             collection.unreadable.append(f"whatever was not found {time.why}")
         return collection
 
-    async def _take(self, job_id: str, root: str, collection: Collection, last_try: bool) -> None:
+    async def _take_further_reports(
+        self, job_id: str, collection: Collection, last_try: bool
+    ) -> None:
+        """Those of a job that does not want the directory they are in: one by one."""
+        number = 2
+        while not collection.is_over and collection.has_report:
+            if not await self._take(job_id, further_report(number), collection, last_try):
+                return
+            number += 1
+
+    async def _take(self, job_id: str, root: str, collection: Collection, last_try: bool) -> bool:
+        """Whether there was anything at this path."""
         take = collection.take_report if collection.lacks_report else collection.take_all
         try:
             files = await self._executor.files(job_id, root)
             if files is None:
-                return
+                return False
             try:
                 await self._on_thread(lambda: take(files), files.close)
             finally:
@@ -129,6 +144,8 @@ class ArtifactCollector:
                 raise
             # Not worth the job's result, and to try again would not help.
             collection.unreadable.append(f"{root!r} is incomplete: {error.message}")
+            return False
+        return True
 
     async def _on_thread(
         self, work: Callable[[], Result], interrupt: Callable[[], None] | None = None

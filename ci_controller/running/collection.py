@@ -9,7 +9,7 @@ from ci_common.artifact_paths import ArtifactGlob, is_artifact_path
 from ci_common.job import DEFAULT_ARTIFACTS, LEFT_OUT, Artifact, Outcome, SuiteSummary
 from ci_common.ports.artifacts import ArtifactBatch
 from ci_common.ports.workloads import WorkloadFile
-from ci_controller.executors.shared.job_environment import REPORT
+from ci_controller.executors.shared.job_environment import MORE_REPORTS, REPORT
 from ci_controller.running.test_reports import (
     BadReportError,
     JUnitReport,
@@ -75,7 +75,7 @@ class Collection:
         command was started.
         """
         self._globs = globs
-        default = (REPORT, *DEFAULT_ARTIFACTS)
+        default = (REPORT, MORE_REPORTS, *DEFAULT_ARTIFACTS)
         self._unmatched = [glob for glob in globs if glob.text not in default]
         """Patterns of the job's own that no file has matched yet."""
         self._batch = batch
@@ -104,6 +104,11 @@ class Collection:
     def is_over(self) -> bool:
         """Whether there is no use in looking at more files."""
         return self._ended_at is not None
+
+    @property
+    def has_report(self) -> bool:
+        """Whether the report that pytest was asked for has come by."""
+        return self._has_report
 
     @property
     def lacks_report(self) -> bool:

@@ -19,7 +19,7 @@ from ci_common.ports.logs import LogAppender
 from ci_common.ports.rows import Ending
 from ci_controller.output.log_cap import cut_off
 from ci_controller.running.outcome import note_lost_output
-from ci_controller.running.run_context import Tools
+from ci_controller.running.run_context import RunContext
 
 logger = logging.getLogger(__name__)
 
@@ -29,25 +29,27 @@ _WORKLOAD_GONE = frozenset({Reason.LOST, Reason.INTERNAL, Reason.CANCELLED})
 """Of jobs that nothing follows when they end: the rest of a running one's output cannot be had."""
 
 
-async def record(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
+async def record(job_id: str, ending: Ending, log: LogAppender, context: RunContext) -> bool:
     """Record the end of a job of which the log has all the output. False when it was not ours to
     record: then nothing may be removed.
     """
     await asyncio.to_thread(_say, ending, 0, log)
-    return await _commit(job_id, ending, log, tools)
+    return await _commit(job_id, ending, log, context)
 
 
-async def record_failure(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
+async def record_failure(
+    job_id: str, ending: Ending, log: LogAppender, context: RunContext
+) -> bool:
     """The same for a failure after which the output, if there is one, is not read any further."""
-    if not await _begin(job_id, ending, log, tools):
+    if not await _begin(job_id, ending, log, context):
         return False
     await asyncio.to_thread(_say, ending, ending.log_size, log)
-    return await _commit(job_id, ending, log, tools)
+    return await _commit(job_id, ending, log, context)
 
 
-async def conclude(job_id: str, outcome: Outcome, log: LogAppender, tools: Tools) -> None:
+async def conclude(job_id: str, outcome: Outcome, log: LogAppender, context: RunContext) -> None:
     """End a job that nothing follows, in this way, or as it was begun to be recorded before."""
-    row = await tools.transitions.get(job_id)
+    row = await context.transitions.get(job_id)
     if row is None:
         return
     begun = row.failing
@@ -59,45 +61,47 @@ async def conclude(job_id: str, outcome: Outcome, log: LogAppender, tools: Tools
         noted = note_lost_output(outcome) if loses_output else outcome
         ending = Ending(noted, log.size, None if loses_output else 0)
         is_failure = outcome.status is JobStatus.FAILED
-        if is_failure and not await _begin(job_id, ending, log, tools):
+        if is_failure and not await _begin(job_id, ending, log, context):
             return
     if loses_output:
         await asyncio.to_thread(_cut_off, row, ending, log)
     await asyncio.to_thread(_say, ending, ending.log_size, log)
-    if await _commit(job_id, ending, log, tools):
-        await clean_up(job_id, log, tools)
+    if await _commit(job_id, ending, log, context):
+        await clean_up(job_id, log, context)
 
 
-async def finish_queued(job_id: str, outcome: Outcome, tools: Tools) -> None:
+async def finish_queued(job_id: str, outcome: Outcome, context: RunContext) -> None:
     """The same for a job that was never begun: it has no log, so that this needs no files."""
-    if await tools.transitions.finish(job_id, Ending(outcome, 0), tools.now()):
+    if await context.transitions.finish(job_id, Ending(outcome, 0), context.now()):
         logger.info("job %s %s: %s", job_id, outcome.status, outcome.message)
-        await _remove_what_it_held(job_id, tools)
+        await _remove_what_it_held(job_id, context)
 
 
-async def clean_up(job_id: str, log: LogAppender, tools: Tools) -> None:
+async def clean_up(job_id: str, log: LogAppender, context: RunContext) -> None:
     """Remove what an ended job held. After the record, so that a crash in between leaves something
     to remove, never a job whose result is gone.
     """
     await asyncio.to_thread(log.drop_held)
-    await _remove_what_it_held(job_id, tools)
+    await _remove_what_it_held(job_id, context)
 
 
-async def _remove_what_it_held(job_id: str, tools: Tools) -> None:
-    await asyncio.to_thread(tools.packages.delete, job_id)
-    await asyncio.to_thread(tools.secrets.forget, job_id)
-    await tools.executor.remove(job_id)
+async def _remove_what_it_held(job_id: str, context: RunContext) -> None:
+    await asyncio.to_thread(context.packages.delete, job_id)
+    await asyncio.to_thread(context.secrets.forget, job_id)
+    await context.executor.remove(job_id)
 
 
-async def _begin(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
+async def _begin(job_id: str, ending: Ending, log: LogAppender, context: RunContext) -> bool:
     await asyncio.to_thread(log.sync)
-    return await tools.transitions.begin_failure(job_id, ending)
+    return await context.transitions.begin_failure(job_id, ending)
 
 
-async def _commit(job_id: str, ending: Ending, log: LogAppender, tools: Tools) -> bool:
+async def _commit(job_id: str, ending: Ending, log: LogAppender, context: RunContext) -> bool:
     await asyncio.to_thread(log.sync)
-    await tools.progress.flush(job_id)
-    if not await tools.transitions.finish(job_id, replace(ending, log_size=log.size), tools.now()):
+    await context.progress.flush(job_id)
+    if not await context.transitions.finish(
+        job_id, replace(ending, log_size=log.size), context.now()
+    ):
         return False
     logger.info("job %s %s: %s", job_id, ending.outcome.status, ending.outcome.message)
     return True

@@ -33,7 +33,7 @@ from ci_controller.running.job_end import DISK_FULL, clean_up, record, record_fa
 from ci_controller.running.launch_request import launch_request, probe_request
 from ci_controller.running.outcome import EndFacts, note_lost_output, outcome
 from ci_controller.running.retry_policy import LAUNCH_TRIES
-from ci_controller.running.run_context import Tools, has_files
+from ci_controller.running.run_context import RunContext, has_files
 from ci_controller.running.running_times import RunningTimes
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class JobRun:
     def __init__(
         self,
         job: Job,
-        tools: Tools,
+        context: RunContext,
         epoch: int,
         times: RunningTimes,
         health: EngineHealth,
@@ -84,7 +84,7 @@ class JobRun:
         """Why the workload was stopped while this run followed it."""
         self._times = times
         self._health = health
-        self._tools = tools
+        self._context = context
         self._epoch = epoch
         self._ring = ring
         self._last_try = last_try
@@ -105,7 +105,7 @@ class JobRun:
 
     async def _guard(self, connect: Callable[[LogAppender], Awaitable[Connection]]) -> None:
         try:
-            log = await asyncio.to_thread(self._tools.logs.open, self.job.job_id, self._epoch)
+            log = await asyncio.to_thread(self._context.logs.open, self.job.job_id, self._epoch)
             try:
                 await self._learn_secrets()
                 await self._take_to_end(await connect(log), log)
@@ -147,7 +147,7 @@ class JobRun:
                 self.waits_for_engine = error
         except OSError as error:
             # There is not even room to begin the log, or to make its end durable.
-            if error.errno not in DISK_FULL and has_files(self._tools):
+            if error.errno not in DISK_FULL and has_files(self._context):
                 raise
             logger.warning("job %s waits for its files: %s", self.job.job_id, error)
 
@@ -160,7 +160,7 @@ class JobRun:
     async def _learn_secrets(self) -> None:
         """Before anything is read that they could be in."""
         if self.job.spec.secrets:
-            self._secrets = await asyncio.to_thread(self._tools.secrets.of, self.job)
+            self._secrets = await asyncio.to_thread(self._context.secrets.of, self.job)
             self._masking = await asyncio.to_thread(Masking.of, self._secrets)
 
     async def _launch(self, log: LogAppender) -> Connection:
@@ -170,9 +170,9 @@ class JobRun:
             await self._note_unenforced_limits(log)
         masked = self._masking.appender(log)
         try:
-            package = self._tools.packages.source(self.job)
+            package = self._context.packages.source(self.job)
             request = launch_request(self.job, self._epoch, self._secrets, package)
-            output = await self._tools.executor.launch(request, masked)
+            output = await self._context.executor.launch(request, masked)
             self.launched = self.launched_itself = True
         finally:
             base = masked.size  # with what was held back
@@ -182,7 +182,7 @@ class JobRun:
         return Connection(output, self._capped(log, base, self._epoch))
 
     async def _note_unenforced_limits(self, log: LogAppender) -> None:
-        for one in await self._tools.executor.check():
+        for one in await self._context.executor.check():
             if one.concerns(self.job.spec.limits):
                 log.append(f"ci: {one.message}\n".encode())
 
@@ -199,13 +199,13 @@ class JobRun:
     async def _reattach(self, log: LogAppender) -> Connection:
         workload = await self._inspect()
         capped = self._capped(log, workload.log_base, workload.epoch)
-        output = await self._tools.executor.reattach(self.job.job_id, skip=capped.skip)
+        output = await self._context.executor.reattach(self.job.job_id, skip=capped.skip)
         return Connection(output, capped)
 
     def _capped(self, log: LogAppender, base: int, since_epoch: int) -> OutputLog:
         cap_bytes = self.job.spec.limits.log_mb << 20
         capped = CappedLog(log, base, cap_bytes, since_epoch)
-        report, masked = self._tools.progress.reporter(self.job), self._masking.progress
+        report, masked = self._context.progress.reporter(self.job), self._masking.progress
         tap = ProgressTap(
             capped, lambda told: report(masked(told)), partial(capped.tail, TAIL_BYTES)
         )
@@ -229,7 +229,9 @@ class JobRun:
         if self.job.status is JobStatus.RUNNING:
             return
         try:
-            marked = await self._tools.transitions.mark_running(self.job.job_id, self._tools.now())
+            marked = await self._context.transitions.mark_running(
+                self.job.job_id, self._context.now()
+            )
             if not marked and await self._is_initializing():
                 raise LeaseLostError  # what is copied now, the next controller could not place
         except BaseException:
@@ -239,7 +241,7 @@ class JobRun:
 
     async def _is_initializing(self) -> bool:
         """As the row is now; it may have been moved on since this run was planned."""
-        row = await self._tools.transitions.get(self.job.job_id)
+        row = await self._context.transitions.get(self.job.job_id)
         return row is not None and row.status is JobStatus.INITIALIZING
 
     async def _settled(self) -> Workload:
@@ -256,7 +258,7 @@ class JobRun:
             pause *= 1.5
 
     async def _inspect(self) -> Workload:
-        workload = await self._tools.executor.inspect(self.job.job_id)
+        workload = await self._context.executor.inspect(self.job.job_id)
         if workload is None or workload.attempt != self.job.attempt:
             raise WorkloadLostError
         if self.launched_itself and workload.epoch != self._epoch:
@@ -273,19 +275,19 @@ class JobRun:
         if end.exit_code is not None:
             workload = replace(workload, exit_code=end.exit_code)
         # The row as it is now: it tells whether somebody asked for the end.
-        job = await self._tools.transitions.get(self.job.job_id)
+        job = await self._context.transitions.get(self.job.job_id)
         if job is None:
             return
         # Before its artifacts are collected: that is not the command's time.
         result = outcome(job, workload, dropped, EndFacts(self.stopped, self._times.seconds(job)))
         if lost != 0:
             result = note_lost_output(result)
-        left = await self._tools.artifacts.collect(job, workload, self._last_try)
+        left = await self._context.artifacts.collect(job, workload, self._last_try)
         result = left.note(result)
         ending = self._masking.ending(
             Ending(result, log.size, self._dropped, left.artifacts, left.tests)
         )
-        await self._end(record(self.job.job_id, ending, log, self._tools), log)
+        await self._end(record(self.job.job_id, ending, log, self._context), log)
 
     async def _fail(self, reason: Reason, message: str, log: LogAppender) -> None:
         result = Outcome(JobStatus.FAILED, reason, message)
@@ -293,13 +295,13 @@ class JobRun:
             # It wrote on, perhaps, and nobody reads that any more.
             result, self._dropped = note_lost_output(result), None
         ending = self._masking.ending(Ending(result, log.size, self._dropped))
-        await self._end(record_failure(self.job.job_id, ending, log, self._tools), log)
+        await self._end(record_failure(self.job.job_id, ending, log, self._context), log)
 
     async def _end(self, recording: Awaitable[bool], log: LogAppender) -> None:
         self.ending = True
         self.finished = await recording
         if self.finished:
-            await clean_up(self.job.job_id, log, self._tools)
+            await clean_up(self.job.job_id, log, self._context)
 
 
 def note_retry(logs: LogWriter, job: Job, epoch: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ci_common.git_facts import git_environment
 from ci_common.job import Job
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.packages import PackageSource
@@ -19,7 +20,7 @@ def launch_request(
         attempt=job.attempt,
         epoch=epoch,
         command=spec.command,
-        env=spec.env,
+        env={**(git_environment(spec.git) if spec.git else {}), **spec.env},
         image=spec.image,
         limits=spec.limits,
         artifacts=spec.artifacts,

@@ -15,7 +15,7 @@ from ci_controller.running.progress_reports import ProgressReports
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class RunContext:
     """The stores and the executor of one controller."""
 
     transitions: JobTransitions
@@ -30,10 +30,10 @@ class Tools:
     """Raises StorageUnavailableError when the stores above cannot be used now."""
 
 
-def has_files(tools: Tools) -> bool:
+def has_files(context: RunContext) -> bool:
     """Whether the data directory can be used; if not, that has been logged."""
     try:
-        tools.check_files()
+        context.check_files()
     except StorageUnavailableError:
         return False
     return True

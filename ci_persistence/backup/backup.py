@@ -28,6 +28,7 @@ from ci_persistence.backup.archive import (
     copy,
     member_name,
 )
+from ci_persistence.backup.live_jobs import live_jobs
 from ci_persistence.database.errors import damaged, explain, is_disk_full
 from ci_persistence.database.integrity import find_damage
 from ci_persistence.database.location import make_private
@@ -51,7 +52,7 @@ _SNAPSHOTS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class BackupStores:
     """Where the files are."""
 
     packages: FilePackageStore
@@ -76,7 +77,7 @@ class BackupSummary:
 class Backup:
     """One backup of `database` into `target`, which appears when it is complete and checked."""
 
-    def __init__(self, database: Path, stores: Stores, target: Path) -> None:
+    def __init__(self, database: Path, stores: BackupStores, target: Path) -> None:
         self._database = database
         self._stores = stores
         self._target = target
@@ -181,9 +182,12 @@ class Backup:
         """A copy of the rows, all of whose live jobs have their packages in the archive."""
         for _ in range(_SNAPSHOTS):
             rows = self._copy_rows(source)
-            found = rows.execute(f"SELECT job_id FROM jobs WHERE status IN {LIVE}")  # noqa: S608
-            live = [str(row[0]) for row in found]
-            missing = [job_id for job_id in live if not self._add_package(writer, job_id)]
+            live = live_jobs(rows)
+            missing = [
+                job_id
+                for job_id, has_package in live.items()
+                if has_package and not self._add_package(writer, job_id)
+            ]
             damaged = [job_id for job_id in missing if _is_live(source, job_id)]
             if missing == damaged:
                 self._summary.live_jobs = len(live)

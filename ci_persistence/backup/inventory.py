@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from ci_common.errors import ArtifactNotFoundError, LogCorruptError
 from ci_common.job import Artifact, JobStatus, parse_time
-from ci_persistence.backup.backup import Stores
+from ci_persistence.backup.backup import BackupStores
 from ci_persistence.database.database import Database
 
 _BATCH = 500
@@ -30,7 +30,8 @@ class JobRow:
     started_at: datetime | None
     ended_at: datetime | None
     log_size: int
-    package_sha256: str
+    package_sha256: str | None
+    """`None` for a job that has no package."""
     has_secrets: bool = False
 
 
@@ -74,7 +75,7 @@ class StoredFiles:
 class Inventory:
     """Looks into the stores of one instance. Nothing is changed."""
 
-    def __init__(self, database: Database, stores: Stores, *, deep: bool) -> None:
+    def __init__(self, database: Database, stores: BackupStores, *, deep: bool) -> None:
         """`deep` reads all contents and compares checksums."""
         self._database = database
         self._stores = stores

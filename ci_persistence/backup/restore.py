@@ -29,6 +29,7 @@ from ci_persistence.backup.archive import (
     Member,
     copy,
 )
+from ci_persistence.backup.live_jobs import live_jobs
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import damaged, explain
 from ci_persistence.database.integrity import find_damage
@@ -192,14 +193,12 @@ class Restore:
             rows.execute("UPDATE instance SET instance_id = lower(hex(randomblob(16)))")
             _end_live_jobs(rows, logs)
         _note_archives(rows, logs)
-        live = {
-            str(row[0])
-            for row in rows.execute(f"SELECT job_id FROM jobs WHERE status IN {LIVE}")  # noqa: S608
-        }
+        live = live_jobs(rows)
+        expected = {job_id for job_id, has_package in live.items() if has_package}
         stored = set(packages.job_ids(0))
-        for job_id in stored - live:
+        for job_id in stored - expected:
             packages.delete(job_id)
-        summary.warnings += [f"job {job_id} has no package" for job_id in sorted(live - stored)]
+        summary.warnings += [f"job {job_id} has no package" for job_id in sorted(expected - stored)]
         summary.live_jobs = len(live)
         summary.jobs = int(rows.execute("SELECT count(*) FROM jobs").fetchone()[0])
 

@@ -326,6 +326,54 @@ MIGRATIONS: tuple[str, ...] = (
             WHERE job_id = NEW.job_id AND kind = 'progress' AND seq < NEW.seq;
     END;
     """,
+    # 10: jobs without a package. A column loses its NOT NULL only by being replaced.
+    """
+    DROP TRIGGER tenant_job_added;
+    DROP TRIGGER tenant_job_removed;
+    DROP TRIGGER tenant_job_changed;
+    ALTER TABLE jobs ADD COLUMN nullable_sha256 TEXT;
+    ALTER TABLE jobs ADD COLUMN nullable_size INTEGER;
+    UPDATE jobs SET nullable_sha256 = package_sha256, nullable_size = package_size;
+    ALTER TABLE jobs DROP COLUMN package_sha256;
+    ALTER TABLE jobs DROP COLUMN package_size;
+    ALTER TABLE jobs RENAME COLUMN nullable_sha256 TO package_sha256;
+    ALTER TABLE jobs RENAME COLUMN nullable_size TO package_size;
+    CREATE TRIGGER tenant_job_added AFTER INSERT ON jobs BEGIN
+        INSERT INTO tenant_totals (tenant) VALUES (NEW.tenant) ON CONFLICT DO NOTHING;
+        UPDATE tenant_totals SET
+            finished_jobs = finished_jobs + (NEW.ended_at IS NOT NULL),
+            package_bytes = package_bytes
+                + (NEW.ended_at IS NULL) * coalesce(NEW.package_size, 0),
+            log_bytes = log_bytes
+                + (NEW.ended_at IS NOT NULL) * coalesce(NEW.log_stored, NEW.log_size, 0),
+            artifact_bytes = artifact_bytes + NEW.artifacts_size
+            WHERE tenant = NEW.tenant;
+    END;
+    CREATE TRIGGER tenant_job_removed AFTER DELETE ON jobs BEGIN
+        UPDATE tenant_totals SET
+            finished_jobs = finished_jobs - (OLD.ended_at IS NOT NULL),
+            package_bytes = package_bytes
+                - (OLD.ended_at IS NULL) * coalesce(OLD.package_size, 0),
+            log_bytes = log_bytes
+                - (OLD.ended_at IS NOT NULL) * coalesce(OLD.log_stored, OLD.log_size, 0),
+            artifact_bytes = artifact_bytes - OLD.artifacts_size
+            WHERE tenant = OLD.tenant;
+    END;
+    CREATE TRIGGER tenant_job_changed
+    AFTER UPDATE OF ended_at, log_size, log_stored, artifacts_size, package_size ON jobs BEGIN
+        UPDATE tenant_totals SET
+            finished_jobs = finished_jobs
+                + (NEW.ended_at IS NOT NULL) - (OLD.ended_at IS NOT NULL),
+            package_bytes = package_bytes
+                + (NEW.ended_at IS NULL) * coalesce(NEW.package_size, 0)
+                - (OLD.ended_at IS NULL) * coalesce(OLD.package_size, 0),
+            log_bytes = log_bytes
+                + (NEW.ended_at IS NOT NULL) * coalesce(NEW.log_stored, NEW.log_size, 0)
+                - (OLD.ended_at IS NOT NULL) * coalesce(OLD.log_stored, OLD.log_size, 0),
+            artifact_bytes = artifact_bytes + NEW.artifacts_size - OLD.artifacts_size
+            WHERE tenant = NEW.tenant;
+    END;
+    """,
 )
 
 

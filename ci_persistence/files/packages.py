@@ -60,8 +60,10 @@ class FilePackageStore(PackageIntake, Packages):
             return StagedFile(path, self._packages, self._check)
 
     @override
-    def source(self, job: Job) -> "StoredPackage":
+    def source(self, job: Job) -> "StoredPackage | None":
         package = job.package
+        if package is None:
+            return None
         return StoredPackage(package.sha256, package.size, self._path(job.job_id), self._check)
 
     def open(self, job_id: str) -> BinaryIO | None:

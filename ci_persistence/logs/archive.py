@@ -91,7 +91,7 @@ def write_archive(path: Path, size: int, read: Callable[[int, int], bytes]) -> N
     _check(path, size, checksum)
 
 
-class ArchiveReader:
+class LogArchiveReader:
     """Reads archives; keeps the frames that were used last, for all readers of this process."""
 
     def __init__(self, cached_bytes: int = _CACHED_FRAME_BYTES) -> None:

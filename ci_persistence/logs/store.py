@@ -21,7 +21,7 @@ from ci_common.ports.signals import JobSignals
 from ci_persistence.files.data_directory import Check, explained, no_check
 from ci_persistence.files.disk_reserve import DiskReserve
 from ci_persistence.files.durable import sync_directory
-from ci_persistence.logs.archive import ArchiveReader, write_archive
+from ci_persistence.logs.archive import LogArchiveReader, write_archive
 from ci_persistence.logs.segments import LiveLog, SegmentAppender
 
 Result = TypeVar("Result")
@@ -48,7 +48,7 @@ class FileLogStore(LogReader, LogWriter, LogKeeper):
         self._root = str(root)
         self._signals = signals
         self._reserve = reserve or DiskReserve(data_path, 0)
-        self._archives = ArchiveReader()
+        self._archives = LogArchiveReader()
 
     @override
     def size(self, job_id: str) -> int:

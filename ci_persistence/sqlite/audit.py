@@ -9,10 +9,18 @@ from dataclasses import fields
 from datetime import datetime
 
 import aiosqlite
+from typing_extensions import override
 
 from ci_common.errors import DatabaseError
 from ci_common.job import format_time
-from ci_common.ports.audit import AuditEntry, AuditOutcome, AuditQuery
+from ci_common.ports.audit import (
+    AuditEntry,
+    AuditLog,
+    AuditOutcome,
+    AuditQuery,
+    AuditReader,
+    AuditRetention,
+)
 from ci_persistence.database.database import Database
 
 _COLUMNS = tuple(field.name for field in fields(AuditEntry))
@@ -37,18 +45,18 @@ def to_row(entry: AuditEntry) -> tuple[str | None, ...]:
     return tuple(None if value is None else str(value) for value in told.values())
 
 
-class SqliteAuditLog:
+class SqliteAuditLog(AuditLog, AuditReader, AuditRetention):
     """Of one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     async def record(self, entry: AuditEntry) -> None:
-        """See AuditLog."""
         await self._database.write(INSERT, to_row(entry))
 
+    @override
     async def entries(self, query: AuditQuery) -> list[AuditEntry]:
-        """See AuditReader."""
         wanted = {
             "at >= ?": format_time(query.since),
             "tenant = ?": query.tenant,
@@ -63,8 +71,8 @@ class SqliteAuditLog:
         )
         return [_from_row(row) for row in reversed(rows)]
 
+    @override
     async def delete_before(self, moment: datetime) -> int:
-        """See AuditRetention."""
         deleted = 0
         while True:
             count = await self._delete_some(format_time(moment))

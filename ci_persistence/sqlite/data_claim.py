@@ -34,7 +34,8 @@ _BATCH = 500
 
 _NEEDS_FILES = (
     "SELECT count(*) AS jobs FROM jobs "  # noqa: S608 - constants
-    f"WHERE status IN {LIVE} OR log_size > 0 OR artifacts_size > 0"
+    f"WHERE status IN {LIVE} AND (package_sha256 IS NOT NULL OR status != 'queued') "
+    "OR log_size > 0 OR artifacts_size > 0"
 )
 
 

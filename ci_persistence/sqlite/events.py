@@ -35,19 +35,16 @@ class SqliteJobEvents(JobEvents):
 
     @override
     async def latest(self) -> EventCursor:
-        """See JobEvents."""
         stream, seq = await self._head()
         return EventCursor(stream, seq)
 
     @override
     async def earliest(self) -> EventCursor:
-        """See JobEvents."""
         stream, seq = await self._head()
         return EventCursor(stream, 0, reported=seq)
 
     @override
     async def after(self, cursor: EventCursor, scope: JobScope, limit: int) -> EventBatch:
-        """See JobEvents."""
         rows = await self._rows_after(cursor, scope, limit)
         if (resume := _resume(rows[0], cursor)) is not None:
             raise EventsGoneError(resume=resume)

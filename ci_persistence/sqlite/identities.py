@@ -5,10 +5,13 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 
+from typing_extensions import override
+
 from ci_common.errors import KeyNotFoundError, RunnerError, UserExistsError, UserNotFoundError
 from ci_common.identities import ApiKey, User, is_whole_token, prefix_of, token_digest
 from ci_common.job import format_time, parse_time
 from ci_common.ports.audit import AuditEntry
+from ci_common.ports.identities import IdentityAdministration, IssuedKeys
 from ci_common.principal import Role
 from ci_persistence.database.database import Database, Parameters
 from ci_persistence.database.errors import explain
@@ -25,18 +28,18 @@ _KEYS = (
 )
 
 
-class SqliteIssuedKeys:
+class SqliteIssuedKeys(IssuedKeys):
     """The keys as the server asks for them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     async def has_users(self) -> bool:
-        """See IssuedKeys."""
         return await self._database.fetch_one("SELECT 1 FROM users LIMIT 1") is not None
 
+    @override
     async def find_live(self, digest: str, at: datetime) -> ApiKey | None:
-        """See IssuedKeys."""
         row = await self._database.fetch_one(
             f"{_KEYS} WHERE sha256 = ? AND revoked_at IS NULL "
             "AND (expires_at IS NULL OR expires_at > ?)",
@@ -44,8 +47,8 @@ class SqliteIssuedKeys:
         )
         return None if row is None else _key(row)
 
+    @override
     async def record_use(self, key_id: str, at: datetime) -> None:
-        """See IssuedKeys."""
         try:
             await self._database.write(
                 "UPDATE api_keys SET last_used_at = ? "
@@ -56,14 +59,14 @@ class SqliteIssuedKeys:
             logger.warning("the use of the API key %s could not be noted: %s", key_id, error)
 
 
-class SqliteIdentityAdministration:
+class SqliteIdentityAdministration(IdentityAdministration):
     """Users and keys as the administrator changes them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     async def add_user(self, user: User, audit: AuditEntry | None = None) -> None:
-        """See IdentityAdministration."""
         if not await self._change(
             "INSERT INTO users (email, tenant, name, created_at) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (email) DO NOTHING RETURNING email",
@@ -75,8 +78,8 @@ class SqliteIdentityAdministration:
                 f"make keys with `ci-admin key create --email {user.email} --name NAME`"
             )
 
+    @override
     async def get_user(self, email: str) -> User:
-        """See IdentityAdministration."""
         row = await self._database.fetch_one(f"SELECT {_USER} FROM users WHERE email = ?", (email,))  # noqa: S608
         if row is None:
             raise UserNotFoundError(
@@ -85,13 +88,13 @@ class SqliteIdentityAdministration:
             )
         return _user(row)
 
+    @override
     async def users(self) -> list[User]:
-        """See IdentityAdministration."""
         rows = await self._database.fetch_all(f"SELECT {_USER} FROM users ORDER BY tenant, email")  # noqa: S608
         return [_user(row) for row in rows]
 
+    @override
     async def add_key(self, key: ApiKey, digest: str, audit: AuditEntry | None = None) -> None:
-        """See IdentityAdministration."""
         user = await self.get_user(key.user.email)
         await self._change(
             "INSERT INTO api_keys (key_id, sha256, prefix, name, email, role, created_at, "
@@ -109,8 +112,8 @@ class SqliteIdentityAdministration:
             audit,
         )
 
+    @override
     async def keys(self, email: str | None = None) -> list[ApiKey]:
-        """See IdentityAdministration."""
         if email is not None:
             await self.get_user(email)
         rows = await self._database.fetch_all(
@@ -118,8 +121,8 @@ class SqliteIdentityAdministration:
         )
         return [_key(row) for row in rows]
 
+    @override
     async def find_key(self, reference: str) -> ApiKey:
-        """See IdentityAdministration."""
         rows = await self._database.fetch_all(
             f"{_KEYS} WHERE key_id = ? OR prefix = ? OR sha256 = ? ORDER BY api_keys.rowid",
             (reference, reference, token_digest(reference)),
@@ -134,8 +137,8 @@ class SqliteIdentityAdministration:
             raise KeyNotFoundError(f"{_shown(reference)} fits several API keys: name one of {ids}")
         return _key(rows[0])
 
+    @override
     async def revoke(self, key_id: str, at: datetime, audit: AuditEntry | None = None) -> ApiKey:
-        """See IdentityAdministration."""
         await self._change(
             "UPDATE api_keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL "
             "RETURNING key_id",

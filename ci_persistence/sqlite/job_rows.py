@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from ci_common.git_facts import GitFacts
 from ci_common.job import (
     BegunFailure,
     CaseResult,
@@ -58,8 +59,8 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         job.tenant,
         job.user,
         _spec_to_json(job.spec),
-        job.package.sha256,
-        job.package.size,
+        job.package.sha256 if job.package else None,
+        job.package.size if job.package else None,
         job.status.value,
         format_time(job.created_at),
         *(None,) * 7,
@@ -79,7 +80,7 @@ def from_row(row: sqlite3.Row) -> Job:
         tenant=row["tenant"],
         user=row["user"],
         spec=_spec_from_json(row["spec"]),
-        package=Package(sha256=row["package_sha256"], size=row["package_size"]),
+        package=_package(row),
         status=JobStatus(row["status"]),
         created_at=_required_time(row["created_at"]),
         started_at=parse_time(row["started_at"]),
@@ -103,6 +104,11 @@ def log_dropped_to_row(count: int | None) -> int:
 def log_dropped_from_row(stored: int) -> int | None:
     """Read what `log_dropped_to_row` wrote."""
     return None if stored == _UNKNOWN else stored
+
+
+def _package(row: sqlite3.Row) -> Package | None:
+    sha256 = row["package_sha256"]
+    return None if sha256 is None else Package(sha256, row["package_size"])
 
 
 def _failing(row: sqlite3.Row, log_dropped: int | None) -> BegunFailure | None:
@@ -147,8 +153,8 @@ def _spec_to_json(spec: JobSpec) -> str:
 
 def _spec_from_json(text: str) -> JobSpec:
     fields: dict[str, Any] = json.loads(text)
-    limits = fields.pop("limits")
     install = fields.get("install")  # rows of older versions have none
+    limits, git = fields.pop("limits"), fields.get("git")
     return JobSpec(
         **{
             **fields,
@@ -156,6 +162,7 @@ def _spec_from_json(text: str) -> JobSpec:
             "artifacts": tuple(fields["artifacts"]),
             "secrets": tuple(fields.get("secrets", ())),  # rows of older versions have none
             "install": None if install is None else tuple(install),
+            "git": GitFacts(**git) if git else None,
             "limits": ResourceLimits(**{**limits, "network": Network(limits["network"])}),
         }
     )

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from typing_extensions import override
+
 from ci_common.job import format_time
+from ci_common.ports.rows import ControllerLease
 from ci_persistence.database.database import Database
 from ci_persistence.database.lock_files import open_lock_file
 from ci_persistence.files.durable import sync_directory
@@ -23,7 +26,7 @@ HOLDS_LEASE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
 """The condition that fences whatever only the controller may change."""
 
 
-class SqliteControllerLease:
+class SqliteControllerLease(ControllerLease):
     """Whoever's name is in the row, and not expired, reconciles.
 
     The holder's name is new for every process, so it is also the fencing token: transitions
@@ -38,8 +41,8 @@ class SqliteControllerLease:
         self._holder: str | None = None
         self._lock = ProcessLock(database.path)
 
+    @override
     async def acquire(self, holder: str, now: datetime, ttl_seconds: float) -> int | None:
-        """See ControllerLease."""
         expires = format_time(now + timedelta(seconds=ttl_seconds))
         moment = format_time(now)
         # The lock ends with its process: when it can be had, whoever held the lease with it is
@@ -83,14 +86,14 @@ class SqliteControllerLease:
             self._watched = (seen, at)
         return seen if at > self._watched[1] + ttl_seconds else None
 
+    @override
     async def report_engine(self, error: str | None) -> None:
-        """See ControllerLease."""
         await self._database.write(
             "UPDATE controller_lease SET engine_error = ? WHERE holder = ?", (error, self._holder)
         )
 
+    @override
     async def release(self, holder: str) -> None:
-        """See ControllerLease."""
         await self._database.write(
             "UPDATE controller_lease SET holder = NULL, expires_at = NULL WHERE holder = ?",
             (holder,),

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import aiosqlite
+from typing_extensions import override
 
 from ci_common.job import format_time
-from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
+from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals, JobRetention
 from ci_persistence.database.database import Database
 from ci_persistence.sqlite.events import LATEST
 from ci_persistence.sqlite.job_rows import LIVE
@@ -39,28 +40,28 @@ DELETIONS = (
 )
 
 
-class SqliteJobRetention:
+class SqliteJobRetention(JobRetention):
     """Deletes for the process that holds the lease as `holder`."""
 
     def __init__(self, database: Database, holder: str) -> None:
         self._database = database
         self._holder = holder
 
+    @override
     async def totals(self) -> FinishedTotals:
-        """See JobRetention."""
         row = await self._database.fetch_one("SELECT jobs, stored_bytes FROM finished_totals")
         return FinishedTotals(row["jobs"], row["stored_bytes"]) if row else FinishedTotals(0, 0)
 
+    @override
     async def oldest(self, limit: int) -> list[FinishedJob]:
-        """See JobRetention."""
         rows = await self._database.fetch_all(OLDEST, (limit,))
         return [
             FinishedJob(row["job_id"], datetime.fromisoformat(row["ended_at"]), row["stored_bytes"])
             for row in rows
         ]
 
+    @override
     async def delete_jobs(self, job_ids: Sequence[str]) -> int:
-        """See JobRetention."""
         marks = ", ".join("?" * len(job_ids))
         async with self._database.transaction() as connection:
             deleted = await connection.execute_fetchall(
@@ -70,8 +71,8 @@ class SqliteJobRetention:
             )
             return await _note_files(connection, deleted, artifacts_only=False)
 
+    @override
     async def expire_artifacts(self, ended_before: datetime, limit: int) -> int:
-        """See JobRetention."""
         async with self._database.transaction() as connection:
             expired = await connection.execute_fetchall(
                 f"UPDATE jobs SET artifacts_size = 0 WHERE job_id IN ({WITH_ARTIFACTS}) "  # noqa: S608
@@ -83,15 +84,15 @@ class SqliteJobRetention:
             )
             return await _note_files(connection, expired, artifacts_only=True)
 
+    @override
     async def file_deletions(self, limit: int) -> list[FileDeletion]:
-        """See JobRetention."""
         rows = await self._database.fetch_all(
             "SELECT job_id, artifacts_only FROM file_deletions LIMIT ?", (limit,)
         )
         return [FileDeletion(row["job_id"], bool(row["artifacts_only"])) for row in rows]
 
+    @override
     async def files_deleted(self, deletions: Sequence[FileDeletion]) -> None:
-        """See JobRetention."""
         async with self._database.transaction() as connection:
             # A job may have been deleted while only its artifacts were: then more is to do.
             await connection.executemany(
@@ -100,18 +101,18 @@ class SqliteJobRetention:
                 [(one.job_id, one.artifacts_only, self._holder) for one in deletions],
             )
 
+    @override
     async def without_artifacts(self, job_ids: Sequence[str]) -> list[str]:
-        """See JobRetention."""
         rows = await self._database.fetch_all(WITHOUT_ARTIFACTS, (json.dumps(list(job_ids)),))
         return [row["job_id"] for row in rows]
 
+    @override
     async def uncompressed(self, ended_before: datetime) -> tuple[str, int] | None:
-        """See JobRetention."""
         row = await self._database.fetch_one(UNCOMPRESSED, (format_time(ended_before),))
         return (row["job_id"], row["log_size"] or 0) if row else None
 
+    @override
     async def log_compressed(self, job_id: str, stored_bytes: int) -> bool:
-        """See JobRetention."""
         rows = await self._database.write(
             "UPDATE jobs SET log_stored = ? WHERE job_id = ? AND ended_at IS NOT NULL "  # noqa: S608
             f"AND {HOLDS_LEASE} RETURNING job_id",
@@ -119,8 +120,8 @@ class SqliteJobRetention:
         )
         return bool(rows)
 
+    @override
     async def forget_deletions(self, before: datetime, keep: int, limit: int) -> int:
-        """See JobRetention."""
         wanted = (format_time(before), keep, limit)
         if not await self._database.fetch_all(DELETIONS, wanted):
             return 0  # the usual case needs no write lock

@@ -3,11 +3,13 @@
 import sqlite3
 from datetime import datetime
 
+from typing_extensions import override
+
 from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError, quoted
-from ci_common.job import Artifact, Job, JobStatus, format_time, parse_time
+from ci_common.job import Artifact, Job, format_time, parse_time
 from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
-from ci_common.ports.rows import ControllerState
+from ci_common.ports.rows import ControllerState, JobQuery, JobSubmissions
 from ci_common.ports.signals import JobSignals
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_persistence.database.database import Database
@@ -32,70 +34,67 @@ _WAITING = "status = 'queued' AND cancel_requested_at IS NULL"
 """Jobs that will be started. One that is to be cancelled never is, so nobody waits for it."""
 
 
-class SqliteJobSubmissions:
+class SqliteJobSubmissions(JobSubmissions):
     """Jobs as clients see them."""
 
     def __init__(self, database: Database, signals: JobSignals) -> None:
         self._database = database
         self._signals = signals
 
+    @override
     async def add(
         self, job: Job, quotas: Quotas = NO_QUOTAS, audit: AuditEntry | None = None
     ) -> None:
-        """See JobSubmissions."""
         with disk_full_told(self._database.path):
             async with self._database.transaction() as connection:
                 # It has the write lock: nobody adds a job between the look and the row.
-                await check_room(
-                    connection.execute_fetchall, job.tenant, job.user, quotas, job.package.size
-                )
+                size = job.package.size if job.package else 0
+                await check_room(connection.execute_fetchall, job.tenant, job.user, quotas, size)
                 await connection.execute(_INSERT, to_row(job))
                 await insert(connection, audit)
         self._signals.notify_events()
 
+    @override
     async def check_room(self, tenant: str, user: str, quotas: Quotas) -> None:
-        """See JobSubmissions."""
         await check_room(self._database.fetch_all, tenant, user, quotas)
 
+    @override
     async def get(self, job_id: str) -> Job | None:
-        """See JobSubmissions."""
         return await fetch_job(self._database, job_id)
 
-    async def list_jobs(
-        self, scope: JobScope, status: JobStatus | None, limit: int, before: str | None
-    ) -> list[Job]:
-        """See JobSubmissions."""
+    @override
+    async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:
         conditions, parameters = scope_conditions(scope)
-        if status is not None:
+        if query.status is not None:
             conditions.append("status = ?")
-            parameters.append(status.value)
-        if before is not None:
+            parameters.append(query.status.value)
+        if query.before is not None:
             conditions.append("seq < ?")
-            parameters.append(str(await self._sequence(scope, before)))
+            parameters.append(str(await self._sequence(scope, query.before)))
         rows = await self._database.fetch_all(
             f"SELECT {COLUMNS} FROM jobs WHERE {' AND '.join(conditions) or 'true'} "  # noqa: S608
             "ORDER BY seq DESC LIMIT ?",
-            (*parameters, limit),
+            (*parameters, query.limit),
         )
         return [from_row(row) for row in rows]
 
+    @override
     async def artifacts(self, job_id: str) -> list[Artifact]:
-        """See JobSubmissions."""
         rows = await self._database.fetch_all(
             "SELECT path, size, sha256 FROM artifacts WHERE job_id = ? ORDER BY path", (job_id,)
         )
         return [Artifact(row["path"], row["size"], row["sha256"]) for row in rows]
 
+    @override
     async def artifact(self, job_id: str, path: str) -> Artifact | None:
-        """See JobSubmissions."""
         row = await self._database.fetch_one(
             "SELECT path, size, sha256 FROM artifacts WHERE job_id = ? AND path = ?",
             (job_id, path),
         )
         return None if row is None else Artifact(row["path"], row["size"], row["sha256"])
 
+    @override
     async def queue_position(self, job: Job) -> int | None:
-        """See JobSubmissions."""
         row = await self._database.fetch_one(
             "SELECT count(*) AS place FROM jobs JOIN (SELECT seq AS own, priority AS own_priority "  # noqa: S608 - constants
             f"FROM jobs WHERE job_id = ? AND {_WAITING}) WHERE tenant = ? AND {_WAITING} "
@@ -104,8 +103,8 @@ class SqliteJobSubmissions:
         )
         return int(row["place"]) or None if row else None
 
+    @override
     async def queue_positions(self, tenant: str) -> dict[str, int]:
-        """See JobSubmissions."""
         rows = await self._database.fetch_all(
             f"SELECT job_id FROM jobs WHERE tenant = ? AND {_WAITING} "  # noqa: S608 - constants
             "ORDER BY priority DESC, seq",
@@ -113,10 +112,10 @@ class SqliteJobSubmissions:
         )
         return {row["job_id"]: place for place, row in enumerate(rows, 1)}
 
+    @override
     async def request_cancel(
         self, job_id: str, at: datetime, audit: AuditEntry | None = None
     ) -> Job:
-        """See JobSubmissions."""
         with disk_full_told(self._database.path):
             async with self._database.transaction() as connection:
                 wished = await connection.execute_fetchall(
@@ -140,8 +139,8 @@ class SqliteJobSubmissions:
             raise JobNotFoundError
         raise JobFinishedError
 
+    @override
     async def controller_state(self) -> ControllerState | None:
-        """See JobSubmissions."""
         row = await self._database.fetch_one(
             "SELECT heartbeat_at, engine_error FROM controller_lease"
         )
@@ -150,8 +149,8 @@ class SqliteJobSubmissions:
             return None
         return ControllerState(heartbeat_at=heartbeat, engine_error=row["engine_error"])
 
+    @override
     async def check_writable(self) -> None:
-        """See JobSubmissions."""
         try:
             async with self._database.transaction() as connection:
                 await connection.execute("UPDATE instance SET instance_id = instance_id")

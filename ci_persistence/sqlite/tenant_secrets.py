@@ -3,25 +3,27 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from typing_extensions import override
+
 from ci_common.errors import SecretKeyError, UnknownSecretError
 from ci_common.job import format_time
 from ci_common.ports.audit import AuditEntry
-from ci_common.ports.secrets import TenantSecretEntry
+from ci_common.ports.secrets import TenantSecretEntry, TenantSecretKeeper, TenantSecrets
 from ci_common.secret import Secret, check_secret
 from ci_persistence.database.database import Database
 from ci_persistence.files.secret_keys import SecretKeys
 from ci_persistence.sqlite.audit import insert
 
 
-class SqliteTenantSecrets:
+class SqliteTenantSecrets(TenantSecrets, TenantSecretKeeper):
     """What tenants of one database keep."""
 
     def __init__(self, database: Database, keys: SecretKeys) -> None:
         self._database = database
         self._keys = keys
 
+    @override
     async def named(self, tenant: str, names: Iterable[str]) -> list[Secret]:
-        """See TenantSecrets."""
         wanted = list(names)
         rows = await self._database.fetch_all(
             "SELECT name, value FROM tenant_secrets WHERE tenant = ?", (tenant,)
@@ -34,10 +36,10 @@ class SqliteTenantSecrets:
             )
         return [Secret(name, self._decrypted(tenant, name, values[name])) for name in wanted]
 
+    @override
     async def put(
         self, tenant: str, secret: Secret, now: datetime, audit: AuditEntry | None = None
     ) -> bool:
-        """See TenantSecretKeeper."""
         check_secret(secret)
         try:
             value = self._keys.encrypt(secret.value, _context(tenant, secret.name))
@@ -57,8 +59,8 @@ class SqliteTenantSecrets:
             await insert(connection, audit)
         return not list(known)
 
+    @override
     async def entries(self, tenant: str | None) -> list[TenantSecretEntry]:
-        """See TenantSecretKeeper."""
         rows = await self._database.fetch_all(
             "SELECT tenant, name, changed_at FROM tenant_secrets "
             "WHERE tenant = coalesce(?, tenant) ORDER BY tenant, name",
@@ -69,8 +71,8 @@ class SqliteTenantSecrets:
             for row in rows
         ]
 
+    @override
     async def delete(self, tenant: str, name: str, audit: AuditEntry | None = None) -> bool:
-        """See TenantSecretKeeper."""
         async with self._database.transaction() as connection:
             deleted = await connection.execute_fetchall(
                 "DELETE FROM tenant_secrets WHERE tenant = ? AND name = ? RETURNING name",

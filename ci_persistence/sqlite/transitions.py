@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from sqlite3 import Row
 
+from typing_extensions import override
+
 from ci_common.job import Job, JobStatus, format_time, sources_of
-from ci_common.ports.rows import Ending, ProgressReport
+from ci_common.ports.rows import Ending, JobTransitions, ProgressReport
 from ci_common.ports.signals import JobSignals
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
@@ -30,7 +32,7 @@ _REPORT = (
 )
 
 
-class SqliteJobTransitions:
+class SqliteJobTransitions(JobTransitions):
     """Moves jobs for the process that holds the lease as `holder`."""
 
     def __init__(self, database: Database, signals: JobSignals, holder: str) -> None:
@@ -38,27 +40,27 @@ class SqliteJobTransitions:
         self._signals = signals
         self._holder = holder
 
+    @override
     async def active(self) -> list[Job]:
-        """See JobTransitions."""
         rows = await self._database.fetch_all(
             f"SELECT {COLUMNS} FROM jobs WHERE status IN {LIVE} ORDER BY seq"  # noqa: S608
         )
         return [from_row(row) for row in rows]
 
+    @override
     async def get(self, job_id: str) -> Job | None:
-        """See JobTransitions."""
         return await fetch_job(self._database, job_id)
 
+    @override
     async def claim(self, job_id: str) -> bool:
-        """See JobTransitions."""
         return await self._move(job_id, JobStatus.INITIALIZING, {})
 
+    @override
     async def mark_running(self, job_id: str, at: datetime) -> bool:
-        """See JobTransitions."""
         return await self._move(job_id, JobStatus.RUNNING, {"started_at": format_time(at)})
 
+    @override
     async def retry(self, job_id: str, attempt: int) -> bool:
-        """See JobTransitions."""
         rows = await self._database.write(
             "UPDATE jobs SET attempt = attempt + 1, status = 'initializing', "  # noqa: S608
             "started_at = NULL WHERE job_id = ? AND attempt = ? "
@@ -67,8 +69,9 @@ class SqliteJobTransitions:
         )
         return self._moved(job_id, rows)
 
+    @override
     async def begin_failure(self, job_id: str, ending: Ending) -> bool:
-        """See JobTransitions. The columns are those of the end, which they are until then."""
+        """The columns are those of the end, which they are until then."""
         with disk_full_told(self._database.path):
             rows = await self._database.write(
                 "UPDATE jobs SET reason = ?, message = ?, log_size = ?, "  # noqa: S608 - constants
@@ -85,8 +88,8 @@ class SqliteJobTransitions:
             )
         return bool(rows)
 
+    @override
     async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
-        """See JobTransitions."""
         facts = {
             "ended_at": format_time(at),
             "reason": ending.outcome.reason.value,
@@ -109,8 +112,8 @@ class SqliteJobTransitions:
                     )
         return self._moved(job_id, rows)
 
+    @override
     async def report_progress(self, reports: Sequence[ProgressReport], at: datetime) -> None:
-        """See JobTransitions."""
         rows = [_progress_row(report, at, self._holder) for report in reports]
         async with self._database.transaction() as connection:
             await connection.executemany(_REPORT, rows)

@@ -3,8 +3,10 @@
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 
+from typing_extensions import override
+
 from ci_common.errors import QuotaExceededError, TooManyJobsError
-from ci_common.ports.usage import Quotas, TenantUsage
+from ci_common.ports.usage import Quotas, TenantUsage, TenantUsages
 from ci_persistence.database.database import Database
 from ci_persistence.sqlite.job_rows import LIVE
 
@@ -14,7 +16,8 @@ LIVE_OF_TENANT = f"SELECT count(*) FROM jobs WHERE tenant = ? AND status IN {LIV
 LIVE_OF_USER = f"{LIVE_OF_TENANT} AND user = ?"
 STORED = "SELECT package_bytes + log_bytes + artifact_bytes FROM tenant_totals WHERE tenant = ?"
 COUNTED = (
-    "SELECT tenant, sum(ended_at IS NOT NULL), sum((ended_at IS NULL) * package_size), "
+    "SELECT tenant, sum(ended_at IS NOT NULL), "
+    "sum((ended_at IS NULL) * coalesce(package_size, 0)), "
     "sum((ended_at IS NOT NULL) * coalesce(log_stored, log_size, 0)), sum(artifacts_size) "
     "FROM jobs GROUP BY tenant"
 )
@@ -32,14 +35,14 @@ USAGES = (
 )
 
 
-class SqliteTenantUsages:
+class SqliteTenantUsages(TenantUsages):
     """Reads what the triggers keep."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     async def usage(self, tenant: str | None = None) -> list[TenantUsage]:
-        """See TenantUsages."""
         if tenant is None:
             rows = await self._database.fetch_all(f"{USAGES} GROUP BY tenant ORDER BY tenant")
         else:

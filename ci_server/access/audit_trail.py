@@ -115,9 +115,9 @@ class AuditTrail:
         if not is_owner or principal.only_job is not None:
             await self._note(principal, action, job, target)
 
-    async def lent(self, principal: Principal, job: Job) -> None:
+    async def token_issued(self, principal: Principal, job: Job) -> None:
         """Somebody gives a token for a job, their own, too; an entry the first time in a while."""
-        await self._note(principal, AuditAction.LEND, job)
+        await self._note(principal, AuditAction.ISSUE_TOKEN, job)
 
     async def _note(
         self, principal: Principal, action: AuditAction, job: Job, target: str | None = None

@@ -29,7 +29,7 @@ from ci_server.connections.lingering_close import BRIEF, UPLOAD, LingerBounds, L
 from ci_server.connections.raw_answers import error_answer
 from ci_server.connections.request_head import HEAD_BYTES, HEAD_TOO_LARGE, Refusal, problem_of_head
 from ci_server.connections.reserve import ConnectionRefusal, ReservedConnection
-from ci_server.http.body_rate import BYTES_PER_SECOND
+from ci_server.submission.body_rate import BYTES_PER_SECOND
 from ci_server.telemetry.request_id import new_request_id
 
 uvicorn_shape.check()

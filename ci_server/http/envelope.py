@@ -31,6 +31,8 @@ _CORS_EXPOSED_HEADERS = (
     "X-Next-Cursor",
     "X-Request-ID",
 )
+_ANSWERS = ("http.response.start", "websocket.http.response.start")
+"""The second refuses a WebSocket."""
 
 
 class RequestEnvelope:
@@ -53,7 +55,7 @@ class RequestEnvelope:
         over_https = _is_secure(scope, headers)
 
         async def completed(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _ANSWERS:
                 answered = secured(list(message.get("headers", ())), over_https=over_https)
                 answered.append((REQUEST_ID_HEADER, request_id.encode()))
                 message = {**message, "headers": answered}

@@ -5,10 +5,11 @@ import math
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from ci_common.errors import RunnerError, place_of
 from ci_server.telemetry.request_id import current_request_id
@@ -58,20 +59,22 @@ def error_response(status: int, code: str, message: str) -> JSONResponse:
     return JSONResponse({"error": error}, status)
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Make every error of the application one of ours."""
+def install_error_handlers(app: Starlette) -> None:
+    """Make every error of the application one of ours: of requests, and of WebSockets before they
+    are accepted.
+    """
     app.add_exception_handler(RunnerError, _runner_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unknown_error)
 
 
-async def _runner_error(request: Request, error: Exception) -> JSONResponse:
+async def _runner_error(connection: HTTPConnection, error: Exception) -> JSONResponse:
     if not isinstance(error, RunnerError) or error.code not in STATUS_OF_CODE:
-        return await _unknown_error(request, error)
+        return await _unknown_error(connection, error)
     message = error.message
     if STATUS_OF_CODE[error.code] is HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("%s %r failed: %s", request.method, request.scope["path"], error)
+        logger.error("%s failed: %s", _named(connection), error)
         message = type(error)().message  # the details are about our files
     response = error_response(STATUS_OF_CODE[error.code], error.code, message)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -83,7 +86,7 @@ async def _runner_error(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
-async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+async def _validation_error(_: HTTPConnection, error: Exception) -> JSONResponse:
     problems: list[Any] = list(error.errors()) if isinstance(error, RequestValidationError) else []
     message = "; ".join(
         f"{place_of(problem['loc'][-1:])}: {problem['msg']}" for problem in problems
@@ -91,7 +94,7 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     return error_response(HTTPStatus.BAD_REQUEST, "invalid_request", message)
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(_: HTTPConnection, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
     phrase = HTTPStatus(status).phrase
     response = error_response(status, phrase.lower().replace(" ", "_"), f"{phrase}.")
@@ -100,10 +103,16 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
     return response
 
 
-async def _unknown_error(request: Request, error: Exception) -> JSONResponse:
-    logger.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
+async def _unknown_error(connection: HTTPConnection, error: Exception) -> JSONResponse:
+    logger.error("%s failed", _named(connection), exc_info=error)
     return error_response(
         500,
         "internal_error",
         f"internal error; the server's log tells more (request id {current_request_id()})",
     )
+
+
+def _named(connection: HTTPConnection) -> str:
+    """A request or WebSocket, for the log."""
+    scope = connection.scope
+    return f"{scope.get('method', scope['type'])} {scope['path']!r}"

@@ -1,14 +1,14 @@
 """Who is asking, for routes: each says by its parameter what it lets people do.
 
-A route without one of these is a defect, and a test over all routes finds it.
+They take any `HTTPConnection`, so that requests and WebSockets share them. A route without one of
+these is a defect, and a test over all routes finds it.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from ci_common.errors import ForbiddenError, InvalidCredentialsError
@@ -37,9 +37,9 @@ class AccessControl:
     traffic: Traffic
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
-    def credentials_of(self, request: HTTPConnection) -> Credentials:
-        """What the request carries, and where it comes from."""
-        return credentials_of(request, self.proxies)
+    def credentials_of(self, connection: HTTPConnection) -> Credentials:
+        """What the connection carries, and where it comes from."""
+        return credentials_of(connection, self.proxies)
 
     async def admit(self, credentials: Credentials, action: Action) -> Principal:
         """Who asks, when their role lets them do this at all. Refusals are recorded.
@@ -71,54 +71,48 @@ class Access:
     def __init__(self, action: Action) -> None:
         self.action = action
 
-    async def __call__(self, request: Request) -> Principal:
+    async def __call__(self, connection: HTTPConnection) -> Principal:
         """Raises UnauthenticatedError, InvalidCredentialsError, ForbiddenError, NotReadyError,
         LimitReachedError.
         """
-        control: AccessControl = request.app.state.access
-        return await control.admit(control.credentials_of(request), self.action)
+        control = _access_control(connection)
+        return await control.admit(control.credentials_of(connection), self.action)
 
 
-async def anyone() -> None:
-    """The dependency of routes that need no identity."""
+async def public() -> None:
+    """The dependency of routes that need no authentication."""
 
 
-async def in_measure(request: Request) -> None:
-    """The dependency of routes that cost something although they need no identity."""
-    control: AccessControl = request.app.state.access
-    control.traffic.check_address(address_of(control.credentials_of(request)))
+async def rate_limited(connection: HTTPConnection) -> None:
+    """The dependency of public routes that cost something. Raises RateLimitedError."""
+    control = _access_control(connection)
+    control.traffic.check_address(address_of(control.credentials_of(connection)))
 
 
-def hold_stream(request: Request, principal: Principal) -> None:
-    """Count the answer as a stream, until the request is over. Raises TooManyStreamsError."""
-    control: AccessControl = request.app.state.access
+def stream_slot(connection: HTTPConnection, principal: Principal) -> None:
+    """Count the connection as a stream, until it is over. Raises TooManyStreamsError."""
+    control = _access_control(connection)
     give_back = control.traffic.begin_stream(principal, principal.origin.address)
-    at_end(request.scope, give_back)
+    at_end(connection.scope, give_back)
 
 
-@contextmanager
-def held_upload(request: Request, principal: Principal) -> Iterator[None]:
-    """Count an upload until the block is left. Raises TooManyUploadsError."""
-    control: AccessControl = request.app.state.access
-    give_back = control.traffic.begin_upload(principal, principal.origin.address)
-    try:
-        yield
-    finally:
-        give_back()
+def _access_control(connection: HTTPConnection) -> AccessControl:
+    control: AccessControl = connection.app.state.access
+    return control
 
 
-def credentials_of(request: HTTPConnection, proxies: TrustedProxies) -> Credentials:
-    """What the request carries, and where it comes from."""
-    headers = _joined(request.headers.items())
-    peer = peer_of(request.scope, headers)
-    server = request.scope.get("server")
+def credentials_of(connection: HTTPConnection, proxies: TrustedProxies) -> Credentials:
+    """What the connection carries, and where it comes from."""
+    headers = _joined(connection.headers.items())
+    peer = peer_of(connection.scope, headers)
+    server = connection.scope.get("server")
     return Credentials(
         headers=headers,
         peer=peer,
         local=server[0] if server and server[1] is not None else None,
         client=proxies.client(peer, headers),
-        method=request.scope.get("method"),
-        token=request.query_params.get(TOKEN_PARAMETER),
+        method=connection.scope.get("method"),
+        token=connection.query_params.get(TOKEN_PARAMETER),
         request_id=current_request_id(),
     )
 
@@ -136,4 +130,4 @@ Lister = Annotated[Principal, Depends(Access(Action.LIST))]
 Reader = Annotated[Principal, Depends(Access(Action.READ))]
 Canceller = Annotated[Principal, Depends(Access(Action.CANCEL))]
 UsageReader = Annotated[Principal, Depends(Access(Action.USAGE))]
-Lender = Annotated[Principal, Depends(Access(Action.LEND))]
+TokenIssuer = Annotated[Principal, Depends(Access(Action.ISSUE_TOKEN))]

@@ -3,21 +3,21 @@
 import re
 from collections import Counter
 
-from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
+from starlette.requests import HTTPConnection
 
 _DECIMAL = re.compile(r"[0-9]{1,18}")
 
 
-async def no_repetition(request: Request) -> None:
+async def no_repetition(connection: HTTPConnection) -> None:
     """The dependency that refuses a name that is given more than once: whoever looks through a
     request on its way, and we, need not take the same one.
 
     Raises RequestValidationError.
     """
-    counts = Counter(name for name, _ in request.query_params.multi_items())
+    counts = Counter(name for name, _ in connection.query_params.multi_items())
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         raise RequestValidationError(

@@ -5,12 +5,9 @@ import logging
 from typing import Any
 
 from fastapi import FastAPI
-from sse_starlette import EventSourceResponse
-from sse_starlette.sse import SendTimeoutError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
-from ci_common.errors import RunnerError
 from ci_server.access.auth.addresses import remember_peer
 from ci_server.http.envelope import ListedOrigins, RequestEnvelope
 
@@ -58,20 +55,3 @@ def _cut_soon(send: Send) -> None:
     abort = getattr(getattr(connection, "transport", None), "abort", None)
     if abort is not None:
         asyncio.get_running_loop().call_later(_FLUSH_SECONDS, abort)
-
-
-class PatientResponse(EventSourceResponse):
-    """A stream whose reader may take no byte for `send_timeout`, and no longer."""
-
-    @override
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream to the end, to the reader's end, or to the end of patience, or of what can be
-        read.
-        """
-        try:
-            await super().__call__(scope, receive, send)
-        except RunnerError as error:
-            # Too late to answer with it. An end that is not one is all that a client can be told.
-            logger.error("%s: the answer is cut off: %s", scope["path"], error)  # noqa: TRY400
-        except SendTimeoutError:
-            logger.info("%r: cut off, as its reader takes nothing", scope["path"])

@@ -1,56 +1,22 @@
-"""The one core that every dialect calls: submit, get, list, cancel."""
+"""Jobs that there are, for every door: get, list, cancel, artifacts, tokens."""
 
-import asyncio
-import logging
-import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 
 from ci_common.errors import (
     ArtifactNotFoundError,
-    DataDirectoryUnavailableError,
     ForbiddenError,
-    InvalidConfigError,
-    InvalidPackageError,
     JobNotFoundError,
-    NotReadyError,
-    RunnerError,
-    StorageUnavailableError,
     quoted,
 )
-from ci_common.job import Artifact, Job, JobSpec, JobStatus
-from ci_common.policy import Action, Policy, Reach
+from ci_common.job import Artifact, Job
+from ci_common.policy import Action, Policy
 from ci_common.ports.audit import AuditAction
-from ci_common.ports.packages import PackageIntake, StagedUpload
-from ci_common.ports.rows import JobSubmissions
+from ci_common.ports.rows import JobQuery, JobSubmissions
 from ci_common.ports.signals import Doorbell
-from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
-from ci_common.secret import Secret
 from ci_server.access.audit_trail import AuditTrail
-from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
-from ci_server.submission.job_secrets import SecretService
-from ci_server.submission.package_check import PackageLimits, check_package
-from ci_server.submission.project_config import SubmittedSpec, resolve_spec
-
-logger = logging.getLogger(__name__)
-
-HEARTBEAT_SECONDS = 10.0
-"""A controller that has not been heard of for so long counts as down."""
-
-_CHECKS_AT_ONCE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceLimits:
-    """What submissions may be, and what they get."""
-
-    max_upload_bytes: int
-    package: PackageLimits
-    defaults: DefaultLimits
-    ceilings: LimitCeilings = NO_CEILINGS
-    quotas: Quotas = NO_QUOTAS
+from ci_server.access.auth.stream_tokens import StreamToken, StreamTokens
 
 
 class JobService:
@@ -59,108 +25,18 @@ class JobService:
     def __init__(
         self,
         submissions: JobSubmissions,
-        packages: PackageIntake,
         bell: Doorbell,
-        limits: ServiceLimits,
         policy: Policy,
         now: Callable[[], datetime],
-        secrets: SecretService,
         audit: AuditTrail,
+        tokens: StreamTokens,
     ) -> None:
-        self._secrets = secrets
         self._submissions = submissions
-        self._packages = packages
         self._bell = bell
         self._policy = policy
         self._now = now
         self._audit = audit
-        self.limits = limits
-        self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
-
-    async def check_room(self, principal: Principal) -> None:
-        """Refuse, before anything is uploaded, what `submit` would refuse whatever is uploaded.
-
-        Raises ForbiddenError, TooManyJobsError, QuotaExceededError.
-        """
-        self._policy.scope(principal, Action.SUBMIT)
-        await self._submissions.check_room(principal.tenant, principal.user, self.limits.quotas)
-
-    def stage(self) -> StagedUpload:
-        """Start an upload, which ends with `submit`, or with its `discard`.
-
-        Raises DiskFullError.
-        """
-        return self._packages.stage()
-
-    async def submit(
-        self,
-        principal: Principal,
-        staged: StagedUpload,
-        wanted: SubmittedSpec,
-        sent: Sequence[Secret] = (),
-    ) -> Job:
-        """Check the upload, store it, queue the job. Once this returns nothing can lose it.
-
-        Raises ForbiddenError, InvalidPackageError, InvalidConfigError, UnknownJobNameError,
-        InvalidSecretError, UnknownSecretError, TooManyJobsError, QuotaExceededError; the caller
-        discards `staged` then.
-        """
-        self._policy.scope(principal, Action.SUBMIT)
-        await self._check_priority(principal, wanted.priority)
-        spec = await self._check(staged, wanted)
-        spec, secrets = await self._secrets.resolve(principal.tenant, spec, sent)
-        job_id = str(uuid.uuid4())
-        package = await asyncio.to_thread(staged.commit, job_id)
-        job = Job(
-            job_id=job_id,
-            tenant=principal.tenant,
-            user=principal.user,
-            spec=spec,
-            package=package,
-            status=JobStatus.QUEUED,
-            created_at=self._now(),
-        )
-        try:
-            await self._secrets.store(job_id, secrets)
-            entry = self._audit.entry(
-                principal, AuditAction.SUBMIT, job_id=job_id, target=spec.name
-            )
-            await self._submissions.add(job, self.limits.quotas, entry)
-        except Exception:
-            self._packages.delete(job_id)
-            self._secrets.forget(job_id, secrets)
-            raise
-        self._bell.ring()
-        return job
-
-    async def _check_priority(self, principal: Principal, asked: int | None) -> None:
-        """Raise InvalidConfigError for a priority that only admins may ask for; it is recorded."""
-        if asked is None or self._policy.reach(principal, Action.PRIORITIZE) is not Reach.NONE:
-            return
-        try:
-            self.limits.ceilings.check_priority(asked)
-        except InvalidConfigError as error:
-            await self._audit.denied(principal, AuditAction.PRIORITIZE, error)
-            raise
-
-    async def _check(self, staged: StagedUpload, wanted: SubmittedSpec) -> JobSpec:
-        def check() -> JobSpec:
-            try:
-                checked = check_package(staged.path, self.limits.package)
-            except InvalidPackageError:
-                if staged.path.exists():
-                    raise
-                raise DataDirectoryUnavailableError(
-                    "the upload was deleted from the server's data directory before it was "
-                    "checked; send it again"
-                ) from None
-            return resolve_spec(
-                checked.config_files, wanted, self.limits.defaults, self.limits.ceilings
-            )
-
-        # A few at a time: a check takes a core, and others' requests need threads, too.
-        async with self._checks:
-            return await asyncio.to_thread(check)
+        self._tokens = tokens
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         """One job. Raises JobNotFoundError, also for one the principal may not see."""
@@ -176,19 +52,13 @@ class JobService:
         await self._audit.read(principal, AuditAction.READ_LOG, job)
         return job
 
-    async def list_jobs(
-        self,
-        principal: Principal,
-        status: JobStatus | None = None,
-        limit: int = 100,
-        before: str | None = None,
-    ) -> list[Job]:
-        """The jobs the principal may see, newest first, older than the job `before`.
+    async def list_jobs(self, principal: Principal, query: JobQuery) -> list[Job]:
+        """The jobs that match and that the principal may see, newest first.
 
         Raises ForbiddenError; JobNotFoundError for a `before` that is not one of them.
         """
         scope = self._policy.scope(principal, Action.LIST)
-        return await self._submissions.list_jobs(scope, status, limit, before)
+        return await self._submissions.list_jobs(scope, query)
 
     async def cancel(self, principal: Principal, job_id: str) -> Job:
         """Ask for the end of a job; safe to repeat.
@@ -202,14 +72,14 @@ class JobService:
         self._bell.ring()
         return job
 
-    async def lend(self, principal: Principal, job_id: str) -> Job:
-        """The job that the principal gives somebody a token for, which is recorded.
+    async def issue_token(self, principal: Principal, job_id: str) -> StreamToken:
+        """A token that lets whoever has it read the job, for a short time. It is recorded.
 
-        Raises JobNotFoundError, and ForbiddenError for one the principal may only see.
+        Raises JobNotFoundError, and ForbiddenError for a job the principal may only see.
         """
-        job = await self._within_reach(principal, Action.LEND, job_id, "give a token for it")
-        await self._audit.lent(principal, job)
-        return job
+        job = await self._within_reach(principal, Action.ISSUE_TOKEN, job_id, "give a token for it")
+        await self._audit.token_issued(principal, job)
+        return self._tokens.issue(principal, job.job_id)
 
     async def _within_reach(
         self, principal: Principal, action: Action, job_id: str, what: str
@@ -237,48 +107,3 @@ class JobService:
             raise ArtifactNotFoundError(f"the job has no artifact {quoted(path)}")
         await self._audit.read(principal, AuditAction.READ_ARTIFACT, job, path)
         return artifact
-
-    async def check_ready(self) -> None:
-        """Raise NotReadyError, which names every part that is down.
-
-        Anybody may ask, so it tells no more than that; the log tells why.
-        """
-        problems = [
-            problem
-            for problem in (
-                await self._problem_of(
-                    "the database cannot be written", self._submissions.check_writable
-                ),
-                await self._problem_of("the server's disk is nearly full", self._check_space),
-                await self._controller_problem(),
-            )
-            if problem
-        ]
-        if problems:
-            raise NotReadyError("; ".join(problems))
-
-    async def _check_space(self) -> None:
-        self._packages.check_space()
-
-    async def _problem_of(self, problem: str, check: Callable[[], Awaitable[None]]) -> str | None:
-        try:
-            await check()
-        except StorageUnavailableError as error:
-            return error.message  # which tells no more than that, and is logged already
-        except RunnerError as error:
-            logger.warning("not ready: %s", error)
-            return problem
-        return None
-
-    async def _controller_problem(self) -> str | None:
-        state = await self._submissions.controller_state()
-        if state is None or self._now() - state.heartbeat_at > timedelta(seconds=HEARTBEAT_SECONDS):
-            return "no controller is running: jobs are queued but none is started"
-        if state.engine_error is None:
-            return None
-        if state.engine_is_disturbed:
-            return (
-                "engine_disturbed: the container engine answers, but starts no container: jobs "
-                "wait until it does"
-            )
-        return "the container engine does not answer: jobs wait until it does"

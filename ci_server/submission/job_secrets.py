@@ -1,50 +1,13 @@
 """Which secrets a submitted job gets, and that they are in nothing that others may see."""
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ci_common.errors import InvalidSecretError
 from ci_common.job import JobSpec
 from ci_common.ports.secrets import SecretIntake, TenantSecrets
-from ci_common.secret import Secret, check_name, check_secrets
-from ci_common.strict_json import StrangeJsonError, strict_object
-
-_HOW = (
-    "the part 'secrets' is a JSON object of objects by name: "
-    '{"NAME": {"value": "<base64>", "environment": true}}'
-)
-
-
-def read_submitted_secrets(content: bytes) -> list[Secret]:
-    """The form's part `secrets`; empty means none. Raises InvalidSecretError, which repeats
-    nothing of the content.
-    """
-    if not content:
-        return []
-    try:
-        table = strict_object(content)
-    except StrangeJsonError as error:
-        raise InvalidSecretError(f"{_HOW}; this is {error}") from None
-    secrets = [_secret(name, fields) for name, fields in table.items()]
-    check_secrets(secrets)
-    return secrets
-
-
-def _secret(name: str, fields: Any) -> Secret:
-    check_name(name)
-    known = isinstance(fields, dict) and fields.keys() <= {"value", "environment"}
-    value = fields.get("value") if known else None
-    in_environment = fields.get("environment", True) if known else None
-    if not isinstance(value, str) or not isinstance(in_environment, bool):
-        raise InvalidSecretError(f"{_HOW}; that of {name} is not such an object")
-    try:
-        return Secret(name, base64.b64decode(value, validate=True), in_environment)
-    except (binascii.Error, ValueError):
-        raise InvalidSecretError(f"{_HOW}; the value of {name} is no base64") from None
+from ci_common.secret import Secret, check_secrets
 
 
 class SecretService:

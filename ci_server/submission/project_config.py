@@ -3,33 +3,25 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from ci_common.artifact_paths import ArtifactGlob
 from ci_common.bounded_toml import CostlyTomlError, read_toml
 from ci_common.durations import parse_seconds
-from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
-from ci_common.job import DEFAULT_ARTIFACTS, DEFAULT_PRIORITY, JobSpec, Network, ResourceLimits
+from ci_common.errors import InvalidConfigError
+from ci_common.job import DEFAULT_ARTIFACTS, Network
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
-from ci_common.strict_json import StrangeJsonError, strict_object
-from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.submission.table_problems import explain
 
-DEFAULT_JOB = "test"
 DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 
-_JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 _IMAGE = r"^[!-~]{1,500}$"
 _MOST_INSTALL_LINES = 100
-_LONGEST_SECONDS = 31_536_000
+LONGEST_SECONDS = 31_536_000
+MOST_PRIORITY = 10
+MOST_RETRIES = 10
 _LARGEST_CPU = 1_000_000
 _LARGEST_MEMORY = 1 << 30
 
@@ -68,9 +60,16 @@ def _given(value: object) -> object:
     return value
 
 
-def _requirements_line(value: str) -> str:
+def requirements_line_problem(value: str) -> str | None:
+    """Why a text is no line of a requirements file."""
     if not value.strip() or not value.isprintable():
-        raise ValueError("must be one line of a requirements file, such as '-e .[test]'")
+        return "must be one line of a requirements file, such as '-e .[test]'"
+    return None
+
+
+def _requirements_line(value: str) -> str:
+    if problem := requirements_line_problem(value):
+        raise ValueError(problem)
     return value
 
 
@@ -82,11 +81,10 @@ Argument = Annotated[str, AfterValidator(_without_nul)]
 VariableName = Annotated[Argument, AfterValidator(_variable_name)]
 SecretName = Annotated[str, Field(pattern=NAME_PATTERN)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
-Timeout = Annotated[Seconds, Field(gt=0, le=_LONGEST_SECONDS)]
+Timeout = Annotated[Seconds, Field(gt=0, le=LONGEST_SECONDS)]
 Given = BeforeValidator(_given)
-InstallLine = Annotated[str, AfterValidator(_requirements_line)]
 Install = Annotated[
-    list[InstallLine],
+    list[Annotated[str, AfterValidator(_requirements_line)]],
     BeforeValidator(_no_lines),
     Field(max_length=_MOST_INSTALL_LINES),
 ]
@@ -124,7 +122,7 @@ class JobTable(BaseModel):
     log: int | None = Field(default=None, ge=1, le=_LARGEST_MEMORY)
     grace: Annotated[Seconds, Field(ge=0, le=600)] | None = None
     network: Network = Field(default=Network.BRIDGE, strict=False)  # TOML has strings
-    retries: int = Field(default=0, ge=0, le=10)
+    retries: int = Field(default=0, ge=0, le=MOST_RETRIES)
     artifacts: list[Annotated[str, AfterValidator(_glob)]] = Field(
         default_factory=lambda: list(DEFAULT_ARTIFACTS), max_length=100
     )
@@ -137,88 +135,7 @@ class ProjectTable(BaseModel):
 
     model_config = _CONFIG
 
-    jobs: dict[Annotated[str, Field(pattern=_JOB_NAME)], JobTable] = Field(default_factory=dict)
-
-
-class SubmittedSpec(BaseModel):
-    """The form's part `spec`: which job, and a command in place of the job's own. Those two may be
-    null, because clients say so when they have none.
-    """
-
-    model_config = _CONFIG
-
-    job: str | None = Field(default=None, pattern=_JOB_NAME)
-    command: Command | None = Field(default=None, min_length=1)
-    priority: Annotated[int | None, Given] = Field(default=None, ge=0, le=10)
-    retries: Annotated[int | None, Given] = Field(default=None, ge=0, le=10)
-    timeout: Annotated[Timeout | None, Given] = None
-    install: Annotated[Install | None, Given] = None
-
-
-def read_submitted_spec(content: bytes) -> SubmittedSpec:
-    """The form's part `spec`; empty means the defaults. Raises InvalidUploadError."""
-    if not content:
-        return SubmittedSpec()
-    try:
-        return SubmittedSpec.model_validate(strict_object(content))
-    except StrangeJsonError as error:
-        raise InvalidUploadError(f"the part 'spec' is invalid: {error.located}") from None
-    except ValidationError as error:
-        raise InvalidUploadError(f"the part 'spec' is invalid: {explain(error)}") from error
-
-
-def resolve_spec(
-    config_files: Mapping[str, bytes],
-    submitted: SubmittedSpec,
-    defaults: DefaultLimits,
-    ceilings: LimitCeilings = NO_CEILINGS,
-) -> JobSpec:
-    """What to run. Raises InvalidConfigError, UnknownJobNameError."""
-    jobs = read_table(config_files).jobs
-    name = submitted.job or DEFAULT_JOB
-    job = jobs.get(name)
-    if job is None:
-        if name != DEFAULT_JOB and submitted.command is None:
-            known = ", ".join(sorted({DEFAULT_JOB, *jobs}))
-            raise UnknownJobNameError(
-                f"the project has no job {name!r}; it has: {known}. Jobs are the tables "
-                "[tool.ci.jobs.NAME] in its pyproject.toml"
-            )
-        job = JobTable()
-    defaults = ceilings.at_most(defaults)
-    limits = _limits(job, submitted, defaults)
-    ceilings.check(limits)
-    return JobSpec(
-        name=name,
-        command=tuple(submitted.command or job.command),
-        image=job.image,
-        env=job.env,
-        artifacts=tuple(job.artifacts),
-        priority=DEFAULT_PRIORITY if submitted.priority is None else submitted.priority,
-        retries=job.retries if submitted.retries is None else submitted.retries,
-        limits=limits,
-        secrets=tuple(dict.fromkeys(job.secrets)),
-        install=_install(job, submitted),
-    )
-
-
-def _install(job: JobTable, submitted: SubmittedSpec) -> tuple[str, ...] | None:
-    asked = job.install if submitted.install is None else submitted.install
-    return None if asked is None else tuple(asked)
-
-
-def _limits(job: JobTable, submitted: SubmittedSpec, defaults: DefaultLimits) -> ResourceLimits:
-    return ResourceLimits(
-        timeout_seconds=submitted.timeout or job.timeout or defaults.timeout_seconds,
-        cpu_percent=job.cpu or defaults.cpu_percent,
-        memory_mb=job.memory or defaults.memory_mb,
-        pids=job.pids or defaults.pids,
-        network=job.network,
-        block_io_bytes=job.block_io,
-        shm_mb=job.shm,
-        log_mb=min(job.log or defaults.log_mb, defaults.log_mb),
-        grace_seconds=defaults.grace_seconds if job.grace is None else job.grace,
-    )
+    jobs: dict[Annotated[str, Field(pattern=JOB_NAME)], JobTable] = Field(default_factory=dict)
 
 
 def read_table(config_files: Mapping[str, bytes]) -> ProjectTable:

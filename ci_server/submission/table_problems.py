@@ -1,4 +1,6 @@
-"""What is wrong with a table of jobs, in words: the key, its value, and what is allowed."""
+"""What is wrong with a table, of jobs by default, in words: the key, its value, and what is
+allowed.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,11 +14,14 @@ from ci_common.errors import place_of
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 60
 
+INSTALL = "false, or a list of lines as in requirements.txt, such as '-e .[test]'"
+RETRIES = "an integer from 0 to 10"
+TIMEOUT = f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year"
 _OF_A_JOB = {
     "command": "a string (run by /bin/sh) or a list of strings, and not empty",
     "image": "the name of an image, 1 to 500 ASCII characters without spaces",
     "env": "a table of strings",
-    "timeout": f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year",
+    "timeout": TIMEOUT,
     "cpu": "an integer from 1 to 1000000 (percent of one core)",
     "memory": "an integer from 16 to 1073741824 (MiB)",
     "pids": "an integer from 1 to 4194304",
@@ -25,58 +30,50 @@ _OF_A_JOB = {
     "log": "an integer from 1 to 1073741824 (MiB)",
     "grace": f"{EXAMPLES_OF_SECONDS}, at most 600",
     "network": "'bridge' or 'none'",
-    "retries": "an integer from 0 to 10",
+    "retries": RETRIES,
     "secrets": "a list of at most 50 names of secrets, such as PYPI_TOKEN",
     "artifacts": "a list of at most 100 paths or patterns within the project",
-    "install": "false, or a list of lines as in requirements.txt, such as '-e .[test]'",
+    "install": INSTALL,
 }
-_OF_A_SUBMISSION = {
-    "job": "the name of a job",
-    "command": "a list of strings, and not empty",
-    "priority": "an integer from 0 to 10",
-    "retries": _OF_A_JOB["retries"],
-    "timeout": _OF_A_JOB["timeout"],
-    "install": _OF_A_JOB["install"],
-}
-_JOBS = "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -"
+_TABLE = {"jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -"}
 
 
-def explain(error: ValidationError, prefix: str = "") -> str:
-    """The first problems of a table, or of a submitted spec; `prefix` is the table's name."""
-    top = tuple(_OF_A_SUBMISSION) if error.title == "SubmittedSpec" else ("jobs",)
-    problems = [_problem(problem, prefix, top) for problem in error.errors()]
+def explain(error: ValidationError, prefix: str = "", allowed: Mapping[str, str] = _TABLE) -> str:
+    """The first problems of a table; `prefix` is its name. `allowed` tells by name what the values
+    of another one may be.
+    """
+    problems = [_problem(problem, prefix, allowed) for problem in error.errors()]
     if len(problems) > _MOST_PROBLEMS:
         problems[_MOST_PROBLEMS:] = [f"and {len(problems) - _MOST_PROBLEMS} more"]
     return "; ".join(problems)
 
 
-def _problem(problem: Mapping[str, Any], prefix: str, top: Sequence[str]) -> str:
+def _problem(problem: Mapping[str, Any], prefix: str, top: Mapping[str, str]) -> str:
     path = [str(part) for part in problem["loc"] if part != "[key]"]
     where = ".".join(filter(None, [prefix, place_of(path)]))
     message = _message(problem, path, top)
     return f"{where}: {message}" if where else message
 
 
-def _message(problem: Mapping[str, Any], path: Sequence[str], top: Sequence[str]) -> str:
+def _message(problem: Mapping[str, Any], path: Sequence[str], top: Mapping[str, str]) -> str:
     kind = problem["type"]
     if kind == "extra_forbidden":
         known = _OF_A_JOB if len(path) > 1 else top
         return f"is not a known key; known are: {', '.join(known)}"
     if kind == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ")
-    allowed = _allowed(path)
+    allowed = _allowed(path, top)
     if allowed is None:
         return str(problem["msg"])
     return f"{_value(problem['input'], path)} is not allowed; it must be {allowed}"
 
 
-def _allowed(path: Sequence[str]) -> str | None:
+def _allowed(path: Sequence[str], top: Mapping[str, str]) -> str | None:
     """What the value at a path may be; of a list or a table, what the whole may be."""
     if not path:
         return None
-    if path[0] != "jobs":
-        return _OF_A_SUBMISSION.get(path[0])
-    return _OF_A_JOB.get(path[2]) if len(path) > 2 else _JOBS
+    is_of_a_job = top is _TABLE and len(path) > 2
+    return _OF_A_JOB.get(path[2]) if is_of_a_job else top.get(path[0])
 
 
 def _value(value: object, path: Sequence[str]) -> str:

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from typing_extensions import override
-
 from engine.command.service_commands import add_bench, add_parity, add_serve
 from engine.errors import EngineError, RequestError
 from engine.model.cautions import cautions
@@ -182,7 +180,6 @@ def _capabilities(_: argparse.Namespace) -> int:
 class Parser(argparse.ArgumentParser):
     """Tells what is wrong with a command line before how one is written."""
 
-    @override
     def error(self, message: str) -> NoReturn:
         """Exit with 2; the reason, then the usage, on standard error."""
         self.exit(2, f"{self.prog}: error: {message}\n\n{self.format_usage()}")

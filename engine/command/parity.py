@@ -25,7 +25,7 @@ from engine.model.config import (
     Config,
     DynamicLapse,
     Multipliers,
-    Output,
+    OutputOptions,
     Scenarios,
     load_config,
     parse_config,
@@ -168,7 +168,9 @@ def _variants(config: Config) -> Iterator[tuple[str, Config]]:
     dynamic = DynamicLapse(5.0, 0.02, 0.5, 2.0)
     yield "dynamic lapse", replace(config, dynamic_lapse=dynamic)
     yield "hooks", config
-    output = Output((50.0, 99.5), False, True, accept_no_maturity=config.output.accept_no_maturity)
+    output = OutputOptions(
+        (50.0, 99.5), False, True, accept_no_maturity=config.output.accept_no_maturity
+    )
     yield "breakdown", replace(config, output=output)
     for stream in STREAMS:
         yield stream, replace(config, scenarios=Scenarios(None, 100, 42, stream))

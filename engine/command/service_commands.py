@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from engine.command import bench, parity
-from engine.command.worker import Limits, Worker
+from engine.command.worker import Worker, WorkerLimits
 from engine.errors import EngineError
 from engine.model.config import Execution
 
@@ -39,7 +39,7 @@ def add_bench(command: argparse.ArgumentParser) -> None:
 
 def add_serve(command: argparse.ArgumentParser) -> None:
     """The grammar of `serve`."""
-    default = Limits()
+    default = WorkerLimits()
     add = command.add_argument
     add("--host", default="127.0.0.1", help="address to listen on, default this machine only")
     add("--port", type=int, default=DEFAULT_PORT, help=f"0 is any, default {DEFAULT_PORT}")
@@ -84,7 +84,9 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    limits = Limits(body=options.max_body, threads=options.threads, allow_hooks=options.allow_hooks)
+    limits = WorkerLimits(
+        body=options.max_body, threads=options.threads, allow_hooks=options.allow_hooks
+    )
     with Worker((options.host, options.port), limits) as worker:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _interrupt)

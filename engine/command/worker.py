@@ -26,8 +26,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from engine.errors import EngineError, HookError, ModelError, Problem, RequestError
 from engine.model.config import NAMES, Config, load_config
 from engine.model.package import opened
@@ -47,7 +45,7 @@ STATUSES: tuple[tuple[type[EngineError], HTTPStatus], ...] = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class WorkerLimits:
     """What a model may ask for; sizes in bytes, of the request and of what it unpacks to."""
 
     body: int = 32 << 20
@@ -63,7 +61,7 @@ class Worker(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], limits: Limits) -> None:
+    def __init__(self, address: tuple[str, int], limits: WorkerLimits) -> None:
         super().__init__(address, Handler)
         self.limits = limits
         self.started = time.monotonic()
@@ -115,7 +113,6 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.OK, document)
 
-    @override
     def log_message(self, format: str, *args: Any) -> None:
         """One line a request on standard error."""
         sys.stderr.write(f"{self.address_string()} {format % args}\n")
@@ -189,7 +186,7 @@ def error_document(error: EngineError) -> dict[str, Any]:
 
 
 @contextmanager
-def _model_package(content_type: str, body: bytes, limits: Limits) -> Iterator[Path]:
+def _model_package(content_type: str, body: bytes, limits: WorkerLimits) -> Iterator[Path]:
     """The model of a request: a zip as it came, or a directory of the files in a JSON text."""
     with tempfile.TemporaryDirectory(prefix="engine-worker-") as directory:
         root = Path(directory)
@@ -219,7 +216,7 @@ def _write_files(root: Path, body: bytes) -> None:
     (root / NAMES[1]).write_text(json.dumps(document["config"]), encoding="utf-8")
 
 
-def _check_size(config: Config, limits: Limits) -> None:
+def _check_size(config: Config, limits: WorkerLimits) -> None:
     count = config.scenarios.count
     if config.scenarios.file is None and (count or 0) > limits.scenarios:
         raise RequestError(f"at most {limits.scenarios} scenarios are run here, not {count}")

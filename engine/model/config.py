@@ -70,7 +70,7 @@ class Execution:
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputOptions:
     """What to write; `breakdown` names attributes to split the portfolio by.
 
     Endowments are refused unless `accept_no_maturity`: their maturity benefit is not projected.
@@ -99,7 +99,7 @@ class Config:
     dynamic_lapse: DynamicLapse | None = None
     hooks: str | None = None
     execution: Execution = Execution()
-    output: Output = field(default_factory=Output)
+    output: OutputOptions = field(default_factory=OutputOptions)
     name: str = ""
     interpolate: str | None = None
     model_file: str = ""
@@ -272,8 +272,8 @@ def parse_size(text: str) -> int:
     return int(digits) << shift
 
 
-def _output(section: Section) -> Output:
-    output = Output(
+def _output(section: Section) -> OutputOptions:
+    output = OutputOptions(
         _percentiles(section),
         section.flag("showDistribution", True),
         section.flag("showCashflows", False),

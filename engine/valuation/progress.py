@@ -6,8 +6,6 @@ import time
 from abc import ABC, abstractmethod
 from typing import Protocol, TextIO
 
-from typing_extensions import override
-
 BAR_WIDTH = 30
 INTERVAL_SECONDS = 0.1
 PREFIX = "::progress "
@@ -56,7 +54,6 @@ class _Reporter(ABC):
 class Lines(_Reporter):
     """One `::progress {"current":…,"total":…,"phase":…}` a line."""
 
-    @override
     def line(self, phase: str, current: int, total: int) -> str:
         """The text of one report."""
         content = {"current": current, "total": total, "phase": phase}
@@ -66,7 +63,6 @@ class Lines(_Reporter):
 class Bar(_Reporter):
     """A bar that is drawn over itself; a phase that is done keeps its line."""
 
-    @override
     def line(self, phase: str, current: int, total: int) -> str:
         """The text of one report."""
         filled = BAR_WIDTH * current // max(1, total)

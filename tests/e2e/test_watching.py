@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from ci_common.events import log_bytes
+from ci_client.library.sse_reader import log_bytes
 from support import engine, projects
 from support.command_line import command, environment
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.command import parity
-from engine.model.config import Output, Scenarios, load_config
+from engine.model.config import OutputOptions, Scenarios, load_config
 from engine.model.hooks import Hooks
 from engine.model.model import load_model
 from engine.numbers.exact import ExactSum
@@ -51,7 +51,7 @@ def models(tmp_path_factory):
 def everything(model, plan):
     """All the bytes that a run gives."""
     blocks = []
-    output = Output(show_cashflows=True, breakdown=("region", "gender"))
+    output = OutputOptions(show_cashflows=True, breakdown=("region", "gender"))
     model = replace(model, config=replace(model.config, output=output))
     result = value(model, plan, blocks.append)
     flows = (result.flows.policies, result.flows.net)
@@ -139,7 +139,7 @@ def test_groups_and_policies_agree(models, way):
 
 def test_parts_add_up_to_the_whole(models):
     model = models["fixed"]
-    output = Output(breakdown=("region",))
+    output = OutputOptions(breakdown=("region",))
     result = value(replace(model, config=replace(model.config, output=output)), Plan())
     assert {part.word for part in result.parts} == {"north", "south", "Österreich"}
     np.testing.assert_allclose(result.part_npv.sum(axis=0), result.npv, rtol=1e-12)

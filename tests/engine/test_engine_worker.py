@@ -13,7 +13,7 @@ import zipfile
 import pytest
 
 from engine.command.parity import DEFAULT_CONFIG, GOLDEN
-from engine.command.worker import Limits, Worker
+from engine.command.worker import Worker, WorkerLimits
 from engine.output.run import Changes, Request, run
 
 CASE = GOLDEN / "term_life_100x10"
@@ -25,7 +25,7 @@ def start():
     workers = []
 
     def begin(**limits):
-        worker = Worker(("127.0.0.1", 0), Limits(**limits))
+        worker = Worker(("127.0.0.1", 0), WorkerLimits(**limits))
         thread = threading.Thread(target=worker.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         workers.append((worker, thread))

@@ -11,7 +11,7 @@ import pytest
 
 from ci_common.job import JobStatus, Reason, utc_now
 from ci_common.settings import Settings
-from ci_controller.assembly import Stores, build_controller
+from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor
 from ci_controller.reconcile.controller import new_holder
 from ci_persistence.database.database import Database
@@ -72,7 +72,7 @@ class Runner:
         holder = new_holder()
         executor = build_executor(self.settings, self.database.instance_id)
         self._controllers.push_async_callback(executor.close)
-        stores = Stores(
+        stores = ControllerStores(
             holder,
             SqliteJobTransitions(self.database, self._signals, holder),
             SqliteJobRetention(self.database, holder),

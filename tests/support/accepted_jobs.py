@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ci_client.client import Client
-from ci_common.events import log_bytes
+from ci_client.library.sse_reader import log_bytes
 from support import seeded_output
 from support.archives import zip_bytes
 from support.failure_lines import without_failure_line

@@ -9,7 +9,7 @@ from ci_controller.reconcile.controller import Controller, ReconcileSettings, ne
 from ci_controller.reconcile.leadership import LEASE_SECONDS
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.progress_reports import ProgressReports
-from ci_controller.running.run_context import Tools
+from ci_controller.running.run_context import RunContext
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore
 from ci_persistence.files.job_secrets import FileJobSecrets
@@ -86,7 +86,7 @@ class ControllerWorld:
         artifacts = artifacts or self.artifacts
         limits = ArtifactLimits(1 << 20, 100)
         controller = Controller(
-            Tools(
+            RunContext(
                 transitions,
                 self.executor,
                 logs or self.logs,
@@ -151,20 +151,24 @@ class ControllerWorld:
         await self.controller.run_once()
         self.clock.advance(GRACE_SECONDS)
 
-    async def submit(self, *command, secrets=(), **options):
+    async def submit(self, *command, secrets=(), without_package=False, **options):
         """Queue a job, the way the server does."""
-        staged = self.packages.stage()
-        content = zip_bytes({"a.txt": b"a"})
-        staged.write(content)
         job = a_job(command=command or ("true",), created_at=self.clock(), **options)
-        package = staged.commit(job.job_id)
-        assert package.sha256 == hashlib.sha256(content).hexdigest()
+        package = None if without_package else self._store_package(job.job_id)
         names = tuple(secret.name for secret in secrets)
         job = replace(job, package=package, spec=replace(job.spec, secrets=names))
         if secrets:
             self.secrets.store(job.job_id, secrets)
         await self.submissions.add(job)
         return job.job_id
+
+    def _store_package(self, job_id):
+        content = zip_bytes({"a.txt": b"a"})
+        staged = self.packages.stage()
+        staged.write(content)
+        package = staged.commit(job_id)
+        assert package.sha256 == hashlib.sha256(content).hexdigest()
+        return package
 
     async def row(self, job_id):
         return await self.submissions.get(job_id)

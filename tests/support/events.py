@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx_sse
 
-from ci_common.events import log_bytes
+from ci_client.library.sse_reader import log_bytes
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from ci_common.job import JobStatus, Outcome, Reason, utc_now
 from ci_common.ports.rows import Ending
 from ci_common.settings import Settings
-from ci_persistence.backup.backup import Stores
+from ci_persistence.backup.backup import BackupStores
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore
 from ci_persistence.files.job_secrets import SecretFiles
@@ -47,7 +47,7 @@ class Instance:
 
     @property
     def stores(self):
-        return Stores(
+        return BackupStores(
             FilePackageStore(self.data, 0),
             FileLogStore(self.data, ProcessJobSignals()),
             FileArtifactStore(self.data),
@@ -66,7 +66,9 @@ class Instance:
     # ------------------------------------------------------------------ making
 
     def add(self, status=JobStatus.COMPLETED, *, log=b"hello\n", artifacts=None, package=b"a zip"):
-        """A job that got to its status in the ordinary way, with its files; its id."""
+        """A job that got to its status in the ordinary way, with its files; its id. A `package` of
+        `None` is none.
+        """
         return asyncio.run(self._add(status, log, artifacts or {}, package))
 
     async def _add(self, status, log, artifacts, package):
@@ -75,10 +77,8 @@ class Instance:
 
     async def add_to(self, database, status, log=b"", artifacts=None, package=b"a zip", **about):
         """The same in a database that is open; `about` is for `a_job`."""
-        staged = self.stores.packages.stage()
-        staged.write(package)
         job = a_job(created_at=utc_now())
-        kept = staged.commit(job.job_id)
+        kept = None if package is None else self.write_package(job.job_id, package)
         signals = ProcessJobSignals()
         await SqliteJobSubmissions(database, signals).add(
             a_job(job_id=job.job_id, created_at=utc_now(), package=kept, **about)
@@ -120,7 +120,7 @@ class Instance:
     def write_package(self, job_id, content=b"a zip"):
         staged = self.stores.packages.stage()
         staged.write(content)
-        staged.commit(job_id)
+        return staged.commit(job_id)
 
     # ------------------------------------------------------------------ looking
 

@@ -7,7 +7,7 @@ from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason, Res
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
-_NO_PACKAGE = Package(sha256="0" * 64, size=0)
+_SOME_PACKAGE = Package(sha256="0" * 64, size=0)
 
 
 def a_job(
@@ -21,7 +21,7 @@ def a_job(
     image=None,
     tenant="local",
     user="local",
-    package=_NO_PACKAGE,
+    package=_SOME_PACKAGE,
     created_at=NOON,
     started_at=None,
     cancel_requested_at=None,

@@ -7,7 +7,7 @@ import time
 import httpx
 
 from ci_client.client import Client
-from ci_common.events import log_bytes
+from ci_client.library.sse_reader import log_bytes
 from support.soak_jobs import same
 
 _PAUSE_SECONDS = 0.2

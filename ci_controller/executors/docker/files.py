@@ -121,6 +121,7 @@ class TarFiles(WorkloadFiles):
         self._above = path.rpartition("/")[0]
         self._whole_project = not path
 
+    @override
     def __iter__(self) -> Iterator[WorkloadFile]:
         with _translated():
             archive = _open(self._source)
@@ -181,6 +182,7 @@ class _Source(io.RawIOBase):
         self._pieces = iter(pieces)
         self._rest = memoryview(b"")
 
+    @override
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; empty at the end."""
         if not self._rest:

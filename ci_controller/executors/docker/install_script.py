@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
 from ci_controller.executors.docker.project_tar import ENVIRONMENT_FILE, SECRETS
 from ci_controller.executors.shared.install_plan import Layer, Lock, Step
+from ci_controller.executors.shared.setup_environment import VERSION_VARIABLES
 
 ENVIRONMENT = f"{SECRETS}/{ENVIRONMENT_FILE}"
 """A file of `export` lines: what is in a container's own configuration is in its image, too."""
@@ -74,11 +75,7 @@ without_other_indexes() {{
 # Its build backend is installed; what else that may ask for, an isolated build gets for it.
 project() {{
     if [ ! -e .git ]; then
-        export SETUPTOOLS_SCM_PRETEND_VERSION="${{SETUPTOOLS_SCM_PRETEND_VERSION:-0.0.0}}"
-        export PDM_BUILD_SCM_VERSION="${{PDM_BUILD_SCM_VERSION:-0.0.0}}"
-        export PBR_VERSION="${{PBR_VERSION:-0.0.0}}"
-        export POETRY_DYNAMIC_VERSIONING_BYPASS="${{POETRY_DYNAMIC_VERSIONING_BYPASS:-0.0.0}}"
-        export UV_DYNAMIC_VERSIONING_BYPASS="${{UV_DYNAMIC_VERSIONING_BYPASS:-0.0.0}}"
+@versions@
     fi
     install --no-build-isolation "$@" && return
     echo "ci: building it once more, isolated, with what its build backend asks for"
@@ -128,7 +125,9 @@ def install_script(layer: Layer, *, has_secrets: bool, needs_python: bool) -> st
     """The script, run where the layer's files are. Without Python in the image it fails only if
     that `needs_python`.
     """
-    lines = [_PRELUDE.replace("@without_python@", "1" if needs_python else "0")]
+    versions = [f'        export {name}="${{{name}:-0.0.0}}"' for name in VERSION_VARIABLES]
+    prelude = _PRELUDE.replace("@without_python@", "1" if needs_python else "0")
+    lines = [prelude.replace("@versions@", "\n".join(versions))]
     lock = next((step.lock for step in layer.steps if step.lock is not None), None)
     if lock is not None:
         lines.append(_tool_line(lock))

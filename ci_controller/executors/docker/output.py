@@ -172,6 +172,7 @@ class LegacyOutput(Output):
                 self._disconnect()
         return b""
 
+    @override
     def stored(self, offset: int) -> None:
         """Nothing: the engine keeps it all."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
+from typing_extensions import override
 
 from ci_common.errors import ImageUnavailableError, RegistryUnavailableError, SetupFailedError
 from ci_common.job import ResourceLimits
@@ -117,10 +118,12 @@ class RequirementImages:
         image = key = await self._ensure_base(base)
         if plan.line is not None:
             log.append(f"{plan.line}\n".encode(errors="replace"))
-        variables = setup_environment(self._options.env, request)
-        context = (request.cache_scope, environment_key(variables, request))
         for layer in plan.layers:
-            key = layer.key(package.sha256, key, *context)
+            variables = setup_environment(
+                self._options.env, request, of_project=layer.needs_project
+            )
+            environment = environment_key(variables, request)
+            key = layer.key(package.sha256, key, request.cache_scope, environment)
             name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
             # Not the same name again: a controller that was paused past its lease and one that
             # took over may both be at it, and must not take each other's container.
@@ -307,6 +310,7 @@ class _Received(Storage):
         self._size = 0
 
     @property
+    @override
     def skip(self) -> int:
         return self._size
 
@@ -314,6 +318,7 @@ class _Received(Storage):
         self._transcript.write(content)
         self._size += len(content)
 
+    @override
     def sync(self) -> None:
         pass  # nothing is kept of a set-up that did not end
 

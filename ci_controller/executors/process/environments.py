@@ -25,21 +25,17 @@ from ci_controller.executors.shared.install_plan import (
 )
 from ci_controller.executors.shared.interruption import Interruption
 from ci_controller.executors.shared.project_archive import Entry, ProjectArchive, seconds_of
-from ci_controller.executors.shared.setup_environment import environment_key, setup_environment
+from ci_controller.executors.shared.setup_environment import (
+    VERSION_VARIABLES,
+    environment_key,
+    setup_environment,
+)
 from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
 
 _READY = "ready"
 _SECRETS = "secrets"
 _OWN_VARIABLE = "CI_SECRET_KEY"
 _ONCE_MORE = b"ci: building it once more, isolated, with what its build backend asks for\n"
-_VERSION_VARIABLES = (
-    "SETUPTOOLS_SCM_PRETEND_VERSION",
-    "PDM_BUILD_SCM_VERSION",
-    "PBR_VERSION",
-    "POETRY_DYNAMIC_VERSIONING_BYPASS",
-    "UV_DYNAMIC_VERSIONING_BYPASS",
-)
-"""What stands in for the version that a build would take from git, which is not sent."""
 
 
 class Environments:
@@ -64,10 +60,10 @@ class Environments:
         )
         if plan.line is not None:
             log.append(f"{plan.line}\n".encode(errors="replace"))
-        variables = setup_environment(self._env, request)
         key = f"{sys.executable} {sys.version}"
         below: list[Path] = []
         for layer in plan.layers:
+            variables = setup_environment(self._env, request, of_project=layer.needs_project)
             key = layer.key(
                 package.sha256, key, request.cache_scope, environment_key(variables, request)
             )
@@ -129,7 +125,7 @@ class _Build:
     @property
     def env(self) -> dict[str, str]:
         """The variables of pip."""
-        versions = dict.fromkeys(_VERSION_VARIABLES, "0.0.0") if self._lacks_git else {}
+        versions = dict.fromkeys(VERSION_VARIABLES, "0.0.0") if self._lacks_git else {}
         secrets = {SECRETS_DIRECTORY_VARIABLE: str(self.environment / _SECRETS)}
         return {
             **inherited_environment(),

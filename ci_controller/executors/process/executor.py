@@ -173,7 +173,7 @@ class ProcessExecutor(Executor):
 
     @override
     async def tidy(self, epoch: int) -> None:
-        """See Executor: remove what workloads without a result left."""
+        """Remove what workloads without a result left."""
         for path in self._state_paths():
             directories = self._directories(path.name)
             if path.name in self._launching or directories.epoch > epoch:

@@ -235,7 +235,7 @@ class PlainOutput(Output):
 
     @override
     def stored(self, offset: int) -> None:
-        """See Output: the file is kept as a whole."""
+        """Nothing: the file is kept as a whole."""
 
     @override
     def close(self) -> None:

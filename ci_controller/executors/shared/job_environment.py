@@ -8,6 +8,15 @@ from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
 REPORT = "output/junit.xml"
 """Where pytest is asked to write its report, relative to the project."""
 
+MORE_REPORTS = "output/junit-[0-9]*.xml"
+"""Those of further pytest processes of the job, where the image has `ci_runner_reports`."""
+
+
+def further_report(number: int) -> str:
+    """The report of the second, third, … pytest process."""
+    return f"output/junit-{number}.xml"
+
+
 _PYTEST = "PYTEST_ADDOPTS"
 
 

@@ -8,9 +8,24 @@ from ci_common.ports.launch_request import LaunchRequest
 _INDEX = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 _MORE_INDEXES = ("UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL")
 
+VERSION_VARIABLES = (
+    "SETUPTOOLS_SCM_PRETEND_VERSION",  # hatch-vcs reads it, too
+    "PDM_BUILD_SCM_VERSION",
+    "PBR_VERSION",
+    "POETRY_DYNAMIC_VERSIONING_BYPASS",
+    "UV_DYNAMIC_VERSIONING_BYPASS",
+)
+"""What stands in for the version that a build would take from git, which is not sent."""
 
-def setup_environment(operator: Mapping[str, str], request: LaunchRequest) -> dict[str, str]:
-    """The variables; the job's replace the operator's, and its secrets the job's.
+_OF_THE_COMMIT = frozenset({"CI_COMMIT_SHA", "CI_BRANCH", *VERSION_VARIABLES})
+
+
+def setup_environment(
+    operator: Mapping[str, str], request: LaunchRequest, *, of_project: bool
+) -> dict[str, str]:
+    """The variables; the job's replace the operator's, and its secrets the job's. What names the
+    commit or its version is for layers that are built `of_project`: the same dependencies serve all
+    commits, and none of them has its version.
 
     An index that is chosen for pip is chosen for uv, too, and the other way round: none is replaced
     by the public one because another program installs. Bytes that are not UTF-8 are surrogates.
@@ -20,7 +35,8 @@ def setup_environment(operator: Mapping[str, str], request: LaunchRequest) -> di
         for one in request.secrets
         if one.in_environment
     }
-    return {**_for_all_installers(operator), **_for_all_installers({**request.env, **secrets})}
+    found = {**_for_all_installers(operator), **_for_all_installers({**request.env, **secrets})}
+    return {name: text for name, text in found.items() if of_project or name not in _OF_THE_COMMIT}
 
 
 def environment_key(variables: Mapping[str, str], request: LaunchRequest) -> str:

@@ -5,10 +5,13 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from typing_extensions import override
+
 from ci_common.errors import InvalidCredentialsError
 from ci_common.identities import TOKEN_MARK, ApiKey, token_digest
 from ci_common.ports.identities import IssuedKeys
 from ci_common.principal import Principal
+from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
 
 logger = logging.getLogger(__name__)
@@ -18,7 +21,7 @@ USE_RECORDED_EVERY = timedelta(minutes=1)
 _CLOSING_SECONDS = 2.0
 
 
-class ApiKeyIdentity:
+class ApiKeyIdentity(Identity):
     """Whoever sends a live key is its user, with the key's role.
 
     Nothing is remembered about keys, so that one is worthless as soon as it is revoked.
@@ -32,16 +35,24 @@ class ApiKeyIdentity:
         """When the use of a key was last recorded, by its id: as many as there are keys."""
         self._recordings: set[asyncio.Task[None]] = set()
 
+    @override
     async def is_configured(self) -> bool:
         """Whether there is a user. Users stay for ever, so True is never asked for again."""
         if not self._has_users:
             self._has_users = await self._keys.has_users()
         return self._has_users
 
+    @override
+    def evidence(self, credentials: Credentials) -> str | None:
+        """The key."""
+        token = credentials.bearer
+        return token if token is not None and token.startswith(TOKEN_MARK) else None
+
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """The key's user. Raises InvalidCredentialsError, the same whatever the reason."""
-        token = credentials.bearer
-        if token is None or not token.startswith(TOKEN_MARK):
+        token = self.evidence(credentials)
+        if token is None:
             return None
         now = self._now()
         key = await self._keys.find_live(token_digest(token), now)

@@ -1,5 +1,6 @@
 """The identities of a server, asked in a fixed order."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -10,11 +11,22 @@ from ci_server.access.auth.credentials import Credentials
 
 
 class Identity(Protocol):
-    """One way to prove who one is."""
+    """One way to prove who one is. Each names this class as its base, so that a test finds it."""
 
+    @abstractmethod
     async def is_configured(self) -> bool:
         """Whether the operator has set this way up. Asked at every request: keep it cheap."""
 
+    @abstractmethod
+    def evidence(self, credentials: Credentials) -> str | None:
+        """The part of these that `identify` goes by, which somebody may try to guess; `None` when
+        they hold nothing of this kind, or nothing that could be guessed, such as an address.
+
+        Failed attempts are counted for credentials with evidence, and what was good before is known
+        again by it: whatever differs between two callers has to be in it.
+        """
+
+    @abstractmethod
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Who sent these; `None` when they hold nothing of this kind.
 
@@ -30,7 +42,7 @@ class Authenticator:
         self, identities: Sequence[Identity], fallback: Identity, tokens: Identity | None = None
     ) -> None:
         self._tokens = tokens
-        """Of access that was lent. Asked first; nobody has to have one."""
+        """For one job each. Asked first; nobody has to have one."""
         self._identities = identities
         self._fallback = fallback
         """Asked when nothing is configured."""
@@ -38,6 +50,15 @@ class Authenticator:
     async def has_identities(self) -> bool:
         """Whether anybody has to prove who they are."""
         return any([await identity.is_configured() for identity in self._identities])
+
+    def evidence(self, credentials: Credentials) -> tuple[str, ...]:
+        """What of these each identity goes by, at the same place for the same one; empty for a
+        request that does not try to prove anything.
+        """
+        # A header that no identity reads is refused like a wrong one, so it counts, too.
+        shown = [credentials.headers.get("authorization")]
+        shown += [identity.evidence(credentials) for identity in self._identities]
+        return tuple(each or "" for each in shown) if set(shown) != {None} else ()
 
     async def authenticate(self, credentials: Credentials) -> Principal:
         """The principal, and where this request of theirs came from.

@@ -22,6 +22,9 @@ class Credentials:
     token: str | None = field(default=None, repr=False)
     """From the query string, where browsers cannot send headers."""
 
+    certificate: bytes | None = field(default=None, repr=False)
+    """The one the peer proved to own when TLS began, as DER; `None` without TLS, or without one."""
+
     request_id: str | None = None
 
     @property

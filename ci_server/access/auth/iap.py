@@ -4,9 +4,12 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from ci_common.errors import InvalidCredentialsError
 from ci_common.principal import Principal, Role
 from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.jwt_verifier import JwtVerifier, looks_signed, refuse
 from ci_server.access.auth.local import why_not_local
@@ -34,19 +37,26 @@ class ProxyUsers:
 
 
 @dataclass(frozen=True, slots=True)
-class IapAssertionIdentity:
+class IapAssertionIdentity(Identity):
     """The signed header, which is as good as its signature, wherever it comes from."""
 
     verifier: JwtVerifier
     users: ProxyUsers
 
+    @override
     async def is_configured(self) -> bool:
         """Always: it is made when the settings name an audience."""
         return True
 
+    @override
+    def evidence(self, credentials: Credentials) -> str | None:
+        """The assertion."""
+        return credentials.headers.get(ASSERTION_HEADER)
+
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Raises InvalidCredentialsError, NotReadyError."""
-        assertion = credentials.headers.get(ASSERTION_HEADER)
+        assertion = self.evidence(credentials)
         if assertion is None:
             return None
         if not looks_signed(assertion):
@@ -58,23 +68,28 @@ class IapAssertionIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class IapHeaderIdentity:
+class IapHeaderIdentity(Identity):
     """The plain header, which is worth something only from the proxy itself."""
 
     proxies: TrustedProxies
     users: ProxyUsers
 
+    @override
     async def is_configured(self) -> bool:
         """Always: it is made when there are proxies to be believed."""
         return True
 
-    async def identify(self, credentials: Credentials) -> Principal | None:
-        """From anybody but a trusted proxy the header counts as absent.
-
-        Raises InvalidCredentialsError when a proxy sent one that names no user.
-        """
+    @override
+    def evidence(self, credentials: Credentials) -> str | None:
+        """The header; from anybody but a trusted proxy it counts as absent."""
         value = credentials.headers.get(EMAIL_HEADER)
-        if value is None or not self.proxies.trust(credentials.peer):
+        return value if self.proxies.trust(credentials.peer) else None
+
+    @override
+    async def identify(self, credentials: Credentials) -> Principal | None:
+        """Raises InvalidCredentialsError when a proxy sent a header that names no user."""
+        value = self.evidence(credentials)
+        if value is None:
             return None
         email = value.removeprefix(_NAMESPACE)
         if not value.startswith(_NAMESPACE) or not _EMAIL.fullmatch(email):
@@ -85,17 +100,24 @@ class IapHeaderIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class DeveloperIdentity:
+class DeveloperIdentity(Identity):
     """Requests of programs of this machine that hold no credentials; see LocalIdentity."""
 
     users: ProxyUsers
     origins: Collection[str] = ()
     """Of web pages that the operator lets in all the same."""
 
+    @override
     async def is_configured(self) -> bool:
         """Always: it is made in development only."""
         return True
 
+    @override
+    def evidence(self, credentials: Credentials) -> str | None:
+        """Nothing: it goes by where the request comes from."""
+        return None
+
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Somebody like the users of the proxy."""
         if "authorization" in credentials.headers or credentials.token is not None:

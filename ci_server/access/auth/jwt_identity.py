@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from ci_common.identities import TOKEN_MARK
 from ci_common.principal import Principal, Role
+from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.jwt_verifier import Claims, JwtVerifier, looks_signed, refuse
 
@@ -11,20 +14,30 @@ _MOST_CHARACTERS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class JwtIdentity:
+class JwtIdentity(Identity):
     """`Authorization: Bearer` with a JWT; other bearer tokens are somebody else's."""
 
     verifier: JwtVerifier
     default_role: Role
 
+    @override
     async def is_configured(self) -> bool:
         """Always: it is made when the settings name an issuer."""
         return True
 
-    async def identify(self, credentials: Credentials) -> Principal | None:
-        """Who the issuer says it is. Raises InvalidCredentialsError, NotReadyError."""
+    @override
+    def evidence(self, credentials: Credentials) -> str | None:
+        """The token."""
         token = credentials.bearer
         if token is None or token.startswith(TOKEN_MARK) or not looks_signed(token):
+            return None
+        return token
+
+    @override
+    async def identify(self, credentials: Credentials) -> Principal | None:
+        """Who the issuer says it is. Raises InvalidCredentialsError, NotReadyError."""
+        token = self.evidence(credentials)
+        if token is None:
             return None
         claims = await self.verifier.verify(token)
         return Principal(

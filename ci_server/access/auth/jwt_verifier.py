@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import jwt
 
 from ci_common.errors import InvalidCredentialsError
-from ci_common.strict_json import StrangeJsonError, strict_object
+from ci_common.strict_json import AmbiguousJsonError, strict_object
 from ci_server.access.auth.jwt_keys import VerificationKey
 from ci_server.access.auth.key_cache import KeyCache
 
@@ -81,7 +81,7 @@ class JwtVerifier:
         try:
             header = strict_object(_decoded(encoded_header))
             _check_times(strict_object(_decoded(payload)))
-        except StrangeJsonError as error:
+        except AmbiguousJsonError as error:
             refuse("the token is malformed", str(error))
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
@@ -135,7 +135,7 @@ def _decoded(segment: str) -> bytes:
     try:
         return base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
-        raise StrangeJsonError("not base64url") from None
+        raise AmbiguousJsonError("not base64url") from None
 
 
 def _check_times(claims: Claims) -> None:
@@ -143,6 +143,6 @@ def _check_times(claims: Claims) -> None:
     for name in _TIMES:
         value = claims.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise StrangeJsonError(f"{name} is not a number")
+            raise AmbiguousJsonError(f"{name} is not a number")
         if not -_LATEST <= value <= _LATEST:  # NaN is not, either
-            raise StrangeJsonError(f"{name} is not a time")
+            raise AmbiguousJsonError(f"{name} is not a time")

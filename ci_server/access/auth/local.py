@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping
 
+from typing_extensions import override
+
 from ci_common.addresses import is_loopback
 from ci_common.errors import NotLocalError, quoted
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_server.access.auth.addresses import came_through_proxy
+from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.request_host import host_of, is_origin_of
 
@@ -18,7 +21,7 @@ _OWN_SITES = ("same-origin", "none")
 """Values of `Sec-Fetch-Site`: a page of ours, and what the user typed or opened from a bookmark."""
 
 
-class LocalIdentity:
+class LocalIdentity(Identity):
     """The single user of a server that nobody set identities up for.
 
     Programs of this machine only: a web page in a browser here is not one, however it makes the
@@ -30,10 +33,17 @@ class LocalIdentity:
         self._origins = origins
         """Of web pages that the operator lets in all the same."""
 
+    @override
     async def is_configured(self) -> bool:
         """Always: there is nothing to set up."""
         return True
 
+    @override
+    def evidence(self, credentials: Credentials) -> str | None:
+        """Nothing: it goes by where the request comes from."""
+        return None
+
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """The single user. Raises NotLocalError."""
         if not self._insecure and (reason := why_not_local(credentials, self._origins)):

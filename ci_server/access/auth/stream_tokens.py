@@ -14,8 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from typing_extensions import override
+
 from ci_common.errors import ForbiddenError, InvalidCredentialsError
 from ci_common.principal import Principal, Role
+from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
 
 PREFIX = "st1."
@@ -37,7 +40,7 @@ class StreamToken:
 
 
 class StreamTokens:
-    """Gives tokens, and knows them again. Nothing is stored; a token cannot be taken back, so
+    """Issues tokens, and knows them again. Nothing is stored; a token cannot be taken back, so
     after its giver lost a permission it lasts for the rest of its life.
     """
 
@@ -46,7 +49,7 @@ class StreamTokens:
         self._life = timedelta(seconds=seconds)
         self._now = now
 
-    def give(self, principal: Principal, job_id: str) -> StreamToken:
+    def issue(self, principal: Principal, job_id: str) -> StreamToken:
         """A token for a job that the principal may read. Raises ForbiddenError."""
         if principal.only_job is not None:
             raise ForbiddenError("with a token for one job you cannot get another token")
@@ -84,16 +87,23 @@ class StreamTokens:
         return _encoded(hmac.digest(self._key, body.encode(), hashlib.sha256))
 
 
-class StreamTokenIdentity:
+class StreamTokenIdentity(Identity):
     """`?token=`: nothing but a stream token is accepted there."""
 
     def __init__(self, tokens: StreamTokens) -> None:
         self._tokens = tokens
 
+    @override
     async def is_configured(self) -> bool:
         """Always: the server makes its key itself."""
         return True
 
+    @override
+    def evidence(self, credentials: Credentials) -> str | None:
+        """The token."""
+        return credentials.token
+
+    @override
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Raises InvalidCredentialsError, whatever else the request holds."""
         token = credentials.token

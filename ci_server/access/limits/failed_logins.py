@@ -8,16 +8,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from ci_common.errors import InvalidCredentialsError, TooManyAttemptsError
 from ci_common.principal import Principal
 from ci_server.access.auth.authenticator import Authenticator
 from ci_server.access.auth.credentials import Credentials
-from ci_server.access.auth.iap import ASSERTION_HEADER, EMAIL_HEADER
 from ci_server.access.limits.address import address_of, is_this_machine, limited_as
 from ci_server.access.limits.buckets import TokenBuckets
-
-_PROOFS = ("authorization", ASSERTION_HEADER, EMAIL_HEADER)
-"""Headers; what no identity reads, such as a cookie, is none."""
 
 _MOST_REMEMBERED = 10_000
 _MINUTE = 60.0
@@ -31,7 +29,7 @@ class FailureLimits:
     limit_local: bool = False
 
 
-class ThrottledAuthenticator:
+class ThrottledAuthenticator(Authenticator):
     """An Authenticator that lets an address be wrong only so often.
 
     An address that was wrong too often is not looked at any more, which costs no look-up, until
@@ -62,12 +60,13 @@ class ThrottledAuthenticator:
         self._good: OrderedDict[bytes, None] = OrderedDict()
         """Digests of what was good, the latest last; never the credentials themselves."""
 
+    @override
     async def has_identities(self) -> bool:
-        """See Authenticator."""
         return await self._authenticator.has_identities()
 
+    @override
     async def authenticate(self, credentials: Credentials) -> Principal:
-        """See Authenticator. Raises TooManyAttemptsError, too."""
+        """Raises TooManyAttemptsError, too."""
         address = address_of(credentials)
         if self._failures is None or self._is_exempt(address) or credentials.token is not None:
             return await self._authenticator.authenticate(credentials)
@@ -92,10 +91,11 @@ class ThrottledAuthenticator:
 
     def _digest(self, credentials: Credentials) -> bytes | None:
         """`None` for a request that does not try to prove anything."""
-        shown = [credentials.headers.get(name, "") for name in _PROOFS]
-        if not any(shown):
+        evidence = self._authenticator.evidence(credentials)
+        if not evidence:
             return None
-        return hashlib.blake2b("\0".join(shown).encode(), key=self._secret, digest_size=16).digest()
+        shown = "\0".join(evidence).encode()
+        return hashlib.blake2b(shown, key=self._secret, digest_size=16).digest()
 
     def _remember(self, proof: bytes) -> None:
         self._good[proof] = None

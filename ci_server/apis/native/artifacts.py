@@ -12,11 +12,11 @@ from typing_extensions import override
 
 from ci_common.job import Artifact
 from ci_common.ports.artifacts import ArtifactReader
-from ci_server.apis.native.byte_range import ranged
 from ci_server.apis.native.openapi import FILE_ANSWER
 from ci_server.apis.native.present import artifact_json
 from ci_server.apis.native.routes import Api
-from ci_server.http.guards import Reader, hold_stream
+from ci_server.http.byte_range import ranged
+from ci_server.http.guards import Reader, stream_slot
 
 _CHUNK_BYTES = 1 << 18
 
@@ -67,7 +67,7 @@ async def get_artifact(
     kept = {"ETag": tag, "Cache-Control": "private, no-cache"}  # kept, and asked for each time
     if if_none_match is not None and tag in if_none_match:
         return Response(status_code=304, headers=kept)
-    hold_stream(request, principal)
+    stream_slot(request, principal)
     # Now, because once the answer has begun it is too late to say that the file is gone.
     (await asyncio.to_thread(api.artifacts.open, job_id, artifact)).close()
 

@@ -88,10 +88,10 @@ _ERROR_ANSWER = {
     "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_ERROR_NAME}"}}},
 }
 _BEARER = "bearer"
-_LENT = "lent"
+_JOB_TOKEN = "lent"  # noqa: S105 - its name
 _SCHEMES = {
     _BEARER: {"type": "http", "scheme": "bearer"},
-    _LENT: {
+    _JOB_TOKEN: {
         "type": "apiKey",
         "in": "query",
         "name": TOKEN_PARAMETER,
@@ -141,6 +141,6 @@ def _describe_route(route: RouteContext, operations: dict[str, Any]) -> None:
         operation["responses"].pop("422", None)
         operation["responses"]["default"] = _ERROR_ANSWER
         if access := access_of(route):
-            proofs = (_BEARER, _LENT) if access.action is Action.READ else (_BEARER,)
+            proofs = (_BEARER, _JOB_TOKEN) if access.action is Action.READ else (_BEARER,)
             # Or nothing: a server without identities asks its own machine for none.
             operation["security"] = [*({proof: []} for proof in proofs), {}]

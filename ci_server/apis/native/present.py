@@ -1,12 +1,15 @@
 """The JSON of the HTTP API: the only place that knows its names."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, assert_never
 
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Artifact, Job, format_time
 from ci_common.ports.usage import TenantUsage
+from ci_server.access.auth.stream_tokens import StreamToken
+from ci_server.services.intake import SubmissionLimits
 from ci_server.services.usage import UsageReport
 
 
@@ -31,8 +34,8 @@ def job_json(job: Job) -> dict[str, Any]:
         "timeout": job.spec.limits.timeout_seconds,
         "tenant": job.tenant,
         "user": job.user,
-        "package_size": job.package.size,
-        "package_sha256": job.package.sha256,
+        "package_size": job.package.size if job.package else None,
+        "package_sha256": job.package.sha256 if job.package else None,
         "log_size": job.log_size,
         "log_dropped": _count_or_unknown(job.log_dropped),
         "priority": job.spec.priority,
@@ -40,7 +43,36 @@ def job_json(job: Job) -> dict[str, Any]:
         "artifacts_size": job.artifacts_size,
         "artifacts_left_out": job.artifacts_left_out,
         "tests": asdict(job.tests) if job.tests else None,
+        "git": asdict(job.spec.git) if job.spec.git else None,
     }
+
+
+def limits_json(limits: SubmissionLimits, fields: Sequence[str]) -> dict[str, Any]:
+    """What submissions may be; `fields` are those of the part `spec` that are understood."""
+    return {
+        "max_upload_bytes": limits.max_upload_bytes,
+        "max_unpacked_bytes": limits.package.max_unpacked_bytes,
+        "max_files": limits.package.max_entries,
+        "fields": list(fields),
+    }
+
+
+def listed_job_json(job: Job) -> dict[str, Any]:
+    """A job as one of many: of its tests only the totals."""
+    shown = job_json(job)
+    if shown["tests"]:
+        shown["tests"] |= {"failures": [], "slowest": []}
+    return shown
+
+
+def submitted_json(job: Job) -> dict[str, str]:
+    """The answer to a submission that is not watched."""
+    return {"job_id": job.job_id}
+
+
+def token_json(token: StreamToken) -> dict[str, str | None]:
+    """A token for one job."""
+    return {"token": token.token, "expires_at": format_time(token.expires_at)}
 
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:

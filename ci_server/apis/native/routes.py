@@ -20,28 +20,29 @@ from ci_common.errors import (
 from ci_common.events import CompleteEvent, LogEvent
 from ci_common.job import Job, JobStatus
 from ci_common.ports.artifacts import ArtifactReader
+from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
-from ci_server.apis.native.byte_range import ranged_log
 from ci_server.apis.native.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
-from ci_server.apis.native.present import job_json
-from ci_server.apis.native.sse import LogEventCache, encoded_events, event_stream, text_stream
-from ci_server.http.body_rate import paced
+from ci_server.apis.native.present import job_json, limits_json, listed_job_json, submitted_json
+from ci_server.apis.native.sse import LogEventCache, encoded_events
+from ci_server.apis.native.submitted import FIELDS, read_submitted_request, read_submitted_secrets
+from ci_server.http.byte_range import ranged_log
 from ci_server.http.guards import (
     Canceller,
     Lister,
     Reader,
     Submitter,
-    anyone,
-    held_upload,
-    hold_stream,
-    in_measure,
+    public,
+    rate_limited,
+    stream_slot,
 )
-from ci_server.http.multipart import receive_upload
+from ci_server.http.multipart import UploadForm
 from ci_server.http.query import decimal
+from ci_server.http.streaming import event_stream, text_stream
+from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
+from ci_server.services.readiness import Readiness
 from ci_server.streams.log_stream import LogStreams
-from ci_server.submission.job_secrets import read_submitted_secrets
-from ci_server.submission.project_config import read_submitted_spec
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +53,13 @@ NEXT_CURSOR_HEADER = "X-Next-Cursor"
 class NativeApi:
     """What the routes need."""
 
+    intake: Intake
     service: JobService
+    readiness: Readiness
     streams: LogStreams
     cache: LogEventCache
     artifacts: ArtifactReader
     send_timeout_seconds: float
-    request_timeout_seconds: float
 
 
 async def _native_api(request: Request) -> NativeApi:
@@ -73,40 +75,37 @@ router = APIRouter()
 @router.post("/submit", **STREAM_ANSWER, openapi_extra=SUBMISSION)
 async def submit(request: Request, api: Api, principal: Submitter) -> Response:
     """Submit a zip (multipart part `file`) and watch: `log` events, then `complete`."""
-    hold_stream(request, principal)
+    stream_slot(request, principal)
     return _submission_stream(api, await _accept(request, api, principal), with_job_id=False)
 
 
 @router.post("/submit-stream", **STREAM_ANSWER, openapi_extra=SUBMISSION)
 async def submit_stream(request: Request, api: Api, principal: Submitter) -> Response:
     """The same, with a `job_id` event first."""
-    hold_stream(request, principal)
+    stream_slot(request, principal)
     return _submission_stream(api, await _accept(request, api, principal), with_job_id=True)
 
 
 @router.post("/submit-async", openapi_extra=SUBMISSION)
 async def submit_async(request: Request, api: Api, principal: Submitter) -> dict[str, str]:
     """Submit a zip and come back for it later."""
-    job = await _accept(request, api, principal)
-    return {"job_id": job.job_id}
+    return submitted_json(await _accept(request, api, principal))
+
+
+@router.get("/limits")
+async def get_limits(api: Api, principal: Submitter) -> dict[str, Any]:
+    """What a submission may be, to be asked before a project is packed."""
+    return limits_json(api.intake.limits, FIELDS)
 
 
 async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:
-    """Receive the form and queue the job; nothing stays on disk when that fails."""
+    """Receive the form and queue the job. Its other parts may come after the file."""
     try:
-        with held_upload(request, principal):
-            await api.service.check_room(principal)
-            staged = api.service.stage()
-            try:
-                body = paced(request.stream(), api.request_timeout_seconds)
-                form = await receive_upload(
-                    request.headers, body, staged, api.service.limits.max_upload_bytes
-                )
-                wanted = read_submitted_spec(form.spec)
-                sent = read_submitted_secrets(form.secrets)
-                return await api.service.submit(principal, staged, wanted, sent)
-            finally:
-                await asyncio.to_thread(staged.discard)
+        async with api.intake.upload(principal) as upload:
+            form = UploadForm(request.headers, api.intake.limits.max_upload_bytes)
+            await upload.receive(request.stream(), form)
+            wanted = read_submitted_request(form.spec)
+            return await upload.submit(wanted, read_submitted_secrets(form.secrets))
     except ClientDisconnect:
         raise InvalidUploadError("the connection was closed before the upload was whole") from None
 
@@ -133,18 +132,10 @@ async def list_jobs(
     cursor: str | None = None,
 ) -> list[dict[str, Any]]:
     """Jobs, newest first. `X-Next-Cursor` in the answer is the `cursor` of the next page."""
-    jobs = await api.service.list_jobs(principal, status, limit + 1, cursor)
+    jobs = await api.service.list_jobs(principal, JobQuery(status, limit + 1, cursor))
     if len(jobs) > limit:
         response.headers[NEXT_CURSOR_HEADER] = jobs[limit - 1].job_id
-    return [_listed(job) for job in jobs[:limit]]
-
-
-def _listed(job: Job) -> dict[str, Any]:
-    """A job as one of many: of its tests only the totals."""
-    told = job_json(job)
-    if told["tests"]:
-        told["tests"] |= {"failures": [], "slowest": []}
-    return told
+    return [listed_job_json(job) for job in jobs[:limit]]
 
 
 @router.get("/jobs/{job_id}")
@@ -174,7 +165,7 @@ async def stream_job(
     job = await api.service.open_log(principal, job_id)
     api.streams.check_readable(job)
     start = _start_offset(api, job, last_event_id, offset, from_beginning)
-    hold_stream(request, principal)
+    stream_slot(request, principal)
     body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
 
@@ -190,7 +181,7 @@ async def get_logs(
 ) -> Response:
     """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""
     job = await api.service.open_log(principal, job_id)
-    hold_stream(request, principal)
+    stream_slot(request, principal)
     if follow:
         api.streams.check_stored(job)
     start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
@@ -233,14 +224,14 @@ async def _raw_log(api: NativeApi, job: Job, start: int) -> AsyncIterator[bytes]
         raise LogCorruptError(f"job {job.job_id}: its log cannot be read from byte {position} on")
 
 
-@router.get("/health", dependencies=[Depends(anyone)])
+@router.get("/health", dependencies=[Depends(public)])
 async def health() -> dict[str, str]:
     """Whether the process is alive."""
     return {"status": "ok"}
 
 
-@router.get("/ready", dependencies=[Depends(anyone), Depends(in_measure)])
+@router.get("/ready", dependencies=[Depends(public), Depends(rate_limited)])
 async def ready(api: Api) -> dict[str, str]:
     """Whether jobs submitted now would run; 503 with the reasons otherwise."""
-    await api.service.check_ready()
+    await api.readiness.check()
     return {"status": "ready"}

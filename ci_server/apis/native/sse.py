@@ -1,28 +1,17 @@
-"""Events as Server-Sent Events: encoded once for all readers at the same place."""
+"""The event stream of the HTTP API: events encoded once for all readers at the same place."""
 
 import json
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-
-from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
 from ci_server.apis.native.present import event_json
-from ci_server.http.stream_response import PatientResponse
 
-HEARTBEAT_SECONDS = 15
 RETRY_MILLISECONDS = 1000
-_SEPARATOR = "\n"
 _CACHE_BYTES = 16 << 20
 _ENTRY_BYTES = 256
 """What an entry takes besides its content; of many small events that is most of it."""
-
-_HEADERS = {
-    # no-transform: proxies that compress would hold lines back.
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
 
 
 class LogEventCache:
@@ -79,35 +68,3 @@ async def encoded_events(
                 yield encode(event_json(event))
             elif with_status or not isinstance(event, StatusEvent):
                 yield encode(event_json(event), offset)
-
-
-def event_stream(body: AsyncIterator[bytes], send_timeout_seconds: float) -> EventSourceResponse:
-    """A response of events, with heartbeats, that ends when the server shuts down."""
-    return PatientResponse(
-        body,
-        headers=_HEADERS,
-        ping=HEARTBEAT_SECONDS,
-        ping_message_factory=lambda: ServerSentEvent(comment="heartbeat", sep=_SEPARATOR),
-        sep=_SEPARATOR,
-        send_timeout=send_timeout_seconds,
-    )
-
-
-def text_stream(
-    body: AsyncIterator[bytes],
-    send_timeout_seconds: float,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    media_type: str = "text/plain; charset=utf-8",
-) -> EventSourceResponse:
-    """A stream of plain text, or other bytes. Not events, but it must end on shutdown, and let go
-    of a stalled client, in the same way.
-    """
-    return PatientResponse(
-        body,
-        status,
-        headers={**_HEADERS, "X-Content-Type-Options": "nosniff", **(headers or {})},
-        media_type=media_type,
-        ping=0,
-        send_timeout=send_timeout_seconds,
-    )

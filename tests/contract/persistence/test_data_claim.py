@@ -62,9 +62,9 @@ async def instance(tmp_path):
     return instance
 
 
-async def add(instance, status=JobStatus.COMPLETED, log=b"hello\n"):
+async def add(instance, status=JobStatus.COMPLETED, log=b"hello\n", **options):
     async with instance.opened() as database:
-        return await instance.add_to(database, status, log)
+        return await instance.add_to(database, status, log, **options)
 
 
 async def test_the_directory_and_the_database_name_each_other(instance):
@@ -190,8 +190,16 @@ async def test_an_installation_of_an_earlier_version_is_claimed(tmp_path, status
 async def test_jobs_that_never_had_files_need_none(tmp_path):
     instance = Instance(tmp_path / "ci")
     await add(instance, log=b"")
+    await add(instance, JobStatus.QUEUED, package=None)
     shutil.rmtree(instance.data)
     (await start(instance)).check()
+
+
+async def test_a_job_without_a_package_that_has_begun_needs_its_log(tmp_path):
+    instance = Instance(tmp_path / "ci")
+    await add(instance, JobStatus.RUNNING, package=None)
+    shutil.rmtree(instance.data)
+    assert "has 1 jobs with files" in await refusal(instance)
 
 
 @pytest.mark.parametrize("status", [JobStatus.COMPLETED, JobStatus.QUEUED, JobStatus.RUNNING])

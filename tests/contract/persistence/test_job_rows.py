@@ -20,7 +20,7 @@ from ci_common.job import (
     SuiteSummary,
 )
 from ci_common.policy import JobScope
-from ci_common.ports.rows import Ending
+from ci_common.ports.rows import Ending, JobQuery
 from support.jobs import NOON, a_job
 from support.rows import CANCELLED, FAILED, PASSED, Rows
 
@@ -221,7 +221,7 @@ async def test_a_list_is_newest_first_and_in_pages(rows):
 
     async def page(before=None, limit=2, status=None, tenant="local"):
         scope = JobScope(tenant)
-        jobs = await rows.submissions.list_jobs(scope, status, limit, before)
+        jobs = await rows.submissions.list_jobs(scope, JobQuery(status, limit, before))
         return [job.job_id for job in jobs]
 
     assert await page() == ids[:2]
@@ -243,7 +243,7 @@ async def test_a_list_holds_what_is_in_the_scope(rows):
     others = await rows.add(tenant="other", user="ann")
 
     async def listed(before=None, **scope):
-        jobs = await rows.submissions.list_jobs(JobScope(**scope), None, 9, before)
+        jobs = await rows.submissions.list_jobs(JobScope(**scope), JobQuery(limit=9, before=before))
         return [job.job_id for job in jobs]
 
     assert await listed() == [others, bobs, anns]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ci_common.errors import LeaseLostError, LogCorruptError
 from ci_persistence.logs import archive as log_archive
 from ci_persistence.logs import store as log_store
-from ci_persistence.logs.archive import FRAME_BYTES, ArchiveReader, write_archive
+from ci_persistence.logs.archive import FRAME_BYTES, LogArchiveReader, write_archive
 from ci_persistence.logs.cache import SharedCache
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.in_process import ProcessJobSignals
@@ -103,7 +103,7 @@ def test_a_large_log_costs_little_memory(tmp_path: Path) -> None:
     size, step = 24 << 20, 128 << 10
     path = tmp_path / "a.zst"
     row = lines(FRAME_BYTES)
-    reader = ArchiveReader(cached_bytes=1 << 20)
+    reader = LogArchiveReader(cached_bytes=1 << 20)
     tracemalloc.start()
     try:
         write_archive(path, size, lambda _, limit: row[:limit])
@@ -370,7 +370,7 @@ def test_a_changed_byte_is_told_or_does_not_matter(tmp_path: Path) -> None:
             damaged[position] ^= flip
             path.write_bytes(damaged)
             try:
-                found = ArchiveReader().read(str(path), 0, 999)
+                found = LogArchiveReader().read(str(path), 0, 999)
             except LogCorruptError:
                 told += 1
             else:
@@ -385,7 +385,7 @@ def test_a_shortened_file_is_told(tmp_path: Path) -> None:
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         with pytest.raises(LogCorruptError, match="damaged"):
-            ArchiveReader().size(str(path))
+            LogArchiveReader().size(str(path))
 
 
 def test_frames_around_a_damaged_one_can_be_read(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from ci_common.job import (
 )
 from ci_common.policy import JobScope
 from ci_common.ports.retention import FileDeletion, FinishedTotals
-from ci_common.ports.rows import Ending
-from ci_controller.housekeeping.retention import Helping, Retention, RetentionPolicy
+from ci_common.ports.rows import Ending, JobQuery
+from ci_controller.housekeeping.retention import Retention, RetentionPolicy, WorkBudget
 from ci_persistence.database.database import Database
 from ci_persistence.database.migrations import MIGRATIONS
 from ci_persistence.logs.store import FileLogStore
@@ -234,7 +234,7 @@ def test_a_deleted_job_is_gone_with_its_files(tmp_path: Path) -> None:
         assert await world.jobs.artifacts(old) == []
         assert world.logs.size(old) == 0
         assert world.files() == [new]
-        assert [job.job_id for job in await world.jobs.list_jobs(JobScope("t"), None, 9, None)] == [
+        assert [job.job_id for job in await world.jobs.list_jobs(JobScope("t"), JobQuery())] == [
             new
         ]
         assert world.logs.read(new, 0, 9) == b"new"
@@ -300,14 +300,14 @@ def test_a_kill_before_any_step_is_healed(tmp_path: Path) -> None:
         rules: dict[str, Any] = {"jobs": 3, "artifact_days": 30}
         died = False
         try:
-            await world.retention(**rules).run_once(Helping(seconds=60))
+            await world.retention(**rules).run_once(WorkBudget(seconds=60))
         except Killed:
             died = True
         return died
 
     async def heal(world: World) -> None:
         rules: dict[str, Any] = {"jobs": 3, "artifact_days": 30}
-        await world.retention(**rules).run_once(Helping(seconds=60))
+        await world.retention(**rules).run_once(WorkBudget(seconds=60))
         kept = [job_id(number) for number in (3, 4, 5)]
         assert world.files() == kept
         assert list(world.artifacts.path.iterdir()) == []

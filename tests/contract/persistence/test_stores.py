@@ -174,6 +174,10 @@ def test_a_committed_package_is_whole(packages):
     assert packages.job_ids(0) == ["job"]
 
 
+def test_a_job_without_a_package_has_no_source(packages):
+    assert packages.source(a_job(job_id="job", package=None)) is None
+
+
 def test_a_staged_upload_can_be_looked_at(packages):
     staged = packages.stage()
     staged.write(b"abc")

@@ -48,6 +48,7 @@ REQUESTS = {
     "POST /submit": SUBMISSION,
     "POST /submit-stream": SUBMISSION,
     "POST /submit-async": SUBMISSION,
+    "GET /limits": Request(Action.SUBMIT),
     "GET /jobs": Request(Action.LIST),
     "GET /jobs/{job_id}": READING,
     "DELETE /jobs/{job_id}": CANCELLATION,
@@ -58,7 +59,7 @@ REQUESTS = {
     "GET /jobs/{job_id}/artifacts/{path}": Request(
         Action.READ, (404, "artifact_not_found"), {"completed": OK}
     ),
-    "POST /jobs/{job_id}/token": Request(Action.LEND),
+    "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "GET /usage": Request(Action.USAGE),
     "GET /health": Request(None),
     "GET /ready": Request(None, (503, "not_ready")),  # no controller runs

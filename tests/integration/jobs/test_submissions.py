@@ -66,6 +66,22 @@ def test_submit_async_answers_with_the_id_alone(server):
     assert server.log(job_id) == b"hello\n"
 
 
+@pytest.mark.parametrize("order", [("spec", "secrets", "file"), ("file", "secrets", "spec")])
+def test_the_parts_of_a_form_come_in_any_order(server, order):
+    command = projects.shell('echo "$TOKEN" | tr a-z A-Z')
+    contents = {
+        "spec": json.dumps({"command": command}),
+        "secrets": json.dumps({"TOKEN": {"value": "bG93ZXIgY2FzZQ=="}}),
+        "file": projects.ANY,
+    }
+    form = [(name, ("x" if name == "file" else None, contents[name])) for name in order]
+    answer = server.http.post("/submit-async", files=form)
+    assert answer.status_code == 200, answer.text
+    job = server.finished(answer.json()["job_id"])
+    assert (job["success"], job["command"], job["secrets"]) == (True, command, ["TOKEN"])
+    assert server.log(job["job_id"]) == b"LOWER CASE\n"
+
+
 def test_the_first_events_arrive_while_the_job_runs(server):
     form = server.form(projects.ANY, projects.WAITING)
     with events.streaming(server.http, "POST", "/submit-stream", **form) as stream:

@@ -26,12 +26,14 @@ WORLD = World(NOON, frozenset(), frozenset({ID}), controller_lives=True)
 WITH_WORKLOAD = replace(WORLD, workloads=frozenset({ID}))
 WITHOUT_CONTROLLER = replace(WITH_WORKLOAD, controller_lives=False)
 YOUNG_PACKAGE = replace(WORLD, packages=frozenset())
+WITHOUT_PACKAGE = replace(QUEUED, package_sha256=None)
 ASKING = replace(QUEUED, has_secrets=True)
 WITH_SECRETS = replace(WORLD, secrets=frozenset({ID}))
 ENGINE_DOWN = replace(WORLD, workloads=None)
 
 HEALTHY = [
     ("queued", LIVE, WORLD),
+    ("queued without a package", StoredJob(ID, WITHOUT_PACKAGE), WORLD),
     ("running", replace(LIVE, row=RUNNING, log_size=3), WITH_WORKLOAD),
     ("running, the workload not there yet or any more", replace(LIVE, row=RUNNING), WORLD),
     ("running, the engine down", replace(LIVE, row=RUNNING), ENGINE_DOWN),
@@ -64,6 +66,7 @@ WRONG = [
     (replace(FINISHED, secrets=True), WITH_SECRETS, [Code.SECRETS_ORPHAN]),
     (replace(GONE, secrets=True), WITH_SECRETS, [Code.SECRETS_ORPHAN]),
     (replace(LIVE, package=False), WORLD, [Code.PACKAGE_MISSING]),
+    (replace(LIVE, row=WITHOUT_PACKAGE), WORLD, [Code.PACKAGE_ORPHAN]),
     (replace(LIVE, row=RUNNING, package=False), WITH_WORKLOAD, [Code.PACKAGE_MISSING]),
     (replace(LIVE, package_damage="x"), WORLD, [Code.PACKAGE_DAMAGED]),
     (replace(FINISHED, log_size=0), WORLD, [Code.LOG_MISSING]),

@@ -134,7 +134,7 @@ def test_async(server, run, flag):
         (error(400, "invalid_config", "The table is broken"), 2),
         (error(400, "unknown_job_name", "No room for it"), 2),
         (error(400, "unknown_secret", "No room for it"), 2),
-        (error(413, "upload_too_large", "Too large"), 1),
+        (error(413, "upload_too_large", "Too large"), 2),
         (error(507, "disk_full", "No room"), 3),
         (error(403, "quota_exceeded", "Too large a tenant"), 1),
         (error(429, "too_many_uploads", "No room. Try again in 7 s.", Retry_After="7"), 3),

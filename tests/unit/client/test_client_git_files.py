@@ -10,6 +10,7 @@ import pytest
 
 from ci_client.client import create_project_zip
 from ci_client.packing.project_files import Why
+from ci_common.git_facts import GitFacts
 
 AUTHOR = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always"]
 
@@ -301,3 +302,34 @@ def test_without_git_the_directory_is_walked_and_that_is_said(tmp_path, monkeypa
 def test_no_repository_needs_no_git(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     assert packed(make(tmp_path, "a.py", "sub/b.py"))[0] == ["a.py", "sub/b.py"]
+
+
+def facts(root):
+    with create_project_zip(root) as project:
+        return project.git
+
+
+def head(root):
+    command = ["git", "rev-parse", "HEAD"]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout[:40]
+
+
+def test_facts_of_the_work_tree(tmp_path):
+    root = repository(tmp_path, "a.py")
+    git(root, "checkout", "-q", "-b", "feature/x")
+    assert facts(root) == GitFacts(head(root), "feature/x", False, None)
+    git(root, "tag", "v1.2")
+    assert facts(root) == GitFacts(head(root), "feature/x", False, f"v1.2-0-g{head(root)[:9]}")
+    (root / "a.py").write_text("changed")
+    changed = facts(root)
+    assert (changed.dirty, changed.describe) == (True, f"v1.2-0-g{head(root)[:9]}")
+    git(root, "commit", "-qam", "two")
+    git(root, "checkout", "-q", "--detach")
+    assert facts(root) == GitFacts(head(root), None, False, f"v1.2-1-g{head(root)[:9]}")
+
+
+def test_no_facts_without_a_commit_or_a_repository(tmp_path):
+    make(tmp_path / "plain", "a.py")
+    assert facts(tmp_path / "plain") is None
+    git(make(tmp_path / "new", "a.py"), "init", "-q")
+    assert facts(tmp_path / "new") is None

@@ -19,8 +19,13 @@ FAILED = {"status": "completed", "success": False, "reason": "exit", "exit_code"
             "x could not be imported",
         ),
         ({}, "No module named 'a'\nModuleNotFoundError: No module named 'b'", "Hint: b could"),
+        (
+            {"exit_code": 127},
+            "sh: 1: exec: python t.py one: not found\n",
+            "Did you mean: ci submit -- python t.py one",
+        ),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_hints(changes, log, told):
     assert told in hint(FAILED | changes, log)

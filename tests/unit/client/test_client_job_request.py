@@ -9,12 +9,12 @@ import pytest
 from ci_client.client import submit_tests_async, submit_tests_streaming
 from ci_client.errors import UsageError
 from ci_client.library.job_request import JobRequest
-from ci_server.submission.project_config import read_submitted_spec
+from ci_server.apis.native.submitted import read_submitted_request
 
 NUMBERS = [True, False, 5.0, "5", math.nan, math.inf, 1e400, 10**30, -1, 11, [5], {}, b"5"]
 TEXTS = [True, 5, 5.0, b"test", ["test"], {}, "\udcff"]
 WRONG = {
-    "job": TEXTS,
+    "job": [*TEXTS, "", "python t.py", "a/b", "-x", "n" * 65],
     "command": ["pytest -q", b"pytest", "", *([text] for text in TEXTS), ["true", None]],
     "priority": NUMBERS,
     "retries": NUMBERS,
@@ -50,9 +50,15 @@ def test_a_wrong_value_is_refused_and_named(name, value):
 @pytest.mark.parametrize(("name", "value"), cases(RIGHT))
 def test_what_is_allowed_here_the_server_reads_as_it_was_meant(name, value):
     spec = JobRequest(**{name: value}).to_spec()
-    read = getattr(read_submitted_spec(json.dumps(spec).encode()), name)
-    assert read == (list(value) if isinstance(value, tuple) else read)
+    field = "timeout_seconds" if name == "timeout" else name
+    read = getattr(read_submitted_request(json.dumps(spec).encode()), field)
+    assert read == (tuple(value) if isinstance(value, list | tuple) else read)
     assert (read is None) == (value is None)
+
+
+def test_a_command_in_the_place_of_a_job_is_recognised():
+    with pytest.raises(UsageError, match=r"did you mean: ci submit -- python t\.py$"):
+        JobRequest(job="python t.py")
 
 
 @pytest.mark.parametrize("submit", [submit_tests_async, submit_tests_streaming])

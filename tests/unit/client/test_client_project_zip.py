@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ci_client.client import create_project_zip
-from ci_client.errors import ProjectError, ProjectNotFound
+from ci_client.errors import ProjectError, ProjectNotFound, ProjectTooLarge
 from ci_client.packing import project_files
 from ci_client.packing.project_files import Why
+from ci_client.packing.upload_limits import UploadLimits
 
 GIT_ENV = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent"}
 
@@ -260,9 +261,29 @@ def test_no_directory_no_files_too_many_files(tmp_path, monkeypatch):
     (tmp_path / "empty/.git").mkdir(parents=True)
     with pytest.raises(ProjectError, match="contains no files"):
         create_project_zip(tmp_path / "empty")
-    monkeypatch.setattr(project_files, "MAX_FILES", 2)
-    with pytest.raises(ProjectError, match="more than 2 files"):
+    monkeypatch.setattr(project_files, "_MOST_FILES", 2)
+    with pytest.raises(ProjectTooLarge, match="more than 2 files"):
         create_project_zip(make(tmp_path / "many", "a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (UploadLimits(max_files=3), "5 files, more than the 3 that"),
+        (UploadLimits(max_unpacked_bytes=10 << 20), "33 MiB, more than the 10 MiB that"),
+        (UploadLimits(max_upload_bytes=20 << 20), "more than the 20 MiB that the server takes, p"),
+    ],
+)
+def test_too_large_projects_are_refused_with_what_is_large(tmp_path, limits, told):
+    root = make(tmp_path / "project", "a.py", "data/raw/x/1", "data/raw/2")
+    for name, mib in (("data/raw/big.bin", 30), ("model.bin", 3)):
+        (root / name).write_bytes(os.urandom(1 << 20) * mib)
+    with pytest.raises(ProjectTooLarge) as refused:
+        create_project_zip(root, limits=limits)
+    assert told in refused.value.message
+    assert "data/raw/ (3" in refused.value.message
+    assert "--exclude" in refused.value.message
+    assert create_project_zip(root, limits=UploadLimits(5, 40 << 20, 40 << 20)).file_count == 5
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ NAMES = [
     "ModelResultError",
     "ProjectError",
     "ProjectNotFound",
+    "ProjectTooLarge",
     "ProjectZip",
     "RequestRefused",
     "ServerUnreachable",

@@ -21,9 +21,9 @@ from client_scripted_server import (
 )
 
 from ci_client.errors import JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer
-from ci_client.library.sse_reader import JobStreamReader
+from ci_client.library.sse_reader import JobStreamReader, log_bytes
 from ci_client.library.transport import open_http
-from ci_common.events import LogEvent, log_bytes
+from ci_common.events import LogEvent
 from ci_server.apis.native.present import event_json
 
 

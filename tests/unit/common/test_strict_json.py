@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ci_common.strict_json import MAX_DEPTH, StrangeJsonError, strict_object
+from ci_common.strict_json import MAX_DEPTH, AmbiguousJsonError, strict_object
 
 NESTED = {"deep": "[" * 100_000, "deep objects": '{"a":' * 50_000}
 AMBIGUOUS = {
@@ -42,21 +42,21 @@ AMBIGUOUS = {
 @pytest.mark.parametrize("case", AMBIGUOUS)
 def test_what_is_refused_and_where(case):
     text, told = AMBIGUOUS[case]
-    with pytest.raises(StrangeJsonError) as caught:
+    with pytest.raises(AmbiguousJsonError) as caught:
         strict_object(text.encode())
     assert told in caught.value.located
 
 
 @pytest.mark.parametrize("content", [b"\xff", b'{"a": "\xc3"}', '{"a": 1}'.encode("utf-16")])
 def test_other_encodings(content):
-    with pytest.raises(StrangeJsonError, match="UTF-8"):
+    with pytest.raises(AmbiguousJsonError, match="UTF-8"):
         strict_object(content)
 
 
 def test_the_text_repeats_nothing_and_a_place_is_short_and_printable():
     name = "hunter2 \x1b[31m" + "x" * 5000
     content = json.dumps({name: 1})[:-1] + f", {json.dumps(name)}: 2}}"
-    with pytest.raises(StrangeJsonError) as caught:
+    with pytest.raises(AmbiguousJsonError) as caught:
         strict_object(content.encode())
     assert "hunter2" not in str(caught.value)
     assert "hunter2" in caught.value.located
@@ -73,7 +73,7 @@ def nested(depth):
 
 def test_the_depth_that_is_allowed():
     assert strict_object(json.dumps(nested(MAX_DEPTH)).encode()) == nested(MAX_DEPTH)
-    with pytest.raises(StrangeJsonError, match="nested too deeply"):
+    with pytest.raises(AmbiguousJsonError, match="nested too deeply"):
         strict_object(json.dumps(nested(MAX_DEPTH + 1)).encode())
 
 
@@ -97,7 +97,7 @@ def test_what_has_one_meaning_is_read_as_ever(value):
 def test_any_bytes_are_an_object_or_a_refusal(content):
     try:
         found = strict_object(content)
-    except StrangeJsonError as error:
+    except AmbiguousJsonError as error:
         found = error
     assert isinstance(found, dict) or found.located.isprintable()
 

@@ -4,7 +4,7 @@ import pytest
 
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.policy import JobScope
-from ci_common.ports.rows import Ending
+from ci_common.ports.rows import Ending, JobQuery
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.reconcile.controller import ReconcileSettings
 from support.controller_world import ControllerWorld
@@ -18,7 +18,7 @@ COMPLETED, FAILED, CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.
 
 async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
     world = await ControllerWorld(tmp_path, max_concurrent_jobs=2).open()
-    transitions = world.controller._tools.transitions
+    transitions = world.controller._context.transitions
     claim, claims = transitions.claim, []
 
     def noted(job_id):
@@ -40,7 +40,7 @@ async def test_never_more_jobs_than_slots(tmp_path, monkeypatch):
                 workload.exit(0)
             return [
                 job.status
-                for job in await world.submissions.list_jobs(JobScope("local"), None, 9, None)
+                for job in await world.submissions.list_jobs(JobScope("local"), JobQuery())
             ]
 
         await until(tick, lambda statuses: statuses == [COMPLETED] * 6, "the end of all jobs")
@@ -115,9 +115,9 @@ async def test_a_lost_lease_drops_the_runs_and_refuses_the_old_holder(world):
     # Both follow now. What both write must be in the log once.
     world.executor.workloads[job_id].write(b"two ")
     await world.until_log(job_id, b"one two ")
-    assert not await old._tools.transitions.claim(job_id)
+    assert not await old._context.transitions.claim(job_id)
     lie = Outcome(FAILED, Reason.INTERNAL, "from the grave")
-    assert not await old._tools.transitions.finish(job_id, Ending(lie, 0), world.clock())
+    assert not await old._context.transitions.finish(job_id, Ending(lie, 0), world.clock())
     await old.run_once()
     assert old._runs == {}
     world.controller = new

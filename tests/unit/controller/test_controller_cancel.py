@@ -92,7 +92,7 @@ async def test_a_job_that_ended_while_a_tick_was_under_way_is_not_started_again(
     hold = world.executor.hold("launch", job_id)
     await world.controller.run_once()
     await hold.reached.wait()
-    transitions = world.controller._tools.transitions
+    transitions = world.controller._context.transitions
     rows = await transitions.active()
     assert [job.status for job in rows] == [INITIALIZING]
     monkeypatch.setattr(world.packages, "delete", lambda job_id: None)

@@ -87,7 +87,7 @@ class Endless:
 
 
 async def test_a_cancel_ends_the_collection_soon_and_changes_no_result(world, monkeypatch):
-    collector = world.controller._tools.artifacts
+    collector = world.controller._context.artifacts
     collector._limits = replace(collector._limits, cancelled_seconds=0.05)
     files = Endless()
 

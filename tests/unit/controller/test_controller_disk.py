@@ -93,7 +93,7 @@ async def test_an_end_that_cannot_be_recorded_for_want_of_room_is_recorded_later
     if where == "log":
         monkeypatch.setattr(SegmentAppender, "sync", no_room)
     else:
-        transitions = world.controller._tools.transitions
+        transitions = world.controller._context.transitions
 
         async def no_row(*_):
             raise DiskFullError

@@ -101,7 +101,7 @@ def cannot_record(world, monkeypatch):
     async def no_row(*_):
         raise DiskFullError
 
-    monkeypatch.setattr(world.controller._tools.transitions, "finish", no_row)
+    monkeypatch.setattr(world.controller._context.transitions, "finish", no_row)
 
 
 async def killed_before_the_row(world, monkeypatch, job_id):
@@ -254,7 +254,7 @@ async def test_a_failure_that_cannot_be_begun_changes_nothing(world, monkeypatch
     async def no_row(*_):
         raise DiskFullError
 
-    monkeypatch.setattr(world.controller._tools.transitions, "begin_failure", no_row)
+    monkeypatch.setattr(world.controller._context.transitions, "begin_failure", no_row)
     for _ in range(3):
         await world.controller.run_once()
         await until(lambda: world.controller._runs, lambda runs: not runs, "the end of the runs")

@@ -186,7 +186,7 @@ async def test_no_move_of_the_old_controller_is_made(world):
     job_id = await world.submit()
     await world.until_status(job_id, RUNNING)
     queued = await world.submit()
-    moves = world.controller._tools.transitions
+    moves = world.controller._context.transitions
     world.take_over()
     assert await world.controller._lead() == 2
     rows = [await world.row(job_id), await world.row(queued)]

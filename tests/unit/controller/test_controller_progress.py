@@ -88,7 +88,7 @@ async def test_what_was_stored_but_not_told_is_told_by_the_next_one(world, reade
     async def never(reports, at):
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(world.controller._tools.transitions, "report_progress", never)
+    monkeypatch.setattr(world.controller._context.transitions, "report_progress", never)
     await world.until_status(job_id, RUNNING)
     await world.until_log(job_id, b"hello\n" + line(1) + b"text\n::progress ")
     old = world.take_over()
@@ -106,7 +106,7 @@ async def test_a_database_that_takes_no_progress_harms_no_job(world, reader, mon
     async def never(reports, at):
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(world.controller._tools.transitions, "report_progress", never)
+    monkeypatch.setattr(world.controller._context.transitions, "report_progress", never)
     job_id = await world.submit(out(1), "exit:0")
     job = await world.until_status(job_id, COMPLETED)
     assert job.outcome.success

@@ -8,7 +8,7 @@ import pytest
 from ci_common.errors import SettingsError
 from ci_common.job import JobStatus, ResourceLimits, utc_now
 from ci_common.settings import EnvironmentSettings, Settings
-from ci_controller.assembly import Stores, build_controller
+from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.docker import DockerExecutor
 from ci_controller.executors.process import ProcessExecutor
 from ci_controller.executors.registry import (
@@ -103,7 +103,7 @@ async def test_it_runs_a_job_through_the_assembly(tmp_path):
     controller = build_controller(
         settings,
         executor,
-        Stores(
+        ControllerStores(
             holder,
             SqliteJobTransitions(database, signals, holder),
             SqliteJobRetention(database, holder),

@@ -19,9 +19,9 @@ class Starts:
 
     def __init__(self, world):
         self._world = world
-        self._claim = world.controller._tools.transitions.claim
+        self._claim = world.controller._context.transitions.claim
         self.order = []
-        world.controller._tools.transitions.claim = self._checked_claim
+        world.controller._context.transitions.claim = self._checked_claim
 
     async def _checked_claim(self, job_id):
         job = await self._world.row(job_id)
@@ -49,7 +49,7 @@ async def run_all(world):
         await world.controller.run_once()
         for workload in list(world.executor.workloads.values()):
             workload.exit(0)
-        return await world.controller._tools.transitions.active()
+        return await world.controller._context.transitions.active()
 
     await until(tick, lambda live: not live, "the end of all jobs")
 

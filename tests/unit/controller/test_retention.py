@@ -9,7 +9,7 @@ import pytest
 
 from ci_common.errors import LogCorruptError
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
-from ci_controller.housekeeping.retention import Helping, Retention, RetentionPolicy, expired
+from ci_controller.housekeeping.retention import Retention, RetentionPolicy, WorkBudget, expired
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = 3600.0
@@ -166,8 +166,8 @@ class World:
         )
 
 
-def run(retention: Retention, helping: Helping | None = None) -> int:
-    return asyncio.run(retention.run_once(helping or Helping()))
+def run(retention: Retention, budget: WorkBudget | None = None) -> int:
+    return asyncio.run(retention.run_once(budget or WorkBudget()))
 
 
 def test_a_clock_that_is_set_ahead_deletes_nothing_for_an_hour() -> None:
@@ -206,10 +206,10 @@ def test_a_clock_that_is_set_back_does_not_stop_what_count_and_budget_ask() -> N
 def test_a_helping_is_bounded_by_jobs_and_by_time() -> None:
     world = World(1000)
     retention = world.retention(jobs=0, compress_seconds=HOUR * 9999)
-    assert run(retention, Helping(jobs=50, seconds=99)) == 50
+    assert run(retention, WorkBudget(jobs=50, seconds=99)) == 50
     assert len(world.finished) in range(960, 1000)
     began = world.time
-    run(retention, Helping(jobs=10_000, seconds=0.2))
+    run(retention, WorkBudget(jobs=10_000, seconds=0.2))
     assert 0.2 <= world.time - began < 0.3
     while run(retention):
         pass

@@ -8,10 +8,10 @@ from ci_common.job import Artifact, CaseResult, JobStatus, Reason, SuiteSummary
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
 from ci_server.apis.native.openapi import routes_of
 from ci_server.apis.native.present import artifact_json, event_json, job_json, usage_json
+from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.app import create_app
 from ci_server.http.errors import STATUS_OF_CODE
 from ci_server.services.usage import UsageReport
-from ci_server.submission.project_config import SubmittedSpec
 from tests.support.jobs import a_job
 from tests.support.pages import page, words_in_code
 

@@ -57,3 +57,19 @@ def test_every_page_is_linked_from_another():
     decisions = DOCS / "decisions"
     alone = [path for path in PAGES if path not in linked and not path.is_relative_to(decisions)]
     assert alone == []
+
+
+_PATH = re.compile(r"`((?:ci_\w+|engine|docs|tests|scripts)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize(
+    "path", [DOCS / "architecture.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name
+)
+def test_every_path_of_the_code_in_the_pages_exists(path):
+    named = _PATH.findall(Page(path).prose)
+    assert named
+    assert [name for name in named if not is_there(name)] == []
+
+
+def is_there(name):
+    return (ROOT / name).exists() or (ROOT / f"{name}.py").exists()

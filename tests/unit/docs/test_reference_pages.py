@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 import ci_common
 import ci_controller
 from ci_admin.diagnosis import REPAIRABLE, Code
+from ci_common.git_facts import GitFacts, git_environment
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.launch_request import LaunchRequest
 from ci_common.principal import Role
@@ -21,6 +22,7 @@ from tests.support.pages import CURRENT, DOCS, ROOT, Page, page, words_in_code
 CLIENT_VARIABLES = {"CI_SERVER_URL", "CI_API_KEY", "CI_ALLOW_HTTP"}
 WITH_SECRETS = LaunchRequest("id", 1, 1, ("true",), secrets=(Secret("TOKEN", b"value"),))
 JOB_VARIABLES = set(job_environment(WITH_SECRETS, "/workspace", "/run/secrets"))
+GIT_VARIABLES = set(git_environment(GitFacts("0" * 40, "main")))
 
 
 def settings():
@@ -52,7 +54,7 @@ def test_every_setting_has_a_row_and_every_row_is_a_setting():
 @pytest.mark.parametrize("path", CURRENT, ids=lambda path: path.name)
 def test_every_variable_in_the_pages_exists(path):
     named = set(re.findall(r"\bCI_[A-Z][A-Z0-9_]*[A-Z0-9]\b", path.read_text()))
-    assert named - settings() - CLIENT_VARIABLES - JOB_VARIABLES == set()
+    assert named - settings() - CLIENT_VARIABLES - JOB_VARIABLES - GIT_VARIABLES == set()
 
 
 def test_variables_of_the_client():
@@ -63,6 +65,8 @@ def test_variables_of_the_client():
 
 
 def test_variables_of_a_job():
+    section = page("using.md").section("The job's environment")
+    assert set(words_in_code(section)) >= GIT_VARIABLES
     rows = page("using.md").rows("The job's environment")
     assert {words_in_code(row[0])[0] for row in rows} == JOB_VARIABLES
 

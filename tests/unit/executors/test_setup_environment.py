@@ -17,8 +17,8 @@ def request(env=None, *secrets):
     return LaunchRequest("id", 1, 1, ("true",), env=env or {}, secrets=secrets)
 
 
-def variables(env=None, *secrets, operator=None):
-    return setup_environment(operator or {}, request(env, *secrets))
+def variables(env=None, *secrets, operator=None, of_project=False):
+    return setup_environment(operator or {}, request(env, *secrets), of_project=of_project)
 
 
 @pytest.mark.parametrize("name", ["UV_INDEX_URL", "UV_DEFAULT_INDEX", "PIP_INDEX_URL"])
@@ -46,6 +46,12 @@ def test_secrets_come_last_unless_they_are_files_only():
     assert found == {"A": "secret\udcff", "B": "plain"}
 
 
+def test_the_commit_is_for_the_project_only():
+    env = {"CI_COMMIT_SHA": "0" * 40, "SETUPTOOLS_SCM_PRETEND_VERSION": "1.2"}
+    assert variables(env) == {}
+    assert variables(env, of_project=True) == env
+
+
 def test_the_key_is_of_all_that_is_given_and_tells_no_value():
     cases = [
         request(),
@@ -56,7 +62,7 @@ def test_the_key_is_of_all_that_is_given_and_tells_no_value():
         request({}, Secret("A", b"secret-value", in_environment=False)),
         request({}, Secret("A", b"other-value", in_environment=False)),
     ]
-    keys = [environment_key(setup_environment({}, one), one) for one in cases]
+    keys = [environment_key(setup_environment({}, one, of_project=True), one) for one in cases]
     assert len(set(keys)) == len(keys)
     assert keys[0] == ""
     assert not any("secret" in key for key in keys)

@@ -91,7 +91,7 @@ async def test_whoever_has_a_token_of_the_owners_is_not_the_owner(trail, log):
 async def test_tokens_that_are_given_are_recorded_with_the_job(trail, log):
     own = a_job(tenant="acme", user="ann")
     for giver in (ANN, ANN, replace(ANN, credential="key phone")):
-        await trail.lent(giver, own)
+        await trail.token_issued(giver, own)
     assert [(entry.action, entry.job_id, entry.credential) for entry in log.entries] == [
         ("lend", own.job_id, "key laptop"),
         ("lend", own.job_id, "key phone"),
@@ -150,6 +150,9 @@ class Known:
 
     async def is_configured(self):
         return True
+
+    def evidence(self, credentials):
+        return credentials.bearer
 
     async def identify(self, credentials):
         if credentials.bearer == "known":

@@ -8,7 +8,7 @@ import pytest
 from ci_common.errors import RequestTimeoutError
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.connections.limits import ConnectionGuard, raise_descriptor_limit
-from ci_server.http.body_rate import paced
+from ci_server.submission.body_rate import paced
 
 FAR, OTHER = "192.0.2.7", "192.0.2.8"
 

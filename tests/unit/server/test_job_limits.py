@@ -7,7 +7,7 @@ import pytest
 from ci_common.errors import InvalidConfigError
 from ci_common.job import ResourceLimits
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
-from ci_server.submission.project_config import SubmittedSpec, resolve_spec
+from ci_server.submission.request import SubmissionRequest, resolve_spec
 
 CEILINGS = LimitCeilings(timeout_seconds=600, cpu_percent=200, memory_mb=1024, pids=100)
 MOST = ResourceLimits(timeout_seconds=600, cpu_percent=200, memory_mb=1024, shm_mb=1024, pids=100)
@@ -60,6 +60,6 @@ def test_a_table_of_jobs_is_held_to_them():
     files = {"ci.toml": b"[jobs.test]\nmemory = 2048\n"}
     defaults = DefaultLimits(60, None, None, 100, 1, 1)
     with pytest.raises(InvalidConfigError, match="memory of 2048 MiB"):
-        resolve_spec(files, SubmittedSpec(), defaults, CEILINGS)
-    limits = resolve_spec({}, SubmittedSpec(), defaults, CEILINGS).limits
+        resolve_spec(files, SubmissionRequest(), defaults, CEILINGS)
+    limits = resolve_spec({}, SubmissionRequest(), defaults, CEILINGS).limits
     assert (limits.memory_mb, limits.cpu_percent) == (1024, 200)

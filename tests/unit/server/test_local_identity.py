@@ -225,6 +225,9 @@ class Known:
     async def is_configured(self):
         return self.configured
 
+    def evidence(self, credentials):
+        return credentials.bearer
+
     async def identify(self, credentials):
         known = Principal("acme", "ann", Role.VIEWER)
         return known if credentials.bearer == "known" else None

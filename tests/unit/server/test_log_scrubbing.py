@@ -50,7 +50,7 @@ def test_every_spelling_that_the_server_understands(spelling):
 
 
 def test_a_token_alone():
-    token = StreamTokens(b"k" * 32, 60, lambda: datetime.now(UTC)).give(LOCAL_PRINCIPAL, "j")
+    token = StreamTokens(b"k" * 32, 60, lambda: datetime.now(UTC)).issue(LOCAL_PRINCIPAL, "j")
     scrubbed = without_tokens(f"something about {token.token}, and more")
     assert scrubbed == "something about ***, and more"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_common.events import log_bytes
+from ci_client.library.sse_reader import log_bytes
 from ci_server.streams import log_stream
 from ci_server.streams.log_stream import CHUNK_BYTES, _whole_characters
 from support.stream_world import (

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
 from ci_common.job import Network
+from ci_server.apis.native.submitted import read_submitted_request
 from ci_server.submission.job_limits import DefaultLimits
 from ci_server.submission.project_config import (
     DEFAULT_COMMAND,
     JobTable,
-    SubmittedSpec,
-    read_submitted_spec,
-    resolve_spec,
 )
+from ci_server.submission.request import SubmissionRequest, resolve_spec
 
 DEFAULTS = DefaultLimits(
     timeout_seconds=100, cpu_percent=None, memory_mb=None, pids=64, log_mb=10, grace_seconds=7
@@ -24,12 +23,13 @@ DEFAULTS = DefaultLimits(
 
 
 def resolve(ci_toml="", **submitted):
-    return resolve_spec({"ci.toml": ci_toml.encode()}, SubmittedSpec(**submitted), DEFAULTS)
+    request = read_submitted_request(json.dumps(submitted).encode())
+    return resolve_spec({"ci.toml": ci_toml.encode()}, request, DEFAULTS)
 
 
 def test_without_a_table():
     for files in ({}, {"pyproject.toml": b"[project]\nname='x'"}, {"ci.toml": b""}):
-        spec = resolve_spec(files, SubmittedSpec(), DEFAULTS)
+        spec = resolve_spec(files, SubmissionRequest(), DEFAULTS)
         assert (spec.name, spec.command) == ("test", DEFAULT_COMMAND)
         assert (spec.limits.timeout_seconds, spec.limits.pids) == (100, 64)
         assert spec.limits.network is Network.BRIDGE
@@ -84,15 +84,15 @@ def test_a_submission_says_its_priority_and_may_say_retries_and_timeout():
     assert resolve(table).retries == 2
     for wrong in ({"priority": 11}, {"priority": -1}, {"retries": 11}):
         with pytest.raises(InvalidUploadError):
-            read_submitted_spec(json.dumps(wrong).encode())
+            read_submitted_request(json.dumps(wrong).encode())
 
 
 def test_pyproject_is_read_and_ci_toml_comes_first():
     pyproject = b"[tool.ci.jobs.test]\ncommand=['from-pyproject']"
     files = {"pyproject.toml": pyproject}
-    assert resolve_spec(files, SubmittedSpec(), DEFAULTS).command == ("from-pyproject",)
+    assert resolve_spec(files, SubmissionRequest(), DEFAULTS).command == ("from-pyproject",)
     files["ci.toml"] = b"[jobs.test]\ncommand=['from-ci-toml']"
-    assert resolve_spec(files, SubmittedSpec(), DEFAULTS).command == ("from-ci-toml",)
+    assert resolve_spec(files, SubmissionRequest(), DEFAULTS).command == ("from-ci-toml",)
 
 
 @pytest.mark.parametrize(
@@ -196,13 +196,13 @@ def test_known_keys_of_the_table_and_of_a_submission():
     with pytest.raises(InvalidConfigError, match="jbos: is not a known key; known are: jobs"):
         resolve("[jbos]")
     with pytest.raises(InvalidUploadError, match="x: is not a known key; known are: job, command"):
-        read_submitted_spec(b'{"x": 1}')
+        read_submitted_request(b'{"x": 1}')
 
 
 def test_a_broken_table_in_pyproject_names_the_file_and_the_table():
     for content in (b"[tool.ci.jobs.test]\nx=1", b"tool=1", b"[tool]\nci=1", b"\xff"):
         with pytest.raises(InvalidConfigError, match=r"pyproject\.toml"):
-            resolve_spec({"pyproject.toml": content}, SubmittedSpec(), DEFAULTS)
+            resolve_spec({"pyproject.toml": content}, SubmissionRequest(), DEFAULTS)
 
 
 def test_another_broken_job_is_an_error_too():
@@ -211,8 +211,8 @@ def test_another_broken_job_is_an_error_too():
 
 
 def test_the_submitted_spec():
-    assert read_submitted_spec(b"") == SubmittedSpec()
-    assert read_submitted_spec(b'{"job": "lint"}').job == "lint"
+    assert read_submitted_request(b"") == SubmissionRequest()
+    assert read_submitted_request(b'{"job": "lint"}').job == "lint"
 
 
 @pytest.mark.parametrize(
@@ -232,13 +232,13 @@ def test_the_submitted_spec():
 )
 def test_a_broken_submitted_spec(content):
     with pytest.raises(InvalidUploadError, match="'spec'"):
-        read_submitted_spec(content)
+        read_submitted_request(content)
 
 
 @given(st.binary(max_size=80))
 def test_any_submitted_spec(content):
     try:
-        read_submitted_spec(content)
+        read_submitted_request(content)
     except InvalidUploadError:
         return
 
@@ -254,10 +254,39 @@ def test_any_submitted_spec(content):
 )
 def test_any_json_as_submitted_spec(value):
     try:
-        spec = read_submitted_spec(json.dumps(value).encode())
+        spec = read_submitted_request(json.dumps(value).encode())
     except InvalidUploadError:
         return
     assert spec.command is None or spec.command
+
+
+def test_a_job_without_a_package_is_its_command():
+    spec = resolve_spec(None, SubmissionRequest(job="model", command=("true",)), DEFAULTS)
+    assert (spec.name, spec.command, spec.limits.timeout_seconds) == ("model", ("true",), 100)
+    with pytest.raises(InvalidConfigError, match="give a command"):
+        resolve_spec(None, SubmissionRequest(), DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"job": "a b"},
+        {"job": "lint\n"},
+        {"command": ()},
+        {"command": ("",)},
+        {"command": ("a\0b",)},
+        {"priority": 11},
+        {"priority": -1},
+        {"retries": 11},
+        {"timeout_seconds": 0},
+        {"timeout_seconds": float("nan")},
+        {"timeout_seconds": 1e9},
+    ],
+)
+def test_no_door_can_ask_for_what_no_job_may_be(asked):
+    (name,) = asked
+    with pytest.raises(InvalidConfigError, match=f"^{name.partition('_')[0]}: "):
+        SubmissionRequest(**asked)
 
 
 ALIKE = 60_000
@@ -297,21 +326,21 @@ def test_dots_in_strings_and_comments_cost_nothing():
 @pytest.mark.parametrize(
     ("table", "submitted", "install"),
     [
-        ("", "", None),
-        ("install = false", "", ()),
-        ("install = []", "", ()),
-        ('install = ["-e .[test]"]', "", ("-e .[test]",)),
-        ('install = ["-e ."]', '{"install": false}', ()),
-        ("install = false", '{"install": ["six"]}', ("six",)),
+        ("", {}, None),
+        ("install = false", {}, ()),
+        ("install = []", {}, ()),
+        ('install = ["-e .[test]"]', {}, ("-e .[test]",)),
+        ('install = ["-e ."]', {"install": False}, ()),
+        ("install = false", {"install": ["six"]}, ("six",)),
     ],
 )
 def test_what_is_to_be_installed(table, submitted, install):
-    files = {"ci.toml": f"[jobs.test]\n{table}\n".encode()}
-    assert resolve_spec(files, read_submitted_spec(submitted.encode()), DEFAULTS).install == install
+    assert resolve(f"[jobs.test]\n{table}\n", **submitted).install == install
 
 
 @pytest.mark.parametrize("line", ["", " ", "a\\nb", "\\u0000"])
 def test_what_is_to_be_installed_is_made_of_lines(line):
-    files = {"ci.toml": f'[jobs.test]\ninstall = ["{line}"]\n'.encode()}
     with pytest.raises(InvalidConfigError, match="install"):
-        resolve_spec(files, read_submitted_spec(b""), DEFAULTS)
+        resolve(f'[jobs.test]\ninstall = ["{line}"]\n')
+    with pytest.raises(InvalidConfigError, match="install"):
+        SubmissionRequest(install=(line.replace("\\n", "\n").replace("\\u0000", "\0"),))

@@ -8,6 +8,7 @@ from ci_common.principal import Principal, Role
 from ci_common.settings import Settings
 from ci_server.access.auth.addresses import UNKNOWN, TrustedProxies
 from ci_server.access.auth.authenticator import Authenticator
+from ci_server.access.auth.configured_identities import ConfiguredIdentities
 from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.iap import (
     DeveloperIdentity,
@@ -15,7 +16,6 @@ from ci_server.access.auth.iap import (
     IapHeaderIdentity,
     ProxyUsers,
 )
-from ci_server.access.auth.issued import IssuedIdentities
 from ci_server.access.auth.jwt_identity import JwtIdentity
 from ci_server.access.auth.local import LocalIdentity
 
@@ -94,7 +94,7 @@ async def test_others_are_nobody_even_in_development(headers, addresses):
 
 async def test_pages_of_the_listed_origins_are_let_in_by_the_developer():
     listed = "http://localhost:3000"
-    (developer,) = IssuedIdentities(
+    (developer,) = ConfiguredIdentities(
         Settings(environment="development", cors_origins=listed)
     ).developer
     for origin, expected in ((listed, "dev@example.com"), ("http://localhost:4000", None)):
@@ -113,7 +113,7 @@ JWT = {
 
 
 def identities(**settings):
-    issued = IssuedIdentities(Settings(**settings))
+    issued = ConfiguredIdentities(Settings(**settings))
     return [type(each) for each in (*issued.jwt, *issued.proxy, *issued.developer)]
 
 

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from ci_common.policy import Action
 from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
-from ci_server.http.guards import Access, Lister, Reader, anyone
+from ci_server.http.guards import Access, Lister, Reader, public
 
 FOR_EVERYBODY = {"/health", "/ready"}
 BESIDE = {"/openapi.json"}
@@ -28,12 +28,12 @@ def check_who_may_use(route):
     access = access_of(route)
     if route.path in FOR_EVERYBODY:
         assert access is None
-        assert anyone in declared(route)
+        assert public in declared(route)
     else:
         assert access is not None, (
             f"{route.path} asks nobody who they are: see ci_server.http.guards"
         )
-        assert anyone not in declared(route), f"{route.path} is for everybody, and is not"
+        assert public not in declared(route), f"{route.path} is for everybody, and is not"
 
 
 def check_what_it_is_called(route):
@@ -104,9 +104,9 @@ def test_a_new_route_that_names_no_action_is_found(endpoint):
 
 def test_a_new_route_for_everybody_is_found():
     with pytest.raises(AssertionError, match="asks nobody who they are"):
-        check_who_may_use(with_route(forgotten, dependencies=[Depends(anyone)]))
+        check_who_may_use(with_route(forgotten, dependencies=[Depends(public)]))
     with pytest.raises(AssertionError, match="is for everybody, and is not"):
-        check_who_may_use(with_route(muddled, dependencies=[Depends(anyone)]))
+        check_who_may_use(with_route(muddled, dependencies=[Depends(public)]))
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])

@@ -43,7 +43,7 @@ def tokens(clock):
 
 
 def test_a_token_is_its_giver_narrowed_to_the_job(tokens):
-    lent = tokens.principal(tokens.give(GIVER, "j1").token)
+    lent = tokens.principal(tokens.issue(GIVER, "j1").token)
     assert lent == Principal("acme", "ann", Role.SUBMITTER, "stream-token of key 7", "j1")
     assert Policy().scope(lent, Action.READ) == JobScope("acme", "ann", "j1")
     for action in set(Action) - {Action.READ}:
@@ -52,7 +52,7 @@ def test_a_token_is_its_giver_narrowed_to_the_job(tokens):
 
 
 def test_it_lasts_as_long_as_it_says(tokens, clock):
-    given = tokens.give(GIVER, "j1")
+    given = tokens.issue(GIVER, "j1")
     assert given.expires_at == clock.now + timedelta(seconds=60)
     clock.now = given.expires_at - timedelta(seconds=1)
     assert tokens.principal(given.token)
@@ -62,20 +62,20 @@ def test_it_lasts_as_long_as_it_says(tokens, clock):
 
 
 def test_it_gets_no_other_token(tokens):
-    lent = tokens.principal(tokens.give(GIVER, "j1").token)
+    lent = tokens.principal(tokens.issue(GIVER, "j1").token)
     with pytest.raises(ForbiddenError, match="another token"):
-        tokens.give(lent, "j1")
+        tokens.issue(lent, "j1")
 
 
 def test_it_is_made_for_urls(tokens):
-    given = tokens.give(Principal("ä/+&=?", "ü\U0001f600", Role.ADMIN), "j1").token
+    given = tokens.issue(Principal("ä/+&=?", "ü\U0001f600", Role.ADMIN), "j1").token
     assert all(character.isalnum() or character in "-_." for character in given)
     assert given.isascii()
     assert tokens.principal(given).user == "ü\U0001f600"
 
 
 def test_every_other_character_makes_it_worthless(tokens):
-    given = tokens.give(GIVER, "j1").token
+    given = tokens.issue(GIVER, "j1").token
     for place in range(len(given)):
         other = "A" if given[place] != "A" else "B"
         with pytest.raises(InvalidCredentialsError):
@@ -91,7 +91,7 @@ def test_garbage(tokens, text):
 
 
 def test_a_token_of_another_key_is_worth_nothing(tokens, clock):
-    given = StreamTokens(b"o" * 32, 60, clock).give(GIVER, "j1").token
+    given = StreamTokens(b"o" * 32, 60, clock).issue(GIVER, "j1").token
     with pytest.raises(InvalidCredentialsError, match="not of this server"):
         tokens.principal(given)
 
@@ -109,7 +109,7 @@ async def test_tokens_are_asked_first_but_nobody_needs_one(tokens):
     assert not await authenticator.has_identities()
     here = {"peer": "127.0.0.1", "local": "127.0.0.1"}
     assert await authenticator.authenticate(Credentials(**here)) == LOCAL_PRINCIPAL
-    given = tokens.give(GIVER, "j1").token
+    given = tokens.issue(GIVER, "j1").token
     lent = await authenticator.authenticate(Credentials(**here, token=given))
     assert lent.only_job == "j1"
     with pytest.raises(InvalidCredentialsError):

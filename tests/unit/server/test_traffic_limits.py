@@ -217,6 +217,9 @@ class Keys:
     async def is_configured(self):
         return True
 
+    def evidence(self, credentials):
+        return credentials.bearer
+
     async def identify(self, credentials):
         if credentials.bearer is None:
             return None
@@ -292,8 +295,8 @@ def test_what_was_good_and_is_revoked_is_a_failure_like_others(clock):
 def test_browsers_with_expired_tokens_lock_nobody_out(clock):
     tokens = StreamTokens(b"k" * 32, 60, lambda: NOON)
     giver = Principal("acme", "ann", Role.SUBMITTER, "key")
-    fresh = tokens.give(giver, "j1").token
-    expired = StreamTokens(b"k" * 32, -1, lambda: NOON).give(giver, "j1").token
+    fresh = tokens.issue(giver, "j1").token
+    expired = StreamTokens(b"k" * 32, -1, lambda: NOON).issue(giver, "j1").token
     door = Door(clock, tokens=StreamTokenIdentity(tokens))
     answers = {door.come("guess", token=expired) for _ in range(50)}
     assert answers == {"invalid_credentials"}

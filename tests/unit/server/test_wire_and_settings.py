@@ -14,20 +14,22 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci_client.library.sse_reader import log_bytes
 from ci_common import errors
 from ci_common.errors import JobError, JobNotFoundError, RunnerError
-from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent, log_bytes
+from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import (
     TRANSITIONS,
     JobStatus,
     Outcome,
+    Package,
     Reason,
     format_time,
     parse_time,
     sources_of,
 )
-from ci_server.apis.native.byte_range import _parse
 from ci_server.apis.native.present import event_json, job_json
+from ci_server.http.byte_range import _parse
 from ci_server.http.errors import STATUS_OF_CODE, install_error_handlers
 from ci_server.telemetry.log_output import PatientHandler
 from support.jobs import NOON, a_job
@@ -273,6 +275,13 @@ def test_log_events_keep_every_byte(content):
     wire = json.loads(json.dumps(event_json(LogEvent(content, len(content)))))
     assert log_bytes(wire) == content
     assert wire["data"] == content.decode(errors="replace")
+
+
+def test_what_is_not_there_is_null_on_the_wire():
+    wire = job_json(a_job(package=None))
+    assert (wire["package_size"], wire["package_sha256"]) == (None, None)
+    wire = job_json(a_job(package=Package("aa", 0)))
+    assert (wire["package_size"], wire["package_sha256"]) == (0, "aa")
 
 
 def test_a_job_on_the_wire():

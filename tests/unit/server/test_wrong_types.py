@@ -8,14 +8,16 @@ import json
 import pytest
 
 from ci_common.errors import InvalidConfigError, InvalidSecretError, InvalidUploadError
+from ci_server.apis.native.submitted import (
+    SubmittedSpec,
+    read_submitted_request,
+    read_submitted_secrets,
+)
 from ci_server.submission.job_limits import DefaultLimits
-from ci_server.submission.job_secrets import read_submitted_secrets
 from ci_server.submission.project_config import (
     JobTable,
-    SubmittedSpec,
-    read_submitted_spec,
-    resolve_spec,
 )
+from ci_server.submission.request import SubmissionRequest, resolve_spec
 
 DEFAULTS = DefaultLimits(
     timeout_seconds=100, cpu_percent=None, memory_mb=None, pids=64, log_mb=10, grace_seconds=7
@@ -124,7 +126,7 @@ def test_the_types_are_found_in_the_models():
 
 def refused_part(content):
     with pytest.raises(InvalidUploadError) as caught:
-        read_submitted_spec(content.encode())
+        read_submitted_request(content.encode())
     message = caught.value.message
     message.encode()
     assert message.startswith("the part 'spec' is invalid: ")
@@ -167,7 +169,7 @@ def test_a_table_with_a_wrong_type_is_refused_and_told_where(field, value):
     for file, table in (("ci.toml", "jobs.test"), ("pyproject.toml", "tool.ci.jobs.test")):
         content = f"[{table}]\n{field} = {text}\n".encode()
         with pytest.raises(InvalidConfigError) as caught:
-            resolve_spec({file: content}, SubmittedSpec(), DEFAULTS)
+            resolve_spec({file: content}, SubmissionRequest(), DEFAULTS)
         message = caught.value.message
         message.encode()
         assert message.startswith(file)
@@ -177,7 +179,7 @@ def test_a_table_with_a_wrong_type_is_refused_and_told_where(field, value):
 
 def test_a_repeated_key_of_a_table_is_refused():
     with pytest.raises(InvalidConfigError, match="not valid TOML"):
-        resolve_spec({"ci.toml": b"[jobs.test]\nlog=1\nlog=2"}, SubmittedSpec(), DEFAULTS)
+        resolve_spec({"ci.toml": b"[jobs.test]\nlog=1\nlog=2"}, SubmissionRequest(), DEFAULTS)
 
 
 SECRET = {"value": "c2VjcmV0IHZhbHVl", "environment": True}

@@ -21,7 +21,7 @@ from ci_server.access.auth.key_fetch import KeySetFetcher
 logger = logging.getLogger(__name__)
 
 
-class IssuedIdentities:
+class ConfiguredIdentities:
     """JWTs, the identity-aware proxy, and its stand-in in development; each of them if set up."""
 
     def __init__(self, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Bodies have to arrive at a pace, whichever web server receives them."""
+"""Bodies have to arrive at a pace, whichever door and web server receives them."""
 
 import asyncio
 import time

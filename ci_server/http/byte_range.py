@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from starlette.responses import Response
 
 from ci_common.job import Job
-from ci_server.apis.native.sse import text_stream
 from ci_server.http.errors import error_response
+from ci_server.http.streaming import text_stream
 from ci_server.streams.log_stream import LogStreams
 
 _SINGLE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")

@@ -1,0 +1,73 @@
+"""How large a project may be, and what makes it larger."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ci_client.errors import ProjectTooLarge
+from ci_client.packing.project_files import ProjectFile
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What a server takes."""
+
+    max_files: int = 100_000
+    max_unpacked_bytes: int = 2 * 1024**3
+    max_upload_bytes: int | None = None
+    """Of the zip; `None` when it is not known."""
+
+    def check(self, files: Iterable[ProjectFile]) -> None:
+        """Raise ProjectTooLarge when there is more than a server would unpack."""
+        sizes = {file.name: file.info.st_size for file in files}
+        if len(sizes) > self.max_files:
+            counts = Counter(_directory(name) for name in sizes)
+            raise _too_large(
+                f"{len(sizes)} files, more than the {self.max_files} that the server takes",
+                [f"{name} ({count} files)" for name, count in counts.most_common(_NAMED)],
+            )
+        total = sum(sizes.values())
+        if total > self.max_unpacked_bytes:
+            raise _too_large(
+                f"{_mib(total)} MiB, more than the {_mib(self.max_unpacked_bytes)} MiB that the "
+                "server unpacks",
+                largest(sizes),
+            )
+
+    def check_packed(self, size: int, files: Iterable[ProjectFile]) -> None:
+        """Raise ProjectTooLarge when the zip, which has `size` bytes so far, is too large."""
+        if self.max_upload_bytes is not None and size > self.max_upload_bytes:
+            raise _too_large(
+                f"more than the {_mib(self.max_upload_bytes)} MiB that the server takes, packed",
+                largest({file.name: file.info.st_size for file in files}),
+            )
+
+
+def largest(sizes: dict[str, int]) -> list[str]:
+    """The largest directories and files at the top of the project, for people."""
+    totals: Counter[str] = Counter()
+    for name, size in sizes.items():
+        totals[_directory(name)] += size
+    least = sum(sizes.values()) / 100
+    return [
+        f"{name} ({_mib(size)} MiB)" for name, size in totals.most_common(_NAMED) if size >= least
+    ]
+
+
+def _directory(name: str) -> str:
+    """Up to two directories deep: `data/raw/` says more than `data/`."""
+    *parents, own = name.split("/")
+    return "/".join(parents[:2]) + "/" if parents else own
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f}" if size >= 10 << 20 else f"{size / 2**20:.1f}"
+
+
+def _too_large(what: str, names: list[str]) -> ProjectTooLarge:
+    return ProjectTooLarge(
+        f"The project has {what}. Largest: {', '.join(names)}. Leave out what the job does not "
+        "need: --exclude PATTERN, or a .gitignore file."
+    )

@@ -1,0 +1,219 @@
+"""The intake: the one way a job is born, whichever door it comes through."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from ci_common.errors import DataDirectoryUnavailableError, InvalidConfigError, InvalidPackageError
+from ci_common.job import Job, JobSpec, JobStatus, Package
+from ci_common.policy import Action, Policy, Reach
+from ci_common.ports.audit import AuditAction
+from ci_common.ports.packages import PackageIntake, StagedUpload
+from ci_common.ports.rows import JobSubmissions
+from ci_common.ports.signals import Doorbell
+from ci_common.ports.usage import NO_QUOTAS, Quotas
+from ci_common.principal import Principal
+from ci_common.secret import Secret
+from ci_server.access.audit_trail import AuditTrail
+from ci_server.access.limits.traffic import Traffic
+from ci_server.submission.body_rate import paced
+from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
+from ci_server.submission.job_secrets import SecretService
+from ci_server.submission.package_check import PackageLimits, check_package
+from ci_server.submission.request import SubmissionRequest, resolve_spec
+from ci_server.submission.upload_body import Framing, NoFraming, receive_body
+
+_CHECKS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionLimits:
+    """What submissions may be, and what they get."""
+
+    max_upload_bytes: int
+    patience_seconds: float
+    """How long a body may bring nothing, or hardly anything."""
+    package: PackageLimits
+    defaults: DefaultLimits
+    ceilings: LimitCeilings = NO_CEILINGS
+    quotas: Quotas = NO_QUOTAS
+
+
+class Upload:
+    """A package on its way in. Call `receive` once, then `submit` once."""
+
+    def __init__(self, staged: StagedUpload, limits: SubmissionLimits, queue: "_Queue") -> None:
+        self._staged = staged
+        self._limits = limits
+        self._queue = queue
+
+    async def receive(self, body: AsyncIterator[bytes], framing: Framing | None = None) -> None:
+        """Store the zip in a body; `framing` tells it from what the door has around it.
+
+        Raises UploadTooLargeError, InvalidUploadError, RequestTimeoutError, DiskFullError.
+        """
+        body = paced(body, self._limits.patience_seconds)
+        most = self._limits.max_upload_bytes
+        await receive_body(body, framing or NoFraming(), self._staged, most)
+
+    async def submit(self, request: SubmissionRequest, secrets: Sequence[Secret] = ()) -> Job:
+        """Check what was received and queue the job: see `Intake.accept`."""
+        return await self._queue(request, secrets)
+
+
+_Queue = Callable[[SubmissionRequest, Sequence[Secret]], Awaitable[Job]]
+
+
+class Intake:
+    """Takes submissions. Doors call `accept`, or `upload` where they learn only from the body what
+    is asked for.
+    """
+
+    def __init__(
+        self,
+        submissions: JobSubmissions,
+        packages: PackageIntake,
+        bell: Doorbell,
+        limits: SubmissionLimits,
+        policy: Policy,
+        traffic: Traffic,
+        now: Callable[[], datetime],
+        secrets: SecretService,
+        audit: AuditTrail,
+    ) -> None:
+        self._submissions = submissions
+        self._packages = packages
+        self._bell = bell
+        self._policy = policy
+        self._traffic = traffic
+        self._now = now
+        self._secrets = secrets
+        self._audit = audit
+        self.limits = limits
+        self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
+
+    async def accept(
+        self,
+        principal: Principal,
+        body: AsyncIterator[bytes] | None,
+        request: SubmissionRequest,
+        secrets: Sequence[Secret] = (),
+    ) -> Job:
+        """Queue a job of the zip that `body` brings, or, without a body, one that has no package.
+        Once this returns nothing can lose it; when it raises nothing of it is left.
+
+        Raises ForbiddenError, TooManyUploadsError, TooManyJobsError, QuotaExceededError,
+        DiskFullError, RequestTimeoutError, UploadTooLargeError, InvalidPackageError,
+        InvalidConfigError, UnknownJobNameError, InvalidSecretError, UnknownSecretError.
+        """
+        if body is None:
+            await self._check_room(principal)
+            return await self._queue(principal, None, request, secrets)
+        async with self.upload(principal) as upload:
+            await upload.receive(body)
+            return await upload.submit(request, secrets)
+
+    @asynccontextmanager
+    async def upload(self, principal: Principal) -> AsyncIterator[Upload]:
+        """Room for a package, until the block is left; what was not submitted by then is discarded.
+
+        Refuses, before anything is uploaded, what would be refused whatever is uploaded. Raises
+        ForbiddenError, TooManyUploadsError, TooManyJobsError, QuotaExceededError, DiskFullError.
+        """
+        with self._upload_slot(principal):
+            await self._check_room(principal)
+            staged = self._packages.stage()
+            try:
+                yield Upload(staged, self.limits, partial(self._queue, principal, staged))
+            finally:
+                await asyncio.to_thread(staged.discard)
+
+    @contextmanager
+    def _upload_slot(self, principal: Principal) -> Iterator[None]:
+        give_back = self._traffic.begin_upload(principal, principal.origin.address)
+        try:
+            yield
+        finally:
+            give_back()
+
+    async def _check_room(self, principal: Principal) -> None:
+        self._policy.scope(principal, Action.SUBMIT)
+        await self._submissions.check_room(principal.tenant, principal.user, self.limits.quotas)
+
+    async def _queue(
+        self,
+        principal: Principal,
+        staged: StagedUpload | None,
+        request: SubmissionRequest,
+        sent: Sequence[Secret],
+    ) -> Job:
+        self._policy.scope(principal, Action.SUBMIT)
+        await self._check_priority(principal, request.priority)
+        spec = await self._check(staged, request)
+        spec, secrets = await self._secrets.resolve(principal.tenant, spec, sent)
+        job_id = str(uuid.uuid4())
+        package = await asyncio.to_thread(staged.commit, job_id) if staged else None
+        job = self._new_job(job_id, principal, spec, package)
+        try:
+            await self._secrets.store(job_id, secrets)
+            entry = self._audit.entry(
+                principal, AuditAction.SUBMIT, job_id=job_id, target=spec.name
+            )
+            await self._submissions.add(job, self.limits.quotas, entry)
+        except Exception:
+            self._packages.delete(job_id)
+            self._secrets.forget(job_id, secrets)
+            raise
+        self._bell.ring()
+        return job
+
+    def _new_job(
+        self, job_id: str, principal: Principal, spec: JobSpec, package: Package | None
+    ) -> Job:
+        return Job(
+            job_id=job_id,
+            tenant=principal.tenant,
+            user=principal.user,
+            spec=spec,
+            package=package,
+            status=JobStatus.QUEUED,
+            created_at=self._now(),
+        )
+
+    async def _check_priority(self, principal: Principal, asked: int | None) -> None:
+        """Raise InvalidConfigError for a priority that only admins may ask for; it is recorded."""
+        if asked is None or self._policy.reach(principal, Action.PRIORITIZE) is not Reach.NONE:
+            return
+        try:
+            self.limits.ceilings.check_priority(asked)
+        except InvalidConfigError as error:
+            await self._audit.denied(principal, AuditAction.PRIORITIZE, error)
+            raise
+
+    async def _check(self, staged: StagedUpload | None, request: SubmissionRequest) -> JobSpec:
+        limits = self.limits
+
+        def check() -> JobSpec:
+            files = _config_files(staged, limits.package) if staged else None
+            return resolve_spec(files, request, limits.defaults, limits.ceilings)
+
+        # A few at a time: a check takes a core, and others' requests need threads, too.
+        async with self._checks:
+            return await asyncio.to_thread(check)
+
+
+def _config_files(staged: StagedUpload, limits: PackageLimits) -> dict[str, bytes]:
+    """Of a package that is as it has to be."""
+    try:
+        return check_package(staged.path, limits).config_files
+    except InvalidPackageError:
+        if staged.path.exists():
+            raise
+        raise DataDirectoryUnavailableError(
+            "the upload was deleted from the server's data directory before it was checked; send "
+            "it again"
+        ) from None

@@ -1,0 +1,134 @@
+"""What a submission asks for, and the job that it and the project's table make."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ci_common.errors import InvalidConfigError, UnknownJobNameError
+from ci_common.git_facts import GitFacts
+from ci_common.job import DEFAULT_PRIORITY, JobSpec, ResourceLimits
+from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
+from ci_server.submission.project_config import (
+    JOB_NAME,
+    LONGEST_SECONDS,
+    MOST_PRIORITY,
+    MOST_RETRIES,
+    JobTable,
+    read_table,
+    requirements_line_problem,
+)
+
+DEFAULT_JOB = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionRequest:
+    """What is asked for beside the package; `None` leaves it to the project's table. Each door
+    makes one of what it reads.
+
+    Raises InvalidConfigError for what no job may be, in case a door let it through.
+    """
+
+    job: str | None = None
+    """Which job of the table."""
+    command: tuple[str, ...] | None = None
+    """The argument vector, in place of the job's own."""
+    priority: int | None = None
+    """0 to 10; 10 first."""
+    retries: int | None = None
+    """0 to 10."""
+    timeout_seconds: float | None = None
+    install: tuple[str, ...] | None = None
+    """Lines of a requirements file, which are installed before the command; none: nothing."""
+    git: GitFacts | None = None
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise InvalidConfigError(problem)
+
+
+def _problem(request: SubmissionRequest) -> str | None:
+    command, timeout = request.command, request.timeout_seconds
+    if request.job is not None and not re.fullmatch(JOB_NAME, request.job):
+        return "job: a name has at most 64 letters, digits, and _ . -"
+    if command is not None and (not command or not command[0]):
+        return "command: must begin with the name of a program"
+    if command is not None and any("\0" in argument for argument in command):
+        return "command: must not have a NUL character in it"
+    if request.priority is not None and not 0 <= request.priority <= MOST_PRIORITY:
+        return f"priority: must be an integer from 0 to {MOST_PRIORITY}"
+    if request.retries is not None and not 0 <= request.retries <= MOST_RETRIES:
+        return f"retries: must be an integer from 0 to {MOST_RETRIES}"
+    if timeout is not None and not 0 < timeout <= LONGEST_SECONDS:
+        return "timeout: must be greater than 0 and at most a year"
+    for line in request.install or ():
+        if problem := requirements_line_problem(line):
+            return f"install: {problem}"
+    return None
+
+
+def resolve_spec(
+    config_files: Mapping[str, bytes] | None,
+    request: SubmissionRequest,
+    defaults: DefaultLimits,
+    ceilings: LimitCeilings = NO_CEILINGS,
+) -> JobSpec:
+    """What to run. `config_files` are those of the package; `None` means that there is no package.
+
+    Raises InvalidConfigError, UnknownJobNameError.
+    """
+    if config_files is None and request.command is None:
+        raise InvalidConfigError("a job without a package has no table of jobs: give a command")
+    job = _job_table(config_files or {}, request)
+    defaults = ceilings.at_most(defaults)
+    limits = _limits(job, request, defaults)
+    ceilings.check(limits)
+    return JobSpec(
+        name=request.job or DEFAULT_JOB,
+        command=request.command or tuple(job.command),
+        image=job.image,
+        env=job.env,
+        artifacts=tuple(job.artifacts),
+        priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
+        retries=job.retries if request.retries is None else request.retries,
+        limits=limits,
+        secrets=tuple(dict.fromkeys(job.secrets)),
+        install=_install(job, request),
+        git=request.git,
+    )
+
+
+def _install(job: JobTable, request: SubmissionRequest) -> tuple[str, ...] | None:
+    if request.install is not None:
+        return request.install
+    return None if job.install is None else tuple(job.install)
+
+
+def _job_table(config_files: Mapping[str, bytes], request: SubmissionRequest) -> JobTable:
+    """The table of the job that is asked for; one that has a command of its own needs none."""
+    jobs = read_table(config_files).jobs
+    name = request.job or DEFAULT_JOB
+    if name in jobs:
+        return jobs[name]
+    if name != DEFAULT_JOB and request.command is None:
+        known = ", ".join(sorted({DEFAULT_JOB, *jobs}))
+        raise UnknownJobNameError(
+            f"the project has no job {name!r}; it has: {known}. Jobs are the tables "
+            "[tool.ci.jobs.NAME] in its pyproject.toml"
+        )
+    return JobTable()
+
+
+def _limits(job: JobTable, request: SubmissionRequest, defaults: DefaultLimits) -> ResourceLimits:
+    return ResourceLimits(
+        timeout_seconds=request.timeout_seconds or job.timeout or defaults.timeout_seconds,
+        cpu_percent=job.cpu or defaults.cpu_percent,
+        memory_mb=job.memory or defaults.memory_mb,
+        pids=job.pids or defaults.pids,
+        network=job.network,
+        block_io_bytes=job.block_io,
+        shm_mb=job.shm,
+        log_mb=min(job.log or defaults.log_mb, defaults.log_mb),
+        grace_seconds=defaults.grace_seconds if job.grace is None else job.grace,
+    )

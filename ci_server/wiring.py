@@ -1,0 +1,246 @@
+"""Which classes are behind the ports, and how the services are made of them."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from ci_common.job import utc_now
+from ci_common.policy import Policy
+from ci_common.ports.artifacts import ArtifactReader
+from ci_common.settings import Settings
+from ci_controller.assembly import ControllerStores, build_controller
+from ci_controller.executors.registry import build_executor
+from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
+from ci_controller.reconcile.controller import Controller, new_holder
+from ci_persistence.database.database import Database
+from ci_persistence.files.artifacts import FileArtifactStore
+from ci_persistence.files.data_directory import DataDirectory
+from ci_persistence.files.disk_reserve import DiskReserve
+from ci_persistence.files.job_secrets import FileJobSecrets
+from ci_persistence.files.packages import FilePackageStore
+from ci_persistence.files.secret_keys import SecretKeys
+from ci_persistence.files.token_key import load_token_key
+from ci_persistence.logs.store import FileLogStore
+from ci_persistence.signals.doorbell import SocketDoorbell
+from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.data_claim import check_before_open, claim
+from ci_persistence.sqlite.identities import SqliteIssuedKeys, has_users
+from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.retention import SqliteJobRetention
+from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
+from ci_persistence.sqlite.transitions import SqliteJobTransitions
+from ci_persistence.sqlite.usage import SqliteTenantUsages
+from ci_server.access.audit_trail import AuditTrail
+from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.access.auth.api_keys import ApiKeyIdentity
+from ci_server.access.auth.authenticator import Authenticator, Identity
+from ci_server.access.auth.configured_identities import ConfiguredIdentities
+from ci_server.access.auth.local import LocalIdentity
+from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
+from ci_server.access.limits.configured import failure_limits, quotas, traffic_limits
+from ci_server.access.limits.failed_logins import ThrottledAuthenticator
+from ci_server.access.limits.traffic import Traffic
+from ci_server.http.guards import AccessControl
+from ci_server.services.intake import Intake, SubmissionLimits
+from ci_server.services.jobs import JobService
+from ci_server.services.readiness import Readiness
+from ci_server.services.usage import UsageService
+from ci_server.streams.log_stream import LogStreams
+from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
+from ci_server.submission.job_secrets import SecretService
+from ci_server.submission.package_check import PackageLimits
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStores:
+    """What the server and its controller both use."""
+
+    settings: Settings
+    database: Database
+    directory: DataDirectory
+    signals: ProcessJobSignals
+    bell: SocketDoorbell
+    logs: FileLogStore
+    packages: FilePackageStore
+    artifacts: FileArtifactStore
+    keys: SecretKeys
+    job_secrets: FileJobSecrets
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What doors call."""
+
+    access: AccessControl
+    intake: Intake
+    jobs: JobService
+    readiness: Readiness
+    usage: UsageService
+    streams: LogStreams
+    artifacts: ArtifactReader
+
+
+async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
+    """Open the database and claim the data directory, until the stack is left."""
+    check_before_open(settings.data_path, settings.db_path)
+    database = Database(settings.db_path)
+    await database.open()
+    stack.push_async_callback(database.close)
+    directory = await claim(settings.data_path, database)
+    signals = ProcessJobSignals()
+    bell = SocketDoorbell(settings.data_path)
+    stack.callback(bell.close)
+    reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
+    keys = SecretKeys(settings.data_path, settings.secret_keys)
+    return ServerStores(
+        settings,
+        database,
+        directory,
+        signals,
+        bell,
+        FileLogStore(settings.data_path, signals, reserve, directory.check),
+        FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20, directory.check),
+        FileArtifactStore(settings.data_path, reserve, directory.check),
+        keys,
+        FileJobSecrets(settings.data_path, keys, directory.check),
+    )
+
+
+def build_services(
+    stores: ServerStores, audit: AuditTrail, proxies: TrustedProxies, stack: AsyncExitStack
+) -> Services:
+    """The services of one process, over its stores."""
+    settings, database = stores.settings, stores.database
+    policy, limits = Policy(settings.operator_tenant), _limits(settings)
+    submissions = SqliteJobSubmissions(database, stores.signals)
+    secrets = SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets)
+    access, tokens = _access(stores, policy, audit, proxies, stack)
+    return Services(
+        access,
+        Intake(
+            submissions,
+            stores.packages,
+            stores.bell,
+            limits,
+            policy,
+            access.traffic,
+            utc_now,
+            secrets,
+            audit,
+        ),
+        JobService(submissions, stores.bell, policy, utc_now, audit, tokens),
+        Readiness(submissions, stores.packages, utc_now),
+        UsageService(
+            SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
+        ),
+        LogStreams(submissions, stores.logs, stores.signals),
+        stores.artifacts,
+    )
+
+
+def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Controller:
+    """The controller that runs in the server's process."""
+    holder = new_holder()
+    executor = build_executor(stores.settings, stores.database.instance_id)
+    stack.push_async_callback(executor.close)
+    return build_controller(
+        stores.settings,
+        executor,
+        ControllerStores(
+            holder,
+            SqliteJobTransitions(stores.database, stores.signals, holder),
+            SqliteJobRetention(stores.database, holder),
+            SqliteControllerLease(stores.database),
+            stores.logs,
+            stores.packages,
+            stores.artifacts,
+            stores.bell,
+            stores.job_secrets,
+            stores.directory.check,
+        ),
+    )
+
+
+async def has_identities(settings: Settings) -> bool:
+    """Whether callers of a server with these settings have to prove who they are.
+
+    Raises DatabaseError when its database cannot be read.
+    """
+    if await asyncio.to_thread(has_users, settings.db_path):
+        return True
+    configured = ConfiguredIdentities(settings)
+    try:
+        return await _authenticator(settings, _in_order(configured)).has_identities()
+    finally:
+        await configured.close()
+
+
+def _access(
+    stores: ServerStores,
+    policy: Policy,
+    audit: AuditTrail,
+    proxies: TrustedProxies,
+    stack: AsyncExitStack,
+) -> tuple[AccessControl, StreamTokens]:
+    """How routes find out who asks; and the tokens they give."""
+    settings = stores.settings
+    api_keys = ApiKeyIdentity(SqliteIssuedKeys(stores.database), utc_now)
+    stack.push_async_callback(api_keys.close)
+    configured = ConfiguredIdentities(settings)
+    stack.push_async_callback(configured.close)
+    key = load_token_key(settings.data_path)
+    tokens = StreamTokens(key, settings.stream_token_seconds, utc_now)
+    authenticator = _authenticator(settings, [api_keys, *_in_order(configured)], tokens)
+    control = AccessControl(
+        ThrottledAuthenticator(authenticator, failure_limits(settings)),
+        policy,
+        audit,
+        Traffic(traffic_limits(settings)),
+        proxies,
+    )
+    return control, tokens
+
+
+def _in_order(configured: ConfiguredIdentities) -> list[Identity]:
+    return [*configured.jwt, *configured.proxy, *configured.developer]
+
+
+def _authenticator(
+    settings: Settings, identities: Sequence[Identity], tokens: StreamTokens | None = None
+) -> Authenticator:
+    """The identities are asked in their order, tokens for one job before them."""
+    return Authenticator(
+        identities,
+        LocalIdentity(insecure=settings.insecure, origins=settings.allowed_origins),
+        None if tokens is None else StreamTokenIdentity(tokens),
+    )
+
+
+def _limits(settings: Settings) -> SubmissionLimits:
+    return SubmissionLimits(
+        max_upload_bytes=settings.max_upload_mb << 20,
+        patience_seconds=settings.request_timeout_seconds,
+        package=PackageLimits(
+            max_entries=settings.max_entries,
+            max_unpacked_bytes=settings.max_unpacked_mb << 20,
+            max_ratio=settings.max_compression_ratio,
+        ),
+        quotas=quotas(settings),
+        ceilings=LimitCeilings(
+            timeout_seconds=settings.max_timeout_seconds,
+            cpu_percent=settings.max_cpu_percent,
+            memory_mb=settings.max_memory_mb,
+            pids=settings.max_pids,
+            priority=settings.max_priority,
+        ),
+        defaults=DefaultLimits(
+            timeout_seconds=settings.default_timeout_seconds,
+            cpu_percent=settings.default_cpu_percent,
+            memory_mb=settings.default_memory_mb,
+            pids=settings.default_pids,
+            log_mb=settings.default_log_mb,
+            grace_seconds=settings.cancel_grace_seconds,
+        ),
+    )
