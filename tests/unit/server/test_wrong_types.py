@@ -87,6 +87,8 @@ def types_of(model, schema, field):
         match part.get("type"):
             case "array":
                 found.add(f"array of {part['items']['type']}")
+            case "object" if part["additionalProperties"] is False:
+                found.add("object of fields")
             case "object":
                 found.add(f"object of {part['additionalProperties']['type']}")
             case "number":
@@ -121,6 +123,7 @@ def test_the_types_are_found_in_the_models():
         "retries": {"integer"},
         "timeout": {"number", "integer", "string"},
         "install": {"array of string"},
+        "git": {"object of fields"},
     }
 
 
