@@ -28,6 +28,7 @@ from ci_client.library.secret_options import given_secrets
 from ci_client.library.sse_reader import JobStreamReader
 from ci_client.library.transport import address, json_of, open_http
 from ci_client.library.upload import VALIDATION_SECONDS, OnProgress, UploadFile
+from ci_client.packing.project_files import check_directory
 from ci_client.packing.project_zip import ProjectZip, create_project_zip
 from ci_client.packing.upload_limits import UploadLimits
 
@@ -133,7 +134,7 @@ class Client:
         return job_id
 
     def upload_limits(self) -> UploadLimits:
-        """What the server takes; ours, where it is too old to tell.
+        """What the server takes; no limits, where it is too old to tell.
 
         Raises:
             RequestRefused, ServerUnreachable, UnexpectedAnswer.
@@ -326,9 +327,10 @@ def submit_tests_async(
     """
     given = given_secrets(secrets)
     request = JobRequest(job, command, priority, retries, timeout, given, install)
+    check_directory(path)
     with (
-        create_project_zip(path, include, exclude) as project,
         Client(server_url, api_key=api_key) as client,
+        create_project_zip(path, include, exclude, client.upload_limits()) as project,
     ):
         return client.submit(project, request=request)
 
@@ -359,8 +361,9 @@ def submit_tests_streaming(
     """
     given = given_secrets(secrets)
     request = JobRequest(job, command, priority, retries, timeout, given, install)
+    check_directory(path)
     with Client(server_url, api_key=api_key) as client:
-        with create_project_zip(path, include, exclude) as project:
+        with create_project_zip(path, include, exclude, client.upload_limits()) as project:
             job_id = client.submit(project, request=request)
         yield {"type": "job_id", "job_id": job_id}
         yield from client.follow(job_id, from_beginning=True)

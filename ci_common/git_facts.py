@@ -46,7 +46,6 @@ def git_environment(facts: GitFacts) -> dict[str, str]:
         "SETUPTOOLS_SCM_PRETEND_VERSION": version,  # hatch-vcs reads it, too
         "PDM_BUILD_SCM_VERSION": version,
         "POETRY_DYNAMIC_VERSIONING_BYPASS": version,
-        "PBR_VERSION": version,
     }
 
 

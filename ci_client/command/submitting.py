@@ -19,6 +19,7 @@ from ci_client.errors import ClientError
 from ci_client.library.config import ServerChoice
 from ci_client.library.job_request import JobRequest
 from ci_client.library.secret_options import goes_openly
+from ci_client.packing.project_files import check_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Submission:
 
 def submit(asked: Submission) -> int:
     """Carry out a submission; the exit code."""
+    check_directory(asked.path)
     with (
         connect(asked.server) as client,
         create_project_zip(

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from ci_common.git_facts import GitFacts
 
+_DESCRIBE = ("describe", "--tags", "--long", "--abbrev=9", "--match", "*[0-9]*")
+"""As setuptools-scm asks: a tag without a digit is no version."""
+
 _SUBMODULE = b"160000"
 _UNTRACKED = b"? "
 
@@ -88,11 +91,15 @@ def ignores_directory(directory: str) -> bool:
 
 
 def read_facts(directory: str) -> GitFacts | None:
-    """What git says of the work tree; `None` when there is no commit yet, or git fails."""
+    """What git says of the work tree; `None` when there is no commit yet, when git fails, and for a
+    directory that it ignores, which is of no commit.
+    """
     try:
+        if ignores_directory(directory):
+            return None
         commit = _text(directory, "rev-parse", "--verify", "-q", "HEAD")
         code, branch, _ = _run(directory, "symbolic-ref", "--short", "-q", "HEAD")
-        found, described, _ = _run(directory, "describe", "--tags", "--long", "--abbrev=9")
+        found, described, _ = _run(directory, *_DESCRIBE)
         # Not `describe --dirty`, which writes the index.
         changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
         return GitFacts(

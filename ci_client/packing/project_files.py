@@ -79,11 +79,7 @@ def find_project_files(
         ProjectTooLarge: it holds more files than any project.
         ProjectError: it cannot be read, or holds no file to be sent.
     """
-    if not os.path.isdir(directory):
-        what = "is a file" if os.path.exists(directory) else "does not exist"
-        raise ProjectNotFound(
-            f"{directory} {what}; name the project's directory, for example with --path."
-        )
+    check_directory(directory)
     found = ProjectFiles()
     for file in _Search(directory, include, exclude, found).files():
         found.files.append(file)
@@ -102,6 +98,15 @@ def find_project_files(
     return found
 
 
+def check_directory(directory: str | os.PathLike[str]) -> None:
+    """Raise ProjectNotFound when there is no directory of this name."""
+    if not os.path.isdir(directory):
+        what = "is a file" if os.path.exists(directory) else "does not exist"
+        raise ProjectNotFound(
+            f"{os.fspath(directory)} {what}; name the project's directory, for example with --path."
+        )
+
+
 class _Search:
     """One look through a directory."""
 
@@ -116,6 +121,10 @@ class _Search:
         self._only_included = False
         self._prefix = ""
         self._seen: set[str] = set()
+        self._told: set[str] = set()
+        """Hidden files and directories that were told of."""
+        self._with_tracked: set[str] = set()
+        """Hidden directories with files that git tracks."""
         self._directories: dict[str, _Nature] = {"": _Nature.WANTED}
 
     def files(self) -> Iterator[ProjectFile]:
@@ -156,6 +165,8 @@ class _Search:
             return
         if ignored:  # who names an ignored directory wants what is in it
             yield from self._directory(base, IgnoreRules(), selected=True)
+        hidden = (base + name for name in files.tracked if name[0] == "." or "/." in name)
+        self._with_tracked.update(_topmost_hidden(name)[0] for name in hidden)
         yield from self._at(base + name for name in files.tracked if self._is_tracked(base + name))
         yield from self._at(base + name for name in files.untracked if self._keeps_new(base + name))
         for name in files.repositories:
@@ -175,13 +186,25 @@ class _Search:
 
     def _keeps_new(self, name: str) -> bool:
         parent, _, own = name.rpartition("/")
-        if self._nature(parent) is not _Nature.WANTED:
-            return False
-        if own.startswith("."):
-            if name not in self._seen and not is_well_known(own):
-                self._found.leave_out(Why.HIDDEN, name)
-            return False
-        return True
+        nature = self._nature(parent)
+        if nature is _Nature.WANTED and not own.startswith("."):
+            return True
+        if nature in (_Nature.WANTED, _Nature.HIDDEN) and name not in self._seen:
+            self._note_hidden(name)
+        return False
+
+    def _note_hidden(self, name: str) -> None:
+        """Tell of an untracked hidden file, or of the hidden directory that it is in, unless some
+        files in there are sent.
+        """
+        hidden, own = _topmost_hidden(name)
+        if is_well_known(own):
+            return
+        if hidden != name:
+            hidden = name if hidden in self._with_tracked else f"{hidden}/"
+        if hidden not in self._told:
+            self._told.add(hidden)
+            self._found.leave_out(Why.HIDDEN, hidden)
 
     def _nature(self, directory: str) -> "_Nature":
         """What is to be known of a directory, and of those above it, which come first."""
@@ -189,22 +212,19 @@ class _Search:
         if known is None:
             parent, _, own = directory.rpartition("/")
             known = self._nature(parent)
-            if known is _Nature.WANTED:
-                known = self._own_nature(directory, own)
+            if known is not _Nature.LINK:
+                known = self._own_nature(os.path.join(self._top, directory), own, known)
             self._directories[directory] = known
         return known
 
-    def _own_nature(self, directory: str, own: str) -> "_Nature":
-        path = os.path.join(self._top, directory)
+    def _own_nature(self, path: str, own: str, above: "_Nature") -> "_Nature":
         if os.path.islink(path):
             return _Nature.LINK
+        if above is not _Nature.WANTED:
+            return above
         if is_never_wanted(own, path):
             return _Nature.UNWANTED
-        if not own.startswith("."):
-            return _Nature.WANTED
-        if not is_well_known(own):
-            self._found.leave_out(Why.HIDDEN, f"{directory}/")
-        return _Nature.UNWANTED
+        return _Nature.HIDDEN if own.startswith(".") else _Nature.WANTED
 
     def _at(self, names: Iterable[str]) -> Iterator[ProjectFile]:
         """The files of these names, but for those that are gone, or directories by now."""
@@ -292,11 +312,19 @@ class _Search:
         return os.path.commonpath([followed, self._real_top]) == self._real_top
 
 
+def _topmost_hidden(name: str) -> tuple[str, str]:
+    """The first hidden part of a path: as a path, and its own name."""
+    parts = name.split("/")
+    depth = next(number for number, part in enumerate(parts, 1) if part.startswith("."))
+    return "/".join(parts[:depth]), parts[depth - 1]
+
+
 class _Nature(Enum):
     """What is known of a directory in a work tree."""
 
     WANTED = "wanted"
-    UNWANTED = "hidden, or what no job needs, or in such a directory"
+    HIDDEN = "hidden, or in such a directory"
+    UNWANTED = "what no job needs, or in such a directory"
     LINK = "a link, or behind one"
 
 

@@ -12,24 +12,24 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What a server takes."""
+    """What a server takes; `None` where that is not known."""
 
-    max_files: int = 100_000
-    max_unpacked_bytes: int = 2 * 1024**3
+    max_files: int | None = None
+    max_unpacked_bytes: int | None = None
     max_upload_bytes: int | None = None
-    """Of the zip; `None` when it is not known."""
+    """Of the zip."""
 
     def check(self, files: Iterable[ProjectFile]) -> None:
         """Raise ProjectTooLarge when there is more than a server would unpack."""
         sizes = {file.name: file.info.st_size for file in files}
-        if len(sizes) > self.max_files:
+        if self.max_files is not None and len(sizes) > self.max_files:
             counts = Counter(_directory(name) for name in sizes)
             raise _too_large(
                 f"{len(sizes)} files, more than the {self.max_files} that the server takes",
                 [f"{name} ({count} files)" for name, count in counts.most_common(_NAMED)],
             )
         total = sum(sizes.values())
-        if total > self.max_unpacked_bytes:
+        if self.max_unpacked_bytes is not None and total > self.max_unpacked_bytes:
             raise _too_large(
                 f"{_mib(total)} MiB, more than the {_mib(self.max_unpacked_bytes)} MiB that the "
                 "server unpacks",

@@ -106,8 +106,8 @@ class Controller:
         self._background = BackgroundTasks(clock, self._seconds, partial(has_files, context))
         self._launched: dict[str, int] = {}
         """The attempt of each job that this controller has launched, in this epoch."""
-        self._stopped: dict[str, Reason] = {}
-        """Why the workloads of jobs are being stopped, which may take several ticks."""
+        self._stopped: dict[tuple[str, int], Reason] = {}
+        """Why workloads are being stopped, which may take several ticks: by job and attempt."""
         self._missing = MissingWorkloads()
         self._times = RunningTimes(clock)
         self._turns: dict[str, int] = {}
@@ -232,7 +232,7 @@ class Controller:
 
     def _forget_all_but(self, live: set[str], workloads: Sequence[Workload] | None) -> None:
         self._retries.keep_only({f"{kind} {job_id}" for kind in _RUNS for job_id in live})
-        self._stopped = {job_id: why for job_id, why in self._stopped.items() if job_id in live}
+        self._stopped = {key: why for key, why in self._stopped.items() if key[0] in live}
         self._launched = {key: value for key, value in self._launched.items() if key in live}
         if workloads is not None:
             there = live | {workload.job_id for workload in workloads}
@@ -274,7 +274,7 @@ class Controller:
             case Hurry(job):
                 self._context.artifacts.hurry(job.job_id)
             case Stop(job, reason):
-                self._note_stop(job.job_id, reason)
+                self._note_stop(job, reason)
                 self._background.spawn(key(action), self._stop(job))
             case Retry(job):
                 await self._retry(job, epoch)
@@ -306,15 +306,16 @@ class Controller:
         run = JobRun(
             job, self._context, epoch, self._times, self._health, self._bell.ring, last_try
         )
-        run.stopped = self._stopped.get(job.job_id)
+        run.stopped = self._stopped.get((job.job_id, job.attempt))
         return run
 
-    def _note_stop(self, job_id: str, reason: Reason) -> None:
-        if job_id not in self._stopped:
-            logger.info("job %s: stopping its workload (%s)", job_id, reason)
-        self._stopped[job_id] = reason
-        if job_id in self._runs:
-            self._runs[job_id][0].stopped = reason
+    def _note_stop(self, job: Job, reason: Reason) -> None:
+        attempt = job.job_id, job.attempt
+        if attempt not in self._stopped:
+            logger.info("job %s: stopping its workload (%s)", job.job_id, reason)
+        self._stopped[attempt] = reason
+        if job.job_id in self._runs:
+            self._runs[job.job_id][0].stopped = reason
 
     async def _stop(self, job: Job) -> None:
         await self._context.executor.stop(job.job_id, job.spec.limits.grace_seconds)

@@ -37,6 +37,7 @@ class ProgressReports:
         """By job id: not written yet."""
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
+        self._closed = False
 
     def reporter(self, job: Job) -> Callable[[Progress], None]:
         """A function that accepts the job's progress: from any thread, without blocking. Writing
@@ -61,6 +62,7 @@ class ProgressReports:
 
     async def close(self) -> None:
         """Stop writing. The next follower of a job finds pending progress in its log."""
+        self._closed = True
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.wait([self._writer])
@@ -93,3 +95,5 @@ class ProgressReports:
     def _put_back(self, reports: dict[str, ProgressReport]) -> None:
         with self._lock:
             self._waiting = {**reports, **self._waiting}
+        if not self._closed:
+            self._wake()  # whoever reports next takes the writer for woken

@@ -8,7 +8,10 @@ import re
 _HEAD = 1024
 """Within so many bytes a document says what its encoding is."""
 
-_DECLARED = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_DECLARED = re.compile(
+    rb"""<\?xml[^>]{1,200}?encoding\s{0,9}=\s{0,9}["']([A-Za-z0-9._-]{1,40})["']"""
+)
+"""Only at the beginning: a report may well quote the declaration of another document."""
 _ENCODINGS = re.compile(
     r"utf-?8|utf-?16(-?[lb]e)?|(us-)?ascii|iso-?8859-?\d{1,2}|latin-?1|(windows-?|cp)125\d|cp\d{3}"
     r"|koi8-[ru]|gb2312|gbk|gb18030|big5|euc-(jp|kr)",
@@ -48,10 +51,11 @@ class ReportText:
             if len(self._head) < _HEAD and not last:
                 return ""
             content, self._head = self._head, b""
-            encoding = _encoding(content)
-            if encoding != "utf-16":
+            encoding = _byte_order(content)
+            if encoding is None or encoding == "utf-8-sig":
                 # Whatever is before the first tag is no part of a document: lines of a log, spaces.
                 content = content[max(content.find(b"<"), 0) :]
+                encoding = _declared(content)
             self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
         text = self._cut + _ILLEGAL.sub(_REPLACEMENT, self._decoder.decode(content, last))
         self._cut = ""
@@ -61,20 +65,22 @@ class ReportText:
         return _REFERENCE.sub(_repaired, text)
 
 
-def _encoding(head: bytes) -> str:
-    for mark, encoding in _MARKS:
-        if head.startswith(mark):
-            return encoding
-    declared = _DECLARED.search(head)
+def _byte_order(head: bytes) -> str | None:
+    """The encoding that a mark at the beginning tells."""
+    return next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
+
+
+def _declared(document: bytes) -> str:
+    declared = _DECLARED.match(document)
     if declared is None:
         return "utf-8"
     name = declared.group(1).decode()
     if not _ENCODINGS.fullmatch(name):
-        raise UnknownEncodingError(f"the encoding {name[:40]!r} is not known")
+        raise UnknownEncodingError(f"the encoding {name!r} is not known")
     try:
         codecs.lookup(name)
     except LookupError:
-        raise UnknownEncodingError(f"the encoding {name[:40]!r} is not known") from None
+        raise UnknownEncodingError(f"the encoding {name!r} is not known") from None
     return name
 
 

@@ -333,3 +333,36 @@ def test_no_facts_without_a_commit_or_a_repository(tmp_path):
     assert facts(tmp_path / "plain") is None
     git(make(tmp_path / "new", "a.py"), "init", "-q")
     assert facts(tmp_path / "new") is None
+
+
+@pytest.mark.parametrize("place", [".hid", "pkg/__pycache__", "env"])
+def test_no_directory_below_one_that_is_not_wanted_is_followed_by_links(tmp_path, place):
+    outside = make(tmp_path / "outside", "secret.txt")
+    root = repository(tmp_path / "root", "a.py", f"{place}/sub/secret.txt", "env/pyvenv.cfg")
+    shutil.rmtree(root / place / "sub")
+    (root / place / "sub").symlink_to(outside)
+    names, _ = packed(root)
+    assert not [name for name in names if name.endswith("secret.txt")]
+
+
+def test_hidden_directories_are_told_of_once_and_only_what_is_not_sent(tmp_path):
+    root = repository(tmp_path, "a.py", ".circleci/config.yml")
+    make(root, ".circleci/new.yml", ".secrets/a", ".secrets/b/c", "sub/.d/e", ".tox/x", ".env")
+    assert packed(root) == (
+        [".circleci/config.yml", "a.py"],
+        {Why.HIDDEN: [".circleci/new.yml", ".env", ".secrets/", "sub/.d/"]},
+    )
+
+
+def test_a_tag_that_is_no_version_is_passed_over(tmp_path):
+    root = repository(tmp_path, "a.py")
+    git(root, "tag", "v1.2.3")
+    git(root, "commit", "-q", "--allow-empty", "-m", "two")
+    git(root, "tag", "nightly")
+    assert facts(root).describe == f"v1.2.3-1-g{head(root)[:9]}"
+
+
+def test_no_facts_for_a_directory_that_git_ignores(tmp_path):
+    root = repository(tmp_path, "a.py", ignore="out/\n")
+    assert facts(make(root, "out/b.py") / "out") is None
+    assert facts(make(root, "sub/b.py") / "sub").commit == head(root)

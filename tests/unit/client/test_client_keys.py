@@ -49,7 +49,7 @@ def test_every_request_carries_the_key(server, tmp_path):
     library.download_artifacts(JOB, tmp_path / "out", **options)
     assert list(library.read_log(JOB, **options)) == [b"x"]
     assert {asked.headers["authorization"] for asked in server.requests} == {f"Bearer {KEY}"}
-    assert len(server.requests) == 7
+    assert len(server.requests) == 8
 
 
 def test_a_key_is_not_in_the_address_nor_sent_without_being_asked_for(server):

@@ -53,7 +53,7 @@ def form(asked) -> dict[str, bytes]:
 def test_submit_sends_spec_then_zip(server, project, tmp_path):
     server.on("POST /submit-async", reply_json({"job_id": JOB}, 202))
     assert library.submit_tests_async(project, server.url, job="lint", command=["a", "b"]) == JOB
-    parts = form(server.requests[0])
+    parts = form(server.requests[-1])
     assert list(parts) == ["spec", "file"]
     assert json.loads(parts["spec"]) == {"job": "lint", "command": ["a", "b"]}
     uploaded = tmp_path / "uploaded.zip"

@@ -35,7 +35,6 @@ def test_the_variables_of_a_job():
         "SETUPTOOLS_SCM_PRETEND_VERSION": "1.0",
         "PDM_BUILD_SCM_VERSION": "1.0",
         "POETRY_DYNAMIC_VERSIONING_BYPASS": "1.0",
-        "PBR_VERSION": "1.0",
     }
     assert "CI_BRANCH" not in git_environment(GitFacts(COMMIT))
 

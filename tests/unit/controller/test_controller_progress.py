@@ -226,6 +226,22 @@ async def test_what_cannot_be_written_now_is_written_with_what_comes(rows):
     await reports.close()
 
 
+async def test_a_last_report_that_cannot_be_written_keeps_nothing_else_back(rows):
+    """It is put back when nobody writes any more: the next one must wake a writer all the same."""
+    reports = await reports_of(rows, pause_seconds=0.01)
+    takes = {name: reports.reporter(a_job(job_id=name)) for name in "ab"}
+    rows.fails = 1
+    takes["a"](progress(1))
+    await reports.flush("a")
+    takes["b"](progress(2))
+
+    def told():
+        return {job: current for batch in rows.written for job, current in batch.items()}
+
+    await until(told, lambda seen: seen == {"a": 1, "b": 2}, "both")
+    await reports.close()
+
+
 async def test_reports_are_of_the_attempt_that_made_them():
     class Kept:
         async def report_progress(self, reports, at):

@@ -198,3 +198,23 @@ async def test_the_log_tells_of_an_attempt_on_a_line_of_its_own(world, written):
     await until_attempt(world, job_id, 2)
     fresh = written.encode() + (b"\n" if written.startswith("half") else b"")
     await world.until_log(job_id, fresh + MARKER + written.encode())
+
+
+async def test_the_reason_of_a_stop_is_not_that_of_the_next_attempt(world):
+    """The workload vanished while it was being stopped for its time-out."""
+    job_id = await world.submit("out:x", retries=1, timeout=100.0)
+    await world.until_status(job_id, RUNNING)
+    world.clock.advance(101)
+    hold = world.executor.hold("stop", job_id)
+    await world.controller.run_once()
+    world.executor.vanish(job_id)
+    hold.release()
+    stop = f"stop {job_id}"
+    under_way = world.controller._background.under_way
+    await until(under_way, lambda names: stop not in names, "the end of the stop")
+    await world.controller.run_once()
+    world.clock.advance(GRACE_SECONDS)
+    await until_attempt(world, job_id, 2)
+    world.executor.workloads[job_id].exit(0)
+    ended = await world.until_status(job_id, COMPLETED)
+    assert (ended.outcome.reason, ended.outcome.exit_code) == (Reason.EXIT, 0)

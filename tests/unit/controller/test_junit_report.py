@@ -345,3 +345,26 @@ def test_reports_that_cannot_be_read(content):
     with pytest.raises(BadReportError) as caught:
         read(content)
     assert not isinstance(caught.value, NotAReportError)
+
+
+@pytest.mark.parametrize("start", [b"", b"<testsuite>", b"<?xml version='1.0'?><testsuite>"])
+@pytest.mark.parametrize(
+    "piece", [b"<?xml ", b"<?xml encoding", b"<", b"&#", b"encoding=", b"<!--"]
+)
+def test_no_content_takes_long(start, piece):
+    content = start + piece * (300_000 // len(piece))
+    began = time.monotonic()
+    with pytest.raises(BadReportError):
+        read(content, 1 << 18)
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("quoted", ["no-such", "iso-8859-1"])
+def test_a_declaration_that_the_report_quotes_is_not_its_own(quoted):
+    message = f"&lt;?xml version='1.0' encoding='{quoted}'?&gt;"
+    cdata = f"<![CDATA[<?xml version='1.0' encoding='{quoted}'?>]]>"
+    for content in (f'<failure message="{message} é"/>', f"<failure>é {cdata}</failure>"):
+        report = f"<testsuite><testcase name='é'>{content}</testcase></testsuite>"
+        (case,) = read(report.encode()).summary().failures
+        assert case.name == "é"
+        assert "é" in case.message
