@@ -28,7 +28,7 @@ from ci_server.connections.limits import raise_descriptor_limit
 from ci_server.http.cleanup import RequestEnd
 from ci_server.http.drain_after_error import EarlyAnswers
 from ci_server.http.errors import install_error_handlers
-from ci_server.http.query import no_repetition
+from ci_server.http.query import strict_query
 from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
 from ci_server.telemetry.log_output import configure_logging
@@ -126,7 +126,7 @@ def create_app() -> FastAPI:
     app.add_middleware(RequestEnd)
     app.add_middleware(StartRefusal)
     for routes in (router, native_artifacts.router, native_usage.router, native_tokens.router):
-        app.include_router(routes, dependencies=[Depends(no_repetition)])
+        app.include_router(routes, dependencies=[Depends(strict_query)])
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 

@@ -1,8 +1,9 @@
 """A job's events, whatever happens to the connection.
 
 Every log event's id is the offset in the log after it, so a reader that was cut off names the
-last id it saw and is sent exactly the bytes that it lacks. Only `complete` ends a job's stream:
-any other end is a drop, and the reader connects again.
+last id it saw and is sent exactly the bytes that it lacks. Only `complete` ends a job's stream, or
+204 for a reader that names the id of `complete`: any other end is a drop, and the reader connects
+again.
 """
 
 import base64
@@ -51,7 +52,9 @@ class JobStreamReader:
         self._job_id = job_id
         self._from_beginning = from_beginning
         self.last_event_id = last_event_id
-        """The offset in the log up to which everything was handed out, once it is known."""
+        """Names what was handed out, once it is known: the offset in the log, or after the end
+        `<offset>:complete`.
+        """
         self._retry = RetryDelays(http, patience, on_retry)
         self._timeout = httpx.Timeout(CONNECT_SECONDS, read=silence)
         self._status: str | None = None
@@ -81,6 +84,9 @@ class JobStreamReader:
             headers=self._headers(),
             timeout=self._timeout,
         ) as response:
+            if response.status_code == 204:
+                self._finished = True  # the last id was that of `complete`
+                return
             if response.status_code != 200:
                 raise_if_transient(self._http, response)
                 raise refusal(self._http, response, self._job_id)

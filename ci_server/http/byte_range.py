@@ -11,6 +11,8 @@ from ci_server.http.streaming import text_stream
 from ci_server.streams.log_stream import LogStreams
 
 _SINGLE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_NO_END_YET = 2**53 - 1
+"""The last byte of what still grows (RFC 8673)."""
 
 
 def ranged_log(
@@ -30,6 +32,25 @@ def ranged_log(
         streams.check_stored(job, start + last + 1)
     so_far = "" if job.status.is_terminal else " so far"
     return ranged(body, size, header, send_timeout_seconds, so_far=so_far)
+
+
+def followed_log(
+    streams: LogStreams, job: Job, start: int, header: str | None, send_timeout_seconds: float
+) -> Response:
+    """The log of a live job from `start` on until its end, or the one range of that the header asks
+    for. It may begin behind what is written, and ends with the log, wherever that will be.
+    """
+    wanted = _parse_growing(header, max(streams.size(job) - start, 0))
+    if wanted is None:
+        body = streams.content(job, start)
+        return text_stream(body, send_timeout_seconds, headers={"Accept-Ranges": "bytes"})
+    first, last = wanted
+    return text_stream(
+        streams.content(job, start + first, start + last + 1),
+        send_timeout_seconds,
+        206,
+        {"Accept-Ranges": "bytes", "Content-Range": f"bytes {first}-{last}/*"},
+    )
 
 
 def ranged(
@@ -77,3 +98,14 @@ def _parse(header: str | None, size: int) -> tuple[int, int] | None:
     if match[2] and first > last:
         return None
     return first, min(last, size - 1)
+
+
+def _parse_growing(header: str | None, size: int) -> tuple[int, int] | None:
+    """The same of what has `size` bytes so far, and will have more."""
+    match = _SINGLE_RANGE.fullmatch((header or "").strip())
+    if match is None or match[0] == "bytes=-":
+        return None
+    if not match[1]:
+        return max(size - int(match[2]), 0), _NO_END_YET
+    first, last = int(match[1]), int(match[2] or _NO_END_YET)
+    return (first, last) if first <= last else None

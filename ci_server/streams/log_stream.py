@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from contextvars import Context
 from dataclasses import replace
 
@@ -174,6 +174,28 @@ class LogStreams:
                     return
                 await changed.wait()
 
+    async def content(
+        self, job: Job, offset: int, end: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The log from `offset` as it comes, up to `end` or to the log's own.
+
+        Raises LogCorruptError when it stops before: bytes have no result that tells it.
+        """
+        position, size = offset, None
+        async with aclosing(self.events(job, offset)) as events:
+            async for event in events:
+                if isinstance(event, LogEvent):
+                    yield event.content if end is None else event.content[: end - position]
+                    position = event.end_offset
+                    if end is not None and position >= end:
+                        return
+                elif isinstance(event, CompleteEvent):
+                    size = event.job.log_size
+        if size is None or position < size:
+            raise LogCorruptError(
+                f"job {job.job_id}: its log cannot be read from byte {position} on"
+            )
+
     def _next(self, job: Job, offset: int, end: int, final: bool) -> LogEvent | None:
         """The next log event, or `None` when only a part of a character is there yet."""
         # A character that lies across a boundary begins the next chunk, with what follows it.
@@ -181,7 +203,7 @@ class LogStreams:
         content = self._logs.read(job.job_id, offset, min(boundary, end) - offset)
         if offset + len(content) < end:
             # There is more: cut where a reader would, if there is such a place.
-            content = content[: content.rfind(b"\n") + 1] or _whole_characters(content)
+            content = cut_where_readable(content)
         elif not final:
             content = _whole_characters(content)
         return LogEvent(content, offset + len(content)) if content else None
@@ -258,6 +280,13 @@ def _without_its_end(job: Job, offset: int) -> Job:
         return job
     message = f"{job.outcome.message}; its stored log cannot be read from byte {offset} on"
     return replace(job, outcome=replace(job.outcome, message=message))
+
+
+def cut_where_readable(content: bytes) -> bytes:
+    """What of a log's content makes a good event when more follows: its whole lines, or else its
+    whole characters; never nothing.
+    """
+    return content[: content.rfind(b"\n") + 1] or _whole_characters(content) or content
 
 
 def _whole_characters(content: bytes) -> bytes:

@@ -18,6 +18,7 @@ class Tool(NamedTuple):
 TOOLS = (
     Tool("mkfs.xfs", "xfsprogs", "The tests on XFS"),
     Tool("chromium", "chromium", "The tests with a browser"),
+    Tool("node", "nodejs", "The tests with Node.js"),
 )
 
 

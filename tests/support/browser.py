@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,20 +23,27 @@ needs_browser = pytest.mark.skipif(
 
 
 class Site:
-    """A web server with one page, whose script tells it what happened by `POST /told`."""
+    """A web server with one page, whose script tells it what happened by `POST /told`, and gets
+    what `token` returns by `POST /token`.
+    """
 
     def __init__(self, page):
+        self.page = page
+        self.token = str
         self.told = []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                content = page.encode() if self.path.partition("?")[0] == "/" else b""
+                content = site.page.encode() if self.path.partition("?")[0] == "/" else b""
                 self._answer(200 if content else 404, content)
 
             def do_POST(self):
-                length = int(self.headers.get("Content-Length", 0))
-                site.told.append(self.rfile.read(length).decode())
+                content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if self.path == "/token":
+                    self._answer(200, site.token().encode())
+                    return
+                site.told.append(content.decode())
                 self._answer(200, b"")
 
             def _answer(self, status, content):
@@ -98,18 +106,18 @@ def browsing(directory, url, names=()):
 
 
 def answers(server):
-    """The status of each request of the log whose address ends in `by=NAME`, by that name."""
+    """The status of each request of the log, by method and address: `GET /jobs?limit=1`."""
     found = {}
     for line in server.log_path.read_text(errors="replace").splitlines():
-        request, quote, status = line.rpartition('"')
-        if quote and " uvicorn.access " in line and "by=" in request:
-            name = request.rpartition("by=")[2].split()[0]
-            found.setdefault(name, []).append(int(status))
+        shown = re.search(r' uvicorn\.access .*"(\w+ \S+) HTTP/[\d.]+" (\d+)', line)
+        if shown:
+            found.setdefault(shown[1], []).append(int(shown[2]))
     return found
 
 
-def wait_for(server, names):
-    """Wait until requests by all these names were answered; the answers."""
+def wait_for(server, requests):
+    """Wait until all these were answered; the answers."""
+    what = f"requests {requests}"
     return until_sync(
-        lambda: answers(server), lambda found: names <= found.keys(), f"requests {names}", SECONDS
+        lambda: answers(server), lambda found: requests <= found.keys(), what, SECONDS
     )

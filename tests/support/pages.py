@@ -81,6 +81,13 @@ def page(name: str) -> Page:
     return Page(DOCS / name)
 
 
+def code_of(shown: Page, title: str, language: str) -> str:
+    """The one fenced code in this language of a section."""
+    found = _FENCE.finditer(shown.section(title))
+    (code,) = [match[4] for match in found if match[3].strip() == language]
+    return code
+
+
 def anchor_of(title: str) -> str:
     """The anchor of a heading."""
     shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).replace("`", "")

@@ -191,6 +191,7 @@ class Events(Reader):
         assert not self.completes, f"after `complete` there is {event}"
         if event["type"] == "complete":
             self.completes.append(event)
+            assert event_id.endswith(b":complete"), f"the id of `complete` is {event_id!r}"
             return
         if event["type"] == "log":
             content = log_bytes(event)
@@ -242,7 +243,7 @@ class StallingEvents(Stall, Events):
 
 
 class Raw(Reader):
-    """`/logs?follow=true`. It has no offset, so after a cut it reads what it knows again."""
+    """`/logs?follow=true`. After a cut it goes on where it was, or reads what it knows again."""
 
     def took(self, size):
         """See Events."""
@@ -258,9 +259,11 @@ class Raw(Reader):
         assert row["status"] in _FINISHED, f"the log ended, and the job is {row['status']}"
 
     def _connection(self):
-        known, position = self.content, 0
+        known = self.content
+        position = len(known) if self.dice.random() < 0.5 else 0
         path = f"/jobs/{self.job_id}/logs"
-        with self.link.http.stream("GET", path, params={"follow": "true"}) as answer:
+        params = {"follow": "true", **({"offset": str(position)} if position else {})}
+        with self.link.http.stream("GET", path, params=params) as answer:
             if answer.status_code == 503 and self.link.patience:
                 raise httpx.ReadError("the server goes down")
             assert answer.status_code == 200, answer.read()

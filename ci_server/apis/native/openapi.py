@@ -31,6 +31,12 @@ def _answer(
 
 _RANGE = "A range of them"
 STREAM_ANSWER = _answer("text/event-stream", "Server-Sent Events", _EVENT)
+WATCH_ANSWER = _answer(
+    "text/event-stream",
+    "Server-Sent Events",
+    _EVENT,
+    _204="The client has the result: Last-Event-ID is that of `complete`",
+)
 TEXT_ANSWER = _answer("text/plain", "The bytes", _206=_RANGE)
 FILE_ANSWER = _answer(
     "application/octet-stream", "The bytes", _206=_RANGE, _304="The client has this version"

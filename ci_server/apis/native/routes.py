@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,22 +9,21 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
-from ci_common.errors import (
-    InvalidOffsetError,
-    InvalidUploadError,
-    LogCorruptError,
-    quoted,
-)
-from ci_common.events import CompleteEvent, LogEvent
+from ci_common.errors import InvalidOffsetError, InvalidUploadError, quoted
 from ci_common.job import Job, JobStatus
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
-from ci_server.apis.native.openapi import STREAM_ANSWER, SUBMISSION, TEXT_ANSWER
+from ci_server.apis.native.openapi import (
+    STREAM_ANSWER,
+    SUBMISSION,
+    TEXT_ANSWER,
+    WATCH_ANSWER,
+)
 from ci_server.apis.native.present import job_json, limits_json, listed_job_json, submitted_json
-from ci_server.apis.native.sse import LogEventCache, encoded_events
+from ci_server.apis.native.sse import LogEventCache, encoded_events, parse_event_id
 from ci_server.apis.native.submitted import FIELDS, read_submitted_request, read_submitted_secrets
-from ci_server.http.byte_range import ranged_log
+from ci_server.http.byte_range import followed_log, ranged_log
 from ci_server.http.guards import (
     Canceller,
     Lister,
@@ -37,8 +34,8 @@ from ci_server.http.guards import (
     stream_slot,
 )
 from ci_server.http.multipart import UploadForm
-from ci_server.http.query import decimal
-from ci_server.http.streaming import event_stream, text_stream
+from ci_server.http.query import decimal, query_error
+from ci_server.http.streaming import event_stream
 from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
@@ -151,7 +148,7 @@ async def cancel_job(job_id: str, api: Api, principal: Canceller) -> dict[str, A
     return job_json(await api.service.cancel(principal, job_id))
 
 
-@router.get("/jobs/{job_id}/stream", **STREAM_ANSWER)
+@router.get("/jobs/{job_id}/stream", **WATCH_ANSWER)
 async def stream_job(
     request: Request,
     job_id: str,
@@ -160,11 +157,22 @@ async def stream_job(
     from_beginning: bool = False,
     offset: str | None = None,
     last_event_id: Annotated[str | None, Header()] = None,
-) -> EventSourceResponse:
-    """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log."""
+) -> Response:
+    """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log; a reader that has
+    seen `complete` gets 204, which ends an `EventSource`.
+    """
     job = await api.service.open_log(principal, job_id)
+    if last_event_id:
+        # One that we sent is right even when the log ends before it: after a power cut the job
+        # may have ended with a shorter log, and the reader still needs the result.
+        start, has_result = parse_event_id(last_event_id)
+        if has_result and job.log_size is not None:
+            return Response(status_code=204)
+    elif offset is not None:
+        start = _offset_in_log(api, job, offset)
+    else:
+        start = 0 if from_beginning else api.streams.size(job)
     api.streams.check_readable(job)
-    start = _start_offset(api, job, last_event_id, offset, from_beginning)
     stream_slot(request, principal)
     body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
@@ -177,51 +185,31 @@ async def get_logs(
     api: Api,
     principal: Reader,
     tail: Annotated[int | None, decimal, Query(ge=0)] = None,
+    offset: str | None = None,
     follow: bool = False,
 ) -> Response:
-    """The raw log: the last `tail` lines or all, a `Range` of it, or on until the end."""
+    """The raw log, or what of it follows `offset`, or its last `tail` lines, as far as it is
+    written or, with `follow`, on until the end; and a `Range` of that.
+    """
     job = await api.service.open_log(principal, job_id)
+    start = _offset_in_log(api, job, offset) if offset is not None else 0
     stream_slot(request, principal)
-    if follow:
-        api.streams.check_stored(job)
-    start = 0 if tail is None else await asyncio.to_thread(api.streams.tail_offset, job, tail)
-    if follow:
-        return text_stream(_raw_log(api, job, start), api.send_timeout_seconds)
+    if tail is not None:
+        if offset is not None:
+            raise query_error("tail", "cannot be combined with offset")
+        start = await asyncio.to_thread(api.streams.tail_offset, job, tail)
     wanted = request.headers.get("range")
+    if follow and job.log_size is None:
+        api.streams.check_stored(job)
+        return followed_log(api.streams, job, start, wanted, api.send_timeout_seconds)
     return ranged_log(api.streams, job, start, wanted, api.send_timeout_seconds)
 
 
-def _start_offset(
-    api: NativeApi, job: Job, last_event_id: str | None, offset: str | None, from_beginning: bool
-) -> int:
-    if last_event_id:
-        # One that we sent is right even when the log ends before it: after a power cut the job
-        # may have ended with a shorter log, and the reader still needs the result.
-        return _parsed_offset(last_event_id)
-    if offset:
-        api.streams.check_offset(job, _parsed_offset(offset))
-        return int(offset)
-    return 0 if from_beginning else api.streams.size(job)
-
-
-def _parsed_offset(wanted: str) -> int:
+def _offset_in_log(api: NativeApi, job: Job, wanted: str) -> int:
     if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
         raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
+    api.streams.check_offset(job, int(wanted))
     return int(wanted)
-
-
-async def _raw_log(api: NativeApi, job: Job, start: int) -> AsyncIterator[bytes]:
-    """Plain text has no result: an end that is not the log's must be seen as a broken answer."""
-    position, size = start, None
-    async with aclosing(api.streams.events(job, start)) as events:
-        async for event in events:
-            if isinstance(event, LogEvent):
-                position = event.end_offset
-                yield event.content
-            elif isinstance(event, CompleteEvent):
-                size = event.job.log_size
-    if size is None or position < size:
-        raise LogCorruptError(f"job {job.job_id}: its log cannot be read from byte {position} on")
 
 
 @router.get("/health", dependencies=[Depends(public)])

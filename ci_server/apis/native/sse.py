@@ -1,14 +1,23 @@
 """The event stream of the HTTP API: events encoded once for all readers at the same place."""
 
 import json
+import re
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 
+from ci_common.errors import InvalidOffsetError, quoted
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
+from ci_common.job import Job
 from ci_server.apis.native.present import event_json
+from ci_server.streams.log_stream import cut_where_readable
 
 RETRY_MILLISECONDS = 1000
+FIRST_EVENT_BYTES = 16 << 10
+"""The most that the first log event of a connection takes on the wire."""
+
+_RETRY_FIELD = b"retry: %d\n" % RETRY_MILLISECONDS
+_EVENT_ID = re.compile(r"([0-9]{1,18})(:complete)?")
 _CACHE_BYTES = 16 << 20
 _ENTRY_BYTES = 256
 """What an entry takes besides its content; of many small events that is most of it."""
@@ -38,10 +47,66 @@ class LogEventCache:
         return encoded
 
 
-def encode(data: dict[str, object], event_id: int | None = None) -> bytes:
+class LogPieces:
+    """The log events of one connection, cut so that a link that breaks again and again still
+    carries the log: the first takes at most `FIRST_EVENT_BYTES` on the wire, and later ones about
+    as much as all before them together. So of what a connection carried, about half is whole
+    events at least, and a long replay soon has events as large as they are read.
+    """
+
+    def __init__(self, job_id: str, cache: LogEventCache) -> None:
+        self._job_id = job_id
+        self._cache = cache
+        self._limit = FIRST_EVENT_BYTES
+        self._sent = 0
+
+    def encode(self, event: LogEvent) -> Iterator[bytes]:
+        """The event on the wire, as one event or several."""
+        content, end = event.content, event.end_offset
+        while content:
+            length, encoded = self._first_piece(content, end - len(content))
+            self._sent += len(encoded)
+            if self._sent >= self._limit:
+                self._limit *= 2
+            content = content[length:]
+            yield encoded
+
+    def _first_piece(self, content: bytes, start: int) -> tuple[int, bytes]:
+        """How much of the content comes first, and its encoded form. What is tried is encoded in
+        the cache, so that readers at the same place share the search, too.
+        """
+        room = self._limit - len(_RETRY_FIELD)
+        # Encoded content is never shorter.
+        piece = content if len(content) <= room else cut_where_readable(content[:room])
+        while True:
+            encoded = self._cache.encode(self._job_id, LogEvent(piece, start + len(piece)))
+            if len(encoded) <= room:
+                return len(piece), encoded
+            # A little less than the proportion, so that a few attempts are enough.
+            length = len(piece) * room * 7 // (len(encoded) * 8)
+            piece = cut_where_readable(content[: max(length, 1)])
+
+
+def encode(data: dict[str, object], event_id: int | str | None = None) -> bytes:
     """One event. ASCII only: no client can trip over a separator that is not CR or LF."""
-    head = b"" if event_id is None else b"id: %d\n" % event_id
+    head = b"" if event_id is None else b"id: %s\n" % str(event_id).encode("ascii")
     return head + b"data: " + json.dumps(data, separators=(",", ":")).encode("ascii") + b"\n\n"
+
+
+def complete_id(job: Job) -> str:
+    """The id of a finished job's `complete`."""
+    return f"{job.log_size}:complete"
+
+
+def parse_event_id(wanted: str) -> tuple[int, bool]:
+    """The offset that an id of ours names, and whether it is that of `complete`.
+
+    Raises InvalidOffsetError.
+    """
+    found = _EVENT_ID.fullmatch(wanted)
+    if found is None:
+        raise InvalidOffsetError(f"{quoted(wanted)} is not the id of an event of this stream")
+    return int(found[1]), found[2] is not None
 
 
 async def encoded_events(
@@ -55,16 +120,29 @@ async def encoded_events(
 ) -> AsyncGenerator[bytes, None]:
     """The body of a stream that starts at `offset`. Every `status` event has the offset
     reached as its id, so that a client can resume before it has seen any log.
+
+    The first event carries the time to reconnect: of a block that has nothing else, some clients
+    make an event without data.
     """
-    yield b": stream of job %s\nretry: %d\n\n" % (job_id.encode(), RETRY_MILLISECONDS)
+    yield b": stream of job %s\n\n" % job_id.encode()
+    retry = _RETRY_FIELD
     if with_job_id:
-        yield encode(event_json(JobIdEvent(job_id)), offset)
+        yield retry + encode(event_json(JobIdEvent(job_id)), offset)
+        retry = b""
+    pieces = LogPieces(job_id, cache)
     async with aclosing(events):
         async for event in events:
+            if isinstance(event, StatusEvent) and not with_status:
+                continue
+            for encoded in _on_the_wire(event, pieces, offset):
+                yield retry + encoded
+                retry = b""
             if isinstance(event, LogEvent):
                 offset = event.end_offset
-                yield cache.encode(job_id, event)
-            elif isinstance(event, CompleteEvent):
-                yield encode(event_json(event))
-            elif with_status or not isinstance(event, StatusEvent):
-                yield encode(event_json(event), offset)
+
+
+def _on_the_wire(event: Event, pieces: LogPieces, offset: int) -> Iterable[bytes]:
+    if isinstance(event, LogEvent):
+        return pieces.encode(event)
+    reached = complete_id(event.job) if isinstance(event, CompleteEvent) else offset
+    return (encode(event_json(event), reached),)

@@ -117,6 +117,41 @@ def test_a_repeated_query_parameter_is_refused_and_named(idle, method, path, nam
     refused(answer, "invalid_request", f"{name}: is given more than once")
 
 
+EVERY = [
+    (method, path)
+    for path, operations in create_app().openapi()["paths"].items()
+    for method in operations
+]
+
+
+@pytest.mark.parametrize(("method", "path"), EVERY)
+def test_a_query_parameter_that_means_nothing_is_refused_and_named(idle, method, path):
+    """Ignored, it would be answered with something other than what was asked for."""
+    server, job_id = idle
+    before = server.rows()
+    url = path.replace("{job_id}", job_id).replace("{path}", "a")
+    for name in ("no-such", "Offset", "x\x1b"):
+        answer = server.http.request(method, url, params={name: "5"})
+        shown = name if name.isprintable() else r"'x\x1b'"
+        refused(answer, "invalid_request", f"{shown}: is not a parameter of this request")
+    assert server.rows() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/jobs/{}/stream", "follow"),
+        ("/jobs/{}/stream", "tail"),
+        ("/jobs/{}/logs", "from_beginning"),
+        ("/jobs", "offset"),
+    ],
+)
+def test_a_query_parameter_of_another_route_is_refused(idle, path, name):
+    server, job_id = idle
+    answer = server.http.get(path.format(job_id), params={name: "1"})
+    refused(answer, "invalid_request", f"{name}: is not a parameter of this request")
+
+
 def test_a_repeated_token_is_refused_before_anybody_is_let_in(idle):
     server, job_id = idle
     for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/artifacts", "/usage", "/health"):

@@ -20,22 +20,21 @@ PAGE = """<!doctype html><title>a page</title>
 <a id=link>a link</a>
 <script>
 const server = new URLSearchParams(location.search).get("server") || SERVER;
-const to = (by, path = "/jobs") => `${server}${path}?by=${by}`;
+const to = name => server + PATHS[name];
 const zip = Uint8Array.from(ZIP);
 const form = () => {
   const data = new FormData();
   data.append("file", new File([zip], "p.zip", {type: "application/zip"}));
   return data;
 };
-const submit = "/submit-async";
 const told = {};
 const attempts = {
   fetch: () => fetch(to("fetch")).then(answer => answer.text()),
   fetch_no_cors: () => fetch(to("fetch_no_cors"), {mode: "no-cors"}),
   fetch_post: () =>
-    fetch(to("fetch_post", submit), {method: "POST", mode: "no-cors", body: form()}),
-  fetch_delete: () => fetch(to("fetch_delete", "/jobs/x"), {method: "DELETE"}),
-  beacon: async () => navigator.sendBeacon(to("beacon", submit), form()),
+    fetch(to("fetch_post"), {method: "POST", mode: "no-cors", body: form()}),
+  fetch_delete: () => fetch(to("fetch_delete"), {method: "DELETE"}),
+  beacon: async () => navigator.sendBeacon(to("beacon"), form()),
   image: () => new Promise((done, failed) => {
     const image = new Image();
     image.onload = done;
@@ -50,7 +49,7 @@ const attempts = {
     document.body.append(script);
   }),
   events: () => new Promise((done, failed) => {
-    const events = new EventSource(to("events", "/jobs/x/stream"));
+    const events = new EventSource(to("events"));
     events.onmessage = done;
     events.onerror = () => { events.close(); failed(); };
   }),
@@ -71,7 +70,7 @@ const attempts = {
     files.items.add(new File([zip], "p.zip", {type: "application/zip"}));
     Object.assign(input, {type: "file", name: "file", files: files.files});
     element.append(input);
-    element.action = to("form", submit);
+    element.action = to("form");
     document.querySelector("iframe[name=sink]").onload = done;
     element.submit();
   }),
@@ -82,25 +81,34 @@ const attempts = {
   }
   await fetch("/told", {method: "POST", body: JSON.stringify(told)});
   const link = document.getElementById("link");
-  link.href = to("link", LINK);
+  link.href = server + LINK;
   link.click();
 })();
 </script>
 """
 
+PATHS = {
+    "fetch": "/jobs?limit=1",
+    "fetch_no_cors": "/jobs?limit=2",
+    "fetch_post": "/submit",
+    "fetch_delete": "/jobs/x",
+    "beacon": "/submit-stream",
+    "image": "/jobs?limit=3",
+    "script": "/jobs?limit=4",
+    "events": "/jobs/x/stream",
+    "websocket": "/jobs?limit=5",
+    "frame": "/jobs?limit=6",
+    "form": "/submit-async",
+}
+"""Each attempt has an address of its own, by which the server's log tells it."""
+POSTS = {"fetch_post", "beacon", "form"}
 ATTEMPTS = {
-    "fetch",
-    "fetch_no_cors",
-    "fetch_post",
-    "beacon",
-    "image",
-    "script",
-    "events",
-    "websocket",
-    "frame",
-    "form",
+    name: f"{'POST' if name in POSTS else 'GET'} {path}"
+    for name, path in PATHS.items()
+    if name != "fetch_delete"
 }
 """Those that send a request at once: `fetch_delete` asks for permission first, by OPTIONS."""
+SENT = set(ATTEMPTS.values())
 
 
 @pytest.fixture
@@ -121,19 +129,23 @@ def local(tmp_path):
         yield start
 
 
-def page(server=None, link="/jobs"):
+def page(server=None, link="/jobs?limit=9"):
     """The page, for one server; without it, for the one that its address names."""
     url = f"http://localhost:{server.port}" if server else None
     content = list(zip_bytes({"a.py": "print(1)"}))
     text = PAGE
-    for name, value in {"SERVER": url, "LINK": link, "ZIP": content}.items():
+    for name, value in {"SERVER": url, "LINK": link, "ZIP": content, "PATHS": PATHS}.items():
         text = text.replace(name, json.dumps(value))
     return text
 
 
 @pytest.mark.parametrize(
     ("host", "link", "shown"),
-    [(EVIL, "/jobs", 200), ("localhost", "/docs", 404), ("127.0.0.1", "/openapi.json", 200)],
+    [
+        (EVIL, "/jobs?limit=9", 200),
+        ("localhost", "/docs", 404),
+        ("127.0.0.1", "/openapi.json", 200),
+    ],
 )
 def test_pages_of_other_sites_get_nothing(local, tmp_path, host, link, shown):
     """But a link shows the user what there is, or that there is nothing."""
@@ -142,9 +154,9 @@ def test_pages_of_other_sites_get_nothing(local, tmp_path, host, link, shown):
         Site(page(server, link)) as site,
         browsing(tmp_path, f"http://{host}:{site.port}/", names=[EVIL]),
     ):
-        found = wait_for(server, ATTEMPTS | {"link"})
-    assert {name: found[name] for name in ATTEMPTS} == {name: [403] for name in ATTEMPTS}
-    assert found["link"] == [shown]
+        found = wait_for(server, SENT | {f"GET {link}"})
+    assert {request: found[request] for request in SENT} == {key: [403] for key in SENT}
+    assert found[f"GET {link}"] == [shown]
     assert server.rows() == 0
     (told,) = site.told
     for name in ("fetch", "fetch_delete", "image", "script", "events", "websocket"):
@@ -155,9 +167,8 @@ def test_pages_of_other_sites_get_nothing(local, tmp_path, host, link, shown):
 def test_the_user_may_look_but_not_under_a_name_of_somebody_else(local, tmp_path, host, status):
     """A page of such a name would be of the server's own origin (DNS rebinding)."""
     server = local()
-    url = f"http://{host}:{server.port}/jobs?by=user"
-    with browsing(tmp_path, url, names=[EVIL]):
-        assert wait_for(server, {"user"})["user"] == [status]
+    with browsing(tmp_path, f"http://{host}:{server.port}/jobs", names=[EVIL]):
+        assert wait_for(server, {"GET /jobs"})["GET /jobs"] == [status]
 
 
 def test_pages_of_a_listed_origin_are_let_in(local, tmp_path):
@@ -165,10 +176,11 @@ def test_pages_of_a_listed_origin_are_let_in(local, tmp_path):
         origin = f"http://{EVIL}:{site.port}"
         server = local(cors_origins=origin)
         with browsing(tmp_path, f"{origin}/?server={server.url}", names=[EVIL]):
-            found = wait_for(server, ATTEMPTS | {"link"})
-    assert found["fetch"] == found["fetch_post"] == found["form"] == found["beacon"] == [200]
-    assert found["fetch_delete"] == [200, 404]
-    assert found["events"] == [404]
-    assert found["image"] == found["script"] == found["frame"] == [403], "these name no origin"
+            found = wait_for(server, SENT | {"GET /jobs?limit=9"})
+    answered = {name: found[request] for name, request in ATTEMPTS.items()}
+    assert all(answered[name] == [200] for name in ("fetch", *POSTS))
+    assert (found["OPTIONS /jobs/x"], found["DELETE /jobs/x"]) == ([200], [404])
+    assert answered["events"] == [404]
+    assert all(answered[name] == [403] for name in ("image", "script", "frame")), "no origin"
     assert server.rows() == 3
     assert '"fetch":[true,"[' in site.told[0]

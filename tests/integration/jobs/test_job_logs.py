@@ -104,6 +104,83 @@ def test_follow_of_a_running_job_goes_on_to_its_end(server):
         assert b"".join(pieces) == b"went on\n"
 
 
+LIVE_END = 2**53 - 1
+"""The last byte of a log that goes on, in a `Content-Range` (RFC 8673)."""
+
+
+@pytest.mark.parametrize(
+    ("params", "byte_range", "shown", "want"),
+    [
+        ({"offset": 3}, None, None, b"ting\nwent on\n"),
+        ({"offset": 8}, None, None, b"went on\n"),
+        ({"offset": 13}, None, None, b"on\n"),
+        ({"offset": 1000}, None, None, b""),
+        ({}, "bytes=3-", f"bytes 3-{LIVE_END}/*", b"ting\nwent on\n"),
+        ({}, "bytes=8-", f"bytes 8-{LIVE_END}/*", b"went on\n"),
+        ({}, "bytes=13-", f"bytes 13-{LIVE_END}/*", b"on\n"),
+        ({}, "bytes=-2", f"bytes 6-{LIVE_END}/*", b"g\nwent on\n"),
+        ({}, "bytes=-0", f"bytes 8-{LIVE_END}/*", b"went on\n"),
+        ({}, "bytes=-99", f"bytes 0-{LIVE_END}/*", b"waiting\nwent on\n"),
+        ({}, "bytes=6-9", "bytes 6-9/*", b"g\nwe"),
+        ({}, "bytes=9-6", None, b"waiting\nwent on\n"),
+        ({}, "bytes=0-1,3-4", None, b"waiting\nwent on\n"),
+        ({"offset": 3}, "bytes=2-", f"bytes 2-{LIVE_END}/*", b"ng\nwent on\n"),
+        ({"tail": 1}, "bytes=2-", f"bytes 2-{LIVE_END}/*", b"iting\nwent on\n"),
+    ],
+)
+def test_follow_from_an_offset_or_a_range_on(server, params, byte_range, shown, want):
+    """What `curl -C -` asks for; the offset may even be behind what is written."""
+    job_id = server.submit(projects.ANY, projects.WAITING)
+    server.under_way(job_id, b"waiting\n")
+    headers = {"Range": byte_range} if byte_range else {}
+    path, params = f"/jobs/{job_id}/logs", {"follow": True, **params}
+    with server.http.stream("GET", path, params=params, headers=headers) as answer:
+        assert answer.status_code == (206 if shown else 200)
+        assert answer.headers.get("content-range") == shown
+        assert answer.headers["accept-ranges"] == "bytes"
+        assert "content-length" not in answer.headers
+        engine.release(server, job_id)
+        assert b"".join(answer.iter_raw()) == want
+
+
+def test_a_range_that_ends_ends_a_follow(server):
+    job_id = server.submit(projects.ANY, projects.WAITING)
+    server.under_way(job_id, b"waiting\n")
+    assert get(server, job_id, "bytes=2-4", follow=True).content == b"iti"
+    assert server.job(job_id)["status"] == "running"
+    engine.release(server, job_id)
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_offsets_and_ranges_of_a_finished_log_with_and_without_follow(server, finished, follow):
+    job_id, log = finished
+    size = len(log)
+    for offset in (0, 1, 100, size - 1, size):
+        answer = get(server, job_id, offset=offset, follow=follow)
+        assert (answer.status_code, answer.content) == (200, log[offset:])
+        assert answer.headers["content-length"] == str(size - offset)
+    answer = get(server, job_id, "bytes=100-", follow=follow)
+    assert (answer.status_code, answer.content) == (206, log[100:])
+    assert answer.headers["content-range"] == f"bytes 100-{size - 1}/{size}"
+    answer = get(server, job_id, "bytes=5-9", follow=follow, offset=100)
+    assert (answer.status_code, answer.content) == (206, log[105:110])
+    answer = get(server, job_id, f"bytes={size}-", follow=follow)
+    assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{size}")
+
+
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("offset", ["", "-1", "1.5", "x", "0x1", "9" * 30, "99999999"])
+def test_an_offset_that_is_not_in_the_log_is_refused(server, finished, offset, follow):
+    answer = get(server, finished[0], offset=offset, follow=follow)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_offset")
+
+
+def test_an_offset_and_a_tail_at_once_are_refused(server, finished):
+    answer = get(server, finished[0], offset=1, tail=1)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert answer.json()["error"]["message"] == "tail: cannot be combined with offset"
+
+
 def test_a_running_jobs_log_is_what_there_is(server):
     job_id = server.submit(projects.ANY, projects.WAITING)
     server.under_way(job_id, b"waiting\n")

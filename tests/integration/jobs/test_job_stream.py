@@ -3,6 +3,7 @@
 import random
 
 import httpx
+import httpx_sse
 import pytest
 
 from support import engine, events, projects
@@ -64,6 +65,39 @@ def test_finished_from_beginning_is_the_whole_log_then_complete(server, finished
     assert got[-1].type == "complete"
     assert events.logged(got) == log
     assert got[-2].id == str(len(log))
+    assert got[-1].id == f"{len(log)}:complete"
+
+
+def test_a_reader_that_has_the_result_is_told_to_stop(server, finished):
+    """204 ends every EventSource; with the bare size the result comes again."""
+    job_id, log = finished
+    path = f"/jobs/{job_id}/stream"
+    for last, status in ((f"{len(log)}:complete", 204), ("0:complete", 204), (str(len(log)), 200)):
+        answer = server.http.get(path, headers={"Last-Event-ID": last})
+        assert (answer.status_code, bool(answer.content)) == (status, status == 200)
+    got = events.stream(server.http, job_id, headers={"Last-Event-ID": str(len(log))})
+    assert events.types(got) == ["complete"]
+
+
+def test_a_result_that_is_claimed_too_early_does_not_end_the_stream(server):
+    """As after the restore of an older backup: the job runs, and so its reader goes on."""
+    job_id = server.submit(projects.ANY, projects.WAITING)
+    server.under_way(job_id, b"waiting")
+    path, headers = f"/jobs/{job_id}/stream", {"Last-Event-ID": "8:complete"}
+    with events.streaming(server.http, "GET", path, headers=headers) as stream:
+        engine.release(server, job_id)
+        got = list(stream)
+    assert events.logged(got) == b"went on\n"
+    assert got[-1].id == "16:complete"
+
+
+def test_a_stream_has_no_event_without_data(server, finished):
+    """The obvious loop over httpx-sse: `.json()` of every event."""
+    path, params = f"/jobs/{finished[0]}/stream", {"from_beginning": True}
+    with httpx_sse.connect_sse(server.http, "GET", path, params=params) as source:
+        got = [(event.json()["type"], event.retry) for event in source.iter_sse()]
+    assert got[0] == ("log", 1000)
+    assert {retry for _, retry in got[1:]} == {None}
 
 
 def test_every_id_is_the_offset_after_the_event(server, finished):
@@ -148,7 +182,9 @@ def test_a_header_that_is_no_offset_is_refused(server, finished, offset):
     assert offset in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("offset", [*BAD_OFFSETS, " ", "\N{ARABIC-INDIC DIGIT THREE}"])
+@pytest.mark.parametrize(
+    "offset", ["", *BAD_OFFSETS, " ", "8:complete", "\N{ARABIC-INDIC DIGIT THREE}"]
+)
 def test_a_parameter_that_is_no_offset_is_refused(server, finished, offset):
     answer = server.http.get(f"/jobs/{finished[0]}/stream", params={"offset": offset})
     assert answer.status_code == 400

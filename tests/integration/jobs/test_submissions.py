@@ -100,11 +100,11 @@ def test_the_wire_is_plain_events_with_ids_and_a_first_heartbeat(server):
     assert answer.headers["cache-control"] == "no-cache, no-transform"
     assert answer.headers["x-accel-buffering"] == "no"
     heartbeat, job_id, log, complete, end = body.split("\n\n")
-    assert re.fullmatch(r": .*\nretry: \d+", heartbeat)
-    assert job_id.startswith('id: 0\ndata: {"type":"job_id",')
+    assert re.fullmatch(": .*", heartbeat)
+    assert job_id.startswith('retry: 1000\nid: 0\ndata: {"type":"job_id",')
     assert log == 'id: 6\ndata: {"type":"log","data":"hello\\n"}'
-    assert complete.startswith("data: {")
-    assert json.loads(complete.removeprefix("data: "))["type"] == "complete"
+    assert complete.startswith("id: 6:complete\ndata: {")
+    assert json.loads(complete.rpartition("data: ")[2])["type"] == "complete"
     assert end == ""
 
 

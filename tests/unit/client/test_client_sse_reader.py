@@ -49,6 +49,20 @@ def test_reads_a_whole_stream_on_one_connection(server):
     assert server.requests[0].query == {"from_beginning": "true"}
 
 
+def test_a_reader_that_has_the_result_is_told_to_stop(server):
+    server.on(STREAM, reply(204, b""))
+    assert read(server, last_event_id="7:complete") == []
+    assert last_ids(server) == ["7:complete"]
+
+
+def test_retry_beside_data_and_an_id_of_complete_are_understood(server):
+    """Older servers send `retry` in a block of its own, and `complete` without an id."""
+    named = b"id: 2:complete\r\n" + complete()
+    server.on(STREAM, stream(b"retry: 10\r\n" + log("a\n", 2), named))
+    events = read(server)
+    assert [e["type"] for e in events] == ["log", "complete"]
+
+
 @pytest.mark.parametrize("then", ["drop", "end", "reset"])
 @pytest.mark.parametrize("chunked", [True, False])
 def test_an_end_without_complete_is_a_drop(server, then, chunked):

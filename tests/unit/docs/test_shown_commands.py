@@ -50,7 +50,7 @@ OF_OTHERS = {
     *("--restart-every", "--engine", "--first-seed", "--jobs", "--write-reliability"),
     *("--network", "--overlay2", "--platform", "--file-access"),  # gVisor
     *("--runtime", "--cgroup-manager", "--storage-opt", "--bridge"),  # Podman, Docker
-    *("--no-proxy-headers", "--log-level", "--live-restore"),
+    *("--no-proxy-headers", "--log-level", "--live-restore", "--continue-at"),
 }
 """Options of other programs that the pages name."""
 GROUPS = {name.rpartition(" ")[0] for name in OPTIONS}

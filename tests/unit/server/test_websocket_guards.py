@@ -27,7 +27,7 @@ from ci_server.http.guards import (
     rate_limited,
     stream_slot,
 )
-from ci_server.http.query import no_repetition
+from ci_server.http.query import strict_query
 from ci_server.http.stream_response import CuttingApplication
 from support.asgi_socket import CLIENT, connected
 from support.jobs import NOON
@@ -113,7 +113,7 @@ def starlette_app():
 
 def fastapi_app():
     """As a door writes it that declares its guards."""
-    app = CuttingApplication(dependencies=[Depends(no_repetition)])
+    app = CuttingApplication(dependencies=[Depends(strict_query)])
     install_error_handlers(app)
     app.add_middleware(RequestEnd)
 

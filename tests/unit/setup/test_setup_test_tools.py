@@ -23,13 +23,13 @@ def machine(monkeypatch):
 def test_missing_tools_are_installed(machine):
     installed = machine(has_apt=True)
     test_tools.ensure()
-    assert installed == ["xfsprogs", "chromium"]
+    assert installed == ["xfsprogs", "chromium", "nodejs"]
 
 
 def test_only_what_is_missing_is_installed(machine):
     installed = machine(tools={"chromium"}, has_apt=True)
     test_tools.ensure()
-    assert installed == ["xfsprogs"]
+    assert installed == ["xfsprogs", "nodejs"]
 
 
 @pytest.mark.parametrize(("tools", "has_apt"), [(ALL, True), (ALL, False), ((), False)])
