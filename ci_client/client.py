@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UnexpectedAnswer
 from ci_client.library.artifact_download import ArtifactDownload, OnFile, OnRename
@@ -315,8 +315,10 @@ def submit_tests_async(
     exclude: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
+    install: Literal[False] | Sequence[str] | None = None,
 ) -> str:
-    """Send a directory; the id of its job. It gets `secrets` as variables and as files.
+    """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
+    is False, or lines of a requirements file in place of what the project's files say.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -324,7 +326,7 @@ def submit_tests_async(
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given)
+    request = JobRequest(job, command, priority, retries, timeout, given, install)
     check_directory(path)
     with (
         Client(server_url, api_key=api_key) as client,
@@ -346,9 +348,11 @@ def submit_tests_streaming(
     exclude: Sequence[str] = (),
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
+    install: Literal[False] | Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
-    It gets `secrets` as variables and as files.
+    It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
+    in place of what the project's files say.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -356,7 +360,7 @@ def submit_tests_streaming(
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given)
+    request = JobRequest(job, command, priority, retries, timeout, given, install)
     check_directory(path)
     with Client(server_url, api_key=api_key) as client:
         with create_project_zip(path, include, exclude, client.upload_limits()) as project:

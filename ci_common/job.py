@@ -156,6 +156,8 @@ class JobSpec:
     """How often a job whose workload was lost is started again."""
     secrets: tuple[str, ...] = ()
     """The names of its secrets. Their values are in no row."""
+    install: tuple[str, ...] | None = None
+    """Lines of a requirements file, which are installed before; `None` is what the project has."""
     git: GitFacts | None = None
     """Of the work tree that the project was packed from, where the client told."""
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typing_extensions import override
@@ -209,6 +209,10 @@ def submit(
             show_default=False,
         ),
     ] = None,
+    no_install: Annotated[
+        bool,
+        typer.Option("--no-install", help="Install nothing of the project before the command"),
+    ] = False,
     scenarios: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="engine: number of scenarios")
     ] = None,
@@ -265,7 +269,8 @@ def submit(
             raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
         command = job_command(options)
     given = read_secrets(secret or (), secret_file or ())
-    request = JobRequest(name, command, priority, retries, timeout, given)
+    install: Literal[False] | None = False if no_install else None
+    request = JobRequest(name, command, priority, retries, timeout, given, install)
     return carry_out(
         Submission(
             path,

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ci_client.errors import UsageError
 from ci_common.durations import EXAMPLES_OF_SECONDS, parse_seconds
@@ -35,6 +35,10 @@ class JobRequest:
     """Wall clock: seconds, or a text such as 30s, 10m, 1h."""
     secrets: Sequence[Secret] = field(default=(), repr=False)
     """Given to the job, and to nobody else."""
+    install: Literal[False] | Sequence[str] | None = None
+    """Lines of a requirements file to install instead of what the project's files say; `False`
+    installs nothing.
+    """
 
     def __post_init__(self) -> None:
         if self.job is not None:
@@ -47,6 +51,7 @@ class JobRequest:
         _check_integer("priority", self.priority)
         _check_integer("retries", self.retries)
         _check_timeout(self.timeout)
+        _check_install(self.install)
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
@@ -55,6 +60,8 @@ class JobRequest:
         for name in ("priority", "retries", "timeout"):
             if (value := getattr(self, name)) is not None:
                 spec[name] = value
+        if self.install is not None:
+            spec["install"] = self.install if self.install is False else list(self.install)
         return spec
 
     def to_secrets(self) -> dict[str, Any]:
@@ -86,6 +93,15 @@ def _check_integer(name: str, value: object) -> None:
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if value is not None and not (is_integer and 0 <= value <= _HIGHEST):  # type: ignore[operator]
         raise _wrong(name, f"an integer from 0 to {_HIGHEST}", value)
+
+
+def _check_install(value: object) -> None:
+    if value is None or value is False:
+        return
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise _wrong("install", "False, or a list such as ['-e .[test]']", value)
+    for line in value:
+        _check_text("install", line)
 
 
 def _check_timeout(value: object) -> None:

@@ -39,6 +39,8 @@ class LaunchRequest:
     """Whether other jobs must not reach this one; otherwise all jobs are one user's."""
     package: PackageSource | None = None
     """The project. `None`: the job runs in an empty workspace."""
+    install: tuple[str, ...] | None = None
+    """Lines of a requirements file, to be installed before; `None` is what the project has."""
     submitted_at: datetime | None = None
     """The time of files and directories that have none of their own; `None` is now."""
 

@@ -2,9 +2,41 @@
 `ci_controller.executors.registry`.
 """
 
-from pydantic import Field
+import json
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from ci_common.settings.environment import EnvironmentSettings
+
+
+def _variables(value: object) -> object:
+    """A JSON object of strings."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value) if value.strip() else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise ValueError(
+            'must be a JSON object of strings, such as {"UV_DEFAULT_INDEX": "https://…/simple"}'
+        )
+    return found
+
+
+def _variable_names(value: dict[str, str]) -> dict[str, str]:
+    if any(not (name.isascii() and name.isidentifier()) for name in value):
+        raise ValueError("must name variables, with letters, digits and _ only")
+    if any("\0" in text for text in value.values()):
+        raise ValueError("must not have a NUL character in it")
+    return value
+
+
+SetupVariables = Annotated[
+    dict[str, str], NoDecode, BeforeValidator(_variables), AfterValidator(_variable_names)
+]
 
 
 class ExecutorSettings(EnvironmentSettings):
@@ -16,3 +48,5 @@ class ExecutorSettings(EnvironmentSettings):
     """Disk a job's container may fill, in MiB, where the engine's storage driver can bound it."""
     setup_timeout_seconds: float = Field(default=900, gt=0)
     """Longest time the installation of a project's requirements may take."""
+    setup_env: SetupVariables = Field(default={})
+    """Variables of every installation, as a JSON object: a default index, say, or a proxy."""

@@ -77,6 +77,7 @@ def build_executor(
             memory_mb=settings.default_memory_mb or settings.max_memory_mb,
             pids=settings.default_pids,
         ),
+        setup_env=settings.setup_env,
     )
     return kind.build(own or read_settings(kind.settings), context)
 

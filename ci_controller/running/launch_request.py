@@ -28,6 +28,7 @@ def launch_request(
         cache_scope=job.tenant,
         isolated=_is_isolated(job),
         package=package,
+        install=spec.install,
         submitted_at=job.created_at,
     )
 

@@ -153,6 +153,7 @@ def _spec_to_json(spec: JobSpec) -> str:
 
 def _spec_from_json(text: str) -> JobSpec:
     fields: dict[str, Any] = json.loads(text)
+    install = fields.get("install")  # rows of older versions have none
     limits, git = fields.pop("limits"), fields.get("git")
     return JobSpec(
         **{
@@ -160,6 +161,7 @@ def _spec_from_json(text: str) -> JobSpec:
             "command": tuple(fields["command"]),
             "artifacts": tuple(fields["artifacts"]),
             "secrets": tuple(fields.get("secrets", ())),  # rows of older versions have none
+            "install": None if install is None else tuple(install),
             "git": GitFacts(**git) if git else None,
             "limits": ResourceLimits(**{**limits, "network": Network(limits["network"])}),
         }

@@ -1,7 +1,5 @@
 """The project's table of jobs: `[tool.ci]` in pyproject.toml, or the same in ci.toml."""
 
-import re
-import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from ci_common.artifact_paths import ArtifactGlob
+from ci_common.bounded_toml import CostlyTomlError, read_toml
 from ci_common.durations import parse_seconds
 from ci_common.errors import InvalidConfigError
 from ci_common.job import DEFAULT_ARTIFACTS, Network
@@ -19,19 +18,7 @@ DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 
 JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 _IMAGE = r"^[!-~]{1,500}$"
-_MOST_DOTS = 100
-_STRING_OR_COMMENT = re.compile(
-    r'''"""(?:[^\\]|\\.)*?(?:"{3,5}|\\?\Z)'''
-    r"""|'''.*?(?:'{3,5}|\Z)"""
-    r"""|"(?:[^"\\\n]|\\[^\n])*(?:"|(?=\n)|\Z|\\)"""
-    r"""|'[^'\n]*(?:'|(?=\n)|\Z)"""
-    r"""|\#[^\n]*""",
-    re.DOTALL,
-)
-"""As the parser reads them. One that is not closed ends where the parser gives up: each
-alternative matches wherever it begins, so that a text is read once, whatever is in it.
-"""
-
+_MOST_INSTALL_LINES = 100
 LONGEST_SECONDS = 31_536_000
 MOST_PRIORITY = 10
 MOST_RETRIES = 10
@@ -73,12 +60,35 @@ def _given(value: object) -> object:
     return value
 
 
+def requirements_line_problem(value: str) -> str | None:
+    """Why a text is no line of a requirements file."""
+    if not value.strip() or not value.isprintable():
+        return "must be one line of a requirements file, such as '-e .[test]'"
+    return None
+
+
+def _requirements_line(value: str) -> str:
+    if problem := requirements_line_problem(value):
+        raise ValueError(problem)
+    return value
+
+
+def _no_lines(value: object) -> object:
+    return [] if value is False else value
+
+
 Argument = Annotated[str, AfterValidator(_without_nul)]
 VariableName = Annotated[Argument, AfterValidator(_variable_name)]
 SecretName = Annotated[str, Field(pattern=NAME_PATTERN)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
 Timeout = Annotated[Seconds, Field(gt=0, le=LONGEST_SECONDS)]
 Given = BeforeValidator(_given)
+Install = Annotated[
+    list[Annotated[str, AfterValidator(_requirements_line)]],
+    BeforeValidator(_no_lines),
+    Field(max_length=_MOST_INSTALL_LINES),
+]
+"""Lines of a requirements file, or `false`: nothing."""
 
 _CONFIG = ConfigDict(extra="forbid", strict=True)
 """Strict: `true` is no number, `5.0` no integer, and `"5"` neither."""
@@ -117,6 +127,7 @@ class JobTable(BaseModel):
         default_factory=lambda: list(DEFAULT_ARTIFACTS), max_length=100
     )
     secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
+    install: Install | None = None
 
 
 class ProjectTable(BaseModel):
@@ -146,22 +157,8 @@ def read_table(config_files: Mapping[str, bytes]) -> ProjectTable:
 
 def _toml(file: str, content: bytes) -> dict[str, Any]:
     try:
-        text = content.decode()
-        _check_cost(file, text)
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
+        return read_toml(content)
+    except CostlyTomlError as error:
+        raise InvalidConfigError(f"{file}, {error}") from error
+    except (ValueError, RecursionError) as error:
         raise InvalidConfigError(f"{file} is not valid TOML: {str(error)[:500]}") from error
-
-
-def _check_cost(file: str, text: str) -> None:
-    """The parser's time and memory grow with the square of the depth of dotted keys."""
-    keys = _STRING_OR_COMMENT.sub(_line_ends, text.replace("\r\n", "\n"))
-    for number, line in enumerate(keys.split("\n"), start=1):
-        if line.count(".") > _MOST_DOTS:
-            raise InvalidConfigError(
-                f"{file}, line {number}: more than {_MOST_DOTS} dots outside of strings"
-            )
-
-
-def _line_ends(found: re.Match[str]) -> str:
-    return "\n" * found[0].count("\n")

@@ -15,6 +15,7 @@ from ci_server.submission.project_config import (
     MOST_RETRIES,
     JobTable,
     read_table,
+    requirements_line_problem,
 )
 
 DEFAULT_JOB = "test"
@@ -37,6 +38,8 @@ class SubmissionRequest:
     retries: int | None = None
     """0 to 10."""
     timeout_seconds: float | None = None
+    install: tuple[str, ...] | None = None
+    """Lines of a requirements file, which are installed before the command; none: nothing."""
     git: GitFacts | None = None
 
     def __post_init__(self) -> None:
@@ -59,6 +62,9 @@ def _problem(request: SubmissionRequest) -> str | None:
         return f"retries: must be an integer from 0 to {MOST_RETRIES}"
     if timeout is not None and not 0 < timeout <= LONGEST_SECONDS:
         return "timeout: must be greater than 0 and at most a year"
+    for line in request.install or ():
+        if problem := requirements_line_problem(line):
+            return f"install: {problem}"
     return None
 
 
@@ -88,8 +94,15 @@ def resolve_spec(
         retries=job.retries if request.retries is None else request.retries,
         limits=limits,
         secrets=tuple(dict.fromkeys(job.secrets)),
+        install=_install(job, request),
         git=request.git,
     )
+
+
+def _install(job: JobTable, request: SubmissionRequest) -> tuple[str, ...] | None:
+    if request.install is not None:
+        return request.install
+    return None if job.install is None else tuple(job.install)
 
 
 def _job_table(config_files: Mapping[str, bytes], request: SubmissionRequest) -> JobTable:

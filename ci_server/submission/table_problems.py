@@ -14,6 +14,7 @@ from ci_common.errors import place_of
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 60
 
+INSTALL = "false, or a list of lines as in requirements.txt, such as '-e .[test]'"
 RETRIES = "an integer from 0 to 10"
 TIMEOUT = f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year"
 _OF_A_JOB = {
@@ -32,6 +33,7 @@ _OF_A_JOB = {
     "retries": RETRIES,
     "secrets": "a list of at most 50 names of secrets, such as PYPI_TOKEN",
     "artifacts": "a list of at most 100 paths or patterns within the project",
+    "install": INSTALL,
 }
 _TABLE = {"jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -"}
 

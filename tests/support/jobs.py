@@ -30,6 +30,7 @@ def a_job(
     priority=5,
     retries=0,
     attempt=1,
+    install=None,
 ):
     """A job; what a test does not name is some valid value."""
     if status.is_terminal and outcome is None:
@@ -46,6 +47,7 @@ def a_job(
             limits=limits or ResourceLimits(timeout_seconds=timeout),
             priority=priority,
             retries=retries,
+            install=install,
         ),
         package=package,
         status=status,

@@ -49,6 +49,7 @@ LOOPBACK_IPV6 = {"net.ipv6.conf.lo.disable_ipv6": "0"}
 _LOOPBACK = "127.0.0.1"
 
 _OWN_VOLUME = Mount(f"/{protocol.DIRECTORY}", None, type="volume", no_copy=True)
+_SECRETS_VOLUME = Mount(f"/{SECRETS}", None, type="volume", no_copy=True)
 
 _CPU_PERIOD_MICROSECONDS = 100_000
 
@@ -102,6 +103,8 @@ class ContainerSpec:
     """Then its init process is on a volume, which is no part of the image, and goes with the
     container.
     """
+    has_secrets_volume: bool = False
+    """Whether its secrets are on such a volume, too."""
 
 
 def create(client: docker.APIClient, spec: ContainerSpec) -> str:
@@ -140,10 +143,17 @@ def _host_config(client: docker.APIClient, spec: ContainerSpec) -> dict[str, Any
         runtime=isolation.runtime,
         pids_limit=limits.pids,
         log_config=LogConfig(type="none"),
-        mounts=[_OWN_VOLUME] if spec.becomes_image else None,
+        mounts=_mounts(spec) or None,
         **_bounds(limits, spec.bounds, spec.becomes_image),
     )
     return config
+
+
+def _mounts(spec: ContainerSpec) -> list[Mount]:
+    return [
+        *([_OWN_VOLUME] if spec.becomes_image else []),
+        *([_SECRETS_VOLUME] if spec.has_secrets_volume else []),
+    ]
 
 
 def _own_host_name(spec: ContainerSpec) -> str | None:

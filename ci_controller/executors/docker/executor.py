@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,8 @@ class DockerOptions:
     """Runs containers instead of the engine's default."""
     setup_limits: ResourceLimits = field(default_factory=ResourceLimits)
     """Of the installation of requirements."""
+    setup_env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the installation, such as an index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class DockerExecutor(Executor):
                 setup_timeout_seconds=options.setup_timeout_seconds,
                 runtime=options.runtime,
                 limits=options.setup_limits,
+                env=options.setup_env,
             ),
             self._network,
             self._storage,

@@ -19,5 +19,6 @@ def docker_executor(settings: DockerSettings, context: ExecutorContext) -> Docke
             network=settings.docker_network,
             runtime=settings.docker_runtime,
             setup_limits=context.setup_limits,
+            setup_env=context.setup_env,
         )
     )

@@ -1,7 +1,7 @@
 """A project as the tar stream the engine unpacks into a container, in constant memory."""
 
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 
@@ -20,6 +20,8 @@ USER_ID = 1000
 WORKSPACE = "workspace"
 HOME = "home/ci"
 SECRETS = "run/secrets"
+ENVIRONMENT_FILE = ".ci-environment"
+"""Among the secrets of an installation; no secret has such a name."""
 
 _CHUNK_BYTES = 1 << 18
 _END = b"\0" * (2 * tarfile.BLOCKSIZE)
@@ -43,8 +45,11 @@ def put_project(
     more: Iterable[bytes],
     interruption: Interruption,
     submitted_at: datetime | None = None,
+    *,
+    files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Have the engine unpack the project, or an empty workspace, and `more` in the container.
+    """Have the engine unpack the project, or an empty workspace, and `more` in the container;
+    `files` are put beside the project's own.
 
     Raises what `project_tar` raises, APIError, and StorageUnavailableError.
     """
@@ -52,6 +57,7 @@ def put_project(
         client.put_archive(container, "/", files_tar({}, more, submitted_at))
         return
     with ProjectArchive(package.open(), submitted_at) as archive:
+        more = [*more, *_entries(files or {}, archive.latest)]
         client.put_archive(container, "/", project_tar(archive, more, interruption))
 
 
@@ -73,14 +79,20 @@ def message_tar(name: str) -> bytes:
 
 
 def files_tar(
-    files: dict[str, bytes], more: Iterable[bytes] = (), submitted_at: datetime | None = None
+    files: Mapping[str, bytes], more: Iterable[bytes] = (), submitted_at: datetime | None = None
 ) -> Iterator[bytes]:
     """Only these files of the project, by path, and `more`, to be unpacked at `/`."""
     return _batched(_file_blocks(files, more, seconds_of(submitted_at)), Interruption())
 
 
-def secrets_blocks(secrets: Sequence[Secret], submitted_at: datetime | None) -> list[bytes]:
-    """The secrets. Nobody but the command's user can read them."""
+def secrets_blocks(
+    secrets: Sequence[Secret], submitted_at: datetime | None, environment: bytes = b""
+) -> list[bytes]:
+    """The secrets, and a file of variables that is with them. Nobody but the command's user can
+    read them.
+    """
+    if environment:
+        secrets = [*secrets, Secret(ENVIRONMENT_FILE, environment)]
     if not secrets:
         return []
     at = seconds_of(submitted_at)
@@ -109,15 +121,19 @@ def _project_blocks(archive: ProjectArchive, more: Iterable[bytes]) -> Iterator[
     yield _END
 
 
-def _file_blocks(files: dict[str, bytes], more: Iterable[bytes], at: int) -> Iterator[bytes]:
+def _file_blocks(files: Mapping[str, bytes], more: Iterable[bytes], at: int) -> Iterator[bytes]:
     yield from _places(at)
     yield from more
     for directory in _parents(files):
         yield _header(f"{WORKSPACE}/{directory}", 0o755, tarfile.DIRTYPE, at)
+    yield from _entries(files, at)
+    yield _END
+
+
+def _entries(files: Mapping[str, bytes], at: int) -> Iterator[bytes]:
     for name, content in files.items():
         yield _header(f"{WORKSPACE}/{name}", 0o644, tarfile.REGTYPE, at, size=len(content))
         yield content + _padding(len(content))
-    yield _END
 
 
 def _places(at: int) -> Iterator[bytes]:

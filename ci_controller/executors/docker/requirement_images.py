@@ -1,10 +1,12 @@
-"""Images with a project's requirements installed, shared by all jobs with the same ones."""
+"""Images with what a project needs installed, in layers that jobs share where they are the same."""
 
 import asyncio
 import logging
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from ci_controller.executors.docker.error_kinds import (
     is_registry_away,
     is_registry_fault,
 )
+from ci_controller.executors.docker.install_script import environment_file, install_script
 from ci_controller.executors.docker.keeper import protocol
 from ci_controller.executors.docker.kept_output import KeptOutput
 from ci_controller.executors.docker.leftovers import remove_abandoned
@@ -35,27 +38,19 @@ from ci_controller.executors.docker.project_tar import (
     files_tar,
     keeper_blocks,
     put_project,
+    secrets_blocks,
 )
 from ci_controller.executors.docker.storage import EngineStorage
+from ci_controller.executors.shared.install_plan import InstallPlan, Layer, failure, install_plan
 from ci_controller.executors.shared.interruption import Interruption
 from ci_controller.executors.shared.log_pump import Storage, pump
 from ci_controller.executors.shared.missing_output import lost_marker
-from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
+from ci_controller.executors.shared.setup_environment import environment_key, setup_environment
 from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
 
 logger = logging.getLogger(__name__)
 
 _REPOSITORY = "ci-runner-deps"
-
-_INSTALL = f"""
-set -e
-site=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-if command -v uv >/dev/null 2>&1 && [ -w "$site" ]; then
-    exec uv pip install --python "$(command -v python)" -r {FILE_NAME}
-fi
-exec python -m pip install --disable-pip-version-check -r {FILE_NAME}
-"""
-"""uv where the image has it and the environment is the user's own; pip does the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +66,22 @@ class RequirementImageOptions:
     runtime: str | None = None
     limits: ResourceLimits = field(default_factory=ResourceLimits)
     """Of the installation; not the job's own, with which it might not get done."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The operator's variables of every installation."""
 
 
 @dataclass(frozen=True, slots=True)
 class _SetUp:
-    """An installation of requirements in a container, which becomes an image."""
+    """The installation of a layer in a container, which becomes an image."""
 
     name: str
     """Of the container."""
     base_id: str
     bounds: container.EngineBounds
     package: PackageSource
-    requirements: Requirements
+    plan: InstallPlan
+    layer: Layer
+    variables: Mapping[str, str]
     request: LaunchRequest
 
 
@@ -108,30 +107,35 @@ class RequirementImages:
         options.cache_dir.mkdir(parents=True, exist_ok=True)
 
     async def image_for(self, request: LaunchRequest, base: str, log: LogAppender) -> str:
-        """The image of a job: `base`, or `base` with the project's requirements in it.
+        """The image of a job: `base`, or `base` with what the project needs in it.
 
         Raises SetupFailedError, ImageUnavailableError, PackageCorruptError.
         """
         package = request.package
         if package is None:
             return await self._ensure_base(base)
-        requirements = await asyncio.to_thread(read_requirements, package)
-        base_id = await self._ensure_base(base)
-        if requirements is None:
-            return base_id
-        key = requirements.key(base_id, request.cache_scope)
+        plan = await asyncio.to_thread(install_plan, package, request.install)
+        image = key = await self._ensure_base(base)
+        if plan.line is not None:
+            log.append(f"{plan.line}\n".encode(errors="replace"))
+        for layer in plan.layers:
+            variables = setup_environment(
+                self._options.env, request, of_project=layer.needs_project
+            )
+            environment = environment_key(variables, request)
+            key = layer.key(package.sha256, key, request.cache_scope, environment)
+            name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
+            # Not the same name again: a controller that was paused past its lease and one that
+            # took over may both be at it, and must not take each other's container.
+            bounds = await self._storage.bounds(self._options.limits, image)
+            setup = _SetUp(name, image, bounds, package, plan, layer, variables, request)
+            image = await self._layer_image(setup, key, log)
+        return image
+
+    async def _layer_image(self, setup: "_SetUp", key: str, log: LogAppender) -> str:
         tag = f"{_REPOSITORY}:{self._options.instance_id[:12]}-{key}"
         if not await self._exists(tag):
-
-            async def build(transcript: Transcript) -> None:
-                bounds = await self._storage.bounds(self._options.limits, base_id)
-                # Not the same name again: a controller that was paused past its lease and one that
-                # took over may both be at it, and must not take each other's container.
-                name = f"{self._options.container_prefix}setup-{uuid.uuid4().hex}"
-                setup = _SetUp(name, base_id, bounds, package, requirements, request)
-                await self._build(setup, tag, transcript)
-
-            await self._flights.run(key, build, log)
+            await self._flights.run(key, partial(self._build, setup, tag), log)
         await asyncio.to_thread(self._touch, tag)
         return tag
 
@@ -192,7 +196,7 @@ class RequirementImages:
         self._building.add(name)
         try:
             output = await self._engine.call(start, interruption)
-            await self._run_to_end(name, output, transcript)
+            await self._run_to_end(setup, output, transcript)
             await self._engine.call(lambda client: _commit(client, name, tag, self._labels()))
         finally:
             for output in connected:
@@ -200,8 +204,10 @@ class RequirementImages:
             await asyncio.shield(self._engine.call(lambda client: remove_container(client, name)))
             self._building.discard(name)
 
-    async def _run_to_end(self, name: str, output: KeptOutput, transcript: Transcript) -> None:
-        seconds = self._options.setup_timeout_seconds
+    async def _run_to_end(
+        self, setup: "_SetUp", output: KeptOutput, transcript: Transcript
+    ) -> None:
+        seconds, name, what = self._options.setup_timeout_seconds, setup.name, setup.plan.what
         try:
             async with asyncio.timeout(seconds):
                 received = _Received(transcript)
@@ -211,13 +217,10 @@ class RequirementImages:
                 code = await self._engine.call(lambda client: client.wait(name)["StatusCode"])
         except TimeoutError:
             raise SetupFailedError(
-                f"installing {FILE_NAME} took longer than {seconds:g} s, so the job was not run"
+                f"installing {what} took longer than {seconds:g} s, so the job was not run"
             ) from None
         if code != 0:
-            raise SetupFailedError(
-                f"installing {FILE_NAME} failed with exit code {code}, so the job was not run; "
-                "the end of the log tells why"
-            )
+            raise SetupFailedError(failure(setup.plan, code))
 
     def _create_filled(
         self, client: docker.APIClient, setup: "_SetUp", key: bytes, interruption: Interruption
@@ -228,26 +231,35 @@ class RequirementImages:
             container.LABEL_ROLE: container.ROLE_SETUP,
             container.LABEL_EPOCH: str(setup.request.epoch),
         }
+        request, layer = setup.request, setup.layer
+        has_secrets = bool(request.secrets)
+        environment = environment_file(setup.variables, has_files=has_secrets)
+        script = install_script(
+            layer, has_secrets=has_secrets, needs_python=request.install is not None
+        )
         spec = container.ContainerSpec(
             image=setup.base_id,
             name=setup.name,
-            command=["/bin/sh", "-c", _INSTALL],
+            command=["/bin/sh", "-c", script],
             labels=labels,
             limits=self._options.limits,
             isolation=container.Isolation(self._network.ensure(client), self._options.runtime),
             bounds=setup.bounds,
             becomes_image=True,
+            has_secrets_volume=bool(environment),
         )
         init = keeper_blocks(
             self._engine_facts.init_program(client), protocol.config(key, 1, USER_ID)
         )
         container.create(client, spec)
-        submitted_at = setup.request.submitted_at
-        if setup.requirements.needs_project:
-            put_project(client, setup.name, setup.package, init, interruption, submitted_at)
+        at = request.submitted_at
+        more = [*init, *secrets_blocks(request.secrets, at, environment)]
+        if layer.needs_project:
+            put_project(
+                client, setup.name, setup.package, more, interruption, at, files=layer.files
+            )
         else:
-            files = files_tar(setup.requirements.files, init, submitted_at)
-            client.put_archive(setup.name, "/", files)
+            client.put_archive(setup.name, "/", files_tar(layer.files, more, at))
 
     def _labels(self) -> dict[str, str]:
         return {container.LABEL_INSTANCE: self._options.instance_id}

@@ -5,92 +5,161 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from ci_common.errors import SetupFailedError
 from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.packages import PackageSource
+from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
+from ci_controller.executors.shared.install_plan import (
+    InstallPlan,
+    Layer,
+    Step,
+    failure,
+    install_plan,
+)
 from ci_controller.executors.shared.interruption import Interruption
 from ci_controller.executors.shared.project_archive import Entry, ProjectArchive, seconds_of
-from ci_controller.executors.shared.requirements import FILE_NAME, Requirements, read_requirements
+from ci_controller.executors.shared.setup_environment import (
+    VERSION_VARIABLES,
+    environment_key,
+    setup_environment,
+)
 from ci_controller.executors.shared.single_flight import SingleFlight, Transcript
 
 _READY = "ready"
+_SECRETS = "secrets"
 _OWN_VARIABLE = "CI_SECRET_KEY"
+_ONCE_MORE = b"ci: building it once more, isolated, with what its build backend asks for\n"
 
 
 class Environments:
     """Finds or builds the environment a job's `python` comes from."""
 
-    def __init__(self, root: Path, timeout_seconds: float) -> None:
+    def __init__(
+        self, root: Path, timeout_seconds: float, env: Mapping[str, str] | None = None
+    ) -> None:
         self._root = root
         self._timeout_seconds = timeout_seconds
+        self._env = env or {}
         self._flights: SingleFlight[None] = SingleFlight()
 
-    async def bin_directory(self, request: LaunchRequest, log: LogAppender) -> Path:
-        """The directory to put first on PATH. Raises SetupFailedError, PackageCorruptError."""
+    async def bin_directories(self, request: LaunchRequest, log: LogAppender) -> list[Path]:
+        """The directories to put first on PATH. Raises SetupFailedError, PackageCorruptError."""
+        found = [Path(sys.executable).parent]
         package = request.package
         if package is None:
-            return Path(sys.executable).parent
-        requirements = await asyncio.to_thread(read_requirements, package)
-        if requirements is None:
-            return Path(sys.executable).parent
-        key = requirements.key(sys.executable, sys.version, request.cache_scope)
-        environment = self._root / key
-        if not (environment / _READY).exists():
+            return found
+        plan = await asyncio.to_thread(
+            partial(install_plan, package, request.install, with_locks=False)
+        )
+        if plan.line is not None:
+            log.append(f"{plan.line}\n".encode(errors="replace"))
+        key = f"{sys.executable} {sys.version}"
+        below: list[Path] = []
+        for layer in plan.layers:
+            variables = setup_environment(self._env, request, of_project=layer.needs_project)
+            key = layer.key(
+                package.sha256, key, request.cache_scope, environment_key(variables, request)
+            )
+            build = _Build(self._root / key, tuple(below), package, plan, layer, variables, request)
+            if not (build.environment / _READY).exists():
+                await self._flights.run(key, partial(self._build, build), log)
+            below.insert(0, build.environment)
+        return [environment / "bin" for environment in below] or found
 
-            async def build(transcript: Transcript) -> None:
-                await self._build(environment, package, requirements, transcript)
-
-            await self._flights.run(environment.name, build, log)
-        return environment / "bin"
-
-    async def _build(
-        self,
-        environment: Path,
-        package: PackageSource,
-        requirements: Requirements,
-        transcript: Transcript,
-    ) -> None:
-        source = environment / "source"
+    async def _build(self, build: "_Build", transcript: Transcript) -> None:
+        environment = build.environment
         try:
-            await asyncio.to_thread(_prepare, environment, source, package, requirements)
+            await asyncio.to_thread(_prepare, build)
             async with asyncio.timeout(self._timeout_seconds):
-                await self._install(environment, source, transcript)
+                for step in build.layer.steps:
+                    await self._install(build, step, transcript)
             (environment / _READY).touch()
         except TimeoutError:
             raise SetupFailedError(
-                f"installing {FILE_NAME} took longer than {self._timeout_seconds:g} s"
+                f"installing {build.plan.what} took longer than {self._timeout_seconds:g} s"
             ) from None
         finally:
+            shutil.rmtree(environment / _SECRETS, ignore_errors=True)
             if not (environment / _READY).exists():
                 shutil.rmtree(environment, ignore_errors=True)
 
-    async def _install(self, environment: Path, source: Path, transcript: Transcript) -> None:
-        process = await asyncio.create_subprocess_exec(
-            environment / "bin" / "python",
-            # No cache: what one tenant's requirements built would be installed for another.
-            *("-m", "pip", "install", "--disable-pip-version-check", "--no-cache-dir"),
-            *("-r", FILE_NAME),
-            cwd=source,
-            env=inherited_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            while process.stdout and (content := await process.stdout.read(1 << 16)):
-                transcript.write(content)
-            code = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+    async def _install(self, build: "_Build", step: Step, transcript: Transcript) -> None:
+        arguments = ["--no-deps"] if step.without_dependencies else []
+        arguments += step.arguments
+        code = 1
+        if step.builds_project:
+            code = await _pip(build, ["--no-build-isolation", *arguments], transcript)
+            if code != 0:
+                transcript.write(_ONCE_MORE)
         if code != 0:
-            raise SetupFailedError
+            code = await _pip(build, arguments, transcript)
+        if code != 0:
+            raise SetupFailedError(failure(build.plan, code))
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """The installation of a layer in an environment of its own."""
+
+    environment: Path
+    below: tuple[Path, ...]
+    """The environments of the layers before, the nearest first."""
+    package: PackageSource
+    plan: InstallPlan
+    layer: Layer
+    variables: Mapping[str, str]
+    request: LaunchRequest
+
+    @property
+    def source(self) -> Path:
+        """The directory that pip is started in."""
+        return self.environment / "source"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables of pip."""
+        versions = dict.fromkeys(VERSION_VARIABLES, "0.0.0") if self._lacks_git else {}
+        secrets = {SECRETS_DIRECTORY_VARIABLE: str(self.environment / _SECRETS)}
+        return {
+            **inherited_environment(),
+            **versions,
+            **(secrets if self.request.secrets else {}),
+            **self.variables,
+        }
+
+    @property
+    def _lacks_git(self) -> bool:
+        return self.layer.needs_project and not (self.source / ".git").exists()
+
+
+async def _pip(build: _Build, arguments: list[str], transcript: Transcript) -> int:
+    """Run `pip install`; the exit code."""
+    process = await asyncio.create_subprocess_exec(
+        build.environment / "bin" / "python",
+        # No cache: what one tenant's requirements built would be installed for another.
+        *("-m", "pip", "install", "--disable-pip-version-check", "--no-cache-dir"),
+        *arguments,
+        cwd=build.source,
+        env=build.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        while process.stdout and (content := await process.stdout.read(1 << 16)):
+            transcript.write(content)
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def inherited_environment() -> dict[str, str]:
@@ -98,24 +167,33 @@ def inherited_environment() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name != _OWN_VARIABLE}
 
 
-def _prepare(
-    environment: Path, source: Path, package: PackageSource, requirements: Requirements
-) -> None:
+def _prepare(build: _Build) -> None:
+    environment, source = build.environment, build.source
     shutil.rmtree(environment, ignore_errors=True)
     # With what this program's own environment has: it stands in for the runner image.
     subprocess.run(
         [sys.executable, "-m", "venv", "--system-site-packages", str(environment)], check=True
     )
-    own = environment / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    site = next(path for path in sys.path if path.endswith("site-packages"))
-    (own / "site-packages" / "runner.pth").write_text(site + "\n")
-    if requirements.needs_project:
-        unpack(package, source, None)
-        return
-    for name, content in requirements.files.items():
+    own = next(path for path in sys.path if path.endswith("site-packages"))
+    below = [str(_site_packages(path)) for path in build.below]
+    lines = "".join(f"{path}\n" for path in [*below, own])
+    (_site_packages(environment) / "runner.pth").write_text(lines)
+    if build.layer.needs_project:
+        unpack(build.package, source, None)
+        source.chmod(0o755)  # what is installed editable is used from there
+    for name, content in build.layer.files.items():
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    if build.request.secrets:
+        (environment / _SECRETS).mkdir(mode=0o700)
+        for secret in build.request.secrets:
+            (environment / _SECRETS / secret.name).write_bytes(secret.value)
+
+
+def _site_packages(environment: Path) -> Path:
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    return environment / "lib" / version / "site-packages"
 
 
 def unpack(

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from typing_extensions import override
@@ -56,6 +56,8 @@ class ProcessOptions:
     setup_timeout_seconds: float = 900.0
     work_mb: int | None = None
     """What a job may write to disk, in MiB; it is not enforced, and said so."""
+    setup_env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the installation, such as an index."""
 
 
 class ProcessExecutor(Executor):
@@ -67,7 +69,9 @@ class ProcessExecutor(Executor):
         # Not below the data directory, which the unprivileged user may not enter.
         self._works = Path(tempfile.gettempdir()) / f"ci-runner-{options.instance_id}"
         environments = self._works / "environments"
-        self._environments = Environments(environments, options.setup_timeout_seconds)
+        self._environments = Environments(
+            environments, options.setup_timeout_seconds, options.setup_env
+        )
         self._launching: set[str] = set()
         self._bounds_work = options.work_mb is not None
         self._user = pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else None
@@ -94,7 +98,7 @@ class ProcessExecutor(Executor):
             raise LeaseLostError
         await self.remove(request.job_id)
         self._make_works()
-        programs = await self._environments.bin_directory(request, log)
+        programs = await self._environments.bin_directories(request, log)
         self._launching.add(request.job_id)
         interruption = Interruption()
 
@@ -237,7 +241,7 @@ class ProcessExecutor(Executor):
         self,
         directories: WorkloadDirectories,
         request: LaunchRequest,
-        programs: Path,
+        programs: Sequence[Path],
         log_base: int,
     ) -> Output:
         self._states.mkdir(exist_ok=True, mode=0o700)
@@ -276,12 +280,12 @@ class ProcessExecutor(Executor):
         return [str(directories.secrets / one.name) for one in secrets if one.in_environment]
 
     def _env(
-        self, request: LaunchRequest, directories: WorkloadDirectories, programs: Path
+        self, request: LaunchRequest, directories: WorkloadDirectories, programs: Sequence[Path]
     ) -> dict[str, str]:
         inherited = ("LANG", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
         return {
             **{name: os.environ[name] for name in inherited if name in os.environ},
-            "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{':'.join(map(str, programs))}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(directories.work),
             **job_environment(request, str(directories.work), str(directories.secrets)),
         }

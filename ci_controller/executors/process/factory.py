@@ -13,5 +13,6 @@ def process_executor(settings: ProcessSettings, context: ExecutorContext) -> Pro
             data_path=context.data_path,
             setup_timeout_seconds=context.setup_timeout_seconds,
             work_mb=context.work_mb,
+            setup_env=context.setup_env,
         )
     )

@@ -1,5 +1,6 @@
 """What every executor is told of the instance whose jobs it runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,3 +21,5 @@ class ExecutorContext:
     """What a job may write to disk, in MiB; `check` tells when that cannot be enforced."""
     setup_limits: ResourceLimits = field(default_factory=ResourceLimits)
     """Of the installation, with whichever requirements; not the job's own."""
+    setup_env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of every installation, such as an index or a proxy."""

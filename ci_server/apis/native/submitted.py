@@ -16,10 +16,11 @@ from ci_server.submission.project_config import (
     MOST_RETRIES,
     Command,
     Given,
+    Install,
     Timeout,
 )
 from ci_server.submission.request import SubmissionRequest
-from ci_server.submission.table_problems import RETRIES, TIMEOUT, explain
+from ci_server.submission.table_problems import INSTALL, RETRIES, TIMEOUT, explain
 
 _FIELDS = {
     "job": "the name of a job",
@@ -27,6 +28,7 @@ _FIELDS = {
     "priority": f"an integer from 0 to {MOST_PRIORITY}",
     "retries": RETRIES,
     "timeout": TIMEOUT,
+    "install": INSTALL,
     "git": "an object of commit, branch, dirty and describe",
 }
 _SECRETS = (
@@ -58,6 +60,7 @@ class SubmittedSpec(BaseModel):
     priority: Annotated[int | None, Given] = Field(default=None, ge=0, le=MOST_PRIORITY)
     retries: Annotated[int | None, Given] = Field(default=None, ge=0, le=MOST_RETRIES)
     timeout: Annotated[Timeout | None, Given] = None
+    install: Annotated[Install | None, Given] = None
     git: Annotated[SubmittedGit | None, Given] = None
 
 
@@ -74,6 +77,7 @@ def read_submitted_request(content: bytes) -> SubmissionRequest:
         priority=spec.priority,
         retries=spec.retries,
         timeout_seconds=spec.timeout,
+        install=None if spec.install is None else tuple(spec.install),
         git=_git(spec.git),
     )
 

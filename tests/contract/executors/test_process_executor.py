@@ -28,14 +28,14 @@ WAIT_FOR_EVER = "import time\nprint('ready', flush=True)\nwhile True: time.sleep
 def held(monkeypatch, executor):
     """Make the installation of requirements wait: (it began, it may end)."""
     began, may_end = asyncio.Event(), asyncio.Event()
-    install = executor._environments.bin_directory
+    install = executor._environments.bin_directories
 
     async def waits(*arguments):
         began.set()
         await may_end.wait()
         return await install(*arguments)
 
-    monkeypatch.setattr(executor._environments, "bin_directory", waits)
+    monkeypatch.setattr(executor._environments, "bin_directories", waits)
     return began, may_end
 
 

@@ -40,6 +40,7 @@ async def test_a_job_comes_back_as_it_was(rows):
         tenant="tenant",
         user="user",
         spec=JobSpec(
+            install=("-r dev.txt", "-e ."),
             command=("a b", "ä", '"', "\n", ""),
             name="lint",
             image="image:1",

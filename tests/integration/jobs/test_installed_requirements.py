@@ -39,6 +39,8 @@ def project(word, requirements="./greeting-1.0-py3-none-any.whl\n"):
     )
 
 
+SAID = b"ci: install: requirements.txt\n"
+
 MAIN = ["python", "main.py"]
 
 
@@ -50,7 +52,7 @@ def test_installed_first_and_only_once(server):
     assert first_log.endswith(b"the word is once\n")
     second, second_log = server.run(content, MAIN)
     assert second["success"] is True
-    assert second_log == b"the word is once\n"
+    assert second_log == SAID + b"the word is once\n"
 
 
 def test_several_jobs_at_once_share_one_installation(server):
@@ -65,7 +67,7 @@ def test_several_jobs_at_once_share_one_installation(server):
     tags = [tag for image in images for tag in image["RepoTags"]]
     assert len(tags) == len(set(tags))
     _, log = server.run(content, MAIN)
-    assert log == b"the word is together\n"
+    assert log == SAID + b"the word is together\n"
 
 
 def test_another_version_is_installed_anew(server):

@@ -113,6 +113,13 @@ def test_ci_submit_with_name_command_and_include(server, run, project):
     assert b".coveragerc" in body
 
 
+def test_ci_submit_that_is_to_install_nothing(server, run):
+    server.on(STREAM, stream(complete()))
+    assert run("submit", "--no-install")[0] == 0
+    body = server.asked("POST /submit-async")[0].body
+    assert b'{"job": null, "command": null, "install": false}' in body
+
+
 @pytest.mark.parametrize("flag", ["--async", "--detach"])
 def test_async(server, run, flag):
     code, out, err = run("submit", flag)

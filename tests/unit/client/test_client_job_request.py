@@ -18,6 +18,7 @@ WRONG = {
     "command": ["pytest -q", b"pytest", "", *([text] for text in TEXTS), ["true", None]],
     "priority": NUMBERS,
     "retries": NUMBERS,
+    "install": [True, 0, 5, "-e .", b"six", {}, ["six", None], ["\udcff"], [b"six"]],
     "timeout": [True, False, "5 s", "-5", "", "soon", "NaN", "1e400", math.nan, math.inf, 0, -1.0],
 }
 RIGHT = {
@@ -25,6 +26,7 @@ RIGHT = {
     "command": [["true"], ("pytest", "-q"), None],
     "priority": [0, 5, 10, None],
     "retries": [0, 10, None],
+    "install": [False, [], ["-e .[test]"], ("-r dev.txt", "six"), None],
     "timeout": ["30s", "1.5h", 30, 0.5, None],
 }
 

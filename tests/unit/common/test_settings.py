@@ -161,3 +161,16 @@ def test_an_executor_reads_its_own(monkeypatch):
     monkeypatch.setenv("CI_IMAGE", "mine:1")
     assert DockerSettings().image == "mine:1"
     assert not hasattr(load_settings(), "image")
+
+
+def test_variables_of_installations(monkeypatch):
+    assert load_settings().setup_env == {}
+    monkeypatch.setenv("CI_SETUP_ENV", '{"UV_DEFAULT_INDEX": "https://index.example/simple"}')
+    assert load_settings().setup_env == {"UV_DEFAULT_INDEX": "https://index.example/simple"}
+
+
+@pytest.mark.parametrize("value", ["A=b", "[]", '{"A": 1}', '{"a b": "c"}', '{"A": "\\u0000"}'])
+def test_variables_of_installations_that_are_none(monkeypatch, value):
+    monkeypatch.setenv("CI_SETUP_ENV", value)
+    with pytest.raises(SettingsError, match="CI_SETUP_ENV: must"):
+        load_settings()

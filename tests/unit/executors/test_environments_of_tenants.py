@@ -20,10 +20,10 @@ class NoLog:
 async def test_tenants_do_not_share_them(tmp_path, monkeypatch):
     built = []
 
-    async def build(self, environment, *others):
-        built.append(environment)
-        environment.mkdir(parents=True)
-        (environment / "ready").touch()
+    async def build(self, build, transcript):
+        built.append(build.environment)
+        build.environment.mkdir(parents=True)
+        (build.environment / "ready").touch()
 
     monkeypatch.setattr(Environments, "_build", build)
     path = tmp_path / "package.zip"
@@ -33,7 +33,7 @@ async def test_tenants_do_not_share_them(tmp_path, monkeypatch):
 
     async def directory(tenant):
         request = launch_request(a_job(tenant=tenant), 1, (), package)
-        return await environments.bin_directory(request, NoLog())
+        return (await environments.bin_directories(request, NoLog()))[0]
 
     first = await directory("acme")
     assert await directory("acme") == first

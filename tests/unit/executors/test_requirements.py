@@ -1,38 +1,40 @@
-"""When one installation serves two projects, and when it does not."""
+"""What the lines of a requirements file need, besides an index."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci_common.errors import SetupFailedError
+from ci_controller.executors.shared.manifests import ArchivedManifests
+from ci_controller.executors.shared.project_archive import ProjectArchive
 from ci_controller.executors.shared.requirements import (
     FILE_NAME,
-    Requirements,
-    _lines,
+    Kind,
+    file_lines,
     read_requirements,
 )
-from ci_persistence.files.data_directory import no_check
-from ci_persistence.files.packages import StoredPackage
 from support.archives import zip_bytes
 
 
 @pytest.fixture
 def read(tmp_path):
-    def read(files, links=None, sha256="sha"):
+    def read(files, links=None):
         path = tmp_path / "package.zip"
         path.write_bytes(zip_bytes(files, links=links))
-        return read_requirements(StoredPackage(sha256, path.stat().st_size, path, no_check))
+        with ProjectArchive(path.open("rb")) as archive:
+            manifests = ArchivedManifests(archive)
+            return read_requirements(manifests, FILE_NAME, manifests.read(FILE_NAME))
 
     return read
 
 
+def kinds(found):
+    return {line.kind for line in found.lines}
+
+
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"# nothing\n", b"  # nothing"])
-def test_a_file_without_requirements_is_none(read, content):
-    assert read({FILE_NAME: content}) is None
-
-
-def test_without_the_file(read):
-    assert read({"other.txt": b"six"}) is None
-    assert read({f"sub/{FILE_NAME}": b"six"}) is None
+def test_a_file_without_requirements_has_no_lines(read, content):
+    assert read({FILE_NAME: content}).lines == []
 
 
 FROM_THE_INDEX = [
@@ -48,7 +50,7 @@ FROM_THE_INDEX = [
     b"six\r\nrequests\r\n",
 ]
 
-OF_THE_PROJECT = [
+NOT_UNDERSTOOD = [
     b".",
     b"-e .",
     b"--editable ./lib",
@@ -58,7 +60,9 @@ OF_THE_PROJECT = [
     b"--find-links ./wheels\nsix",
     b"-f wheels\nsix",
     b"-r missing.txt",
+    b"-c missing.txt",
     b"--no-such-option",
+    b"-e git+https://example.org/pkg.git",
     b"\xff\xfe\n",
     b"six\n.",
 ]
@@ -66,12 +70,34 @@ OF_THE_PROJECT = [
 
 @pytest.mark.parametrize("content", FROM_THE_INDEX)
 def test_from_the_index_only(read, content):
-    assert read({FILE_NAME: content}).needs_project is False
+    assert kinds(read({FILE_NAME: content})) <= {Kind.INDEX, Kind.OPTION}
 
 
-@pytest.mark.parametrize("content", OF_THE_PROJECT)
-def test_of_the_project(read, content):
-    assert read({FILE_NAME: content}).needs_project is True
+@pytest.mark.parametrize("content", NOT_UNDERSTOOD)
+def test_what_is_not_there_is_not_understood(read, content):
+    assert Kind.OTHER in kinds(read({FILE_NAME: content}))
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "extras"),
+    [
+        (b".", ".", ()),
+        (b"-e .", ".", ()),
+        (b"-e .[test, docs]", ".", ("test", "docs")),
+        (b"--editable=./lib", "lib", ()),
+        (b"./lib[a]", "lib", ("a",)),
+        (b"lib/", "lib", ()),
+    ],
+)
+def test_directories_of_the_project(read, text, path, extras):
+    found = read({FILE_NAME: text, "setup.py": b"", "lib/pyproject.toml": b""})
+    assert [line.kind for line in found.lines] == [Kind.LOCAL]
+    assert (found.lines[0].local.path, found.lines[0].local.extras) == (path, extras)
+
+
+def test_files_of_the_project(read):
+    found = read({FILE_NAME: b"./wheels/a.whl\n", "wheels/a.whl": b""})
+    assert [(line.kind, line.local) for line in found.lines] == [(Kind.LOCAL, None)]
 
 
 def test_included_files_belong_to_it(read):
@@ -85,52 +111,34 @@ def test_included_files_belong_to_it(read):
         }
     )
     assert set(found.files) == {FILE_NAME, "reqs/base.txt", "reqs/more.txt", "constraints.txt"}
-    assert found.needs_project is False
+    assert set(found.constraints) == {"constraints.txt"}
+    assert [line.text for line in found.lines] == ["requests", "six", "-c constraints.txt"]
 
 
-def test_an_included_file_that_needs_the_project(read):
-    assert read({FILE_NAME: b"-r dev.txt", "dev.txt": b"-e ."}).needs_project
+def test_a_line_of_an_included_file_counts(read):
+    assert kinds(read({FILE_NAME: b"-r dev.txt", "dev.txt": b"-e ."})) == {Kind.OTHER}
 
 
 def test_an_include_outside_the_project_is_not_read(read):
     found = read({FILE_NAME: b"-r ../../etc/passwd\n-r /etc/passwd"})
     assert set(found.files) == {FILE_NAME}
-    assert found.needs_project
+    assert kinds(found) == {Kind.OTHER}
 
 
 def test_a_linked_file_is_read(read):
     found = read({"reqs/base.txt": b"six"}, links={FILE_NAME: "reqs/base.txt"})
     assert found.files == {FILE_NAME: b"six"}
-    assert not found.needs_project
+    assert kinds(found) == {Kind.INDEX}
 
 
-def key(files, needs_project=False, sha="sha", context=("base",)):
-    return Requirements(files, needs_project, sha).key(*context)
-
-
-def test_the_key_changes_with_what_matters_and_nothing_else():
-    one = key({"r": b"six"})
-    assert key({"r": b"six"}, sha="another upload") == one
-    others = [
-        key({"r": b"six "}),
-        key({"s": b"six"}),
-        key({"r": b"six", "s": b""}),
-        key({"r": b"six"}, context=("other base",)),
-        key({"r": b"six"}, context=("base", "tenant")),
-        key({"r": b"six"}, needs_project=True),
-        key({"r": b"six"}, needs_project=True, sha="another upload"),
-    ]
-    assert len({one, *others}) == len(others) + 1
-    assert key({"a": b"1", "b": b"2"}) == key({"b": b"2", "a": b"1"})
-
-
-def test_the_key_cannot_be_confused_by_joining():
-    assert key({"r": b""}, context=("ab", "c")) != key({"r": b""}, context=("a", "bc"))
-    assert key({"ra": b"b"}) != key({"r": b"ab"})
+def test_too_many_files_are_not_read(read):
+    files = {f"{number}.txt": f"-r {number + 1}.txt\n".encode() for number in range(300)}
+    with pytest.raises(SetupFailedError, match="more than"):
+        read({FILE_NAME: b"-r 0.txt\n", **files})
 
 
 @given(st.binary(max_size=60))
 def test_lines_of_anything(content):
-    for line in _lines(content):
+    for line in file_lines(content):
         assert line == line.strip() != ""
         assert not line.startswith("#")

@@ -321,3 +321,26 @@ def test_dots_in_strings_and_comments_cost_nothing():
         env = {{ A = \"\"\"\n{dots} "" \\" {dots}\n{dots}\"\"\" }}
         """.replace("{{", "{").replace("}}", "}")
     assert resolve(table).artifacts == (f"{dots}''",)
+
+
+@pytest.mark.parametrize(
+    ("table", "submitted", "install"),
+    [
+        ("", {}, None),
+        ("install = false", {}, ()),
+        ("install = []", {}, ()),
+        ('install = ["-e .[test]"]', {}, ("-e .[test]",)),
+        ('install = ["-e ."]', {"install": False}, ()),
+        ("install = false", {"install": ["six"]}, ("six",)),
+    ],
+)
+def test_what_is_to_be_installed(table, submitted, install):
+    assert resolve(f"[jobs.test]\n{table}\n", **submitted).install == install
+
+
+@pytest.mark.parametrize("line", ["", " ", "a\\nb", "\\u0000"])
+def test_what_is_to_be_installed_is_made_of_lines(line):
+    with pytest.raises(InvalidConfigError, match="install"):
+        resolve(f'[jobs.test]\ninstall = ["{line}"]\n')
+    with pytest.raises(InvalidConfigError, match="install"):
+        SubmissionRequest(install=(line.replace("\\n", "\n").replace("\\u0000", "\0"),))
