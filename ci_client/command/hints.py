@@ -39,16 +39,17 @@ def hint(result: Mapping[str, Any], log: str) -> str | None:
     if modules := _missing_modules(result, log):
         names = ", ".join(printable(name) for name in modules)
         return (
-            f"Hint: {names} could not be imported in the job. Is it in the project's requirements? "
-            "Or name an image that has it (image = … in [tool.ci.jobs.NAME])."
+            f"Hint: {names} could not be imported in the job. The line `ci: install: …` of its log "
+            "says what was installed. In [tool.ci.jobs.NAME], install = […] installs something "
+            "else, and image = … names an image that has it."
         )
     if result.get("exit_code") == _NOT_FOUND:
         if words := _one_word(log):
             said = "the command was one word, with spaces in it"
             return f"Hint: {said}. Did you mean: ci submit -- {words}"
         return (
-            "Hint: exit code 127 says that a command was not found. Is it in the project's "
-            "requirements? Or name an image that has it (image = … in [tool.ci.jobs.NAME])."
+            "Hint: exit code 127 says that a command was not found. In [tool.ci.jobs.NAME], "
+            "install = […] installs it with pip, or image = … names an image that has it."
         )
     return None
 
