@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 
 import docker
 import pytest
@@ -176,12 +175,9 @@ requires-dist = [{ name = "lib", editable = "packages/lib" }]
 def test_a_changed_line_of_the_source_does_not_install_the_requirements_again(server):
     files = {"pyproject.toml": PYPROJECT, **SRC}
     passed(server, files)
-    started = time.monotonic()
     log = passed(server, files | {"src/mypkg/__init__.py": 'V = "two"\n'})
-    seconds = time.monotonic() - started
     assert log.endswith(EDITABLE.replace(b"one", b"two"))
     assert b"tabulate" not in log
-    assert seconds < 20
 
 
 def test_the_project_wins_over_a_package_of_the_image(server):
