@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from ci_persistence.backup.archive import LogArchiveReader
+from ci_persistence.backup.archive import ArchiveReader
 from support.accepted_jobs import SeededJob
 from support.backups import restore
 from support.cut_instances import CutInstance, EndlessJob, SecretJob
@@ -254,7 +254,7 @@ def test_during_a_backup(instance, plant, dice, tmp_path):
     if succeeded(process):
         check_backup(instance, file, known, told, tmp_path)
     elif file.exists():
-        LogArchiveReader(file).verify()
+        ArchiveReader(file).verify()
     recover(instance, dice)
 
 

@@ -302,10 +302,10 @@ async def test_a_set_up_that_takes_too_long(bench, engine):
     executor = bench.new_executor(setup_timeout_seconds=0.5)
     job = bench.job("pass", package=zip_bytes(files))
     try:
-        with pytest.raises(SetupFailedError, match=r"longer than 0\.5 s"):
-            await executor.launch(bench.request(job), MemoryLog())
-        assert bench.leftovers() == []
-        assert layers_of(engine, bench) == []
+        for _ in range(2):  # what was made in time is no reason to take the rest for made
+            with pytest.raises(SetupFailedError, match=r"longer than 0\.5 s"):
+                await executor.launch(bench.request(job), MemoryLog())
+            assert bench.leftovers() == []
     finally:
         await executor.close()
 

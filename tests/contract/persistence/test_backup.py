@@ -12,7 +12,7 @@ import pytest
 
 from ci_common.errors import BackupError, DatabaseError
 from ci_common.job import JobStatus
-from ci_persistence.backup.archive import LogArchiveReader
+from ci_persistence.backup.archive import ArchiveReader
 from ci_persistence.backup.backup import Backup
 from ci_persistence.database.open_lock import DatabaseLock
 from support.backups import (
@@ -104,7 +104,7 @@ def test_a_backup_that_was_killed_is_in_nobodys_way(source, tmp_path):
     (tmp_path / "b.tar.part").write_bytes(b"x" * 10_000_000)
     (tmp_path / "b.tar.rows.part").write_bytes(b"x" * 5000)
     back_up(source, tmp_path / "b.tar")
-    LogArchiveReader(tmp_path / "b.tar").verify()
+    ArchiveReader(tmp_path / "b.tar").verify()
 
 
 def test_an_older_schema_is_backed_up_and_migrated_by_the_restore(tmp_path, target):
@@ -271,7 +271,7 @@ def test_an_existing_file_is_not_replaced_unasked(source, tmp_path):
         back_up(source, tmp_path / "b.tar")
     assert (tmp_path / "b.tar").read_text() == "precious"
     back_up(source, tmp_path / "b.tar", replace=True)
-    LogArchiveReader(tmp_path / "b.tar").verify()
+    ArchiveReader(tmp_path / "b.tar").verify()
 
 
 def test_no_database(source, tmp_path):
