@@ -25,7 +25,8 @@ from ci_persistence.files.key_files import PART
 from ci_persistence.files.secret_keys import KEY_FILE as SECRET_KEY_FILE
 from ci_persistence.files.token_key import NAME as TOKEN_KEY_FILE
 from ci_persistence.sqlite.event_check import check_events
-from ci_persistence.sqlite.usage import COUNTED
+from ci_persistence.sqlite.lease import end_of_lease
+from ci_persistence.sqlite.totals_check import totals_are_wrong
 
 YOUNG_SECONDS = 3600.0
 """While a server runs, files that are younger may be on their way to a row."""
@@ -155,15 +156,12 @@ class Examiner:
 
     async def _lease(self, found: Examination) -> bool:
         """Whether a controller is alive."""
-        row = await self.instance.database.fetch_one(
-            "SELECT holder, expires_at FROM controller_lease"
-        )
-        if row is None or row["holder"] is None:
+        ends = await end_of_lease(self.instance.database)
+        if ends is None:
             return False
-        now = format_time(utc_now()) or ""
-        if row["expires_at"] >= now:
+        if ends >= (format_time(utc_now()) or ""):
             return True
-        message = f"a controller died without giving up its lease, which ended {row['expires_at']}"
+        message = f"a controller died without giving up its lease, which ended {ends}"
         found.findings.append(Finding(Code.LEASE_STALE, message))
         return False
 
@@ -171,7 +169,7 @@ class Examiner:
         path = self.instance.database.path
         problems = await asyncio.to_thread(find_damage, path, thorough=True)
         found.findings += [Finding(Code.DATABASE_DAMAGED, problem) for problem in problems or ()]
-        if await totals_are_wrong(self.instance):
+        if await totals_are_wrong(self.instance.database):
             message = "kept totals are wrong, so retention and quotas would miscount"
             found.findings.append(Finding(Code.TOTALS_WRONG, message))
         if faults := await check_events(self.instance.database):
@@ -218,25 +216,3 @@ def leftover_files(instance: Instance, age_seconds: float) -> Iterator[Path]:
         yield from untouched(instance.settings.data_path, f"{name}.*{PART}", age_seconds)
     # A restore has the database alone, and we have it open: so none is going on.
     yield from instance.settings.data_path.glob(f"{STAGE_PREFIX}*")
-
-
-TOTALS = (
-    "SELECT count(*) AS jobs, "
-    "coalesce(sum(coalesce(log_stored, log_size, 0) + artifacts_size), 0) AS stored_bytes "
-    "FROM jobs WHERE ended_at IS NOT NULL"
-)
-
-
-async def totals_are_wrong(instance: Instance) -> bool:
-    """Whether what retention and quotas go by are not the sums of the rows; one statement, one
-    snapshot.
-    """
-    row = await instance.database.fetch_one(
-        f"SELECT 1 FROM ({TOTALS}) AS counted, finished_totals AS kept "  # noqa: S608 - constants
-        "WHERE counted.jobs = kept.jobs AND counted.stored_bytes = kept.stored_bytes "
-        f"AND NOT EXISTS ({COUNTED} EXCEPT SELECT * FROM tenant_totals) "
-        f"AND NOT EXISTS (SELECT * FROM tenant_totals "
-        f"WHERE (finished_jobs, package_bytes, log_bytes, artifact_bytes) != (0, 0, 0, 0) "
-        f"EXCEPT {COUNTED})"
-    )
-    return row is None

@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 from ci_admin.diagnosis import Code, Finding
-from ci_admin.examination import TOTALS, Examination, Examiner, totals_are_wrong
+from ci_admin.examination import Examination, Examiner
 from ci_common.errors import RunnerError
-from ci_common.job import format_time, utc_now
+from ci_common.job import utc_now
 from ci_persistence.sqlite.event_check import repair_events
-from ci_persistence.sqlite.usage import COUNTED
+from ci_persistence.sqlite.lease import release_ended_lease
+from ci_persistence.sqlite.totals_check import repair_totals
 
 
 class Repairer:
@@ -49,27 +50,11 @@ class Repairer:
             case Code.ENGINE_LEFTOVER:
                 await self._examiner.executor.remove_leftover(self._leftovers[finding.subject])
             case Code.LEASE_STALE:
-                await self._release_stale_lease()
+                await release_ended_lease(self._instance.database, utc_now())
             case Code.TOTALS_WRONG:
-                await self._count_again()
+                await repair_totals(self._instance.database)
             case Code.EVENTS_WRONG:
                 await repair_events(self._instance.database)
-
-    async def _release_stale_lease(self) -> None:
-        await self._instance.database.write(
-            "UPDATE controller_lease SET holder = NULL, expires_at = NULL WHERE expires_at < ?",
-            (format_time(utc_now()),),
-        )
-
-    async def _count_again(self) -> None:
-        if not await totals_are_wrong(self._instance):
-            return
-        async with self._instance.database.transaction() as connection:
-            await connection.execute(
-                f"UPDATE finished_totals SET (jobs, stored_bytes) = ({TOTALS})"  # noqa: S608
-            )
-            await connection.execute("DELETE FROM tenant_totals")
-            await connection.execute(f"INSERT INTO tenant_totals {COUNTED}")
 
 
 def _remove(path: Path) -> None:

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ci_client.errors import UsageError
+from ci_common.addresses import is_loopback
 from ci_common.errors import InvalidSecretError
 from ci_common.secret import MAX_SECRET_BYTES, Secret, check_name, check_secrets
 
@@ -45,13 +45,7 @@ def given_secrets(values: Mapping[str, str | bytes] | None) -> list[Secret]:
 def goes_openly(server_url: str) -> bool:
     """Whether others on the way to this server can read what is sent."""
     parts = urlsplit(server_url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" or host == "localhost":
-        return False
-    try:
-        return not ip_address(host).is_loopback
-    except ValueError:
-        return True
+    return parts.scheme != "https" and not is_loopback(parts.hostname or "")
 
 
 def _of_variable(name: str) -> Secret:

@@ -1,11 +1,11 @@
 """Who is believed to be whom: keys of issuers, the identity-aware proxy, tokens of browsers."""
 
-import ipaddress
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from ci_common.addresses import is_loopback
 from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings.environment import EnvironmentSettings
 
@@ -20,16 +20,11 @@ def _key_set_url(value: str | None) -> str | None:
     url = urlsplit(value)
     if not url.hostname or url.scheme not in ("http", "https"):
         raise ValueError("must be a URL like https://issuer.example/.well-known/jwks.json")
-    if url.scheme == "http" and not _is_loopback(url.hostname):
-        raise ValueError("must be an https URL: whoever can change the keys can be anybody here")
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        raise ValueError(
+            "must be https: whoever can alter the keys in transit can impersonate any user"
+        )
     return value
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class IdentitySettings(EnvironmentSettings):

@@ -48,7 +48,7 @@ class Leadership:
         if before is not None:
             logger.warning("another process took over; what this one had under way is dropped")
         if self.epoch is not None:
-            logger.info("this process reconciles now (epoch %d)", self.epoch)
+            logger.info("controller lease acquired (epoch %d)", self.epoch)
         return True
 
     async def report_engine(self, error: str | None) -> None:

@@ -81,7 +81,9 @@ def write_archive(path: Path, size: int, read: Callable[[int, int], bytes]) -> N
             wanted = min(FRAME_BYTES, size - offset)
             content = read(offset, wanted)
             if len(content) != wanted:
-                raise LogCorruptError(f"the log has not {size} bytes, only {offset + len(content)}")
+                raise LogCorruptError(
+                    f"expected {size} bytes of log, found {offset + len(content)}"
+                )
             checksum = zlib.crc32(content, checksum)
             file.write(compressor.compress(content))
             ends.append(file.tell())

@@ -87,7 +87,7 @@ class FileLogStore(LogReader, LogWriter, LogKeeper):
         if stored is None and size:
             self._write(job_id, size, live, archive)
         elif stored not in (None, size):
-            raise LogCorruptError(f"{archive} has {stored} bytes of log, and not {size}")
+            raise LogCorruptError(f"{archive}: expected {size} bytes of log, found {stored}")
         if size:
             sync_directory(archive.parent)
         live.delete()

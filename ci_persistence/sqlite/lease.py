@@ -26,6 +26,24 @@ HOLDS_LEASE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
 """The condition that fences whatever only the controller may change."""
 
 
+async def end_of_lease(database: Database) -> str | None:
+    """When the present lease ends, or ended, as it is in the row: in the form of `format_time`,
+    unless something else wrote it. `None` when nobody has it.
+    """
+    row = await database.fetch_one(
+        "SELECT expires_at FROM controller_lease WHERE holder IS NOT NULL"
+    )
+    return str(row["expires_at"]) if row else None
+
+
+async def release_ended_lease(database: Database, now: datetime) -> None:
+    """Release a lease whose holder died without doing so; not one that is in force."""
+    await database.write(
+        "UPDATE controller_lease SET holder = NULL, expires_at = NULL WHERE expires_at < ?",
+        (format_time(now),),
+    )
+
+
 class SqliteControllerLease(ControllerLease):
     """Whoever's name is in the row, and not expired, reconciles.
 

@@ -20,15 +20,14 @@ from ci_persistence.sqlite.job_rows import (
     log_dropped_to_row,
     tests_to_json,
 )
-
-_FENCE = "EXISTS (SELECT 1 FROM controller_lease WHERE holder = ?)"
+from ci_persistence.sqlite.lease import HOLDS_LEASE
 
 _REPORT = (
     "INSERT INTO job_events (job_id, tenant, user, kind, at, facts) "  # noqa: S608 - constants
     "SELECT job_id, tenant, user, 'progress', :at, :facts FROM jobs "
     "WHERE job_id = :job_id AND attempt = :attempt AND status = 'running' AND NOT EXISTS "
     "(SELECT 1 FROM job_events AS told WHERE told.job_id = :job_id AND told.kind = 'progress' "
-    f"AND told.facts = :facts) AND {_FENCE.replace('?', ':holder')}"
+    f"AND told.facts = :facts) AND {HOLDS_LEASE.replace('?', ':holder')}"
 )
 
 
@@ -64,7 +63,7 @@ class SqliteJobTransitions(JobTransitions):
         rows = await self._database.write(
             "UPDATE jobs SET attempt = attempt + 1, status = 'initializing', "  # noqa: S608
             "started_at = NULL WHERE job_id = ? AND attempt = ? "
-            f"AND status = 'running' AND reason IS NULL AND {_FENCE} RETURNING job_id",
+            f"AND status = 'running' AND reason IS NULL AND {HOLDS_LEASE} RETURNING job_id",
             (job_id, attempt, self._holder),
         )
         return self._moved(job_id, rows)
@@ -76,7 +75,7 @@ class SqliteJobTransitions(JobTransitions):
             rows = await self._database.write(
                 "UPDATE jobs SET reason = ?, message = ?, log_size = ?, "  # noqa: S608 - constants
                 "log_dropped = ? WHERE job_id = ? AND reason IS NULL "
-                f"AND status IN {LIVE} AND {_FENCE} RETURNING job_id",
+                f"AND status IN {LIVE} AND {HOLDS_LEASE} RETURNING job_id",
                 (
                     ending.outcome.reason.value,
                     ending.outcome.message,
@@ -138,7 +137,7 @@ class SqliteJobTransitions(JobTransitions):
         changes = "".join(f", {column} = ?" for column in facts)
         statement = (
             f"UPDATE jobs SET status = ?{changes} WHERE job_id = ? "  # noqa: S608 - constants
-            f"AND status IN ({', '.join('?' * len(sources))}) AND {_FENCE} RETURNING job_id"
+            f"AND status IN ({', '.join('?' * len(sources))}) AND {HOLDS_LEASE} RETURNING job_id"
         )
         return statement, (target.value, *facts.values(), job_id, *sources, self._holder)
 

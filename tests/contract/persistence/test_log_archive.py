@@ -413,7 +413,7 @@ def test_a_log_that_lacks_bytes_is_not_compressed(tmp_path: Path) -> None:
 
 def test_an_archive_of_another_size_than_the_rows_is_told(tmp_path: Path) -> None:
     archived(tmp_path, b"seven b")
-    with pytest.raises(LogCorruptError, match="7 bytes of log, and not 8"):
+    with pytest.raises(LogCorruptError, match="expected 8 bytes of log, found 7"):
         make_store(tmp_path).compress(JOB, 8)
 
 

@@ -57,7 +57,7 @@ def test_two_workers_serve_with_one_controller(own_server):
         assert (job["status"], job["success"]) == ("completed", True)
         # Over several connections, so that either worker may answer.
         assert {_fresh_log(server, job_id) for _ in range(4)} == {b"%d\n" % number}
-    assert server.log_path.read_text().count("this process reconciles now") == 1
+    assert server.log_path.read_text().count("controller lease acquired") == 1
     server.terminate()
 
 
