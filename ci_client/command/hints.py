@@ -39,17 +39,17 @@ def hint(result: Mapping[str, Any], log: str) -> str | None:
     if modules := _missing_modules(result, log):
         names = ", ".join(printable(name) for name in modules)
         return (
-            f"Hint: {names} could not be imported in the job. The line `ci: install: …` of its log "
-            "says what was installed. In [tool.ci.jobs.NAME], install = […] installs something "
-            "else, and image = … names an image that has it."
+            f"Hint: {names} could not be imported. The log line `ci: install: …` shows what was "
+            "installed; without one, nothing was. In [tool.ci.jobs.NAME], set install = […], or "
+            "image = … to an image that has it."
         )
     if result.get("exit_code") == _NOT_FOUND:
         if words := _one_word(log):
-            said = "the command was one word, with spaces in it"
+            said = "the command was a single argument with spaces in it"
             return f"Hint: {said}. Did you mean: ci submit -- {words}"
         return (
-            "Hint: exit code 127 says that a command was not found. In [tool.ci.jobs.NAME], "
-            "install = […] installs it with pip, or image = … names an image that has it."
+            "Hint: exit code 127 means that a command was not found. In [tool.ci.jobs.NAME], set "
+            "install = […], or image = … to an image that has it."
         )
     return None
 

@@ -156,8 +156,8 @@ class _Search:
             ignored = not base and ignores_directory(path)
         except GitFailedError as error:
             self._found.notes.append(
-                f"git cannot tell the files of {path} ({error}): hidden files are not sent, though "
-                "git may track them"
+                f"git could not list the files of {path} ({error}); hidden files are not sent, "
+                "even if git tracks them"
             )
             rules, self._prefix = (IgnoreRules(), "") if base else rules_above(path)
             yield from self._directory(base, rules, selected=True)

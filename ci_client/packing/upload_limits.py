@@ -12,7 +12,7 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What a server takes; `None` where that is not known."""
+    """What a server accepts; `None` where that is not known."""
 
     max_files: int | None = None
     max_unpacked_bytes: int | None = None
@@ -25,14 +25,14 @@ class UploadLimits:
         if self.max_files is not None and len(sizes) > self.max_files:
             counts = Counter(_directory(name) for name in sizes)
             raise _too_large(
-                f"{len(sizes)} files, more than the {self.max_files} that the server takes",
+                f"The project has {len(sizes)} files; the server accepts at most {self.max_files}.",
                 [f"{name} ({count} files)" for name, count in counts.most_common(_NAMED)],
             )
         total = sum(sizes.values())
         if self.max_unpacked_bytes is not None and total > self.max_unpacked_bytes:
             raise _too_large(
-                f"{_mib(total)} MiB, more than the {_mib(self.max_unpacked_bytes)} MiB that the "
-                "server unpacks",
+                f"The project has {_mib(total)} MiB; the server accepts at most "
+                f"{_mib(self.max_unpacked_bytes)} MiB unpacked.",
                 largest(sizes),
             )
 
@@ -40,7 +40,8 @@ class UploadLimits:
         """Raise ProjectTooLarge when the zip, which has `size` bytes so far, is too large."""
         if self.max_upload_bytes is not None and size > self.max_upload_bytes:
             raise _too_large(
-                f"more than the {_mib(self.max_upload_bytes)} MiB that the server takes, packed",
+                "The zip of the project is larger than the "
+                f"{_mib(self.max_upload_bytes)} MiB that the server accepts.",
                 largest({file.name: file.info.st_size for file in files}),
             )
 
@@ -68,6 +69,6 @@ def _mib(size: int) -> str:
 
 def _too_large(what: str, names: list[str]) -> ProjectTooLarge:
     return ProjectTooLarge(
-        f"The project has {what}. Largest: {', '.join(names)}. Leave out what the job does not "
-        "need: --exclude PATTERN, or a .gitignore file."
+        f"{what} Largest: {', '.join(names)}. Exclude what the job does not need with --exclude "
+        "PATTERN or a .gitignore file."
     )

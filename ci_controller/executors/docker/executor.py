@@ -198,7 +198,9 @@ class DockerExecutor(Executor):
                 if not (spec.loopback_ipv6 and is_sysctl_refused(error)):
                     raise
                 self._loopback_ipv6 = False
-                logger.warning("jobs run without ::1, as the engine says: %s", explanation(error))
+                logger.warning(
+                    "jobs run without the IPv6 loopback address (::1): %s", explanation(error)
+                )
                 spec = replace(spec, loopback_ipv6=False)
                 return self._create_and_start(client, launch, spec, key)
 

@@ -99,7 +99,7 @@ async def test_without_limits_nothing_is_bounded_but_processes(bench, engine):
 
 async def test_work_mb_where_the_engine_cannot_bound_it(bench, engine, caplog):
     if not storage.why_unbounded(engine.info()):
-        pytest.skip("this engine perhaps can")
+        pytest.skip("this engine can bound the size of a container, so there is no warning to see")
     bounded = bench.new_executor(work_mb=100)
     try:
         with caplog.at_level(logging.WARNING):
