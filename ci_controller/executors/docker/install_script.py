@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
 from ci_controller.executors.docker.project_tar import ENVIRONMENT_FILE, SECRETS
-from ci_controller.executors.shared.install_plan import Layer, Lock, Step
+from ci_controller.executors.shared.install_layers import Layer, Lock, Step
 from ci_controller.executors.shared.setup_environment import VERSION_VARIABLES
 
 ENVIRONMENT = f"{SECRETS}/{ENVIRONMENT_FILE}"

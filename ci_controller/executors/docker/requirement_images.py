@@ -41,7 +41,8 @@ from ci_controller.executors.docker.project_tar import (
     secrets_blocks,
 )
 from ci_controller.executors.docker.storage import EngineStorage
-from ci_controller.executors.shared.install_plan import InstallPlan, Layer, failure, install_plan
+from ci_controller.executors.shared.install_layers import Layer
+from ci_controller.executors.shared.install_plan import InstallPlan, failure, install_plan
 from ci_controller.executors.shared.interruption import Interruption
 from ci_controller.executors.shared.log_pump import Storage, pump
 from ci_controller.executors.shared.missing_output import lost_marker

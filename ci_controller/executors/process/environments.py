@@ -16,13 +16,8 @@ from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.packages import PackageSource
 from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
-from ci_controller.executors.shared.install_plan import (
-    InstallPlan,
-    Layer,
-    Step,
-    failure,
-    install_plan,
-)
+from ci_controller.executors.shared.install_layers import Layer, Step
+from ci_controller.executors.shared.install_plan import InstallPlan, failure, install_plan
 from ci_controller.executors.shared.interruption import Interruption
 from ci_controller.executors.shared.project_archive import Entry, ProjectArchive, seconds_of
 from ci_controller.executors.shared.setup_environment import (

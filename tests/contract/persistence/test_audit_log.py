@@ -12,7 +12,6 @@ from ci_common.job import JobStatus
 from ci_common.ports.audit import AuditAction, AuditEntry, AuditOutcome, AuditQuery
 from ci_persistence.sqlite.audit import SqliteAuditLog
 from support.jobs import NOON, a_job
-from support.rows import Rows
 
 pytestmark = pytest.mark.anyio
 
@@ -29,13 +28,6 @@ ENTRY = AuditEntry(
     request_id="r1",
     detail="of acme/bob",
 )
-
-
-@pytest.fixture
-async def rows(tmp_path):
-    rows = await Rows().open(tmp_path / "ci.db")
-    yield rows
-    await rows.database.close()
 
 
 @pytest.fixture

@@ -21,13 +21,6 @@ from support.rows import Rows
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def rows(tmp_path):
-    rows = await Rows().open(tmp_path / "ci.db")
-    yield rows
-    await rows.database.close()
-
-
 async def test_rows_survive_and_are_seen_by_others(tmp_path):
     rows = await Rows().open(tmp_path / "ci.db")
     other = await Rows().open(tmp_path / "ci.db")

@@ -23,19 +23,12 @@ from ci_persistence.sqlite.transitions import SqliteJobTransitions
 from support.backups import back_up, restore
 from support.event_readers import EVERYTHING, EventReader
 from support.jobs import NOON, a_job
-from support.rows import CANCELLED, PASSED, Rows
+from support.rows import CANCELLED, PASSED
 
 pytestmark = pytest.mark.anyio
 
 ENDING = Ending(PASSED, 3)
 TESTS = SuiteSummary(total=5, passed=2, failed=1, errors=1, skipped=1, seconds=0.25)
-
-
-@pytest.fixture
-async def rows(tmp_path):
-    rows = await Rows().open(tmp_path / "ci.db")
-    yield rows
-    await rows.database.close()
 
 
 @pytest.fixture

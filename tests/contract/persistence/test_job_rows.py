@@ -22,16 +22,9 @@ from ci_common.job import (
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending, JobQuery
 from support.jobs import NOON, a_job
-from support.rows import CANCELLED, FAILED, PASSED, Rows
+from support.rows import CANCELLED, FAILED, PASSED
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def rows(tmp_path):
-    rows = await Rows().open(tmp_path / "ci.db")
-    yield rows
-    await rows.database.close()
 
 
 async def test_a_job_comes_back_as_it_was(rows):

@@ -85,13 +85,6 @@ async def counted_and_kept(database):
 
 
 @pytest.fixture
-async def rows(tmp_path):
-    rows = await Rows().open(tmp_path / "ci.db")
-    yield rows
-    await rows.database.close()
-
-
-@pytest.fixture
 async def migrated(tmp_path):
     path = tmp_path / "ci.db"
     before = former(path)

@@ -23,13 +23,6 @@ from support.rows import PASSED, Rows
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def rows(tmp_path):
-    rows = await Rows().open(tmp_path / "ci.db")
-    yield rows
-    await rows.database.close()
-
-
 @dataclass
 class Watch:
     """A monotonic clock."""

@@ -20,18 +20,11 @@ from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.usage import COUNTED, SqliteTenantUsages
 from support.jobs import NOON, a_job
-from support.rows import PASSED, Rows
+from support.rows import PASSED
 
 pytestmark = pytest.mark.anyio
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-async def rows(tmp_path):
-    rows = await Rows().open(tmp_path / "ci.db")
-    yield rows
-    await rows.database.close()
 
 
 @pytest.fixture

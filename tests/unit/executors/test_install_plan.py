@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from ci_controller.executors.shared.install_plan import (
+from ci_controller.executors.shared.install_layers import (
     BUILD,
     LINES,
     PROJECT,
     Layer,
     Lock,
     Step,
-    failure,
-    plan_of,
 )
+from ci_controller.executors.shared.install_plan import failure, plan_of
 from support.manifests import MemoryManifests
 
 BUILD_SYSTEM = '[build-system]\nrequires = ["setuptools>=61"]\n'

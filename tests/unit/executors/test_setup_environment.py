@@ -7,7 +7,7 @@ import pytest
 from ci_common.ports.launch_request import LaunchRequest
 from ci_common.secret import Secret
 from ci_controller.executors.docker.install_script import environment_file, install_script
-from ci_controller.executors.shared.install_plan import Layer, Lock, Step
+from ci_controller.executors.shared.install_layers import Layer, Lock, Step
 from ci_controller.executors.shared.setup_environment import environment_key, setup_environment
 
 URL, OTHER = "https://index.example/simple", "https://other.example/simple"
