@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from engine.command.bench import TABLES, write_portfolio
-from engine.command.parity import DEFAULT_CONFIG, GOLDEN
 from engine.model.config import DynamicLapse, parse_config
 from engine.model.model import load_model
+from engine.parity.golden_set import DEFAULT_CONFIG, GOLDEN
 from engine.valuation.plan import Plan
 from engine.valuation.valuation import stream, value
 

@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from engine.command.parity import DEFAULT_CONFIG, GOLDEN
 from engine.model.config import DynamicLapse, Execution, parse_config
 from engine.model.model import Model, load_model
 from engine.model.policies import load_policies
+from engine.parity.golden_set import DEFAULT_CONFIG, GOLDEN
+from engine.parity.portfolio import write_portfolio
 from engine.valuation.machine import peak_memory
 from engine.valuation.plan import Plan, make_plan
 from engine.valuation.valuation import stream, value
@@ -21,13 +20,6 @@ from engine.valuation.valuation import stream, value
 REPEATS = 5
 SCENARIOS = 1000
 TABLES = ("mortality.csv", "lapse.csv", "expenses.csv")
-HEADER = "policy_id,age,gender,sum_assured,premium,term,product_type,underwriting_class,region\n"
-WORDS = {
-    "gender": ("M", "F"),
-    "product": ("Term", "WholeLife", "Endowment"),
-    "class": ("Standard", "Smoker", "NonSmoker", "Preferred", "Substandard"),
-    "region": ("north", "south", "east", "west"),
-}
 
 
 @dataclass(frozen=True)
@@ -88,26 +80,6 @@ def table(timing: Timing) -> str:
 def document(timings: list[Timing]) -> dict[str, Any]:
     """All of them, for machines."""
     return {"timings": [asdict(timing) for timing in timings]}
-
-
-def write_portfolio(path: Path, count: int, seed: int = 3) -> None:
-    """Write made-up policies; the same for the same seed."""
-    rng = np.random.Generator(np.random.PCG64(seed))
-    words = {name: rng.integers(0, len(known), count) for name, known in WORDS.items()}
-    age, term = rng.integers(20, 66, count), rng.integers(5, 36, count)
-    assured = rng.integers(5, 101, count) * 5000
-    cents = assured * (age - 10) // 20
-    columns = [
-        age, (WORDS["gender"][i] for i in words["gender"].tolist()), assured,
-        (f"{c // 100}.{c % 100:02}" for c in cents.tolist()), term,
-        (WORDS["product"][i] for i in words["product"].tolist()),
-        (WORDS["class"][i] for i in words["class"].tolist()),
-        (WORDS["region"][i] for i in words["region"].tolist()),
-    ]  # fmt: skip
-    with path.open("w", encoding="ascii") as file:
-        file.write(HEADER)
-        for number, fields in enumerate(zip(*columns, strict=True), 1):
-            file.write(f"{number},{','.join(map(str, fields))}\n")
 
 
 def _model(root: Path) -> Model:

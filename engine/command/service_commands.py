@@ -8,10 +8,12 @@ import sys
 import threading
 from pathlib import Path
 
-from engine.command import bench, parity
+from engine.command import bench
 from engine.command.worker import Worker, WorkerLimits
 from engine.errors import EngineError
 from engine.model.config import Execution
+from engine.parity import places
+from engine.parity.golden_set import GOLDEN, from_zip
 
 DEFAULT_IMAGE = "ci-runner:latest"
 DEFAULT_PORT = 8750
@@ -20,7 +22,7 @@ DEFAULT_PORT = 8750
 def add_parity(command: argparse.ArgumentParser) -> None:
     """The grammar of `parity`."""
     add = command.add_argument
-    add("--golden", type=Path, default=parity.GOLDEN, metavar="DIR", help="a directory of cases")
+    add("--golden", type=Path, default=GOLDEN, metavar="DIR", help="a directory of cases")
     add("--image", default=DEFAULT_IMAGE, help=f"to compare with, default {DEFAULT_IMAGE}")
     add("--no-image", action="store_true", help="compare on this machine only")
     add("--json", action="store_true", help="print the comparison as JSON")
@@ -51,11 +53,11 @@ def add_serve(command: argparse.ArgumentParser) -> None:
 
 def _parity(options: argparse.Namespace) -> int:
     if options.from_zip:
-        print(json.dumps(parity.from_zip(sys.stdin.buffer), sort_keys=True))
+        print(json.dumps(from_zip(sys.stdin.buffer), sort_keys=True))
         return 0
     image = None if options.no_image else options.image
     comparisons = []
-    for comparison in parity.compare(options.golden, image):
+    for comparison in places.compare(options.golden, image):
         comparisons.append(comparison)
         if not options.json:
             print(_line(comparison), flush=True)
@@ -64,7 +66,7 @@ def _parity(options: argparse.Namespace) -> int:
     return 0 if all(c.same for c in comparisons) else EngineError.exit_code
 
 
-def _line(comparison: parity.Comparison) -> str:
+def _line(comparison: places.Comparison) -> str:
     if comparison.error is not None:
         return f"ERROR  {comparison.place}: {comparison.error}"
     if comparison.differing:

@@ -111,13 +111,22 @@ def load_config(root: Path) -> Config:
     Raises:
         ModelError: there is none, or two, or it has mistakes in it; all are named at once.
     """
+    return parse_config(*load_document(root))
+
+
+def load_document(root: Path) -> tuple[Any, str]:
+    """The model's description, decoded and not checked, and its file's name.
+
+    Raises:
+        ModelError: there is none, or two, or it is not TOML or JSON.
+    """
     found = [name for name in NAMES if (root / name).is_file()]
     if len(found) != 1:
         what = "are both there: keep one" if found else "not found: one of them describes a model"
         problems = Problems(" and ".join(NAMES))
         problems.add(what)
         problems.raise_if_any()
-    return parse_config(_document(root / found[0]), found[0])
+    return _document(root / found[0]), found[0]
 
 
 def _document(path: Path) -> Any:

@@ -14,8 +14,8 @@ import pytest
 from engine_models import make_policies, make_scenarios, write_model
 
 from engine.command.commands import main
-from engine.command.parity import GOLDEN
 from engine.output.run import Changes, Request, run
+from engine.parity.golden_set import GOLDEN
 from engine.valuation import progress
 
 CASE = GOLDEN / "term_life_100x10"
@@ -379,7 +379,7 @@ def test_reports_come_at_a_bearable_rate():
 
 
 def test_parity_and_bench_are_there(monkeypatch, capsys):
-    monkeypatch.setattr("engine.command.parity.PROCESSORS", {"here": {}})
+    monkeypatch.setattr("engine.parity.places.PROCESSORS", {"here": {}})
     assert main(["parity", "--no-image"]) == 0
     assert capsys.readouterr().out == "same   here\n"
     monkeypatch.setattr("engine.command.bench.REPEATS", 1)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine.command.commands import main
-from engine.command.parity import fingerprints
+from engine.parity.golden_set import fingerprints
 from setup_steps import runner_image
 
 pytestmark = pytest.mark.docker
@@ -18,7 +18,7 @@ def parity(capsys, *options):
 
 @pytest.fixture(autouse=True)
 def only_the_container(monkeypatch):
-    monkeypatch.setattr("engine.command.parity.PROCESSORS", {})
+    monkeypatch.setattr("engine.parity.places.PROCESSORS", {})
 
 
 def test_the_golden_set_in_a_container(capsys):
@@ -34,7 +34,7 @@ def test_another_result_is_told(capsys, monkeypatch):
         cases = fingerprints(golden, **options)
         return cases | {next(iter(cases)): "0" * 64}
 
-    monkeypatch.setattr("engine.command.parity.fingerprints", wrong)
+    monkeypatch.setattr("engine.parity.places.fingerprints", wrong)
     status, found = parity(capsys)
     assert (status, found["same"]) == (3, False)
     assert found["differing"] == ["term_life_100x10, as it is"]

@@ -13,11 +13,12 @@ from engine_models import make_policies, make_scenarios, write_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.command import parity
 from engine.model.config import OutputOptions, Scenarios, load_config
 from engine.model.hooks import Hooks
 from engine.model.model import load_model
 from engine.numbers.exact import ExactSum
+from engine.parity import golden_set, places
+from engine.parity.verdict import verdict
 from engine.valuation.discount import curves
 from engine.valuation.per_policy import values
 from engine.valuation.plan import Plan
@@ -145,16 +146,17 @@ def test_parts_add_up_to_the_whole(models):
     np.testing.assert_allclose(result.part_npv.sum(axis=0), result.npv, rtol=1e-12)
 
 
-PLACES = {**parity.PROCESSORS, "the same": {}}
+PLACES = {**places.PROCESSORS, "the same": {}}
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_other_processors(place):
     """A process that is denied instructions gives the hashes of this one."""
-    expected = parity.fingerprints(parity.GOLDEN, every_way=False)
+    expected = golden_set.fingerprints(golden_set.GOLDEN, every_way=False)
     script = (
-        "import json; from engine.command import parity; from engine.valuation import capabilities;"
-        "print(json.dumps([parity.fingerprints(parity.GOLDEN, every_way=False),"
+        "import json; from engine.parity.golden_set import GOLDEN, fingerprints;"
+        "from engine.valuation import capabilities;"
+        "print(json.dumps([fingerprints(GOLDEN, every_way=False),"
         " capabilities.simd()['in_use']]))"
     )
     done = subprocess.run(
@@ -169,17 +171,35 @@ def test_other_processors(place):
     assert not set(in_use) & set(denied)
 
 
+def test_the_hashes_that_every_machine_has_to_give():
+    assert golden_set.fingerprints(golden_set.GOLDEN) == golden_set.known_hashes()
+
+
+def test_the_verdict_on_this_machine(monkeypatch):
+    assert verdict().document() | {"seconds": 0} == {"parity": "pass", "failed": [], "seconds": 0}
+    known = golden_set.known_hashes() | {"term_life_100x10, philox": "0" * 64}
+    monkeypatch.setattr("engine.parity.verdict.known_hashes", lambda: known)
+    misaligned = {"required": 16, "verified": False, "found": 8}
+    monkeypatch.setattr("engine.parity.verdict.alignment", lambda: misaligned)
+    found = verdict().document()
+    assert found["parity"] == "fail"
+    assert found["failed"] == [
+        "alignment: numpy's buffers start at multiples of 8 bytes",
+        "term_life_100x10, philox: another hash",
+    ]
+
+
 def test_parity_takes_a_set_as_a_zip():
     import io
 
-    package = parity.to_zip(parity.GOLDEN)
-    assert parity.from_zip(io.BytesIO(package)) == parity.fingerprints(parity.GOLDEN)
+    package = golden_set.to_zip(golden_set.GOLDEN)
+    assert golden_set.from_zip(io.BytesIO(package)) == golden_set.fingerprints(golden_set.GOLDEN)
 
 
 def test_parity_says_where_hashes_differ(monkeypatch):
     own = {"a": "1", "b": "2"}
-    monkeypatch.setattr(parity, "fingerprints", lambda golden: own)
+    monkeypatch.setattr(places, "fingerprints", lambda golden: own)
     answer = [sys.executable, "-c", 'print(\'{"a": "1", "b": "3"}\')']
-    assert parity.compared("x", own, answer, b"", {}) == parity.Comparison("x", ("b",))
+    assert places.compared("x", own, answer, b"", {}) == places.Comparison("x", ("b",))
     failing = [sys.executable, "-c", "raise SystemExit('broken')"]
-    assert parity.compared("x", own, failing, b"", {}).error == "broken"
+    assert places.compared("x", own, failing, b"", {}).error == "broken"

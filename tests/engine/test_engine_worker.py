@@ -12,9 +12,9 @@ import zipfile
 
 import pytest
 
-from engine.command.parity import DEFAULT_CONFIG, GOLDEN
 from engine.command.worker import Worker, WorkerLimits
 from engine.output.run import Changes, Request, run
+from engine.parity.golden_set import DEFAULT_CONFIG, GOLDEN
 
 CASE = GOLDEN / "term_life_100x10"
 TABLES = ("policies", "mortality", "lapse", "expenses", "scenarios")
