@@ -52,7 +52,7 @@ def test_example_of_a_table_uses_every_key():
 
 
 @pytest.mark.parametrize(
-    "script", ["quickstart", "test", "runner-image", "check", "lock", "engines"]
+    "script", ["quickstart", "test", "runner-image", "worker-image", "check", "lock", "engines"]
 )
 def test_scripts_can_be_started(script):
     path = ROOT / "scripts" / script
