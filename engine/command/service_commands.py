@@ -1,22 +1,20 @@
 """The commands that ask about a machine instead of a model: parity, bench and serve."""
 
 import argparse
-import contextlib
 import json
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from engine.command import bench
-from engine.command.worker import Worker, WorkerLimits
 from engine.errors import EngineError
 from engine.model.config import Execution
 from engine.parity import places
 from engine.parity.golden_set import GOLDEN, from_zip
+from engine.service.limits import WorkerLimits
+from engine.service.serving import serve
+from engine.service.settings import DEFAULT_PORT
 
 DEFAULT_IMAGE = "ci-runner:latest"
-DEFAULT_PORT = 8750
 
 
 def add_parity(command: argparse.ArgumentParser) -> None:
@@ -44,7 +42,8 @@ def add_serve(command: argparse.ArgumentParser) -> None:
     default = WorkerLimits()
     add = command.add_argument
     add("--host", default="127.0.0.1", help="address to listen on, default this machine only")
-    add("--port", type=int, default=DEFAULT_PORT, help=f"0 is any, default {DEFAULT_PORT}")
+    port_help = f"0 is any [default: $PORT, or {DEFAULT_PORT}]"
+    add("--port", type=int, help=port_help)
     add("--threads", type=int, metavar="N", help="of a model's run")
     add("--max-body", type=int, default=default.body, metavar="BYTES")
     add("--allow-hooks", action="store_true", help="run the Python code that models bring")
@@ -89,15 +88,5 @@ def _serve(options: argparse.Namespace) -> int:
     limits = WorkerLimits(
         body=options.max_body, threads=options.threads, allow_hooks=options.allow_hooks
     )
-    with Worker((options.host, options.port), limits) as worker:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _interrupt)
-        host, port = worker.server_address[:2]
-        print(f"listening on http://{host!s}:{port}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            worker.serve_forever(poll_interval=0.1)
+    serve(options.host, options.port, limits)
     return 0
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

@@ -12,9 +12,10 @@ import zipfile
 
 import pytest
 
-from engine.command.worker import Worker, WorkerLimits
 from engine.output.run import Changes, Request, run
 from engine.parity.golden_set import DEFAULT_CONFIG, GOLDEN
+from engine.service.limits import WorkerLimits
+from engine.service.worker import Worker
 
 CASE = GOLDEN / "term_life_100x10"
 TABLES = ("policies", "mortality", "lapse", "expenses", "scenarios")

@@ -1,0 +1,82 @@
+"""A worker from its start to its end, as the command `serve` runs it."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from engine.errors import RequestError
+from engine.service.handler import LOG
+from engine.service.limits import WorkerLimits
+from engine.service.settings import SECRETS, read_settings
+from engine.service.worker import Worker
+from engine.valuation.capabilities import memory_limit
+
+LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+ENDED, ASKED = b"e", b"a"
+
+
+def serve(host: str, port: int | None, limits: WorkerLimits) -> None:
+    """Serve until SIGTERM or SIGINT, and then until the model that runs has ended or its grace has.
+    Another signal ends it at once. `port` is instead of the environment's.
+
+    Raises:
+        RequestError: a setting is wrong, or the system is one without forks and signals.
+    """
+    if sys.platform == "win32":
+        raise RequestError("serve needs Linux or another POSIX system")
+    settings = read_settings(os.environ, memory_limit())
+    for name in SECRETS:
+        os.environ.pop(name, None)  # models' processes would inherit it
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    limits = replace(limits, memory=settings.memory)
+    address = (host, settings.port if port is None else port)
+    with Worker(address, limits, settings.access) as worker, _signals() as (reader, writer):
+        if not worker.verdict.passed:
+            LOG.error("not ready: wrong results here: %s", "; ".join(worker.verdict.failed))
+        if settings.access.is_open and host not in LOCAL_HOSTS:
+            LOG.warning("anyone who reaches this port may send models: set ENGINE_TOKEN")
+        shown = f"[{host}]" if ":" in host else worker.server_address[0]
+        print(f"listening on http://{shown!s}:{worker.server_address[1]}", flush=True)
+        serving = threading.Thread(target=worker.serve_forever, args=(0.1,))
+        serving.start()
+        os.read(reader, 1)
+        LOG.info("stopping: a model that runs has %d s to end", settings.grace)
+        _drain(worker, settings.grace, reader, writer)
+        worker.shutdown()
+        serving.join()
+
+
+def _drain(worker: Worker, grace: float, reader: int, writer: int) -> None:
+    """Let the model end, or end it when another signal comes."""
+
+    def drain() -> None:
+        worker.drain(grace)
+        os.write(writer, ENDED)
+
+    threading.Thread(target=drain, daemon=True).start()
+    while os.read(reader, 1) != ENDED:
+        worker.give_up()
+
+
+@contextmanager
+def _signals() -> Iterator[tuple[int, int]]:
+    """A pipe that gets a byte for each signal; they are handled as before in the end."""
+    reader, writer = os.pipe()
+
+    def asked(number: int, frame: object) -> None:
+        os.write(writer, ASKED)
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, asked) for number in numbers]
+    try:
+        yield reader, writer
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
