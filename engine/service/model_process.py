@@ -46,7 +46,7 @@ CONTEXT = (
     if "forkserver" in multiprocessing.get_all_start_methods()
     else multiprocessing.get_context("spawn")
 )
-CONTEXT.set_forkserver_preload([__name__])
+CONTEXT.set_forkserver_preload([__name__, "engine.__main__"])  # each process imports the latter
 PROGRESS, RESULT, ERROR = b"p", b"r", b"e"
 FIRST_TO_GO = "1000"
 STOPPED = "stopped"
@@ -77,6 +77,14 @@ class ClientGone(Exception):
 
 
 Step = dict[str, Any] | Outcome | None
+
+
+def warm_up() -> None:
+    """Start what processes are forked from, so that the first model does not wait for it."""
+    process = CONTEXT.Process(target=int)
+    process.start()
+    process.join()
+    process.close()
 
 
 def execute(task: Task, client: socket.socket, stop: int) -> Generator[Step, None, None]:

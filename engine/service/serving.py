@@ -12,12 +12,13 @@ from dataclasses import replace
 from engine.errors import RequestError
 from engine.service.handler import LOG
 from engine.service.limits import WorkerLimits
+from engine.service.model_process import warm_up
 from engine.service.settings import SECRETS, read_settings
 from engine.service.worker import Worker
 from engine.valuation.capabilities import memory_limit
 
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
-ENDED, ASKED = b"e", b"a"
+ENDED = b"\0"  # no signal has this number
 
 
 def serve(host: str, port: int | None, limits: WorkerLimits) -> None:
@@ -36,6 +37,7 @@ def serve(host: str, port: int | None, limits: WorkerLimits) -> None:
     limits = replace(limits, memory=settings.memory)
     address = (host, settings.port if port is None else port)
     with Worker(address, limits, settings.access) as worker, _signals() as (reader, writer):
+        warm_up()
         if not worker.verdict.passed:
             LOG.error("not ready: wrong results here: %s", "; ".join(worker.verdict.failed))
         if settings.access.is_open and host not in LOCAL_HOSTS:
@@ -65,18 +67,23 @@ def _drain(worker: Worker, grace: float, reader: int, writer: int) -> None:
 
 @contextmanager
 def _signals() -> Iterator[tuple[int, int]]:
-    """A pipe that gets a byte for each signal; they are handled as before in the end."""
+    """A pipe that gets a byte for each signal, whichever thread the system interrupts for it; they
+    are handled as before in the end.
+    """
     reader, writer = os.pipe()
-
-    def asked(number: int, frame: object) -> None:
-        os.write(writer, ASKED)
-
+    os.set_blocking(writer, False)
     numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, asked) for number in numbers]
+    handlers = [signal.signal(number, _noted) for number in numbers]
+    wakeup = signal.set_wakeup_fd(writer)
     try:
         yield reader, writer
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
         os.close(reader)
         os.close(writer)
+
+
+def _noted(number: int, frame: object) -> None:
+    """The pipe has its byte already."""
