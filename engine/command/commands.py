@@ -17,6 +17,7 @@ from engine.model.config import MAX_MULTIPLIER, MAX_SCENARIOS, MAX_SEED, load_co
 from engine.model.model import load_model
 from engine.model.package import opened
 from engine.output import plot
+from engine.output.packaging import write_package
 from engine.output.report import report
 from engine.output.results import canonical
 from engine.output.run import Changes, Request, run
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     validate = commands.add_parser("validate", help="check a model, and value nothing")
     validate.add_argument("model", type=Path)
     validate.set_defaults(command=_validate)
+    _add_package(commands.add_parser("package", help="make a zip of a model, with a manifest"))
     _add_scenarios(commands.add_parser("scenarios", help="write generated interest rates"))
     able = commands.add_parser("capabilities", help="what this machine gives numpy to work with")
     able.set_defaults(command=_capabilities)
@@ -84,6 +86,12 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     add("--plot", type=Path, metavar="FILE", help="draw the distribution, PNG or SVG")
     add("--json", action="store_true", help="print results.json instead of a table")
     command.set_defaults(command=_run)
+
+
+def _add_package(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", type=Path, metavar="DIR", help="the directory of a model")
+    command.add_argument("--output", type=Path, metavar="FILE", help="default DIR.zip, here")
+    command.set_defaults(command=_package)
 
 
 def _add_scenarios(command: argparse.ArgumentParser) -> None:
@@ -130,6 +138,18 @@ def _validate(options: argparse.Namespace) -> int:
     for warning in cautions(model):
         print(f"Warning: {warning}", file=sys.stderr)
     print(f"valid: {len(model.policies):,} policies, {model.rates.count:,} scenarios")
+    return 0
+
+
+def _package(options: argparse.Namespace) -> int:
+    target = options.output or Path(f"{options.model.resolve().name}.zip")
+    with redirect_stdout(sys.stderr):
+        model, manifest = write_package(options.model, target)
+    for warning in cautions(model):
+        print(f"Warning: {warning}", file=sys.stderr)
+    for asset in manifest["assets"]:
+        print(f"{asset['hash']}  {asset['relativePath']}")
+    print(f"{target}: {len(manifest['assets'])} files, {target.stat().st_size:,} bytes")
     return 0
 
 

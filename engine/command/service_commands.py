@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from engine.command import bench
@@ -10,6 +12,7 @@ from engine.errors import EngineError
 from engine.model.config import Execution
 from engine.parity import places
 from engine.parity.golden_set import GOLDEN, from_zip
+from engine.parity.remote import Remote, compare_worker
 from engine.service.limits import WorkerLimits
 from engine.service.serving import serve
 from engine.service.settings import DEFAULT_PORT
@@ -23,6 +26,7 @@ def add_parity(command: argparse.ArgumentParser) -> None:
     add("--golden", type=Path, default=GOLDEN, metavar="DIR", help="a directory of cases")
     add("--image", default=DEFAULT_IMAGE, help=f"to compare with, default {DEFAULT_IMAGE}")
     add("--no-image", action="store_true", help="compare on this machine only")
+    add("--url", help="compare with this running worker only; its token is in $ENGINE_TOKEN")
     add("--json", action="store_true", help="print the comparison as JSON")
     add("--from-zip", action="store_true", help="read a set from standard input, print its hashes")
     command.set_defaults(command=_parity)
@@ -54,15 +58,20 @@ def _parity(options: argparse.Namespace) -> int:
     if options.from_zip:
         print(json.dumps(from_zip(sys.stdin.buffer), sort_keys=True))
         return 0
-    image = None if options.no_image else options.image
     comparisons = []
-    for comparison in places.compare(options.golden, image):
+    for comparison in _comparisons(options):
         comparisons.append(comparison)
         if not options.json:
             print(_line(comparison), flush=True)
     if options.json:
         print(json.dumps([vars(c) | {"same": c.same} for c in comparisons]))
     return 0 if all(c.same for c in comparisons) else EngineError.exit_code
+
+
+def _comparisons(options: argparse.Namespace) -> Iterator[places.Comparison]:
+    if options.url is not None:
+        return compare_worker(Remote(options.url, os.environ.get("ENGINE_TOKEN")), options.golden)
+    return places.compare(options.golden, None if options.no_image else options.image)
 
 
 def _line(comparison: places.Comparison) -> str:

@@ -9,9 +9,11 @@ import pytest
 from engine_inputs import messages
 from engine_models import make_policies, make_scenarios, write_lines, write_model
 
+from engine.command.commands import main
 from engine.model.config import parse_config
 from engine.model.model import load_model
 from engine.model.package import opened
+from engine.output.run import Changes, Request, run
 
 
 @pytest.fixture
@@ -183,3 +185,52 @@ def test_zip_bombs_and_broken_zips(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     assert "m.zip: is not a usable zip" in messages(check, path)[0]
     assert "is not a directory or a zip" in messages(check, tmp_path / "gone")[0]
+
+
+def test_a_package_has_what_the_model_names_and_a_manifest(root, tmp_path, capsys):
+    expected = run(Request(root, Changes())).document
+    (root / "notes.txt").write_text("not part of the model")
+    (root / "manifest.json").write_text("out of date")
+    target = tmp_path / "out" / "package.zip"
+    assert main(["package", str(root), "--output", str(target)]) == 0
+    with zipfile.ZipFile(target) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        names = {entry.filename for entry in archive.infolist()}
+        named = {asset["relativePath"]: asset for asset in manifest["assets"]}
+        assert names == {"manifest.json", *named}
+        assert "notes.txt" not in names
+        for name, asset in named.items():
+            content = archive.read(name)
+            assert asset["size"] == len(content)
+            assert asset["hash"] == hashlib.sha256(content).hexdigest()
+    assert {asset["type"] for asset in manifest["assets"]} == {
+        "config", "policies", "assumption", "scenarios"
+    }  # fmt: skip
+    assert f"{named['lapse.csv']['hash']}  lapse.csv\n" in capsys.readouterr().out
+    assert run(Request(target, Changes())).document == expected
+    first = target.read_bytes()
+    (root / "lapse.csv").touch()
+    assert main(["package", str(root), "--output", str(target)]) == 0
+    assert target.read_bytes() == first
+
+
+def test_a_package_is_named_like_its_model(root, tmp_path, monkeypatch):
+    (root / "hooks.py").write_text("def adjust_lapse(policies, year, lives, rates): return 1.0")
+    config = json.loads((root / "livecalc.config.json").read_text())
+    config["assumptions"]["lapse"] = "local://lapse.csv"
+    (root / "livecalc.config.json").write_text(json.dumps(config | {"hooks": "./hooks.py"}))
+    monkeypatch.chdir(tmp_path)
+    assert main(["package", "model"]) == 0
+    with zipfile.ZipFile("model.zip") as archive:
+        assert {"lapse.csv", "hooks.py"} <= {*archive.namelist()}
+    check(tmp_path / "model.zip")
+
+
+def test_what_is_not_packaged(root, tmp_path, capsys):
+    target = tmp_path / "package.zip"
+    (root / "lapse.csv").write_text("year,lapse_rate\n1,2\n")
+    assert main(["package", str(root), "--output", str(target)]) == 1
+    assert "lapse.csv, row 2" in capsys.readouterr().err
+    assert main(["package", str(root / "lapse.csv"), "--output", str(target)]) == 2
+    assert main(["package", str(tmp_path / "gone"), "--output", str(target)]) == 1
+    assert not target.exists()
