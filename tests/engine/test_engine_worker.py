@@ -13,7 +13,12 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
 import pytest
-from worker_client import (
+
+from engine.command.commands import main
+from engine.output.run import Changes, Request, run
+from engine.parity.verdict import Verdict
+from support.waiting import until_sync as until
+from support.workers import (
     CASE,
     JSON,
     ZIP,
@@ -26,11 +31,6 @@ from worker_client import (
     samples,
     zipped,
 )
-
-from engine.command.commands import main
-from engine.output.run import Changes, Request, run
-from engine.parity.verdict import Verdict
-from support.waiting import until_sync as until
 
 EVENTS = "text/event-stream"
 

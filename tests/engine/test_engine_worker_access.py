@@ -6,7 +6,6 @@ import json
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
-from worker_client import answered, ask, model, running
 
 from engine.errors import RequestError
 from engine.service.access import Access
@@ -44,6 +43,7 @@ from support.issuer import (
     raw_token,
     token,
 )
+from support.workers import answered, ask, model, running
 
 TOKEN = "a-token-of-some-length"
 EXPECTED = Expected(ISSUER, AUDIENCE)

@@ -6,12 +6,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from worker_client import running
 
 from engine.command.commands import main
 from engine.parity import remote
 from engine.parity.verdict import Verdict
 from engine.service.access import Access
+from support.workers import running
 
 TOKEN = "a-token-of-some-length"
 
