@@ -15,7 +15,13 @@ from typing import IO, TYPE_CHECKING
 
 from ci_client.errors import ProjectError
 from ci_client.packing.git_files import is_in_repository, read_facts
-from ci_client.packing.project_files import ProjectFile, Why, find_project_files
+from ci_client.packing.project_files import (
+    ProjectFile,
+    Why,
+    check_directory,
+    find_project_files,
+)
+from ci_client.packing.project_table import read_packing_table
 from ci_client.packing.upload_limits import UploadLimits
 from ci_common.git_facts import GitFacts
 
@@ -84,16 +90,20 @@ def create_project_zip(
     What git tracks is sent, whatever its name. Of the rest are left out what git ignores, hidden
     files, `.git`, `__pycache__`, virtual environments, links that leave the directory, and what is
     no file. `include` are patterns in the language of `.gitignore` for what is to be sent although
-    it is ignored or hidden, and `exclude` for what is not to be sent in any case. `limits` are
-    those of the server (`Client.upload_limits`).
+    it is ignored or hidden, and `exclude` for what is not to be sent in any case, after those of
+    the project's table: of all of them the last that matches decides. `limits` are those of the
+    server (`Client.upload_limits`).
 
     Raises:
         ProjectNotFound: there is no directory at `path`.
         ProjectTooLarge: it has more than the limits allow; the message names what is large.
         ProjectError: a file cannot be read, there is nothing to send, or no room for the zip.
+        UsageError: the project's table has a wrong value.
     """
     directory, limits = os.fspath(path), limits or UploadLimits()
-    found = find_project_files(directory, include, exclude)
+    check_directory(directory)
+    table = read_packing_table(directory)
+    found = find_project_files(directory, include, (*table.exclude, *exclude))
     limits.check(found.files)
     git = read_facts(directory) if is_in_repository(directory) else None
     from tempfile import mkstemp

@@ -35,7 +35,10 @@ _OF_A_JOB = {
     "artifacts": "a list of at most 100 paths or patterns within the project",
     "install": INSTALL,
 }
-_TABLE = {"jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -"}
+_TABLE = {
+    "exclude": "a list of at most 1000 patterns as in .gitignore, such as 'data/'",
+    "jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -",
+}
 
 
 def explain(error: ValidationError, prefix: str = "", allowed: Mapping[str, str] = _TABLE) -> str:
