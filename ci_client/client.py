@@ -316,9 +316,11 @@ def submit_tests_async(
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
     install: Literal[False] | Sequence[str] | None = None,
+    git: bool | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
-    is False, or lines of a requirements file in place of what the project's files say.
+    is False, or lines of a requirements file in place of what the project's files say; `git` sends
+    the commit as a small repository, or does not, in place of what the project's table says.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -330,7 +332,7 @@ def submit_tests_async(
     check_directory(path)
     with (
         Client(server_url, api_key=api_key) as client,
-        create_project_zip(path, include, exclude, client.upload_limits()) as project,
+        create_project_zip(path, include, exclude, client.upload_limits(), git) as project,
     ):
         return client.submit(project, request=request)
 
@@ -349,10 +351,12 @@ def submit_tests_streaming(
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
     install: Literal[False] | Sequence[str] | None = None,
+    git: bool | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
-    in place of what the project's files say.
+    in place of what the project's files say; `git` sends the commit as a small repository, or does
+    not, in place of what the project's table says.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -363,7 +367,7 @@ def submit_tests_streaming(
     request = JobRequest(job, command, priority, retries, timeout, given, install)
     check_directory(path)
     with Client(server_url, api_key=api_key) as client:
-        with create_project_zip(path, include, exclude, client.upload_limits()) as project:
+        with create_project_zip(path, include, exclude, client.upload_limits(), git) as project:
             job_id = client.submit(project, request=request)
         yield {"type": "job_id", "job_id": job_id}
         yield from client.follow(job_id, from_beginning=True)

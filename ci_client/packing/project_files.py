@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 from ci_client.errors import ProjectError, ProjectNotFound, ProjectTooLarge
+from ci_client.packing.git_command import GitFailedError
 from ci_client.packing.git_files import (
-    GitFailedError,
     ignores_directory,
     is_in_repository,
     is_repository,

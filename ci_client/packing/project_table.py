@@ -28,6 +28,8 @@ class PackingTable:
 
     exclude: Sequence[str] = ()
     """Patterns in the language of `.gitignore` of what is not sent."""
+    git: bool = False
+    """Whether the commit is sent as a small repository."""
 
 
 def read_packing_table(directory: str) -> PackingTable:
@@ -40,19 +42,27 @@ def read_packing_table(directory: str) -> PackingTable:
         content = _content(os.path.join(directory, file))
         if content is not None:
             table = _table(content, place)
-            return PackingTable(_exclude(table, ".".join((*place, "exclude")), file))
+            prefix = f"{file}: {''.join(f'{key}.' for key in place)}"
+            return PackingTable(_exclude(table, prefix), _git(table, prefix))
     return PackingTable()
 
 
-def _exclude(table: dict[str, Any], key: str, file: str) -> tuple[str, ...]:
+def _exclude(table: dict[str, Any], prefix: str) -> tuple[str, ...]:
     found = table.get("exclude", [])
     is_list = isinstance(found, list) and all(isinstance(line, str) for line in found)
     if not is_list or len(found) > _MOST_PATTERNS:
         raise UsageError(
-            f"{file}: {key} must be a list of at most {_MOST_PATTERNS} patterns as in .gitignore, "
-            f"such as ['data/', '*.bin']"
+            f"{prefix}exclude must be a list of at most {_MOST_PATTERNS} patterns as in "
+            f".gitignore, such as ['data/', '*.bin']"
         )
     return tuple(found)
+
+
+def _git(table: dict[str, Any], prefix: str) -> bool:
+    found = table.get("git", False)
+    if not isinstance(found, bool):
+        raise UsageError(f"{prefix}git must be true or false")
+    return found
 
 
 def _table(content: bytes, place: Sequence[str]) -> dict[str, Any]:

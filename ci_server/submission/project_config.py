@@ -137,6 +137,7 @@ class ProjectTable(BaseModel):
     model_config = _CONFIG
 
     exclude: list[str] = Field(default_factory=list, max_length=_MOST_PATTERNS)
+    git: bool = False
     jobs: dict[Annotated[str, Field(pattern=JOB_NAME)], JobTable] = Field(default_factory=dict)
 
 

@@ -37,6 +37,7 @@ _OF_A_JOB = {
 }
 _TABLE = {
     "exclude": "a list of at most 1000 patterns as in .gitignore, such as 'data/'",
+    "git": "true or false",
     "jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -",
 }
 

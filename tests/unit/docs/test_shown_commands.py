@@ -27,7 +27,8 @@ def commands_of(command, name):
 
 
 def options_of(command):
-    return {"-h", "--help"}.union(*(parameter.opts for parameter in command.params))
+    own = (option for one in command.params for option in (*one.opts, *one.secondary_opts))
+    return {"-h", "--help", *own}
 
 
 def parsers_of(parser, name):
