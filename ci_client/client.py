@@ -234,7 +234,8 @@ class Client:
         return self._raw_log(job_id).tail_start(lines)
 
     def list_artifacts(self, job_id: str) -> list[dict[str, Any]]:
-        """The files a job left behind: `path`, `size` in bytes, `sha256`; none before its end.
+        """The files a job left behind: `path`, `size` in bytes, `sha256`, and when the job wrote it
+        (`modified`); none before its end.
 
         Raises:
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
@@ -256,8 +257,9 @@ class Client:
         """Put a job's artifacts below a directory, which is made; where each of them is.
 
         With `below`, only those of this directory of the job, and without its name. Each is
-        complete and checked when it appears. What is there already is not fetched again. A name
-        that the file system cannot hold is replaced by another, which `on_rename` is told.
+        complete and checked when it appears, and has the time at which the job wrote it. What is
+        there already is not fetched again. A name that the file system cannot hold is replaced by
+        another, which `on_rename` is told.
 
         Raises:
             ArtifactsIncomplete: after all others were fetched; it tells which could not be, and

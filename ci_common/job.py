@@ -189,6 +189,8 @@ class Artifact:
     """Relative to the project, with `/`."""
     size: int
     sha256: str
+    modified_at: datetime | None = None
+    """When the job wrote it, in whole seconds; `None` where that was not recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ci_common.artifact_paths import ArtifactGlob, is_artifact_path
-from ci_common.job import DEFAULT_ARTIFACTS, LEFT_OUT, Artifact, Outcome, SuiteSummary
+from ci_common.job import DEFAULT_ARTIFACTS, LEFT_OUT, Artifact, Outcome, SuiteSummary, utc_now
 from ci_common.ports.artifacts import ArtifactBatch
 from ci_common.ports.workloads import WorkloadFile
 from ci_controller.executors.shared.job_environment import MORE_REPORTS, REPORT
@@ -161,7 +161,9 @@ class Collection:
         report = self._report_of(file)
         content = report.watch(file.content) if report else file.content
         if obstacle is None:
-            artifact = self._batch.add(file.path, content)
+            artifact = replace(
+                self._batch.add(file.path, content), modified_at=_recorded_time(file.modified_at)
+            )
             self._artifacts.append(artifact)
             self._size += artifact.size
         else:
@@ -218,8 +220,11 @@ class Collection:
 
     def _may_be_report(self, file: WorkloadFile) -> bool:
         """Whether it is to be tried. What came with the project says nothing about this run."""
-        fresh = self._started_at is None or file.modified_at >= self._started_at
-        return fresh and file.path.endswith(".xml")
+        return self._is_fresh(file) and file.path.endswith(".xml")
+
+    def _is_fresh(self, file: WorkloadFile) -> bool:
+        # Of some files only the second is known. What came with the project is older than that.
+        return self._started_at is None or file.modified_at >= _whole_second(self._started_at)
 
 
 class _Report:
@@ -247,6 +252,17 @@ class _Report:
         if self._error is not None:
             raise self._error
         return self._report.close()
+
+
+def _whole_second(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
+def _recorded_time(modified_at: datetime) -> datetime:
+    """A job may set any time; later than now, which no file system is obliged to keep and no HTTP
+    server may tell, is now.
+    """
+    return _whole_second(min(modified_at, utc_now()))
 
 
 def _told(bad_reports: dict[str, str]) -> list[str]:

@@ -3,11 +3,12 @@
 import json
 import sqlite3
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ci_common.git_facts import GitFacts
 from ci_common.job import (
+    Artifact,
     BegunFailure,
     CaseResult,
     Door,
@@ -31,6 +32,7 @@ COLUMNS = (
     "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
     "log_dropped, artifacts_size, tests, door"
 )
+ARTIFACT_COLUMNS = "path, size, sha256, modified"
 _UNKNOWN = -1
 """In the column `log_dropped`, which knows no NULL."""
 
@@ -107,6 +109,20 @@ def log_dropped_to_row(count: int | None) -> int:
 def log_dropped_from_row(stored: int) -> int | None:
     """Read what `log_dropped_to_row` wrote."""
     return None if stored == _UNKNOWN else stored
+
+
+def artifact_to_row(artifact: Artifact) -> tuple[str | int | None, ...]:
+    """The values of an artifact, in the order of `ARTIFACT_COLUMNS`."""
+    at = artifact.modified_at
+    modified = None if at is None else int(at.timestamp())
+    return artifact.path, artifact.size, artifact.sha256, modified
+
+
+def artifact_from_row(row: sqlite3.Row) -> Artifact:
+    """The artifact of a row."""
+    seconds = row["modified"]
+    at = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return Artifact(row["path"], row["size"], row["sha256"], at)
 
 
 def _package(row: sqlite3.Row) -> Package | None:

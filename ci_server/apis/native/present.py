@@ -77,7 +77,12 @@ def token_json(token: StreamToken) -> dict[str, str | None]:
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
     """A file that a job left behind."""
-    return asdict(artifact)
+    return {
+        "path": artifact.path,
+        "size": artifact.size,
+        "sha256": artifact.sha256,
+        "modified": format_time(artifact.modified_at),
+    }
 
 
 def event_json(event: Event) -> dict[str, Any]:

@@ -119,7 +119,7 @@ async def test_only_running_jobs_are_tried_again(rows, status):
 
 
 async def test_artifacts_and_tests_are_recorded_with_the_end(rows):
-    artifacts = (Artifact("b/c", 3, "c" * 64), Artifact("a", 5, "a" * 64))
+    artifacts = (Artifact("b/c", 3, "c" * 64), Artifact("a", 5, "a" * 64, NOON))
     summary = SuiteSummary(
         2, 1, 1, 0, 0, 0.5, (CaseResult("t::b", 0.4, "it failed"),), (CaseResult("t::b", 0.4),)
     )

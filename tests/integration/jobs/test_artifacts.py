@@ -49,6 +49,24 @@ def ci(server, *arguments, **options):
     )
 
 
+def test_times_go_along(server, tmp_path):
+    script = (
+        "mkdir -p output; touch -d 2020-03-01T12:00:00Z output/old; echo x >output/new; "
+        "touch -d 2400-01-01 output/late; touch -d 1960-01-01 output/early"
+    )
+    job, _ = server.run(ANY, shell(script))
+    told = {one["path"]: one["modified"] for one in artifacts(server, job["job_id"])}
+    assert told["output/old"] == "2020-03-01T12:00:00.000Z"
+    assert told["output/early"] == "1970-01-01T00:00:00.000Z"
+    assert job["submit_time"] < told["output/new"] <= told["output/late"]
+    answer = download(server, job["job_id"], "output/old")
+    assert answer.headers["Last-Modified"] == "Sun, 01 Mar 2020 12:00:00 GMT"
+    done = ci(server, "artifacts", job["job_id"], "--download", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "output/old").stat().st_mtime == 1_583_064_000
+    assert (tmp_path / "output/early").stat().st_mtime == 0
+
+
 @pytest.fixture(scope="module")
 def tested(server):
     """A job whose tests did not all pass."""
@@ -107,7 +125,9 @@ def job_id(server):
 
 
 def test_list(server, job_id):
-    assert artifacts(server, job_id) == [
+    listed = artifacts(server, job_id)
+    assert all(one.pop("modified") > "2020" for one in listed)
+    assert listed == [
         {"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for path, content in (("output/d/a b?#%.bin", CONTENT), ("output/d/empty", b""))
     ]

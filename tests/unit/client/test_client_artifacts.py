@@ -91,6 +91,22 @@ def test_download(server, target):
     assert places == [target / path for path in FILES]
 
 
+def test_a_file_has_the_time_at_which_the_job_wrote_it(server, target):
+    serve(server, {"a": b"1"}, modified="2020-03-01T12:00:00.000Z")
+    (place,) = library.download_artifacts(JOB, target, server.url)
+    assert place.stat().st_mtime == 1_583_064_000
+
+
+@pytest.mark.parametrize(
+    "modified",
+    [None, 5, "", "soon", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "1600-01-01", ["x"]],
+)
+def test_a_time_that_no_file_can_have_keeps_nothing_from_being_fetched(server, target, modified):
+    serve(server, {"a": b"1"}, modified=modified)
+    (place,) = library.download_artifacts(JOB, target, server.url)
+    assert place.read_bytes() == b"1"
+
+
 def test_again_fetches_only_what_is_missing_or_differs(server, target):
     serve(server, FILES)
     library.download_artifacts(JOB, target, server.url)
