@@ -17,6 +17,7 @@ from ci_persistence.sqlite.job_rows import (
     COLUMNS,
     LIVE,
     artifact_to_row,
+    coverage_to_json,
     fetch_job,
     from_row,
     log_dropped_to_row,
@@ -100,6 +101,7 @@ class SqliteJobTransitions(JobTransitions):
             "log_dropped": log_dropped_to_row(ending.log_dropped),
             "artifacts_size": sum(artifact.size for artifact in ending.artifacts),
             "tests": tests_to_json(ending.tests),
+            "coverage": coverage_to_json(ending.coverage),
         }
         target = ending.outcome.status
         statement, parameters = self._statement(job_id, target, facts)

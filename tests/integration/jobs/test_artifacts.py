@@ -67,6 +67,35 @@ def test_times_go_along(server, tmp_path):
     assert (tmp_path / "output/early").stat().st_mtime == 0
 
 
+COVERAGE = """
+import sys
+open("coverage.xml", "w").write('<coverage line-rate="1" lines-valid="8" lines-covered="7"/>')
+open("lcov.info", "w").write("\\n".join(["SF:a.js", "DA:1,1", "DA:2,0", "end_of_record"]))
+"""
+
+
+def test_coverage_is_summed_up(server, tmp_path):
+    (tmp_path / "cover.py").write_text(COVERAGE)
+    (tmp_path / "ci.toml").write_text('[jobs.test]\ncommand = "python cover.py"\n')
+    done = ci(server, "submit", "--path", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "\nCoverage 80.0 % of 10 lines\n" in done.stderr
+    (job,) = server.http.get("/jobs", params={"limit": 1}).json()
+    kept = [one["path"] for one in artifacts(server, job["job_id"])]
+    assert kept == ["coverage.xml", "lcov.info"]
+    assert job["coverage"] == {
+        "lines_covered": 8,
+        "lines_total": 10,
+        "branches_covered": 0,
+        "branches_total": 0,
+        "rate": 0.8,
+    }
+    *_, complete = stream(server.http, job["job_id"])
+    assert complete.data["coverage"] == job["coverage"]
+    done = ci(server, "status", job["job_id"])
+    assert "Coverage:   80.0 % of 10 lines" in done.stdout
+
+
 @pytest.fixture(scope="module")
 def tested(server):
     """A job whose tests did not all pass."""
