@@ -31,6 +31,8 @@ def a_job(
     retries=0,
     attempt=1,
     install=None,
+    tty=False,
+    color=False,
 ):
     """A job; what a test does not name is some valid value."""
     if status.is_terminal and outcome is None:
@@ -48,6 +50,8 @@ def a_job(
             priority=priority,
             retries=retries,
             install=install,
+            tty=tty,
+            color=color,
         ),
         package=package,
         status=status,
