@@ -41,6 +41,10 @@ class SubmissionRequest:
     install: tuple[str, ...] | None = None
     """Lines of a requirements file, which are installed before the command; none: nothing."""
     git: GitFacts | None = None
+    tty: bool | None = None
+    """Whether the command is on a pseudo-terminal."""
+    color: bool = False
+    """Whether whoever submits it can see colours. The project's table has no word for it."""
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -96,6 +100,8 @@ def resolve_spec(
         secrets=tuple(dict.fromkeys(job.secrets)),
         install=_install(job, request),
         git=request.git,
+        tty=job.tty if request.tty is None else request.tty,
+        color=request.color,
     )
 
 

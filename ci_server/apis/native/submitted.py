@@ -20,7 +20,7 @@ from ci_server.submission.project_config import (
     Timeout,
 )
 from ci_server.submission.request import SubmissionRequest
-from ci_server.submission.table_problems import INSTALL, RETRIES, TIMEOUT, explain
+from ci_server.submission.table_problems import FLAG, INSTALL, RETRIES, TIMEOUT, explain
 
 _FIELDS = {
     "job": "the name of a job",
@@ -29,6 +29,8 @@ _FIELDS = {
     "retries": RETRIES,
     "timeout": TIMEOUT,
     "install": INSTALL,
+    "tty": FLAG,
+    "color": FLAG,
     "git": "an object of commit, branch, dirty and describe",
 }
 _SECRETS = (
@@ -62,6 +64,8 @@ class SubmittedSpec(BaseModel):
     timeout: Annotated[Timeout | None, Given] = None
     install: Annotated[Install | None, Given] = None
     git: Annotated[SubmittedGit | None, Given] = None
+    tty: Annotated[bool | None, Given] = None
+    color: bool = False
 
 
 FIELDS = tuple(SubmittedSpec.model_fields)
@@ -79,6 +83,8 @@ def read_submitted_request(content: bytes) -> SubmissionRequest:
         timeout_seconds=spec.timeout,
         install=None if spec.install is None else tuple(spec.install),
         git=_git(spec.git),
+        tty=spec.tty,
+        color=spec.color,
     )
 
 
