@@ -43,7 +43,7 @@ class SubmissionRequest:
     git: GitFacts | None = None
     tty: bool | None = None
     """Whether the command is on a pseudo-terminal."""
-    color: bool = False
+    color: bool | None = None
     """Whether whoever submits it can see colours. The project's table has no word for it."""
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ def resolve_spec(
         install=_install(job, request),
         git=request.git,
         tty=job.tty if request.tty is None else request.tty,
-        color=request.color,
+        color=bool(request.color),
     )
 
 

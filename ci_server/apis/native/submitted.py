@@ -65,7 +65,7 @@ class SubmittedSpec(BaseModel):
     install: Annotated[Install | None, Given] = None
     git: Annotated[SubmittedGit | None, Given] = None
     tty: Annotated[bool | None, Given] = None
-    color: bool = False
+    color: Annotated[bool | None, Given] = None
 
 
 FIELDS = tuple(SubmittedSpec.model_fields)
