@@ -98,6 +98,14 @@ _INFRASTRUCTURE = frozenset(
 )
 
 
+class Door(StrEnum):
+    """Which interface a job came through. Retention and lists may differ by it; nothing else."""
+
+    NATIVE = "native"
+    MODELS = "models"
+    """The model-job API."""
+
+
 class Network(StrEnum):
     """What the job may reach."""
 
@@ -164,6 +172,8 @@ class JobSpec:
     """Whether the command is on a pseudo-terminal."""
     color: bool = False
     """Whether whoever submitted it can see colours."""
+    title: str | None = None
+    """What people call it; of a model job the model's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +282,7 @@ class Job:
     """Bytes of all its artifacts."""
     tests: SuiteSummary | None = None
     """Set at the end, when the job left a JUnit report."""
+    door: Door = Door.NATIVE
     failing: BegunFailure | None = None
     """Set while a failure is being recorded; never when `status` is terminal."""
 

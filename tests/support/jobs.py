@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason, ResourceLimits
+from ci_common.job import Door, Job, JobSpec, JobStatus, Outcome, Package, Reason, ResourceLimits
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -33,6 +33,8 @@ def a_job(
     install=None,
     tty=False,
     color=False,
+    title=None,
+    door=Door.NATIVE,
 ):
     """A job; what a test does not name is some valid value."""
     if status.is_terminal and outcome is None:
@@ -52,6 +54,7 @@ def a_job(
             install=install,
             tty=tty,
             color=color,
+            title=title,
         ),
         package=package,
         status=status,
@@ -61,6 +64,7 @@ def a_job(
         outcome=outcome,
         log_size=log_size,
         attempt=attempt,
+        door=door,
     )
 
 
