@@ -1,11 +1,13 @@
 """On a terminal: nothing broken, nothing twice, nothing left over."""
 
+import json
 import os
 import re
 
 import pytest
 
 from support import projects
+from support.command_line import job_id_in
 
 pytestmark = pytest.mark.docker
 
@@ -112,6 +114,19 @@ def test_pytest_has_colours_on_a_terminal_by_itself(user, project):
     done = user.run("submit", "--path", project, "--", *command)
     assert done.code == 0
     assert b"\x1b" not in done.out
+
+
+def test_the_summary_of_tests_has_none(user, project):
+    """pytest writes them into its report, too."""
+    projects.write(project, {"test_it.py": "def test_it():\n    assert {'k': 1} == {'k': 2}\n"})
+    command = ["python", "-m", "pytest", "-q"]
+    submitted = user.on_terminal("submit", "--path", project, "--", *command)
+    code, text = submitted.end()
+    assert (code, "\x1b[31m" in text) == (1, True)
+    told = json.loads(user.run("status", job_id_in(text), "--json").text)["tests"]["failures"]
+    message = "AssertionError: assert {'k': 1} == {'k': 2}\n  \n  Differing items:\n"
+    assert told[0]["message"].startswith(message)
+    assert "x1B[" not in told[0]["message"]
 
 
 def test_a_terminal_for_the_job(user, project):
