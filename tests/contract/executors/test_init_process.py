@@ -45,9 +45,11 @@ class Init:
         config = b"%s 1 %d %d %d %d %d\n" % (KEY.hex().encode(), *numbers)
         (self.path / "config").write_bytes(config)
 
-    def start(self, *command):
+    def start(self, *command, within=()):
+        """`within` is a program that becomes the init process."""
+        own_tree = ("unshare", "--pid", "--mount", "--fork", "--kill-child")
         self.process = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--kill-child", str(self.program), *command],
+            [*own_tree, *within, str(self.program), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -415,6 +417,14 @@ def test_a_terminal_that_nobody_reads_waits_when_the_spool_is_full(on_terminal):
     assert on_terminal.spooled(at, state.written) == output[at:]
     assert (state.written, state.lost) == (len(output), 0)
     assert on_terminal.wait() == 5
+
+
+def test_where_no_terminal_can_be_had_nothing_is_started(on_terminal, tmp_path):
+    hide = ("sh", "-c", 'mount --bind /dev/null /dev/ptmx && exec "$@"', "sh")
+    assert on_terminal.start("touch", str(tmp_path / "started"), within=hide).wait() == 125
+    assert on_terminal.frames[-1].kind is FrameKind.REFUSED
+    assert b"no pseudo-terminal can be had" in on_terminal.frames[-1].payload
+    assert not (tmp_path / "started").exists()
 
 
 def test_a_signal_on_a_terminal_reaches_the_process_group(on_terminal):
