@@ -27,8 +27,8 @@ def commands_of(command, name):
 
 
 def options_of(command):
-    own = (option for one in command.params for option in (*one.opts, *one.secondary_opts))
-    return {"-h", "--help", *own}
+    names = ([*one.opts, *one.secondary_opts] for one in command.params)
+    return {"-h", "--help"}.union(*names)
 
 
 def parsers_of(parser, name):
