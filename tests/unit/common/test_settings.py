@@ -128,9 +128,60 @@ def test_a_key_that_is_none_is_told_and_not_repeated(monkeypatch):
     assert "my-passphrase" not in refused.value.message
 
 
-def test_settings_that_do_not_go_together_are_told(monkeypatch):
-    monkeypatch.setenv("CI_JWT_ISSUER", "https://issuer.example")
-    with pytest.raises(SettingsError, match=r"^JWTs need CI_JWT_JWKS_URL, "):
+KEYS = {"JWKS_URL": "https://keys.example/k"}
+ISSUER = {"ISSUER": "https://issuer.example"}
+AUDIENCE = {"AUDIENCE": "ci"}
+UNCHECKED = {"CHECK_AUDIENCE": "false"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (KEYS, "CI_JWT_ISSUER and CI_JWT_AUDIENCE missing"),
+        (ISSUER, "CI_JWT_AUDIENCE missing"),
+        (AUDIENCE, "CI_JWT_JWKS_URL and CI_JWT_ISSUER missing"),
+        (KEYS | ISSUER, "CI_JWT_AUDIENCE missing"),
+        (KEYS | AUDIENCE, "CI_JWT_ISSUER missing"),
+        ({"ISSUER": "accounts"} | AUDIENCE, "CI_JWT_JWKS_URL missing"),
+        ({"ISSUER": "http://issuer.example"} | AUDIENCE, "CI_JWT_JWKS_URL missing"),
+        ({"ISSUER": "https://issuer.example/?a=b"} | AUDIENCE, "CI_JWT_JWKS_URL missing"),
+        ({"ISSUER": "https://[::1"} | AUDIENCE, "CI_JWT_JWKS_URL missing"),
+        (UNCHECKED, "CI_JWT_JWKS_URL and CI_JWT_ISSUER missing"),
+        (UNCHECKED | KEYS, "CI_JWT_ISSUER missing"),
+        (UNCHECKED | ISSUER | AUDIENCE, "contradict each other"),
+    ],
+)
+def test_settings_of_jwts_that_do_not_go_together_are_told(monkeypatch, given, told):
+    for name, value in given.items():
+        monkeypatch.setenv(f"CI_JWT_{name}", value)
+    with pytest.raises(SettingsError, match=told):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        ("https://issuer.example", "https://issuer.example/.well-known/jwks.json"),
+        ("https://issuer.example/", "https://issuer.example/.well-known/jwks.json"),
+        ("https://issuer.example/a/v2.0", "https://issuer.example/a/v2.0/.well-known/jwks.json"),
+        ("http://127.0.0.1:8081/a/", "http://127.0.0.1:8081/a/.well-known/jwks.json"),
+    ],
+)
+def test_where_an_issuer_has_its_keys(monkeypatch, issuer, url):
+    assert load_settings().jwt_keys_url is None
+    monkeypatch.setenv("CI_JWT_ISSUER", issuer)
+    monkeypatch.setenv("CI_JWT_AUDIENCE", "ci")
+    assert load_settings().jwt_keys_url == url
+    monkeypatch.setenv("CI_JWT_JWKS_URL", "https://keys.example/k")
+    assert load_settings().jwt_keys_url == "https://keys.example/k"
+    assert load_settings().jwt_issuer == issuer
+
+
+@pytest.mark.parametrize("value", ["", ",", "a,", "a,,b", "a b", "a,a", "ä", "a\nb", "a" * 257])
+@pytest.mark.parametrize("name", ["CI_JWT_TENANT_CLAIMS", "CI_JWT_USER_CLAIMS"])
+def test_names_of_claims_that_are_none(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name}: must be names of claims"):
         load_settings()
 
 
