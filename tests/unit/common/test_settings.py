@@ -99,6 +99,18 @@ def test_settings_come_from_the_environment(monkeypatch):
         ("CORS_ORIGINS", "https://*.example.com"),
         ("CORS_ORIGINS", "https://ci.example.com/"),
         ("CORS_ORIGINS", "https://ci.example.com,null"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_ORIGINS", "null://"),
+        ("CORS_ORIGINS", "vscode-webview://"),
+        ("CORS_ORIGINS", "vscode-webview://*"),
+        ("CORS_ORIGINS", "vscode-webview://1a2b3c/"),
+        ("CORS_ORIGINS", "vscode-webview://1A2B3C"),
+        ("CORS_ORIGINS", "VSCode-Webview://1a2b3c"),
+        ("CORS_ORIGINS", "vscode-webview:1a2b3c"),
+        ("CORS_ORIGINS", "1a://x"),
+        ("CORS_ORIGINS", "a b://x"),
+        ("CORS_ORIGINS", "https://user@ci.example.com"),
+        ("CORS_ORIGINS", "http://under_score"),
         ("AUDIT_DAYS", "1"),
         ("MAX_CONNECTIONS_PER_ADDRESS", "0"),
     ],
@@ -189,6 +201,9 @@ def test_origins_are_a_list(monkeypatch):
     assert Settings().allowed_origins == ()
     monkeypatch.setenv("CI_CORS_ORIGINS", "https://a.example.com, http://localhost:3000,")
     assert Settings().allowed_origins == ("https://a.example.com", "http://localhost:3000")
+    for origin in ("vscode-webview://1a2b3c", "chrome-extension://abc", "tauri://localhost:1420"):
+        monkeypatch.setenv("CI_CORS_ORIGINS", f"https://a.example.com,{origin}")
+        assert Settings().allowed_origins == ("https://a.example.com", origin)
 
 
 def test_an_executor_that_is_not_there_is_told_with_those_that_are(monkeypatch):
