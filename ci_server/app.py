@@ -19,6 +19,7 @@ from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.apis.native import artifacts as native_artifacts
+from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
 from ci_server.apis.native.openapi import describe
@@ -32,6 +33,7 @@ from ci_server.http.query import strict_query
 from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
 from ci_server.telemetry.log_output import configure_logging
+from ci_server.telemetry.service import VERSION
 from ci_server.wiring import (
     Services,
     build_embedded_controller,
@@ -116,6 +118,7 @@ def create_app() -> FastAPI:
     """The application; it reads its settings when it starts."""
     app = CuttingApplication(
         title="CI runner",
+        version=VERSION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -127,6 +130,7 @@ def create_app() -> FastAPI:
     app.add_middleware(StartRefusal)
     for routes in (router, native_artifacts.router, native_usage.router, native_tokens.router):
         app.include_router(routes, dependencies=[Depends(strict_query)])
+    app.include_router(native_probes.router)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 
