@@ -1,6 +1,7 @@
 """What the server accepts."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -43,6 +44,8 @@ class ServerSettings(EnvironmentSettings):
     """Most entries in an upload."""
     cors_origins: Annotated[str, AfterValidator(_origins)] = ""
     """Origins whose web pages may use the server, separated by commas."""
+    frontend_dir: Path | None = None
+    """A static site with an `index.html`, shown to browsers where the API has no route."""
     audit_days: float | None = Field(default=None, ge=2)
     """Entries of the audit log older than this are deleted; unset keeps them for ever."""
 

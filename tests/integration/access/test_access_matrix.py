@@ -61,6 +61,10 @@ REQUESTS = {
     ),
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "GET /usage": Request(Action.USAGE),
+    "GET /": Request(None),
+    "HEAD /": Request(None),
+    "GET /docs": Request(None),
+    "GET /docs/assets/{path}": Request(None, (404, "not_found")),
     "GET /health": Request(None),
     "GET /ready": Request(None, (503, "not_ready")),  # no controller runs
 }
