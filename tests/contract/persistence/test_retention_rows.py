@@ -13,6 +13,7 @@ import pytest
 
 from ci_common.job import (
     Artifact,
+    Door,
     Job,
     JobSpec,
     JobStatus,
@@ -32,11 +33,12 @@ from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import (
     OLDEST,
+    OLDEST_OF_DOOR,
     UNCOMPRESSED,
     WITH_ARTIFACTS,
     SqliteJobRetention,
 )
-from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.submissions import RECENT, SqliteJobSubmissions
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,11 +76,22 @@ class World:
     logs: FileLogStore
     artifacts: FakeArtifacts
 
-    async def finished(self, number: int, log: bytes, artifacts: dict[str, int]) -> str:
+    async def finished(
+        self, number: int, log: bytes, artifacts: dict[str, int], door: Door = Door.NATIVE
+    ) -> str:
         """A job that ended `number` hours after New Year 2025, with files."""
         identity, at = job_id(number), NOW - timedelta(days=365) + timedelta(hours=number)
         await self.jobs.add(
-            Job(identity, "t", "u", JobSpec(("true",)), Package("", 1), JobStatus.QUEUED, at)
+            Job(
+                identity,
+                "t",
+                "u",
+                JobSpec(("true",)),
+                Package("", 1),
+                JobStatus.QUEUED,
+                at,
+                door=door,
+            )
         )
         appender = self.logs.open(identity, 1)
         appender.append(log)
@@ -243,6 +256,19 @@ def test_a_deleted_job_is_gone_with_its_files(tmp_path: Path) -> None:
     in_world(tmp_path, play)
 
 
+def test_a_door_may_have_a_retention_of_its_own(tmp_path: Path) -> None:
+    async def play(world: World) -> None:
+        native = await world.finished(1, b"log", {})
+        old = await world.finished(2, b"log", {"a": 1}, Door.MODELS)
+        new = await world.finished(4, b"log", {"a": 1}, Door.MODELS)
+        age = timedelta(days=365) - timedelta(hours=3)
+        await world.retention(door_seconds={Door.MODELS: age.total_seconds()}).run_once()
+        assert await world.jobs.get(old) is None
+        assert world.files() == [native, new]
+
+    in_world(tmp_path, play)
+
+
 def test_artifacts_go_earlier_than_their_job(tmp_path: Path) -> None:
     async def play(world: World) -> None:
         identity = await world.finished(1, b"log", {"a": 1})
@@ -338,6 +364,8 @@ def test_a_kill_before_any_step_is_healed(tmp_path: Path) -> None:
     ("sql", "parameters", "index"),
     [
         (OLDEST, (20,), "jobs_ended"),
+        (OLDEST_OF_DOOR, ("models", "2026", 20), "jobs_of_door"),
+        (RECENT, ("t", "models", "title"), "jobs_of_door_of_tenant"),
         (UNCOMPRESSED, ("2026",), "jobs_uncompressed"),
         (WITH_ARTIFACTS, ("2026", 20), "jobs_with_artifacts"),
         ("SELECT * FROM jobs WHERE status IN ('queued', 'initializing', 'running') ORDER BY seq",
