@@ -2,10 +2,10 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -93,23 +93,28 @@ def run(server, headers):
     )
 
 
+def below(top):
+    """Every file and directory. The server may delete some meanwhile, and `os.walk` allows that."""
+    return {
+        os.path.join(place, name)
+        for place, directories, files in os.walk(top)
+        for name in (*directories, *files)
+    }
+
+
 def everything(server):
     """All files, wherever a step upwards or a temporary directory could have put one."""
-    top = server.directory.parents[3]
-    temporary = Path(tempfile.gettempdir())
-    found = [*top.rglob("*"), *temporary.iterdir(), *Path("/").iterdir()]
-    found += temporary.glob(f"ci-runner-{server.instance_id()}/**/*")
-    return [str(path) for path in found]
+    temporary = tempfile.gettempdir()
+    found = below(server.directory.parents[3])
+    found |= below(os.path.join(temporary, f"ci-runner-{server.instance_id()}"))
+    return [*found, *os.listdir(temporary), *os.listdir("/")]
 
 
 def places(server):
     """What is beside the server's own directory, up to the test's."""
     own = str(server.directory)
-    return {
-        path
-        for path in map(str, server.directory.parents[3].rglob("*"))
-        if not path.startswith(own)
-    }
+    found = below(server.directory.parents[3])
+    return {path for path in found if not f"{path}/".startswith(f"{own}/")}
 
 
 @pytest.mark.parametrize("kind", TENANTS)
