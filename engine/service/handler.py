@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     def _path(self) -> str:
         return getattr(self, "path", "").partition("?")[0]
 
-    def _respond(self, answer: Any) -> None:
+    def _respond(self, answer: Callable[[], None]) -> None:
         with self.server.answering():
             try:
                 self._left = self._size()
@@ -226,7 +226,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _end_headers(self) -> None:
         self.send_header("X-Content-Type-Options", "nosniff")
-        self.close_connection = self.close_connection or self.server.draining or self._left > 0
+        ending = self.server.draining or self.server.crowded or self._left > 0
+        self.close_connection = self.close_connection or ending
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()

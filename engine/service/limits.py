@@ -19,7 +19,7 @@ class WorkerLimits:
     memory: int | None = None
     threads: int | None = None
     allow_hooks: bool = False
-    connections: int = 128
+    connections: int = 256
     body_seconds: float = 60.0
     heartbeat_seconds: float = 15.0
 

@@ -41,12 +41,14 @@ from engine.service.limits import WorkerLimits
 from engine.service.model_files import check_size, model_of
 from engine.valuation.progress import INTERVAL_SECONDS
 
+HAS_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT = (
     multiprocessing.get_context("forkserver")
-    if "forkserver" in multiprocessing.get_all_start_methods()
+    if HAS_SERVER
     else multiprocessing.get_context("spawn")
 )
-CONTEXT.set_forkserver_preload([__name__, "engine.__main__"])  # each process imports the latter
+if HAS_SERVER:
+    CONTEXT.set_forkserver_preload([__name__, "engine.__main__"])  # each process imports the latter
 PROGRESS, RESULT, ERROR = b"p", b"r", b"e"
 FIRST_TO_GO = "1000"
 STOPPED = "stopped"

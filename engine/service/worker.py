@@ -17,6 +17,7 @@ were allowed when the worker was started. docs/worker.md is for those who run it
 import os
 import platform
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ class Worker(ThreadingHTTPServer):
         self.busy = threading.Lock()
         self.draining = False
         self.stop, self._stop_writer = os.pipe()
-        self._connections = threading.BoundedSemaphore(limits.connections)
+        self._open = 0
         self._answering = 0
         self._idle = threading.Condition()
         self._started = time.monotonic()
@@ -164,13 +165,16 @@ class Worker(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a connection its thread, of which there is a bounded number."""
-        if not self._connections.acquire(blocking=False):
+        with self._idle:
+            has_room = self._open < self.limits.connections
+            self._open += has_room
+        if not has_room:
             self._turn_away(request)
             return
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self._connections.release()
+            self._closed()
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -178,11 +182,24 @@ class Worker(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._connections.release()
+            self._closed()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether connections are closed after an answer, to have room for probes and others."""
+        return self._open > self.limits.connections // 2
+
+    def _closed(self) -> None:
+        with self._idle:
+            self._open -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A request met an error that nobody expected."""
-        LOG.exception("error on a connection")
+        """A connection broke, or a request met an error that nobody expected."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            LOG.debug("%s: %r", client_address, error)
+        else:
+            LOG.exception("unexpected error on a connection")
 
     def _turn_away(self, request: socket.socket) -> None:
         """Answer at once, without a thread and without waiting for anything."""

@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from multiprocessing import forkserver
 
 import pytest
 
@@ -438,16 +440,46 @@ def test_fifty_at_once(start):
 
 
 def test_connections_are_bounded(start):
-    worker = start(connections=2)
+    """And beyond half of the bound they are not kept open, so that idle ones leave room."""
+    worker = start(connections=4)
     with ExitStack() as stack:
-        for _ in range(2):
+        kept = []
+        for _ in range(3):
             connection = http.client.HTTPConnection(*worker.server_address[:2], timeout=30)
             stack.callback(connection.close)
             connection.request("GET", "/health")
-            connection.getresponse().read()
+            answer = connection.getresponse()
+            answer.read()
+            kept.append(answer.headers["Connection"])
+        assert kept == [None, None, "close"]
+        for _ in range(2):
+            silent = stack.enter_context(socket.create_connection(worker.server_address[:2]))
+        until(lambda: worker.crowded)
+        assert silent.fileno() >= 0
+        until(lambda: ask(worker, "GET", "/health")[0] == 503)
         status, answer = ask(worker, "GET", "/health")
         assert (status, answer["error"]["code"]) == (503, "service_unavailable")
     until(lambda: ask(worker, "GET", "/health")[0] == 200)
+
+
+def test_the_process_that_models_are_forked_from_may_die(start):
+    worker = start()
+    assert ask(worker, "POST", "/execute", json.dumps(model()))[0] == 200
+    server = forkserver._forkserver
+    os.kill(server._forkserver_pid, signal.SIGKILL)
+    os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)
+    assert ask(worker, "POST", "/execute", json.dumps(model()))[0] == 200
+
+
+def test_a_connection_that_is_reset_is_nothing_to_report(start, caplog):
+    worker = start()
+    with socket.create_connection(worker.server_address[:2], timeout=30) as connection:
+        linger = struct.pack("ii", 1, 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        connection.sendall(b"GET /health HTTP/1.1\r\n\r\n")
+        assert connection.recv(1 << 16)
+    until(lambda: worker._open == 0)
+    assert "Traceback" not in caplog.text
 
 
 def test_a_body_is_asked_for_only_when_it_is_wanted(start):
