@@ -38,9 +38,7 @@ WATCH_ANSWER = _answer(
     _204="The client has the result: Last-Event-ID is that of `complete`",
 )
 TEXT_ANSWER = _answer("text/plain", "The bytes", _206=_RANGE)
-FILE_ANSWER = _answer(
-    "application/octet-stream", "The bytes", _206=_RANGE, _304="The client has this version"
-)
+FILE_ANSWER = _answer("*/*", "The bytes", _206=_RANGE, _304="The client has this version")
 SUBMISSION: dict[str, Any] = {
     "requestBody": {
         "required": True,
