@@ -199,6 +199,7 @@ def _access(
         audit,
         Traffic(traffic_limits(settings)),
         proxies,
+        settings.allowed_origins,
     )
     return control, tokens
 
