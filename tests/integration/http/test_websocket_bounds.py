@@ -469,14 +469,13 @@ async def test_the_end_of_the_server_is_told(monkeypatch, application):
 
 @pytest.mark.parametrize("client_closed", [False, True])
 async def test_a_stalled_reader_does_not_hold_up_the_end(monkeypatch, application, client_closed):
-    async with serving(monkeypatch, application) as server:
-        async with stalled(server) as client:
-            client.sendall(frame(TEXT, b"flood"))
-            if client_closed:
-                client.sendall(frame(CLOSE, b"\x03\xe8"))
-            await until(lambda: application.sent > 1)
-            server.should_exit = True
-            await is_gone(server)
+    async with serving(monkeypatch, application) as server, stalled(server) as client:
+        client.sendall(frame(TEXT, b"flood"))
+        if client_closed:
+            client.sendall(frame(CLOSE, b"\x03\xe8"))
+        await until(lambda: application.sent > 1)
+        server.should_exit = True
+        await is_gone(server)
 
 
 async def test_who_is_about_to_open_one_at_the_end_of_the_server_is_told(monkeypatch):
