@@ -25,6 +25,7 @@ RunnerError
 ├── JobNotFoundError
 ├── ArtifactNotFoundError
 ├── JobFinishedError                too late to cancel
+├── JobStartedError                 too late to cancel without force
 ├── EventsGoneError                 events after a reader's cursor were removed
 ├── DiskFullError                   below the disk floor
 ├── LogCorruptError                 a stored log is damaged
@@ -244,6 +245,12 @@ class JobFinishedError(RunnerError):
     """The job has already finished, so it cannot be cancelled."""
 
     code = "job_finished"
+
+
+class JobStartedError(RunnerError):
+    """The job is under way. Cancel it with force=true, which stops it."""
+
+    code = "job_started"
 
 
 class EventsGoneError(RunnerError):

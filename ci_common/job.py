@@ -98,6 +98,14 @@ _INFRASTRUCTURE = frozenset(
 )
 
 
+class Door(StrEnum):
+    """Which interface a job came through. Retention and lists may differ by it; nothing else."""
+
+    NATIVE = "native"
+    MODELS = "models"
+    """The model-job API."""
+
+
 class Network(StrEnum):
     """What the job may reach."""
 
@@ -160,6 +168,8 @@ class JobSpec:
     """Lines of a requirements file, which are installed before; `None` is what the project has."""
     git: GitFacts | None = None
     """Of the work tree that the project was packed from, where the client told."""
+    title: str | None = None
+    """What people call it; of a model job the model's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +278,7 @@ class Job:
     """Bytes of all its artifacts."""
     tests: SuiteSummary | None = None
     """Set at the end, when the job left a JUnit report."""
+    door: Door = Door.NATIVE
     failing: BegunFailure | None = None
     """Set while a failure is being recorded; never when `status` is terminal."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from ci_common.job import utc_now
+from ci_common.job import Door, utc_now
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.logs import LogKeeper, LogWriter
 from ci_common.ports.packages import Packages
@@ -108,7 +108,13 @@ def _retention(
             max_bytes=None if settings.max_disk_mb is None else settings.max_disk_mb << 20,
             compress_seconds=settings.log_compress_seconds,
             min_free_bytes=settings.min_free_disk_mb << 20,
+            door_seconds=_door_seconds(settings),
         ),
         free_bytes=lambda: shutil.disk_usage(settings.data_path).free,
         now=now,
     )
+
+
+def _door_seconds(settings: ControllerSettings) -> dict[Door, float]:
+    hours = settings.model_job_hours
+    return {} if hours is None else {Door.MODELS: hours * 3600}

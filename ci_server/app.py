@@ -18,6 +18,7 @@ from ci_common.settings import Settings
 from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.apis.models import routes as models
 from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
@@ -31,6 +32,7 @@ from ci_server.http.errors import install_error_handlers
 from ci_server.http.query import strict_query
 from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
+from ci_server.services.start_estimate import Slots
 from ci_server.telemetry.log_output import configure_logging
 from ci_server.wiring import (
     Services,
@@ -81,6 +83,14 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.artifacts,
         settings.send_timeout_seconds,
     )
+    app.state.models_api = models.ModelsApi(
+        services.intake,
+        services.jobs,
+        services.model_results,
+        Slots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant),
+        settings.public_url,
+        app.state.trusted_proxies,
+    )
 
 
 async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
@@ -125,7 +135,8 @@ def create_app() -> FastAPI:
     app.add_middleware(EarlyAnswers)
     app.add_middleware(RequestEnd)
     app.add_middleware(StartRefusal)
-    for routes in (router, native_artifacts.router, native_usage.router, native_tokens.router):
+    native = (router, native_artifacts.router, native_usage.router, native_tokens.router)
+    for routes in (*native, models.router):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app

@@ -45,6 +45,7 @@ from ci_server.access.limits.traffic import Traffic
 from ci_server.http.guards import AccessControl
 from ci_server.services.intake import Intake, SubmissionLimits
 from ci_server.services.jobs import JobService
+from ci_server.services.model_results import ModelResults
 from ci_server.services.readiness import Readiness
 from ci_server.services.usage import UsageService
 from ci_server.streams.log_stream import LogStreams
@@ -80,6 +81,7 @@ class Services:
     usage: UsageService
     streams: LogStreams
     artifacts: ArtifactReader
+    model_results: ModelResults
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
@@ -117,6 +119,7 @@ def build_services(
     submissions = SqliteJobSubmissions(database, stores.signals)
     secrets = SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets)
     access, tokens = _access(stores, policy, audit, proxies, stack)
+    streams = LogStreams(submissions, stores.logs, stores.signals)
     return Services(
         access,
         Intake(
@@ -135,8 +138,9 @@ def build_services(
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
         ),
-        LogStreams(submissions, stores.logs, stores.signals),
+        streams,
         stores.artifacts,
+        ModelResults(submissions, stores.artifacts, streams),
     )
 
 

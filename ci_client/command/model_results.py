@@ -1,15 +1,12 @@
 """A model's `results.json`: checked against its own hash, and shown as a table."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ci_client.command.report_display import printable
 from ci_client.errors import ModelResultError
-
-HASH, WARNINGS = "result_hash", "warnings"
+from ci_common.model_result import HASH, WARNINGS, parse_result
 
 _BEFORE = (
     ("mean_npv", "Mean NPV"),
@@ -20,16 +17,6 @@ _BEFORE = (
 _AFTER = (("max", "Greatest"),)
 
 
-def result_hash(document: Mapping[str, Any]) -> str:
-    """SHA-256 of a result without its hash and its warnings.
-
-    The text is JSON with sorted keys, no spaces, and the shortest floats.
-    """
-    content = {key: value for key, value in document.items() if key not in (HASH, WARNINGS)}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def read_results(path: Path) -> dict[str, Any]:
     """A result whose hash is right.
 
@@ -37,19 +24,11 @@ def read_results(path: Path) -> dict[str, Any]:
         ModelResultError: it is missing, is no result, or is not what its hash says.
     """
     try:
-        document = json.loads(path.read_bytes())
-        statistics_table(document)
+        return parse_result(path.read_bytes())
     except FileNotFoundError:
         raise ModelResultError(f"The job left no {path.name}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelResultError(f"{path} is not a result of the engine ({error}).") from error
-    found = result_hash(document)
-    if found != document[HASH]:
-        raise ModelResultError(
-            f"{path} is not what its result_hash says: the hash of its content is {found}, "
-            f"not {printable(str(document[HASH]))}."
-        )
-    return dict(document)
+    except ValueError as error:
+        raise ModelResultError(f"{path} is not a result of the engine: {error}.") from error
 
 
 def statistics_table(document: Mapping[str, Any]) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 from ci_client.client import Client
 from ci_client.command import exit_codes
 from ci_client.command.display import say
-from ci_client.command.model_results import HASH, read_results, statistics_table
+from ci_client.command.model_results import read_results, statistics_table
 from ci_client.errors import ModelResultError, UsageError
+from ci_common.model_result import HASH
 from ci_common.progress import PREFIX
 
 JOB = "engine"

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from ci_common.job import Door
+
 
 @dataclass(frozen=True, slots=True)
 class FinishedTotals:
@@ -48,6 +50,11 @@ class JobRetention(Protocol):
 
     async def oldest(self, limit: int) -> list[FinishedJob]:
         """Finished jobs, the one that ended first comes first."""
+
+    async def expired_of_door(self, door: Door, ended_before: datetime, limit: int) -> list[str]:
+        """Finished jobs that came through this door, but the native one, and ended before; the
+        one that ended first comes first.
+        """
 
     async def delete_jobs(self, job_ids: Sequence[str]) -> int:
         """Forget finished jobs and note their files; returns how many that were."""

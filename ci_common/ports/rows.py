@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ci_common.errors import EngineDisturbedError
-from ci_common.job import Artifact, Job, JobStatus, Outcome, SuiteSummary
+from ci_common.job import Artifact, Door, Job, JobStatus, Outcome, SuiteSummary
 from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
 from ci_common.ports.usage import NO_QUOTAS, Quotas
@@ -28,13 +28,40 @@ class ControllerState:
 
 
 @dataclass(frozen=True, slots=True)
+class JobState:
+    """One way in which a job may stand; `None` does not narrow."""
+
+    status: JobStatus
+    success: bool | None = None
+    cancel_requested: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobQuery:
     """Which jobs are asked for, newest first; `None` does not narrow."""
 
-    status: JobStatus | None = None
+    states: tuple[JobState, ...] | None = None
+    """Only jobs that stand in one of these ways."""
     limit: int = 100
     before: str | None = None
     """The id of a job: only older ones."""
+    door: Door | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartOutlook:
+    """What tells when a queued job will start."""
+
+    ahead: int
+    """Jobs of its tenant that are started before it."""
+    busy_of_tenant: int
+    """Jobs of its tenant that are under way."""
+    busy: int
+    """Jobs of all tenants that are under way."""
+    recent_seconds: tuple[float, ...]
+    """How long the tenant's last successful jobs of the same door and title took, newest first;
+    of the native door none.
+    """
 
 
 class JobSubmissions(Protocol):
@@ -79,13 +106,24 @@ class JobSubmissions(Protocol):
     async def queue_positions(self, tenant: str) -> dict[str, int]:
         """The same for all queued jobs of a tenant, by job id."""
 
+    async def start_outlook(self, job: Job) -> StartOutlook:
+        """What tells when a queued job will start. It costs the same however many jobs there are
+        that have ended.
+        """
+
     async def request_cancel(
-        self, job_id: str, at: datetime, audit: AuditEntry | None = None
+        self,
+        job_id: str,
+        at: datetime,
+        audit: AuditEntry | None = None,
+        *,
+        only_queued: bool = False,
     ) -> Job:
         """Record the wish to cancel and return the row after it; safe to repeat. With the first
         wish, or not at all, goes the entry of the audit log.
 
-        Raises JobNotFoundError, or JobFinishedError when the job is terminal.
+        Raises JobNotFoundError, or JobFinishedError when the job is terminal; with `only_queued`
+        JobStartedError when it is under way.
         """
 
     async def controller_state(self) -> ControllerState | None:

@@ -1,8 +1,18 @@
 """What the controller does at once, and what it keeps."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 
 from ci_common.settings.environment import EnvironmentSettings
+
+
+def _or_none(value: object) -> object:
+    """The word `none`, which an environment variable cannot say otherwise."""
+    return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+
+OptionalHours = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_or_none)]
 
 
 class ControllerSettings(EnvironmentSettings):
@@ -24,6 +34,10 @@ class ControllerSettings(EnvironmentSettings):
     """Finished jobs older than this are deleted, with logs and artifacts; unset keeps them."""
     retention_jobs: int | None = Field(default=None, ge=0)
     """So many finished jobs are kept, the newest; unset keeps all."""
+    model_job_hours: OptionalHours = 24.0
+    """Finished jobs of the model-job API are deleted so many hours after their end; `none` keeps
+    them as long as the others.
+    """
     artifact_retention_days: float | None = Field(default=None, gt=0)
     """Artifacts older than this are deleted although their job is kept."""
     max_disk_mb: int | None = Field(default=None, ge=1)

@@ -9,6 +9,8 @@ from ci_common.settings.environment import EnvironmentSettings
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[!-~]*)?")
+
 
 def _origins(value: str) -> str:
     origins = [origin.strip() for origin in value.split(",") if origin.strip()]
@@ -19,6 +21,15 @@ def _origins(value: str) -> str:
                 "not the scheme's own, such as https://ci.example.com; '*' is not allowed"
             )
     return ",".join(origins)
+
+
+def _base_url(value: str | None) -> str | None:
+    if value is not None and not _BASE_URL.fullmatch(value):
+        raise ValueError(
+            "must be the address at which clients reach this server, such as "
+            "https://ci.example.com or https://example.com/ci"
+        )
+    return value
 
 
 class ServerSettings(EnvironmentSettings):
@@ -34,6 +45,8 @@ class ServerSettings(EnvironmentSettings):
     """Largest unpacked size over zip size."""
     max_entries: int = Field(default=100_000, ge=1)
     """Most entries in an upload."""
+    public_url: Annotated[str | None, AfterValidator(_base_url)] = None
+    """Where clients reach this server; unset: as each request came."""
     cors_origins: Annotated[str, AfterValidator(_origins)] = ""
     """Origins whose web pages may use the server, separated by commas."""
     audit_days: float | None = Field(default=None, ge=2)

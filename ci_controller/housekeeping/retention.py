@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ci_common.errors import LogCorruptError
+from ci_common.job import Door
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.logs import LogKeeper
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals, JobRetention
@@ -46,6 +47,8 @@ class RetentionPolicy:
     max_bytes: int | None = None
     compress_seconds: float = 60.0
     min_free_bytes: int = 0
+    door_seconds: Mapping[Door, float] = field(default_factory=dict)
+    """How long finished jobs of a door are kept at most, whatever else is allowed."""
 
     @property
     def deletes_jobs(self) -> bool:
@@ -158,6 +161,7 @@ class Retention:
         return (
             await self._delete_files(limit)
             or await self._expire_jobs(limit)
+            or await self._expire_jobs_of_doors(limit)
             or await self._expire_artifacts(limit)
             or await self._compress_one()
             or await self._forget_deletions(limit)
@@ -196,6 +200,15 @@ class Retention:
         if deleted:
             logger.info("retention: %d finished jobs deleted", deleted)
         return deleted
+
+    async def _expire_jobs_of_doors(self, limit: int) -> int:
+        for door, seconds in self._policy.door_seconds.items():
+            ended_before = self._now() - timedelta(seconds=seconds)
+            job_ids = await self._rows.expired_of_door(door, ended_before, limit)
+            if job_ids and (deleted := await self._rows.delete_jobs(job_ids)):
+                logger.info("retention: %d finished jobs of door %r deleted", deleted, door.value)
+                return deleted
+        return 0
 
     async def _expire_artifacts(self, limit: int) -> int:
         if self._policy.artifact_days is None:

@@ -374,6 +374,12 @@ MIGRATIONS: tuple[str, ...] = (
             WHERE tenant = NEW.tenant;
     END;
     """,
+    # 11: which interface a job came through; some have a retention of their own.
+    """
+    ALTER TABLE jobs ADD COLUMN door TEXT NOT NULL DEFAULT 'native';
+    CREATE INDEX jobs_of_door ON jobs (door, ended_at) WHERE door != 'native';
+    CREATE INDEX jobs_of_door_of_tenant ON jobs (door, tenant, seq) WHERE door != 'native';
+    """,
 )
 
 

@@ -10,6 +10,7 @@ from ci_common.git_facts import GitFacts
 from ci_common.job import (
     BegunFailure,
     CaseResult,
+    Door,
     Job,
     JobSpec,
     JobStatus,
@@ -28,7 +29,7 @@ from ci_persistence.database.database import Database
 COLUMNS = (
     "job_id, tenant, user, spec, package_sha256, package_size, status, created_at, started_at, "
     "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
-    "log_dropped, artifacts_size, tests"
+    "log_dropped, artifacts_size, tests, door"
 )
 _UNKNOWN = -1
 """In the column `log_dropped`, which knows no NULL."""
@@ -69,6 +70,7 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         log_dropped_to_row(job.log_dropped),
         job.artifacts_size,
         None,
+        job.door.value,
     )
 
 
@@ -92,6 +94,7 @@ def from_row(row: sqlite3.Row) -> Job:
         attempt=row["attempt"],
         artifacts_size=row["artifacts_size"],
         tests=tests_from_json(row["tests"]),
+        door=Door(row["door"]),
         failing=None if outcome is not None else _failing(row, log_dropped),
     )
 

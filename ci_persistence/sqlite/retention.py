@@ -8,7 +8,7 @@ from datetime import datetime
 import aiosqlite
 from typing_extensions import override
 
-from ci_common.job import format_time
+from ci_common.job import Door, format_time
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals, JobRetention
 from ci_persistence.database.database import Database
 from ci_persistence.sqlite.events import LATEST
@@ -18,6 +18,10 @@ from ci_persistence.sqlite.lease import HOLDS_LEASE
 OLDEST = (
     "SELECT job_id, ended_at, coalesce(log_stored, log_size, 0) + artifacts_size AS stored_bytes "
     "FROM jobs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT ?"
+)
+OLDEST_OF_DOOR = (
+    "SELECT job_id FROM jobs WHERE door = ? AND door != 'native' AND ended_at < ? "
+    "ORDER BY ended_at LIMIT ?"
 )
 UNCOMPRESSED = (
     "SELECT job_id, log_size FROM jobs WHERE ended_at IS NOT NULL AND log_stored IS NULL "
@@ -59,6 +63,13 @@ class SqliteJobRetention(JobRetention):
             FinishedJob(row["job_id"], datetime.fromisoformat(row["ended_at"]), row["stored_bytes"])
             for row in rows
         ]
+
+    @override
+    async def expired_of_door(self, door: Door, ended_before: datetime, limit: int) -> list[str]:
+        rows = await self._database.fetch_all(
+            OLDEST_OF_DOOR, (door.value, format_time(ended_before), limit)
+        )
+        return [row["job_id"] for row in rows]
 
     @override
     async def delete_jobs(self, job_ids: Sequence[str]) -> int:

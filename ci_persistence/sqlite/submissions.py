@@ -5,11 +5,23 @@ from datetime import datetime
 
 from typing_extensions import override
 
-from ci_common.errors import JobFinishedError, JobNotFoundError, NotReadyError, quoted
-from ci_common.job import Artifact, Job, format_time, parse_time
+from ci_common.errors import (
+    JobFinishedError,
+    JobNotFoundError,
+    JobStartedError,
+    NotReadyError,
+    quoted,
+)
+from ci_common.job import Artifact, Door, Job, format_time, parse_time
 from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
-from ci_common.ports.rows import ControllerState, JobQuery, JobSubmissions
+from ci_common.ports.rows import (
+    ControllerState,
+    JobQuery,
+    JobState,
+    JobSubmissions,
+    StartOutlook,
+)
 from ci_common.ports.signals import JobSignals
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_persistence.database.database import Database
@@ -32,6 +44,21 @@ _INSERT = (
 
 _WAITING = "status = 'queued' AND cancel_requested_at IS NULL"
 """Jobs that will be started. One that is to be cancelled never is, so nobody waits for it."""
+
+_BUSY = (
+    "SELECT count(*) AS everybodys, sum(tenant = ?) AS own FROM jobs "
+    "WHERE status IN ('initializing', 'running')"
+)
+_OF_OTHER_DOORS = "door != 'native'"
+"""Only for these is there an index by door, which SQLite uses where it reads this."""
+
+_RECENT_JOBS = 500
+_RECENT = (
+    "SELECT (julianday(ended_at) - julianday(started_at)) * 86400.0 AS seconds FROM (SELECT * "  # noqa: S608 - constants
+    f"FROM jobs WHERE tenant = ? AND door = ? AND {_OF_OTHER_DOORS} AND status = 'completed' "
+    f"ORDER BY seq DESC LIMIT {_RECENT_JOBS}) WHERE json_extract(spec, '$.title') IS ? "
+    "AND exit_code = 0 AND started_at IS NOT NULL LIMIT 20"
+)
 
 
 class SqliteJobSubmissions(JobSubmissions):
@@ -65,9 +92,14 @@ class SqliteJobSubmissions(JobSubmissions):
     @override
     async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:
         conditions, parameters = scope_conditions(scope)
-        if query.status is not None:
-            conditions.append("status = ?")
-            parameters.append(query.status.value)
+        if query.door is not None:
+            conditions.append("door = ?")
+            parameters.append(query.door.value)
+            if query.door is not Door.NATIVE:
+                conditions.append(_OF_OTHER_DOORS)
+        if query.states is not None:
+            ways = [_state_condition(state) for state in query.states]
+            conditions.append(f"({' OR '.join(ways) or 'false'})")
         if query.before is not None:
             conditions.append("seq < ?")
             parameters.append(str(await self._sequence(scope, query.before)))
@@ -113,9 +145,29 @@ class SqliteJobSubmissions(JobSubmissions):
         return {row["job_id"]: place for place, row in enumerate(rows, 1)}
 
     @override
+    async def start_outlook(self, job: Job) -> StartOutlook:
+        place = await self.queue_position(job)
+        busy = await self._database.fetch_one(_BUSY, (job.tenant,))
+        ended = await self._database.fetch_all(
+            _RECENT, (job.tenant, job.door.value, job.spec.title)
+        )
+        return StartOutlook(
+            ahead=(place or 1) - 1,
+            busy_of_tenant=int(busy["own"] or 0) if busy else 0,
+            busy=int(busy["everybodys"]) if busy else 0,
+            recent_seconds=tuple(float(row["seconds"]) for row in ended),
+        )
+
+    @override
     async def request_cancel(
-        self, job_id: str, at: datetime, audit: AuditEntry | None = None
+        self,
+        job_id: str,
+        at: datetime,
+        audit: AuditEntry | None = None,
+        *,
+        only_queued: bool = False,
     ) -> Job:
+        from_statuses = "('queued')" if only_queued else LIVE
         with disk_full_told(self._database.path):
             async with self._database.transaction() as connection:
                 wished = await connection.execute_fetchall(
@@ -125,7 +177,7 @@ class SqliteJobSubmissions(JobSubmissions):
                 rows = await connection.execute_fetchall(
                     "UPDATE jobs "  # noqa: S608 - constants
                     "SET cancel_requested_at = coalesce(cancel_requested_at, ?) "
-                    f"WHERE job_id = ? AND status IN {LIVE} RETURNING {COLUMNS}",
+                    f"WHERE job_id = ? AND status IN {from_statuses} RETURNING {COLUMNS}",
                     (format_time(at), job_id),
                 )
                 found = list(rows)
@@ -135,9 +187,10 @@ class SqliteJobSubmissions(JobSubmissions):
             self._signals.notify(job_id)
             self._signals.notify_events()
             return from_row(found[0])
-        if await self.get(job_id) is None:
+        job = await self.get(job_id)
+        if job is None:
             raise JobNotFoundError
-        raise JobFinishedError
+        raise JobFinishedError if job.status.is_terminal else JobStartedError
 
     @override
     async def controller_state(self) -> ControllerState | None:
@@ -166,3 +219,13 @@ class SqliteJobSubmissions(JobSubmissions):
         if row is None:
             raise JobNotFoundError(f"the cursor {quoted(job_id)} is not a job of this list")
         return int(row["seq"])
+
+
+def _state_condition(state: JobState) -> str:
+    """SQL; a status is one of our own words."""
+    conditions = [f"status = '{state.status.value}'"]
+    if state.success is not None:
+        conditions.append(f"(status = 'completed' AND exit_code = 0) = {int(state.success)}")
+    if state.cancel_requested is not None:
+        conditions.append(f"(cancel_requested_at IS NOT NULL) = {int(state.cancel_requested)}")
+    return f"({' AND '.join(conditions)})"

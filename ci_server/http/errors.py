@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from ci_common.errors import RunnerError, place_of
+from ci_common.errors import InvalidUploadError, RunnerError, place_of
 from ci_server.telemetry.request_id import current_request_id
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "job_not_found": HTTPStatus.NOT_FOUND,
     "artifact_not_found": HTTPStatus.NOT_FOUND,
     "job_finished": HTTPStatus.CONFLICT,
+    "job_started": HTTPStatus.CONFLICT,
     "disk_full": HTTPStatus.INSUFFICIENT_STORAGE,
     "log_corrupt": HTTPStatus.INTERNAL_SERVER_ERROR,
     "log_missing": HTTPStatus.GONE,
@@ -58,10 +60,33 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
 """Codes that are not here are defects when they reach a client: 500."""
 
 
-def error_response(status: int, code: str, message: str) -> JSONResponse:
-    """The body of every error."""
+@dataclass(frozen=True, slots=True)
+class ErrorDialect:
+    """How a door answers errors, where it differs from the native one."""
+
+    prefix: str
+    """Of the paths that are this door's."""
+    validation_status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY
+    """Of parameters and form fields that are not what they have to be."""
+
+
+_DIALECTS = (ErrorDialect("/v1/"),)
+"""These have `detail`, too: the message, where clients of FastAPI services look for it."""
+
+
+def error_response(
+    status: int, code: str, message: str, connection: HTTPConnection | None = None
+) -> JSONResponse:
+    """The body of every error; `connection` is the one that it answers."""
     error = {"code": code, "message": message, "request_id": current_request_id()}
+    if connection is not None and _dialect_of(connection):
+        return JSONResponse({"detail": message, "error": error}, status)
     return JSONResponse({"error": error}, status)
+
+
+def _dialect_of(connection: HTTPConnection) -> ErrorDialect | None:
+    path = connection.scope["path"]
+    return next((dialect for dialect in _DIALECTS if path.startswith(dialect.prefix)), None)
 
 
 def install_error_handlers(app: Starlette) -> None:
@@ -88,7 +113,11 @@ async def _runner_error(connection: HTTPConnection, error: Exception) -> JSONRes
     if STATUS_OF_CODE[error.code] is HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s failed: %s", _named(connection), error)
         message = type(error)().message  # the details are about our files
-    response = error_response(STATUS_OF_CODE[error.code], error.code, message)
+    status = STATUS_OF_CODE[error.code]
+    dialect = _dialect_of(connection)
+    if dialect is not None and isinstance(error, InvalidUploadError):
+        status = dialect.validation_status
+    response = error_response(status, error.code, message, connection)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
@@ -98,18 +127,21 @@ async def _runner_error(connection: HTTPConnection, error: Exception) -> JSONRes
     return response
 
 
-async def _validation_error(_: HTTPConnection, error: Exception) -> JSONResponse:
+async def _validation_error(connection: HTTPConnection, error: Exception) -> JSONResponse:
     problems: list[Any] = list(error.errors()) if isinstance(error, ValidationException) else []
     message = "; ".join(
         f"{place_of(problem['loc'][-1:])}: {problem['msg']}" for problem in problems
     )
-    return error_response(HTTPStatus.BAD_REQUEST, "invalid_request", message)
+    dialect = _dialect_of(connection)
+    status = dialect.validation_status if dialect else HTTPStatus.BAD_REQUEST
+    return error_response(status, "invalid_request", message, connection)
 
 
-async def _http_error(_: HTTPConnection, error: Exception) -> JSONResponse:
+async def _http_error(connection: HTTPConnection, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
     phrase = HTTPStatus(status).phrase
-    response = error_response(status, phrase.lower().replace(" ", "_"), f"{phrase}.")
+    code = phrase.lower().replace(" ", "_")
+    response = error_response(status, code, f"{phrase}.", connection)
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response
@@ -121,6 +153,7 @@ async def _unknown_error(connection: HTTPConnection, error: Exception) -> JSONRe
         500,
         "internal_error",
         f"internal error; the server's log tells more (request id {current_request_id()})",
+        connection,
     )
 
 

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from ci_common.errors import DataDirectoryUnavailableError, InvalidConfigError, InvalidPackageError
-from ci_common.job import Job, JobSpec, JobStatus, Package
+from ci_common.job import Door, Job, JobSpec, JobStatus, Package
 from ci_common.policy import Action, Policy, Reach
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.packages import PackageIntake, StagedUpload
@@ -51,21 +52,40 @@ class Upload:
         self._limits = limits
         self._queue = queue
 
-    async def receive(self, body: AsyncIterator[bytes], framing: Framing | None = None) -> None:
-        """Store the zip in a body; `framing` tells it from what the door has around it.
+    async def receive(
+        self,
+        body: AsyncIterator[bytes],
+        framing: Framing | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
+        """Store the zip in a body; `framing` tells it from what the door has around it. A door
+        that takes less than the server does says how much.
 
         Raises UploadTooLargeError, InvalidUploadError, RequestTimeoutError, DiskFullError.
         """
         body = paced(body, self._limits.patience_seconds)
-        most = self._limits.max_upload_bytes
+        most = self._limits.max_upload_bytes if max_bytes is None else max_bytes
         await receive_body(body, framing or NoFraming(), self._staged, most)
 
-    async def submit(self, request: SubmissionRequest, secrets: Sequence[Secret] = ()) -> Job:
-        """Check what was received and queue the job: see `Intake.accept`."""
-        return await self._queue(request, secrets)
+    async def submit(
+        self,
+        request: SubmissionRequest,
+        secrets: Sequence[Secret] = (),
+        complete: "Completion | None" = None,
+    ) -> Job:
+        """Check what was received and queue the job: see `Intake.accept`.
+
+        `complete` is for a door that has rules of its own for packages.
+        """
+        return await self._queue(request, secrets, complete)
 
 
-_Queue = Callable[[SubmissionRequest, Sequence[Secret]], Awaitable[Job]]
+Completion = Callable[[Path, SubmissionRequest], SubmissionRequest]
+"""What a door makes of a request when it has seen the package, a zip that was found to be a valid
+one. Runs in a thread; raises InvalidPackageError for a package that the door does not take.
+"""
+
+_Queue = Callable[[SubmissionRequest, Sequence[Secret], Completion | None], Awaitable[Job]]
 
 
 class Intake:
@@ -150,14 +170,15 @@ class Intake:
         staged: StagedUpload | None,
         request: SubmissionRequest,
         sent: Sequence[Secret],
+        complete: Completion | None = None,
     ) -> Job:
         self._policy.scope(principal, Action.SUBMIT)
         await self._check_priority(principal, request.priority)
-        spec = await self._check(staged, request)
+        spec = await self._check(staged, request, complete)
         spec, secrets = await self._secrets.resolve(principal.tenant, spec, sent)
         job_id = str(uuid.uuid4())
         package = await asyncio.to_thread(staged.commit, job_id) if staged else None
-        job = self._new_job(job_id, principal, spec, package)
+        job = self._new_job(job_id, principal, spec, package, request.door)
         try:
             await self._secrets.store(job_id, secrets)
             entry = self._audit.entry(
@@ -172,7 +193,12 @@ class Intake:
         return job
 
     def _new_job(
-        self, job_id: str, principal: Principal, spec: JobSpec, package: Package | None
+        self,
+        job_id: str,
+        principal: Principal,
+        spec: JobSpec,
+        package: Package | None,
+        door: Door,
     ) -> Job:
         return Job(
             job_id=job_id,
@@ -182,6 +208,7 @@ class Intake:
             package=package,
             status=JobStatus.QUEUED,
             created_at=self._now(),
+            door=door,
         )
 
     async def _check_priority(self, principal: Principal, asked: int | None) -> None:
@@ -194,12 +221,15 @@ class Intake:
             await self._audit.denied(principal, AuditAction.PRIORITIZE, error)
             raise
 
-    async def _check(self, staged: StagedUpload | None, request: SubmissionRequest) -> JobSpec:
+    async def _check(
+        self, staged: StagedUpload | None, request: SubmissionRequest, complete: Completion | None
+    ) -> JobSpec:
         limits = self.limits
 
         def check() -> JobSpec:
             files = _config_files(staged, limits.package) if staged else None
-            return resolve_spec(files, request, limits.defaults, limits.ceilings)
+            wanted = complete(staged.path, request) if staged and complete else request
+            return resolve_spec(files, wanted, limits.defaults, limits.ceilings)
 
         # A few at a time: a check takes a core, and others' requests need threads, too.
         async with self._checks:

@@ -12,7 +12,7 @@ from ci_common.errors import (
 from ci_common.job import Artifact, Job
 from ci_common.policy import Action, Policy
 from ci_common.ports.audit import AuditAction
-from ci_common.ports.rows import JobQuery, JobSubmissions
+from ci_common.ports.rows import JobQuery, JobSubmissions, StartOutlook
 from ci_common.ports.signals import Doorbell
 from ci_common.principal import Principal
 from ci_server.access.audit_trail import AuditTrail
@@ -60,26 +60,50 @@ class JobService:
         scope = self._policy.scope(principal, Action.LIST)
         return await self._submissions.list_jobs(scope, query)
 
-    async def cancel(self, principal: Principal, job_id: str) -> Job:
+    async def cancel(
+        self,
+        principal: Principal,
+        job_id: str,
+        *,
+        only_queued: bool = False,
+        tells_of_others: bool = False,
+    ) -> Job:
         """Ask for the end of a job; safe to repeat.
 
         Raises JobNotFoundError for a job the principal may not see, ForbiddenError for one it
-        may only see, JobFinishedError.
+        may only see, JobFinishedError; with `only_queued` JobStartedError for one under way. With
+        `tells_of_others` a job that the principal may not see is a ForbiddenError, too.
         """
-        await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
+        try:
+            await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
+        except JobNotFoundError:
+            if not tells_of_others or await self._submissions.get(job_id) is None:
+                raise
+            error = ForbiddenError("this job is not yours to cancel")
+            await self._audit.denied(principal, AuditAction.CANCEL, error, job_id)
+            raise error from None
         entry = self._audit.entry(principal, AuditAction.CANCEL, job_id=job_id)
-        job = await self._submissions.request_cancel(job_id, self._now(), entry)
+        job = await self._submissions.request_cancel(
+            job_id, self._now(), entry, only_queued=only_queued
+        )
         self._bell.ring()
         return job
 
-    async def issue_token(self, principal: Principal, job_id: str) -> StreamToken:
-        """A token that lets whoever has it read the job, for a short time. It is recorded.
+    async def start_outlook(self, job: Job) -> StartOutlook:
+        """What tells when a queued job will start."""
+        return await self._submissions.start_outlook(job)
+
+    async def issue_token(
+        self, principal: Principal, job_id: str, seconds: float | None = None
+    ) -> StreamToken:
+        """A token that lets whoever has it read the job, for a short time: so many seconds, or as
+        the operator has set. It is recorded.
 
         Raises JobNotFoundError, and ForbiddenError for a job the principal may only see.
         """
         job = await self._within_reach(principal, Action.ISSUE_TOKEN, job_id, "give a token for it")
         await self._audit.token_issued(principal, job)
-        return self._tokens.issue(principal, job.job_id)
+        return self._tokens.issue(principal, job.job_id, seconds)
 
     async def _within_reach(
         self, principal: Principal, action: Action, job_id: str, what: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ci_common.errors import InvalidConfigError, UnknownJobNameError
 from ci_common.git_facts import GitFacts
-from ci_common.job import DEFAULT_PRIORITY, JobSpec, ResourceLimits
+from ci_common.job import DEFAULT_PRIORITY, Door, JobSpec, ResourceLimits
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.submission.project_config import (
     JOB_NAME,
@@ -19,6 +19,7 @@ from ci_server.submission.project_config import (
 )
 
 DEFAULT_JOB = "test"
+LONGEST_TITLE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,20 @@ class SubmissionRequest:
     install: tuple[str, ...] | None = None
     """Lines of a requirements file, which are installed before the command; none: nothing."""
     git: GitFacts | None = None
+    title: str | None = None
+    """What people call the job: at most 200 printable characters."""
+    door: Door = Door.NATIVE
+    """Where it came in."""
 
     def __post_init__(self) -> None:
         problem = _problem(self)
         if problem:
             raise InvalidConfigError(problem)
+
+
+def is_title(text: str) -> bool:
+    """Whether a job may be called so."""
+    return 0 < len(text) <= LONGEST_TITLE and text.isprintable()
 
 
 def _problem(request: SubmissionRequest) -> str | None:
@@ -62,6 +72,8 @@ def _problem(request: SubmissionRequest) -> str | None:
         return f"retries: must be an integer from 0 to {MOST_RETRIES}"
     if timeout is not None and not 0 < timeout <= LONGEST_SECONDS:
         return "timeout: must be greater than 0 and at most a year"
+    if request.title is not None and not is_title(request.title):
+        return f"title: must be 1 to {LONGEST_TITLE} printable characters"
     for line in request.install or ():
         if problem := requirements_line_problem(line):
             return f"install: {problem}"
@@ -96,6 +108,7 @@ def resolve_spec(
         secrets=tuple(dict.fromkeys(job.secrets)),
         install=_install(job, request),
         git=request.git,
+        title=request.title,
     )
 
 

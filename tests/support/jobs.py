@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason, ResourceLimits
+from ci_common.job import Door, Job, JobSpec, JobStatus, Outcome, Package, Reason, ResourceLimits
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -31,6 +31,8 @@ def a_job(
     retries=0,
     attempt=1,
     install=None,
+    title=None,
+    door=Door.NATIVE,
 ):
     """A job; what a test does not name is some valid value."""
     if status.is_terminal and outcome is None:
@@ -48,6 +50,7 @@ def a_job(
             priority=priority,
             retries=retries,
             install=install,
+            title=title,
         ),
         package=package,
         status=status,
@@ -57,6 +60,7 @@ def a_job(
         outcome=outcome,
         log_size=log_size,
         attempt=attempt,
+        door=door,
     )
 
 

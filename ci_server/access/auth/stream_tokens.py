@@ -49,11 +49,14 @@ class StreamTokens:
         self._life = timedelta(seconds=seconds)
         self._now = now
 
-    def issue(self, principal: Principal, job_id: str) -> StreamToken:
-        """A token for a job that the principal may read. Raises ForbiddenError."""
+    def issue(self, principal: Principal, job_id: str, seconds: float | None = None) -> StreamToken:
+        """A token for a job that the principal may read, for so many seconds or the usual time.
+        Raises ForbiddenError.
+        """
         if principal.only_job is not None:
             raise ForbiddenError("with a token for one job you cannot get another token")
-        expires_at = self._now().replace(microsecond=0) + self._life
+        life = self._life if seconds is None else timedelta(seconds=seconds)
+        expires_at = self._now().replace(microsecond=0) + life
         payload = {
             "job": job_id,
             "tenant": principal.tenant,

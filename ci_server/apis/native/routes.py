@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from ci_common.errors import InvalidOffsetError, InvalidUploadError, quoted
 from ci_common.job import Job, JobStatus
 from ci_common.ports.artifacts import ArtifactReader
-from ci_common.ports.rows import JobQuery
+from ci_common.ports.rows import JobQuery, JobState
 from ci_common.principal import Principal
 from ci_server.apis.native.openapi import (
     STREAM_ANSWER,
@@ -22,7 +22,14 @@ from ci_server.apis.native.openapi import (
 )
 from ci_server.apis.native.present import job_json, limits_json, listed_job_json, submitted_json
 from ci_server.apis.native.sse import LogEventCache, encoded_events, parse_event_id
-from ci_server.apis.native.submitted import FIELDS, read_submitted_request, read_submitted_secrets
+from ci_server.apis.native.submitted import (
+    FIELDS,
+    FORM,
+    SECRETS_FIELD,
+    SPEC_FIELD,
+    read_submitted_request,
+    read_submitted_secrets,
+)
 from ci_server.http.byte_range import followed_log, ranged_log
 from ci_server.http.guards import (
     Canceller,
@@ -99,10 +106,11 @@ async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job
     """Receive the form and queue the job. Its other parts may come after the file."""
     try:
         async with api.intake.upload(principal) as upload:
-            form = UploadForm(request.headers, api.intake.limits.max_upload_bytes)
+            form = UploadForm(FORM, request.headers, api.intake.limits.max_upload_bytes)
             await upload.receive(request.stream(), form)
-            wanted = read_submitted_request(form.spec)
-            return await upload.submit(wanted, read_submitted_secrets(form.secrets))
+            wanted = read_submitted_request(form.text(SPEC_FIELD) or b"")
+            secrets = read_submitted_secrets(form.text(SECRETS_FIELD) or b"")
+            return await upload.submit(wanted, secrets)
     except ClientDisconnect:
         raise InvalidUploadError("the connection was closed before the upload was whole") from None
 
@@ -129,7 +137,8 @@ async def list_jobs(
     cursor: str | None = None,
 ) -> list[dict[str, Any]]:
     """Jobs, newest first. `X-Next-Cursor` in the answer is the `cursor` of the next page."""
-    jobs = await api.service.list_jobs(principal, JobQuery(status, limit + 1, cursor))
+    states = None if status is None else (JobState(status),)
+    jobs = await api.service.list_jobs(principal, JobQuery(states, limit + 1, cursor))
     if len(jobs) > limit:
         response.headers[NEXT_CURSOR_HEADER] = jobs[limit - 1].job_id
     return [listed_job_json(job) for job in jobs[:limit]]

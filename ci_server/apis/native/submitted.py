@@ -10,6 +10,7 @@ from ci_common.errors import InvalidSecretError, InvalidUploadError
 from ci_common.git_facts import GitFacts
 from ci_common.secret import Secret, check_name, check_secrets
 from ci_common.strict_json import AmbiguousJsonError, strict_object
+from ci_server.http.multipart import FormShape
 from ci_server.submission.project_config import (
     JOB_NAME,
     MOST_PRIORITY,
@@ -63,6 +64,13 @@ class SubmittedSpec(BaseModel):
     install: Annotated[Install | None, Given] = None
     git: Annotated[SubmittedGit | None, Given] = None
 
+
+FILE_FIELD, SPEC_FIELD, SECRETS_FIELD = "file", "spec", "secrets"
+FORM = FormShape(
+    file=FILE_FIELD,
+    texts={SPEC_FIELD: 64 << 10, SECRETS_FIELD: 256 << 10},
+    how="send multipart/form-data with the zip as the part 'file', e.g. curl -F file=@project.zip",
+)
 
 FIELDS = tuple(SubmittedSpec.model_fields)
 """Of the part `spec`, so that clients can tell what a server knows."""

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from ci_common.errors import JobFinishedError, JobNotFoundError
+from ci_common.errors import JobFinishedError, JobNotFoundError, JobStartedError
 from ci_common.job import (
     TRANSITIONS,
     Artifact,
     BegunFailure,
     CaseResult,
+    Door,
     JobSpec,
     JobStatus,
     Network,
@@ -20,7 +21,7 @@ from ci_common.job import (
     SuiteSummary,
 )
 from ci_common.policy import JobScope
-from ci_common.ports.rows import Ending, JobQuery
+from ci_common.ports.rows import Ending, JobQuery, JobState, StartOutlook
 from support.jobs import NOON, a_job
 from support.rows import CANCELLED, FAILED, PASSED
 
@@ -42,7 +43,9 @@ async def test_a_job_comes_back_as_it_was(rows):
             limits=ResourceLimits(1.5, 150, 64, 99, Network.NONE, 1 << 20, 65, 7, 0.5),
             priority=10,
             retries=3,
+            title="Term life, 2026",
         ),
+        door=Door.MODELS,
     )
     await rows.submissions.add(job)
     assert await rows.submissions.get(job.job_id) == job
@@ -214,7 +217,8 @@ async def test_a_list_is_newest_first_and_in_pages(rows):
 
     async def page(before=None, limit=2, status=None, tenant="local"):
         scope = JobScope(tenant)
-        jobs = await rows.submissions.list_jobs(scope, JobQuery(status, limit, before))
+        states = None if status is None else (JobState(status),)
+        jobs = await rows.submissions.list_jobs(scope, JobQuery(states, limit, before))
         return [job.job_id for job in jobs]
 
     assert await page() == ids[:2]
@@ -245,6 +249,83 @@ async def test_a_list_holds_what_is_in_the_scope(rows):
     assert await listed(tenant="acme", user="ann", job_id=bobs) == []
     with pytest.raises(JobNotFoundError):
         await listed(tenant="acme", user="ann", before=bobs)
+
+
+async def test_a_list_of_jobs_in_one_of_several_states(rows):
+    ids = {status: await rows.in_status(status) for status in JobStatus}
+    failed = await rows.add()
+    await rows.transitions.claim(failed)
+    outcome = replace(PASSED, exit_code=1)
+    await rows.transitions.finish(failed, Ending(outcome, 0), NOON)
+    cancelling = await rows.add()
+    await rows.submissions.request_cancel(cancelling, NOON)
+
+    async def listed(*states):
+        query = JobQuery(states, limit=99)
+        return {job.job_id for job in await rows.submissions.list_jobs(JobScope(), query)}
+
+    completed, queued = JobStatus.COMPLETED, JobStatus.QUEUED
+    assert await listed() == set()
+    assert await listed(JobState(completed)) == {ids[completed], failed}
+    assert await listed(JobState(completed, success=True)) == {ids[completed]}
+    assert await listed(JobState(completed, success=False)) == {failed}
+    assert await listed(JobState(queued, cancel_requested=True)) == {cancelling}
+    assert await listed(JobState(queued, cancel_requested=False)) == {ids[queued]}
+    both = (JobState(completed, success=False), JobState(JobStatus.FAILED))
+    assert await listed(*both) == {failed, ids[JobStatus.FAILED]}
+
+
+async def test_a_list_of_the_jobs_of_a_door(rows):
+    await rows.add()
+    of_models = [await rows.add(door=Door.MODELS) for _ in range(3)]
+    await rows.add(door=Door.MODELS, tenant="another")
+    query = JobQuery(door=Door.MODELS, limit=2, before=of_models[2])
+    jobs = await rows.submissions.list_jobs(JobScope("local"), query)
+    assert [job.job_id for job in jobs] == [of_models[1], of_models[0]]
+    (native,) = await rows.submissions.list_jobs(JobScope("local"), JobQuery(door=Door.NATIVE))
+    assert native.door is Door.NATIVE
+
+
+async def test_what_tells_when_a_job_will_start(rows):
+    async def ended(seconds, title="A", outcome=PASSED, **options):
+        job_id = await rows.add(door=Door.MODELS, title=title, **options)
+        await rows.transitions.claim(job_id)
+        await rows.transitions.mark_running(job_id, NOON)
+        at = NOON + timedelta(seconds=seconds)
+        await rows.transitions.finish(job_id, Ending(outcome, 0), at)
+
+    await ended(10)
+    await ended(20)
+    await ended(1, title="B")
+    await ended(1, title=None)
+    await ended(2, outcome=replace(PASSED, exit_code=1))
+    await ended(3, tenant="another")
+    for tenant in ("local", "another"):
+        await rows.transitions.claim(await rows.add(tenant=tenant))
+    await rows.add()
+    await rows.add(tenant="another")
+    job = a_job(door=Door.MODELS, title="A")
+    await rows.submissions.add(job)
+    outlook = await rows.submissions.start_outlook(job)
+    assert replace(outlook, recent_seconds=()) == StartOutlook(1, 1, 2, ())
+    assert outlook.recent_seconds == pytest.approx((20, 10), abs=0.002)
+    nameless = a_job(door=Door.MODELS)
+    await rows.submissions.add(nameless)
+    outlook = await rows.submissions.start_outlook(nameless)
+    assert outlook.recent_seconds == pytest.approx((1,), abs=0.002)
+
+
+@pytest.mark.parametrize("status", JobStatus)
+async def test_only_a_queued_job_is_cancelled_where_that_is_wanted(rows, status):
+    job_id = await rows.in_status(status)
+    if status is JobStatus.QUEUED:
+        job = await rows.submissions.request_cancel(job_id, NOON, only_queued=True)
+        assert job.cancel_requested_at == NOON
+        return
+    error = JobFinishedError if status.is_terminal else JobStartedError
+    with pytest.raises(error):
+        await rows.submissions.request_cancel(job_id, NOON, only_queued=True)
+    assert (await rows.submissions.get(job_id)).cancel_requested_at is None
 
 
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.INITIALIZING, JobStatus.RUNNING])

@@ -99,7 +99,9 @@ async def migrated(tmp_path):
 async def test_rows_totals_indexes_and_triggers_outlive_the_migration(migrated, tmp_path):
     _, before = migrated
     with closing(sqlite3.connect(tmp_path / "ci.db")) as database:
-        assert snapshot(database) == before
+        *facts, names = snapshot(database)
+        assert facts == before[:-1]
+        assert set(map(tuple, before[-1])) <= set(map(tuple, names))  # later steps add some
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
     indexes = {name for kind, name in before[-1] if kind == "index"}

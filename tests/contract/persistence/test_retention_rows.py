@@ -13,6 +13,7 @@ import pytest
 
 from ci_common.job import (
     Artifact,
+    Door,
     Job,
     JobSpec,
     JobStatus,
@@ -74,11 +75,22 @@ class World:
     logs: FileLogStore
     artifacts: FakeArtifacts
 
-    async def finished(self, number: int, log: bytes, artifacts: dict[str, int]) -> str:
+    async def finished(
+        self, number: int, log: bytes, artifacts: dict[str, int], door: Door = Door.NATIVE
+    ) -> str:
         """A job that ended `number` hours after New Year 2025, with files."""
         identity, at = job_id(number), NOW - timedelta(days=365) + timedelta(hours=number)
         await self.jobs.add(
-            Job(identity, "t", "u", JobSpec(("true",)), Package("", 1), JobStatus.QUEUED, at)
+            Job(
+                identity,
+                "t",
+                "u",
+                JobSpec(("true",)),
+                Package("", 1),
+                JobStatus.QUEUED,
+                at,
+                door=door,
+            )
         )
         appender = self.logs.open(identity, 1)
         appender.append(log)
@@ -239,6 +251,19 @@ def test_a_deleted_job_is_gone_with_its_files(tmp_path: Path) -> None:
         ]
         assert world.logs.read(new, 0, 9) == b"new"
         assert await world.rows.file_deletions(9) == []
+
+    in_world(tmp_path, play)
+
+
+def test_a_door_may_have_a_retention_of_its_own(tmp_path: Path) -> None:
+    async def play(world: World) -> None:
+        native = await world.finished(1, b"log", {})
+        old = await world.finished(2, b"log", {"a": 1}, Door.MODELS)
+        new = await world.finished(4, b"log", {"a": 1}, Door.MODELS)
+        age = timedelta(days=365) - timedelta(hours=3)
+        await world.retention(door_seconds={Door.MODELS: age.total_seconds()}).run_once()
+        assert await world.jobs.get(old) is None
+        assert world.files() == [native, new]
 
     in_world(tmp_path, play)
 

@@ -12,8 +12,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ci_server.apis.native.openapi import access_of, routes_of
+from ci_server.apis.native.submitted import FILE_FIELD, SECRETS_FIELD, SPEC_FIELD
 from ci_server.app import create_app
-from ci_server.http.multipart import FILE_FIELD, SECRETS_FIELD, SPEC_FIELD
 from support.archives import zip_bytes
 from support.live_server import LiveServer
 

@@ -22,10 +22,11 @@ from client_scripted_server import (
     stream,
 )
 
-from ci_client.command.model_results import read_results, result_hash, statistics_table
+from ci_client.command.model_results import read_results, statistics_table
 from ci_client.command.model_run import ModelOptions, is_model, job_command, model_run
 from ci_client.command.progress_lines import ProgressOutput
 from ci_client.errors import ModelResultError, UsageError
+from ci_common.model_result import result_hash
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "engine/golden/term_life_100x10"

@@ -6,19 +6,37 @@ from dataclasses import fields, replace
 from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Artifact, CaseResult, JobStatus, Reason, SuiteSummary
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
+from ci_server.apis.models.form import FORM
+from ci_server.apis.models.present import job_json as job_of_model
+from ci_server.apis.models.present import submitted_json as submitted_model
 from ci_server.apis.native.openapi import routes_of
 from ci_server.apis.native.present import artifact_json, event_json, job_json, usage_json
 from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.app import create_app
 from ci_server.http.errors import STATUS_OF_CODE
+from ci_server.services.model_results import ModelResult
 from ci_server.services.usage import UsageReport
 from tests.support.jobs import a_job
 from tests.support.pages import page, words_in_code
 
 API = page("api.md")
+MODELS = page("models.md")
 TESTS = SuiteSummary(1, 1, 0, 0, 0, 0.5, (), (CaseResult("a::b", 0.5),))
 FINISHED = replace(a_job(JobStatus.COMPLETED), tests=TESTS)
 BYTES = b"\xff"
+DOCUMENT = {
+    "statistics": {
+        "mean_npv": 1.0,
+        "std_dev": 1.0,
+        "cte_95": 1.0,
+        "min": 1.0,
+        "max": 1.0,
+        "percentiles": {"p50": 1.0},
+    },
+    "policy_count": 1,
+    "scenario_count": 1,
+    "result_hash": "0",
+}
 
 
 def first_cells(title, header=None):
@@ -35,6 +53,33 @@ def test_fields_of_test_results():
     assert first_cells("Test results") == [field.name for field in fields(SuiteSummary)]
     entries = API.section("Test results").rpartition("|")[2]
     assert words_in_code(entries) == [field.name for field in fields(CaseResult)]
+
+
+def test_fields_of_a_model_job():
+    result = ModelResult(DOCUMENT, None, (Artifact("output/npv.npy", 1, "b"),))
+    shown = job_of_model(FINISHED, "ws://", "http://", result, None)
+    fields_of_a_job = [
+        word
+        for row in MODELS.rows("Fields of a model job", "field")
+        for word in words_in_code(row[0])
+    ]
+    assert set(fields_of_a_job) == set(shown)
+    result_fields = [
+        word for row in MODELS.rows("Results", "field") for word in words_in_code(row[0])
+    ]
+    assert set(result_fields) == set(shown["resultData"])
+    statistics, *_, artifacts = (row[1] for row in MODELS.rows("Results", "field"))
+    assert set(shown["resultData"]["statistics"]) <= set(words_in_code(statistics))
+    assert set(words_in_code(artifacts)) == set(shown["resultData"]["artifacts"][0])
+
+
+def test_fields_of_a_submitted_model():
+    shown = [
+        word for row in MODELS.rows("Submit a model", "field") for word in words_in_code(row[0])
+    ]
+    assert shown == list(submitted_model(FINISHED, "ws://", None))
+    parts = [row[0] for row in MODELS.rows("Submit a model", "part")]
+    assert [words_in_code(part)[0] for part in parts] == [FORM.file, *FORM.texts]
 
 
 def test_fields_of_events():
@@ -91,7 +136,8 @@ def test_statuses_of_codes():
 def test_every_route():
     shown = {
         (method, re.sub(r"\{\w+(:\w+)?\}", "{}", path))
-        for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]*)`", API.text)
+        for text in (API.text, MODELS.text)
+        for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]*)`", text)
     }
     routes = {
         (method, re.sub(r"\{\w+(:\w+)?\}", "{}", route.path_format))

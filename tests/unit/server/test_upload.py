@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ci_common.errors import InvalidUploadError, RunnerError, UploadTooLargeError
 from ci_persistence.files.packages import FilePackageStore
+from ci_server.apis.native.submitted import FORM
 from ci_server.http.multipart import UploadForm
 from ci_server.submission.upload_body import receive_body
 
@@ -48,12 +49,12 @@ class Receiver:
     async def receive(self, body, headers=HEADERS, size=65536, most=1 << 20):
         staged = self.store.stage()
         try:
-            form = UploadForm(headers, most)
+            form = UploadForm(FORM, headers, most)
             await receive_body(pieces(body, size), form, staged, most)
             self.stored = staged.path.read_bytes()
             assert staged.size == len(self.stored)
-            self.secrets = form.secrets
-            return form.spec
+            self.secrets = form.text("secrets") or b""
+            return form.text("spec") or b""
         finally:
             staged.discard()
 
@@ -157,7 +158,7 @@ async def test_an_absurd_boundary(receiver):
 def test_too_large_by_its_own_word():
     headers = {**HEADERS, "content-length": str((3 << 20) + 1)}
     with pytest.raises(UploadTooLargeError, match="2 MiB"):
-        UploadForm(headers, 2 << 20)
+        UploadForm(FORM, headers, 2 << 20)
 
 
 async def test_a_form_around_the_largest_file_is_accepted(receiver):
@@ -179,7 +180,7 @@ async def test_no_more_than_the_limit_is_written(receiver):
     staged = receiver.store.stage()
     body = form(part("file", b"x" * 100_000))
     with pytest.raises(UploadTooLargeError):
-        await receive_body(pieces(body, 1000), UploadForm(HEADERS, 5000), staged, 5000)
+        await receive_body(pieces(body, 1000), UploadForm(FORM, HEADERS, 5000), staged, 5000)
     assert staged.size <= 5000
     staged.discard()
 
