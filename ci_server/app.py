@@ -19,6 +19,8 @@ from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.apis.models import routes as models
+from ci_server.apis.models import socket as models_socket
+from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
@@ -91,6 +93,13 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         settings.public_url,
         app.state.trusted_proxies,
     )
+    app.state.socket_api = models_socket.SocketApi(
+        services.jobs,
+        services.model_results,
+        services.streams,
+        services.artifacts,
+        LogMessages(),
+    )
 
 
 async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
@@ -136,7 +145,7 @@ def create_app() -> FastAPI:
     app.add_middleware(RequestEnd)
     app.add_middleware(StartRefusal)
     native = (router, native_artifacts.router, native_usage.router, native_tokens.router)
-    for routes in (*native, models.router):
+    for routes in (*native, models.router, models_socket.router):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
