@@ -23,7 +23,8 @@ NO_VALUES = (0,)
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER_BYTES = 4096
 _HEADER = re.compile(
-    rb"\{'descr': '<f8', 'fortran_order': False, 'shape': \((\d{1,18}(?:, \d{1,18}){0,7}),?\), \} *\n"
+    rb"\{'descr': '<f8', 'fortran_order': False, "
+    rb"'shape': \((\d{1,18}(?:, \d{1,18}){0,7}),?\), \} *\n"
 )
 
 
