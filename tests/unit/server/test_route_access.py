@@ -8,7 +8,6 @@ from typing import Annotated
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
-
 from starlette.routing import WebSocketRoute
 
 from ci_common.policy import Action
