@@ -79,7 +79,7 @@ class AccessControl:
         if not is_origin_of(origin, credentials.headers.get("host", "")):
             raise ForbiddenError(
                 f"a web page of {quoted(origin)} opened this WebSocket; only pages of the server's "
-                "own origin and of those in CI_ALLOWED_ORIGINS may, unless they send a token"
+                "own origin and of those in CI_CORS_ORIGINS may, unless they send a token"
             )
 
 

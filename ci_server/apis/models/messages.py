@@ -15,8 +15,10 @@ from ci_common.progress import Initialized, Progress
 from ci_server.apis.models.present import execution_time_ms, model_status, statistics_json
 from ci_server.streams.log_stream import cut_where_readable
 
-LOG_PIECE_BYTES = 32 << 10
-"""The most of the log in one message. As JSON it takes up to eight times as much."""
+LOG_PIECE_BYTES = 8 << 10
+"""The most of the log in one message, so that a link that breaks again and again carries the log,
+too. As JSON it takes up to eight times as much.
+"""
 
 MAGIC = b"CINV"
 VERSION = 1

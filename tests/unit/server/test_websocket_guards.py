@@ -221,7 +221,7 @@ async def test_a_page_of_another_origin_cannot_use_what_browsers_add(app, log, o
     headers = {"X-User": "vic", "Host": "ci.example", "Origin": origin}
     async with connected(app, "/watch", headers) as refused:
         assert refused.code == (403, "forbidden")
-        assert "CI_ALLOWED_ORIGINS" in refused.body["error"]["message"]
+        assert "CI_CORS_ORIGINS" in refused.body["error"]["message"]
     (entry,) = log.entries
     assert (entry.user, entry.action, entry.outcome.value) == ("vic", "read", "denied")
 
