@@ -66,9 +66,9 @@ class RawSocket:
         assert headers["x-content-type-options"] == "nosniff"
         return status, error["code"]
 
-    async def next(self):
+    async def next(self, seconds=SECONDS):
         """Opcode and content of the next frame of the server, which never splits messages."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             first, second = await self.reader.readexactly(2)
             assert first & 0xF0 == 0x80
             assert not second & 0x80, "servers do not mask"
