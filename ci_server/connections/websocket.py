@@ -27,6 +27,7 @@ from websockets.server import ServerProtocol
 
 from ci_server.connections.lingering_close import BRIEF, LingeringClose
 from ci_server.connections.raw_answers import error_answer
+from ci_server.connections.request_head import HEAD_TOO_LARGE, URL_TOO_LONG
 from ci_server.http.security_headers import SECURITY_HEADERS
 from ci_server.telemetry.request_id import new_request_id
 
@@ -43,6 +44,12 @@ FRAGMENTS = 64
 
 PING_SECONDS = 20.0
 """Between an answer to a ping and the next one. Proxies usually drop what is silent for 60 s."""
+
+_CODES = {
+    HTTPStatus.REQUEST_URI_TOO_LONG: URL_TOO_LONG.code,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: HEAD_TOO_LARGE.code,
+}
+"""Those of other requests, where they are not the name of the status."""
 
 _PIECE_BYTES = 1 << 10
 """Parsed at once: the messages in it are held until the application takes them."""
@@ -173,14 +180,18 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
 
         Raises OSError when the connection is gone.
         """
+        if not self.writable.is_set():
+            await self._wait_for_room()
+        await super().send(message)
+        self._parse()
+
+    async def _wait_for_room(self) -> None:
         try:
             async with asyncio.timeout(self._send_timeout):
                 await self.writable.wait()
         except TimeoutError:
             logger.info("%r: cut off, as its reader takes nothing", self.scope["path"])
             self.transport.abort()
-        await super().send(message)
-        self._parse()
 
     @override
     def keepalive_timeout(self) -> None:
@@ -268,7 +279,7 @@ class _Endpoint(ServerProtocol):
         """The answer to an opening request that is none, or that the application refused."""
         status = HTTPStatus(status)
         request_id = new_request_id()
-        code = status.phrase.lower().replace(" ", "_")
+        code = _CODES.get(status) or status.phrase.lower().replace(" ", "_")
         message = " ".join(text.split()) or f"{status.phrase}."
         error = {"code": code, "message": message, "request_id": request_id}
         response = super().reject(status, json.dumps({"error": error}))
