@@ -16,7 +16,7 @@ from ci_server.app import create_app
 from ci_server.http.guards import Access, Lister, Reader, public
 from ci_server.http.query import strict_query
 
-FOR_EVERYBODY = {"/health", "/ready"}
+FOR_EVERYBODY = {"/health", "/ready", "/", "/docs", "/docs/assets/{path}"}
 BESIDE = {"/openapi.json"}
 
 ROUTES = list(routes_of(create_app()))
@@ -53,7 +53,7 @@ def check_nothing_beside(app):
     assert others == BESIDE, "routes_of does not see these, so nothing checks who may use them"
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.methods} {route.path}")
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{sorted(route.methods)} {route.path}")
 def test_a_route_says_who_may_use_it(route):
     check_who_may_use(route)
 
@@ -65,7 +65,7 @@ def test_a_websocket_says_who_may_use_it(route):
     assert access_of(route).action is Action.READ, f"{route.path}: does it change something?"
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.methods} {route.path}")
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{sorted(route.methods)} {route.path}")
 def test_what_changes_something_is_not_called_reading(route):
     check_what_it_is_called(route)
 
