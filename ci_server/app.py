@@ -96,12 +96,14 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.streams,
         LogEventCache(),
         services.artifacts,
+        services.grants,
         settings.send_timeout_seconds,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
         services.jobs,
         services.model_results,
+        services.grants,
         Slots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant),
         settings.public_url,
         app.state.trusted_proxies,

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from ci_common.errors import ForbiddenError, InvalidCredentialsError, quoted
 from ci_common.policy import Action, Policy
 from ci_common.ports.audit import AuditAction
-from ci_common.principal import Principal
+from ci_common.principal import Origin, Principal
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies, peer_of
 from ci_server.access.auth.credentials import Credentials
@@ -108,6 +108,11 @@ async def rate_limited(connection: HTTPConnection) -> None:
     """The dependency of public routes that cost something. Raises RateLimitedError."""
     control = _access_control(connection)
     control.traffic.check_address(address_of(control.credentials_of(connection)))
+
+
+def origin_of(connection: HTTPConnection) -> Origin:
+    """Where a request came from, for a route that asks nobody who they are."""
+    return _access_control(connection).credentials_of(connection).origin
 
 
 def stream_slot(connection: HTTPConnection, principal: Principal) -> None:

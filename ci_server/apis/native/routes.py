@@ -35,6 +35,7 @@ from ci_server.http.guards import Canceller, Lister, Reader, Submitter, stream_s
 from ci_server.http.multipart import UploadForm
 from ci_server.http.query import decimal, query_error
 from ci_server.http.streaming import event_stream
+from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
@@ -55,6 +56,7 @@ class NativeApi:
     streams: LogStreams
     cache: LogEventCache
     artifacts: ArtifactReader
+    grants: Grants
     send_timeout_seconds: float
 
 

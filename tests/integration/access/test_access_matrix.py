@@ -75,6 +75,11 @@ REQUESTS = {
     "GET /jobs/{job_id}/artifacts/{path}": Request(
         Action.READ, (404, "artifact_not_found"), {"completed": OK}
     ),
+    "HEAD /jobs/{job_id}/artifacts/{path}": Request(
+        Action.READ, (404, "artifact_not_found"), {"completed": OK}
+    ),
+    "GET /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
+    "HEAD /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "GET /usage": Request(Action.USAGE),
     "GET /": Request(None),
@@ -180,9 +185,13 @@ class Answer:
     status: int
     text: str
     headers: dict
+    method: str
 
     @property
     def outcome(self):
+        if self.method == "HEAD":
+            assert not self.text
+            return self.status, None
         code = None if self.status < 400 else json.loads(self.text)["error"]["code"]
         return self.status, code
 
@@ -209,12 +218,14 @@ def ask(world, name, caller, target=None, **params):
         streams = answer.headers.get("content-type", "").startswith("text/event-stream")
         goes_on = streams and (target is None or target.state != "completed")
         text = next(answer.iter_text()) if goes_on else answer.read().decode()
-        return Answer(answer.status_code, text, dict(answer.headers))
+        return Answer(answer.status_code, text, dict(answer.headers), method)
 
 
 def problems_of(world, name, caller, target, before, answer):
     """What is wrong with an answer, and with what it did to the rows."""
     wanted = expected(name, caller, target)
+    if answer.method == "HEAD":
+        wanted = (wanted[0], None)  # an error has no body, either
     if answer.outcome != wanted:
         yield f"{answer.outcome} instead of {wanted}"
     changes = [row for job_id, row in world.rows().items() if before.get(job_id) != row]
