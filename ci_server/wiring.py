@@ -211,6 +211,7 @@ def _access(
         audit,
         Traffic(traffic_limits(settings)),
         proxies,
+        settings.allowed_origins,
     )
     return control, tokens
 
