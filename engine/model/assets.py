@@ -27,7 +27,7 @@ def assets_of(root: Path, config: Config) -> Assets:
     """
     described_in = next((name for name in NAMES if (root / name).is_file()), NAMES[0])
     lines = set()
-    for key, reference in (("", described_in), *_references(config)):
+    for key, reference in (("", described_in), *references(config)):
         path = resolve(root, reference, described_in, key)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -35,7 +35,7 @@ def assets_of(root: Path, config: Config) -> Assets:
     return Assets(hashlib.sha256("".join(sorted(lines)).encode()).hexdigest(), len(lines))
 
 
-def _references(config: Config) -> Iterator[tuple[str, str]]:
+def references(config: Config) -> Iterator[tuple[str, str]]:
     """The key in the description, and what it says, of each file beside the description."""
     for name in config.policies:
         yield "policies", name

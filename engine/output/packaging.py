@@ -8,12 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from engine.errors import RequestError
+from engine.model.assets import references
 from engine.model.config import Config, load_document
 from engine.model.model import Model, load_model
 from engine.model.package import MANIFEST, SCHEME, resolve
 from engine.output.results import check_place, write
 
 VERSION = "1"
+CONFIG = "config"
 NO_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say: the same model, the same bytes
 MODE = 0o100644 << 16
 
@@ -43,13 +45,9 @@ def write_package(root: Path, target: Path) -> tuple[Model, dict[str, Any]]:
 def _files(root: Path, config: Config) -> Iterator[tuple[tuple[str, str], Path]]:
     """What a model consists of: kind and name of each file, and where it is."""
     description = load_document(root)[1]
-    named = [("config", description), *(("policies", name) for name in config.policies)]
-    named += [("assumption", name) for name in config.assumptions.values()]
-    named += [("scenarios", config.scenarios.file)] if config.scenarios.file else []
-    named += [("hooks", config.hooks)] if config.hooks else []
-    for kind, reference in named:
+    for key, reference in ((CONFIG, description), *references(config)):
         name = PurePosixPath(reference.removeprefix(SCHEME)).as_posix()
-        yield (kind, name), resolve(root, reference, description, kind)
+        yield (key.partition(".")[0], name), resolve(root, reference, description, key)
 
 
 def _asset(kind: str, name: str, path: Path) -> dict[str, Any]:

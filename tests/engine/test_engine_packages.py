@@ -204,7 +204,7 @@ def test_a_package_has_what_the_model_names_and_a_manifest(root, tmp_path, capsy
             assert asset["size"] == len(content)
             assert asset["hash"] == hashlib.sha256(content).hexdigest()
     assert {asset["type"] for asset in manifest["assets"]} == {
-        "config", "policies", "assumption", "scenarios"
+        "config", "policies", "assumptions", "scenarios"
     }  # fmt: skip
     assert f"{named['lapse.csv']['hash']}  lapse.csv\n" in capsys.readouterr().out
     assert run(Request(target, Changes())).document == expected
