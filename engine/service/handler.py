@@ -14,13 +14,13 @@ from engine.output.results import canonical
 from engine.service import events
 from engine.service import metrics as metric_text
 from engine.service.answers import RETRY_SECONDS, Refused
+from engine.service.log import LOG
 from engine.service.model_files import BODY, check_content_type
 from engine.service.model_process import STOPPED, ClientGone, Outcome, Task, execute
 
 if TYPE_CHECKING:
     from engine.service.worker import Worker
 
-LOG = logging.getLogger("engine.worker")
 JSON = "application/json"
 MAX_DIGITS = 20  # of a body's size
 BLOCK = 64 << 10
@@ -125,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
         check_content_type(content_type)
         if "Content-Length" not in self.headers:
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is needed")
-        with self.server.model_slot(), tempfile.TemporaryDirectory(prefix="engine-worker-") as name:
+        with self.server.model_slot(), _directory() as name:
             directory = Path(name)
             self._receive(directory / BODY)
             body = self._begin_events() if events.wanted(self.headers.get("Accept")) else None
@@ -246,6 +246,11 @@ class Handler(BaseHTTPRequestHandler):
             while left > 0 and time.monotonic() < deadline:
                 block = self.rfile.read1(min(left, BLOCK))
                 left = left - len(block) if block else 0
+
+
+def _directory() -> tempfile.TemporaryDirectory[str]:
+    """For one model. What cannot be removed is no reason not to answer."""
+    return tempfile.TemporaryDirectory(prefix="engine-worker-", ignore_cleanup_errors=True)
 
 
 def _body(document: Mapping[str, Any]) -> bytes:

@@ -38,6 +38,7 @@ from engine.service.answers import (
     status_of,
 )
 from engine.service.limits import WorkerLimits
+from engine.service.log import LOG
 from engine.service.model_files import check_size, model_of
 from engine.valuation.progress import INTERVAL_SECONDS
 
@@ -98,18 +99,32 @@ def execute(task: Task, client: socket.socket, stop: int) -> Generator[Step, Non
     Raises:
         ClientGone: the client has closed its connection.
     """
-    ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_main, args=(theirs, task), daemon=True)
     try:
-        process.start()
-        theirs.close()
+        process, ours = _started(task)
+    except OSError:
+        LOG.exception("no process for a model")
+        yield _failed("no process can be started for the model")
+        return
+    try:
         yield from _steps(process, ours, task.limits, client, stop)
     finally:
         ours.close()
-        if process.pid is not None:
-            process.kill()
-            process.join()
+        process.kill()
+        process.join()
         process.close()
+
+
+def _started(task: Task) -> tuple[Any, Connection]:
+    """A process, and the worker's end of the connection to it."""
+    ours, theirs = CONTEXT.Pipe()
+    with theirs:
+        try:
+            process = CONTEXT.Process(target=_main, args=(theirs, task), daemon=True)
+            process.start()
+        except BaseException:
+            ours.close()
+            raise
+    return process, ours
 
 
 def _steps(
@@ -169,7 +184,10 @@ def _died(code: int | None, limits: WorkerLimits) -> Outcome:
     if sys.platform != "win32" and code == -signal.SIGKILL:
         content = memory_document(limits.memory)
         return Outcome("memory", HTTPStatus.UNPROCESSABLE_ENTITY, canonical(content))
-    message = f"the model's process ended with {code}"
+    return _failed(f"the model's process ended with {code}")
+
+
+def _failed(message: str) -> Outcome:
     refused = Refused(HTTPStatus.INTERNAL_SERVER_ERROR, message)
     return Outcome("failed", refused.status, canonical(refused.document))
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from engine.errors import RequestError
-from engine.service.handler import LOG
 from engine.service.limits import WorkerLimits
+from engine.service.log import LOG
 from engine.service.model_process import warm_up
 from engine.service.settings import SECRETS, read_settings
 from engine.service.worker import Worker

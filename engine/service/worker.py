@@ -33,8 +33,9 @@ from engine.output.results import canonical
 from engine.parity.verdict import Verdict, verdict
 from engine.service.access import Access
 from engine.service.answers import RETRY_SECONDS, come_again
-from engine.service.handler import LOG, Handler
+from engine.service.handler import Handler
 from engine.service.limits import WorkerLimits
+from engine.service.log import LOG
 from engine.service.metrics import Metrics
 from engine.valuation import capabilities
 from engine.valuation.machine import current_memory, peak_memory

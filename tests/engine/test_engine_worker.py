@@ -396,6 +396,22 @@ def test_a_model_whose_process_dies(start, end, status, code):
     assert ask(worker, "POST", "/execute", json.dumps(model()))[0] == 200
 
 
+def test_a_model_for_which_no_process_can_be_started(start, monkeypatch):
+    """Also when its stream of events has begun: there is one answer."""
+
+    def pipe():
+        raise OSError(24, "Too many open files")
+
+    worker = start()
+    monkeypatch.setattr("engine.service.model_process.CONTEXT.Pipe", pipe)
+    status, answer = ask(worker, "POST", "/execute", json.dumps(model()))
+    assert (status, answer["error"]["code"]) == (500, "internal_server_error")
+    body = json.dumps(model())
+    with answered(worker.server_address, "POST", "/execute", body, Accept=EVENTS) as answer:
+        ((name, error),) = read_events(answer)
+    assert (name, error["error"]["code"]) == ("error", "internal_server_error")
+
+
 def test_the_kernel_is_told_to_end_a_model_first(start, tmp_path):
     """By a hook, which can tell; and what it prints is not the answer."""
     worker = start(allow_hooks=True)

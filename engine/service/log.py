@@ -1,0 +1,5 @@
+"""The worker's log, which goes to standard error."""
+
+import logging
+
+LOG = logging.getLogger("engine.worker")
