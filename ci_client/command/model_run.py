@@ -17,6 +17,7 @@ from ci_client.command import exit_codes
 from ci_client.command.display import say
 from ci_client.command.model_results import read_results, statistics_table
 from ci_client.errors import ModelResultError, UsageError
+from ci_common.model_manifest import DESCRIPTIONS
 from ci_common.model_result import HASH
 from ci_common.progress import PREFIX
 
@@ -24,7 +25,6 @@ JOB = "engine"
 """The name that stands for the engine where the project has no job of that name."""
 OUTPUT = "output"
 """Where the job writes, relative to the model; the server's default for artifacts."""
-DESCRIPTIONS = ("model.toml", "livecalc.config.json")
 
 _PROGRESS = PREFIX.decode()
 
