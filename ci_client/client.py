@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UnexpectedAnswer
 from ci_client.library.artifact_download import ArtifactDownload, OnFile, OnRename
@@ -93,7 +93,7 @@ class Client:
         """Close the connection."""
         self._http.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

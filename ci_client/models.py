@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _JOBS = "/v1/jobs"
+_NO_SUCH_ROUTE = ("not_found", "method_not_allowed", "http_error")
 _Read = TypeVar("_Read", ModelJob, SubmittedModel)
 
 
@@ -122,7 +123,7 @@ class ModelClient(Client):
         try:
             return self._exchange.send(method, path, job_id, **options)
         except RequestRefused as error:
-            if error.http_status in (404, 405) and error.code in ("not_found", "http_error"):
+            if error.http_status in (404, 405) and error.code in _NO_SUCH_ROUTE:
                 raise RequestRefused(
                     "no_model_api",
                     f"The server at {address(self._http)} has no model-job API: it is an older "

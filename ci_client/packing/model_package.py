@@ -92,7 +92,7 @@ def create_model_package(
         ProjectNotFound, ProjectTooLarge, ProjectError: see `create_project_zip`.
     """
     directory = os.fspath(path)
-    _check_model(directory)
+    check_model(directory)
     limits = _limits_of_models(limits or UploadLimits())
     project = create_project_zip(directory, include, (*exclude, f"/{MANIFEST}"), limits)
     try:
@@ -114,8 +114,8 @@ def _limits_of_models(limits: UploadLimits) -> UploadLimits:
     return UploadLimits(limits.max_files, limits.max_unpacked_bytes, packed)
 
 
-def _check_model(directory: str) -> None:
-    """Before anything is packed: is this a directory, and has it a description?"""
+def check_model(directory: str) -> None:
+    """Raise ProjectNotFound or NotAModel for what is none at the first look."""
     if not os.path.isdir(directory):
         what = "is a file" if os.path.exists(directory) else "does not exist"
         raise ProjectNotFound(f"{directory} {what}; name the directory of a model.")
