@@ -144,7 +144,7 @@ def package(
 
     The same directory gives the same file, byte for byte.
     """
-    from ci_client.command.model_jobs import package as carry_out
+    from ci_client.command.model_packaging import package as carry_out
 
     return carry_out(directory, output, include or (), exclude or (), as_json)
 

@@ -1,23 +1,18 @@
 """`ci model`: models of the calculation engine, over the model-job API."""
 
-import hashlib
 import json
-import os
-import re
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, timedelta
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 from typing_extensions import override
 
 from ci_client.command import exit_codes
 from ci_client.command.display import say
-from ci_client.command.model_display import model_details, package_summary
+from ci_client.command.model_display import model_details
 from ci_client.command.model_results import (
     fetch_results,
     results_directory,
@@ -34,8 +29,10 @@ from ci_client.library.model_job import ModelJob, SubmittedModel
 from ci_client.library.upload import OnProgress
 from ci_client.models import ModelClient, ModelPackage, create_model_package
 from ci_client.packing.model_package import check_model
+from ci_common.model_result import HASH
 
 _LONGEST_NAME = 200
+_SOON = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,64 +111,24 @@ class _ModelSending(Sending[ModelClient, ModelPackage]):
         if self._as_json and self._accepted is not None:
             print(json.dumps(self._accepted.raw, indent=2), flush=True)
             return exit_codes.PASSED
-        return super()._detached(job_id)
+        code = super()._detached(job_id)
+        self._tell_estimate()
+        return code
+
+    def _tell_estimate(self) -> None:
+        """Say when the job will start, where that is known and not about now."""
+        accepted = self._accepted
+        start = accepted.estimated_start if accepted else None
+        if accepted and start and start - accepted.created_at > _SOON:
+            say(f"Expected to start at {start.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}.")
 
     @override
     def _watched(self, job_id: str) -> int:
+        self._tell_estimate()
         code = super()._watched(job_id)
         if code == exit_codes.FAILED:
             _tell_why(self._client, job_id)
         return code
-
-
-def package(
-    path: str, output: str | None, include: Sequence[str], exclude: Sequence[str], as_json: bool
-) -> int:
-    """Write a model's package into a file; the exit code."""
-    place = Path(output or f"{directory_name(path)}.zip")
-    if place.suffix != ".zip":
-        raise UsageError(f"--output: the name of a package ends in .zip; this is {str(place)!r}.")
-    with create_model_package(path, include, (*exclude, *_pattern_of(place, path))) as made:
-        tell_of_packing(made.notes, made.project)
-        _put(made, place)
-        told = _package_facts(made, place)
-    print(json.dumps(told, indent=2) if as_json else package_summary(told), flush=True)
-    return exit_codes.PASSED
-
-
-def _pattern_of(place: Path, directory: str) -> list[str]:
-    """Keeps the package out of itself, where it is in the model's directory."""
-    try:
-        inside = place.resolve().relative_to(Path(directory).resolve())
-    except ValueError:
-        return []
-    return ["/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", inside.as_posix())]
-
-
-def _put(package: ModelPackage, place: Path) -> None:
-    """Whole or not at all."""
-    part = place.with_name(f".{uuid4().hex}.part")
-    try:
-        try:
-            shutil.copyfile(package.path, part)
-            os.replace(part, place)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(f"Cannot write {place}: {error.strerror or error}.") from error
-
-
-def _package_facts(package: ModelPackage, place: Path) -> dict[str, Any]:
-    with package.path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {
-        "path": str(place),
-        "size": package.size,
-        "sha256": sha256,
-        "files": package.project.file_count,
-        "createdAt": package.manifest["createdAt"],
-        "packageHash": package.package_hash,
-    }
 
 
 def status(job_id: str, server: ServerChoice, as_json: bool) -> int:
@@ -218,6 +175,11 @@ def results(job_id: str, server: ServerChoice, output: str | None, as_json: bool
             return _no_results(client, job)
         directory = output or results_directory(job.model_name, job.job_id)
         found = fetch_results(client, job.job_id, Path(directory))
+    if found[HASH] != job.result.result_hash:
+        raise ModelResultError(
+            f"The files in {directory} have the {HASH} {found[HASH]}, but the server says "
+            f"{job.result.result_hash}. Delete them, and fetch them again."
+        )
     told = json.dumps(job.raw["resultData"], indent=2) if as_json else statistics_table(found)
     print(told, flush=True)
     say(where_results_are(directory))
@@ -242,21 +204,24 @@ def _tell_results(client: ModelClient, job_id: str, output: str | None) -> None:
 
 def _no_results(client: ModelClient, job: ModelJob) -> int:
     """Say why; the exit code that watching the job has."""
+    if not job.is_ended:
+        say(
+            f"Error: Job {job.job_id} is {job.status}; its results come with its end. Watch it "
+            f"with: ci model watch {job.job_id}{client.server_option}"
+        )
+        return exit_codes.FAILED
     say(f"Error: {_why_nothing(job)}")
-    finished = client.get_job(job.job_id)
-    code = exit_codes.of_result(finished) if exit_codes.is_finished(finished) else None
-    return code or exit_codes.FAILED
+    if job.status == "cancelled":  # perhaps not yet ended
+        return exit_codes.CANCELLED
+    return exit_codes.of_result(client.get_job(job.job_id)) or exit_codes.FAILED
 
 
 def _why_nothing(job: ModelJob) -> str:
-    if not job.is_ended:
-        return (
-            f"Job {job.job_id} is {job.status}; it has no results before its end. "
-            f"Watch it with: ci model watch {job.job_id}"
-        )
-    verb = {"failed": "failed", "cancelled": "was cancelled"}.get(job.status, "left no results")
-    why = f": {job.error_message.rstrip()}" if job.error_message else "."
-    return f"Job {job.job_id} {verb}, so there are no results{why}"
+    if job.status == "cancelled":
+        return f"Job {job.job_id} was cancelled; it has no results."
+    what = "failed" if job.status == "failed" else "left no results"
+    why = f":\n{job.error_message.rstrip()}" if job.error_message else "."
+    return f"Job {job.job_id} {what}{why}"
 
 
 def _tell_why(client: ModelClient, job_id: str) -> None:

@@ -119,7 +119,7 @@ class ModelRun:
             if self._options.verify_local:
                 self._verify(str(results[HASH]))
         except KeyboardInterrupt:
-            command = self.fetch_command.format(job_id)
+            command = self.fetch_command.format(job_id) + client.server_option
             say(f"\nInterrupted. The job has finished; fetch its results with: {command}")
             return exit_codes.INTERRUPTED
         return exit_codes.PASSED

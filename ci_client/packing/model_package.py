@@ -203,12 +203,12 @@ def _wrong_assets(path: Path, manifest: Mapping[str, Any]) -> list[str] | None:
 
 def _stale_note(wrong: Sequence[str] | None) -> list[str]:
     if wrong is None:
-        return [f"{MANIFEST} of the directory cannot be read; a new one is sent in its place"]
+        return [f"{MANIFEST} of the directory cannot be read; the package has a new one"]
     if not wrong:
         return []
     named = ", ".join(map(repr, wrong[:_NAMED]))
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     return [
-        f"{MANIFEST} of the directory does not match what is sent ({named}{more}); a new one is "
-        "sent in its place. If you did not change these files, they are damaged"
+        f"{MANIFEST} of the directory does not match its files ({named}{more}); the package "
+        "has a new one. If you did not change these files, they are damaged"
     ]
