@@ -198,7 +198,7 @@ def _wrong_assets(path: Path, manifest: Mapping[str, Any]) -> list[str] | None:
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return None
     actual = {asset["relativePath"]: asset["hash"] for asset in manifest["assets"]}
-    return [name for name, digest in claimed.items() if actual.get(name) != digest]
+    return [name for name, one in claimed.items() if one is None or actual.get(name) != one]
 
 
 def _stale_note(wrong: Sequence[str] | None) -> list[str]:
