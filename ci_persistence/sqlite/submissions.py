@@ -53,7 +53,7 @@ _OF_OTHER_DOORS = "door != 'native'"
 """Only for these is there an index by door, which SQLite uses where it reads this."""
 
 _RECENT_JOBS = 500
-_RECENT = (
+RECENT = (
     "SELECT (julianday(ended_at) - julianday(started_at)) * 86400.0 AS seconds FROM (SELECT * "  # noqa: S608 - constants
     f"FROM jobs WHERE tenant = ? AND door = ? AND {_OF_OTHER_DOORS} AND status = 'completed' "
     f"ORDER BY seq DESC LIMIT {_RECENT_JOBS}) WHERE json_extract(spec, '$.title') IS ? "
@@ -148,9 +148,7 @@ class SqliteJobSubmissions(JobSubmissions):
     async def start_outlook(self, job: Job) -> StartOutlook:
         place = await self.queue_position(job)
         busy = await self._database.fetch_one(_BUSY, (job.tenant,))
-        ended = await self._database.fetch_all(
-            _RECENT, (job.tenant, job.door.value, job.spec.title)
-        )
+        ended = await self._database.fetch_all(RECENT, (job.tenant, job.door.value, job.spec.title))
         return StartOutlook(
             ahead=(place or 1) - 1,
             busy_of_tenant=int(busy["own"] or 0) if busy else 0,

@@ -105,8 +105,14 @@ class LiveServer:
 
     def ready(self):
         """Wait until jobs would run."""
-        self.until(lambda: self.http.get("/ready"), lambda answer: answer.status_code == 200)
+        self.until(self._is_ready, what="/ready 200")
         return self
+
+    def _is_ready(self):
+        """A worker that was killed takes the connections with it that it had."""
+        with suppress(httpx.TransportError):
+            return self.http.get("/ready").status_code == 200
+        return False
 
     def _spawn(self, options, stdout, stderr):
         self._started_at = self.log_path.stat().st_size if self.log_path.exists() else 0
@@ -200,6 +206,11 @@ class LiveServer:
         with closing(sqlite3.connect(self.database)) as connection:
             return connection.execute("SELECT count(*) FROM jobs").fetchone()[0]
 
+    def execute(self, sql, *parameters):
+        """Change the database behind the server's back, or look at it; the rows."""
+        with closing(sqlite3.connect(self.database, timeout=30)) as connection, connection:
+            return connection.execute(sql, parameters).fetchall()
+
     def stored_files(self):
         """Uploads on disk: finished ones and those on their way."""
         places = (self.data / "staging", self.data / "packages")
@@ -218,7 +229,7 @@ class LiveServer:
         said = self.log_path.read_text(errors="replace").splitlines()
         return "\n".join([line for line in said if " uvicorn.access " not in line][-lines:])
 
-    def until(self, look, good=bool, what="the condition", seconds=30):
+    def until(self, look, good=bool, what="the condition", seconds=60):
         """`until_sync`, and the server's own words when it fails."""
         try:
             return until_sync(look, good, what, seconds)
@@ -257,14 +268,14 @@ class LiveServer:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def wait_status(self, job_id, *statuses, seconds=60):
+    def wait_status(self, job_id, *statuses, seconds=120):
         """Wait until the job has one of the statuses; the job."""
         what = f"job {job_id} {' or '.join(statuses)}"
         return self.until(
             lambda: self.job(job_id), lambda job: job["status"] in statuses, what, seconds
         )
 
-    def finished(self, job_id, seconds=60):
+    def finished(self, job_id, seconds=120):
         """Wait for the job's end; the job."""
         return self.wait_status(job_id, *_FINISHED, seconds=seconds)
 
@@ -274,7 +285,7 @@ class LiveServer:
         assert answer.status_code == 200, answer.text
         return answer.content
 
-    def log_has(self, job_id, content, seconds=60):
+    def log_has(self, job_id, content, seconds=120):
         """Wait until the log holds these bytes."""
         return self.until(
             lambda: self.log(job_id), lambda log: content in log, f"{content!r} in the log", seconds

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 """Generous: it is only waited out when a test fails."""
 
 

@@ -8,6 +8,7 @@ import errno
 import logging
 import math
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -121,12 +122,16 @@ class KeptOutput(Output):
         with translated():
             if self._ack_client is None:
                 self._ack_client = self._new_client()
-            content = message_tar(protocol.stored_message(offset))
+            name = protocol.stored_message(offset)
             try:
-                self._ack_client.put_archive(self._container, f"/{protocol.MESSAGES}", content)
+                self._ack_client.put_archive(
+                    self._container, f"/{protocol.MESSAGES}", message_tar(name)
+                )
             except NotFound as error:
                 raise WorkloadLostError from error
             except APIError as error:
+                if _was_taken(name, error):
+                    return
                 raise EngineFailingError(f"{_NO_OUTPUT}: {explanation(error)}") from error
 
     def close_idle_connection(self) -> None:
@@ -348,3 +353,11 @@ def _refused(error: int, why: str = "") -> LaunchFailedError:
             "of each running job; free space there"
         )
     return LaunchFailedError(text)
+
+
+def _was_taken(message: str, error: APIError) -> bool:
+    """Whether the engine failed because the init process was faster: it takes a message as soon as
+    the file is there, and the engine then finds none to set owner, mode or times of.
+    """
+    place = re.escape(f"/{protocol.MESSAGES}/{message}")
+    return bool(re.search(rf"\b(?!open|mkdir)\w+ {place}: no such file", explanation(error)))

@@ -343,9 +343,11 @@ def _pull(client: docker.APIClient, image: str) -> None:
         progress = client.pull(image, stream=True, decode=True)
     else:
         progress = client.pull(repository, tag, stream=True, decode=True)
-    for told in progress:
-        if "error" in told:  # it had begun, so the status is that of a success
-            raise APIError(told["error"], explanation=told["error"])
+    # It had begun when it failed, so the status is that of a success. What comes after the error is
+    # read, too, though it is nothing: otherwise the connection would stay open.
+    errors = [told["error"] for told in progress if "error" in told]
+    if errors:
+        raise APIError(errors[0], explanation=errors[0])
 
 
 def _own_size(client: docker.APIClient, image: dict[str, Any]) -> int:

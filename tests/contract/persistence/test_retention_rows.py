@@ -33,11 +33,12 @@ from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import (
     OLDEST,
+    OLDEST_OF_DOOR,
     UNCOMPRESSED,
     WITH_ARTIFACTS,
     SqliteJobRetention,
 )
-from ci_persistence.sqlite.submissions import SqliteJobSubmissions
+from ci_persistence.sqlite.submissions import RECENT, SqliteJobSubmissions
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -363,6 +364,8 @@ def test_a_kill_before_any_step_is_healed(tmp_path: Path) -> None:
     ("sql", "parameters", "index"),
     [
         (OLDEST, (20,), "jobs_ended"),
+        (OLDEST_OF_DOOR, ("models", "2026", 20), "jobs_of_door"),
+        (RECENT, ("t", "models", "title"), "jobs_of_door_of_tenant"),
         (UNCOMPRESSED, ("2026",), "jobs_uncompressed"),
         (WITH_ARTIFACTS, ("2026", 20), "jobs_with_artifacts"),
         ("SELECT * FROM jobs WHERE status IN ('queued', 'initializing', 'running') ORDER BY seq",

@@ -7,6 +7,7 @@ may not read does not exist, 404; what you may read, but not do, 403.
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -15,7 +16,7 @@ from ci_common.policy import POLICY, Action, Reach
 from ci_common.principal import Role
 from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
-from support import projects
+from support import models, projects
 from support.access_world import ABSENT, ARTIFACT, OPERATOR, SAM, access_world
 
 OK, ACCEPTED = (200, None), (202, None)
@@ -35,12 +36,24 @@ class Request:
     """The answers about jobs in these states, where they are others."""
     submits: bool = False
     cancels: bool = False
+    form: Callable | None = None
+    """What is sent, made from the server."""
+    tells_of_others: bool = False
+    """Whether a job that one may not read is 403 rather than 404: docs/security.md says so."""
 
     def allowed(self, target):
         return self.by_state.get(target.state, self.answer) if target else self.answer
 
 
-SUBMISSION = Request(Action.SUBMIT, submits=True)
+def project_form(server):
+    return server.form(projects.ANY)
+
+
+def model_form(server):
+    return {"files": {"package": ("model.zip", models.zipped(models.SMALL))}}
+
+
+SUBMISSION = Request(Action.SUBMIT, submits=True, form=project_form)
 CANCELLATION = Request(Action.CANCEL, ACCEPTED, {"completed": (409, "job_finished")}, cancels=True)
 READING = Request(Action.READ)
 
@@ -61,6 +74,16 @@ REQUESTS = {
     ),
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "GET /usage": Request(Action.USAGE),
+    "POST /v1/jobs/submit": Request(Action.SUBMIT, (201, None), submits=True, form=model_form),
+    "GET /v1/jobs": Request(Action.LIST),
+    "GET /v1/jobs/{job_id}": READING,
+    "DELETE /v1/jobs/{job_id}": Request(
+        Action.CANCEL,
+        (204, None),
+        {"running": (409, "job_started"), "completed": (409, "job_finished")},
+        cancels=True,
+        tells_of_others=True,
+    ),
     "GET /health": Request(None),
     "GET /ready": Request(None, (503, "not_ready")),  # no controller runs
 }
@@ -116,16 +139,17 @@ def expected(name, caller, target):
     if target is None:
         return allowed
     if not may(caller, Action.READ, target):
-        return NOT_FOUND
+        is_told = REQUESTS[name].tells_of_others and target.job_id != ABSENT
+        return FORBIDDEN if is_told else NOT_FOUND
     return allowed if may(caller, action, target) else FORBIDDEN
 
 
 def expected_changes(name, caller, target, answer, rows):
     """The rows that are other ones afterwards; of a new job the id is not known before."""
     request = REQUESTS[name]
-    if request.submits and answer == OK:
+    if request.submits and answer == request.answer:
         return [(caller.tenant, caller.user, "queued", 0)]
-    if request.cancels and answer == ACCEPTED:
+    if request.cancels and answer == request.answer:
         return [(*rows[target.job_id][:-1], 1)]
     return []
 
@@ -166,7 +190,8 @@ def ask(world, name, caller, target=None, **params):
     """One request; of a stream that goes on only the first piece is read."""
     method, path = name.split(" ")
     job_id = target.job_id if target else ""
-    form = world.server.form(projects.ANY) if REQUESTS[name].submits else {}
+    make_form = REQUESTS[name].form
+    form = make_form(world.server) if make_form else {}
     with world.server.http.stream(
         method,
         path.format(job_id=job_id, path=ARTIFACT),
@@ -216,7 +241,8 @@ def test_everybody_gets_what_the_policy_says(world, name):
             found = problems_of(world, name, caller, target, before, answer)
             problems += [f"{caller}, about {target}: {problem}" for problem in found]
             world.forget_cancellations()
-            if target and not may(caller, Action.READ, target):
+            is_hidden = target and not REQUESTS[name].tells_of_others
+            if is_hidden and not may(caller, Action.READ, target):
                 not_there.add(answer.without(target.job_id))
         if len(not_there) > 1:
             problems.append(f"{caller} can tell from {not_there} which jobs there are")

@@ -47,7 +47,7 @@ def test_workers_a_controller_and_commands(own_server, tmp_path):
         server.wait_status(job_id, "completed", "failed")  # as root, processes need a Python
     writers = spy.processes()
     os.kill(max(writers & _children(server.process.pid)), signal.SIGKILL)
-    server.until(lambda: server.http.get("/ready").status_code == 200, what="the next worker")
+    server.ready()
     server.terminate()
     assert len(writers) > WORKERS
     assert {kind for _, kind, _ in spy.notes()} >= {"write", "checkpoint"}

@@ -3,6 +3,7 @@
 import pytest
 from docker.errors import APIError
 
+from ci_common.errors import EngineFailingError
 from ci_common.ports.workloads import OutputEnd
 from ci_controller.executors.docker import kept_output
 from ci_controller.executors.docker.kept_output import KeptOutput
@@ -55,3 +56,30 @@ def test_what_is_missing_is_replaced_in_pieces(init):
     assert sum(map(len, pieces)) == 5 << 20
     assert output.end == OutputEnd(5 << 20, 5 << 20, "", 7)
     assert pieces[0].startswith(b"\n[... 1048576 bytes of output are missing here")
+
+
+@pytest.mark.parametrize(
+    ("told", "is_stored"),
+    [
+        ("chmod /.ci-runner/in/stored-7: no such file or directory", True),
+        ("lchown /.ci-runner/in/stored-7: no such file or directory", True),
+        ("chmod /.ci-runner/in/stored-70: no such file or directory", False),
+        ("open /.ci-runner/in/stored-7: no such file or directory", False),
+        ("chmod /.ci-runner/in/stored-7: read-only file system", False),
+    ],
+)
+def test_a_message_that_was_taken_before_the_engine_was_done_with_it(
+    init, monkeypatch, told, is_stored
+):
+    error = APIError("500", Answer(), f"Error processing tar file(exit status 1): {told}")
+
+    def refuse(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(init, "put_archive", refuse)
+    output = KeptOutput(init, "container", KEY, 0)
+    if is_stored:
+        output.stored(7)
+    else:
+        with pytest.raises(EngineFailingError):
+            output.stored(7)
