@@ -48,6 +48,9 @@ __all__ = [
     "wait_for_job",
 ]
 
+_DISPENSABLE = frozenset({"git", "color"})
+"""What is left out where the server does not know it: nothing of a job depends on it."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -115,8 +118,11 @@ class Client:
         """
         request = request or JobRequest()
         spec = request.to_spec()
-        if project.git is not None and "git" in self._server_limits().get("fields", ()):
+        if project.git is not None:
             spec["git"] = asdict(project.git)
+        if dispensable := _DISPENSABLE & spec.keys():
+            for name in dispensable.difference(self._server_limits().get("fields", ())):
+                del spec[name]
         data = {"spec": json.dumps(spec)}
         if request.secrets:
             data["secrets"] = json.dumps(request.to_secrets())
@@ -318,9 +324,12 @@ def submit_tests_async(
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
     install: Literal[False] | Sequence[str] | None = None,
+    tty: bool | None = None,
+    color: bool | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
-    is False, or lines of a requirements file in place of what the project's files say.
+    is False, or lines of a requirements file in place of what the project's files say. With `tty`
+    it is on a pseudo-terminal; with `color` its programs are told to write colours without one.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -328,7 +337,7 @@ def submit_tests_async(
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given, install)
+    request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
     check_directory(path)
     with (
         Client(server_url, api_key=api_key) as client,
@@ -351,10 +360,13 @@ def submit_tests_streaming(
     api_key: str | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
     install: Literal[False] | Sequence[str] | None = None,
+    tty: bool | None = None,
+    color: bool | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
-    in place of what the project's files say.
+    in place of what the project's files say. With `tty` it is on a pseudo-terminal; with `color`
+    its programs are told to write colours without one.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -362,7 +374,7 @@ def submit_tests_streaming(
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given, install)
+    request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
     check_directory(path)
     with Client(server_url, api_key=api_key) as client:
         with create_project_zip(path, include, exclude, client.upload_limits()) as project:

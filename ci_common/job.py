@@ -168,6 +168,10 @@ class JobSpec:
     """Lines of a requirements file, which are installed before; `None` is what the project has."""
     git: GitFacts | None = None
     """Of the work tree that the project was packed from, where the client told."""
+    tty: bool = False
+    """Whether the command is on a pseudo-terminal."""
+    color: bool = False
+    """Whether whoever submitted it can see colours."""
     title: str | None = None
     """What people call it; of a model job the model's name."""
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typing_extensions import override
 
+from ci_client.command.color import ColorChoice
 from ci_client.command.lean_typer import LeanCommand, LeanGroup
 from ci_client.command.model_commands import model_app
 from ci_client.command.options import (
@@ -175,6 +176,21 @@ def submit(
         bool,
         typer.Option("--no-install", help="Install nothing of the project before the command"),
     ] = False,
+    tty: Annotated[
+        bool | None,
+        typer.Option(
+            "--tty/--no-tty",
+            help="Run the command on a terminal, which ends lines with CR LF",
+            show_default=False,
+        ),
+    ] = None,
+    color: Annotated[
+        ColorChoice,
+        typer.Option(
+            metavar="WHEN",
+            help="Tell programs to use colors: always, never, or auto: if stdout is a terminal",
+        ),
+    ] = ColorChoice.AUTO,
     scenarios: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="engine: number of scenarios")
     ] = None,
@@ -214,6 +230,7 @@ def submit(
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
+    from ci_client.command.color import wants_color
     from ci_client.command.model_run import ModelOptions, job_command, model_run
     from ci_client.command.submitting import Submission
     from ci_client.command.submitting import submit as carry_out
@@ -229,10 +246,16 @@ def submit(
     if model is not None:
         if detach and (output is not None or verify_local):
             raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
+        if tty:
+            raise UsageError(
+                "--tty is not for the job engine, whose progress is read from its log."
+            )
         command = job_command(options)
     given = read_secrets(secret or (), secret_file or ())
     install: Literal[False] | None = False if no_install else None
-    request = JobRequest(name, command, priority, retries, timeout, given, install)
+    request = JobRequest(
+        name, command, priority, retries, timeout, given, install, tty, wants_color(color)
+    )
     return carry_out(
         Submission(
             path,

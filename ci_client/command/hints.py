@@ -6,6 +6,8 @@ from typing import Any
 
 from ci_client.command.report_display import printable
 
+_ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")
+"""Colours and the like."""
 _TAIL = 16 * 1024
 """Bytes at the end of a log that are looked at."""
 
@@ -26,8 +28,8 @@ class LogTail:
 
     @property
     def text(self) -> str:
-        """The end as text."""
-        return self._content.decode(errors="replace")
+        """The end as text, without colours."""
+        return _ESCAPES.sub("", self._content.decode(errors="replace"))
 
 
 def hint(result: Mapping[str, Any], log: str) -> str | None:

@@ -39,6 +39,11 @@ class JobRequest:
     """Lines of a requirements file to install instead of what the project's files say; `False`
     installs nothing.
     """
+    tty: bool | None = None
+    """Whether the command is on a pseudo-terminal."""
+    color: bool | None = None
+    """Whether programs are told to write colours. A server that knows nothing of it is not asked.
+    """
 
     def __post_init__(self) -> None:
         if self.job is not None:
@@ -52,12 +57,14 @@ class JobRequest:
         _check_integer("retries", self.retries)
         _check_timeout(self.timeout)
         _check_install(self.install)
+        _check_flag("tty", self.tty)
+        _check_flag("color", self.color)
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
         command = list(self.command) if self.command else None
         spec: dict[str, Any] = {"job": self.job, "command": command}
-        for name in ("priority", "retries", "timeout"):
+        for name in ("priority", "retries", "timeout", "tty", "color"):
             if (value := getattr(self, name)) is not None:
                 spec[name] = value
         if self.install is not None:
@@ -93,6 +100,11 @@ def _check_integer(name: str, value: object) -> None:
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if value is not None and not (is_integer and 0 <= value <= _HIGHEST):  # type: ignore[operator]
         raise _wrong(name, f"an integer from 0 to {_HIGHEST}", value)
+
+
+def _check_flag(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise _wrong(name, "True or False", value)
 
 
 def _check_install(value: object) -> None:

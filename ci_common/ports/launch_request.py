@@ -41,6 +41,10 @@ class LaunchRequest:
     """The project. `None`: the job runs in an empty workspace."""
     install: tuple[str, ...] | None = None
     """Lines of a requirements file, to be installed before; `None` is what the project has."""
+    tty: bool = False
+    """Whether the command is on a pseudo-terminal, whose input has ended: nobody types."""
+    color: bool = False
+    """Whether programs are told to write colours, terminal or not."""
     submitted_at: datetime | None = None
     """The time of files and directories that have none of their own; `None` is now."""
 

@@ -39,6 +39,7 @@ def patterns(secrets: Iterable[Secret]) -> list[Pattern]:
     """All patterns of these secrets, each once, of 8 to 67 bytes."""
     found: set[Pattern] = set()
     for secret in secrets:
+        found.update(map(Pattern, _pieces(_on_terminal(secret.value), _PIECE)))
         for text in _texts(secret.value):
             for form in _escaped(text):
                 found.update(map(Pattern, _pieces(form, _PIECE)))
@@ -52,6 +53,11 @@ def patterns(secrets: Iterable[Secret]) -> list[Pattern]:
 def _texts(value: bytes) -> set[bytes]:
     """The value, and each of its lines; with what is around them, and without."""
     return {value, value.strip(), *masked_lines(value)}
+
+
+def _on_terminal(text: bytes) -> bytes:
+    """As a terminal writes it."""
+    return text.replace(b"\n", b"\r\n")
 
 
 def _escaped(text: bytes) -> Iterator[bytes]:

@@ -29,6 +29,8 @@ def launch_request(
         isolated=_is_isolated(job),
         package=package,
         install=spec.install,
+        tty=spec.tty,
+        color=spec.color,
         submitted_at=job.created_at,
     )
 

@@ -10,6 +10,7 @@ count nested suites twice, some count a failing teardown as another test.
 """
 
 import heapq
+import re
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -28,6 +29,9 @@ _MAX_MESSAGE = 2000
 _MAX_TEXT = 64 << 10
 _MAX_NAME = 500
 _MAX_SECONDS = 1e9
+
+_COLORS = re.compile(r"(?:\N{REPLACEMENT CHARACTER}|#x1B)\[[0-9;:]*m")
+"""As pytest writes them where it is told to use colours; or what ReportText leaves of them."""
 
 _SUITES = frozenset({"testsuites", "testsuite"})
 _OUTCOMES = ("error", "failure", "skipped")
@@ -78,12 +82,13 @@ class _Case:
 
     def explain(self) -> str:
         """Why it failed."""
-        text = "".join(self.text).strip()
-        if self.message.strip().lower() in _SAYS_NOTHING and text:
+        text = _COLORS.sub("", "".join(self.text)).strip()
+        message = _COLORS.sub("", self.message).strip()
+        if message.lower() in _SAYS_NOTHING and text:
             # pytest marks the lines of a traceback that tell the error.
             marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E  ")]
             return ("\n".join(marked) or text)[:_MAX_MESSAGE]
-        return self.message.strip()[:_MAX_MESSAGE]
+        return message[:_MAX_MESSAGE]
 
 
 @dataclass(slots=True)

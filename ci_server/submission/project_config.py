@@ -128,6 +128,7 @@ class JobTable(BaseModel):
     )
     secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
     install: Install | None = None
+    tty: bool = False
 
 
 class ProjectTable(BaseModel):

@@ -42,6 +42,10 @@ class SubmissionRequest:
     install: tuple[str, ...] | None = None
     """Lines of a requirements file, which are installed before the command; none: nothing."""
     git: GitFacts | None = None
+    tty: bool | None = None
+    """Whether the command is on a pseudo-terminal."""
+    color: bool | None = None
+    """Whether whoever submits it can see colours. The project's table has no word for it."""
     title: str | None = None
     """What people call the job: at most 200 printable characters."""
     door: Door = Door.NATIVE
@@ -108,6 +112,8 @@ def resolve_spec(
         secrets=tuple(dict.fromkeys(job.secrets)),
         install=_install(job, request),
         git=request.git,
+        tty=job.tty if request.tty is None else request.tty,
+        color=bool(request.color),
         title=request.title,
     )
 

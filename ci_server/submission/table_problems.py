@@ -15,6 +15,7 @@ _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 60
 
 INSTALL = "false, or a list of lines as in requirements.txt, such as '-e .[test]'"
+FLAG = "true or false"
 RETRIES = "an integer from 0 to 10"
 TIMEOUT = f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year"
 _OF_A_JOB = {
@@ -34,6 +35,7 @@ _OF_A_JOB = {
     "secrets": "a list of at most 50 names of secrets, such as PYPI_TOKEN",
     "artifacts": "a list of at most 100 paths or patterns within the project",
     "install": INSTALL,
+    "tty": FLAG,
 }
 _TABLE = {"jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -"}
 

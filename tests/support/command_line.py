@@ -33,7 +33,11 @@ def command(name="ci"):
 
 def environment(server_url, **more):
     """Of a user who has set nothing but the server's address."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CI_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("CI_") and name != "NO_COLOR"
+    }
     own = {"PYTHONPATH": str(ROOT), "CI_SERVER_URL": server_url, "NO_PROXY": "127.0.0.1"}
     return {**kept, **own, **more}
 
@@ -93,10 +97,10 @@ class CommandLine:
         argv = ["curl", "-sSN", "--noproxy", "*", *map(str, arguments)]
         return self._keep(RunningCommand(argv, self.directory, environment(self.server_url)))
 
-    def on_terminal(self, *arguments, name="ci"):
+    def on_terminal(self, *arguments, name="ci", **more):
         """Start a command on a terminal of its own."""
         argv = [*command(name), *map(str, arguments)]
-        return self._keep(OnTerminal(argv, self.directory, environment(self.server_url)))
+        return self._keep(OnTerminal(argv, self.directory, environment(self.server_url, **more)))
 
     def close(self):
         for running in self._running:

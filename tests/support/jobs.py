@@ -31,6 +31,8 @@ def a_job(
     retries=0,
     attempt=1,
     install=None,
+    tty=False,
+    color=False,
     title=None,
     door=Door.NATIVE,
 ):
@@ -50,6 +52,8 @@ def a_job(
             priority=priority,
             retries=retries,
             install=install,
+            tty=tty,
+            color=color,
             title=title,
         ),
         package=package,

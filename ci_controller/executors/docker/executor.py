@@ -225,7 +225,8 @@ class DockerExecutor(Executor):
     ) -> Output:
         request = launch.request
         init = keeper_blocks(
-            self._engine_facts.init_program(client), protocol.config(key, request.attempt, USER_ID)
+            self._engine_facts.init_program(client),
+            protocol.config(key, request.attempt, USER_ID, terminal=request.tty),
         )
         more = [*init, *secrets_blocks(request.secrets, request.submitted_at)]
         put_project(

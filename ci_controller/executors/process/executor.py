@@ -255,6 +255,7 @@ class ProcessExecutor(Executor):
                 "env": self._env(request, directories, programs),
                 "secrets": variables,
                 "user": self._user,
+                "tty": request.tty,
                 "log_base": log_base,
                 "attempt": request.attempt,
                 "epoch": request.epoch,

@@ -7,8 +7,9 @@ not enter, contains:
   request.json     input: the command
   supervisor.json  this process
   started.json     the command's process group
-  pipe             the FIFO that is the command's stdout and stderr. Not a regular file: a shell's
-                   `> /dev/stderr` opens it again, which would truncate that
+  pipe             the FIFO that is the command's stdout and stderr, unless it is on a
+                   pseudo-terminal. Not a regular file: a shell's `> /dev/stderr` opens it again,
+                   which would truncate that
   spool/NNNN       the output from byte NNNN * SEGMENT_BYTES on, until that much of it is stored.
                    A segment has its full size from the start: `written` says how much is in it
   written          counter: bytes of output so far
@@ -29,6 +30,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,9 +52,16 @@ of a packet."""
 _FULL_SECONDS = 0.01
 _RETRY_SECONDS = 0.1
 _DRAIN_SECONDS = 10.0
+_TERMINAL_BYTES = 1 << 16
+"""More than a pseudo-terminal holds: on Linux 12 KiB."""
+
+_INPUT_SECONDS = 0.1
 _KILL_SECONDS = 0.25
 _SYNC_AFTER_SECONDS = 1.0
 """Most workloads are removed sooner, and need no sync."""
+
+_COLUMNS, _LINES = 80, 24
+_LONGEST_LINE = 65535
 
 _COUNTER = struct.Struct(">QQ")
 _ALL_BITS = (1 << 64) - 1
@@ -70,8 +79,10 @@ def main() -> None:
     keeper = _OutputKeeper(state)
     started, ended = _Record(state / "started.json"), _Record(state / "ended.json")
     try:
-        process = _start(request, state / "pipe")
-    except OSError as error:
+        if request.get("tty"):
+            keeper.source = _Terminal(request)
+        process = _start(request, keeper.source)
+    except (OSError, subprocess.SubprocessError) as error:
         keeper.pending = f"cannot run {request['command'][0]!r}: {error}\n".encode()
         started.publish({"group": None, "start": "", "at": now()})
         code = 127
@@ -99,9 +110,8 @@ def prepare(state: Path) -> None:
     _reserve(state / segment(0))
 
 
-def _start(request: dict[str, Any], pipe: Path) -> "subprocess.Popen[bytes]":
-    # Opened separately: the command may make its own end non-blocking, or not, as it likes.
-    with pipe.open("wb", buffering=0) as output:
+def _start(request: dict[str, Any], source: "_Source") -> "subprocess.Popen[bytes]":
+    with source.command_end() as (descriptor, stdin):
         return subprocess.Popen(
             request["command"],
             cwd=request["directory"],
@@ -110,10 +120,11 @@ def _start(request: dict[str, Any], pipe: Path) -> "subprocess.Popen[bytes]":
             group=request["user"],
             extra_groups=None if request["user"] is None else [],
             umask=0o022,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdin=stdin,
+            stdout=descriptor,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=source.in_command,  # noqa: PLW1509 - there are no other threads
         )
 
 
@@ -146,18 +157,132 @@ def _sync_later(state: Path) -> None:
 # ------------------------------------------------------------------ the output
 
 
-class _OutputKeeper:
-    """Takes what comes through the pipe into the spool, as far as there is room."""
+class _Pipe:
+    """The FIFO."""
 
-    def __init__(self, state: Path) -> None:
+    in_command: Callable[[], None] | None = None
+    """Done in the command's process before the command begins."""
+    tick_seconds: float | None = None
+    """How often `tick` is to be called."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
         # Read and write, so that there is no end of file when the command closes its output.
-        self._pipe = os.open(state / "pipe", os.O_RDWR | os.O_NONBLOCK)
+        self.descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        """What the command writes comes out here."""
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):
-                fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+                fcntl.fcntl(self.descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    @contextlib.contextmanager
+    def command_end(self) -> Iterator[tuple[int, int]]:
+        """What the command has as its output, and as its input."""
+        # Opened separately: the command may make its own end non-blocking, or not, as it likes.
+        with self._path.open("wb", buffering=0) as output:
+            yield output.fileno(), subprocess.DEVNULL
+
+    def read(self, most: int) -> bytes:
+        """What there is to read; empty when there is nothing."""
+        try:
+            return os.read(self.descriptor, most)
+        except BlockingIOError:
+            return b""
+
+    def tick(self) -> None:
+        """Nothing."""
+
+    def left(self) -> int:
+        """How many bytes there are to read."""
+        return _readable(self.descriptor)
+
+    def close(self) -> None:
+        """Whoever still writes gets an error, and does not hang."""
+        os.close(self.descriptor)
+
+
+class _Terminal:
+    """A pseudo-terminal that nobody types on: whoever reads from it is at the end of its input."""
+
+    tick_seconds: float | None = _INPUT_SECONDS
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        # The command's end stays open here, or there would be neither output nor an end of it.
+        self.descriptor, self._command_end = os.openpty()
+        os.set_blocking(self.descriptor, False)
+        if request["user"] is not None:
+            os.fchown(self._command_end, request["user"], -1)  # it may open it again
+        size = struct.pack("HHHH", *_size(request["env"]), 0, 0)
+        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, size)
+        modes = termios.tcgetattr(self._command_end)
+        modes[3] &= ~termios.ECHO  # of an input that nobody typed
+        termios.tcsetattr(self._command_end, termios.TCSANOW, modes)
+        self._tick_at = 0.0
+
+    def in_command(self) -> None:
+        """Make it the command's own. In the background, whoever reads from it or changes it is to
+        get an error: nobody would bring it to the foreground again.
+        """
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+
+    @contextlib.contextmanager
+    def command_end(self) -> Iterator[tuple[int, int]]:
+        """What the command has as its output, and as its input."""
+        yield self._command_end, self._command_end
+
+    def read(self, most: int) -> bytes:
+        """What there is to read; a terminal gives a few kilobytes at a time."""
+        pieces: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):
+            while most and (piece := os.read(self.descriptor, most)):
+                pieces.append(piece)
+                most -= len(piece)
+        return b"".join(pieces)
+
+    def tick(self) -> None:
+        """End the input again, as with Ctrl-D, whenever there is nothing to read there: a program
+        may discard what it has not read.
+        """
+        if time.monotonic() < self._tick_at:
+            return
+        self._tick_at = time.monotonic() + _INPUT_SECONDS
+        if not select.select([self._command_end], [], [], 0)[0]:
+            end_of_file = termios.tcgetattr(self._command_end)[6][termios.VEOF]
+            with contextlib.suppress(BlockingIOError):
+                os.write(self.descriptor, end_of_file)
+
+    def left(self) -> int:
+        """No fewer bytes than there are to read."""
+        return _TERMINAL_BYTES  # FIONREAD does not count what is on its way in the kernel
+
+    def close(self) -> None:
+        """Whoever still writes gets an error, and does not hang."""
+        os.close(self._command_end)
+        os.close(self.descriptor)
+
+
+_Source = _Pipe | _Terminal
+
+
+def _size(env: Mapping[str, str]) -> tuple[int, int]:
+    """Lines and columns of a terminal: those that the command is told by variables."""
+    found = []
+    for name, otherwise in (("LINES", _LINES), ("COLUMNS", _COLUMNS)):
+        text = env.get(name, "")
+        size = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+        found.append(size if 0 < size <= _LONGEST_LINE else otherwise)
+    return found[0], found[1]
+
+
+class _OutputKeeper:
+    """Takes what the command writes into the spool, as far as there is room."""
+
+    def __init__(self, state: Path) -> None:
+        self.source: _Source = _Pipe(state / "pipe")
         self._spool = _Spool(state)
         self.pending = b""
-        """Read from the pipe, but not written to disk yet."""
+        """What was read, but is not on disk yet."""
         self._bell, bell = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(bell, False)
@@ -165,35 +290,38 @@ class _OutputKeeper:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the bell does not ring
 
     def follow(self, process: "subprocess.Popen[bytes]") -> None:
-        """Copy the output until the command has ended. Some may still be in the pipe then."""
+        """Copy the output until the command has ended. Some may be left to be read then."""
         while process.poll() is None:
+            self.source.tick()
             if not self._flush():
-                self._wait(pipe=False, seconds=_RETRY_SECONDS)
+                self._wait(output=False, seconds=_RETRY_SECONDS)
                 continue
             room = self._spool.room()
             has_room = room >= _PACKET_BYTES
-            if self._wait(pipe=has_room, seconds=None if has_room else _FULL_SECONDS):
-                self.pending = self._read(room)
+            seconds = self.source.tick_seconds if has_room else _FULL_SECONDS
+            if self._wait(output=has_room, seconds=seconds):
+                self.pending = self.source.read(room)
 
     def drain(self) -> dict[str, int]:
-        """Copy what the command left in the pipe; returns the output's size, and the bytes lost.
+        """Copy what the command left to be read; returns the output's size, and the bytes lost.
 
         No more than is there now: a daemon that escaped may go on writing for ever.
         """
-        left = _readable(self._pipe)
+        left = self.source.left()
         deadline = time.monotonic() + _DRAIN_SECONDS
         while True:
             if not self._flush():
                 if time.monotonic() > deadline:
+                    left = min(left, _readable(self.source.descriptor))
                     break
                 time.sleep(_RETRY_SECONDS)
-            elif content := self._read(min(left, _PIECE_BYTES)):
+            elif content := self.source.read(min(left, _PIECE_BYTES)):
                 left -= len(content)
                 self.pending = content
             else:
                 left = 0
                 break
-        os.close(self._pipe)  # a daemon that still writes gets an error, and does not hang
+        self.source.close()
         return {"size": self._spool.written, "lost": len(self.pending) + left}
 
     def _flush(self) -> bool:
@@ -202,19 +330,14 @@ class _OutputKeeper:
             self.pending = self._spool.keep(self.pending)
         return not self.pending
 
-    def _read(self, most: int) -> bytes:
-        try:
-            return os.read(self._pipe, most)
-        except BlockingIOError:
-            return b""
-
-    def _wait(self, pipe: bool, seconds: float | None) -> bool:
+    def _wait(self, output: bool, seconds: float | None) -> bool:
         """Wait until a child ends or, if asked, until there is output; returns whether there is."""
-        watched = [self._bell, self._pipe] if pipe else [self._bell]
+        source = self.source.descriptor
+        watched = [self._bell, source] if output else [self._bell]
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._bell in ready:
             os.read(self._bell, 512)
-        return self._pipe in ready
+        return source in ready
 
 
 class _Spool:
@@ -317,10 +440,10 @@ def _reserve(path: Path) -> None:
         os.close(descriptor)
 
 
-def _readable(pipe: int) -> int:
-    """How many bytes are in the pipe."""
+def _readable(descriptor: int) -> int:
+    """How many bytes can be read at once."""
     try:
-        answer = fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4)
+        answer = fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4)
     except OSError:
         return _RESERVE_BYTES
     return int.from_bytes(answer, sys.byteorder)

@@ -19,6 +19,13 @@ def further_report(number: int) -> str:
 
 _PYTEST = "PYTEST_ADDOPTS"
 
+_COLORS = {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
+_ABOUT_COLORS = frozenset({*_COLORS, "NO_COLOR", "CLICOLOR"})
+"""A job that says any of these knows what it wants."""
+
+_TERM = "xterm-256color"
+"""The terminal that most programs, and most images, know."""
+
 
 def job_environment(request: LaunchRequest, project: str, secrets: str) -> dict[str, str]:
     """The variables of a job whose project lies at `project`, and whose secrets, if it has any,
@@ -29,9 +36,21 @@ def job_environment(request: LaunchRequest, project: str, secrets: str) -> dict[
         "CI": "true",
         "CI_JOB_ID": request.job_id,
         "PYTHONUNBUFFERED": "1",
+        **_terminal(request),
         **({SECRETS_DIRECTORY_VARIABLE: secrets} if request.secrets else {}),
         **env,
         _PYTEST: _pytest_options(env.get(_PYTEST, ""), project),
+    }
+
+
+def _terminal(request: LaunchRequest) -> dict[str, str]:
+    """What kind of terminal there is, if any, and whether to write colours without one. Some
+    programs do not, even then, unless they know the terminal.
+    """
+    has_colors = request.color and not _ABOUT_COLORS & request.env.keys()
+    return {
+        **({"TERM": _TERM} if request.tty or has_colors else {}),
+        **(_COLORS if has_colors else {}),
     }
 
 

@@ -21,7 +21,7 @@ from ci_server.submission.project_config import (
     Timeout,
 )
 from ci_server.submission.request import SubmissionRequest
-from ci_server.submission.table_problems import INSTALL, RETRIES, TIMEOUT, explain
+from ci_server.submission.table_problems import FLAG, INSTALL, RETRIES, TIMEOUT, explain
 
 _FIELDS = {
     "job": "the name of a job",
@@ -30,6 +30,8 @@ _FIELDS = {
     "retries": RETRIES,
     "timeout": TIMEOUT,
     "install": INSTALL,
+    "tty": FLAG,
+    "color": FLAG,
     "git": "an object of commit, branch, dirty and describe",
 }
 _SECRETS = (
@@ -63,6 +65,8 @@ class SubmittedSpec(BaseModel):
     timeout: Annotated[Timeout | None, Given] = None
     install: Annotated[Install | None, Given] = None
     git: Annotated[SubmittedGit | None, Given] = None
+    tty: Annotated[bool | None, Given] = None
+    color: Annotated[bool | None, Given] = None
 
 
 FILE_FIELD, SPEC_FIELD, SECRETS_FIELD = "file", "spec", "secrets"
@@ -87,6 +91,8 @@ def read_submitted_request(content: bytes) -> SubmissionRequest:
         timeout_seconds=spec.timeout,
         install=None if spec.install is None else tuple(spec.install),
         git=_git(spec.git),
+        tty=spec.tty,
+        color=spec.color,
     )
 
 

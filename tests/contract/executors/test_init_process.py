@@ -34,16 +34,22 @@ class Init:
         self.program = self.path / "ci-init"
         self.program.write_bytes(protocol.binary(processor))
         self.program.chmod(0o755)
-        config = b"%s 1 %d %d %d %d\n" % (KEY.hex().encode(), user, user, SLOTS, slot_bytes)
-        (self.path / "config").write_bytes(config)
+        self.configure(slot_bytes, user)
         self.frames = []
         self.read_on = threading.Event()
         self.read_on.set()
         self._parser = FrameParser(KEY)
 
-    def start(self, *command):
+    def configure(self, slot_bytes=SLOT_BYTES, user=0, terminal=False):
+        numbers = (user, user, SLOTS, slot_bytes, terminal)
+        config = b"%s 1 %d %d %d %d %d\n" % (KEY.hex().encode(), *numbers)
+        (self.path / "config").write_bytes(config)
+
+    def start(self, *command, within=()):
+        """`within` is a program that becomes the init process."""
+        own_tree = ("unshare", "--pid", "--mount", "--fork", "--kill-child")
         self.process = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--kill-child", str(self.program), *command],
+            [*own_tree, *within, str(self.program), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -381,3 +387,50 @@ def test_a_directory_of_another_user_is_refused(init):
     os.chown(init.path, 1000, 1000)
     assert init.start("true").wait() == 125
     assert init.frames == []
+
+
+@pytest.fixture
+def on_terminal(init):
+    """The same with a command on a pseudo-terminal."""
+    init.configure(terminal=True)
+    return init
+
+
+@pytest.mark.parametrize("size", [1, 4097, 13_000, 200_000])
+def test_on_a_terminal_the_last_that_a_child_wrote_is_taken(on_terminal, size):
+    """More or less than the kernel has in its hands when the command ends."""
+    on_terminal.start("sh", "-c", f"head -c {size} /dev/zero | tr '\\0' x; exit 3")
+    assert on_terminal.wait() == 3
+    assert on_terminal.framed == on_terminal.spooled(0, size) == b"x" * size
+
+
+def test_a_terminal_that_nobody_reads_waits_when_the_spool_is_full(on_terminal):
+    on_terminal.read_on.clear()
+    on_terminal.python("import tty; tty.setraw(1)\n" + WRITE_PATTERN.format(times=9))
+    output, at = PATTERN * 9, 0
+    on_terminal.until_state(lambda state: state.written > CAPACITY - RESERVE - 4096)
+    while (state := on_terminal.until_more_than(at)).phase is Phase.RUNNING:
+        assert state.written - state.released <= CAPACITY
+        assert on_terminal.spooled(at, state.written) == output[at : state.written]
+        at = state.written
+        on_terminal.say_stored(at)
+    assert on_terminal.spooled(at, state.written) == output[at:]
+    assert (state.written, state.lost) == (len(output), 0)
+    assert on_terminal.wait() == 5
+
+
+def test_where_no_terminal_can_be_had_nothing_is_started(on_terminal, tmp_path):
+    hide = ("sh", "-c", 'mount --bind /dev/null /dev/ptmx && exec "$@"', "sh")
+    assert on_terminal.start("touch", str(tmp_path / "started"), within=hide).wait() == 125
+    assert on_terminal.frames[-1].kind is FrameKind.REFUSED
+    assert b"no pseudo-terminal can be had" in on_terminal.frames[-1].payload
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_signal_on_a_terminal_reaches_the_process_group(on_terminal):
+    script = 'trap "echo got TERM; exit 6" TERM; echo ready; while :; do sleep 1; done'
+    on_terminal.start("sh", "-c", script)
+    on_terminal.until_state(lambda state: state.written == 7)
+    os.kill(on_terminal.pid, signal.SIGTERM)
+    assert on_terminal.wait() == 6
+    assert on_terminal.framed.endswith(b"got TERM\r\n")

@@ -43,6 +43,8 @@ async def test_a_job_comes_back_as_it_was(rows):
             limits=ResourceLimits(1.5, 150, 64, 99, Network.NONE, 1 << 20, 65, 7, 0.5),
             priority=10,
             retries=3,
+            tty=True,
+            color=True,
             title="Term life, 2026",
         ),
         door=Door.MODELS,

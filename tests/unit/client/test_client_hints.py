@@ -31,6 +31,12 @@ def test_hints(changes, log, told):
     assert told in hint(FAILED | changes, log)
 
 
+def test_colours_hide_nothing():
+    tail = LogTail()
+    tail.add(b"\x1b[1;35mModuleNotFoundError\x1b[0m: \x1b[35mNo module named 'six'\x1b[0m\r\n")
+    assert "Hint: six could not" in hint(FAILED, tail.text)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -19,6 +19,8 @@ WRONG = {
     "priority": NUMBERS,
     "retries": NUMBERS,
     "install": [True, 0, 5, "-e .", b"six", {}, ["six", None], ["\udcff"], [b"six"]],
+    "tty": [0, 1, "yes", "true", []],
+    "color": [0, 1, "always", {}],
     "timeout": [True, False, "5 s", "-5", "", "soon", "NaN", "1e400", math.nan, math.inf, 0, -1.0],
 }
 RIGHT = {
@@ -27,6 +29,8 @@ RIGHT = {
     "priority": [0, 5, 10, None],
     "retries": [0, 10, None],
     "install": [False, [], ["-e .[test]"], ("-r dev.txt", "six"), None],
+    "tty": [True, False, None],
+    "color": [True, False, None],
     "timeout": ["30s", "1.5h", 30, 0.5, None],
 }
 

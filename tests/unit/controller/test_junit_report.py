@@ -194,7 +194,12 @@ def test_every_prefix_is_no_report():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"<failure message='\x1b[31mred\x1b[0m'/>", "\ufffd[31mred\ufffd[0m"),
+        (b"<failure message='\x1b[31mred\x1b[0m'/>", "red"),
+        (b"<failure message='#x1B[31mred#x1B[39;49;00m#x1B[0m: #x1B[x'/>", "red: #x1B[x"),
+        (
+            b"<failure message=''>#x1B[94mdef#x1B[0m\n#x1B[1m#x1B[31mE   boom#x1B[0m\n</failure>",
+            "boom",
+        ),
         (b"<failure message='m'>\x00</failure>", "m"),
         (b"<failure message='a&#27;b&#x1B;c&#x1b;d'/>", "a\ufffdb\ufffdc\ufffdd"),
         (b"<failure message='&#xD800;&#1114112;&#99999999999;'/>", "\ufffd" * 3),
@@ -203,7 +208,7 @@ def test_every_prefix_is_no_report():
         (b"<failure message='\xef\xbf\xbe'/>", "\ufffd"),
         (b"<failure message='Failed'><![CDATA[\x07bell]]></failure>", "\ufffdbell"),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_what_xml_does_not_allow_is_replaced(content, message, piece):
     whole = b"<testsuite><testcase name='c'>" + content + b"</testcase></testsuite>"

@@ -21,6 +21,13 @@ def test_it_has_everything_that_was_asked_for_and_nothing_of_rows():
     assert not {"tenant", "user", "status", "created_at"} & set(request.__dataclass_fields__)
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_terminal_and_colours(wanted):
+    request = launch_request(a_job(tty=wanted, color=not wanted), 1, (), None)
+    assert (request.tty, request.color) == (wanted, not wanted)
+    assert request.env == {}, "an installation has no colours, or it would be another one"
+
+
 def test_requirements_are_shared_within_a_tenant_only():
     first, second, other = (
         launch_request(a_job(tenant=tenant, user=user), 1, (), None).cache_scope

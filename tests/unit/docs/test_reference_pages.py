@@ -20,8 +20,10 @@ from ci_server.submission.project_config import JobTable, read_table
 from tests.support.pages import CURRENT, DOCS, ROOT, Page, page, words_in_code
 
 CLIENT_VARIABLES = {"CI_SERVER_URL", "CI_API_KEY", "CI_ALLOW_HTTP"}
-WITH_SECRETS = LaunchRequest("id", 1, 1, ("true",), secrets=(Secret("TOKEN", b"value"),))
-JOB_VARIABLES = set(job_environment(WITH_SECRETS, "/workspace", "/run/secrets"))
+WITH_EVERYTHING = LaunchRequest(
+    "id", 1, 1, ("true",), secrets=(Secret("TOKEN", b"value"),), tty=True, color=True
+)
+JOB_VARIABLES = set(job_environment(WITH_EVERYTHING, "/workspace", "/run/secrets"))
 GIT_VARIABLES = set(git_environment(GitFacts("0" * 40, "main")))
 
 

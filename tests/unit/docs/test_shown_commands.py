@@ -27,7 +27,8 @@ def commands_of(command, name):
 
 
 def options_of(command):
-    return {"-h", "--help"}.union(*(parameter.opts for parameter in command.params))
+    names = ([*one.opts, *one.secondary_opts] for one in command.params)
+    return {"-h", "--help"}.union(*names)
 
 
 def parsers_of(parser, name):

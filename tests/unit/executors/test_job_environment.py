@@ -13,8 +13,8 @@ from ci_controller.executors.shared.job_environment import job_environment
 JOB_ID = "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69"
 
 
-def environment(project="/workspace", secrets=(), **env):
-    request = LaunchRequest(JOB_ID, 1, 1, ("true",), env, secrets=secrets)
+def environment(project="/workspace", secrets=(), tty=False, color=False, **env):
+    request = LaunchRequest(JOB_ID, 1, 1, ("true",), env, secrets=secrets, tty=tty, color=color)
     return job_environment(request, project, "/run/secrets")
 
 
@@ -25,6 +25,28 @@ def test_what_is_always_there():
         "PYTHONUNBUFFERED": "1",
         "PYTEST_ADDOPTS": "--junitxml=/workspace/output/junit.xml -o junit_family=xunit1",
     }
+
+
+def about_colors(**given):
+    names = ("TERM", "FORCE_COLOR", "CLICOLOR_FORCE", "NO_COLOR", "CLICOLOR")
+    return {name: value for name, value in environment(**given).items() if name in names}
+
+
+def test_a_terminal_has_a_name_unless_the_job_says_another():
+    assert about_colors(tty=True) == {"TERM": "xterm-256color"}
+    assert about_colors(tty=True, TERM="dumb") == {"TERM": "dumb"}
+
+
+def test_colours_where_they_are_wanted():
+    every = {"TERM": "xterm-256color", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
+    assert about_colors(color=True) == about_colors(color=True, tty=True) == every
+    assert about_colors(color=True, TERM="vt100") == every | {"TERM": "vt100"}
+
+
+@pytest.mark.parametrize("name", ["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR"])
+@pytest.mark.parametrize("value", ["", "0", "1"])
+def test_a_job_that_speaks_of_colours_is_left_alone(name, value):
+    assert about_colors(color=True, **{name: value}) == {name: value}
 
 
 def test_only_jobs_with_secrets_are_told_where_they_are():

@@ -344,3 +344,30 @@ def test_what_is_to_be_installed_is_made_of_lines(line):
         resolve(f'[jobs.test]\ninstall = ["{line}"]\n')
     with pytest.raises(InvalidConfigError, match="install"):
         SubmissionRequest(install=(line.replace("\\n", "\n").replace("\\u0000", "\0"),))
+
+
+@pytest.mark.parametrize(
+    ("table", "submitted", "tty"),
+    [
+        ("", {}, False),
+        ("tty = true", {}, True),
+        ("tty = false", {"tty": True}, True),
+        ("tty = true", {"tty": False}, False),
+    ],
+)
+def test_whether_there_is_a_terminal(table, submitted, tty):
+    assert resolve(f"[jobs.test]\n{table}\n", **submitted).tty is tty
+
+
+@pytest.mark.parametrize(("submitted", "color"), [({}, False), ({"color": True}, True)])
+def test_whether_there_are_colours_only_the_submission_says(submitted, color):
+    assert resolve(**submitted).color is color
+    with pytest.raises(InvalidConfigError, match=r"jobs\.test\.color: is not a known key"):
+        resolve("[jobs.test]\ncolor = true\n")
+
+
+def test_a_terminal_is_there_or_not():
+    with pytest.raises(
+        InvalidConfigError, match=r"tty: 1 is not allowed; it must be true or false"
+    ):
+        resolve("[jobs.test]\ntty = 1\n")

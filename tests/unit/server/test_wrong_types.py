@@ -130,6 +130,8 @@ def test_the_types_are_found_in_the_models():
         "timeout": {"number", "integer", "string"},
         "install": {"array of string"},
         "git": {"object of fields"},
+        "tty": {"boolean"},
+        "color": {"boolean"},
     }
 
 

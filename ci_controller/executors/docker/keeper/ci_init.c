@@ -4,12 +4,14 @@
  * frames with offsets, to our own stdout, which the engine passes on to whoever is attached. What
  * nobody receives is read from the spool, of a running or of a stopped container. The engine keeps
  * no copy. docs/decisions/0023 says why; protocol.py in this directory reads what is written here.
+ * Where the command is to have a terminal, it is on a pseudo-terminal: docs/decisions/0032.
  *
  * Files, in the directory of this program, which the job may not enter:
- *   config       in:  "KEY ATTEMPT UID GID SLOTS SLOT_BYTES\n"; KEY is 32 hexadecimal digits
+ *   config       in:  "KEY ATTEMPT UID GID SLOTS SLOT_BYTES TERMINAL\n"; KEY is 32 hexadecimal
+ *                     digits, TERMINAL 1 for a command on a terminal and 0 for others
  *   in/          in:  messages, which are the names of empty files: "stored-OFFSET" says that what
  *                     lies before the offset is stored, and may be overwritten
- *   out               the FIFO that is the command's stdout and stderr
+ *   out               the FIFO that is the command's stdout and stderr, where no terminal is
  *   spool/NN     out: the bytes from offset k * SLOT_BYTES on, where k % SLOTS is NN
  *   state        out: 64 bytes, see write_state
  *
@@ -37,6 +39,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,7 +50,8 @@ enum { DATA = 1, BEAT = 2, END = 3, REFUSED = 4 };            /* types of frames
 enum { RUNNING = 1, ENDED = 2, REFUSED_START = 3 };           /* phases of the state */
 enum { KILL_JOB = SIGPWR, CANNOT_START = 125, VERSION = 1 };
 enum { BEAT_MS = 1000, FILLING_MS = 100, FULL_MS = 10, RETRY_MS = 100 };
-enum { UNREAD_MS = 300, REAP_MS = 1000, DRAIN_MS = 10000 };
+enum { UNREAD_MS = 300, REAP_MS = 1000, DRAIN_MS = 10000, INPUT_MS = 100, GATHER_MS = 5 };
+enum { COLUMNS = 80, LINES = 24, LONGEST_LINE = 65535 };
 
 struct buffer {
     unsigned char bytes[HEADER + PAYLOAD];
@@ -55,16 +59,18 @@ struct buffer {
 };
 
 static unsigned char key[16];
-static unsigned attempt, uid, gid, slots;
+static unsigned attempt, uid, gid, slots, is_terminal;
 static uint64_t slot_bytes, capacity, reserve;
 
-static int fifo = -1, command_end = -1, state_file = -1, spool[MAX_SLOTS];
+static int source = -1; /* what the command writes comes out here: of the FIFO, or the terminal */
+static int command_end = -1, state_file = -1, spool[MAX_SLOTS];
 static uint64_t written, released, sent, lost;
 static uint32_t phase, code, refusal;
 static struct buffer buffers[2], *outgoing = &buffers[0], *incoming = &buffers[1];
 static uint64_t taken_from; /* the offset of the first byte in `incoming` */
 static size_t taken, kept;  /* bytes in it, and how many of them are in the spool */
 static uint64_t look_at;    /* when messages are looked for again */
+static uint64_t input_at;   /* when the terminal's input is */
 static int stdout_is_gone, beat_is_due;
 static pid_t command;
 
@@ -268,15 +274,29 @@ static int keep(void) {
     return 1;
 }
 
+/* Read what the command wrote. A terminal gives a few kilobytes at a time, and a frame costs the
+ * engine more than its bytes, so that more is waited for, for a moment. */
+static size_t read_output(size_t want) {
+    struct pollfd more = {source, POLLIN, 0};
+    uint64_t until = is_terminal ? now_ms() + GATHER_MS : 0;
+    size_t got = 0;
+    for (;;) {
+        ssize_t count = read(source, incoming->bytes + HEADER + got, want - got);
+        if (count > 0) got += (size_t)count;
+        if (!is_terminal || !got || got == want || now_ms() > until) return got;
+        if (count <= 0 && poll(&more, 1, 1) <= 0) return got;
+    }
+}
+
 /* Take what the command wrote, as far as there is room, after what is left of the last time.
  * Returns whether there was anything, and the disk took it. */
 static int take(uint64_t room) {
     if (kept == taken) {
         size_t want = room < PACKET ? 0 : (size_t)least(room, PAYLOAD);
-        ssize_t count = want ? read(fifo, incoming->bytes + HEADER, want) : 0;
-        if (count <= 0) return 0;
+        size_t count = want ? read_output(want) : 0;
+        if (!count) return 0;
         taken_from = written;
-        taken = (size_t)count;
+        taken = count;
         kept = 0;
     }
     if (!keep()) return 0;
@@ -306,21 +326,33 @@ static void take_the_rest(void) {
         }
         pause_ms(RETRY_MS);
     }
-    if (!ioctl(fifo, FIONREAD, &left) && left > 0) lost += (uint64_t)left;
+    if (!ioctl(source, FIONREAD, &left) && left > 0) lost += (uint64_t)left;
 }
 
 /* ------------------------------------------------------------------ the command */
+
+/* Become what the terminal's signals are for. In the background, whoever reads from it or changes
+ * it is to get an error: nobody would bring it to the foreground again. */
+static int own_terminal(void) {
+    signal(SIGTTIN, SIG_IGN);
+    signal(SIGTTOU, SIG_IGN);
+    return setsid() < 0 || ioctl(command_end, TIOCSCTTY, 0) || dup2(command_end, 0) < 0 ? -1 : 0;
+}
 
 static void run_command(int directory, char **argv) {
     sigset_t none;
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct nothing[2] = {{0, 0, 0}, {0, 0, 0}};
-    setpgid(0, 0);
+    int failed = is_terminal ? own_terminal() : setpgid(0, 0);
+    dup2(command_end, 1);
+    dup2(command_end, 2);
+    if (is_terminal && failed) {
+        complain(2, "ci-init: cannot own the terminal", "");
+        _exit(CANNOT_START);
+    }
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    dup2(command_end, 1);
-    dup2(command_end, 2);
     if (setgroups(0, NULL) || setgid(gid) || setuid(uid) || syscall(SYS_capset, &header, nothing)) {
         complain(2, "ci-init: cannot become the job's user", "");
         _exit(CANNOT_START);
@@ -347,6 +379,11 @@ static int reap(void) {
     return ended;
 }
 
+/* To the command's process group, or, before it has made one, to the command. */
+static void pass_on(int signal) {
+    if (kill(-command, signal)) kill(command, signal);
+}
+
 /* Returns whether the command has ended. */
 static int handle_signals(int signals) {
     struct signalfd_siginfo info;
@@ -354,7 +391,7 @@ static int handle_signals(int signals) {
     while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGCHLD) ended |= reap();
         else if (info.ssi_signo == KILL_JOB) kill(-1, SIGKILL);
-        else kill(-command, (int)info.ssi_signo);
+        else pass_on((int)info.ssi_signo);
     }
     return ended;
 }
@@ -371,6 +408,17 @@ static void end_the_others(void) {
             pause_ms(1);
         }
     }
+}
+
+/* Nobody types: whoever waits for input is to be at its end, as with Ctrl-D. A program may discard
+ * what it has not read, so this is repeated whenever there is nothing for it to read. */
+static void end_input(void) {
+    struct pollfd input = {command_end, POLLIN, 0};
+    struct termios modes;
+    if (now_ms() < input_at) return;
+    input_at = now_ms() + INPUT_MS;
+    if (poll(&input, 1, 0) || tcgetattr(command_end, &modes)) return;
+    if (write(source, &modes.c_cc[VEOF], 1) < 0) return; /* next time */
 }
 
 /* ------------------------------------------------------------------ start, loop, end */
@@ -427,9 +475,13 @@ static int loop(int signals) {
         int wait_ms = held > capacity / 4 ? FILLING_MS : BEAT_MS;
         if (held > capacity / 4 * 3) wait_ms = FULL_MS;
         if (kept < taken) wait_ms = RETRY_MS; /* the disk is full, or fails */
+        if (is_terminal) {
+            end_input();
+            if (wait_ms > INPUT_MS) wait_ms = INPUT_MS;
+        }
         struct pollfd watched[] = {
             {signals, POLLIN, 0},
-            {room >= PACKET && kept == taken ? fifo : -1, POLLIN, 0},
+            {room >= PACKET && kept == taken ? source : -1, POLLIN, 0},
             {has_to_send() ? 1 : -1, POLLOUT, 0},
         };
         poll(watched, 3, wait_ms);
@@ -456,7 +508,7 @@ static int hexadecimal(char digit) {
 
 static int read_config(void) {
     char text[256] = "", *at = text + 32;
-    uint64_t numbers[5];
+    uint64_t numbers[6];
     int file = open("config", O_RDONLY | O_CLOEXEC);
     if (file < 0 || read(file, text, sizeof text - 1) < 0) return -1;
     close(file);
@@ -466,7 +518,7 @@ static int read_config(void) {
         if (high < 0 || low < 0) return -1;
         key[n] = (unsigned char)(high << 4 | low);
     }
-    for (int n = 0; n < 5; n++) {
+    for (int n = 0; n < 6; n++) {
         if (*at != ' ') return -1;
         numbers[n] = strtoull(at + 1, &at, 10);
     }
@@ -475,6 +527,7 @@ static int read_config(void) {
     gid = (unsigned)numbers[2];
     slots = (unsigned)numbers[3];
     slot_bytes = numbers[4];
+    is_terminal = numbers[5] == 1;
     capacity = slots * slot_bytes;
     errno = EINVAL;
     return slots >= 2 && slots <= MAX_SLOTS && slot_bytes >= 2 * PIPE_BYTES ? 0 : -1;
@@ -494,20 +547,54 @@ static int enter_directory(char *program) {
     return chmod(".", 0700);
 }
 
-static int open_output(void) {
+static int open_fifo(void) {
     unlink("out");
     if (mkfifo("out", 0666) || chmod("out", 0666)) return -1;
     /* Both ways, so that it never ends: not when the command closes its output and goes on. */
-    fifo = open("out", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    source = open("out", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     command_end = open("out", O_WRONLY | O_CLOEXEC);
-    if (fifo < 0 || command_end < 0) return -1;
-    fcntl(fifo, F_SETPIPE_SZ, PIPE_BYTES);
-    int size = fcntl(fifo, F_GETPIPE_SZ);
+    if (source < 0 || command_end < 0) return -1;
+    fcntl(source, F_SETPIPE_SZ, PIPE_BYTES);
+    int size = fcntl(source, F_GETPIPE_SZ);
     /* What may be in it at the command's end, when the spool is full and nobody there to read. The
      * command may make it as large as an unprivileged process can. */
     reserve = size > LARGEST_PIPE_BYTES ? (uint64_t)size : LARGEST_PIPE_BYTES;
     if (reserve > capacity / 2) reserve = capacity / 2;
     return 0;
+}
+
+static unsigned short size_of(const char *variable, unsigned short otherwise) {
+    const char *text = getenv(variable);
+    unsigned long size = text ? strtoul(text, NULL, 10) : 0;
+    return size > 0 && size <= LONGEST_LINE ? (unsigned short)size : otherwise;
+}
+
+/* As the command's user, whose it is then: `> /dev/stderr` opens it again. */
+static int open_both_ends(void) {
+    char name[32] = "/dev/pts/", digits[12] = "";
+    char *first = digits + sizeof digits - 1;
+    int locked = 0;
+    unsigned number;
+    source = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (source < 0 || ioctl(source, TIOCSPTLCK, &locked) || ioctl(source, TIOCGPTN, &number))
+        return -1;
+    do *--first = (char)('0' + number % 10);
+    while (number /= 10);
+    join(name + strlen(name), sizeof name - 1 - strlen(name), first, "", "");
+    command_end = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return command_end < 0 ? -1 : 0;
+}
+
+static int open_terminal(void) {
+    struct winsize size = {size_of("LINES", LINES), size_of("COLUMNS", COLUMNS), 0, 0};
+    struct termios modes;
+    if (seteuid(uid)) return -1;
+    int failed = open_both_ends();
+    if (seteuid(0) || failed) return -1;
+    if (ioctl(source, TIOCSWINSZ, &size) || tcgetattr(command_end, &modes)) return -1;
+    modes.c_lflag &= ~(tcflag_t)ECHO; /* of an input that nobody typed */
+    reserve = least(LARGEST_PIPE_BYTES, capacity / 2);
+    return tcsetattr(command_end, TCSANOW, &modes);
 }
 
 int main(int count, char **argv) {
@@ -528,7 +615,8 @@ int main(int count, char **argv) {
     state_file = open_new("state");
     if (state_file < 0 || write_state()) return refuse("the state of the output cannot be written");
     if (open_spool()) return refuse("no disk space for the spool of the output");
-    if (open_output()) return refuse("the pipe for the output cannot be made");
+    if (is_terminal && open_terminal()) return refuse("no pseudo-terminal can be had");
+    if (!is_terminal && open_fifo()) return refuse("the pipe for the output cannot be made");
     signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
     if (signals < 0) return refuse("signalfd failed");
     phase = RUNNING;
@@ -536,8 +624,10 @@ int main(int count, char **argv) {
     command = fork();
     if (command < 0) return refuse("the command cannot be started");
     if (command == 0) run_command(directory, argv + 1);
-    setpgid(command, command);
-    close(command_end);
+    if (!is_terminal) { /* whose end is kept: without any, the master has neither output nor end */
+        setpgid(command, command);
+        close(command_end);
+    }
     close(directory);
     return loop(signals);
 }

@@ -109,15 +109,16 @@ def binary(processor: str) -> bytes | None:
     return (resources.files(__package__) / f"ci-init.{name}").read_bytes()
 
 
-def config(key: bytes, attempt: int, user: int) -> bytes:
+def config(key: bytes, attempt: int, user: int, *, terminal: bool = False) -> bytes:
     """The configuration of one container."""
-    return b"%s %d %d %d %d %d\n" % (
+    return b"%s %d %d %d %d %d %d\n" % (
         key.hex().encode(),
         attempt,
         user,
         user,
         SLOTS,
         SLOT_BYTES,
+        terminal,
     )
 
 
