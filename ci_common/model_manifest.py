@@ -14,6 +14,7 @@ DESCRIPTIONS = ("model.toml", "livecalc.config.json")
 _VERSION = "1.0"
 _SCHEME = "local://"
 _OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_NOT_IN_PATHS = frozenset("\\\n\r")
 _HASH = re.compile(r"(?:sha256[:-])?([0-9a-fA-F]{64})")
 
 
@@ -37,15 +38,17 @@ class Asset:
 
 
 def is_listable(path: str) -> bool:
-    """Whether a manifest can name a file: the engine takes other names for addresses."""
-    return "\\" not in path and not _OTHER_SCHEME.match(path)
+    """Whether a manifest can name a file: the engine takes some names for addresses, and there is
+    one line for each in the hash of all.
+    """
+    return _NOT_IN_PATHS.isdisjoint(path) and not _OTHER_SCHEME.match(path)
 
 
 def package_hash(assets: Sequence[Asset]) -> str:
-    """SHA-256 of a line `path NUL sha256` for each file, sorted by path: of names and contents, and
+    """SHA-256 of what `sha256sum` prints of the files, sorted by bytes: of names and contents, and
     of nothing else.
     """
-    lines = sorted(f"{asset.path}\0{asset.sha256}\n" for asset in assets)
+    lines = sorted(f"{asset.sha256}  {asset.path}\n" for asset in assets)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples/term_life"
 MOMENT = 1_700_000_001
 """2023-11-14 22:13:21: a zip knows every other second."""
+ODD_NAMES = ["notes: june.txt", "two\nlines"]
 
 
 @pytest.fixture
@@ -71,9 +72,10 @@ def test_the_manifest_lists_every_file(model):
 
 def test_the_package_hash_is_as_documented(model):
     with create_model_package(model) as package:
-        assets = manifest_of(package)["assets"]
-    lines = sorted(f"{asset['relativePath']}\0{asset['hash']}\n" for asset in assets)
-    assert package.package_hash == hashlib.sha256("".join(lines).encode()).hexdigest()
+        names = [asset["relativePath"] for asset in package.manifest["assets"]]
+    done = subprocess.run(["sha256sum", *names], cwd=model, capture_output=True, check=True)
+    lines = sorted(done.stdout.splitlines(keepends=True))
+    assert package.package_hash == hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def test_the_package_hash_does_not_depend_on_order_or_times(model, tmp_path):
@@ -94,13 +96,14 @@ def test_the_same_directory_is_the_same_file(model, tmp_path):
 
 def test_server_and_engine_accept_the_package(model, tmp_path):
     os.symlink("policies.csv", model / "more.csv")
-    (model / "notes: june.txt").write_text("whose name the engine takes for an address\n")
+    for name in ODD_NAMES:
+        (model / name).write_text("whose name is no path for the engine, or for sha256sum\n")
     with create_model_package(model) as package:
         assert read_model_package(package.path).directory == "."
-        assert "notes: june.txt" in names_in(package)
+        assert set(ODD_NAMES) <= set(names_in(package))
         listed = {asset["relativePath"] for asset in package.manifest["assets"]}
         shutil.unpack_archive(package.path, tmp_path / "unpacked", "zip")
-    assert listed.isdisjoint({"more.csv", "notes: june.txt", "manifest.json"})
+    assert listed.isdisjoint({"more.csv", "manifest.json", *ODD_NAMES})
     shutil.copyfile(model / "more.csv", tmp_path / "unpacked/more.csv")
     with opened(tmp_path / "unpacked") as root:
         assert (root / "manifest.json").is_file()
