@@ -67,8 +67,10 @@ def manifest_document(assets: Sequence[Asset], created_at: str) -> dict[str, Any
 
 
 def manifest_bytes(document: dict[str, Any]) -> bytes:
-    """The file: the same for the same document."""
-    return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
+    """The file, with an asset a line: the same for the same document."""
+    assets = ",\n".join(json.dumps(asset, ensure_ascii=False) for asset in document["assets"])
+    frame = json.dumps({**document, "assets": []})
+    return frame.replace('"assets": []', f'"assets": [\n{assets}\n]', 1).encode() + b"\n"
 
 
 def relative_path(name: str) -> str:

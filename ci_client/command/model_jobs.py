@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from ci_client.command.model_run import ModelOptions, ModelRun, directory_name
 from ci_client.command.progress_lines import ProgressOutput
 from ci_client.command.submitting import Sending, tell_of_packing
 from ci_client.command.watching import RetryNotice, show
-from ci_client.errors import ModelResultError, UsageError
+from ci_client.errors import ClientError, ModelResultError, UsageError
 from ci_client.library.config import ServerChoice
 from ci_client.library.model_job import ModelJob, SubmittedModel
 from ci_client.library.upload import OnProgress
@@ -226,5 +226,8 @@ def _why_nothing(job: ModelJob) -> str:
 
 def _tell_why(client: ModelClient, job_id: str) -> None:
     """Say on stderr why a job failed, where the log has not just done so on the same terminal."""
-    if not sys.stdout.isatty() and (message := client.get_model_job(job_id).error_message):
-        say(message)
+    if sys.stdout.isatty():
+        return
+    with suppress(ClientError):  # the log has it, too
+        if message := client.get_model_job(job_id).error_message:
+            say(message.rstrip())

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from support import engine
 from support.administration import create_key, create_user
-from support.command_line import CommandLine
+from support.command_line import CommandLine, environment
 from support.live_server import ROOT, LiveServer
+from support.pages import code_of, page
 
 pytestmark = pytest.mark.docker
 
@@ -99,6 +102,26 @@ def test_a_written_package_is_what_submit_sends(server, user, model):
     job_id = submitted(user, model)
     job = server.http.get(f"/v1/jobs/{job_id}").json()
     assert job["packageHash"] == written["sha256"]
+
+
+def test_the_program_of_the_page(server, user, model):
+    code = code_of(page("models.md"), "Command line", "python")
+    code = code.replace("http://localhost:8000", server.url)
+    code = code.replace('"examples/term_life"', repr(str(model)))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=user.directory,
+        env=environment(server.url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    *events, last = done.stdout.splitlines()
+    assert set(events) == {"log", "status", "complete"}
+    assert last.startswith("completed None ")
+    assert (user.directory / "results/results.json").exists()
 
 
 # ------------------------------------------------------------------ what goes wrong

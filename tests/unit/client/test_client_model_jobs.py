@@ -257,8 +257,12 @@ def test_a_model_that_fails(server, run, project):
     server.on(GET, reply_json(FAILED))
     code, out, err = run(*SUBMIT_IT)
     assert (code, out) == (1, b"bad\n")
-    assert err.endswith("lapse.csv: no \\x1b[2J\nmodel.toml: none\n\n")
+    assert err.endswith("lapse.csv: no \\x1b[2J\nmodel.toml: none\n")
     assert list(project.iterdir()) == []
+    server.on(GET, refused(500, "internal", "broken"))
+    assert run("model", "watch", JOB, "--output", "x")[0] == 3  # asked before it is watched
+    server.on(GET, reply_json(QUEUED), refused(500, "internal", "broken"))
+    assert run("model", "watch", JOB, "--output", "x")[0] == 1
 
 
 @pytest.mark.parametrize(
