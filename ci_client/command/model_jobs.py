@@ -79,6 +79,11 @@ def submit(asked: ModelSubmission) -> int:
         ) as package,
     ):
         tell_of_packing(package.notes, package.project)
+        if asked.verify_local and package.stale_manifest:
+            raise UsageError(
+                f"--verify-local: the engine refuses {asked.path} because of its manifest.json. "
+                "Correct or delete it."
+            )
         return _ModelSending(client, asked).run(package)
 
 

@@ -47,12 +47,16 @@ class ModelPackage:
     It is path-like: `zipfile.ZipFile(package)` and `open(package, "rb")` work.
     """
 
-    def __init__(self, project: ProjectZip, manifest: dict[str, Any], notes: Sequence[str]) -> None:
+    def __init__(
+        self, project: ProjectZip, manifest: dict[str, Any], stale: Sequence[str] = ()
+    ) -> None:
         self.project = project
         """What was packed: also how many files, and what was left out."""
         self.manifest = manifest
         """What the package's `manifest.json` says."""
-        self.notes = tuple(notes)
+        self.stale_manifest = bool(stale)
+        """Whether the directory has a wrong manifest, for which the engine refuses it."""
+        self.notes = (*project.notes, *stale)
         """What the user should know, a line each."""
         self.path = project.path
         """The zip file."""
@@ -105,7 +109,7 @@ def create_model_package(
     except BaseException:
         project.close()
         raise
-    return ModelPackage(project, manifest, [*project.notes, *_stale_note(wrong)])
+    return ModelPackage(project, manifest, _stale_note(wrong))
 
 
 def _limits_of_models(limits: UploadLimits) -> UploadLimits:
@@ -210,5 +214,5 @@ def _stale_note(wrong: Sequence[str] | None) -> list[str]:
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     return [
         f"{MANIFEST} of the directory does not match its files ({named}{more}); the package "
-        "has a new one. If you did not change these files, they are damaged"
+        "has a new one. If you did not change these files, they may be damaged"
     ]

@@ -193,6 +193,11 @@ def test_a_stale_manifest_is_told_of(server, run, portfolio):
     code, _, err = run(*SUBMIT_IT)
     assert code == 0
     assert "Warning: manifest.json of the directory does not match its files ('gone.csv')" in err
+    count = len(server.asked(SUBMIT))
+    code, _, err = run(*SUBMIT_IT, "--verify-local")
+    assert code == 2
+    assert "because of its manifest.json" in err
+    assert len(server.asked(SUBMIT)) == count
 
 
 @pytest.mark.parametrize(
