@@ -170,8 +170,9 @@ def _add_manifest(path: Path, directory: str) -> tuple[dict[str, Any], dict[str,
 
 
 def _is_asset(entry: "ZipInfo") -> bool:
-    """Not a link: what it leads to is an asset."""
-    return not stat.S_ISLNK(entry.external_attr >> 16) and is_listable(entry.filename)
+    """Not a link: what it leads to is an asset. Nor what git may write before the engine reads."""
+    is_link = stat.S_ISLNK(entry.external_attr >> 16)
+    return not is_link and not entry.filename.startswith(".git/") and is_listable(entry.filename)
 
 
 def _asset(archive: "ZipFile", entry: "ZipInfo") -> Asset:

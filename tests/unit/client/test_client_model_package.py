@@ -116,6 +116,14 @@ def test_nothing_is_written_into_the_directory(model):
     assert {path: path.stat().st_mtime_ns for path in [model, *model.rglob("*")]} == before
 
 
+def test_files_of_git_are_not_listed(model):
+    (model / ".git").mkdir()
+    (model / ".git/index").write_text("what git writes when it is asked for the status\n")
+    with create_model_package(model, include=[".git"]) as package:
+        assert ".git/index" in names_in(package)
+        assert not any(".git" in asset["relativePath"] for asset in package.manifest["assets"])
+
+
 # ------------------------------------------------------------------ a manifest that is there
 
 
