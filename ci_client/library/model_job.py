@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ci_common.job import parse_time
 from ci_common.model_result import HASH
 
 ENDED = ("completed", "failed", "cancelled")
@@ -136,8 +135,8 @@ class ModelJob:
             _optional(found, "modelName", str),
             _get(found, "priority", int),
             _moment(_get(found, "createdAt", str)),
-            parse_time(_optional(found, "startedAt", str)),
-            parse_time(_optional(found, "completedAt", str)),
+            _optional_moment(_optional(found, "startedAt", str)),
+            _optional_moment(_optional(found, "completedAt", str)),
             _optional(found, "executionTimeMs", int),
             None if data is None else ModelResult.read(data),
             _optional(found, "errorMessage", str),
@@ -166,7 +165,7 @@ class SubmittedModel:
         return cls(
             _get(found, "jobId", str),
             _moment(_get(found, "createdAt", str)),
-            parse_time(_optional(found, "estimatedStartTime", str)),
+            _optional_moment(_optional(found, "estimatedStartTime", str)),
             _optional(found, "websocketUrl", str),
             found,
         )
@@ -202,4 +201,11 @@ def _missing(name: str) -> ValueError:
 
 
 def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return found
+
+
+def _optional_moment(text: str | None) -> datetime | None:
+    return None if text is None else _moment(text)

@@ -606,7 +606,8 @@ def test_a_list(server, client):
     [
         [], 5, {},
         QUEUED | {"jobId": "../x"}, QUEUED | {"priority": "3"}, QUEUED | {"status": None},
-        QUEUED | {"createdAt": "yesterday"}, QUEUED | {"modelName": 5},
+        QUEUED | {"createdAt": "yesterday"}, QUEUED | {"startedAt": "2026-01-02T03:04:06"},
+        QUEUED | {"modelName": 5},
         COMPLETED | {"resultData": {}}, COMPLETED | {"resultData": 5},
         COMPLETED | {"resultData": RESULT_DATA | {"statistics": {"percentiles": {"p50": "1"}}}},
         COMPLETED | {"resultData": RESULT_DATA | {"artifacts": [{}]}},
