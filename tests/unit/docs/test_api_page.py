@@ -142,6 +142,6 @@ def test_every_route():
     routes = {
         (method, re.sub(r"\{\w+(:\w+)?\}", "{}", route.path_format))
         for route in routes_of(create_app())
-        for method in route.methods or ()
+        for method in (route.methods or set()) - {"HEAD"}
     }
     assert shown == {*routes, ("GET", "/openapi.json")}
