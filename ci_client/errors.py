@@ -2,7 +2,7 @@
 
 ClientError
 ├── ConfigError                 the server's address or the configuration file is wrong
-├── UsageError                  options that do not go together
+├── UsageError                  options, or keys of the project's table, that are wrong
 ├── ProjectError                the directory cannot be sent
 │   ├── NotAModel               the directory has no description of a model, or two
 │   ├── ProjectNotFound         there is no such directory
@@ -40,7 +40,7 @@ class ConfigError(ClientError):
 
 
 class UsageError(ClientError):
-    """The options do not go together."""
+    """The options, or keys of the project's table, are wrong or do not go together."""
 
 
 class ProjectError(ClientError):

@@ -39,6 +39,8 @@ class Submission:
     server: ServerChoice = field(default_factory=ServerChoice)
     model: ModelRun | None = None
     """Set where the job values a model."""
+    git: bool | None = None
+    """Whether the job gets a repository; `None` leaves it to the project's table."""
 
 
 def submit(asked: Submission) -> int:
@@ -47,7 +49,7 @@ def submit(asked: Submission) -> int:
     with (
         connect(asked.server) as client,
         create_project_zip(
-            asked.path, asked.include, asked.exclude, client.upload_limits()
+            asked.path, asked.include, asked.exclude, client.upload_limits(), asked.git
         ) as project,
     ):
         tell_of_packing(project.notes, project)

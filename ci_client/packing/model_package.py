@@ -93,7 +93,7 @@ def create_model_package(
 
     Raises:
         NotAModel: there is not exactly one description at the top of what is packed.
-        ProjectNotFound, ProjectTooLarge, ProjectError: see `create_project_zip`.
+        ProjectNotFound, ProjectTooLarge, ProjectError, UsageError: see `create_project_zip`.
     """
     directory = os.fspath(path)
     check_model(directory)
