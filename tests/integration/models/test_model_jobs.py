@@ -13,7 +13,7 @@ from support.archives import zip_bytes
 from support.issuer import AUDIENCE, ISSUER, KeySetServer, jwk, token
 from support.live_server import LiveServer
 from support.model_schemas import ModelJobs
-from support.raw_http import connected, parsed
+from support.raw_http import connected, parsed, rest
 
 PACKAGE = models.zipped(models.GOLDEN_FILES)
 
@@ -172,7 +172,7 @@ def test_a_package_that_is_too_large_is_refused_before_it_is_read(server):
     )
     with connected(server) as connection:
         connection.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode())
-        answer = connection.recv(1 << 16)
+        answer = rest(connection)
     status, _, body = parsed(answer)
     assert status == 413
     assert "100 MiB" in json.loads(body)["detail"]
