@@ -15,6 +15,7 @@ from engine.parity.places import Comparison
 from engine.parity.remote import Remote, compare_worker
 from setup_steps import worker_image
 from setup_steps.paths import EXAMPLES
+from support.engine_option import is_chosen
 from support.waiting import until_sync
 
 pytestmark = pytest.mark.docker
@@ -44,7 +45,9 @@ TERM_LIFE = EXAMPLES / "term_life"
 
 
 @pytest.fixture(scope="session")
-def client():
+def client(request):
+    if is_chosen(request.config):
+        pytest.skip("the worker's image is tested on the machine's own engine")
     found = docker.from_env(timeout=600)
     worker_image.ensure(found)
     yield found
