@@ -12,7 +12,7 @@ import numpy as np
 SEED = 20_240_115
 GENES = 400
 PATHWAY_SIZE = 24
-CORE_SIZE = 10
+CORE_SIZE = 7
 """Genes of a pathway, its first ones, that respond in every cell type."""
 
 PATHWAYS = (
@@ -121,15 +121,15 @@ def planted_response(cell_type: str, perturbation: str) -> np.ndarray:
         draws = stream("response", cell_type, name)
         size = effect * draws.uniform(0.7, 1.3, len(members))
         own = draws.uniform(size=len(members))
-        sign = np.where(own < 0.4, 1.0, np.where(own < 0.55, -0.7, 0.0))
+        sign = np.where(own < 0.6, 1.0, np.where(own < 0.65, -0.7, 0.0))
         sign[:CORE_SIZE] = 1.0
         response[members] = size * sign
         response[known.genes.index(_factor(known, name))] = 0.6 * effect
     if response.any():
         draws = stream("private", cell_type, perturbation)
         background = np.arange(len(PATHWAYS) * PATHWAY_SIZE, GENES - len(PATHWAYS))
-        private = draws.choice(background, size=12, replace=False)
-        response[private] = draws.choice([-1.0, 1.0], size=12) * draws.uniform(0.8, 1.4, 12)
+        private = draws.choice(background, size=6, replace=False)
+        response[private] = draws.choice([-1.0, 1.0], size=6) * draws.uniform(0.8, 1.4, 6)
     return response
 
 
@@ -140,7 +140,7 @@ def _factor(known: Knowledge, pathway: str) -> str:
 def _regulon(factor: str, members: list[int]) -> list[int]:
     """The pathway's core, some of its other genes, and a few from elsewhere."""
     draws = stream("regulon", factor)
-    others = draws.choice(members[CORE_SIZE:], size=6, replace=False)
+    others = draws.choice(members[CORE_SIZE:], size=10, replace=False)
     elsewhere = draws.choice(GENES - len(PATHWAYS), size=4, replace=False)
     return sorted({*members[:CORE_SIZE], *map(int, others), *map(int, elsewhere)})
 
