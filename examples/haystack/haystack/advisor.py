@@ -30,7 +30,9 @@ class Advisor(Protocol):
             QueryError: it asks for nothing that the catalogue has.
         """
 
-    def advise(self, records: Sequence[Record], strategies: Sequence[str]) -> tuple[PromptPlan, str]:
+    def advise(
+        self, records: Sequence[Record], strategies: Sequence[str]
+    ) -> tuple[PromptPlan, str]:
         """The next iteration's plan, and why, in a sentence.
 
         `records` are the iterations so far, none before the first; `strategies` those that find
@@ -38,14 +40,16 @@ class Advisor(Protocol):
         """
 
 
-class Rules:
+class Rules(Advisor):
     """Looks names up, and improves what a good iteration was worst at."""
 
     def read(self, query: str, catalogue: Catalogue) -> ParsedQuery:
         """See `query.parse_query`."""
         return parse_query(query, catalogue)
 
-    def advise(self, records: Sequence[Record], strategies: Sequence[str]) -> tuple[PromptPlan, str]:
+    def advise(
+        self, records: Sequence[Record], strategies: Sequence[str]
+    ) -> tuple[PromptPlan, str]:
         """One move away from a good plan, by its worst score first; never a plan twice."""
         if not records:
             return PromptPlan(strategies[0]), "begin with every cell type that has the treatment"
@@ -56,7 +60,10 @@ class Rules:
             for move in _MOVES[component]:
                 plan = move(best, strategies)
                 if plan is not None and plan not in tried:
-                    return plan, f"{component} is {scores[component]:.1f}: {_reason(best.plan, plan)}"
+                    return (
+                        plan,
+                        f"{component} is {scores[component]:.1f}: {_reason(best.plan, plan)}",
+                    )
         plan = replace(best.plan, sample=max(record.plan.sample for record in records) + 1)
         return plan, "nothing else is left to try: draw cells and control halves again"
 

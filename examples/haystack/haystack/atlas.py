@@ -3,11 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
+from numpy.typing import NDArray
 
-Array = np.ndarray
+Array = NDArray[Any]
 
 CELLS_TOTAL = 1000.0
 """Counts of each cell are scaled to this sum."""
@@ -44,7 +46,7 @@ class Atlas:
     @property
     def is_control(self) -> Array:
         """Which cells are untreated."""
-        return self.columns["is_control"] == "true"
+        return np.asarray(self.columns["is_control"] == "true")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ the planted response. The same cells come out each time.
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def write_knowledge(directory: Path) -> None:
 
 
 def make_atlas() -> anndata.AnnData:
-    """All cells: X holds counts (cells × genes, sparse), obs the columns of cells.csv but count."""
+    """All cells: X holds counts (cells x genes, sparse), obs the columns of cells.csv but count."""
     groups = list(design.groups())
     counts = np.concatenate([_counts(group) for group in groups])
     repeated = [row for group in groups for row in [group.row()[:-1]] * group.count]
@@ -71,7 +72,7 @@ def make_atlas() -> anndata.AnnData:
     return anndata.AnnData(X=matrix, obs=obs, var=var, uns={"synthetic": True, "notice": NOTICE})
 
 
-def _counts(group: design.Group) -> np.ndarray:
+def _counts(group: design.Group) -> programmes.Array:
     """Counts of the group's cells, shape (count, genes)."""
     draws = programmes.stream("cells", *group.row())
     log2_mean = _baseline(group)[None, :] + draws.normal(0, 0.2, (group.count, 1))
@@ -82,7 +83,7 @@ def _counts(group: design.Group) -> np.ndarray:
     return draws.poisson(rate)
 
 
-def _baseline(group: design.Group) -> np.ndarray:
+def _baseline(group: design.Group) -> programmes.Array:
     """Mean log2 expression of the group's cells before any response."""
     usual = programmes.stream("genes").normal(2.0, 1.0, programmes.GENES)
     of_type = programmes.stream("cell type", group.cell_type).normal(0, 0.8, programmes.GENES)
@@ -91,7 +92,7 @@ def _baseline(group: design.Group) -> np.ndarray:
     return usual + of_type + of_donor + of_dataset
 
 
-def _effects(group: design.Group, draws: np.random.RandomState) -> np.ndarray:
+def _effects(group: design.Group, draws: np.random.RandomState) -> programmes.Array:
     """What the treatment did to each cell, log2, shape (count, genes)."""
     misled = design.is_misleading(group)
     share = RESPONDERS_OF_MISLEADING if misled else RESPONDERS
@@ -100,13 +101,13 @@ def _effects(group: design.Group, draws: np.random.RandomState) -> np.ndarray:
     effects = responds[:, None] * planted[None, :]
     if misled:
         stressed = draws.uniform(size=group.count) < STRESSED_OF_MISLEADING
-        members = programmes.knowledge().pathways["SYNTHETIC_STRESS"]
-        effects[np.ix_(stressed, members)] += STRESS
+        members = np.array(programmes.knowledge().pathways["SYNTHETIC_STRESS"])
+        effects[np.ix_(np.flatnonzero(stressed), members)] += STRESS
     handling = draws.normal(0, 0.15, programmes.GENES)
-    return effects + handling[None, :]
+    return np.asarray(effects + handling[None, :])
 
 
-def _write_csv(path: Path, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _write_csv(path: Path, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

@@ -101,9 +101,7 @@ def _name(text: str, entity_type: str, canonical: str) -> Name:
 
 
 def _longest_first(names: Iterable[Name]) -> tuple[Name, ...]:
-    return tuple(
-        sorted(names, key=lambda name: (-len(name.words), name.words, name.canonical))
-    )
+    return tuple(sorted(names, key=lambda name: (-len(name.words), name.words, name.canonical)))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

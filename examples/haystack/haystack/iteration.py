@@ -63,9 +63,7 @@ def _iteration(
     rng = np.random.default_rng([subject.settings.random_seed, number])
     progress.begin("prompt_generation", reason, number)
     expected = best_record(records).prediction.shift if records else None
-    prompt = choose_prompt_cells(
-        subject.atlas, subject.query, subject.cells, plan, expected, rng
-    )
+    prompt = choose_prompt_cells(subject.atlas, subject.query, subject.cells, plan, expected, rng)
     progress.begin("inference", f"predict from {len(prompt)} prompt cells", number)
     prediction = predict(subject.atlas, subject.cells, prompt, subject.control_strategy, rng)
     expression = compare_arms(prediction, subject.settings.expression)

@@ -63,4 +63,4 @@ def _null_shift(atlas: Atlas, cells: QueryCells, rng: np.random.Generator) -> Ar
     base = atlas.expression[cells.positions]
     if not halves.any():
         return np.zeros(base.shape[1])
-    return base[halves == 1].mean(axis=0) - base[halves == 0].mean(axis=0)
+    return np.asarray(base[halves == 1].mean(axis=0) - base[halves == 0].mean(axis=0))

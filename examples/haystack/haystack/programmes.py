@@ -6,8 +6,12 @@ All draws use `RandomState`, whose streams are frozen, so every version of numpy
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 SEED = 20_240_115
 GENES = 400
@@ -108,7 +112,7 @@ def knowledge() -> Knowledge:
 
 
 @cache
-def planted_response(cell_type: str, perturbation: str) -> np.ndarray:
+def planted_response(cell_type: str, perturbation: str) -> Array:
     """The true log2 fold change of each gene in cells of the type that respond; shape (genes,).
 
     A pathway's core responds everywhere; of its other genes half do, some the other way round, and
@@ -149,7 +153,9 @@ def _edges(
     genes: list[str], pathways: dict[str, list[int]], regulons: dict[str, list[int]]
 ) -> list[tuple[int, int]]:
     draws = stream("edges")
-    pairs = [(genes.index(factor), target) for factor, found in regulons.items() for target in found]
+    pairs = [
+        (genes.index(factor), target) for factor, found in regulons.items() for target in found
+    ]
     for members in pathways.values():
         pairs += [tuple(draws.choice(members, size=2, replace=False)) for _ in range(40)]
     pairs += [tuple(draws.choice(GENES, size=2, replace=False)) for _ in range(150)]

@@ -33,9 +33,7 @@ class Progress:
     def scored(self, iteration: int, score: float, scores: Mapping[str, float]) -> None:
         """An iteration ends. Only this line has a score."""
         message = f"iteration {iteration}: score {score:.2f} of 10"
-        self._report(
-            "evaluation", message, iteration=iteration, score=score, scores=dict(scores)
-        )
+        self._report("evaluation", message, iteration=iteration, score=score, scores=dict(scores))
 
     def finish(self, message: str) -> None:
         """The run ends."""

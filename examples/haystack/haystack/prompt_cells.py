@@ -45,9 +45,7 @@ class PromptPlan:
     """Another number draws other cells."""
 
 
-def find_query_cells(
-    atlas: Atlas, query: ParsedQuery, rng: np.random.Generator
-) -> QueryCells:
+def find_query_cells(atlas: Atlas, query: ParsedQuery, rng: np.random.Generator) -> QueryCells:
     """Controls that match the treatment where there are some, otherwise any untreated cells of the
     type.
 
@@ -82,7 +80,7 @@ def choose_prompt_cells(
     expected: Array | None,
     rng: np.random.Generator,
 ) -> Array:
-    """Positions of the prompt cells, sorted. `expected` is the best shift so far, shape (genes,)."""
+    """Sorted positions of the prompt cells. `expected` is the best shift so far, shape (genes,)."""
     mask = _candidates(atlas, query, cells, plan.strategy)
     mask &= ~np.isin(atlas.columns["donor"], plan.left_out)
     positions = np.flatnonzero(mask)
@@ -99,9 +97,7 @@ def residuals(atlas: Atlas, positions: Array) -> Array:
     Controls have the same data set, cell type and tissue, and the same donor where it has some.
     """
     result = np.empty((len(positions), len(atlas.genes)))
-    keys = [
-        tuple(str(atlas.columns[name][place]) for name in _STRATUM) for place in positions
-    ]
+    keys = [tuple(str(atlas.columns[name][place]) for name in _STRATUM) for place in positions]
     for key in sorted(set(keys)):
         members = [row for row, found in enumerate(keys) if found == key]
         controls = _controls(atlas, dict(zip(_STRATUM, key, strict=True)))
@@ -158,6 +154,4 @@ def _all_places(atlas: Atlas) -> list[tuple[str, str]]:
 
 
 def _places(atlas: Atlas, mask: Array) -> set[tuple[str, str]]:
-    return set(
-        zip(atlas.columns["dataset"][mask], atlas.columns["tissue"][mask], strict=True)
-    )
+    return set(zip(atlas.columns["dataset"][mask], atlas.columns["tissue"][mask], strict=True))

@@ -86,8 +86,8 @@ def evaluate(
 
 
 def enriched_pathways(expression: Expression, knowledge: Knowledge) -> tuple[Enrichment, ...]:
-    """Pathways with more differentially expressed genes than chance (Fisher's exact test, one-sided,
-    adjusted by Benjamini and Hochberg).
+    """Pathways with more differentially expressed genes than by chance (Fisher's exact test,
+    one-sided, adjusted by Benjamini and Hochberg).
     """
     significant = expression.is_significant
     drawn, population = int(significant.sum()), len(significant)
@@ -123,7 +123,7 @@ def activated_factors(expression: Expression, knowledge: Knowledge) -> tuple[Act
 
 
 def donor_correlations(prediction: Prediction) -> dict[str, float]:
-    """Pearson's correlation of each donor's shift with the mean of the others'; none of one donor."""
+    """Pearson's correlation of each donor's shift with the mean of the others'; none of one."""
     shifts = prediction.donor_shifts
     if len(shifts) < 2:
         return {}
@@ -179,7 +179,7 @@ def _target_fraction(expression: Expression, knowledge: Knowledge, perturbation:
 
 
 def _donor_fraction(correlations: dict[str, float]) -> float:
-    """The lowest of the donors' correlations: a response that one of them lacks is not consistent."""
+    """The lowest of the correlations: a response that one donor lacks is not consistent."""
     return min(correlations.values(), default=0.0)
 
 
