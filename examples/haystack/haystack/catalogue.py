@@ -10,7 +10,9 @@ from pathlib import Path
 CELL_TYPE = "cell_type"
 PERTURBATION = "perturbation"
 
-_GREEK = str.maketrans({"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "κ": "kappa"})
+_GREEK = str.maketrans(
+    {"α": " alpha ", "β": " beta ", "γ": " gamma ", "δ": " delta ", "κ": " kappa "}
+)
 
 
 @dataclass(frozen=True)
