@@ -4,14 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-from haystack.errors import RunError
+from haystack.errors import RunError, SettingsError
 from haystack.settings import read_settings
 
 STOPPED = 128 + 15
 """The exit code after SIGTERM."""
-
-DATA = Path(__file__).with_name("data")
-"""Where the image has the atlas. `HAYSTACK_DATA` names another directory."""
 
 
 def main() -> int:
@@ -30,6 +27,7 @@ def main() -> int:
 
 def _run() -> int:
     settings = read_settings(os.environ)
+    data = _data_directory()
     # Later than the settings, whose mistakes need no library; and SIGTERM from here on.
     from haystack.stopping import StopRequest
 
@@ -41,13 +39,22 @@ def _run() -> int:
 
     outcome = run(
         settings,
-        data=Path(os.environ.get("HAYSTACK_DATA") or DATA),
+        data=data,
         output=Path("output"),
         advisor=Rules(),
         progress=Progress(settings.max_iterations),
         stop=stop,
     )
     return 0 if outcome.success else STOPPED
+
+
+def _data_directory() -> Path:
+    if name := os.environ.get("HAYSTACK_DATA"):
+        return Path(name)
+    raise SettingsError(
+        "HAYSTACK_DATA must name the directory with the atlas; "
+        "python -m haystack.atlas_generator DIRECTORY makes one"
+    )
 
 
 sys.exit(main())
