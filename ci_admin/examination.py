@@ -23,6 +23,7 @@ from ci_persistence.files.data_directory import MARKER
 from ci_persistence.files.durable import untouched
 from ci_persistence.files.key_files import PART
 from ci_persistence.files.secret_keys import KEY_FILE as SECRET_KEY_FILE
+from ci_persistence.files.signed_url_keys import NAME as SIGNED_URL_KEY_FILE
 from ci_persistence.files.token_key import NAME as TOKEN_KEY_FILE
 from ci_persistence.sqlite.event_check import check_events
 from ci_persistence.sqlite.lease import end_of_lease
@@ -212,7 +213,7 @@ def leftover_files(instance: Instance, age_seconds: float) -> Iterator[Path]:
     yield from instance.stores.packages.staged(age_seconds)
     yield from instance.stores.artifacts.staged(age_seconds)
     yield from instance.stores.secrets.staged(age_seconds)
-    for name in (SECRET_KEY_FILE, TOKEN_KEY_FILE, MARKER):
+    for name in (SECRET_KEY_FILE, TOKEN_KEY_FILE, SIGNED_URL_KEY_FILE, MARKER):
         yield from untouched(instance.settings.data_path, f"{name}.*{PART}", age_seconds)
     # A restore has the database alone, and we have it open: so none is going on.
     yield from instance.settings.data_path.glob(f"{STAGE_PREFIX}*")

@@ -3,9 +3,9 @@
 The functions open a connection for one call; `Client` keeps one for many. Generators hand out
 events as dicts: `{"type": "job_id", "job_id"}` first where a job is submitted, then
 `{"type": "status", "status"}` and `{"type": "log", "data"}` as they happen, and at last
-`{"type": "complete", "success", "status", "exit_code", "reason", "message", "tests"}`, where
-`tests` sums up the job's JUnit reports, or is `None`. The exact bytes of a `log` event are those
-of `ci_common.events.log_bytes`.
+`{"type": "complete", "success", "status", "exit_code", "reason", "message", "tests", "coverage"}`,
+where `tests` sums up the job's JUnit reports and `coverage` its coverage reports, if it has any.
+The exact bytes of a `log` event are those of `ci_common.events.log_bytes`.
 """
 
 import json
@@ -240,7 +240,8 @@ class Client:
         return self._raw_log(job_id).tail_start(lines)
 
     def list_artifacts(self, job_id: str) -> list[dict[str, Any]]:
-        """The files a job left behind: `path`, `size` in bytes, `sha256`; none before its end.
+        """The files a job left behind: `path`, `size` in bytes, `sha256`, and when the job wrote it
+        (`modified`); none before its end.
 
         Raises:
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
@@ -262,8 +263,9 @@ class Client:
         """Put a job's artifacts below a directory, which is made; where each of them is.
 
         With `below`, only those of this directory of the job, and without its name. Each is
-        complete and checked when it appears. What is there already is not fetched again. A name
-        that the file system cannot hold is replaced by another, which `on_rename` is told.
+        complete and checked when it appears, and has the time at which the job wrote it. What is
+        there already is not fetched again. A name that the file system cannot hold is replaced by
+        another, which `on_rename` is told.
 
         Raises:
             ArtifactsIncomplete: after all others were fetched; it tells which could not be, and
@@ -324,10 +326,13 @@ def submit_tests_async(
     install: Literal[False] | Sequence[str] | None = None,
     tty: bool | None = None,
     color: bool | None = None,
+    git: bool | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
     is False, or lines of a requirements file in place of what the project's files say. With `tty`
     it is on a pseudo-terminal; with `color` its programs are told to write colours without one.
+    `git` sends the commit as a small repository, or does not, in place of what the project's table
+    says.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -339,7 +344,7 @@ def submit_tests_async(
     check_directory(path)
     with (
         Client(server_url, api_key=api_key) as client,
-        create_project_zip(path, include, exclude, client.upload_limits()) as project,
+        create_project_zip(path, include, exclude, client.upload_limits(), git) as project,
     ):
         return client.submit(project, request=request)
 
@@ -360,11 +365,13 @@ def submit_tests_streaming(
     install: Literal[False] | Sequence[str] | None = None,
     tty: bool | None = None,
     color: bool | None = None,
+    git: bool | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
     in place of what the project's files say. With `tty` it is on a pseudo-terminal; with `color`
-    its programs are told to write colours without one.
+    its programs are told to write colours without one. `git` sends the commit as a small
+    repository, or does not, in place of what the project's table says.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -375,7 +382,7 @@ def submit_tests_streaming(
     request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
     check_directory(path)
     with Client(server_url, api_key=api_key) as client:
-        with create_project_zip(path, include, exclude, client.upload_limits()) as project:
+        with create_project_zip(path, include, exclude, client.upload_limits(), git) as project:
             job_id = client.submit(project, request=request)
         yield {"type": "job_id", "job_id": job_id}
         yield from client.follow(job_id, from_beginning=True)

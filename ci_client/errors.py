@@ -2,7 +2,7 @@
 
 ClientError
 ├── ConfigError                 the server's address or the configuration file is wrong
-├── UsageError                  options that do not go together
+├── UsageError                  options, or keys of the project's table, that are wrong
 ├── ProjectError                the directory cannot be sent
 │   ├── ProjectNotFound         there is no such directory
 │   └── ProjectTooLarge         the server would not take it
@@ -39,7 +39,7 @@ class ConfigError(ClientError):
 
 
 class UsageError(ClientError):
-    """The options do not go together."""
+    """The options, or keys of the project's table, are wrong or do not go together."""
 
 
 class ProjectError(ClientError):

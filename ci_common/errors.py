@@ -15,7 +15,9 @@ RunnerError
 │   └── InvalidCredentialsError     credentials that prove nothing
 ├── ForbiddenError                  known, but not allowed to
 │   ├── NotLocalError               no identities: only for this machine
-│   └── QuotaExceededError          no room left for this tenant
+│   ├── QuotaExceededError          no room left for this tenant
+│   ├── InvalidGrantError           a signed URL that we did not sign
+│   └── GrantExpiredError           one that is too old
 ├── LimitReachedError               too much at once; later it may be fine
 │   ├── RateLimitedError
 │   ├── TooManyAttemptsError        failed to prove who they are
@@ -245,6 +247,20 @@ class JobFinishedError(RunnerError):
     """The job has already finished, so it cannot be cancelled."""
 
     code = "job_finished"
+
+
+class InvalidGrantError(ForbiddenError):
+    """This signed URL was altered, or is not of this server, or its key was replaced. Ask for
+    another.
+    """
+
+    code = "invalid_grant"
+
+
+class GrantExpiredError(ForbiddenError):
+    """This signed URL has expired. Ask for another."""
+
+    code = "grant_expired"
 
 
 class JobStartedError(RunnerError):

@@ -193,6 +193,8 @@ class Artifact:
     """Relative to the project, with `/`."""
     size: int
     sha256: str
+    modified_at: datetime | None = None
+    """When the job wrote it, in whole seconds; `None` where that was not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,24 @@ class SuiteSummary:
     """Failed tests and errors, in report order; the first hundred."""
     slowest: tuple[CaseResult, ...] = ()
     """The ten that took longest, slowest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageSummary:
+    """What the coverage reports among a job's artifacts say."""
+
+    lines_covered: int
+    lines_total: int
+    """Those that could have been run."""
+    branches_covered: int = 0
+    branches_total: int = 0
+    """0 where branches were not measured."""
+
+    @property
+    def rate(self) -> float | None:
+        """The share of lines that were run, rounded down to four digits; `None` without lines."""
+        total = self.lines_total
+        return self.lines_covered * 10_000 // total / 10_000 if total else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +302,8 @@ class Job:
     """Bytes of all its artifacts."""
     tests: SuiteSummary | None = None
     """Set at the end, when the job left a JUnit report."""
+    coverage: CoverageSummary | None = None
+    """Set at the end, when the job left a coverage report."""
     door: Door = Door.NATIVE
     failing: BegunFailure | None = None
     """Set while a failure is being recorded; never when `status` is terminal."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import NoReturn
 
 from fastapi import Depends, FastAPI
+from fastapi.routing import iter_route_contexts
 
 from ci_common.errors import StorageUnavailableError
 from ci_common.job import utc_now
@@ -20,11 +21,14 @@ from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.apis.models import routes as models
 from ci_server.apis.native import artifacts as native_artifacts
+from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
 from ci_server.apis.native.openapi import describe
 from ci_server.apis.native.routes import NativeApi, router
 from ci_server.apis.native.sse import LogEventCache
+from ci_server.apis.site import routes as site
+from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
 from ci_server.http.cleanup import RequestEnd
 from ci_server.http.drain_after_error import EarlyAnswers
@@ -34,6 +38,7 @@ from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
 from ci_server.services.start_estimate import Slots
 from ci_server.telemetry.log_output import configure_logging
+from ci_server.telemetry.service import VERSION
 from ci_server.wiring import (
     Services,
     build_embedded_controller,
@@ -55,6 +60,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     raise_descriptor_limit()
     app.state.cors_origins = settings.allowed_origins
     app.state.trusted_proxies = TrustedProxies.parse(settings.trusted_proxies)
+    app.state.frontend = _frontend(settings)
     async with AsyncExitStack() as stack:
         stores = await open_stores(settings, stack)
         audit_log = SqliteAuditLog(stores.database)
@@ -68,6 +74,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             controller = build_embedded_controller(stores, stack)
             await stack.enter_async_context(_background_task("controller", controller.run()))
         yield
+
+
+def _frontend(settings: Settings) -> Frontend | None:
+    """The operator's site. Raises SettingsError."""
+    if settings.frontend_dir is None:
+        return None
+    return Frontend(settings.frontend_dir, settings.send_timeout_seconds)
 
 
 def _install(app: FastAPI, services: Services, settings: Settings) -> None:
@@ -126,8 +139,9 @@ def create_app() -> FastAPI:
     """The application; it reads its settings when it starts."""
     app = CuttingApplication(
         title="CI runner",
+        version=VERSION,
         lifespan=lifespan,
-        docs_url=None,
+        docs_url=None,  # that page would load its scripts from another server
         redoc_url=None,
         redirect_slashes=False,  # to where the Host header says, and over http behind TLS
     )
@@ -138,6 +152,10 @@ def create_app() -> FastAPI:
     native = (router, native_artifacts.router, native_usage.router, native_tokens.router)
     for routes in (*native, models.router):
         app.include_router(routes, dependencies=[Depends(strict_query)])
+    for routes in (native_probes.router, site.router):
+        app.include_router(routes)
+    app.router.default = fallback = FrontendFallback(app.router.default)
+    fallback.keep_clear_of(route.path for route in iter_route_contexts(app.routes) if route.path)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app
 

@@ -36,7 +36,10 @@ from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.access.auth.api_keys import ApiKeyIdentity
 from ci_server.access.auth.authenticator import Authenticator, Identity
-from ci_server.access.auth.configured_identities import ConfiguredIdentities
+from ci_server.access.auth.configured_identities import (
+    ConfiguredIdentities,
+    warn_of_unchecked_audience,
+)
 from ci_server.access.auth.local import LocalIdentity
 from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 from ci_server.access.limits.configured import failure_limits, quotas, traffic_limits
@@ -190,6 +193,7 @@ def _access(
 ) -> tuple[AccessControl, StreamTokens]:
     """How routes find out who asks; and the tokens they give."""
     settings = stores.settings
+    warn_of_unchecked_audience(settings)
     api_keys = ApiKeyIdentity(SqliteIssuedKeys(stores.database), utc_now)
     stack.push_async_callback(api_keys.close)
     configured = ConfiguredIdentities(settings)

@@ -210,6 +210,14 @@ def submit(
             show_default=False,
         ),
     ] = None,
+    git: Annotated[
+        bool | None,
+        typer.Option(
+            "--git/--no-git",
+            help="Send the commit as a small git repository (overrides the project's table)",
+            show_default=False,
+        ),
+    ] = None,
     no_install: Annotated[
         bool,
         typer.Option("--no-install", help="Install nothing of the project before the command"),
@@ -303,6 +311,7 @@ def submit(
             detach,
             _choice(server, api_key),
             model,
+            git,
         )
     )
 

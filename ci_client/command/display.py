@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from ci_client.command.exit_codes import known_reason
-from ci_client.command.report_display import full_report, printable, size_text, totals
+from ci_client.command.report_display import (
+    coverage_line,
+    full_report,
+    printable,
+    size_text,
+    totals,
+)
 from ci_client.library.upload import OnProgress
 from ci_client.packing.project_files import Why
 from ci_client.packing.project_zip import ProjectZip
@@ -148,6 +154,8 @@ def job_details(job: Mapping[str, Any]) -> str:
         lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {job.get('job_id')})")
     if tests := job.get("tests"):
         lines += [f"Tests:      {totals(tests)}", full_report(tests)]
+    if coverage := job.get("coverage"):
+        lines.append(coverage_line(coverage).replace("Coverage", "Coverage:  ", 1))
     return "\n".join(line for line in lines if line)
 
 

@@ -8,6 +8,7 @@ from ci_client.command import exit_codes
 from ci_client.command.display import duration_of, result_line, say
 from ci_client.command.report_display import (
     artifact_table,
+    coverage_line,
     not_kept,
     printable,
     short_report,
@@ -30,6 +31,8 @@ def wait_for(job_id: str, server: ServerChoice, everything: bool) -> int:
         if exit_codes.is_finished(job) and not everything:
             if job.get("tests"):
                 say(short_report(job["tests"]))
+            if job.get("coverage"):
+                say(coverage_line(job["coverage"]))
             result = result_line(job, job_id, duration_of(job))
             say(f"Job {job_id} already completed: {result}")
             return exit_codes.of_result(job)

@@ -62,6 +62,17 @@ def full_report(tests: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def coverage_line(coverage: Mapping[str, Any]) -> str:
+    """How much of the source was run, in one line."""
+    parts = []
+    for name in ("lines", "branches"):
+        total, covered = (int(coverage.get(f"{name}_{key}") or 0) for key in ("total", "covered"))
+        if total > 0:
+            share = covered * 1000 // total / 10  # 100 % only where nothing is missing
+            parts.append(f"{share:.1f} % of {total:,} {name}")
+    return f"Coverage {', '.join(parts) or 'of no lines'}"
+
+
 def artifact_table(artifacts: Sequence[Mapping[str, Any]]) -> str:
     """Artifacts as a table; names last, as they may be long."""
     rows = [("SIZE", "SHA-256", "PATH")]

@@ -34,6 +34,8 @@ class Submission:
     server: ServerChoice = field(default_factory=ServerChoice)
     model: ModelRun | None = None
     """Set where the job values a model."""
+    git: bool | None = None
+    """Whether the job gets a repository; `None` leaves it to the project's table."""
 
 
 def submit(asked: Submission) -> int:
@@ -42,7 +44,7 @@ def submit(asked: Submission) -> int:
     with (
         connect(asked.server) as client,
         create_project_zip(
-            asked.path, asked.include, asked.exclude, client.upload_limits()
+            asked.path, asked.include, asked.exclude, client.upload_limits(), asked.git
         ) as project,
     ):
         for note in project.notes:

@@ -8,7 +8,7 @@ from typing import Any
 from ci_client.command import exit_codes
 from ci_client.command.display import result_line, say
 from ci_client.command.hints import LogTail, hint
-from ci_client.command.report_display import remarks, short_report
+from ci_client.command.report_display import coverage_line, remarks, short_report
 from ci_client.library.sse_reader import log_bytes
 
 
@@ -53,6 +53,8 @@ def show(
             output.finish_line()
             if event.get("tests"):
                 say(short_report(event["tests"]))
+            if event.get("coverage"):
+                say(coverage_line(event["coverage"]))
             for remark in remarks(event):
                 say(remark)
             seconds = None if since is None else time.monotonic() - since

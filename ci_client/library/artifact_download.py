@@ -1,8 +1,11 @@
 """A job's artifacts as files: streamed, resumed after a drop, checked, then put in place."""
 
+import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 from urllib.parse import quote
@@ -133,6 +136,7 @@ class ArtifactDownload:
                     "one that was recorded. Try again; if that does not help, the server's copy "
                     "is damaged."
                 )
+            _set_time(part, artifact.get("modified"))
             part.replace(place)
         finally:
             part.unlink(missing_ok=True)
@@ -180,6 +184,14 @@ def _is_same(place: Path, artifact: Mapping[str, Any]) -> bool:
     with place.open("rb") as file:
         digest: str = hashlib.file_digest(file, "sha256").hexdigest()
     return digest == str(artifact["sha256"])
+
+
+def _set_time(file: Path, modified: object) -> None:
+    """When the job wrote it, as far as the server told, and this file system can hold it."""
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        if isinstance(modified, str):
+            seconds = datetime.fromisoformat(modified).timestamp()
+            os.utime(file, (seconds, seconds))
 
 
 def _raise(failures: Mapping[str, ClientError], found: Sequence[Path]) -> NoReturn:

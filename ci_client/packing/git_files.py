@@ -4,30 +4,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ci_client.packing.git_command import GitFailedError, git_output, run_git
 from ci_common.git_facts import GitFacts
 
-_DESCRIBE = ("describe", "--tags", "--long", "--abbrev=9", "--match", "*[0-9]*")
+DESCRIBE = ("describe", "--tags", "--long", "--abbrev=9", "--match", "*[0-9]*")
 """As setuptools-scm asks: a tag without a digit is no version."""
 
 _SUBMODULE = b"160000"
 _UNTRACKED = b"? "
-
-_OF_ANOTHER_REPOSITORY = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_COMMON_DIR",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-    "GIT_CONFIG_PARAMETERS",
-)
-"""Set by git for its hooks, of the repository that the hook runs in."""
-
-
-class GitFailedError(Exception):
-    """git could not be run, or says why it does not answer, in one line."""
 
 
 @dataclass(slots=True)
@@ -64,7 +48,7 @@ def list_files(directory: str) -> GitFiles:
     found = GitFiles()
     arguments = ("ls-files", "-z", "-t", "--stage", "--cached", "--others", "--exclude-standard")
     known: set[str] = set()
-    for entry in _entries(_git(directory, *arguments)):
+    for entry in _entries(git_output(directory, *arguments)):
         if entry.startswith(_UNTRACKED):
             path = os.fsdecode(entry[len(_UNTRACKED) :])
             if path.endswith("/"):  # git does not look into a repository that it does not know
@@ -87,7 +71,7 @@ def ignores_directory(directory: str) -> bool:
     if is_repository(directory):
         return False
     parent, name = os.path.split(os.path.abspath(directory))
-    return _run(parent, "check-ignore", "-q", "--no-index", "--", name)[0] == 0
+    return run_git(parent, "check-ignore", "-q", "--no-index", "--", name)[0] == 0
 
 
 def read_facts(directory: str) -> GitFacts | None:
@@ -98,10 +82,10 @@ def read_facts(directory: str) -> GitFacts | None:
         if ignores_directory(directory):
             return None
         commit = _text(directory, "rev-parse", "--verify", "-q", "HEAD")
-        code, branch, _ = _run(directory, "symbolic-ref", "--short", "-q", "HEAD")
-        found, described, _ = _run(directory, *_DESCRIBE)
+        code, branch, _ = run_git(directory, "symbolic-ref", "--short", "-q", "HEAD")
+        found, described, _ = run_git(directory, *DESCRIBE)
         # Not `describe --dirty`, which writes the index.
-        changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
+        changes = git_output(directory, "status", "--porcelain", "--untracked-files=no")
         return GitFacts(
             commit,
             branch.decode().strip() if code == 0 else None,
@@ -113,35 +97,8 @@ def read_facts(directory: str) -> GitFacts | None:
 
 
 def _text(directory: str, *arguments: str) -> str:
-    return _git(directory, *arguments).decode().strip()
+    return git_output(directory, *arguments).decode().strip()
 
 
 def _entries(output: bytes) -> Iterator[bytes]:
     return (entry for entry in output.split(b"\0") if entry)
-
-
-def _git(directory: str, *arguments: str) -> bytes:
-    code, output, errors = _run(directory, *arguments)
-    if code != 0:
-        first = errors.decode(errors="replace").strip().partition("\n")[0]
-        raise GitFailedError(first.removeprefix("fatal: ") or f"git ended with exit code {code}")
-    return output
-
-
-def _run(directory: str, *arguments: str) -> tuple[int, bytes, bytes]:
-    # Here because a directory that is not in a repository need not wait for this import.
-    import subprocess
-
-    environment = {
-        name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY
-    }
-    # Only look: no lock is taken, nothing is written, and no monitor of the repository's is run.
-    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    command = ["git", "-c", "core.fsmonitor=false", "-C", directory, *arguments]
-    try:
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-    except OSError as error:
-        raise GitFailedError(f"git cannot be run: {error.strerror}") from error
-    return done.returncode, done.stdout, done.stderr

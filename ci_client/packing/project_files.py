@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 from ci_client.errors import ProjectError, ProjectNotFound, ProjectTooLarge
+from ci_client.packing.git_command import GitFailedError
 from ci_client.packing.git_files import (
-    GitFailedError,
     ignores_directory,
     is_in_repository,
     is_repository,
@@ -91,8 +91,8 @@ def find_project_files(
             )
     if not found.files:
         raise ProjectError(
-            f"{directory} contains no files to send (hidden and git-ignored files are left out; "
-            "--include brings them back)."
+            f"{directory} contains no files to send (hidden, git-ignored and excluded files are "
+            "left out; --include brings back the hidden and ignored ones)."
         )
     found.files.sort(key=lambda file: file.name)
     return found

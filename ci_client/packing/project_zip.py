@@ -8,14 +8,23 @@ import os
 import stat
 import time
 import weakref
+from calendar import timegm
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from ci_client.errors import ProjectError
 from ci_client.packing.git_files import is_in_repository, read_facts
-from ci_client.packing.project_files import ProjectFile, Why, find_project_files
+from ci_client.packing.project_files import (
+    ProjectFile,
+    ProjectFiles,
+    Why,
+    check_directory,
+    find_project_files,
+)
+from ci_client.packing.project_table import read_packing_table
 from ci_client.packing.upload_limits import UploadLimits
 from ci_common.git_facts import GitFacts
 
@@ -78,24 +87,60 @@ def create_project_zip(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     limits: UploadLimits | None = None,
+    git: bool | None = None,
 ) -> ProjectZip:
     """Pack a directory as a job needs it.
 
     What git tracks is sent, whatever its name. Of the rest are left out what git ignores, hidden
     files, `.git`, `__pycache__`, virtual environments, links that leave the directory, and what is
     no file. `include` are patterns in the language of `.gitignore` for what is to be sent although
-    it is ignored or hidden, and `exclude` for what is not to be sent in any case. `limits` are
-    those of the server (`Client.upload_limits`).
+    it is ignored or hidden, and `exclude` for what is not to be sent in any case, after those of
+    the project's table: of all of them the last that matches decides. `limits` are those of the
+    server (`Client.upload_limits`). `git` sends the commit as a small repository, or does not, in
+    place of what the table says.
 
     Raises:
         ProjectNotFound: there is no directory at `path`.
         ProjectTooLarge: it has more than the limits allow; the message names what is large.
         ProjectError: a file cannot be read, there is nothing to send, or no room for the zip.
+        UsageError: the project's table has a wrong value, or there is no commit to be sent.
     """
     directory, limits = os.fspath(path), limits or UploadLimits()
-    found = find_project_files(directory, include, exclude)
-    limits.check(found.files)
-    git = read_facts(directory) if is_in_repository(directory) else None
+    check_directory(directory)
+    table = read_packing_table(directory)
+    excluded = (*table.exclude, *exclude)
+    found = find_project_files(directory, include, excluded)
+    facts = read_facts(directory) if is_in_repository(directory) else None
+    with ExitStack() as stack:
+        if table.git if git is None else git:
+            _add_repository(directory, found, excluded, stack)
+        limits.check(found.files)
+        path = _packed(found.files, limits)
+    return ProjectZip(path, len(found.files), found.left_out, found.notes, facts)
+
+
+def _add_repository(
+    directory: str, found: ProjectFiles, exclude: Sequence[str], stack: ExitStack
+) -> None:
+    """Add `.git`, whose files are there until the end of the stack."""
+    from ci_client.packing.git_copy import copy_repository
+
+    # In place of one that is included by name, which has more than a job should see.
+    found.files = [file for file in found.files if file.name.partition("/")[0] != ".git"]
+    try:
+        from tempfile import TemporaryDirectory
+
+        place = stack.enter_context(
+            TemporaryDirectory(prefix="ci-git-", ignore_cleanup_errors=True)
+        )
+        files, notes = copy_repository(directory, Path(place), found.files, exclude, zip_seconds)
+    except OSError as error:
+        raise _no_room(error) from error
+    found.files = sorted([*found.files, *files], key=lambda file: file.name)
+    found.notes += notes
+
+
+def _packed(files: Sequence[ProjectFile], limits: UploadLimits) -> Path:
     from tempfile import mkstemp
 
     try:
@@ -104,8 +149,8 @@ def create_project_zip(
         raise _no_room(error) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
-            _write_zip(file, found.files, limits)
-        return ProjectZip(Path(name), len(found.files), found.left_out, found.notes, git)
+            _write_zip(file, files, limits)
+        return Path(name)
     except OSError as error:
         _remove(name)
         raise _no_room(error) from error
@@ -138,6 +183,9 @@ def _add(archive: "ZipFile", entry: ProjectFile) -> None:
     info = _header(entry)
     if entry.link_target is not None:
         archive.writestr(info, os.fsencode(entry.link_target))
+        return
+    if info.is_dir():
+        archive.writestr(info, b"")
         return
     try:
         source = open(entry.path, "rb")  # noqa: SIM115 (closed below)
@@ -194,6 +242,11 @@ def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
         moment.tm_hour, moment.tm_min, moment.tm_sec,
     )  # fmt: skip
     return min(max(exact, _EARLIEST), _LATEST)
+
+
+def zip_seconds(seconds: float) -> int:
+    """The time that a file of this one has in the zip, which knows every other second."""
+    return timegm(_zip_time(seconds)) // 2 * 2
 
 
 def _compression_for(sample: bytes) -> int:

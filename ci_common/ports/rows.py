@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ci_common.errors import EngineDisturbedError
-from ci_common.job import Artifact, Door, Job, JobStatus, Outcome, SuiteSummary
+from ci_common.job import Artifact, CoverageSummary, Door, Job, JobStatus, Outcome, SuiteSummary
 from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
 from ci_common.ports.usage import NO_QUOTAS, Quotas
@@ -145,6 +145,7 @@ class Ending:
     """`None` when it is not known how many bytes of the output are not in the log."""
     artifacts: tuple[Artifact, ...] = ()
     tests: SuiteSummary | None = None
+    coverage: CoverageSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class WorkloadFile:
     """Relative to the project. Bytes that are not UTF-8 are surrogates (`os.fsdecode`)."""
     size: int
     modified_at: datetime
-    """Where only the second is known, its end."""
+    """Where only the second is known, its beginning. What is no date is the nearest one that is."""
     content: Iterator[bytes]
     """To be read before the next file is asked for; what is left of it then is lost."""
 

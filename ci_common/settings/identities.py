@@ -1,5 +1,6 @@
 """Who is believed to be whom: keys of issuers, the identity-aware proxy, tokens of browsers."""
 
+import re
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -9,8 +10,14 @@ from ci_common.addresses import is_loopback
 from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings.environment import EnvironmentSettings
 
+KEY_SET_PATH = "/.well-known/jwks.json"
+"""Where an issuer publishes its keys, below its own URL, unless it says otherwise."""
+
 IAP_JWKS_URL = "https://www.gstatic.com/iap/verify/public_key-jwk"
 """Where Google publishes the keys of its identity-aware proxy."""
+
+_CLAIM_NAME = re.compile(r"[!-+\--~]{1,256}")
+"""Of printable ASCII; a namespaced one is a URL. Names are separated by commas."""
 
 
 def _key_set_url(value: str | None) -> str | None:
@@ -27,6 +34,24 @@ def _key_set_url(value: str | None) -> str | None:
     return value
 
 
+def _key_set_of(issuer: str) -> str | None:
+    """The URL of an issuer's keys by convention; `None` when the issuer is not such a URL."""
+    try:
+        url = urlsplit(issuer)
+        if url.query or url.fragment:
+            return None
+        return _key_set_url(issuer.rstrip("/") + KEY_SET_PATH)
+    except ValueError:
+        return None
+
+
+def _claim_names(value: str) -> str:
+    names = [name.strip() for name in value.split(",")]
+    if not all(_CLAIM_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):
+        raise ValueError("must be names of claims, comma-separated, such as tenant_id,tid")
+    return ",".join(names)
+
+
 class IdentitySettings(EnvironmentSettings):
     """Authentication."""
 
@@ -37,11 +62,19 @@ class IdentitySettings(EnvironmentSettings):
     environment: Literal["production", "development"] = "production"
     """`development`: requests of this machine that prove nothing are dev@example.com."""
     jwt_jwks_url: Annotated[str | None, AfterValidator(_key_set_url)] = None
-    """Where the issuer of JWTs publishes its keys; unset means that JWTs are not accepted."""
+    """Where the issuer of JWTs publishes its keys; unset: below the issuer, when that is a URL."""
     jwt_issuer: str | None = Field(default=None, min_length=1)
-    """The `iss` that JWTs must have."""
+    """The `iss` that JWTs must have; unset means that JWTs are not accepted."""
     jwt_audience: str | None = Field(default=None, min_length=1)
     """The `aud` that JWTs must have, or have among others."""
+    jwt_check_audience: bool = True
+    """`False`: tokens that the issuer made for other services are accepted, too."""
+    jwt_require_kid: bool = False
+    """Refuse JWTs that do not name their key."""
+    jwt_tenant_claims: Annotated[str, AfterValidator(_claim_names)] = "tenant_id"
+    """Claims that name the tenant, separated by commas; the first that a token has counts."""
+    jwt_user_claims: Annotated[str, AfterValidator(_claim_names)] = "user_id,sub"
+    """Claims that name the user, in the same way."""
     jwt_default_role: Role = Role.SUBMITTER
     """The role of JWTs that name none."""
     iap_audience: str | None = Field(default=None, min_length=1)
@@ -57,12 +90,24 @@ class IdentitySettings(EnvironmentSettings):
     stream_token_seconds: int = Field(default=60, ge=1, le=3600)
     """Life of the tokens that let browsers watch one job."""
 
+    @property
+    def jwt_keys_url(self) -> str | None:
+        """Where the issuer's keys are: as set, or below the issuer; `None` without JWTs."""
+        if self.jwt_jwks_url is not None or self.jwt_issuer is None:
+            return self.jwt_jwks_url
+        return _key_set_of(self.jwt_issuer)
+
     @model_validator(mode="after")
     def _jwt_is_whole(self) -> Self:
-        wanted = {
-            "CI_JWT_JWKS_URL": self.jwt_jwks_url,
+        if not self.jwt_check_audience and self.jwt_audience is not None:
+            raise ValueError(
+                "CI_JWT_CHECK_AUDIENCE=false and CI_JWT_AUDIENCE contradict each other: with an "
+                "audience to go by, it is checked. Leave out one of them"
+            )
+        wanted: dict[str, str | bool | None] = {
+            "CI_JWT_JWKS_URL": self.jwt_keys_url,
             "CI_JWT_ISSUER": self.jwt_issuer,
-            "CI_JWT_AUDIENCE": self.jwt_audience,
+            "CI_JWT_AUDIENCE": self.jwt_audience or not self.jwt_check_audience or None,
         }
         missing = [name for name, value in wanted.items() if value is None]
         if missing and len(missing) < len(wanted):

@@ -1,13 +1,20 @@
 """What the server accepts."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from ci_common.settings.environment import EnvironmentSettings
 
-_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+_ORIGIN = re.compile(
+    r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
+    r"|(?!https?:)[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:[0-9]{1,5})?"
+)
+"""Of the web; or of pages inside a program, such as an editor's or a browser's extensions, whose
+schemes are their own. `null`, which all pages without an origin share, is none.
+"""
 
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[!-~]*)?")
 
@@ -18,7 +25,8 @@ def _origins(value: str) -> str:
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(
                 f"{origin!r} is not an origin: scheme and host in lower case, and a port that is "
-                "not the scheme's own, such as https://ci.example.com; '*' is not allowed"
+                "not the scheme's own, such as https://ci.example.com or vscode-webview://1a2b3c; "
+                "'*' is not allowed"
             )
     return ",".join(origins)
 
@@ -49,6 +57,8 @@ class ServerSettings(EnvironmentSettings):
     """Where clients reach this server; unset: as each request came."""
     cors_origins: Annotated[str, AfterValidator(_origins)] = ""
     """Origins whose web pages may use the server, separated by commas."""
+    frontend_dir: Path | None = None
+    """A static site with an `index.html`, shown to browsers where the API has no route."""
     audit_days: float | None = Field(default=None, ge=2)
     """Entries of the audit log older than this are deleted; unset keeps them for ever."""
 

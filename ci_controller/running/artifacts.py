@@ -15,6 +15,7 @@ from ci_common.ports.workloads import Executor, Workload
 from ci_controller.executors.shared.job_environment import MORE_REPORTS, REPORT, further_report
 from ci_controller.running.collection import Collected, Collection
 from ci_controller.running.collection_slots import CollectionSlots, CollectionTime
+from ci_controller.running.coverage_reports import COVERAGE_FILES
 
 Result = TypeVar("Result")
 
@@ -100,7 +101,7 @@ class ArtifactCollector:
         last_try: bool,
     ) -> Collection:
         globs, limits = _globs(job), self._limits
-        places = roots(globs)
+        places = roots([*globs, *map(ArtifactGlob, COVERAGE_FILES)])
         globs.append(ArtifactGlob(MORE_REPORTS))
         collection = Collection(
             globs, batch, limits.max_files, limits.max_bytes, workload.started_at

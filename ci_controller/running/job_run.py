@@ -285,7 +285,7 @@ class JobRun:
         left = await self._context.artifacts.collect(job, workload, self._last_try)
         result = left.note(result)
         ending = self._masking.ending(
-            Ending(result, log.size, self._dropped, left.artifacts, left.tests)
+            Ending(result, log.size, self._dropped, left.artifacts, left.tests, left.coverage)
         )
         await self._end(record(self.job.job_id, ending, log, self._context), log)
 

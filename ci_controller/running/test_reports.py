@@ -1,10 +1,5 @@
 """JUnit XML reports, as pytest, Maven, Go's tools and others write them, read as they stream by.
 
-What a strict parser would refuse, such as control characters, is replaced (see report_text).
-
-The content is a job's, so it may be hostile: a document type (the only place where entities are
-declared) is refused, and so is what is nested too deep or too long. Memory stays constant.
-
 Tests are counted one by one. The totals that reports state themselves are not comparable: some
 count nested suites twice, some count a failing teardown as another test.
 """
@@ -12,16 +7,11 @@ count nested suites twice, some count a failing teardown as another test.
 import heapq
 import re
 from dataclasses import dataclass, field
-from xml.parsers import expat
+
+from typing_extensions import override
 
 from ci_common.job import CaseResult, SuiteSummary
-from ci_controller.running.report_text import ReportText, UnknownEncodingError
-
-MAX_REPORT_BYTES = 32 << 20
-
-_MAX_DEPTH = 100
-_MAX_PIECE = 2 << 20
-"""Of a tag with its attributes, or a comment: the parser holds it, many times as large, whole."""
+from ci_controller.running.report_xml import XmlReport
 
 _MAX_FAILURES = 100
 _MAX_SLOWEST = 10
@@ -54,14 +44,6 @@ _STATUSES = {
 
 _SAYS_NOTHING = frozenset({"", "failed", "collection failure", "test error"})
 """Messages that some tools write although the reason is in the text below."""
-
-
-class BadReportError(Exception):
-    """This is no JUnit report that can be read; the message says why."""
-
-
-class NotAReportError(BadReportError):
-    """Nor was it meant as one, as far as can be seen."""
 
 
 @dataclass(slots=True)
@@ -165,70 +147,25 @@ class Tally:
             heapq.heappop(self.slowest)
 
 
-class JUnitReport:
+class JUnitReport(XmlReport):
     """Reads one report. `feed` its bytes, then `close` for what it says."""
 
+    roots = _SUITES
+
     def __init__(self) -> None:
+        super().__init__()
         self._tally = Tally()
-        self._size = 0
-        self._depth = 0
-        self._is_report = False
-        """Whether the root is that of a report."""
-        self._text = ReportText()
         self._suites: list[_Suite] = []
         self._case: _Case | None = None
         self._outcome_depth = 0
-        self._unread = 0
-        """Bytes since the parser had something to tell."""
-        self._parser = parser = expat.ParserCreate()
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = self._refuse_doctype
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._characters
-        parser.DefaultHandler = self._other
-
-    def feed(self, content: bytes) -> None:
-        """The next bytes. Raises BadReportError."""
-        self._size += len(content)
-        if self._size > MAX_REPORT_BYTES:
-            raise self._error(f"it is longer than {MAX_REPORT_BYTES >> 20} MiB")
-        self._unread += len(content)
-        self._parse(content, last=False)
-        if self._unread > _MAX_PIECE:
-            raise self._error("a tag is too long")
 
     def close(self) -> Tally:
         """What it says. Raises BadReportError when it is not whole."""
-        self._parse(b"", last=True)
+        self.finish()
         return self._tally
 
-    def _parse(self, content: bytes, *, last: bool) -> None:
-        try:
-            self._parser.Parse(self._text.feed(content, last=last), last)
-        except (expat.ExpatError, ValueError, UnknownEncodingError) as error:
-            raise self._error(str(error)) from error
-
-    def _error(self, why: str) -> BadReportError:
-        return BadReportError(why) if self._is_report else NotAReportError(why)
-
-    def _refuse_doctype(self, name: str, *_: object) -> None:
-        error = BadReportError if _local(name) in _SUITES else NotAReportError
-        raise error("it has a document type")
-
-    def _other(self, _: str) -> None:
-        self._unread = 0
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        tag = _local(tag)
-        self._unread = 0
-        self._depth += 1
-        if self._depth == 1:
-            if tag not in _SUITES:
-                raise NotAReportError(f"the root is {tag[:_MAX_NAME]!r}")
-            self._is_report = True
-        if self._depth > _MAX_DEPTH:
-            raise BadReportError("it is nested too deep")
+    @override
+    def start_tag(self, tag: str, attributes: dict[str, str]) -> None:
         if tag in _SUITES:
             declared = sum(_count(attributes.get(name, "")) for name in ("errors", "failures"))
             self._suites.append(_Suite(attributes.get("name", ""), declared, self._tally.bad))
@@ -248,15 +185,13 @@ class JUnitReport:
             case.text, case.length, case.by_status = [], 0, False
             self._outcome_depth = self._depth
 
-    def _end(self, tag: str) -> None:
-        tag = _local(tag)
-        self._unread = 0
+    @override
+    def end_tag(self, tag: str) -> None:
         case = self._case
         if self._depth == self._outcome_depth:
             self._outcome_depth = 0
             if case is not None and case.is_suite:
                 self._count(case)
-        self._depth -= 1
         if tag == "testcase" and case is not None:
             self._count(case)
         elif tag in _SUITES:
@@ -275,8 +210,8 @@ class JUnitReport:
         self._tally.count(case.outcome or "passed", CaseResult(case.name, case.seconds, message))
         self._case = None
 
-    def _characters(self, content: str) -> None:
-        self._unread = 0
+    @override
+    def characters(self, content: str) -> None:
         case = self._case
         if self._outcome_depth and case is not None and case.length < _MAX_TEXT:
             case.text.append(content)
@@ -297,11 +232,6 @@ def _name(attributes: dict[str, str]) -> str:
     if file.endswith(".py") and (owner == module or owner.startswith(f"{module}.")):
         owner = "::".join([file, *owner[len(module) + 1 :].split(".")]).removesuffix("::")
     return "::".join(part for part in (owner, name) if part)[:_MAX_NAME]
-
-
-def _local(name: str) -> str:
-    """Without the prefix of its namespace."""
-    return name.rpartition(":")[2]
 
 
 def _status(attributes: dict[str, str]) -> str:

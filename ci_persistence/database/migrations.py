@@ -380,6 +380,12 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX jobs_of_door ON jobs (door, ended_at) WHERE door != 'native';
     CREATE INDEX jobs_of_door_of_tenant ON jobs (door, tenant, seq) WHERE door != 'native';
     """,
+    # 12: what coverage reports say; when a job wrote each artifact, in seconds since 1970, NULL for
+    # those from before.
+    """
+    ALTER TABLE jobs ADD COLUMN coverage TEXT;
+    ALTER TABLE artifacts ADD COLUMN modified INTEGER;
+    """,
 )
 
 

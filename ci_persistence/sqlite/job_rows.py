@@ -3,13 +3,15 @@
 import json
 import sqlite3
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ci_common.git_facts import GitFacts
 from ci_common.job import (
+    Artifact,
     BegunFailure,
     CaseResult,
+    CoverageSummary,
     Door,
     Job,
     JobSpec,
@@ -29,8 +31,9 @@ from ci_persistence.database.database import Database
 COLUMNS = (
     "job_id, tenant, user, spec, package_sha256, package_size, status, created_at, started_at, "
     "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
-    "log_dropped, artifacts_size, tests, door"
+    "log_dropped, artifacts_size, tests, door, coverage"
 )
+ARTIFACT_COLUMNS = "path, size, sha256, modified"
 _UNKNOWN = -1
 """In the column `log_dropped`, which knows no NULL."""
 
@@ -71,6 +74,7 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         job.artifacts_size,
         None,
         job.door.value,
+        None,
     )
 
 
@@ -94,6 +98,7 @@ def from_row(row: sqlite3.Row) -> Job:
         attempt=row["attempt"],
         artifacts_size=row["artifacts_size"],
         tests=tests_from_json(row["tests"]),
+        coverage=coverage_from_json(row["coverage"]),
         door=Door(row["door"]),
         failing=None if outcome is not None else _failing(row, log_dropped),
     )
@@ -107,6 +112,20 @@ def log_dropped_to_row(count: int | None) -> int:
 def log_dropped_from_row(stored: int) -> int | None:
     """Read what `log_dropped_to_row` wrote."""
     return None if stored == _UNKNOWN else stored
+
+
+def artifact_to_row(artifact: Artifact) -> tuple[str | int | None, ...]:
+    """The values of an artifact, in the order of `ARTIFACT_COLUMNS`."""
+    at = artifact.modified_at
+    modified = None if at is None else int(at.timestamp())
+    return artifact.path, artifact.size, artifact.sha256, modified
+
+
+def artifact_from_row(row: sqlite3.Row) -> Artifact:
+    """The artifact of a row."""
+    seconds = row["modified"]
+    at = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return Artifact(row["path"], row["size"], row["sha256"], at)
 
 
 def _package(row: sqlite3.Row) -> Package | None:
@@ -148,6 +167,16 @@ def tests_from_json(text: str | None) -> SuiteSummary | None:
     for key in ("failures", "slowest"):
         fields[key] = tuple(CaseResult(**case) for case in fields[key])
     return SuiteSummary(**fields)
+
+
+def coverage_to_json(coverage: CoverageSummary | None) -> str | None:
+    """A summary of coverage as it is stored."""
+    return None if coverage is None else json.dumps(asdict(coverage))
+
+
+def coverage_from_json(text: str | None) -> CoverageSummary | None:
+    """Read what `coverage_to_json` wrote."""
+    return None if text is None else CoverageSummary(**json.loads(text))
 
 
 def _spec_to_json(spec: JobSpec) -> str:

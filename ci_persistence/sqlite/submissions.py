@@ -28,8 +28,10 @@ from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
 from ci_persistence.sqlite.audit import insert
 from ci_persistence.sqlite.job_rows import (
+    ARTIFACT_COLUMNS,
     COLUMNS,
     LIVE,
+    artifact_from_row,
     fetch_job,
     from_row,
     scope_conditions,
@@ -113,17 +115,20 @@ class SqliteJobSubmissions(JobSubmissions):
     @override
     async def artifacts(self, job_id: str) -> list[Artifact]:
         rows = await self._database.fetch_all(
-            "SELECT path, size, sha256 FROM artifacts WHERE job_id = ? ORDER BY path", (job_id,)
+            f"SELECT {ARTIFACT_COLUMNS} FROM artifacts "  # noqa: S608 - constants
+            "WHERE job_id = ? ORDER BY path",
+            (job_id,),
         )
-        return [Artifact(row["path"], row["size"], row["sha256"]) for row in rows]
+        return [artifact_from_row(row) for row in rows]
 
     @override
     async def artifact(self, job_id: str, path: str) -> Artifact | None:
         row = await self._database.fetch_one(
-            "SELECT path, size, sha256 FROM artifacts WHERE job_id = ? AND path = ?",
+            f"SELECT {ARTIFACT_COLUMNS} FROM artifacts "  # noqa: S608 - constants
+            "WHERE job_id = ? AND path = ?",
             (job_id, path),
         )
-        return None if row is None else Artifact(row["path"], row["size"], row["sha256"])
+        return None if row is None else artifact_from_row(row)
 
     @override
     async def queue_position(self, job: Job) -> int | None:

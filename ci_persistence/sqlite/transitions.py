@@ -13,8 +13,11 @@ from ci_common.ports.signals import JobSignals
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
 from ci_persistence.sqlite.job_rows import (
+    ARTIFACT_COLUMNS,
     COLUMNS,
     LIVE,
+    artifact_to_row,
+    coverage_to_json,
     fetch_job,
     from_row,
     log_dropped_to_row,
@@ -98,6 +101,7 @@ class SqliteJobTransitions(JobTransitions):
             "log_dropped": log_dropped_to_row(ending.log_dropped),
             "artifacts_size": sum(artifact.size for artifact in ending.artifacts),
             "tests": tests_to_json(ending.tests),
+            "coverage": coverage_to_json(ending.coverage),
         }
         target = ending.outcome.status
         statement, parameters = self._statement(job_id, target, facts)
@@ -106,8 +110,9 @@ class SqliteJobTransitions(JobTransitions):
                 rows = list(await connection.execute_fetchall(statement, parameters))
                 if rows:
                     await connection.executemany(
-                        "INSERT INTO artifacts (job_id, path, size, sha256) VALUES (?, ?, ?, ?)",
-                        [(job_id, item.path, item.size, item.sha256) for item in ending.artifacts],
+                        f"INSERT INTO artifacts (job_id, {ARTIFACT_COLUMNS}) "  # noqa: S608
+                        "VALUES (?, ?, ?, ?, ?)",
+                        [(job_id, *artifact_to_row(item)) for item in ending.artifacts],
                     )
         return self._moved(job_id, rows)
 

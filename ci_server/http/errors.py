@@ -33,6 +33,8 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "invalid_credentials": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
     "not_local": HTTPStatus.FORBIDDEN,
+    "invalid_grant": HTTPStatus.FORBIDDEN,
+    "grant_expired": HTTPStatus.FORBIDDEN,
     "quota_exceeded": HTTPStatus.FORBIDDEN,
     "limit_reached": HTTPStatus.TOO_MANY_REQUESTS,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,

@@ -9,6 +9,20 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 """For answers that do not set them on their own."""
 
+SITE_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+"""For the operator's site: its own files, and styles that its scripts make; no inline script."""
+
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+"""For the page that shows the API: nothing from another server."""
+
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 """Only over https: the browser is to use nothing else for a year."""
 

@@ -19,6 +19,7 @@ DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 _IMAGE = r"^[!-~]{1,500}$"
 _MOST_INSTALL_LINES = 100
+_MOST_PATTERNS = 1000
 LONGEST_SECONDS = 31_536_000
 MOST_PRIORITY = 10
 MOST_RETRIES = 10
@@ -132,10 +133,12 @@ class JobTable(BaseModel):
 
 
 class ProjectTable(BaseModel):
-    """The whole table."""
+    """The whole table. What clients follow when they pack the project is only checked here."""
 
     model_config = _CONFIG
 
+    exclude: list[str] = Field(default_factory=list, max_length=_MOST_PATTERNS)
+    git: bool = False
     jobs: dict[Annotated[str, Field(pattern=JOB_NAME)], JobTable] = Field(default_factory=dict)
 
 

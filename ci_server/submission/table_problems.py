@@ -37,7 +37,11 @@ _OF_A_JOB = {
     "install": INSTALL,
     "tty": FLAG,
 }
-_TABLE = {"jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -"}
+_TABLE = {
+    "exclude": "a list of at most 1000 patterns as in .gitignore, such as 'data/'",
+    "git": "true or false",
+    "jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -",
+}
 
 
 def explain(error: ValidationError, prefix: str = "", allowed: Mapping[str, str] = _TABLE) -> str:

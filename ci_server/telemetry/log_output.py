@@ -16,22 +16,27 @@ _MOST_LINES = 10_000
 _FLUSH_SECONDS = 1.0
 _FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s]: %(message)s"
 
-_TOKEN_PARAMETER = re.compile(
-    # The word `token` and `=`, each character as it is or percent-encoded, perhaps twice.
-    "".join(
+
+def _parameter(name: str, before: str = "") -> re.Pattern[str]:
+    """The name, `=` and value; each character as it is or percent-encoded, perhaps twice."""
+    characters = (
         rf"(?:{character}|%(?:25)*{ord(character):x}|%(?:25)*{ord(character.upper()):x})"
-        for character in "token="
+        for character in f"{name}="
     )
-    + r"""[^&\s"]*""",
-    re.IGNORECASE,
-)
+    return re.compile(rf"""{before}{"".join(characters)}[^&\s"]*""", re.IGNORECASE)
+
+
+_TOKEN_PARAMETER = _parameter("token")
+_SIGNATURE_PARAMETER = _parameter("sig", r"(?:(?<![\w-])|(?<=%26|%3F)|(?<=%2526|%253F))")
+"""Other words end like it. Before it is `&` or `?`, perhaps percent-encoded."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _STREAM_TOKEN = re.compile(r"\bst1\.[\w.-]+")
 
 
 def without_tokens(text: str) -> str:
     """What a token in a URL lets its holder do, no reader of a log is to be able to do."""
-    return _STREAM_TOKEN.sub("***", _TOKEN_PARAMETER.sub("token=***", text))
+    without = _SIGNATURE_PARAMETER.sub("sig=***", _TOKEN_PARAMETER.sub("token=***", text))
+    return _STREAM_TOKEN.sub("***", without)
 
 
 def _escaped(text: str) -> str:

@@ -25,6 +25,11 @@ DEFAULT_NAME = "ci-runner:latest"
 SLIM_NAME = "ci-runner:slim"
 INPUTS_LABEL = "ci-runner.inputs"
 CA_BUNDLE_NAME = "ca-certificates.crt"
+_TIME = 315_619_200
+"""Of all files, so that they are the same each time: the second day of 1980. zip, and so a wheel or
+a zipapp made in a job, knows no earlier year.
+"""
+
 SYSTEM_CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -122,7 +127,7 @@ def context_archive(files: dict[str, bytes]) -> io.BytesIO:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in sorted(files):
             member = tarfile.TarInfo(name)
-            member.size, member.mode = len(files[name]), 0o644
+            member.size, member.mode, member.mtime = len(files[name]), 0o644, _TIME
             tar.addfile(member, io.BytesIO(files[name]))
     buffer.seek(0)
     return buffer

@@ -48,6 +48,19 @@ def test_what_is_included_by_hand_arrives(user, project):
     assert arrived(done) == [".env", "a.log", "readme.txt"]
 
 
+def test_what_the_table_excludes_stays_behind(user, project):
+    files = {"ci.toml": 'exclude = ["data/", "*.bin"]\n', "data/a.csv": "x", "b.bin": "x"}
+    projects.write(project, files)
+    done = user.run("submit", "--path", project, "--", *FIND)
+    assert arrived(done) == ["ci.toml", "readme.txt"]
+    done = user.run("submit", "--exclude", "!data/", "--path", project, "--", *FIND)
+    assert arrived(done) == ["ci.toml", "data/a.csv", "readme.txt"]
+    projects.write(project, {"ci.toml": 'exclude = "data/"\n'})
+    done = user.run("submit", "--path", project)
+    assert (done.code, done.text) == (2, "")
+    assert "ci.toml: exclude must be a list of at most 1000 patterns" in done.err
+
+
 def test_modes_and_links_arrive(user, project):
     projects.write(project, {"run.sh": "#!/bin/sh\necho I run\n", "d/x.txt": "x\n"})
     (project / "run.sh").chmod(0o755)

@@ -73,21 +73,7 @@ class Site:
 @contextlib.contextmanager
 def browsing(directory, url, names=()):
     """A browser that has opened this address; the host names are this machine for it."""
-    rules = ", ".join(f"MAP {name} 127.0.0.1" for name in names)
-    command = [
-        CHROMIUM,
-        "--headless=new",
-        "--no-sandbox",  # it runs as root in the tests, and shows our own pages only
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--no-first-run",
-        "--no-proxy-server",
-        f"--user-data-dir={directory / 'profile'}",
-        f"--host-resolver-rules={rules}",
-        url,
-    ]
+    command = _command(directory, url, names)
     with (directory / "browser.log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -103,6 +89,40 @@ def browsing(directory, url, names=()):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def rendered(directory, url):
+    """The page as it is when its scripts have nothing more to do; and the browser's messages."""
+    options = ("--dump-dom", "--virtual-time-budget=10000", "--enable-logging=stderr")
+    done = subprocess.run(
+        _command(directory, url, (), options),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=True,
+        env={**os.environ, "HOME": str(directory)},
+    )
+    return done.stdout, done.stderr
+
+
+def _command(directory, url, names, options=()):
+    rules = ", ".join(f"MAP {name} 127.0.0.1" for name in names)
+    return [
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",  # it runs as root in the tests, and shows our own pages only
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--no-first-run",
+        "--no-proxy-server",
+        f"--user-data-dir={directory / 'profile'}",
+        f"--host-resolver-rules={rules}",
+        *options,
+        url,
+    ]
 
 
 def answers(server):

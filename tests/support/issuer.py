@@ -101,13 +101,14 @@ def pem(algorithm):
 
 
 class KeySetServer:
-    """Serves a key set on the loopback interface, or misbehaves."""
+    """Serves a key set on the loopback interface, at every path, or misbehaves."""
 
     def __init__(self, *entries):
         self.body = key_set(*entries)
         self.status = 200
         self.headers = {}
         self.requests = 0
+        self.paths = set()
         self.go_on = threading.Event()
         self.go_on.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -118,6 +119,11 @@ class KeySetServer:
     @property
     def url(self):
         return f"http://127.0.0.1:{self._server.server_port}/jwks.json"
+
+    @property
+    def issuer(self):
+        """The issuer whose keys are here, by convention."""
+        return f"http://127.0.0.1:{self._server.server_port}/"
 
     def serve(self, *entries):
         """Rotate: these keys from now on."""
@@ -143,6 +149,7 @@ class KeySetServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.requests += 1
+                outer.paths.add(self.path)
                 outer.go_on.wait(30)
                 try:
                     self.send_response(outer.status)

@@ -7,7 +7,6 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 
 import docker
 import requests
@@ -25,6 +24,7 @@ from ci_common.errors import EngineUnavailableError, FilesUnreadableError, Workl
 from ci_common.ports.workloads import WorkloadFile, WorkloadFiles
 from ci_controller.executors.docker.error_kinds import explanation, is_unreadable
 from ci_controller.executors.docker.project_tar import WORKSPACE
+from ci_controller.executors.shared.file_times import moment_of
 
 _CHUNK_BYTES = 1 << 18
 _TIMEOUT_SECONDS = (60, 60)
@@ -149,8 +149,7 @@ class TarFiles(WorkloadFiles):
             name = name.partition("/")[2]
         elif self._above:
             name = f"{self._above}/{name}"
-        # The engine tells whole seconds.
-        modified = datetime.fromtimestamp(int(member.mtime), UTC) + timedelta(seconds=1)
+        modified = moment_of(member.mtime).replace(microsecond=0)  # the engine tells no more
         return WorkloadFile(name, member.size, modified, self._content(archive, member))
 
     def _content(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:

@@ -9,7 +9,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from typing_extensions import override
 
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError
 from ci_common.ports.workloads import WorkloadFile, WorkloadFiles
+from ci_controller.executors.shared.file_times import moment_of
 
 _CHUNK_BYTES = 1 << 18
 _MAX_PATH_BYTES = 4096
@@ -118,7 +118,7 @@ class DirectoryFiles(WorkloadFiles):
 
     def _as_file(self, path: str, file: FileIO) -> WorkloadFile:
         facts = os.fstat(file.fileno())
-        modified = datetime.fromtimestamp(facts.st_mtime, UTC)
+        modified = moment_of(facts.st_mtime)
         return WorkloadFile(path, facts.st_size, modified, self._content(file, facts.st_size))
 
     def _content(self, file: FileIO, left: int) -> Iterator[bytes]:

@@ -13,12 +13,22 @@ from ci_server.access.auth.iap import (
     IapHeaderIdentity,
     ProxyUsers,
 )
-from ci_server.access.auth.jwt_identity import JwtIdentity
+from ci_server.access.auth.jwt_identity import ClaimNames, JwtIdentity
 from ci_server.access.auth.jwt_verifier import JwtVerifier
 from ci_server.access.auth.key_cache import KeyCache
 from ci_server.access.auth.key_fetch import KeySetFetcher
 
 logger = logging.getLogger(__name__)
+
+
+def warn_of_unchecked_audience(settings: Settings) -> None:
+    """Tell the operator at the start what nobody should switch off unknowingly."""
+    if not settings.jwt_check_audience:
+        logger.warning(
+            "CI_JWT_CHECK_AUDIENCE=false: every token that %s signs for any service is accepted "
+            "here, so each of those services can act as its users on this server",
+            settings.jwt_issuer,
+        )
 
 
 class ConfiguredIdentities:
@@ -42,11 +52,19 @@ class ConfiguredIdentities:
             await cache.close()
 
     def _of_jwt(self, settings: Settings) -> list[Identity]:
-        url, issuer, audience = settings.jwt_jwks_url, settings.jwt_issuer, settings.jwt_audience
-        if url is None or issuer is None or audience is None:
+        url, issuer = settings.jwt_keys_url, settings.jwt_issuer
+        if url is None or issuer is None:
             return []
-        verifier = JwtVerifier(self._cache(url), issuer, audience)
-        return [JwtIdentity(verifier, settings.jwt_default_role)]
+        verifier = JwtVerifier(
+            self._cache(url),
+            issuer,
+            settings.jwt_audience,  # none only where that was asked for: the settings see to it
+            requires_kid=settings.jwt_require_kid,
+        )
+        names = ClaimNames(
+            tuple(settings.jwt_tenant_claims.split(",")), tuple(settings.jwt_user_claims.split(","))
+        )
+        return [JwtIdentity(verifier, settings.jwt_default_role, names)]
 
     def _of_assertions(self, settings: Settings, users: ProxyUsers) -> list[Identity]:
         if settings.iap_audience is None:

@@ -1,5 +1,6 @@
 """JWTs as bearer tokens: callers that an issuer of the operator's choice knows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -14,11 +15,22 @@ _MOST_CHARACTERS = 256
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimNames:
+    """What the issuer calls them. The first claim of a list that a token has is the one that
+    counts, whatever it holds: a token with an unusable one is refused, not read on.
+    """
+
+    tenant: tuple[str, ...] = ("tenant_id",)
+    user: tuple[str, ...] = ("user_id", "sub")
+
+
+@dataclass(frozen=True, slots=True)
 class JwtIdentity(Identity):
     """`Authorization: Bearer` with a JWT; other bearer tokens are somebody else's."""
 
     verifier: JwtVerifier
     default_role: Role
+    names: ClaimNames = ClaimNames()
 
     @override
     async def is_configured(self) -> bool:
@@ -41,8 +53,8 @@ class JwtIdentity(Identity):
             return None
         claims = await self.verifier.verify(token)
         return Principal(
-            tenant=text_claim(claims, "tenant_id"),
-            user=text_claim(claims, "user_id" if "user_id" in claims else "sub"),
+            tenant=text_claim(claims, self.names.tenant),
+            user=text_claim(claims, self.names.user),
             role=self._role(claims),
             credential="jwt",
         )
@@ -56,11 +68,16 @@ class JwtIdentity(Identity):
             refuse(f"the token's role is none of {', '.join(Role)}", f"{claims['role']!r:.80}")
 
 
-def text_claim(claims: Claims, name: str) -> str:
-    """A claim that names somebody. Raises InvalidCredentialsError."""
-    value = claims.get(name)
+def text_claim(claims: Claims, names: Sequence[str]) -> str:
+    """The first claim of these that the token has, which names somebody.
+
+    It is text from outside: up to 256 printable characters, `../../x` among them. Raises
+    InvalidCredentialsError.
+    """
+    name = next((name for name in names if name in claims), None)
+    value = None if name is None else claims[name]
     if value is None:
-        refuse(f"the token has no claim {name!r}")
+        refuse(f"the token has no claim {' or '.join(map(repr, names))}")
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         refuse(f"the token's claim {name!r} is not a text")
     if len(value) > _MOST_CHARACTERS:

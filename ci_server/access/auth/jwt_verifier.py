@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import jwt
+from jwt.types import Options
 
 from ci_common.errors import InvalidCredentialsError
 from ci_common.strict_json import AmbiguousJsonError, strict_object
@@ -33,7 +34,7 @@ _TOLD = (
     (jwt.ImmatureSignatureError, "the token is not valid yet"),
     (jwt.InvalidIssuerError, "the token is of another issuer"),
     (jwt.InvalidAudienceError, "the token is for another audience"),
-    (jwt.MissingRequiredClaimError, "the token lacks one of the claims exp, iss, aud"),
+    (jwt.MissingRequiredClaimError, "the token lacks a claim that it needs"),
 )
 
 
@@ -50,18 +51,22 @@ def refuse(told: str, detail: str = "") -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class JwtVerifier:
-    """Verifies the tokens of one issuer for one audience.
+    """Verifies the tokens of one issuer for one audience, or, with `None`, for any or none.
 
     The algorithm is the key's; `jku`, `x5u`, `x5c` and `jwk` of a token's header are not read.
     """
 
     keys: KeyCache
     issuer: str
-    audience: str
+    audience: str | None
     algorithms: Collection[str] = ALGORITHMS
+    requires_kid: bool = False
+    """Refuse tokens that do not name their key."""
 
     async def verify(self, token: str) -> Claims:
-        """The claims. Raises InvalidCredentialsError; NotReadyError without any keys."""
+        """The claims. Raises InvalidCredentialsError; NotReadyError without any keys, and for a
+        key that is not here while none can be fetched.
+        """
         header = self._checked_header(token)
         for key in await self._candidates(header):
             if (claims := self._claims(token, key)) is not None:
@@ -88,6 +93,8 @@ class JwtVerifier:
             refuse("the token's algorithm is not accepted", f"{algorithm!r:.40}")
         if "crit" in header:
             refuse("the token asks for an extension that this server does not have (crit)")
+        if self.requires_kid and "kid" not in header:
+            refuse("the token does not name its key (kid)")
         kid = header.get("kid", "")
         if not isinstance(kid, str) or len(kid) > _MOST_KID:
             refuse("the token is malformed", "kid")
@@ -98,6 +105,8 @@ class JwtVerifier:
         if "kid" in header and not any(key.kid == header["kid"] for key in keys):
             await self.keys.refresh()
             keys = await self.keys.keys()
+            if self.keys.is_failing and not any(key.kid == header["kid"] for key in keys):
+                raise self.keys.not_ready()  # it may be a key that is new
         found = _matching(keys, header)
         if not found:
             refuse("the token's signature is not valid", f"no such key: {header.get('kid')!r:.80}")
@@ -113,7 +122,7 @@ class JwtVerifier:
                 issuer=self.issuer,
                 audience=self.audience,
                 leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud"]},
+                options=self._options(),
             )
         except (jwt.InvalidSignatureError, jwt.InvalidKeyError):
             return None
@@ -121,6 +130,11 @@ class JwtVerifier:
             told = next((told for kind, told in _TOLD if isinstance(error, kind)), None)
             refuse(told or "the token is malformed", str(error))
         return claims
+
+    def _options(self) -> Options:
+        if self.audience is None:
+            return {"require": ["exp", "iss"], "verify_aud": False}
+        return {"require": ["exp", "iss", "aud"]}
 
 
 def _matching(keys: Sequence[VerificationKey], header: Claims) -> list[VerificationKey]:

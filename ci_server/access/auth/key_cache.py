@@ -32,6 +32,8 @@ class KeyCache:
         self._keys: tuple[VerificationKey, ...] = ()
         self._fetched_at = float("-inf")
         self._asked_at = float("-inf")
+        self.is_failing = False
+        """Whether the last fetch brought nothing."""
         self._flight: asyncio.Task[None] | None = None
 
     async def keys(self) -> tuple[VerificationKey, ...]:
@@ -42,11 +44,16 @@ class KeyCache:
         elif age > REFRESH_SECONDS:
             self._start()  # whoever asks now is served from what is here
         if self._age() > STALE_SECONDS:
-            raise NotReadyError(
-                "tokens cannot be checked now: the server cannot fetch the keys of their issuer; "
-                "try again in a minute, or tell an administrator"
-            )
+            raise self.not_ready()
         return self._keys
+
+    def not_ready(self) -> NotReadyError:
+        """To raise for a token that cannot be checked; it tells when the keys are fetched again."""
+        return NotReadyError(
+            "tokens cannot be checked now: the server cannot fetch the keys of their issuer; "
+            "try again in a minute, or tell an administrator",
+            max(1.0, self._asked_at + PAUSE_SECONDS - self._monotonic()),
+        )
 
     async def refresh(self) -> bool:
         """Fetch now, unless that was done a moment ago; whether it was done."""
@@ -79,11 +86,12 @@ class KeyCache:
                 raise ValueError("it has no key that could be used")
         except (KeySetUnavailableError, ValueError) as error:
             then = "the keys at hand are used on" if self._keys else "no token can be checked"
+            self.is_failing = True
             logger.warning("no keys from %s (%s): %s", self._fetcher.url, error, then)
             return
         for reason in ignored:
             logger.info("keys of %s: ignored %s", self._fetcher.url, reason)
-        self._keys, self._fetched_at = keys, self._monotonic()
+        self._keys, self._fetched_at, self.is_failing = keys, self._monotonic(), False
         logger.info("keys of %s: %d in use", self._fetcher.url, len(keys))
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from email.utils import format_datetime
 from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
@@ -61,10 +62,14 @@ async def get_artifact(
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """One of them, whole or a `Range`. Its SHA-256 is its `ETag`."""
+    """One of them, whole or a `Range`. Its SHA-256 is its `ETag`; `Last-Modified` is when the job
+    wrote it.
+    """
     artifact = await api.service.artifact(principal, job_id, path)
     tag = f'"{artifact.sha256}"'
     kept = {"ETag": tag, "Cache-Control": "private, no-cache"}  # kept, and asked for each time
+    if artifact.modified_at is not None:
+        kept["Last-Modified"] = format_datetime(artifact.modified_at, usegmt=True)
     if if_none_match is not None and tag in if_none_match:
         return Response(status_code=304, headers=kept)
     stream_slot(request, principal)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, assert_never
 
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
-from ci_common.job import Artifact, Job, format_time
+from ci_common.job import Artifact, CoverageSummary, Job, format_time
 from ci_common.ports.usage import TenantUsage
 from ci_server.access.auth.stream_tokens import StreamToken
 from ci_server.services.intake import SubmissionLimits
@@ -43,6 +43,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "artifacts_size": job.artifacts_size,
         "artifacts_left_out": job.artifacts_left_out,
         "tests": asdict(job.tests) if job.tests else None,
+        "coverage": _coverage_json(job.coverage),
         "git": asdict(job.spec.git) if job.spec.git else None,
     }
 
@@ -77,7 +78,12 @@ def token_json(token: StreamToken) -> dict[str, str | None]:
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
     """A file that a job left behind."""
-    return asdict(artifact)
+    return {
+        "path": artifact.path,
+        "size": artifact.size,
+        "sha256": artifact.sha256,
+        "modified": format_time(artifact.modified_at),
+    }
 
 
 def event_json(event: Event) -> dict[str, Any]:
@@ -121,7 +127,12 @@ def _complete_json(job: Job) -> dict[str, Any]:
         "message": outcome.message,
         "log_dropped": _count_or_unknown(job.log_dropped),
         "tests": asdict(job.tests) if job.tests else None,
+        "coverage": _coverage_json(job.coverage),
     }
+
+
+def _coverage_json(coverage: CoverageSummary | None) -> dict[str, Any] | None:
+    return None if coverage is None else {**asdict(coverage), "rate": coverage.rate}
 
 
 def usage_json(report: UsageReport) -> dict[str, Any]:

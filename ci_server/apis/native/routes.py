@@ -31,15 +31,7 @@ from ci_server.apis.native.submitted import (
     read_submitted_secrets,
 )
 from ci_server.http.byte_range import followed_log, ranged_log
-from ci_server.http.guards import (
-    Canceller,
-    Lister,
-    Reader,
-    Submitter,
-    public,
-    rate_limited,
-    stream_slot,
-)
+from ci_server.http.guards import Canceller, Lister, Reader, Submitter, stream_slot
 from ci_server.http.multipart import UploadForm
 from ci_server.http.query import decimal, query_error
 from ci_server.http.streaming import event_stream
@@ -219,16 +211,3 @@ def _offset_in_log(api: NativeApi, job: Job, wanted: str) -> int:
         raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
     api.streams.check_offset(job, int(wanted))
     return int(wanted)
-
-
-@router.get("/health", dependencies=[Depends(public)])
-async def health() -> dict[str, str]:
-    """Whether the process is alive."""
-    return {"status": "ok"}
-
-
-@router.get("/ready", dependencies=[Depends(public), Depends(rate_limited)])
-async def ready(api: Api) -> dict[str, str]:
-    """Whether jobs submitted now would run; 503 with the reasons otherwise."""
-    await api.readiness.check()
-    return {"status": "ready"}

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from datetime import timedelta
 
 import pytest
 
@@ -99,8 +98,18 @@ async def test_sizes_and_times(bench):
     facts = await asyncio.to_thread(lambda: {f.path: (f.size, f.modified_at) for f in files})
     files.close()
     assert (facts["old"][0], facts["new"][0]) == (1, 3)
-    assert facts["old"][1] < workload.started_at <= facts["new"][1]
-    assert facts["new"][1] <= workload.finished_at + timedelta(seconds=1)
+    started = workload.started_at.replace(microsecond=0)
+    assert facts["old"][1] < started <= facts["new"][1] <= workload.finished_at
+
+
+@pytest.mark.parametrize("seconds", [-1, 2**33, 2**62, 253_402_300_800])
+async def test_any_time_that_a_job_sets_is_a_date(bench, seconds):
+    source = WRITE + f"write('a', b''); os.utime('a', ({seconds}, {seconds}))"
+    job, _ = await exited(bench, source)
+    files = await bench.executor.files(job.job_id, "a")
+    (file,) = await asyncio.to_thread(lambda: list(files))
+    files.close()
+    assert 1970 <= file.modified_at.year <= 9999
 
 
 async def test_a_large_file_is_streamed(bench):

@@ -13,6 +13,7 @@ from ci_common.job import (
     Artifact,
     BegunFailure,
     CaseResult,
+    CoverageSummary,
     Door,
     JobSpec,
     JobStatus,
@@ -121,16 +122,18 @@ async def test_only_running_jobs_are_tried_again(rows, status):
 
 
 async def test_artifacts_and_tests_are_recorded_with_the_end(rows):
-    artifacts = (Artifact("b/c", 3, "c" * 64), Artifact("a", 5, "a" * 64))
+    artifacts = (Artifact("b/c", 3, "c" * 64), Artifact("a", 5, "a" * 64, NOON))
     summary = SuiteSummary(
         2, 1, 1, 0, 0, 0.5, (CaseResult("t::b", 0.4, "it failed"),), (CaseResult("t::b", 0.4),)
     )
-    ending = Ending(PASSED, 7, 99, artifacts, summary)
+    coverage = CoverageSummary(3, 5, 1, 2)
+    ending = Ending(PASSED, 7, 99, artifacts, summary, coverage)
     job_id = await rows.in_status(JobStatus.RUNNING)
     assert await rows.transitions.finish(job_id, ending, NOON)
     assert not await rows.transitions.finish(job_id, ending, NOON)
     job = await rows.submissions.get(job_id)
     assert (job.log_dropped, job.artifacts_size, job.tests) == (99, 8, summary)
+    assert job.coverage == coverage
     assert await rows.submissions.artifacts(job_id) == [artifacts[1], artifacts[0]]
     assert await rows.submissions.artifact(job_id, "b/c") == artifacts[0]
     assert await rows.submissions.artifact(job_id, "b") is None

@@ -68,7 +68,7 @@ def snapshot(database):
     )
     totals = database.execute("SELECT * FROM tenant_totals ORDER BY tenant")
     finished = database.execute("SELECT * FROM finished_totals")
-    artifacts = database.execute("SELECT * FROM artifacts")
+    artifacts = database.execute("SELECT job_id, path, size, sha256 FROM artifacts")
     events = database.execute("SELECT * FROM job_events ORDER BY seq")
     names = database.execute(
         "SELECT type, name FROM sqlite_schema WHERE tbl_name = 'jobs' ORDER BY type, name"

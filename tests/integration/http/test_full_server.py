@@ -9,6 +9,7 @@ import subprocess
 import httpx
 import pytest
 
+from ci_server.telemetry.service import VERSION
 from support import projects
 from support.archives import zip_bytes
 from support.command_line import CommandLine
@@ -17,6 +18,7 @@ from support.live_server import LiveServer
 from support.raw_http import connected, parsed, refused, rest, send
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+HEALTHY = f'{{"status":"healthy","service":"ci-runner","version":"{VERSION}"}}'.encode()
 PLACES = 20
 SIZES = [1 << 10, 10 << 20, 200 << 20]
 POST = (
@@ -91,7 +93,7 @@ def test_a_probe_by_hand(full, head, size):
             for start in range(0, len(head), size):
                 assert send(connection, head[start : start + size])
             status, headers, body = parsed(rest(connection))
-            assert (status, body) == (200, b'{"status":"ok"}')
+            assert (status, body) == (200, HEALTHY)
             assert headers["connection"] == "close"
 
 

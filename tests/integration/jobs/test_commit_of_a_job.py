@@ -48,6 +48,27 @@ def test_the_job_knows_commit_branch_and_version(server, tmp_path):
     }
 
 
+def test_the_repository_of_a_job_that_wants_one(server, tmp_path):
+    script = "set -e; git status --porcelain; git describe --tags; git log -1 --format=%H; id -u"
+    table = f'git = true\n[jobs.test]\ncommand = "{script}"\n'
+    pyproject = '[build-system]\nrequires = ["setuptools"]\n[project]\nname = "p"\nversion = "1"\n'
+    for name, content in (("ci.toml", table), ("pyproject.toml", pyproject), ("p.py", "")):
+        (tmp_path / name).write_text(content)
+    (tmp_path / ".gitignore").write_text("*.egg-info/\n")
+    git(tmp_path, "init", "-q", "-b", "main")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "one")
+    git(tmp_path, "tag", "v1.5")
+    with Client(server.url) as client, create_project_zip(tmp_path) as project:
+        job_id = client.submit(project)
+        server.finished(job_id)
+    log = server.log(job_id).decode()
+    told = server.job(job_id)["git"]
+    assert log.splitlines()[-3:] == ["v1.5", told["commit"], "1000"], log
+    assert " M " not in log
+    assert "??" not in log
+
+
 def test_the_projects_own_environment_has_the_last_word(server):
     table = '[tool.ci.jobs.test]\nenv = { CI_BRANCH = "mine" }\n'
     spec = {"command": ["python", "-c", SCRIPT], "git": {"commit": COMMIT, "branch": "theirs"}}

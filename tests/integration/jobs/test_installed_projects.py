@@ -215,6 +215,24 @@ def test_a_build_without_isolation_needs_no_network(server):
 # ------------------------------------------------------------------ not wanted, not possible
 
 
+def test_nothing_that_a_job_finds_is_of_1970(server):
+    """Neither in a layer nor among its secrets: `make` and zip would be led astray."""
+    script = (
+        "import os, pathlib, time, mypkg, six\n"
+        "packages = pathlib.Path(six.__file__).parent\n"
+        "installed = [*packages.glob('six*'), *packages.glob('*mypkg*')]\n"
+        "tops = [os.environ['CI_SECRETS_DIR'], '.', '/home/ci', *installed]\n"
+        "paths = [p for top in tops for p in (pathlib.Path(top), *pathlib.Path(top).rglob('*'))]\n"
+        "times = [(os.lstat(p).st_mtime, str(p)) for p in paths]\n"
+        "print([one for one in times if not 315532800 <= one[0] <= time.time()][:9])\n"
+        "print(len(times) > 10, time.time() - os.stat(tops[0] + '/TOKEN').st_mtime < 600)\n"
+    )
+    files = {"setup.py": SETUP_PY, "src/mypkg/__init__.py": "", "look.py": script}
+    job, log = run(server, files, ["python", "look.py"], {"TOKEN": "0123456789"})
+    assert job["success"] is True, log.decode()
+    assert log.decode().splitlines()[-2:] == ["[]", "True True"]
+
+
 def test_nothing_is_installed_when_that_is_asked_for(server):
     files = {"pyproject.toml": PYPROJECT, **SRC}
     job, log = run(server, files, ["python", "-c", "import tabulate"], install=False)

@@ -2,15 +2,17 @@
 
 import pytest
 
+from ci_server.telemetry.service import VERSION
 from support import events, projects
 
+HEALTHY = {"status": "healthy", "service": "ci-runner", "version": VERSION}
 NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 
 
 @pytest.mark.docker
 def test_a_server_that_works(server):
     health, ready = server.http.get("/health"), server.http.get("/ready")
-    assert (health.status_code, health.json()) == (200, {"status": "ok"})
+    assert (health.status_code, health.json()) == (200, HEALTHY)
     assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
 
 

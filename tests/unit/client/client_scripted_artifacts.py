@@ -47,7 +47,8 @@ class Stored:
 
 
 def serve(server, files, **listed):
-    server.on(LIST, reply_json([artifact(path, content) for path, content in files.items()]))
+    told = [artifact(path, content, **listed) for path, content in files.items()]
+    server.on(LIST, reply_json(told))
     for path, content in files.items():
         server.on(f"{LIST}/{quote(path)}", content if callable(content) else Stored(content))
 

@@ -20,6 +20,7 @@ from client_scripted_server import (
 from ci_client import client as library
 from ci_client.client import Client
 from ci_client.command.report_display import (
+    coverage_line,
     full_report,
     printable,
     remarks,
@@ -89,6 +90,22 @@ def test_download(server, target):
     places = library.download_artifacts(JOB, target, server.url)
     assert tree(target) == FILES
     assert places == [target / path for path in FILES]
+
+
+def test_a_file_has_the_time_at_which_the_job_wrote_it(server, target):
+    serve(server, {"a": b"1"}, modified="2020-03-01T12:00:00.000Z")
+    (place,) = library.download_artifacts(JOB, target, server.url)
+    assert place.stat().st_mtime == 1_583_064_000
+
+
+@pytest.mark.parametrize(
+    "modified",
+    [None, 5, "", "soon", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "1600-01-01", ["x"]],
+)
+def test_a_time_that_no_file_can_have_keeps_nothing_from_being_fetched(server, target, modified):
+    serve(server, {"a": b"1"}, modified=modified)
+    (place,) = library.download_artifacts(JOB, target, server.url)
+    assert place.read_bytes() == b"1"
 
 
 def test_again_fetches_only_what_is_missing_or_differs(server, target):
@@ -282,6 +299,33 @@ def test_wait_on_a_finished_job_tells_of_tests(server, run):
 )
 def test_totals(counts, expected):
     assert totals(counts) == expected
+
+
+@pytest.mark.parametrize(
+    ("coverage", "line"),
+    [
+        ({"lines_covered": 1051, "lines_total": 1204}, "Coverage 87.2 % of 1,204 lines"),
+        (
+            {"lines_covered": 5, "lines_total": 5, "branches_covered": 1, "branches_total": 3},
+            "Coverage 100.0 % of 5 lines, 33.3 % of 3 branches",
+        ),
+        ({"lines_covered": 99_999, "lines_total": 100_000}, "Coverage 99.9 % of 100,000 lines"),
+        ({"lines_covered": 0, "lines_total": 0}, "Coverage of no lines"),
+        ({"new": 1}, "Coverage of no lines"),
+    ],
+)
+def test_coverage_in_a_line(coverage, line):
+    assert coverage_line(coverage) == line
+
+
+def test_status_and_wait_tell_of_coverage(server, run):
+    coverage = {"lines_covered": 3, "lines_total": 4}
+    server.on(f"GET /jobs/{JOB}", reply_json({**FINISHED, "coverage": coverage}))
+    assert "Coverage:   75.0 % of 4 lines" in run("status", JOB)[1]
+    assert run("wait", JOB)[2].startswith("Coverage 75.0 % of 4 lines\n")
+    server.on(f"GET /jobs/{JOB}", reply_json(DETAILS))
+    server.on(f"GET /jobs/{JOB}/stream", stream(complete(success=True, coverage=coverage)))
+    assert "Coverage 75.0 % of 4 lines\n✓ passed" in run("wait", JOB)[2]
 
 
 def test_a_short_report_says_why_a_module_could_not_be_imported():

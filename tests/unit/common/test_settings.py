@@ -99,6 +99,18 @@ def test_settings_come_from_the_environment(monkeypatch):
         ("CORS_ORIGINS", "https://*.example.com"),
         ("CORS_ORIGINS", "https://ci.example.com/"),
         ("CORS_ORIGINS", "https://ci.example.com,null"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_ORIGINS", "null://"),
+        ("CORS_ORIGINS", "vscode-webview://"),
+        ("CORS_ORIGINS", "vscode-webview://*"),
+        ("CORS_ORIGINS", "vscode-webview://1a2b3c/"),
+        ("CORS_ORIGINS", "vscode-webview://1A2B3C"),
+        ("CORS_ORIGINS", "VSCode-Webview://1a2b3c"),
+        ("CORS_ORIGINS", "vscode-webview:1a2b3c"),
+        ("CORS_ORIGINS", "1a://x"),
+        ("CORS_ORIGINS", "a b://x"),
+        ("CORS_ORIGINS", "https://user@ci.example.com"),
+        ("CORS_ORIGINS", "http://under_score"),
         ("AUDIT_DAYS", "1"),
         ("MAX_CONNECTIONS_PER_ADDRESS", "0"),
     ],
@@ -128,9 +140,60 @@ def test_a_key_that_is_none_is_told_and_not_repeated(monkeypatch):
     assert "my-passphrase" not in refused.value.message
 
 
-def test_settings_that_do_not_go_together_are_told(monkeypatch):
-    monkeypatch.setenv("CI_JWT_ISSUER", "https://issuer.example")
-    with pytest.raises(SettingsError, match=r"^JWTs need CI_JWT_JWKS_URL, "):
+KEYS = {"JWKS_URL": "https://keys.example/k"}
+ISSUER = {"ISSUER": "https://issuer.example"}
+AUDIENCE = {"AUDIENCE": "ci"}
+UNCHECKED = {"CHECK_AUDIENCE": "false"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (KEYS, "CI_JWT_ISSUER and CI_JWT_AUDIENCE missing"),
+        (ISSUER, "CI_JWT_AUDIENCE missing"),
+        (AUDIENCE, "CI_JWT_JWKS_URL and CI_JWT_ISSUER missing"),
+        (KEYS | ISSUER, "CI_JWT_AUDIENCE missing"),
+        (KEYS | AUDIENCE, "CI_JWT_ISSUER missing"),
+        ({"ISSUER": "accounts"} | AUDIENCE, "CI_JWT_JWKS_URL missing"),
+        ({"ISSUER": "http://issuer.example"} | AUDIENCE, "CI_JWT_JWKS_URL missing"),
+        ({"ISSUER": "https://issuer.example/?a=b"} | AUDIENCE, "CI_JWT_JWKS_URL missing"),
+        ({"ISSUER": "https://[::1"} | AUDIENCE, "CI_JWT_JWKS_URL missing"),
+        (UNCHECKED, "CI_JWT_JWKS_URL and CI_JWT_ISSUER missing"),
+        (UNCHECKED | KEYS, "CI_JWT_ISSUER missing"),
+        (UNCHECKED | ISSUER | AUDIENCE, "contradict each other"),
+    ],
+)
+def test_settings_of_jwts_that_do_not_go_together_are_told(monkeypatch, given, told):
+    for name, value in given.items():
+        monkeypatch.setenv(f"CI_JWT_{name}", value)
+    with pytest.raises(SettingsError, match=told):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        ("https://issuer.example", "https://issuer.example/.well-known/jwks.json"),
+        ("https://issuer.example/", "https://issuer.example/.well-known/jwks.json"),
+        ("https://issuer.example/a/v2.0", "https://issuer.example/a/v2.0/.well-known/jwks.json"),
+        ("http://127.0.0.1:8081/a/", "http://127.0.0.1:8081/a/.well-known/jwks.json"),
+    ],
+)
+def test_where_an_issuer_has_its_keys(monkeypatch, issuer, url):
+    assert load_settings().jwt_keys_url is None
+    monkeypatch.setenv("CI_JWT_ISSUER", issuer)
+    monkeypatch.setenv("CI_JWT_AUDIENCE", "ci")
+    assert load_settings().jwt_keys_url == url
+    monkeypatch.setenv("CI_JWT_JWKS_URL", "https://keys.example/k")
+    assert load_settings().jwt_keys_url == "https://keys.example/k"
+    assert load_settings().jwt_issuer == issuer
+
+
+@pytest.mark.parametrize("value", ["", ",", "a,", "a,,b", "a b", "a,a", "ä", "a\nb", "a" * 257])
+@pytest.mark.parametrize("name", ["CI_JWT_TENANT_CLAIMS", "CI_JWT_USER_CLAIMS"])
+def test_names_of_claims_that_are_none(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name}: must be names of claims"):
         load_settings()
 
 
@@ -138,6 +201,9 @@ def test_origins_are_a_list(monkeypatch):
     assert Settings().allowed_origins == ()
     monkeypatch.setenv("CI_CORS_ORIGINS", "https://a.example.com, http://localhost:3000,")
     assert Settings().allowed_origins == ("https://a.example.com", "http://localhost:3000")
+    for origin in ("vscode-webview://1a2b3c", "chrome-extension://abc", "tauri://localhost:1420"):
+        monkeypatch.setenv("CI_CORS_ORIGINS", f"https://a.example.com,{origin}")
+        assert Settings().allowed_origins == ("https://a.example.com", origin)
 
 
 def test_an_executor_that_is_not_there_is_told_with_those_that_are(monkeypatch):

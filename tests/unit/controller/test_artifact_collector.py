@@ -3,12 +3,12 @@
 import asyncio
 import errno
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError, LeaseLostError
-from ci_common.job import JobStatus, Outcome, Reason
+from ci_common.job import JobStatus, Outcome, Reason, utc_now
 from ci_common.ports.workloads import WorkloadFile
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_persistence.files.artifacts import FileArtifactStore
@@ -48,6 +48,28 @@ def test_what_matches_is_stored(collect, store):
     assert found.left_out == ""
     with store.open(JOB, found.artifacts[1]) as file:
         assert file.read() == b"12345"
+
+
+@pytest.mark.parametrize(
+    ("written", "recorded"),
+    [
+        (
+            datetime(2020, 1, 1, 1, 1, 1, 999_999, tzinfo=UTC),
+            datetime(2020, 1, 1, 1, 1, 1, tzinfo=UTC),
+        ),
+        (datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)),
+        (datetime(9999, 12, 31, tzinfo=UTC), None),
+    ],
+)
+def test_when_it_was_written_is_recorded_and_never_later_than_now(collect, written, recorded):
+    before = utc_now().replace(microsecond=0)
+    file = WorkloadFile("output/a", 1, written, iter([b"1"]))
+    (artifact,) = collect({"output": {"output/a": file}}).artifacts
+    if recorded is None:
+        assert before <= artifact.modified_at <= utc_now()
+        assert artifact.modified_at.microsecond == 0
+    else:
+        assert artifact.modified_at == recorded
 
 
 def test_nothing_there(collect, tmp_path):

@@ -4,13 +4,8 @@ import time
 
 import pytest
 
-from ci_controller.running.test_reports import (
-    MAX_REPORT_BYTES,
-    BadReportError,
-    JUnitReport,
-    NotAReportError,
-    Tally,
-)
+from ci_controller.running.report_xml import MAX_REPORT_BYTES, BadReportError, NotAReportError
+from ci_controller.running.test_reports import JUnitReport, Tally
 
 PYTEST = b"""<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests">
 <testsuite name="pytest" errors="2" failures="1" skipped="1" tests="6" time="0.179">

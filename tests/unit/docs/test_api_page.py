@@ -4,7 +4,7 @@ import re
 from dataclasses import fields, replace
 
 from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent
-from ci_common.job import Artifact, CaseResult, JobStatus, Reason, SuiteSummary
+from ci_common.job import Artifact, CaseResult, CoverageSummary, JobStatus, Reason, SuiteSummary
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
 from ci_server.apis.models.form import FORM
 from ci_server.apis.models.present import job_json as job_of_model
@@ -22,7 +22,7 @@ from tests.support.pages import page, words_in_code
 API = page("api.md")
 MODELS = page("models.md")
 TESTS = SuiteSummary(1, 1, 0, 0, 0, 0.5, (), (CaseResult("a::b", 0.5),))
-FINISHED = replace(a_job(JobStatus.COMPLETED), tests=TESTS)
+FINISHED = replace(a_job(JobStatus.COMPLETED), tests=TESTS, coverage=CoverageSummary(1, 2, 3, 4))
 BYTES = b"\xff"
 DOCUMENT = {
     "statistics": {
@@ -80,6 +80,10 @@ def test_fields_of_a_submitted_model():
     assert shown == list(submitted_model(FINISHED, "ws://", None))
     parts = [row[0] for row in MODELS.rows("Submit a model", "part")]
     assert [words_in_code(part)[0] for part in parts] == [FORM.file, *FORM.texts]
+
+
+def test_fields_of_coverage():
+    assert first_cells("Coverage") == list(job_json(FINISHED)["coverage"])
 
 
 def test_fields_of_events():
@@ -142,6 +146,6 @@ def test_every_route():
     routes = {
         (method, re.sub(r"\{\w+(:\w+)?\}", "{}", route.path_format))
         for route in routes_of(create_app())
-        for method in route.methods or ()
+        for method in (route.methods or set()) - {"HEAD"}
     }
     assert shown == {*routes, ("GET", "/openapi.json")}

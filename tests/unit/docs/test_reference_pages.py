@@ -16,7 +16,7 @@ from ci_common.ports.launch_request import LaunchRequest
 from ci_common.principal import Role
 from ci_common.secret import Secret
 from ci_controller.executors.shared.job_environment import job_environment
-from ci_server.submission.project_config import JobTable, read_table
+from ci_server.submission.project_config import JobTable, ProjectTable, read_table
 from tests.support.pages import CURRENT, DOCS, ROOT, Page, page, words_in_code
 
 CLIENT_VARIABLES = {"CI_SERVER_URL", "CI_API_KEY", "CI_ALLOW_HTTP"}
@@ -78,7 +78,9 @@ def test_variables_of_a_job():
 
 def test_the_example_of_the_table_has_every_key():
     example = page("using.md").fences("toml")[0]
-    jobs = read_table({"pyproject.toml": example.encode()}).jobs
+    table = read_table({"pyproject.toml": example.encode()})
+    assert table.model_fields_set == set(ProjectTable.model_fields)
+    jobs = table.jobs
     assert set().union(*(job.model_fields_set for job in jobs.values())) == set(
         JobTable.model_fields
     )

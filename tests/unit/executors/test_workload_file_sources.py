@@ -14,6 +14,7 @@ from urllib3.exceptions import ProtocolError
 from ci_common.errors import EngineUnavailableError, FilesUnreadableError
 from ci_controller.executors.docker.files import TarFiles
 from ci_controller.executors.process.files import DirectoryFiles
+from ci_controller.executors.shared.file_times import moment_of
 
 
 def tar(*members, tail=b""):
@@ -72,9 +73,20 @@ def test_names_are_relative_to_the_project():
     assert names("", ("workspace/a/b", b""), ("workspace/c", b"")) == ["a/b", "c"]
 
 
-def test_the_time_is_the_end_of_the_second():
+def test_the_time_is_the_beginning_of_the_second():
     (file,) = TarFiles(pieces(tar(("a", b""))), lambda: None, "a")
-    assert file.modified_at == datetime.fromtimestamp(1001, UTC)
+    assert file.modified_at == datetime.fromtimestamp(1000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "year"),
+    [
+        *((-5, 1970), (2**33, 2242), (253_402_300_800, 9999), (2**63, 9999), (-(2**70), 1970)),
+        *((float("nan"), 1970), (float("inf"), 1970)),
+    ],
+)
+def test_hostile_times_are_dates(seconds, year):
+    assert moment_of(seconds).year == year
 
 
 def test_content_may_be_left_unread():

@@ -16,7 +16,7 @@ from ci_server.access.auth.iap import (
     IapAssertionIdentity,
     ProxyUsers,
 )
-from ci_server.access.auth.jwt_identity import JwtIdentity
+from ci_server.access.auth.jwt_identity import ClaimNames, JwtIdentity
 from ci_server.access.auth.jwt_keys import parse_key_set
 from ci_server.access.auth.jwt_verifier import JwtVerifier
 from ci_server.access.auth.key_cache import KeyCache
@@ -58,9 +58,10 @@ class Published:
         pass
 
 
-def identity(*entries, audience=AUDIENCE):
+def identity(*entries, audience=AUDIENCE, names=None, **options):
     keys = KeyCache(Published(*entries))
-    return JwtIdentity(JwtVerifier(keys, ISSUER, audience), Role.SUBMITTER)
+    verifier = JwtVerifier(keys, ISSUER, audience, **options)
+    return JwtIdentity(verifier, Role.SUBMITTER, names or ClaimNames())
 
 
 async def identify(bearer, *entries, **options):
@@ -68,9 +69,9 @@ async def identify(bearer, *entries, **options):
     return await identity(*(entries or (jwk("ES256"),)), **options).identify(credentials)
 
 
-async def refused(bearer, *entries, told=None):
+async def refused(bearer, *entries, told=None, **options):
     with pytest.raises(InvalidCredentialsError, match=told) as error:
-        await identify(bearer, *entries)
+        await identify(bearer, *entries, **options)
     return error.value.message
 
 
@@ -157,7 +158,12 @@ async def test_other_credentials_are_somebody_elses():
         ({"tenant_id": "  "}, "'tenant_id' is not a text"),
         ({"tenant_id": "a\nb"}, "'tenant_id' is not a text"),
         ({"tenant_id": "a" * 300}, "'tenant_id' is too long"),
-        ({"sub": None}, "no claim 'sub'"),
+        ({"tenant_id": None, "tid": "acme"}, "no claim 'tenant_id'"),
+        ({"tenant_id": "a\0b"}, "'tenant_id' is not a text"),
+        ({"tenant_id": "a\u202eb"}, "'tenant_id' is not a text"),
+        ({"tenant_id": "a" * 5000}, "'tenant_id' is too long"),
+        ({"tenant_id": "a" * 10_000}, "token is too large"),
+        ({"sub": None}, "no claim 'user_id' or 'sub'"),
         ({"user_id": 7}, "'user_id' is not a text"),
         ({"role": "root"}, "role is none of admin, submitter, viewer"),
         ({"role": ["admin"]}, "role is none of"),
@@ -190,6 +196,72 @@ async def test_an_unknown_role_of_none_is_not_the_default():
 )
 async def test_payloads_of_more_than_one_meaning(payload):
     await refused(raw_token({"alg": "ES256", "kid": "k1"}, payload, by("ES256")), told="malformed")
+
+
+# ------------------------------------------------------------------ other issuers' habits
+
+BOTH = ClaimNames(("tenant_id", "tid"), ("user_id", "sub"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "tenant", "user"),
+    [
+        ({"tenant_id": None, "tid": "globex"}, "globex", "ann"),
+        ({"tid": "globex"}, "acme", "ann"),
+        ({"tenant_id": None, "tid": "globex", "user_id": "u-7"}, "globex", "u-7"),
+    ],
+)
+async def test_the_first_listed_claim_that_a_token_has(changes, tenant, user):
+    found = await identify(token(**changes), names=BOTH)
+    assert (found.tenant, found.user) == (tenant, user)
+
+
+async def test_the_order_is_that_of_the_list():
+    names = ClaimNames(("https://acme.example/tenant", "tid", "tenant_id"), ("email",))
+    changes = {"tid": "globex", "email": "ann@example.com"}
+    found = await identify(token(**changes), names=names)
+    assert (found.tenant, found.user) == ("globex", "ann@example.com")
+    spaced = token(**changes, **{"https://acme.example/tenant": "initech"})
+    assert (await identify(spaced, names=names)).tenant == "initech"
+
+
+@pytest.mark.parametrize("first", ["", " ", 7, None, ["acme"], "a\nb", "a" * 300])
+async def test_an_unusable_claim_is_not_passed_over_for_the_next(first):
+    content = {**claims(tid="globex"), "tenant_id": first}
+    bearer = raw_token({"alg": "ES256", "kid": "k1"}, content, by("ES256"))
+    await refused(bearer, names=BOTH, told="'tenant_id'")
+
+
+@pytest.mark.parametrize("names", [BOTH, ClaimNames(("tid",), ("sub",))])
+async def test_a_token_with_none_of_the_claims(names):
+    await refused(token(tenant_id=None), names=names, told="no claim .*'tid'")
+
+
+@pytest.mark.parametrize("audience", [None, AUDIENCE, "other", ["a", "b"], [], "", 7, {"ci": True}])
+async def test_any_audience_or_none_where_none_is_checked(audience):
+    assert (await identify(token(aud=audience), audience=None)).user == "ann"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"exp": None}, "lacks"),
+        ({"exp": from_now(-60)}, "expired"),
+        ({"iss": None}, "lacks"),
+        ({"iss": "https://evil.example"}, "another issuer"),
+        ({"name": "thief"}, "signature"),
+        ({"tenant_id": None}, "no claim"),
+    ],
+)
+async def test_without_an_audience_all_else_is_checked(changes, told):
+    await refused(token(**{"aud": None, **changes}), audience=None, told=told)
+
+
+async def test_a_key_id_may_be_required():
+    one = jwk("RS256")
+    assert await identify(token("RS256"), one, requires_kid=True)
+    for bearer in (token("RS256", kid=None), token("RS256", kid=None, name="thief")):
+        await refused(bearer, one, requires_kid=True, told="does not name its key")
 
 
 # ------------------------------------------------------------------ signatures and headers

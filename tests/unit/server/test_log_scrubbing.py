@@ -49,6 +49,31 @@ def test_every_spelling_that_the_server_understands(spelling):
     assert SECRET not in without_tokens(f"GET /x?a=b&{name}={SECRET}&c=d")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"?expires=7&sig={SECRET}",
+        f"?sig={SECRET}&expires=7",
+        f"?SIG={SECRET}&expires=7",
+        f"?expires=7&%73%49g={SECRET}",
+        f"?expires=7&next=%2Fartifacts%3Fsig%3D{SECRET}",
+        f"?expires=7&next=%2Fartifacts%3Fa%26sig%3D{SECRET}",
+        f"?expires=7&next=%252Fartifacts%253Fa%2526sig%253D{SECRET}",
+    ],
+)
+def test_the_signature_of_a_url(text):
+    line = f'127.0.0.1:5 - "GET /artifacts/1/a{text} HTTP/1.1" 200'
+    scrubbed = without_tokens(line)
+    assert "s3cr3t" not in scrubbed
+    assert "expires=7" in scrubbed
+    assert scrubbed.endswith(' HTTP/1.1" 200')
+
+
+def test_words_that_end_like_a_signature():
+    line = "?design=7 big-sig=7 sigma=7 sig:7"
+    assert without_tokens(line) == line
+
+
 def test_a_token_alone():
     token = StreamTokens(b"k" * 32, 60, lambda: datetime.now(UTC)).issue(LOCAL_PRINCIPAL, "j")
     scrubbed = without_tokens(f"something about {token.token}, and more")

@@ -14,6 +14,8 @@ from ci_server.submission.job_limits import DefaultLimits
 from ci_server.submission.project_config import (
     DEFAULT_COMMAND,
     JobTable,
+    ProjectTable,
+    read_table,
 )
 from ci_server.submission.request import SubmissionRequest, resolve_spec
 
@@ -192,8 +194,21 @@ def test_every_key_of_a_job_is_described(key):
         resolve(f"[jobs.test]\n{key}=2020-01-01")
 
 
+@pytest.mark.parametrize("key", ProjectTable.model_fields)
+def test_every_key_beside_the_jobs_is_described(key):
+    with pytest.raises(InvalidConfigError, match=rf"ci\.toml: {key}: .* is not allowed; it must"):
+        resolve(f"{key}=2020-01-01")
+
+
+def test_what_clients_do_not_send():
+    assert read_table({"ci.toml": b'exclude = ["data/", "*.bin"]'}).exclude == ["data/", "*.bin"]
+    for value in ('"data/"', "[1]", f"{['a'] * 1001}"):
+        with pytest.raises(InvalidConfigError, match="a list of at most 1000 patterns"):
+            resolve(f"exclude = {value}")
+
+
 def test_known_keys_of_the_table_and_of_a_submission():
-    with pytest.raises(InvalidConfigError, match="jbos: is not a known key; known are: jobs"):
+    with pytest.raises(InvalidConfigError, match="jbos: is not a known key; known are: exclude"):
         resolve("[jbos]")
     with pytest.raises(InvalidUploadError, match="x: is not a known key; known are: job, command"):
         read_submitted_request(b'{"x": 1}')

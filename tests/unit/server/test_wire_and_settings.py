@@ -265,6 +265,7 @@ def test_events_on_the_wire():
         "message": "m",
         "log_dropped": 0,
         "tests": None,
+        "coverage": None,
     }
     with pytest.raises(ValueError, match="not finished"):
         event_json(CompleteEvent(a_job()))
