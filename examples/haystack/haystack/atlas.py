@@ -75,6 +75,14 @@ def read_atlas(directory: Path) -> Atlas:
     )
 
 
+def write_cells(data: anndata.AnnData, path: Path) -> None:
+    """Write cells to an .h5ad file that older versions of anndata, and R, can read, too: with
+    pandas 3 its strings would be in a newer format that they do not know.
+    """
+    with anndata.settings.override(allow_write_nullable_strings=False):
+        data.write_h5ad(path, compression="gzip")
+
+
 def read_knowledge(directory: Path) -> Knowledge:
     """Read knowledge.json."""
     found = json.loads((directory / "knowledge.json").read_text(encoding="utf-8"))

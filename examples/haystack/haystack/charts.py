@@ -30,7 +30,7 @@ def volcano(change: Array, adjusted: Array, is_significant: Array, genes: Sequen
     """Log2 fold change against -log10 of the adjusted p-value, the strongest genes by name."""
     evidence = -np.log10(np.maximum(adjusted, 1e-30))
     reach = max(1.0, float(np.abs(change).max()))
-    top = max(2.0, float(evidence.max()))
+    top = max(2.0, 1.1 * float(evidence.max()))
     parts = [_axes("log2 fold change", "-log10 q", (-reach, reach), (0, top))]
     for x, y, found in zip(change, evidence, is_significant, strict=True):
         colour = (COLOURS[1] if x > 0 else COLOURS[0]) if found else GREY
@@ -38,10 +38,14 @@ def volcano(change: Array, adjusted: Array, is_significant: Array, genes: Sequen
             f'<circle cx="{_x(x, -reach, reach):.1f}" cy="{_y(y, 0, top):.1f}" r="2.5" '
             f'fill="{colour}" fill-opacity="0.7"/>'
         )
-    named = np.argsort(-np.abs(change) * is_significant, kind="stable")[:8]
-    for place in named[is_significant[named]]:
+    named: list[tuple[float, float]] = []
+    for place in np.argsort(-np.abs(change) * is_significant, kind="stable")[:12]:
         x, y = _x(change[place], -reach, reach), _y(evidence[place], 0, top)
-        parts.append(_text(x + 4, y - 4, genes[place], "#222222", size=9))
+        is_free = all(abs(x - other) > 60 or abs(y - above) > 10 for other, above in named)
+        if is_significant[place] and is_free:
+            named.append((x, y))
+            anchor = "end" if change[place] > 0 else "start"
+            parts.append(_text(x, y - 5, genes[place], "#222222", size=9, anchor=anchor))
     return _svg("Change of each gene", parts)
 
 
@@ -77,7 +81,7 @@ def _axes(x_name: str, y_name: str, x: tuple[float, float], y: tuple[float, floa
         + _text(4, low, f"{y[0]:.3g}", "#333333")
         + _text(4, high + 10, f"{y[1]:.3g}", "#333333")
         + _text((left + right) / 2 - 40, low + 30, x_name, "#333333")
-        + _text(left + 6, high + 10, y_name, "#333333")
+        + _text(0, (low + high) / 2, y_name, "#333333", size=10)
     )
 
 
@@ -89,5 +93,8 @@ def _y(value: float, least: float, most: float) -> float:
     return HEIGHT - MARGIN - (float(value) - least) / (most - least) * (HEIGHT - MARGIN - 10)
 
 
-def _text(x: float, y: float, text: str, colour: str, size: int = 11) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, colour: str, size: int = 11, anchor: str = "start") -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}" '
+        f'text-anchor="{anchor}">{escape(text)}</text>'
+    )

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from haystack.atlas import COLUMNS
+from haystack.atlas import COLUMNS, write_cells
 from haystack.outcome import Outcome
 from haystack.record import Record
 from haystack.report import write_report
@@ -31,10 +32,7 @@ def write_outputs(outcome: Outcome, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     run_id = outcome.subject.settings.run_id
     names = file_names(run_id)
-    _replace(
-        directory / names["anndata"],
-        lambda path: predictions(outcome).write_h5ad(path, compression="gzip"),
-    )
+    _replace(directory / names["anndata"], partial(write_cells, predictions(outcome)))
     _replace(directory / names["report"], _text_writer(write_report(outcome)))
     _replace(directory / names["log"], _text_writer(_json(log(outcome))))
     content = _json(result(outcome))

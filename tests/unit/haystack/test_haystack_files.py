@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import anndata
+import h5py
 import jsonschema_rs
 import numpy as np
 
@@ -109,6 +110,15 @@ def test_the_predictions_open_with_anndata(usual_run):
     change = treated.X.mean(axis=0) - control.X.mean(axis=0)
     assert np.allclose(change, found.var["log2_fold_change"], atol=1e-4)
     assert found.var["is_significant"].sum() == int(outcome.best.expression.is_significant.sum())
+
+
+def test_other_readers_know_how_strings_are_stored(usual_run):
+    _, directory = usual_run
+    found = set()
+    with h5py.File(directory / "run_0123456789ab_predictions.h5ad") as file:
+        file.visititems(lambda _, item: found.add(item.attrs.get("encoding-type")))
+    assert "string-array" in found
+    assert not any("nullable" in str(encoding) for encoding in found)
 
 
 def test_the_log_names_every_iteration_and_no_language_model(usual_run):

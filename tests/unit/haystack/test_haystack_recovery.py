@@ -1,5 +1,6 @@
 """The planted response is found again, and better after iterations than at the first one."""
 
+import numpy as np
 import pytest
 
 from haystack.programmes import planted_response
@@ -20,17 +21,18 @@ def agreement(outcome, record):
     return pearson(record.expression.log2_fold_change, planted)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("query", QUERIES)
-def test_iterations_recover_more_of_the_truth(run_here, tmp_path, query, seed):
-    config = f'{{"random_seed": {seed}}}'
-    outcome = run_here(
-        tmp_path, QUERY=query, MAX_ITERATIONS="8", SCORE_THRESHOLD="8", RUN_CONFIG=config
-    )
-    first, best = outcome.records[0], outcome.best
-    assert best.evaluation.score > first.evaluation.score
-    assert agreement(outcome, best) > agreement(outcome, first) + 0.05
-    assert agreement(outcome, best) > 0.7
+def test_iterations_recover_more_of_the_truth(run_here, tmp_path, query):
+    """Of three seeds on average: what a seed draws may be lucky at once."""
+    first, best = [], []
+    for seed in range(3):
+        given = {"MAX_ITERATIONS": "8", "SCORE_THRESHOLD": "8", "QUERY": query}
+        outcome = run_here(tmp_path, **given, RUN_CONFIG=f'{{"random_seed": {seed}}}')
+        assert outcome.best.evaluation.score > outcome.records[0].evaluation.score
+        first.append(agreement(outcome, outcome.records[0]))
+        best.append(agreement(outcome, outcome.best))
+    assert np.mean(best) > np.mean(first) + 0.1
+    assert np.mean(best) > 0.7
 
 
 def test_the_right_pathways_and_factors_are_found(usual_run):
