@@ -13,6 +13,7 @@ import typer
 
 from ci_admin.identity_commands import key_app, user_app
 from ci_admin.secrets import app as secrets_app
+from ci_admin.signed_urls import app as signed_urls_app
 from ci_common.errors import BadRequestError, InvalidIdentityError, RunnerError, SettingsError
 from ci_controller.executors.registry import load_settings
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")
 app.add_typer(secrets_app, name="secret")
+app.add_typer(signed_urls_app, name="signed-urls")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 

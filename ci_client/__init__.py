@@ -17,6 +17,7 @@ from ci_client.errors import (
     JobFinished,
     JobNotFound,
     ModelResultError,
+    NotAModel,
     ProjectError,
     ProjectNotFound,
     ProjectTooLarge,
@@ -42,6 +43,17 @@ if TYPE_CHECKING:
         submit_tests_streaming,
         wait_for_job,
     )
+    from ci_client.models import (
+        ModelArtifact,
+        ModelClient,
+        ModelJob,
+        ModelJobList,
+        ModelPackage,
+        ModelResult,
+        ModelStatistics,
+        SubmittedModel,
+        create_model_package,
+    )
 
 __all__ = [
     "AccessRefused",
@@ -53,16 +65,26 @@ __all__ = [
     "JobFinished",
     "JobList",
     "JobNotFound",
+    "ModelArtifact",
+    "ModelClient",
+    "ModelJob",
+    "ModelJobList",
+    "ModelPackage",
+    "ModelResult",
     "ModelResultError",
+    "ModelStatistics",
+    "NotAModel",
     "ProjectError",
     "ProjectNotFound",
     "ProjectTooLarge",
     "ProjectZip",
     "RequestRefused",
     "ServerUnreachable",
+    "SubmittedModel",
     "UnexpectedAnswer",
     "UsageError",
     "cancel_job",
+    "create_model_package",
     "create_project_zip",
     "download_artifacts",
     "get_job",
@@ -74,11 +96,26 @@ __all__ = [
     "wait_for_job",
 ]
 
+_OF_MODELS = frozenset(
+    {
+        "ModelArtifact",
+        "ModelClient",
+        "ModelJob",
+        "ModelJobList",
+        "ModelPackage",
+        "ModelResult",
+        "ModelStatistics",
+        "SubmittedModel",
+        "create_model_package",
+    }
+)
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.client"), name)
+    module = "models" if name in _OF_MODELS else "client"
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UnexpectedAnswer
 from ci_client.library.artifact_download import ArtifactDownload, OnFile, OnRename
@@ -96,7 +96,7 @@ class Client:
         """Close the connection."""
         self._http.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -175,7 +175,7 @@ class Client:
         """
         return JobStreamReader(
             self._http,
-            _checked(job_id),
+            checked_job_id(job_id),
             from_beginning=from_beginning or offset is not None,
             last_event_id=None if offset is None else str(offset),
             patience=self._patience,
@@ -188,7 +188,7 @@ class Client:
         Raises:
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
-        job = self._exchange.ask("GET", f"/jobs/{_checked(job_id)}", job_id=job_id)
+        job = self._exchange.ask("GET", f"/jobs/{checked_job_id(job_id)}", job_id=job_id)
         if not isinstance(job, dict) or "status" not in job:
             raise UnexpectedAnswer(address(self._http), "not a job")
         return job
@@ -220,7 +220,7 @@ class Client:
             JobNotFound, RequestRefused, ServerUnreachable.
         """
         self._exchange.send(
-            "POST", f"/jobs/{_checked(job_id)}/cancel", job_id=job_id, timeout=timeout
+            "POST", f"/jobs/{checked_job_id(job_id)}/cancel", job_id=job_id, timeout=timeout
         )
 
     def read_log(self, job_id: str, *, start: int = 0) -> Iterator[bytes]:
@@ -246,7 +246,9 @@ class Client:
         Raises:
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
-        found = self._exchange.ask("GET", f"/jobs/{_checked(job_id)}/artifacts", job_id=job_id)
+        found = self._exchange.ask(
+            "GET", f"/jobs/{checked_job_id(job_id)}/artifacts", job_id=job_id
+        )
         if not isinstance(found, list) or not all(map(_is_artifact, found)):
             raise UnexpectedAnswer(address(self._http), "not a list of artifacts")
         return found
@@ -280,7 +282,7 @@ class Client:
             raise DownloadError(f"Cannot create {directory}: {error.strerror or error}.") from error
         download = ArtifactDownload(
             self._http,
-            _checked(job_id),
+            checked_job_id(job_id),
             Places(Path(directory)),
             lambda patience: RetryDelays(
                 self._http,
@@ -292,10 +294,10 @@ class Client:
         return download.fetch_all(found, on_file, on_rename)
 
     def _raw_log(self, job_id: str) -> RawLog:
-        return RawLog(self._http, _checked(job_id), self._patience, self._on_retry)
+        return RawLog(self._http, checked_job_id(job_id), self._patience, self._on_retry)
 
 
-def _checked(job_id: str) -> str:
+def checked_job_id(job_id: str) -> str:
     """The id in its canonical form. What is no id at all cannot be that of a job."""
     canonical = job_id.strip().lower()
     if not _UUID.fullmatch(canonical):

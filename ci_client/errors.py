@@ -4,6 +4,7 @@ ClientError
 ├── ConfigError                 the server's address or the configuration file is wrong
 ├── UsageError                  options, or keys of the project's table, that are wrong
 ├── ProjectError                the directory cannot be sent
+│   ├── NotAModel               the directory has no description of a model, or two
 │   ├── ProjectNotFound         there is no such directory
 │   └── ProjectTooLarge         the server would not take it
 ├── ServerUnreachable           no answer, for as long as we were prepared to wait
@@ -44,6 +45,10 @@ class UsageError(ClientError):
 
 class ProjectError(ClientError):
     """The directory cannot be sent."""
+
+
+class NotAModel(ProjectError):
+    """The directory has no description of a model at its top, or two of them."""
 
 
 class ProjectNotFound(ProjectError):

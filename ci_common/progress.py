@@ -1,9 +1,11 @@
-"""Progress that a job reports, as lines of its output: `::progress {json}`.
+"""What a job reports for programs, as lines of its output: `::progress {json}`, and, once and
+before that, `::initialized {json}`.
 
-The JSON object has `current` and `total` (integers) and `phase` (a string), and may have
-`iteration` (an integer), `score` (a number), `scores` (numbers by name) and `message` (a string).
-Other names are ignored, so that a later version may add some. A line that is anything else is no
-progress, but a line of the log like any other. The lines stay in the log.
+The JSON object of progress has `current` and `total` (integers) and `phase` (a string), and may
+have `iteration` (an integer), `score` (a number), `scores` (numbers by name) and `message` (a
+string). That of `::initialized` may have `pipelineId` and `assetsHash` (strings) and `nodeCount`
+(an integer). Other names are ignored, so that a later version may add some. A line that is anything
+else is no report, but a line of the log like any other. The lines stay in the log.
 """
 
 from collections.abc import Mapping
@@ -13,9 +15,10 @@ from typing import Any
 from ci_common.strict_json import AmbiguousJsonError, strict_object
 
 PREFIX = b"::progress "
+INITIALIZED_PREFIX = b"::initialized "
 
 MAX_LINE_BYTES = 1000
-"""What is longer is no progress."""
+"""What is longer is no report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,32 @@ class Progress:
         facts = {item.name: getattr(self, item.name) for item in fields(self)}
         facts["scores"] = dict(self.scores) or None
         return {name: value for name, value in facts.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Initialized:
+    """What a job is about to work on, before its first step. Strings are the job's."""
+
+    pipeline_id: str | None = None
+    assets_hash: str | None = None
+    node_count: int | None = None
+
+
+def read_initialized(line: bytes) -> Initialized | None:
+    """What a line, without its end, says of the job's input; `None` if it is no such line."""
+    if not line.startswith(INITIALIZED_PREFIX) or len(line) > MAX_LINE_BYTES:
+        return None
+    try:
+        told = strict_object(line[len(INITIALIZED_PREFIX) :])
+    except AmbiguousJsonError:
+        return None
+    found = Initialized(told.get("pipelineId"), told.get("assetsHash"), told.get("nodeCount"))
+    is_valid = (
+        isinstance(found.pipeline_id, str | None)
+        and isinstance(found.assets_hash, str | None)
+        and (found.node_count is None or _is_integer(found.node_count))
+    )
+    return found if is_valid else None
 
 
 def read_progress(line: bytes) -> Progress | None:
@@ -82,29 +111,29 @@ def _is_number(value: object) -> bool:
 
 
 class ProgressLines:
-    """Takes the progress out of output that arrives in pieces of any size.
+    """Takes the reports out of output that arrives in pieces of any size.
 
-    Only the beginning of a line that may yet turn out to be progress is kept back.
+    Only the beginning of a line that may yet turn out to be a report is kept back.
     """
 
     def __init__(self) -> None:
+        self.initialized: Initialized | None = None
+        """The first such line that came before any progress."""
+        self._has_progress = False
         self._held = b""
         self._in_line = False
         """Whether a part of the current line was handed on."""
 
     def feed(self, content: bytes) -> tuple[bytes, list[Progress]]:
-        """The output without progress, as far as it is known, and the progress in it."""
+        """The output without reports, as far as it is known, and the progress in it."""
         *lines, last = (self._held + content).split(b"\n")
         others: list[bytes] = []
         found: list[Progress] = []
         for line in lines:
-            progress = None if self._in_line else read_progress(line)
-            if progress is None:
+            if self._in_line or not self._take(line, found):
                 others.append(line + b"\n")
-            else:
-                found.append(progress)
             self._in_line = False
-        self._held = last if not self._in_line and _may_be_progress(last) else b""
+        self._held = last if not self._in_line and _may_be_report(last) else b""
         if last and not self._held:
             others.append(last)
             self._in_line = True
@@ -116,6 +145,20 @@ class ProgressLines:
         self._in_line |= bool(held)
         return held
 
+    def _take(self, line: bytes, found: list[Progress]) -> bool:
+        """Whether a whole line is a report, which is taken then."""
+        if (progress := read_progress(line)) is not None:
+            self._has_progress = True
+            found.append(progress)
+            return True
+        initialized = read_initialized(line)
+        if self.initialized is None and not self._has_progress:
+            self.initialized = initialized
+        return initialized is not None
 
-def _may_be_progress(start: bytes) -> bool:
-    return (start.startswith(PREFIX) and len(start) <= MAX_LINE_BYTES) or PREFIX.startswith(start)
+
+def _may_be_report(start: bytes) -> bool:
+    return any(
+        (start.startswith(prefix) and len(start) <= MAX_LINE_BYTES) or prefix.startswith(start)
+        for prefix in (PREFIX, INITIALIZED_PREFIX)
+    )

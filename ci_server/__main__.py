@@ -83,7 +83,7 @@ def main() -> None:
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         timeout_worker_healthcheck=WORKER_START_SECONDS,
         http="ci_server.connections.protocol:BoundedHttpProtocol",
-        ws="none",  # no route needs it
+        ws="none",  # the class above brings its own, with bounds
         server_header=False,
     )
 

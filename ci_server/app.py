@@ -20,6 +20,8 @@ from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.apis.models import routes as models
+from ci_server.apis.models import socket as models_socket
+from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import tokens as native_tokens
@@ -94,15 +96,24 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.streams,
         LogEventCache(),
         services.artifacts,
+        services.grants,
         settings.send_timeout_seconds,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
         services.jobs,
         services.model_results,
+        services.grants,
         Slots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant),
         settings.public_url,
         app.state.trusted_proxies,
+    )
+    app.state.socket_api = models_socket.SocketApi(
+        services.jobs,
+        services.model_results,
+        services.streams,
+        services.artifacts,
+        LogMessages(),
     )
 
 
@@ -150,7 +161,7 @@ def create_app() -> FastAPI:
     app.add_middleware(RequestEnd)
     app.add_middleware(StartRefusal)
     native = (router, native_artifacts.router, native_usage.router, native_tokens.router)
-    for routes in (*native, models.router):
+    for routes in (*native, models.router, models_socket.router):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (native_probes.router, site.router):
         app.include_router(routes)

@@ -20,6 +20,7 @@ from ci_persistence.files.disk_reserve import DiskReserve
 from ci_persistence.files.job_secrets import FileJobSecrets
 from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.files.secret_keys import SecretKeys
+from ci_persistence.files.signed_url_keys import SignedUrlKeys
 from ci_persistence.files.token_key import load_token_key
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.doorbell import SocketDoorbell
@@ -46,6 +47,7 @@ from ci_server.access.limits.configured import failure_limits, quotas, traffic_l
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
 from ci_server.http.guards import AccessControl
+from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
@@ -85,6 +87,7 @@ class Services:
     streams: LogStreams
     artifacts: ArtifactReader
     model_results: ModelResults
+    grants: Grants
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
@@ -144,6 +147,7 @@ def build_services(
         streams,
         stores.artifacts,
         ModelResults(submissions, stores.artifacts, streams),
+        Grants(SignedUrlKeys(settings.data_path).keys, settings.signed_url_seconds, utc_now),
     )
 
 
@@ -207,6 +211,7 @@ def _access(
         audit,
         Traffic(traffic_limits(settings)),
         proxies,
+        settings.allowed_origins,
     )
     return control, tokens
 

@@ -1,19 +1,24 @@
 """The commands, their arguments and their help. Everything heavy is imported when it is used."""
 
 import json
-from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typing_extensions import override
 
 from ci_client.command.color import ColorChoice
 from ci_client.command.lean_typer import LeanCommand, LeanGroup
+from ci_client.command.model_commands import model_app
+from ci_client.command.options import (
+    SETTINGS,
+    ApiKey,
+    JobId,
+    Json,
+    Server,
+    reported,
+    server_choice,
+)
 from ci_common.job import JobStatus
-
-if TYPE_CHECKING:
-    from ci_client.library.config import ServerChoice
 
 _COMMAND = "ci_client.command"
 
@@ -43,63 +48,20 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
     return args[:at], True, args[at + 1 :]
 
 
-_settings: dict[str, Any] = {
-    "add_completion": False,
-    "rich_markup_mode": None,
-    "pretty_exceptions_enable": False,
-    "context_settings": {"help_option_names": ["-h", "--help"]},
-}
 app = typer.Typer(
     cls=LeanGroup,
     help="Run the tests of a directory on a CI server and follow their log.",
     no_args_is_help=True,
-    **_settings,
+    **SETTINGS,
 )
-submit_app = typer.Typer(**_settings)
-
-Server = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL", help="Address of the server [default: $CI_SERVER_URL or ~/.ci/config]"
-    ),
-]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KEY",
-        help="API key [default: $CI_API_KEY or ~/.ci/config; prefer these, because other users "
-        "can see command lines]",
-        show_default=False,
-    ),
-]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id", show_default=False)]
+submit_app = typer.Typer(**SETTINGS)
+app.add_typer(model_app, name="model")
 
 
 def _multiplier(what: str) -> Any:
     """An option of the calculation engine."""
     told = f"engine: multiply {what} by X (overrides the model)"
     return typer.Option(min=0, metavar="X", help=told)
-
-
-Json = Annotated[bool, typer.Option("--json", help="Output JSON")]
-
-
-def _choice(server: str | None, api_key: str | None) -> "ServerChoice":
-    from ci_client.library.config import ServerChoice
-
-    return ServerChoice(server, api_key)
-
-
-def _reported(command: Callable[..., int]) -> Callable[..., None]:
-    """End the process with the command's exit code, and with a message where it has none."""
-
-    @wraps(command)
-    def run(*args: Any, **options: Any) -> None:
-        from ci_client.command.error_boundary import guarded
-
-        raise typer.Exit(guarded(lambda: command(*args, **options)))
-
-    return run
 
 
 def _check_timeout(timeout: str | None) -> None:
@@ -142,7 +104,7 @@ def _options(
 
 @submit_app.command(cls=SubmitCommand)
 @app.command(cls=SubmitCommand)
-@_reported
+@reported
 def submit(
     context: typer.Context,
     name: Annotated[
@@ -309,7 +271,7 @@ def submit(
             include or (),
             exclude or (),
             detach,
-            _choice(server, api_key),
+            server_choice(server, api_key),
             model,
             git,
         )
@@ -317,7 +279,7 @@ def submit(
 
 
 @app.command(cls=LeanCommand)
-@_reported
+@reported
 def wait(
     job_id: JobId,
     everything: Annotated[
@@ -329,11 +291,11 @@ def wait(
     """Follow a job until it ends, and exit like `submit`. Ctrl-C only stops watching."""
     from ci_client.command.queries import wait_for
 
-    return wait_for(job_id, _choice(server, api_key), everything)
+    return wait_for(job_id, server_choice(server, api_key), everything)
 
 
 @app.command(cls=LeanCommand)
-@_reported
+@reported
 def logs(
     job_id: JobId,
     follow: Annotated[
@@ -348,11 +310,11 @@ def logs(
     """Print a job's log."""
     from ci_client.command.queries import print_log
 
-    return print_log(job_id, _choice(server, api_key), follow, tail)
+    return print_log(job_id, server_choice(server, api_key), follow, tail)
 
 
 @app.command("list", cls=LeanCommand)
-@_reported
+@reported
 def list_command(
     as_json: Json = False,
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs with this status")] = None,
@@ -370,11 +332,11 @@ def list_command(
     """List jobs, newest first."""
     from ci_client.command.listing import WantedJobs, list_jobs
 
-    return list_jobs(_choice(server, api_key), WantedJobs(status, limit, before), as_json)
+    return list_jobs(server_choice(server, api_key), WantedJobs(status, limit, before), as_json)
 
 
 @app.command(cls=LeanCommand)
-@_reported
+@reported
 def status(
     job_id: JobId, as_json: Json = False, server: Server = None, api_key: ApiKey = None
 ) -> int:
@@ -382,13 +344,13 @@ def status(
     from ci_client.command.display import job_details
     from ci_client.command.queries import job
 
-    found = job(job_id, _choice(server, api_key))
+    found = job(job_id, server_choice(server, api_key))
     print(json.dumps(found, indent=2) if as_json else job_details(found), flush=True)
     return 0
 
 
 @app.command(cls=LeanCommand)
-@_reported
+@reported
 def artifacts(
     job_id: JobId,
     download: Annotated[
@@ -403,14 +365,14 @@ def artifacts(
     from ci_client.command.queries import download_artifacts, show_artifacts
 
     if download is not None:
-        return download_artifacts(job_id, _choice(server, api_key), download)
-    return show_artifacts(job_id, _choice(server, api_key), as_json)
+        return download_artifacts(job_id, server_choice(server, api_key), download)
+    return show_artifacts(job_id, server_choice(server, api_key), as_json)
 
 
 @app.command(cls=LeanCommand)
-@_reported
+@reported
 def cancel(job_id: JobId, server: Server = None, api_key: ApiKey = None) -> int:
     """Cancel a job."""
     from ci_client.command.queries import cancel as carry_out
 
-    return carry_out(job_id, _choice(server, api_key))
+    return carry_out(job_id, server_choice(server, api_key))

@@ -53,7 +53,7 @@ def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = 
     if seconds is not None and not says_how_long:
         # After the first words: at the end of a message it would belong to the message's.
         first, colon, message = verdict.partition(":")
-        verdict = f"{first} in {_duration(seconds)}{colon}{message}"
+        verdict = f"{first} in {duration_text(seconds)}{colon}{message}"
     if result.get("success") is True:
         return f"✓ {verdict}"
     return f"✗ {verdict} (ci logs {job_id})"
@@ -81,7 +81,8 @@ def _signal(message: str) -> str:
     return named[1] if named else ""
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """How long something took, for people."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

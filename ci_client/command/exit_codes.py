@@ -8,6 +8,7 @@ from ci_client.errors import (
     ArtifactsIncomplete,
     ClientError,
     ConfigError,
+    NotAModel,
     ProjectNotFound,
     ProjectTooLarge,
     RequestRefused,
@@ -34,7 +35,14 @@ BROKEN_PIPE = 141
 TERMINATED = 143
 """SIGTERM, as shells have it."""
 
-_WRONG_FROM_THE_START = (AccessRefused, ConfigError, ProjectNotFound, ProjectTooLarge, UsageError)
+_WRONG_FROM_THE_START = (
+    AccessRefused,
+    ConfigError,
+    NotAModel,
+    ProjectNotFound,
+    ProjectTooLarge,
+    UsageError,
+)
 
 _MISTAKES_OF_THE_CALLER = frozenset(
     {"invalid_config", "unknown_job_name", "invalid_secret", "unknown_secret", "upload_too_large"}

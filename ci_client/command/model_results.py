@@ -1,12 +1,20 @@
-"""A model's `results.json`: checked against its own hash, and shown as a table."""
+"""A model's results: fetched, checked against their own hash, and shown as a table."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ci_client.client import Client
 from ci_client.command.report_display import printable
 from ci_client.errors import ModelResultError
-from ci_common.model_result import HASH, WARNINGS, parse_result
+from ci_common.model_result import FILE, HASH, WARNINGS, parse_result
+
+OUTPUT = "output"
+"""Where the job writes, relative to the model; the server's default for artifacts."""
+
+_NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|]')
+_NAME_BYTES = 180
 
 _BEFORE = (
     ("mean_npv", "Mean NPV"),
@@ -15,6 +23,42 @@ _BEFORE = (
     ("cte_95", "CTE 95 (lowest 5 %)"),
 )
 _AFTER = (("max", "Greatest"),)
+
+
+def results_directory(model: str | None, job_id: str) -> str:
+    """A new directory for the results of a job, named after its model, which may be anything."""
+    plain = "".join(c if c.isprintable() else "-" for c in model or "model")
+    name = _NOT_IN_NAMES.sub("-", plain).encode()[:_NAME_BYTES].decode(errors="ignore")
+    return f"{name}-results-{job_id[:8]}"
+
+
+def where_results_are(directory: str) -> str:
+    """A message, once `fetch_results` has returned."""
+    return f"Results in {directory}; their {HASH} is right."
+
+
+def fetch_results(client: Client, job_id: str, directory: Path) -> dict[str, Any]:
+    """Download the results of a job that succeeded; what its `results.json` says.
+
+    Raises:
+        ModelResultError: they are missing or damaged.
+        ClientError: they could not be fetched.
+    """
+    is_new = not directory.exists()
+    client.download_artifacts(job_id, directory, below=OUTPUT)
+    if is_new:
+        _ignore(directory)
+    return read_results(directory / FILE)
+
+
+def _ignore(directory: Path) -> None:
+    """Let git, and so the next submission of a model around it, leave a directory out."""
+    try:
+        (directory / ".gitignore").write_text("*\n", encoding="utf-8")
+    except FileNotFoundError:
+        return  # the job left nothing
+    except OSError as error:
+        raise ModelResultError(f"Cannot write into {directory}: {error.strerror}.") from error
 
 
 def read_results(path: Path) -> dict[str, Any]:

@@ -15,16 +15,20 @@ from typing import Any
 from ci_client.client import Client
 from ci_client.command import exit_codes
 from ci_client.command.display import say
-from ci_client.command.model_results import read_results, statistics_table
+from ci_client.command.model_results import (
+    OUTPUT,
+    fetch_results,
+    results_directory,
+    statistics_table,
+    where_results_are,
+)
 from ci_client.errors import ModelResultError, UsageError
+from ci_common.model_manifest import DESCRIPTIONS
 from ci_common.model_result import HASH
 from ci_common.progress import PREFIX
 
 JOB = "engine"
 """The name that stands for the engine where the project has no job of that name."""
-OUTPUT = "output"
-"""Where the job writes, relative to the model; the server's default for artifacts."""
-DESCRIPTIONS = ("model.toml", "livecalc.config.json")
 
 _PROGRESS = PREFIX.decode()
 
@@ -90,9 +94,14 @@ def _has_own_job(directory: Path) -> bool:
 class ModelRun:
     """A model that was sent, and what is to be done with its results."""
 
-    def __init__(self, path: str, options: ModelOptions) -> None:
+    fetch_command = "ci artifacts {} --download DIR"
+    """Fetches the results of a job later."""
+
+    def __init__(self, path: str, options: ModelOptions, name: str | None = None) -> None:
+        """`name` is the model's, in place of the directory's."""
         self._path = path
         self._options = options
+        self._name = name or directory_name(path)
 
     def collect(self, client: Client, job_id: str) -> int:
         """Fetch, check and show the results of a job that succeeded; the exit code.
@@ -101,29 +110,19 @@ class ModelRun:
             ModelResultError: they are missing or damaged, or differ from the local run's.
             ClientError: they could not be fetched.
         """
-        directory = self._directory(job_id)
+        directory = self._options.output or results_directory(self._name, job_id)
         try:
-            is_new = not directory.exists()
-            client.download_artifacts(job_id, directory, below=OUTPUT)
-            if is_new:
-                _ignore(directory)
-            results = read_results(directory / "results.json")
+            results = fetch_results(client, job_id, Path(directory))
             if not sys.stdout.isatty():  # where the job's log has just shown them
                 say(statistics_table(results))
-            say(f"Results in {directory}; their result_hash is right.")
+            say(where_results_are(directory))
             if self._options.verify_local:
                 self._verify(str(results[HASH]))
         except KeyboardInterrupt:
-            say(f"\nInterrupted. The job has finished; fetch its results with: "
-                f"ci artifacts {job_id} --download DIR")  # fmt: skip
+            command = self.fetch_command.format(job_id) + client.server_option
+            say(f"\nInterrupted. The job has finished; fetch its results with: {command}")
             return exit_codes.INTERRUPTED
         return exit_codes.PASSED
-
-    def _directory(self, job_id: str) -> Path:
-        if self._options.output is not None:
-            return Path(self._options.output)
-        name = Path(self._path).resolve().name or "model"
-        return Path(f"{name}-results-{job_id[:8]}")
 
     def _verify(self, remote: str) -> None:
         say("Valuing the model on this machine, too (its hooks are Python code, and run here).")
@@ -154,14 +153,9 @@ class ModelRun:
         return str(json.loads(done.stdout)[HASH])
 
 
-def _ignore(directory: Path) -> None:
-    """Let git, and so the next submission of a model around it, leave a directory out."""
-    try:
-        (directory / ".gitignore").write_text("*\n", encoding="utf-8")
-    except FileNotFoundError:
-        return  # the job left nothing
-    except OSError as error:
-        raise ModelResultError(f"Cannot write into {directory}: {error.strerror}.") from error
+def directory_name(path: str) -> str:
+    """The directory's own name, however it is reached; `model` for the root."""
+    return Path(path).resolve().name or "model"
 
 
 def model_run(path: str, name: str | None, options: ModelOptions) -> ModelRun | None:

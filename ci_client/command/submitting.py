@@ -3,10 +3,14 @@
 import os
 import signal
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
+from typing import Generic, Protocol, TypeVar
+
+from typing_extensions import override
 
 from ci_client.client import Client, ProjectZip, create_project_zip
 from ci_client.command import exit_codes
@@ -19,6 +23,7 @@ from ci_client.errors import ClientError
 from ci_client.library.config import ServerChoice
 from ci_client.library.job_request import JobRequest
 from ci_client.library.secret_options import goes_openly
+from ci_client.library.upload import OnProgress
 from ci_client.packing.project_files import check_directory
 
 
@@ -47,64 +52,92 @@ def submit(asked: Submission) -> int:
             asked.path, asked.include, asked.exclude, client.upload_limits(), asked.git
         ) as project,
     ):
-        for note in project.notes:
-            say(f"Warning: {note}")
-        notice = left_out_line(project)
-        if notice is not None:
-            say(notice)
+        tell_of_packing(project.notes, project)
         if asked.request.secrets and goes_openly(client.server_url):
             say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")
-        return _Submitting(client, asked).run(project)
+        return _ProjectSending(client, asked).run(project)
 
 
-class _Submitting:
-    """One submission, on its way."""
+def tell_of_packing(notes: Sequence[str], project: ProjectZip) -> None:
+    """Say what the user should know of what was packed."""
+    for note in notes:
+        say(f"Warning: {note}")
+    if (notice := left_out_line(project)) is not None:
+        say(notice)
 
-    def __init__(self, client: Client, asked: Submission) -> None:
+
+class Package(Protocol):
+    """What is uploaded."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    @property
+    def close(self) -> Callable[[], object]:
+        """Removes the file."""
+
+
+_Package = TypeVar("_Package", bound=Package)
+_Client = TypeVar("_Client", bound=Client)
+
+
+class Sending(ABC, Generic[_Client, _Package]):
+    """One upload, on its way, and what follows until its job ends."""
+
+    watch_command = "ci wait {}"
+    watch_all_command = "ci wait {} --all"
+    cancel_command = "ci cancel {}"
+
+    def __init__(self, client: _Client, detach: bool, model: ModelRun | None) -> None:
+        """`model` is set where the job values a model."""
         self._client = client
-        self._asked = asked
+        self._detach = detach
+        self._model = model
         self._job_id: str | None = None
         self._held = HeldInterrupt()
 
-    def run(self, project: ProjectZip) -> int:
+    def run(self, package: _Package) -> int:
         """Upload and watch; the exit code."""
         try:
-            self._job_id = self._upload(project)
-            return self._detached() if self._asked.detach else self._watched()
+            self._job_id = self._upload(package)
+            return self._detached(self._job_id) if self._detach else self._watched(self._job_id)
         except KeyboardInterrupt:
             return self._interrupted()
 
-    def _upload(self, project: ProjectZip) -> str:
-        with self._held, upload_bar(project.size) as bar:
+    @abstractmethod
+    def _send(self, package: _Package, on_progress: OnProgress) -> str:
+        """Upload it; the id of its job."""
+
+    def _upload(self, package: _Package) -> str:
+        with self._held, upload_bar(package.size) as bar:
 
             def progress(sent: int, total: int) -> None:
                 bar(sent, total)
                 if sent >= total:
                     self._held.hold()
 
-            self._job_id = self._client.submit(
-                project, request=self._asked.request, on_progress=progress
-            )
-        project.close()
+            self._job_id = self._send(package, progress)
+        package.close()
         return self._job_id
 
-    def _detached(self) -> int:
-        print(f"Job submitted: {self._job_id}", flush=True)
-        say(f"Watch it with: ci wait {self._job_id} --all{self._client.server_option}")
+    def _detached(self, job_id: str) -> int:
+        print(f"Job submitted: {job_id}", flush=True)
+        say(f"Watch it with: {self._command(self.watch_all_command)}")
         return exit_codes.PASSED
 
-    def _watched(self) -> int:
-        assert self._job_id is not None  # noqa: S101 (run has set it)
+    def _watched(self, job_id: str) -> int:
         since = time.monotonic()
-        command = f"ci wait {self._job_id}{self._client.server_option}"
-        say(f"Job {self._job_id}. Watch it from anywhere with: {command}")
-        events = self._client.follow(self._job_id, from_beginning=True)
-        model = self._asked.model
-        if model is None:
-            return show(events, LogOutput(), self._job_id, since)
+        say(f"Job {job_id}. Watch it from anywhere with: {self._command(self.watch_command)}")
+        events = self._client.follow(job_id, from_beginning=True)
+        if self._model is None:
+            return show(events, LogOutput(), job_id, since)
         with closing(ProgressOutput()) as output:
-            code = show(events, output, self._job_id, since)
-        return model.collect(self._client, self._job_id) if code == exit_codes.PASSED else code
+            code = show(events, output, job_id, since)
+        return self._model.collect(self._client, job_id) if code == exit_codes.PASSED else code
+
+    def _command(self, command: str) -> str:
+        return command.format(self._job_id) + self._client.server_option
 
     def _interrupted(self) -> int:
         if self._job_id is None:
@@ -116,8 +149,18 @@ class _Submitting:
         except (ClientError, KeyboardInterrupt) as error:
             why = f" ({error})" if isinstance(error, ClientError) else ""
             say(f"\nInterrupted: job {self._job_id} may not have been cancelled{why}. "
-                f"To make sure: ci cancel {self._job_id}{self._client.server_option}")  # fmt: skip
+                f"To make sure: {self._command(self.cancel_command)}")  # fmt: skip
         return exit_codes.INTERRUPTED
+
+
+class _ProjectSending(Sending[Client, ProjectZip]):
+    def __init__(self, client: Client, asked: Submission) -> None:
+        super().__init__(client, asked.detach, asked.model)
+        self._request = asked.request
+
+    @override
+    def _send(self, package: ProjectZip, on_progress: OnProgress) -> str:
+        return self._client.submit(package, request=self._request, on_progress=on_progress)
 
 
 class HeldInterrupt:

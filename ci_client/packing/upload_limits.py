@@ -1,7 +1,7 @@
 """How large a project may be, and what makes it larger."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ci_client.errors import ProjectTooLarge
@@ -39,14 +39,21 @@ class UploadLimits:
     def check_packed(self, size: int, files: Iterable[ProjectFile]) -> None:
         """Raise ProjectTooLarge when the zip, which has `size` bytes so far, is too large."""
         if self.max_upload_bytes is not None and size > self.max_upload_bytes:
+            self.check_zip(size, {file.name: file.info.st_size for file in files})
+
+    def check_zip(self, size: int, sizes: Mapping[str, int]) -> None:
+        """Raise ProjectTooLarge when a zip of `size` bytes is too large. `sizes` has that of each
+        file in it, by its name.
+        """
+        if self.max_upload_bytes is not None and size > self.max_upload_bytes:
             raise _too_large(
                 "The zip of the project is larger than the "
                 f"{_mib(self.max_upload_bytes)} MiB that the server accepts.",
-                largest({file.name: file.info.st_size for file in files}),
+                largest(sizes),
             )
 
 
-def largest(sizes: dict[str, int]) -> list[str]:
+def largest(sizes: Mapping[str, int]) -> list[str]:
     """The largest directories and files at the top of the project, for people."""
     totals: Counter[str] = Counter()
     for name, size in sizes.items():

@@ -87,6 +87,8 @@ class IdentitySettings(EnvironmentSettings):
     """The tenant of users that come through the identity-aware proxy."""
     iap_role: Role = Role.SUBMITTER
     """Their role."""
+    signed_url_seconds: int = Field(default=3600, ge=1, le=7 * 86_400)
+    """Life of the URLs that let whoever has them download one artifact."""
     stream_token_seconds: int = Field(default=60, ge=1, le=3600)
     """Life of the tokens that let browsers watch one job."""
 

@@ -10,7 +10,7 @@ import logging
 import socket
 from collections import deque
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,8 +27,15 @@ from ci_server.connections import uvicorn_shape
 from ci_server.connections.limits import ConnectionGuard, raise_descriptor_limit
 from ci_server.connections.lingering_close import BRIEF, UPLOAD, LingerBounds, LingeringClose
 from ci_server.connections.raw_answers import error_answer
-from ci_server.connections.request_head import HEAD_BYTES, HEAD_TOO_LARGE, Refusal, problem_of_head
+from ci_server.connections.request_head import (
+    HEAD_BYTES,
+    HEAD_TOO_LARGE,
+    Refusal,
+    has_body,
+    problem_of_head,
+)
 from ci_server.connections.reserve import ConnectionRefusal, ReservedConnection
+from ci_server.connections.websocket import BoundedWebSocketProtocol
 from ci_server.submission.body_rate import BYTES_PER_SECOND
 from ci_server.telemetry.request_id import new_request_id
 
@@ -43,6 +50,11 @@ TOO_MANY_PIPELINED = Refusal(
     HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_requests",
     f"more than {PIPELINED_REQUESTS} requests wait for an answer on this connection",
+)
+BUSY_UPGRADE = Refusal(
+    HTTPStatus.BAD_REQUEST,
+    "bad_request",
+    "a request that opens a WebSocket has no body, and waits for the answers to earlier ones",
 )
 BODY_TOO_SLOW = Refusal(
     HTTPStatus.REQUEST_TIMEOUT,
@@ -111,7 +123,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.ws_protocol_class = None  # what takes a connection over would have to bound it, too
+        # What takes the connection over has to bound it, too, however uvicorn is configured.
+        self.ws_protocol_class = self._hand_over  # type: ignore[assignment]
         self._bounds = _bounds()
         self._guard = _guard_of(server_state, self._bounds)
         self._is_counted = False
@@ -180,6 +193,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._reserved is not None:
             self._guard.reserve.leave(self._reserved)
             self._reserved = None
+
+    def _hand_over(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> BoundedWebSocketProtocol:
+        """Make what serves the connection from now on, as a WebSocket, and gives its place back."""
+        self._is_counted = False
+        if self._timer is not None:
+            self._timer.cancel()
+        give_back = partial(self._guard.release, self._address)
+        timeout = self._bounds.send_timeout
+        return BoundedWebSocketProtocol(config, server_state, app_state, timeout, give_back)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -259,10 +283,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_size = 0
         self._head_since = self._unread_body_since = None
+        if self.parser.should_upgrade() and self._should_upgrade():
+            if self._cycles or has_body(self.headers):
+                self._stop(BUSY_UPGRADE)
+            super().on_headers_complete()
+            return
         self._in_body = True
         self._restart_window()
         super().on_headers_complete()
         self._cycles.append(self.cycle)
+
+    @override
+    def _should_upgrade(self) -> bool:
+        """Whether a WebSocket is asked for. Those of the reserve get one answer, and no more."""
+        return self._reserved is None and super()._should_upgrade()
 
     @override
     def on_body(self, body: bytes) -> None:

@@ -44,6 +44,12 @@ def problem_of_head(url: bytes, headers: list[tuple[bytes, bytes]]) -> Refusal |
     return None
 
 
+def has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a request with these headers (names in lower case) goes on after its head."""
+    found = dict(headers)
+    return found.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in found
+
+
 def _authority(url: bytes) -> bytes:
     """Of a target in absolute form, or in that of CONNECT.
 

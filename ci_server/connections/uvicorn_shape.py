@@ -1,8 +1,9 @@
 """What we use of uvicorn beyond its documented interface, and whether the installed one has it.
 
-`http_protocol` extends uvicorn's connection class, because nothing that uvicorn documents bounds a
-connection (docs/decisions/0024). This table is all of it; a test compares it with the code, and
-another one the source of what is named here with that of the versions that were read.
+`protocol` and `websocket` extend uvicorn's connection classes, because nothing that uvicorn
+documents bounds a connection (docs/decisions/0024, 0035). This table is all of it; a test compares
+it with the code, and another one the source of what is named here with that of the versions that
+were read.
 """
 
 import importlib
@@ -13,14 +14,16 @@ from typing import Any
 
 from ci_common.errors import UnknownLibraryError
 
-TESTED = ">=0.51,<0.55"
+TESTED = ">=0.53,<0.55"
 """As in pyproject.toml."""
 
 _HTTP = "uvicorn.protocols.http.httptools_impl"
 _FLOW = "uvicorn.protocols.http.flow_control"
+_WEBSOCKETS = "uvicorn.protocols.websockets.websockets_sansio_impl"
 
 PROTOCOL, CYCLE = (_HTTP, "HttpToolsProtocol"), (_HTTP, "RequestResponseCycle")
 FLOW = (_FLOW, "FlowControl")
+WEBSOCKET = (_WEBSOCKETS, "WebSocketsSansIOProtocol")
 
 Class = tuple[str, str]
 """Its module, and its name."""
@@ -39,19 +42,43 @@ METHODS: dict[Class, dict[str, str]] = {
         "on_message_complete": "",
         "on_response_complete": "",
         "send_400_response": "msg",
+        "_should_upgrade": "",
     },
     CYCLE: {"run_asgi": "app", "send": "message", "receive": ""},
     FLOW: {"__init__": "transport", "pause_reading": "", "resume_reading": ""},
+    WEBSOCKET: {
+        "__init__": "config server_state app_state _loop",
+        "connection_lost": "exc",
+        "data_received": "data",
+        "handle_cont": "event",
+        "handle_ping": "",
+        "handle_parser_exception": "",
+        "keepalive_timeout": "",
+        "pause_writing": "",
+        "receive": "",
+        "resume_writing": "",
+        "send": "message",
+        "send_500_response": "",
+        "send_receive_event_to_app": "",
+        "shutdown": "",
+        "stop_keepalive": "",
+    },
 }
 """Methods that are overridden or called, and their parameters after `self`."""
 
 ATTRIBUTES: dict[tuple[Class, str], str] = {
-    (PROTOCOL, "__init__"): "client cycle flow headers loop transport ws_protocol_class",
+    (PROTOCOL, "__init__"): "client cycle flow headers loop parser transport ws_protocol_class",
     (PROTOCOL, "on_message_begin"): "url headers",
     (CYCLE, "__init__"): (
         "disconnected message_event response_started transport waiting_for_100_continue"
     ),
     (FLOW, "__init__"): "read_paused",
+    (WEBSOCKET, "__init__"): (
+        "client close_sent close_timer conn curr_msg_data_type disconnected frames "
+        "handshake_complete handshake_initiated initial_response loop ping_interval ping_timeout "
+        "pong_timer queue read_paused transport writable"
+    ),
+    (WEBSOCKET, "handle_connect"): "scope",
 }
 """Attributes that are read or set, and the method in which uvicorn sets them first.
 

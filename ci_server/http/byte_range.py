@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from starlette.responses import Response
 
+from ci_common.errors import InvalidOffsetError, quoted
 from ci_common.job import Job
 from ci_server.http.errors import error_response
 from ci_server.http.streaming import text_stream
@@ -13,6 +14,14 @@ from ci_server.streams.log_stream import LogStreams
 _SINGLE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _NO_END_YET = 2**53 - 1
 """The last byte of what still grows (RFC 8673)."""
+
+
+def offset_in_log(streams: LogStreams, job: Job, wanted: str) -> int:
+    """An offset that was asked for. Raises InvalidOffsetError."""
+    if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
+        raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
+    streams.check_offset(job, int(wanted))
+    return int(wanted)
 
 
 def ranged_log(

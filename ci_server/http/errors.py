@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import (
+    RequestValidationError,
+    ValidationException,
+    WebSocketRequestValidationError,
+)
 from fastapi.responses import JSONResponse
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.types import Receive, Scope, Send
 
 from ci_common.errors import InvalidUploadError, RunnerError, place_of
 from ci_server.telemetry.request_id import current_request_id
@@ -92,8 +97,15 @@ def install_error_handlers(app: Starlette) -> None:
     """
     app.add_exception_handler(RunnerError, _runner_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(WebSocketRequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unknown_error)
+    app.router.default = _no_route
+
+
+async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:
+    """Starlette would answer a WebSocket with 403, and without a body."""
+    raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
 async def _runner_error(connection: HTTPConnection, error: Exception) -> JSONResponse:
@@ -118,7 +130,7 @@ async def _runner_error(connection: HTTPConnection, error: Exception) -> JSONRes
 
 
 async def _validation_error(connection: HTTPConnection, error: Exception) -> JSONResponse:
-    problems: list[Any] = list(error.errors()) if isinstance(error, RequestValidationError) else []
+    problems: list[Any] = list(error.errors()) if isinstance(error, ValidationException) else []
     message = "; ".join(
         f"{place_of(problem['loc'][-1:])}: {problem['msg']}" for problem in problems
     )

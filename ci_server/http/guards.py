@@ -4,20 +4,21 @@ They take any `HTTPConnection`, so that requests and WebSockets share them. A ro
 these is a defect, and a test over all routes finds it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from ci_common.errors import ForbiddenError, InvalidCredentialsError
+from ci_common.errors import ForbiddenError, InvalidCredentialsError, quoted
 from ci_common.policy import Action, Policy
 from ci_common.ports.audit import AuditAction
-from ci_common.principal import Principal
+from ci_common.principal import Origin, Principal
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies, peer_of
 from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.request_host import is_origin_of
 from ci_server.access.limits.address import address_of
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
@@ -36,6 +37,8 @@ class AccessControl:
     audit: AuditTrail
     traffic: Traffic
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    origins: Collection[str] = ()
+    """Of web pages that the operator lets in, besides those of the server's own origin."""
 
     def credentials_of(self, connection: HTTPConnection) -> Credentials:
         """What the connection carries, and where it comes from."""
@@ -55,11 +58,29 @@ class AccessControl:
             raise
         self.traffic.check_user(principal)
         try:
+            if credentials.is_websocket:
+                self._check_page(credentials)
             self.policy.scope(principal, action)
         except ForbiddenError as error:
             await self.audit.denied(principal, AuditAction(action.value), error)
             raise
         return principal
+
+    def _check_page(self, credentials: Credentials) -> None:
+        """Refuse the WebSocket of a page of another origin that brings no proof of its own.
+
+        Browsers open WebSockets for every page, show it what comes, and add what the user has:
+        the address of this machine, the cookie of a proxy before us. There is no CORS for them.
+        """
+        has_proof = credentials.token is not None or "authorization" in credentials.headers
+        origin = credentials.headers.get("origin")
+        if origin is None or has_proof or origin in self.origins:
+            return
+        if not is_origin_of(origin, credentials.headers.get("host", "")):
+            raise ForbiddenError(
+                f"a web page of {quoted(origin)} opened this WebSocket; only pages of the server's "
+                "own origin and of those in CI_CORS_ORIGINS may, unless they send a token"
+            )
 
 
 class Access:
@@ -89,6 +110,11 @@ async def rate_limited(connection: HTTPConnection) -> None:
     control.traffic.check_address(address_of(control.credentials_of(connection)))
 
 
+def origin_of(connection: HTTPConnection) -> Origin:
+    """Where a request came from, for a route that asks nobody who they are."""
+    return _access_control(connection).credentials_of(connection).origin
+
+
 def stream_slot(connection: HTTPConnection, principal: Principal) -> None:
     """Count the connection as a stream, until it is over. Raises TooManyStreamsError."""
     control = _access_control(connection)
@@ -114,6 +140,7 @@ def credentials_of(connection: HTTPConnection, proxies: TrustedProxies) -> Crede
         method=connection.scope.get("method"),
         token=connection.query_params.get(TOKEN_PARAMETER),
         request_id=current_request_id(),
+        is_websocket=connection.scope["type"] == "websocket",
     )
 
 

@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from urllib.parse import quote, urlencode
 
 from ci_common.errors import GrantExpiredError, InvalidGrantError
-from ci_common.job import Job
-from ci_common.principal import Origin, Principal, Role
 
 EXPIRES, SIGNATURE = "expires", "sig"
 """The names of the parameters in the URL."""
@@ -50,18 +48,6 @@ class Grants:
             raise InvalidGrantError
         if int(expires) <= self.now().timestamp():
             raise GrantExpiredError
-
-
-def grantee(job: Job, origin: Origin) -> Principal:
-    """Who reads with a signed URL: somebody who may read this one job, and whom nobody knows."""
-    return Principal(
-        tenant=job.tenant,
-        user=job.user,
-        role=Role.SUBMITTER,
-        credential="signed-url",
-        only_job=job.job_id,
-        origin=origin,
-    )
 
 
 def _signature(key: bytes, job_id: str, path: str, expires: str) -> str:

@@ -14,7 +14,7 @@ from ci_common.policy import Action, Policy
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.rows import JobQuery, JobSubmissions, StartOutlook
 from ci_common.ports.signals import Doorbell
-from ci_common.principal import Principal
+from ci_common.principal import Origin, Principal, Role
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.stream_tokens import StreamToken, StreamTokens
 
@@ -119,6 +119,24 @@ class JobService:
         """What a job left behind; nothing before its end. Raises JobNotFoundError."""
         await self.get(principal, job_id)
         return await self._submissions.artifacts(job_id)
+
+    async def grantee(self, job_id: str, origin: Origin) -> Principal:
+        """Who reads a job with a signed URL: nobody knows, so they may do this and no more. In the
+        audit log, and for limits, it is the job's owner who is read by others.
+
+        Raises JobNotFoundError.
+        """
+        job = await self._submissions.get(job_id)
+        if job is None:
+            raise JobNotFoundError
+        return Principal(
+            tenant=job.tenant,
+            user=job.user,
+            role=Role.SUBMITTER,
+            credential="signed-url",
+            only_job=job.job_id,
+            origin=origin,
+        )
 
     async def artifact(self, principal: Principal, job_id: str, path: str) -> Artifact:
         """One of them, whose reading is recorded when the job is another's.

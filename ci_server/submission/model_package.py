@@ -4,24 +4,19 @@ The job checks the rest: its engine reads the model, and says what is wrong with
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ci_common.errors import InvalidPackageError, quoted
+from ci_common.model_manifest import DESCRIPTIONS, MANIFEST, relative_path, sha256_of
 from ci_common.strict_json import AmbiguousJsonError, strict_object
 from ci_common.zip_directory import ZipEntry
 from ci_common.zip_reader import ZipReader
 
-DESCRIPTIONS = ("model.toml", "livecalc.config.json")
-MANIFEST = "manifest.json"
-
 _MANIFEST_BYTES = 16 << 20
 _MOST_PROBLEMS = 20
-_SCHEME = "local://"
-_HASH = re.compile(r"(?:sha256[:-])?([0-9a-fA-F]{64})")
 _FROM_A_MAC = "__MACOSX"
 
 
@@ -112,7 +107,7 @@ def _manifest_problems(archive: ZipReader, content: bytes, prefix: str) -> Itera
     if not isinstance(assets, list):
         yield "has no list of assets"
         return
-    wanted = {name: prefix + _relative(name) for asset in assets if (name := _name(asset))}
+    wanted = {name: prefix + relative_path(name) for asset in assets if (name := _name(asset))}
     contents = _Contents(archive, set(wanted.values()))
     for place, asset in enumerate(assets):
         name = _name(asset)
@@ -127,20 +122,15 @@ def _name(asset: Any) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def _relative(name: str) -> str:
-    return name.removeprefix(_SCHEME).removeprefix("./")
-
-
 def _problem(asset: Mapping[str, Any], contents: "_Contents", path: str) -> str | None:
-    claimed, size = asset.get("hash"), asset.get("size")
-    hashed = _HASH.fullmatch(claimed) if isinstance(claimed, str) else None
+    hashed, size = sha256_of(asset.get("hash")), asset.get("size")
     if hashed is None:
         return "has no SHA-256 as its hash"
     if path not in contents.sizes:
         return "is not in the package"
     if size is not None and size != contents.sizes[path]:
         return f"has {contents.sizes[path]} bytes, not the {quoted(str(size))} of the manifest"
-    if contents.sha256(path) != hashed[1].lower():
+    if contents.sha256(path) != hashed:
         return "is not what its hash says"
     return None
 

@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from engine.command.service_commands import add_bench, add_parity, add_serve
-from engine.errors import EngineError, RequestError
+from engine.errors import EngineError, ModelError, RequestError
+from engine.model.assets import assets_of
 from engine.model.cautions import cautions
-from engine.model.config import MAX_MULTIPLIER, MAX_SCENARIOS, MAX_SEED, load_config, parse_size
+from engine.model.config import (
+    MAX_MULTIPLIER,
+    MAX_SCENARIOS,
+    MAX_SEED,
+    Config,
+    load_config,
+    parse_size,
+)
 from engine.model.model import load_model
 from engine.model.package import opened
 from engine.output import plot
@@ -23,7 +31,7 @@ from engine.output.run import Changes, Request, run
 from engine.output.scenario_file import write_scenarios
 from engine.scenarios.generator import STREAMS, GeneratedRates, RateModel
 from engine.valuation import capabilities
-from engine.valuation.progress import for_stream
+from engine.valuation.progress import INITIALIZED_PREFIX, for_stream
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -117,11 +125,27 @@ def _run(options: argparse.Namespace) -> int:
         per_policy=options.per_policy,
     )
     with redirect_stdout(sys.stderr):  # what hooks print is not the result
-        result = run(Request(options.model, changes, options.output), for_stream())
+        on_start = None if sys.stderr.isatty() else _say_what_is_valued
+        result = run(Request(options.model, changes, options.output), for_stream(), on_start)
     if options.plot is not None:
         plot.draw(result, options.plot)
     print(canonical(result.document).decode() if options.json else report(result))
     return 0
+
+
+def _say_what_is_valued(root: Path, config: Config) -> None:
+    """One line for programs that watch, as those of progress are."""
+    try:
+        assets = assets_of(root, config)
+    except (ModelError, OSError):
+        return  # whoever reads the files next says what is wrong with them
+    told = {
+        "pipelineId": config.name or None,
+        "assetsHash": assets.sha256,
+        "nodeCount": assets.count,
+    }
+    line = json.dumps(told, separators=(",", ":"))
+    print(f"{INITIALIZED_PREFIX}{line}", file=sys.stderr, flush=True)
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """One run of a model: read, value, write, and say how long it took."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,8 +100,13 @@ class Changes:
         )
 
 
-def run(request: Request, progress: Progress | None = None) -> Run:
-    """Do it all. Files are written whole, `results.json` last.
+def run(
+    request: Request,
+    progress: Progress | None = None,
+    on_start: Callable[[Path, Config], None] | None = None,
+) -> Run:
+    """Do it all. Files are written whole, `results.json` last. `on_start` is given the model's
+    directory and description, before anything else of it is read.
 
     Raises:
         EngineError: one of its kinds; nothing is written then but what was finished before.
@@ -113,6 +118,8 @@ def run(request: Request, progress: Progress | None = None) -> Run:
     with opened(request.path) as root:
         config = request.changes.apply(load_config(root))
         plan = make_plan(config.execution, progress)
+        if on_start is not None:
+            on_start(root, config)
         progress.update("load", 0, 1)
         with clock.phase("load"):
             model = load_model(root, config, threads=plan.threads, allow_hooks=request.allow_hooks)

@@ -9,6 +9,7 @@ from typing import Protocol, TextIO
 BAR_WIDTH = 30
 INTERVAL_SECONDS = 0.1
 PREFIX = "::progress "
+INITIALIZED_PREFIX = "::initialized "
 
 
 class Progress(Protocol):

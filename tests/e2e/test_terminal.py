@@ -157,7 +157,10 @@ def test_list_and_status(server, user):
     assert job["job_id"] in text
 
 
-@pytest.mark.parametrize("command", ["", "submit", "wait", "logs", "list", "status", "cancel"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "submit", "wait", "logs", "list", "status", "cancel", "model", "model submit"],
+)
 def test_help(user, command):
     code, text = user.on_terminal(*command.split(), "--help").end()
     assert code == 0

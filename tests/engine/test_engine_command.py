@@ -40,12 +40,40 @@ def test_a_run_from_the_shell(tmp_path):
     assert "100 policies, 10 scenarios" in done.stdout
     assert re.search(r"Mean NPV +347,652\.49\n", done.stdout)
     assert "█" in done.stdout
-    lines = done.stderr.splitlines()
+    first, *lines = done.stderr.splitlines()
+    assert first.startswith("::initialized {")
     assert all(line.startswith("::progress {") for line in lines)
     reports = [json.loads(line.removeprefix("::progress ")) for line in lines]
     assert reports[0] == {"current": 0, "total": 1, "phase": "load"}
     assert reports[-1] == {"current": 10, "total": 10, "phase": "scenarios"}
     assert sorted(os.listdir(tmp_path)) == ["npv.npy", "results.json", "timings.json"]
+
+
+def test_what_is_valued_is_said_first(root, capsys):
+    """Once, for programs: the model's name, and its files' number and hash."""
+    change(root, name="term life")
+    assert main(["run", str(root)]) == 0
+    first, *others = capsys.readouterr().err.splitlines()
+    assert not any(line.startswith("::initialized") for line in others)
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    summed = [f"{hashlib.sha256((root / name).read_bytes()).hexdigest()}  {name}" for name in names]
+    listing = "".join(f"{line}\n" for line in sorted(summed))
+    assert json.loads(first.removeprefix("::initialized ")) == {
+        "pipelineId": "term life",
+        "assetsHash": hashlib.sha256(listing.encode()).hexdigest(),
+        "nodeCount": len(names),
+    }
+    change(root, name="")
+    assert main(["run", str(root)]) == 0
+    assert '"pipelineId":null' in capsys.readouterr().err.splitlines()[0]
+
+
+def test_a_model_with_a_missing_file_says_nothing_of_what_is_valued(root, capsys):
+    change(root, policies="nowhere.csv")
+    assert main(["run", str(root)]) == 1
+    error = capsys.readouterr().err
+    assert "::initialized" not in error
+    assert "is not there" in error
 
 
 def test_results_are_canonical(tmp_path, capsys):

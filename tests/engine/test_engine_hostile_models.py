@@ -25,7 +25,9 @@ def refused(capsys, *arguments, status=1):
     assert main([str(argument) for argument in arguments]) == status
     out, err = capsys.readouterr()
     assert out == ""
-    return [line for line in err.splitlines() if not line.startswith("::progress")]
+    return [
+        line for line in err.splitlines() if not line.startswith(("::progress", "::initialized"))
+    ]
 
 
 def hook(root, body):

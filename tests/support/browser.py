@@ -126,12 +126,16 @@ def _command(directory, url, names, options=()):
 
 
 def answers(server):
-    """The status of each request of the log, by method and address: `GET /jobs?limit=1`."""
+    """The status of each request of the log, by method and address: `GET /jobs?limit=1`; one for a
+    WebSocket is a GET, too.
+    """
     found = {}
     for line in server.log_path.read_text(errors="replace").splitlines():
         shown = re.search(r' uvicorn\.access .*"(\w+ \S+) HTTP/[\d.]+" (\d+)', line)
         if shown:
             found.setdefault(shown[1], []).append(int(shown[2]))
+        elif socket := re.search(r' uvicorn\.error .*"WebSocket (\S+)" (\d+)', line):
+            found.setdefault(f"GET {socket[1]}", []).append(int(socket[2]))
     return found
 
 

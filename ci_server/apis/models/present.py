@@ -1,10 +1,9 @@
 """The JSON of the model-job API: the only place that knows its names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
-from urllib.parse import quote
 
 from ci_common.job import Artifact, Job, JobStatus, format_time
 from ci_common.ports.rows import JobState
@@ -69,10 +68,14 @@ def submitted_json(job: Job, websocket_url: str, starts_at: datetime | None) -> 
     }
 
 
+UrlOf = Callable[[str], str]
+"""Where an artifact is, by its path."""
+
+
 def job_json(
-    job: Job, websocket_url: str, base_url: str, result: ModelResult | None, failure: str | None
+    job: Job, websocket_url: str, url_of: UrlOf, result: ModelResult | None, failure: str | None
 ) -> dict[str, Any]:
-    """A job. `base_url` is where this server is; `failure` why the job did not succeed."""
+    """A job. `failure` is why it did not succeed."""
     return {
         "jobId": job.job_id,
         "tenantId": job.tenant,
@@ -86,7 +89,7 @@ def job_json(
         "createdAt": format_time(job.created_at),
         "startedAt": format_time(job.started_at),
         "completedAt": format_time(job.ended_at),
-        "resultData": None if result is None else result_json(job, result, base_url),
+        "resultData": None if result is None else result_json(job, result, url_of),
         "errorMessage": failure if result is None else result.problem,
         "executionTimeMs": execution_time_ms(job),
     }
@@ -97,13 +100,13 @@ def jobs_json(jobs: Sequence[dict[str, Any]], next_cursor: str | None) -> dict[s
     return {"jobs": list(jobs), "nextCursor": next_cursor}
 
 
-def result_json(job: Job, result: ModelResult, base_url: str) -> dict[str, Any] | None:
+def result_json(job: Job, result: ModelResult, url_of: UrlOf) -> dict[str, Any] | None:
     """The result of a job that succeeded; `None` when it left no statistics."""
     if result.document is None:
         return None
     return {
         **statistics_json(job, result.document),
-        "artifacts": [artifact_json(job.job_id, one, base_url) for one in result.artifacts],
+        "artifacts": [artifact_json(one, url_of(one.path)) for one in result.artifacts],
     }
 
 
@@ -126,13 +129,13 @@ def statistics_json(job: Job, document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def artifact_json(job_id: str, artifact: Artifact, base_url: str) -> dict[str, Any]:
-    """A file that the job left. Its URL needs the credentials that the job needs."""
+def artifact_json(artifact: Artifact, url: str) -> dict[str, Any]:
+    """A file that the job left."""
     return {
         "name": artifact.path,
         "size": artifact.size,
         "sha256": artifact.sha256,
-        "url": f"{base_url}/jobs/{job_id}/artifacts/{quote(artifact.path)}",
+        "url": url,
     }
 
 

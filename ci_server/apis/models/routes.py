@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.requests import ClientDisconnect
@@ -25,6 +26,7 @@ from ci_server.http.guards import TOKEN_PARAMETER, Canceller, Lister, Reader, Su
 from ci_server.http.multipart import UploadForm
 from ci_server.http.public_url import public_url, websocket_url
 from ci_server.http.query import decimal
+from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
@@ -41,6 +43,7 @@ class ModelsApi:
     intake: Intake
     jobs: JobService
     results: ModelResults
+    grants: Grants
     slots: Slots
     public_url: str | None
     proxies: TrustedProxies
@@ -87,7 +90,9 @@ async def list_model_jobs(
     query = JobQuery(states, limit + 1, cursor, Door.MODELS)
     jobs = await api.jobs.list_jobs(principal, query)
     base = public_url(request, api.public_url, api.proxies)
-    shown = [await _shown(api, job, _stream_url(base, job), base) for job in jobs[:limit]]
+    shown = [
+        await _shown(api, principal, job, _stream_url(base, job), base) for job in jobs[:limit]
+    ]
     return jobs_json(shown, jobs[limit - 1].job_id if len(jobs) > limit else None)
 
 
@@ -98,7 +103,8 @@ async def get_model_job(
     """One job, with its result once it has one."""
     job = await api.jobs.get(principal, job_id)
     base = public_url(request, api.public_url, api.proxies)
-    return await _shown(api, job, await _watch_url(request, api, principal, job), base)
+    watch_url = await _watch_url(request, api, principal, job)
+    return await _shown(api, principal, job, watch_url, base)
 
 
 @router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT)
@@ -110,9 +116,16 @@ async def cancel_model_job(
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-async def _shown(api: ModelsApi, job: Job, watch_url: str, base: str) -> dict[str, Any]:
+async def _shown(
+    api: ModelsApi, principal: Principal, job: Job, watch_url: str, base: str
+) -> dict[str, Any]:
+    def url_of(path: str) -> str:
+        if principal.only_job is not None:  # a token for one job does not get what outlives it
+            return f"{base}/jobs/{job.job_id}/artifacts/{quote(path)}"
+        return api.grants.artifact_url(base, job.job_id, path)
+
     result = await api.results.result(job)
-    return job_json(job, watch_url, base, result, await api.results.failure(job))
+    return job_json(job, watch_url, url_of, result, await api.results.failure(job))
 
 
 async def _watch_url(request: Request, api: ModelsApi, principal: Principal, job: Job) -> str:

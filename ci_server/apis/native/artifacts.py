@@ -1,25 +1,30 @@
 """The native HTTP dialect: what jobs left behind."""
 
 import asyncio
+import mimetypes
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 from typing_extensions import override
 
 from ci_common.job import Artifact
 from ci_common.ports.artifacts import ArtifactReader
+from ci_common.principal import Principal
 from ci_server.apis.native.openapi import FILE_ANSWER
 from ci_server.apis.native.present import artifact_json
-from ci_server.apis.native.routes import Api
+from ci_server.apis.native.routes import Api, NativeApi
 from ci_server.http.byte_range import ranged
-from ci_server.http.guards import Reader, stream_slot
+from ci_server.http.guards import Reader, origin_of, public, rate_limited, stream_slot
 
 _CHUNK_BYTES = 1 << 18
+_TYPES = mimetypes.MimeTypes()
+"""Those that Python knows, whatever this machine has besides."""
 
 router = APIRouter()
 
@@ -51,44 +56,79 @@ async def list_artifacts(job_id: str, api: Api, principal: Reader) -> list[dict[
     return [artifact_json(artifact) for artifact in await api.service.artifacts(principal, job_id)]
 
 
-@router.get("/jobs/{job_id}/artifacts/{path:artifact_path}", **FILE_ANSWER)
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a request says about which bytes it wants, and which it has."""
+
+    range: Annotated[str | None, Header()] = None
+    if_range: Annotated[str | None, Header()] = None
+    if_none_match: Annotated[str | None, Header()] = None
+
+
+Wanted = Annotated[Conditions, Depends(Conditions)]
+
+_OF_JOB = "/jobs/{job_id}/artifacts/{path:artifact_path}"
+_SIGNED = "/artifacts/{job_id}/{path:artifact_path}"
+_FOR_EVERYBODY = [Depends(public), Depends(rate_limited)]
+
+
+@router.get(_OF_JOB, **FILE_ANSWER)
+@router.head(_OF_JOB, include_in_schema=False)
 async def get_artifact(
-    request: Request,
-    job_id: str,
-    path: str,
-    api: Api,
-    principal: Reader,
-    range_: Annotated[str | None, Header(alias="range")] = None,
-    if_range: Annotated[str | None, Header()] = None,
-    if_none_match: Annotated[str | None, Header()] = None,
+    request: Request, job_id: str, path: str, api: Api, principal: Reader, wanted: Wanted
 ) -> Response:
     """One of them, whole or a `Range`. Its SHA-256 is its `ETag`; `Last-Modified` is when the job
     wrote it.
     """
+    return await _answer(request, api, principal, job_id, path, wanted)
+
+
+@router.get(_SIGNED, dependencies=_FOR_EVERYBODY, **FILE_ANSWER)
+@router.head(_SIGNED, dependencies=_FOR_EVERYBODY, include_in_schema=False)
+async def get_signed_artifact(
+    request: Request,
+    job_id: str,
+    path: str,
+    api: Api,
+    wanted: Wanted,
+    expires: str = "",
+    sig: str = "",
+) -> Response:
+    """The same for whoever has a signed URL, without other credentials."""
+    api.grants.check_artifact(job_id, path, expires, sig)
+    principal = await api.service.grantee(job_id, origin_of(request))
+    return await _answer(request, api, principal, job_id, path, wanted)
+
+
+async def _answer(
+    request: Request,
+    api: NativeApi,
+    principal: Principal,
+    job_id: str,
+    path: str,
+    wanted: Conditions,
+) -> Response:
     artifact = await api.service.artifact(principal, job_id, path)
     tag = f'"{artifact.sha256}"'
     kept = {"ETag": tag, "Cache-Control": "private, no-cache"}  # kept, and asked for each time
     if artifact.modified_at is not None:
         kept["Last-Modified"] = format_datetime(artifact.modified_at, usegmt=True)
-    if if_none_match is not None and tag in if_none_match:
+    if wanted.if_none_match is not None and tag in wanted.if_none_match:
         return Response(status_code=304, headers=kept)
-    stream_slot(request, principal)
     # Now, because once the answer has begun it is too late to say that the file is gone.
     (await asyncio.to_thread(api.artifacts.open, job_id, artifact)).close()
+    headers = {**kept, "Content-Disposition": _disposition(path)}
+    kind = _content_type(path)
+    if request.method == "HEAD":
+        size = {"Content-Length": str(artifact.size), "Accept-Ranges": "bytes"}
+        return Response(headers={**headers, **size}, media_type=kind)
+    stream_slot(request, principal)
 
     def body(first: int, end: int) -> AsyncIterator[bytes]:
         return _content(api.artifacts, job_id, artifact, first, end)
 
-    headers = {**kept, "Content-Disposition": _disposition(path)}
-    wanted = range_ if if_range in (None, tag) else None
-    return ranged(
-        body,
-        artifact.size,
-        wanted,
-        api.send_timeout_seconds,
-        headers,
-        "application/octet-stream",
-    )
+    range_ = wanted.range if wanted.if_range in (None, tag) else None
+    return ranged(body, artifact.size, range_, api.send_timeout_seconds, headers, kind)
 
 
 async def _content(
@@ -112,3 +152,9 @@ def _disposition(path: str) -> str:
     name = path.rpartition("/")[2]
     plain = re.sub(r"[^A-Za-z0-9 ._()+,=@~-]", "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _content_type(path: str) -> str:
+    """By the ending. Browsers do not run any of it: it is saved, and nobody may guess otherwise."""
+    kind, encoding = _TYPES.guess_type(f"file:///{quote(path)}")
+    return kind if kind is not None and encoding is None else "application/octet-stream"

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
-from ci_common.errors import InvalidOffsetError, InvalidUploadError, quoted
+from ci_common.errors import InvalidUploadError
 from ci_common.job import Job, JobStatus
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.rows import JobQuery, JobState
@@ -30,11 +30,12 @@ from ci_server.apis.native.submitted import (
     read_submitted_request,
     read_submitted_secrets,
 )
-from ci_server.http.byte_range import followed_log, ranged_log
+from ci_server.http.byte_range import followed_log, offset_in_log, ranged_log
 from ci_server.http.guards import Canceller, Lister, Reader, Submitter, stream_slot
 from ci_server.http.multipart import UploadForm
 from ci_server.http.query import decimal, query_error
 from ci_server.http.streaming import event_stream
+from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
@@ -55,6 +56,7 @@ class NativeApi:
     streams: LogStreams
     cache: LogEventCache
     artifacts: ArtifactReader
+    grants: Grants
     send_timeout_seconds: float
 
 
@@ -170,7 +172,7 @@ async def stream_job(
         if has_result and job.log_size is not None:
             return Response(status_code=204)
     elif offset is not None:
-        start = _offset_in_log(api, job, offset)
+        start = offset_in_log(api.streams, job, offset)
     else:
         start = 0 if from_beginning else api.streams.size(job)
     api.streams.check_readable(job)
@@ -193,7 +195,7 @@ async def get_logs(
     written or, with `follow`, on until the end; and a `Range` of that.
     """
     job = await api.service.open_log(principal, job_id)
-    start = _offset_in_log(api, job, offset) if offset is not None else 0
+    start = offset_in_log(api.streams, job, offset) if offset is not None else 0
     stream_slot(request, principal)
     if tail is not None:
         if offset is not None:
@@ -204,10 +206,3 @@ async def get_logs(
         api.streams.check_stored(job)
         return followed_log(api.streams, job, start, wanted, api.send_timeout_seconds)
     return ranged_log(api.streams, job, start, wanted, api.send_timeout_seconds)
-
-
-def _offset_in_log(api: NativeApi, job: Job, wanted: str) -> int:
-    if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
-        raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
-    api.streams.check_offset(job, int(wanted))
-    return int(wanted)

@@ -9,8 +9,11 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from ci_common.policy import POLICY, Action, Reach
 from ci_common.principal import Role
@@ -72,6 +75,11 @@ REQUESTS = {
     "GET /jobs/{job_id}/artifacts/{path}": Request(
         Action.READ, (404, "artifact_not_found"), {"completed": OK}
     ),
+    "HEAD /jobs/{job_id}/artifacts/{path}": Request(
+        Action.READ, (404, "artifact_not_found"), {"completed": OK}
+    ),
+    "GET /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
+    "HEAD /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "GET /usage": Request(Action.USAGE),
     "GET /": Request(None),
@@ -177,9 +185,13 @@ class Answer:
     status: int
     text: str
     headers: dict
+    method: str
 
     @property
     def outcome(self):
+        if self.method == "HEAD":
+            assert not self.text
+            return self.status, None
         code = None if self.status < 400 else json.loads(self.text)["error"]["code"]
         return self.status, code
 
@@ -206,12 +218,14 @@ def ask(world, name, caller, target=None, **params):
         streams = answer.headers.get("content-type", "").startswith("text/event-stream")
         goes_on = streams and (target is None or target.state != "completed")
         text = next(answer.iter_text()) if goes_on else answer.read().decode()
-        return Answer(answer.status_code, text, dict(answer.headers))
+        return Answer(answer.status_code, text, dict(answer.headers), method)
 
 
 def problems_of(world, name, caller, target, before, answer):
     """What is wrong with an answer, and with what it did to the rows."""
     wanted = expected(name, caller, target)
+    if answer.method == "HEAD":
+        wanted = (wanted[0], None)  # an error has no body, either
     if answer.outcome != wanted:
         yield f"{answer.outcome} instead of {wanted}"
     changes = [row for job_id, row in world.rows().items() if before.get(job_id) != row]
@@ -251,6 +265,60 @@ def test_everybody_gets_what_the_policy_says(world, name):
         if len(not_there) > 1:
             problems.append(f"{caller} can tell from {not_there} which jobs there are")
     assert not problems, f"{name}:\n" + "\n".join(problems)
+
+
+# ------------------------------------------------------------------ WebSockets
+
+STREAM = "GET /jobs/{job_id}/stream"
+
+
+def open_socket(world, caller, target, **headers):
+    """The answer to the opening of a job's stream as a WebSocket; of one that opens, its first
+    message.
+    """
+    path = f"/jobs/{target.job_id}/stream?{urlencode(caller.params)}"
+    url = world.server.url.replace("http", "ws") + path
+    try:
+        with connect(url, additional_headers={**caller.headers, **headers}, proxy=None) as socket:
+            return Answer(101, socket.recv(20), dict(socket.response.headers.items()))
+    except InvalidStatus as error:
+        answer = error.response
+        found = {name.lower(): value for name, value in answer.headers.items()}
+        return Answer(answer.status_code, answer.body.decode(), found)
+
+
+def test_websockets_are_for_those_who_may_read(world):
+    problems = []
+    for caller in world.callers:
+        not_there = set()
+        for target in world.targets:
+            wanted = expected(STREAM, caller, target)
+            answer = open_socket(world, caller, target)
+            if answer.outcome != ((101, None) if wanted == OK else wanted):
+                problems.append(f"{caller}, about {target}: {answer} instead of {wanted}")
+            for word in hidden_from(caller, world.targets, target.job_id):
+                if word in answer.text or word in str(answer.headers):
+                    problems.append(f"{caller}, about {target}: tells {word!r}")
+            if not may(caller, Action.READ, target):
+                not_there.add(answer.without(target.job_id))
+        if len(not_there) > 1:
+            problems.append(f"{caller} can tell from {not_there} which jobs there are")
+    assert not problems, "\n".join(problems)
+
+
+def test_pages_of_other_origins_open_websockets_only_with_a_proof_of_their_own(world):
+    """What a proxy in front of the server makes of a cookie is there for every page."""
+    kinds = set()
+    for caller in world.callers:
+        target = next((one for one in world.targets if may(caller, Action.READ, one)), None)
+        if target is None or caller.refused:
+            continue
+        brings_proof = bool(caller.params) or "authorization" in map(str.lower, caller.headers)
+        answer = open_socket(world, caller, target, Origin="https://evil.example")
+        assert answer.outcome == ((101, None) if brings_proof else FORBIDDEN), caller
+        assert open_socket(world, caller, target, Origin=world.server.url).status == 101, caller
+        kinds.add((caller.kind, brings_proof))
+    assert {("IAP assertion", False), ("IAP header", False), ("JWT", True)} <= kinds
 
 
 def test_a_route_that_nobody_added_here_is_found():

@@ -3,14 +3,17 @@
 No controller runs, unless a test starts one: jobs stay queued, and their streams open.
 """
 
+import json
 import subprocess
 import sys
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from support import events, projects
 from support.issuer import AUDIENCE, ISSUER, KeySetServer, jwk, token
 from support.live_server import ROOT, LiveServer
+from support.websocket_client import opened, url_of
 
 EMAIL = "x-goog-authenticated-user-email"
 ANN = {EMAIL: "accounts.google.com:ann@example.com"}
@@ -121,6 +124,25 @@ def test_a_token_reads_its_job_and_nothing_else(issuer, own_server):
         assert refusal(server.http.request(method, path, params=given)) == (403, "forbidden")
     for path in (f"/jobs/{job_id}/token", f"/jobs/{job_id}/cancel", "/submit-async"):
         assert refusal(server.http.post(path, params=given)) == (403, "forbidden")
+
+
+def test_a_token_expires_but_the_websocket_it_opened_goes_on(issuer, own_server):
+    server = own_server(**jwt_settings(issuer), stream_token_seconds=2).start()
+    job_id = submit(server, bearer())
+    url = url_of(server, job_id, token=lent(server, job_id, bearer()))
+    with opened(url) as socket:
+        assert json.loads(socket.recv(20))["type"] == "connected"
+        server.until(lambda: is_refused(url))
+        socket.send('{"type":"still there?"}')
+        assert json.loads(socket.recv(20))["type"] == "error"
+
+
+def is_refused(url):
+    try:
+        with opened(url):
+            return False
+    except InvalidStatus as error:
+        return error.response.status_code == 401
 
 
 @pytest.mark.docker

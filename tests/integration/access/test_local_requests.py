@@ -51,13 +51,16 @@ REFUSED = {
     "a proxy that names the host": [HOST, ("X-Forwarded-Host", "ci.example.com")],
     "a proxy by its name": [HOST, ("Via", "1.1 proxy")],
 }
-WEBSOCKET = [
-    HOST,
-    ("Origin", "https://evil.example"),
+UPGRADE = [
     ("Connection", "Upgrade"),
     ("Upgrade", "websocket"),
     ("Sec-WebSocket-Version", "13"),
     ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+]
+WEBSOCKET = [
+    HOST,
+    ("Origin", "https://evil.example"),
+    *UPGRADE,
     *fetched("cross-site", "websocket", "websocket"),
 ]
 LINK = [HOST, *fetched("cross-site", "navigate", "document")]
@@ -147,10 +150,43 @@ def test_routes_for_everybody_tell_pages_nothing(local, name):
         assert found["cross-origin-resource-policy"] == "same-origin"
 
 
+STREAM = "GET /jobs/{job_id}/stream"
+
+
 @pytest.mark.parametrize("name", [name for name in ROUTES if name.startswith("GET /jobs")])
-def test_no_route_opens_a_websocket(local, name):
+def test_only_the_stream_is_a_websocket(local, name):
     server, job_id = local
-    assert parsed_status(ask(server, job_id, name, WEBSOCKET)) == 403
+    if name != STREAM:
+        check_refused(ask(server, job_id, name, WEBSOCKET), "not_found", 404)
+
+
+def test_pages_of_other_sites_open_no_websocket(local):
+    """Browsers ask no server whether one may be opened, and give the page what comes."""
+    server, job_id = local
+    check_refused(ask(server, job_id, STREAM, WEBSOCKET))
+    for who, headers in REFUSED.items():
+        host = [header for header in headers if header[0] == "Host"]
+        others = [header for header in headers if header[0] != "Host"]
+        try:
+            check_refused(ask(server, job_id, STREAM, [*host, *UPGRADE, *others]))
+        except AssertionError as error:
+            raise AssertionError(f"{who}: {error}") from None
+
+
+def test_programs_and_our_own_pages_open_websockets(local):
+    server, job_id = local
+    for origin in ([], [("Origin", "http://localhost:8000")], [("Origin", LISTED)]):
+        answer = ask(server, job_id, STREAM, [HOST, *UPGRADE, *origin])
+        assert parsed_status(answer) == 101, (origin, answer)
+
+
+def test_where_everybody_is_let_in_pages_of_other_sites_open_no_websocket(own_server):
+    """They could send requests, but not read what comes back."""
+    settings = {"controller": "external", "insecure": "true", "environment": NO_ENGINE}
+    server = own_server(hardened=True, **settings).start()
+    job_id = server.submit(projects.ANY)
+    check_refused(ask(server, job_id, STREAM, WEBSOCKET), "forbidden")
+    assert parsed_status(ask(server, job_id, STREAM, [HOST, *UPGRADE])) == 101
 
 
 @pytest.mark.parametrize("host", [HOST, None])

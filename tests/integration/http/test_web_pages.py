@@ -96,7 +96,7 @@ PATHS = {
     "image": "/jobs?limit=3",
     "script": "/jobs?limit=4",
     "events": "/jobs/x/stream",
-    "websocket": "/jobs?limit=5",
+    "websocket": "/jobs/y/stream",
     "frame": "/jobs?limit=6",
     "form": "/submit-async",
 }

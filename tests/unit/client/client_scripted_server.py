@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.note(asked)
         answer(self)
 
-    do_GET = do_POST = _serve
+    do_GET = do_POST = do_DELETE = _serve
 
     def begin(self, status: int = 200, **headers: str) -> None:
         self.send_response(status)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import ci_client
-from ci_client import client, errors
+from ci_client import client, errors, models
 
 NAMES = [
     "AccessRefused",
@@ -18,16 +18,26 @@ NAMES = [
     "JobFinished",
     "JobList",
     "JobNotFound",
+    "ModelArtifact",
+    "ModelClient",
+    "ModelJob",
+    "ModelJobList",
+    "ModelPackage",
+    "ModelResult",
     "ModelResultError",
+    "ModelStatistics",
+    "NotAModel",
     "ProjectError",
     "ProjectNotFound",
     "ProjectTooLarge",
     "ProjectZip",
     "RequestRefused",
     "ServerUnreachable",
+    "SubmittedModel",
     "UnexpectedAnswer",
     "UsageError",
     "cancel_job",
+    "create_model_package",
     "create_project_zip",
     "download_artifacts",
     "get_job",
@@ -47,7 +57,7 @@ def test_the_names():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_that_of_the_published_module(name):
-    module = client if hasattr(client, name) and name in client.__all__ else errors
+    module = next((one for one in (client, models) if name in one.__all__), errors)
     assert getattr(ci_client, name) is getattr(module, name)
 
 
@@ -66,6 +76,7 @@ def test_any_other_name_is_none():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    script = "import sys, ci_client; print({'httpx', 'rich', 'ci_client.client'} & {*sys.modules})"
+    heavy = {"httpx", "rich", "ci_client.client", "ci_client.models"}
+    script = f"import sys, ci_client; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "set()\n"

@@ -2,7 +2,13 @@
 
 import pytest
 
-from ci_common.progress import Progress, ProgressLines, read_progress
+from ci_common.progress import (
+    Initialized,
+    Progress,
+    ProgressLines,
+    read_initialized,
+    read_progress,
+)
 
 LOG = (
     b'before\n::progress {"current":0,"total":2,"phase":"load"}\n'
@@ -82,3 +88,45 @@ def test_what_may_be_said_besides():
 def test_null_is_the_same_as_nothing(name):
     line = b'::progress {"current":1,"total":2,"phase":"x","%s":null}' % name.encode()
     assert read_progress(line) == Progress(1, 2, "x")
+
+
+INITIALIZED = b'::initialized {"pipelineId":"term life","assetsHash":"ab12","nodeCount":4}'
+FACTS = Initialized("term life", "ab12", 4)
+STEP = b'::progress {"current":1,"total":2,"phase":"x"}'
+
+
+@pytest.mark.parametrize("cut", range(len(INITIALIZED) + 20))
+def test_what_the_job_works_on_is_taken_out_wherever_the_log_is_cut(cut):
+    lines, log = ProgressLines(), b"before\n" + INITIALIZED + b"\nafter\n"
+    shown = b"".join(lines.feed(piece)[0] for piece in (log[:cut], log[cut:]))
+    assert (shown, lines.initialized) == (b"before\nafter\n", FACTS)
+
+
+def test_only_the_first_that_comes_before_progress_counts():
+    lines = ProgressLines()
+    assert lines.feed(INITIALIZED + b"\n::initialized {}\n") == (b"", [])
+    assert lines.initialized == FACTS
+    late = ProgressLines()
+    assert late.feed(STEP + b"\n" + INITIALIZED + b"\n") == (b"", [Progress(1, 2, "x")])
+    assert late.initialized is None
+
+
+@pytest.mark.parametrize(
+    ("line", "facts"),
+    [
+        (INITIALIZED, FACTS),
+        (b"::initialized {}", Initialized()),
+        (b'::initialized {"pipelineId":null,"later":1}', Initialized()),
+        (b'::initialized {"pipelineId":1}', None),
+        (b'::initialized {"assetsHash":[]}', None),
+        (b'::initialized {"nodeCount":true}', None),
+        (b'::initialized {"nodeCount":1.5}', None),
+        (b'::initialized {"nodeCount":1,"nodeCount":2}', None),
+        (b"::initialized []", None),
+        (b"::initialized", None),
+        (b' ::initialized {"nodeCount":1}', None),
+        (b'::initialized {"pipelineId":"%s"}' % (b"x" * 1000), None),
+    ],
+)
+def test_what_says_what_the_job_works_on(line, facts):
+    assert read_initialized(line) == facts

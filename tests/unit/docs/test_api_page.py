@@ -57,7 +57,7 @@ def test_fields_of_test_results():
 
 def test_fields_of_a_model_job():
     result = ModelResult(DOCUMENT, None, (Artifact("output/npv.npy", 1, "b"),))
-    shown = job_of_model(FINISHED, "ws://", "http://", result, None)
+    shown = job_of_model(FINISHED, "ws://", "http://{}".format, result, None)
     fields_of_a_job = [
         word
         for row in MODELS.rows("Fields of a model job", "field")

@@ -11,6 +11,7 @@ import ci_common
 import ci_controller
 from ci_admin.diagnosis import REPAIRABLE, Code
 from ci_common.git_facts import GitFacts, git_environment
+from ci_common.model_manifest import Asset, manifest_document
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.launch_request import LaunchRequest
 from ci_common.principal import Role
@@ -91,6 +92,20 @@ def test_every_example_of_a_table_is_valid(path):
     for example in Page(path).fences("toml"):
         if "[tool.ci" in example:
             assert read_table({"pyproject.toml": example.encode()}).jobs
+
+
+# ------------------------------------------------------------------ the manifest of a model
+
+
+def test_fields_of_a_manifest():
+    rows = page("models.md").rows("Command line", "field")
+    assets = [Asset(name, "0" * 64, 1) for name in ("model.toml", "hooks.py", "policies.csv")]
+    document = manifest_document(assets, "2026-01-01T00:00:00Z")
+    assert [words_in_code(row[0])[0] for row in rows] == list(document)
+    shown = next(row[1] for row in rows if row[0] == "`assets`")
+    said = set(words_in_code(shown))
+    assert said >= {*document["assets"][0], *(asset["type"] for asset in document["assets"])}
+    assert [row[1] for row in rows if row[0] == "`version`"] == [f"`{document['version']}`"]
 
 
 # ------------------------------------------------------------------ roles, actions, findings

@@ -66,7 +66,7 @@ async def test_the_result_of_a_job_that_succeeded():
     results = found.results()
     job = a_job(JobStatus.COMPLETED, started_at=NOON)
     job = replace(job, ended_at=NOON.replace(microsecond=1500))
-    shown = job_json(job, "ws://x", "http://x", await results.result(job), None)
+    shown = job_json(job, "ws://x", "http://x/{}".format, await results.result(job), None)
     assert shown["status"] == "completed"
     assert shown["executionTimeMs"] == 2
     assert shown["errorMessage"] is None
@@ -121,7 +121,7 @@ async def test_a_result_that_cannot_be_trusted(document, told):
     """The job's exit code counts; of its numbers none is told."""
     job = a_job(JobStatus.COMPLETED)
     result = await left(document).results().result(job)
-    shown = job_json(job, "ws://x", "http://x", result, None)
+    shown = job_json(job, "ws://x", "http://x/{}".format, result, None)
     assert (shown["status"], shown["resultData"]) == ("completed", None)
     assert "results.json cannot be used: " in shown["errorMessage"]
     assert told in shown["errorMessage"]

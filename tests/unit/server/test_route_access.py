@@ -7,17 +7,27 @@ from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
+from starlette.routing import WebSocketRoute
 
 from ci_common.policy import Action
-from ci_server.apis.native.openapi import access_of, routes_of
+from ci_server.apis.native.openapi import access_of, routes_of, websockets_of
 from ci_server.app import create_app
 from ci_server.http.guards import Access, Lister, Reader, public
+from ci_server.http.query import strict_query
 
-FOR_EVERYBODY = {"/health", "/ready", "/", "/docs", "/docs/assets/{path}"}
+FOR_EVERYBODY = {
+    "/artifacts/{job_id}/{path:artifact_path}",  # asks for a signature instead
+    "/health",
+    "/ready",
+    "/",
+    "/docs",
+    "/docs/assets/{path}",
+}
 BESIDE = {"/openapi.json"}
 
 ROUTES = list(routes_of(create_app()))
+WEBSOCKETS = list(websockets_of(create_app()))
 
 
 def declared(route):
@@ -44,14 +54,22 @@ def check_what_it_is_called(route):
 
 def check_nothing_beside(app):
     """Such as a page that loads scripts from elsewhere, or a WebSocket that asks nobody."""
+    kinds = APIRoute, APIWebSocketRoute
     found = iter_route_contexts(app.routes)
-    others = {route.path for route in found if not isinstance(route.original_route, APIRoute)}
+    others = {route.path for route in found if not isinstance(route.original_route, kinds)}
     assert others == BESIDE, "routes_of does not see these, so nothing checks who may use them"
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{sorted(route.methods)} {route.path}")
 def test_a_route_says_who_may_use_it(route):
     check_who_may_use(route)
+
+
+@pytest.mark.parametrize("route", WEBSOCKETS, ids=lambda route: route.path)
+def test_a_websocket_says_who_may_use_it(route):
+    check_who_may_use(route)
+    assert strict_query in declared(route)
+    assert access_of(route).action is Action.READ, f"{route.path}: does it change something?"
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{sorted(route.methods)} {route.path}")
@@ -109,6 +127,16 @@ def test_a_new_route_for_everybody_is_found():
         check_who_may_use(with_route(muddled, dependencies=[Depends(public)]))
 
 
+@pytest.mark.parametrize("included", [False, True])
+def test_a_new_websocket_that_names_no_action_is_found(included):
+    app, router = create_app(), APIRouter()
+    (router if included else app).add_api_websocket_route("/new", forgotten)
+    app.include_router(router)
+    (added,) = [route for route in websockets_of(app) if route.endpoint is forgotten]
+    with pytest.raises(AssertionError, match="asks nobody who they are"):
+        check_who_may_use(added)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_a_new_route_that_changes_something_as_a_reader_is_found(method):
     with pytest.raises(AssertionError, match="changes something"):
@@ -126,7 +154,7 @@ def test_a_new_route_that_names_its_action_passes():
     "add",
     [
         lambda place: place.add_route("/new", raw),
-        lambda place: place.add_api_websocket_route("/new", raw),
+        lambda place: place.routes.append(WebSocketRoute("/new", raw)),
         lambda place: place.mount("/new", FastAPI()),
     ],
 )

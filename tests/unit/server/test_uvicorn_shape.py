@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import tomllib
-from pathlib import Path
 
 import pytest
 import uvicorn
@@ -17,11 +16,21 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from ci_common.errors import UnknownLibraryError
-from ci_server.connections import protocol as http_protocol
 from ci_server.connections import uvicorn_shape
 from ci_server.connections.protocol import BoundedHttpProtocol
-from ci_server.connections.uvicorn_shape import ATTRIBUTES, CYCLE, FLOW, METHODS, PROTOCOL, TESTED
+from ci_server.connections.uvicorn_shape import (
+    ATTRIBUTES,
+    CYCLE,
+    FLOW,
+    METHODS,
+    PROTOCOL,
+    TESTED,
+    WEBSOCKET,
+)
+from ci_server.connections.websocket import BoundedWebSocketProtocol
 from support.live_server import ROOT
+
+OURS = {PROTOCOL: BoundedHttpProtocol, WEBSOCKET: BoundedWebSocketProtocol}
 
 SERVER, STATE = ("uvicorn.server", "Server"), ("uvicorn.server", "ServerState")
 
@@ -36,7 +45,7 @@ READ = {
         "on_message_begin": {"4f7bac281585"},
         "on_url": {"381560766601"},
         "on_header": {"fa663d220912"},
-        "on_headers_complete": {"27e98b186bec", "f5d7f89383b9"},  # the second from 0.53.0 on
+        "on_headers_complete": {"f5d7f89383b9"},
         "on_body": {"04bff947c3d5"},
         "on_message_complete": {"4ce97e51d988"},
         "on_response_complete": {"3b835da51ff0"},
@@ -44,15 +53,17 @@ READ = {
         "pause_writing": {"bb3cf97d6cdd"},
         "resume_writing": {"d90fd576be98"},
         "timeout_keep_alive_handler": {"a2da797910db"},
+        "_get_upgrade": {"1c20b186bd78"},
         "_should_upgrade": {"3fde089b4def"},
         "_should_upgrade_to_ws": {"b8d70b454f8f"},
         "_start_asgi_task": {"bc55a6f44876"},
+        "handle_websocket_upgrade": {"9f6222b9c807"},
     },
     CYCLE: {
         "__init__": {"6f7b16ad25ee"},
         "run_asgi": {"0295583c4f12"},
         "send_500_response": {"5cc4d5ec1c99"},
-        "send": {"68f4025d9cda", "e4355b337add"},  # the second from 0.53.0 on
+        "send": {"e4355b337add"},
         "receive": {"5c6d69bd5c2e"},
     },
     FLOW: {
@@ -60,17 +71,48 @@ READ = {
         "pause_reading": {"ad0b8b78885c"},
         "resume_reading": {"73272cfeeda7"},
     },
+    WEBSOCKET: {
+        "__init__": {"53b3a32896c0"},
+        "connection_made": {"9bdebe2ad109"},
+        "connection_lost": {"e1043357c102"},
+        "eof_received": {"463e2d67aaf5"},
+        "pause_writing": {"f529a9c3095c"},
+        "resume_writing": {"75c1f838a51c"},
+        "shutdown": {"6b118962821c"},
+        "data_received": {"a972f1243c72"},
+        "handle_events": {"851d1ac45751"},
+        "handle_connect": {"75654c0dbfbd"},
+        "handle_cont": {"e822c6d377ab"},
+        "handle_text": {"9bc90729917c"},
+        "handle_bytes": {"2fcb0158bbc1"},
+        "send_receive_event_to_app": {"bebf05067d56"},
+        "handle_ping": {"c441fbc8acb6"},
+        "handle_pong": {"fea1685a5b7c"},
+        "start_keepalive": {"dce5487e3567"},
+        "stop_keepalive": {"ea55e166117a"},
+        "schedule_ping": {"d6dff78572e5"},
+        "send_keepalive_ping": {"e3d629df9867"},
+        "keepalive_timeout": {"d7bd5b521319"},
+        "handle_close": {"e0187efe9339"},
+        "handle_parser_exception": {"fcb5a2a7c5ca"},
+        "on_task_complete": {"0a943d1e6683"},
+        "run_asgi": {"a0718f85b2c4"},
+        "send_500_response": {"59c60642c9ea"},
+        "send": {"9e36d71d1c21"},
+        "receive": {"5cbbc370ced6"},
+    },
     SERVER: {"shutdown": {"6b5cbc9c494e"}},
     STATE: {"__init__": {"845d62a73c46"}},
 }
-"""Fingerprints of the methods that `http_protocol` was written against, whether it overrides them,
+"""Fingerprints of the methods that our classes were written against, whether it overrides them,
 calls them, or only counts on what they do."""
 
 WHAT_TO_DO = (
-    "{name} of uvicorn {version} is none of the versions that ci_server/connections/protocol.py "
+    "{name} of uvicorn {version} is none of the versions that ci_server/connections "
     "was written against. Compare its source with that of the last version in constraints.txt; see "
     "whether {ours} still does what it has to, in particular that every request is counted, "
-    "bounded and answered once (tests/integration/http: test_http_bounds.py, test_full_server.py); "
+    "bounded and answered once (tests/integration/http: test_http_bounds.py, "
+    "test_full_server.py, test_websocket_bounds.py); "
     "then add the fingerprint {found!r} to READ, and set the versions in pyproject.toml and "
     "uvicorn_shape.TESTED"
 )
@@ -94,7 +136,9 @@ def fingerprint(method):
 )
 def test_uvicorn_is_as_it_was_read(place, name):
     found = fingerprint(getattr(class_of(place), name))
-    ours = f"BoundedHttpProtocol.{name}" if name in vars(BoundedHttpProtocol) else "it"
+    extended = OURS.get(place)
+    is_ours = extended is not None and name in vars(extended)
+    ours = f"{extended.__name__}.{name}" if is_ours else "it"
     problem = WHAT_TO_DO.format(
         name=f"{place[1]}.{name}", version=uvicorn.__version__, ours=ours, found=found
     )
@@ -104,43 +148,57 @@ def test_uvicorn_is_as_it_was_read(place, name):
 # ------------------------------------------------------------------ the table is what is used
 
 
-def test_the_table_has_every_method_that_is_overridden():
-    inherited = {name for name, _ in inspect.getmembers(class_of(PROTOCOL), inspect.isfunction)}
-    overridden = inherited & vars(BoundedHttpProtocol).keys()
-    assert overridden == METHODS[PROTOCOL].keys()
+@pytest.mark.parametrize("place", OURS)
+def test_the_table_has_every_method_that_is_overridden(place):
+    inherited = {name for name, _ in inspect.getmembers(class_of(place), inspect.isfunction)}
+    overridden = inherited & vars(OURS[place]).keys()
+    assert overridden <= METHODS[place].keys()
+    assert METHODS[place].keys() - overridden <= attributes_used(place)["self"], "nothing uses it"
     assert all(METHODS[place].keys() <= READ[place].keys() for place in METHODS)
 
 
-def attributes_used():
+def attributes_used(place):
     """Attributes of uvicorn's objects in the source of our class, by the object's name there."""
     used = {"self": set(), "cycle": set(), "flow": set()}
-    for node in ast.walk(ast.parse(Path(http_protocol.__file__).read_text())):
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(OURS[place])))):
         if isinstance(node, ast.Attribute):
             owner = ast.unparse(node.value).removeprefix("self.")
-            if owner in used and node.attr not in vars(BoundedHttpProtocol):
+            if owner in used and node.attr not in vars(OURS[place]):
                 used[owner].add(node.attr)
     return used
 
 
-def test_the_table_has_every_attribute_that_is_used():
-    used = attributes_used()
+def listed_attributes():
     listed = {}
     for (place, _), names in ATTRIBUTES.items():
         listed.setdefault(place, set()).update(names.split())
-    ours = {name for name in used["self"] if name.startswith("_")}
-    assert not ours & listed[PROTOCOL], "an attribute of our own may be one of uvicorn's"
-    assert used["self"] - ours == listed[PROTOCOL]
+    return listed
+
+
+@pytest.mark.parametrize("place", OURS)
+def test_the_table_has_every_attribute_that_is_used(place):
+    used = attributes_used(place)["self"]
+    listed = listed_attributes()[place]
+    ours = {name for name in used if name.startswith("_")}
+    assert not ours & listed, "an attribute of our own may be one of uvicorn's"
+    assert used - ours - METHODS[place].keys() == listed
+
+
+def test_the_table_has_every_attribute_of_the_parts_that_is_used():
+    used, listed = attributes_used(PROTOCOL), listed_attributes()
     assert used["cycle"] | {"transport"} == listed[CYCLE]
     assert used["flow"] - METHODS[FLOW].keys() == listed[FLOW]
 
 
-def test_uvicorn_has_no_attribute_of_the_same_name_as_ours():
-    taken = set(vars(class_of(PROTOCOL)))
-    for method in ("__init__", "connection_made", "on_message_begin"):
-        taken |= set(getattr(class_of(PROTOCOL), method).__code__.co_names)
-    ours = {name for name in attributes_used()["self"] if name.startswith("_")}
-    ours |= {name for name in vars(BoundedHttpProtocol) if not name.startswith("__")}
-    assert not ours & taken - METHODS[PROTOCOL].keys()
+@pytest.mark.parametrize("place", OURS)
+def test_uvicorn_has_no_attribute_of_the_same_name_as_ours(place):
+    theirs = class_of(place)
+    taken = set(vars(theirs))
+    for method in filter(inspect.isfunction, vars(theirs).values()):
+        taken |= set(method.__code__.co_names)
+    ours = {name for name in attributes_used(place)["self"] if name.startswith("_")}
+    ours |= {name for name in vars(OURS[place]) if not name.startswith("__")}
+    assert not ours & taken - METHODS[place].keys()
 
 
 # ------------------------------------------------------------------ versions

@@ -34,6 +34,8 @@ from support.jobs import NOON
 
 pytestmark = pytest.mark.anyio
 
+LISTED = "https://listed.example"
+EVIL = "https://evil.example"
 VIEWER = Principal("acme", "vic", Role.VIEWER, "key 1")
 
 
@@ -54,6 +56,19 @@ class Known:
         return VIEWER
 
 
+class Ambient:
+    """The same viewer, by what a proxy makes of a cookie, which browsers add by themselves."""
+
+    async def is_configured(self):
+        return True
+
+    def evidence(self, credentials):
+        return credentials.headers.get("x-user")
+
+    async def identify(self, credentials):
+        return VIEWER if "x-user" in credentials.headers else None
+
+
 class MemoryAudit:
     """Port AuditLog."""
 
@@ -65,12 +80,13 @@ class MemoryAudit:
 
 
 def access_control(log, **limits):
-    authenticator = Authenticator([Known()], LocalIdentity(insecure=False))
+    authenticator = Authenticator([Known(), Ambient()], LocalIdentity(insecure=False))
     return AccessControl(
         ThrottledAuthenticator(authenticator, FailureLimits()),
         Policy(),
         AuditTrail(log, lambda: NOON),
         Traffic(TrafficLimits(**limits)),
+        origins=(LISTED,),
     )
 
 
@@ -122,6 +138,10 @@ def fastapi_app():
         stream_slot(socket, principal)
         await echo(socket, principal)
 
+    @app.websocket("/counted")
+    async def counted(socket: WebSocket, principal: Reader, count: int):
+        await echo(socket, principal)
+
     @app.websocket("/cancel")
     async def cancel(socket: WebSocket, principal: Canceller):
         await echo(socket, principal)
@@ -148,6 +168,10 @@ def app(request, log):
     return made
 
 
+def bearer(token="known"):
+    return {"Authorization": f"Bearer {token}"}
+
+
 def both(**limits):
     applications = [(starlette_app, limits), (fastapi_app, limits)]
     return pytest.mark.parametrize("app", applications, ids=["starlette", "fastapi"], indirect=True)
@@ -155,10 +179,6 @@ def both(**limits):
 
 def declared(**limits):
     return pytest.mark.parametrize("app", [(fastapi_app, limits)], ids=["fastapi"], indirect=True)
-
-
-def bearer(token="known"):
-    return {"Authorization": f"Bearer {token}"}
 
 
 async def get(app, path, headers):
@@ -193,6 +213,51 @@ async def test_what_the_role_does_not_allow_is_refused_and_recorded(app, log):
         assert refused.headers["x-request-id"] == refused.body["error"]["request_id"]
     (entry,) = log.entries
     assert (entry.user, entry.action, entry.outcome.value) == ("vic", "cancel", "denied")
+
+
+@both()
+@pytest.mark.parametrize("origin", [EVIL, "null", "", "https://ci.example.evil.example"])
+async def test_a_page_of_another_origin_cannot_use_what_browsers_add(app, log, origin):
+    headers = {"X-User": "vic", "Host": "ci.example", "Origin": origin}
+    async with connected(app, "/watch", headers) as refused:
+        assert refused.code == (403, "forbidden")
+        assert "CI_CORS_ORIGINS" in refused.body["error"]["message"]
+    (entry,) = log.entries
+    assert (entry.user, entry.action, entry.outcome.value) == ("vic", "read", "denied")
+
+
+@both()
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-User": "vic"},
+        {"X-User": "vic", "Host": "ci.example", "Origin": "https://ci.example"},
+        {"X-User": "vic", "Host": "ci.example", "Origin": LISTED},
+        {**bearer(), "Origin": EVIL},
+    ],
+    ids=["a program", "our own page", "a listed page", "any page that has a token"],
+)
+async def test_others_may_open_websockets(app, headers):
+    async with connected(app, "/watch", headers) as socket:
+        assert (await socket.receive_json())["user"] == "vic"
+        socket.send_text("enough")
+
+
+async def test_requests_of_pages_are_left_to_cors(app):
+    headers = {"X-User": "vic", "Host": "ci.example", "Origin": EVIL}
+    assert (await get(app, "/watch", headers)).status_code == 200
+
+
+@both()
+async def test_where_there_is_no_websocket_says_so(app):
+    async with connected(app, "/elsewhere") as refused:
+        assert refused.code == (404, "not_found")
+
+
+@declared()
+async def test_a_parameter_of_the_wrong_type_is_refused(app):
+    async with connected(app, "/counted", bearer(), query="count=x") as refused:
+        assert refused.code == (400, "invalid_request")
 
 
 @both(requests_per_second_per_user=0.001, burst_seconds=1000)
