@@ -52,16 +52,39 @@ def ensure(
         SetupError: it could not be built, with the end of the build's output.
     """
     variant = "slim" if slim else "full"
-    wanted = inputs_digest(context_files() | {"variant": variant.encode()})
-    if not refresh and _label(client, name) == wanted:
+    files = context_files()
+    wanted = inputs_digest(files | {"variant": variant.encode()})
+    if not refresh and is_current(client, name, wanted):
         return False
     with locks.held("runner-image"):
-        if not refresh and _label(client, name) == wanted:
+        if not refresh and is_current(client, name, wanted):
             return False
         base = base_image.ensure(client, refresh=refresh)
-        with step(f"Building {name} on {base}"):
-            _build(client, name, {"BASE": base, "VARIANT": variant}, wanted, refresh=refresh)
+        build(client, name, files, {"BASE": base, "VARIANT": variant}, wanted, refresh=refresh)
     return True
+
+
+def is_current(client: docker.DockerClient, name: str, digest: str) -> bool:
+    """Whether the image is on the engine and was built from inputs with this digest."""
+    return _label(client, name) == digest
+
+
+def build(
+    client: docker.DockerClient,
+    name: str,
+    files: dict[str, bytes],
+    arguments: dict[str, str],
+    digest: str,
+    *,
+    refresh: bool,
+) -> None:
+    """Build an image on `arguments["BASE"]`, in place of the one that has its name.
+
+    Raises:
+        SetupError: it could not be built, with the end of the build's output.
+    """
+    with step(f"Building {name} on {arguments['BASE']}"):
+        _build(client, name, files, arguments, digest, refresh=refresh)
 
 
 def context_files() -> dict[str, bytes]:
@@ -69,12 +92,16 @@ def context_files() -> dict[str, bytes]:
     files = {p.name: p.read_bytes() for p in DOCKER_DIR.iterdir() if p.is_file()}
     files[CONSTRAINTS.name] = CONSTRAINTS.read_bytes()
     files[CA_BUNDLE_NAME] = ca_bundle().read_bytes()
-    for path in sorted(ENGINE_PACKAGE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            files[(Path("engine") / path.relative_to(ENGINE_PACKAGE)).as_posix()] = (
-                path.read_bytes()
-            )
-    return files
+    return files | package_files(ENGINE_PACKAGE)
+
+
+def package_files(package: Path) -> dict[str, bytes]:
+    """The files of a Python package by their paths from its parent, without compiled ones."""
+    return {
+        path.relative_to(package.parent).as_posix(): path.read_bytes()
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def ca_bundle() -> Path:
@@ -121,6 +148,7 @@ def _find(client: docker.DockerClient, name: str) -> Image | None:
 def _build(
     client: docker.DockerClient,
     name: str,
+    files: dict[str, bytes],
     arguments: dict[str, str],
     digest: str,
     *,
@@ -128,7 +156,7 @@ def _build(
 ) -> None:
     previous = _find(client, name)
     output = client.api.build(
-        fileobj=context_archive(context_files()),
+        fileobj=context_archive(files),
         custom_context=True,
         tag=name,
         rm=True,
@@ -149,7 +177,7 @@ def _raise_on_error(output: Iterator[dict[str, str]]) -> None:
         lines += event.get("stream", "").splitlines()
         if "error" in event:
             tail = "\n".join(lines[-TAIL_LINES:])
-            raise SetupError(f"The runner image could not be built: {event['error']}\n{tail}")
+            raise SetupError(f"The image could not be built: {event['error']}\n{tail}")
 
 
 def _network_arguments() -> dict[str, str]:
