@@ -39,46 +39,75 @@ SYSTEM_CA_BUNDLES = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is made: the files of its build context, the Dockerfile among them, by name."""
+    """How an image is made: the files of its build context, the Dockerfile among them, by name.
+
+    `below` is the id of the image it is built on, where that one is ours and changes, too.
+    """
 
     dockerfile: str
     files: Mapping[str, bytes]
     arguments: Mapping[str, str] = field(default_factory=dict)
+    below: str = ""
 
     def digest(self) -> str:
-        """A hash of all inputs but the base image."""
+        """A hash of all inputs; of the base image only where it is ours."""
         arguments = {f"argument {name}": value.encode() for name, value in self.arguments.items()}
-        return inputs_digest({**self.files, **arguments})
+        return inputs_digest({**self.files, **arguments, "below": self.below.encode()})
 
 
 def ensure(
-    client: docker.DockerClient, name: str, recipe: Recipe, *, refresh: bool = False
+    client: docker.DockerClient,
+    name: str,
+    recipe: Recipe,
+    *,
+    base: str | None = None,
+    refresh: bool = False,
 ) -> bool:
-    """Make sure that the image is on the engine and current; say whether it was built.
+    """Make sure that the image is on the engine and current; say whether it was built. Without a
+    `base` it is built on the one that is pulled, or made here.
 
     Raises:
         SetupError: it could not be built, with the end of the build's output.
     """
     wanted = recipe.digest()
-    if not refresh and _label(client, name) == wanted:
+    if not refresh and is_current(client, name, wanted):
         return False
     with locks.held("runner-image"):
-        if not refresh and _label(client, name) == wanted:
+        if not refresh and is_current(client, name, wanted):
             return False
-        base = base_image.ensure(client, refresh=refresh)
-        with step(f"Building {name} on {base}"):
-            _build(client, name, recipe, base, refresh=refresh)
+        build(client, name, recipe, base or base_image.ensure(client, refresh=refresh), refresh)
     return True
 
 
+def is_current(client: docker.DockerClient, name: str, digest: str) -> bool:
+    """Whether the image is on the engine and was built from inputs with this digest."""
+    image = _find(client, name)
+    return image is not None and image.labels.get(INPUTS_LABEL) == digest
+
+
+def build(client: docker.DockerClient, name: str, recipe: Recipe, base: str, refresh: bool) -> None:
+    """Build an image on `base`, in place of the one that has its name.
+
+    Raises:
+        SetupError: it could not be built, with the end of the build's output.
+    """
+    with step(f"Building {name} on {base}"):
+        _build(client, name, recipe, base, refresh=refresh)
+
+
 def common_files() -> dict[str, bytes]:
-    """What every image of ours copies: the pins, the certificates, the engine."""
+    """What the images of the engine copy: the pins, the certificates, the engine."""
     files = {CONSTRAINTS.name: CONSTRAINTS.read_bytes(), CA_BUNDLE_NAME: ca_bundle().read_bytes()}
-    for path in sorted(ENGINE_PACKAGE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            name = Path("engine") / path.relative_to(ENGINE_PACKAGE)
-            files[name.as_posix()] = path.read_bytes()
-    return files
+    return files | package_files(ENGINE_PACKAGE)
+
+
+def package_files(package: Path) -> dict[str, bytes]:
+    """The files of a Python package by their paths from its parent, without compiled ones."""
+    return {
+        path.relative_to(package.parent).as_posix(): path.read_bytes()
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def ca_bundle() -> Path:
@@ -108,11 +137,6 @@ def context_archive(files: Mapping[str, bytes]) -> io.BytesIO:
             tar.addfile(member, io.BytesIO(files[name]))
     buffer.seek(0)
     return buffer
-
-
-def _label(client: docker.DockerClient, name: str) -> str | None:
-    image = _find(client, name)
-    return image.labels.get(INPUTS_LABEL) if image else None
 
 
 def _find(client: docker.DockerClient, name: str) -> Image | None:

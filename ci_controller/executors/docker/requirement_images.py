@@ -52,6 +52,12 @@ from ci_controller.executors.shared.single_flight import SingleFlight, Transcrip
 logger = logging.getLogger(__name__)
 
 _REPOSITORY = "ci-runner-deps"
+_BUILT_HERE = {
+    "ci-runner": "",
+    "ci-runner:slim": " --slim",
+    "ci-runner-haystack": " --haystack",
+}
+"""Options of scripts/runner-image, by the names of the images it builds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +165,14 @@ class RequirementImages:
                 if is_registry_away(error):
                     raise RegistryUnavailableError(
                         f"the image {base!r} is not on the engine, and its registry cannot be "
-                        f"reached ({explanation(error)}); build or load the image there, or check "
+                        f"reached ({explanation(error)}); {_remedy(base)} there, or check "
                         "the name and the engine's way to the registry"
                     ) from error
                 if not isinstance(error, NotFound) and not is_registry_fault(error):
                     raise
                 raise ImageUnavailableError(
                     f"the image {base!r} is not on the engine and could not be pulled "
-                    f"({explanation(error)}); build or load it there, or choose another "
+                    f"({explanation(error)}); {_remedy(base)} there, or choose another "
                     "(the server's CI_IMAGE, or `image` in the project's job)"
                 ) from error
 
@@ -333,6 +339,12 @@ def _base_id(client: docker.APIClient, base: str) -> str:
     if container.LABEL_INSTANCE in (facts["Config"]["Labels"] or {}):
         raise ImageNotFound("there is no such base image")
     return str(facts["Id"])
+
+
+def _remedy(image: str) -> str:
+    """What to do about an image that is missing: the command for those that this project builds."""
+    option = _BUILT_HERE.get(image.removesuffix(":latest"))
+    return "build or load it" if option is None else f"run scripts/runner-image{option}"
 
 
 def _pull(client: docker.APIClient, image: str) -> None:

@@ -47,7 +47,15 @@ OPTIONS = {
     "python -m ci_controller": set(),
 }
 OF_OTHERS = {
-    *("--serve", "--path", "--no-install", "--upgrade", "--refresh", "--write"),  # scripts/
+    *(
+        "--serve",
+        "--path",
+        "--no-install",
+        "--upgrade",
+        "--refresh",
+        "--write",
+        "--haystack",
+    ),  # scripts/
     *("--restart-every", "--engine", "--first-seed", "--jobs", "--write-reliability"),
     *("--network", "--overlay2", "--platform", "--file-access"),  # gVisor
     *("--runtime", "--cgroup-manager", "--storage-opt", "--bridge"),  # Podman, Docker

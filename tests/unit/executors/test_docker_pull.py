@@ -8,7 +8,7 @@ from ci_controller.executors.docker.error_kinds import (
     is_registry_away,
     is_registry_fault,
 )
-from ci_controller.executors.docker.requirement_images import _pull
+from ci_controller.executors.docker.requirement_images import _pull, _remedy
 
 
 class RecordedEngine:
@@ -55,3 +55,18 @@ def test_an_error_in_the_middle_is_judged_like_one_at_the_start(text, judge):
     with pytest.raises(APIError) as raised:
         _pull(engine, "tool:7")
     assert judge(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "remedy"),
+    [
+        ("ci-runner:latest", "run scripts/runner-image"),
+        ("ci-runner:slim", "run scripts/runner-image --slim"),
+        ("ci-runner-haystack", "run scripts/runner-image --haystack"),
+        ("ci-runner-haystack:latest", "run scripts/runner-image --haystack"),
+        ("ci-runner-haystack:2", "build or load it"),
+        ("registry.example/ci-runner:latest", "build or load it"),
+    ],
+)
+def test_a_missing_image_of_this_project_is_built_with_its_command(image, remedy):
+    assert _remedy(image) == remedy
