@@ -2,14 +2,24 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from ci_common.errors import place_of
 
 MAX_DEPTH = 32
 """Objects and arrays within each other. Nothing that is sent here needs more than a few."""
+
+MAX_VALUES = 100_000
+"""Unless a caller allows more. Each takes far more memory than the two bytes that may say it."""
+
+_SEPARATORS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([,\[{])', re.DOTALL)
+"""A group for each that is outside of strings. A string that is not closed is one to the end, so
+that nothing is looked at twice.
+"""
 
 _LONGEST_INTEGER = 400
 """Digits. More is beyond what any number here can be, and takes long to convert."""
@@ -40,25 +50,39 @@ class _Repeated:
     name: str
 
 
-def strict_object(content: bytes) -> dict[str, Any]:
+def strict_object(content: bytes, max_values: int = MAX_VALUES) -> dict[str, Any]:
     """A JSON object in UTF-8, of which every part has one meaning to everybody: no name is
     repeated, numbers are finite, strings are Unicode, and it is not nested too deeply.
 
     Parsers disagree about what repeated names mean, and so do those who sign, or look through what
-    was sent, and those who act on it. Raises AmbiguousJsonError.
+    was sent, and those who act on it. More than `max_values` values, in which an empty object or
+    array counts as two, are not even parsed. Raises AmbiguousJsonError.
     """
+    if _has_more(content, max_values):
+        raise AmbiguousJsonError(f"it has more than {max_values} values")
     try:
         found = json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_int=_integer)
     except RecursionError:
         raise AmbiguousJsonError("it is nested too deeply") from None
     except ValueError:
         raise AmbiguousJsonError("it is not JSON in UTF-8") from None
-    for path, value in _walk(found):
-        if problem := _problem(value, len(path)):
+    for place, value in _walk(found):
+        if problem := _problem(value, place.depth):
+            path = place.path()
             raise AmbiguousJsonError(problem, (*path, value.name) if _is_repeated(value) else path)
     if not isinstance(found, dict):
         raise AmbiguousJsonError("it is not a JSON object")
     return found
+
+
+def _has_more(content: bytes, values: int) -> bool:
+    """Whether there are more values than so many: one, one after each comma, and one in each object
+    and array.
+    """
+    if 1 + sum(map(content.count, (b",", b"[", b"{"))) <= values:
+        return False
+    separators = (found for found in _SEPARATORS.finditer(content) if found.lastindex)
+    return next(islice(separators, values - 1, None), None) is not None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
@@ -74,17 +98,39 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf
 
 
-def _walk(value: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Every value, and every name, with the path to it."""
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+class _Place(NamedTuple):
+    """Where a value is: its own step, and the place of the container it is in."""
+
+    parent: "_Place | None" = None
+    step: str | int = ""
+    depth: int = 0
+
+    def path(self) -> Path:
+        steps: list[str | int] = []
+        place = self
+        while place.parent is not None:
+            steps.append(place.step)
+            place = place.parent
+        return steps[::-1]
+
+
+def _walk(value: Any) -> Iterator[tuple[_Place, Any]]:
+    """Every value, and every name with the place of its object."""
+    waiting = [(_Place(), value)]
+    yield waiting[0]
     while waiting:
-        path, value = waiting.pop()
-        yield path, value
-        if isinstance(value, dict):
-            yield from ((path, name) for name in value)
-            waiting += [((*path, name), inner) for name, inner in value.items()]
-        elif isinstance(value, list):
-            waiting += [((*path, at), inner) for at, inner in enumerate(value)]
+        place, container = waiting.pop()
+        items: Iterable[tuple[str | int, Any]] = ()
+        if isinstance(container, dict):
+            yield from ((place, name) for name in container)
+            items = container.items()
+        elif isinstance(container, list):
+            items = enumerate(container)
+        for step, inner in items:
+            found = _Place(place, step, place.depth + 1), inner
+            yield found
+            if isinstance(inner, dict | list):
+                waiting.append(found)
 
 
 def _problem(value: Any, depth: int) -> str | None:

@@ -1,15 +1,17 @@
 """JSON with one meaning or none; the text of a refusal repeats nothing of what was sent."""
 
 import json
+import time
 import tracemalloc
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ci_common.strict_json import MAX_DEPTH, AmbiguousJsonError, strict_object
+from ci_common.strict_json import MAX_DEPTH, MAX_VALUES, AmbiguousJsonError, strict_object
 
-NESTED = {"deep": "[" * 100_000, "deep objects": '{"a":' * 50_000}
+NESTED = {"deep": "[" * 50_000, "deep objects": '{"a":' * 50_000}
 AMBIGUOUS = {
     "repeated": ('{"a": 1, "a": 2}', "a: duplicate key"),
     "repeated, and the same": ('{"a": 1, "a": 1}', "a: duplicate key"),
@@ -102,10 +104,63 @@ def test_any_bytes_are_an_object_or_a_refusal(content):
     assert isinstance(found, dict) or found.located.isprintable()
 
 
-def test_a_refusal_of_a_wide_document_costs_little():
-    content = json.dumps({"a": list(range(60_000))}).encode()
+@contextmanager
+def traced():
+    """A function that gives, afterwards, the most memory that was taken, in bytes."""
+    found = []
     tracemalloc.start()
-    strict_object(content)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 100 * len(content)
+    try:
+        yield found.pop
+    finally:
+        found.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("value", ["0", "{}", "[]", '{"a": 1}', "[[[]]]", '"x"'])
+def test_too_many_values_are_refused_before_they_are_parsed(value):
+    content = f'{{"a": [{", ".join([value] * 1_000_000)}]}}'.encode()
+    started = time.process_time()
+    told = f"it has more than {MAX_VALUES} values"
+    with traced() as most, pytest.raises(AmbiguousJsonError, match=told):
+        strict_object(content)
+    assert time.process_time() - started < 2
+    assert most() < 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"a": 1}', 2),
+        ('{"a": [1, 2], "b": {"c": 3}}', 6),
+        ('{"a,[{": "\\",[{,", "b": "\\\\", "c": ",,,"}', 4),
+        ('{"a": "日本, 語"}', 2),
+    ],
+)
+def test_the_number_of_values_that_is_allowed(text, values):
+    assert strict_object(text.encode(), values) == json.loads(text)
+    with pytest.raises(AmbiguousJsonError, match=f"it has more than {values - 1} values"):
+        strict_object(text.encode(), values - 1)
+
+
+def test_text_is_not_taken_for_values():
+    value = {"a": ",[{" * MAX_VALUES, "b": '",' * MAX_VALUES, "\\": "\\," * MAX_VALUES}
+    assert strict_object(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("start", ['"', '"\\', "", '{"a": "', '","'])
+def test_strings_that_do_not_end_cost_little(start):
+    content = (start + '\\",' * 500_000).encode()
+    started = time.process_time()
+    with pytest.raises(AmbiguousJsonError):
+        strict_object(content)
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("depth", [1, MAX_DEPTH - 1])
+def test_a_wide_document_costs_little(depth):
+    """However deep it is: no paths are made where nothing is wrong."""
+    wide = json.dumps([0] * 60_000)
+    content = json.dumps(nested(depth)).replace("1", wide).encode()
+    with traced() as most:
+        assert strict_object(content)
+    assert most() < 10 * len(content)
