@@ -15,7 +15,9 @@ from ci_common.strict_json import AmbiguousJsonError, strict_object
 from ci_common.zip_directory import ZipEntry
 from ci_common.zip_reader import ZipReader
 
-_MANIFEST_BYTES = 16 << 20
+_MANIFEST_BYTES = 4 << 20
+_MANIFEST_VALUES = 200_000
+"""40,000 assets of four values each: more than fit into these bytes."""
 _MOST_PROBLEMS = 20
 _FROM_A_MAC = "__MACOSX"
 
@@ -99,7 +101,7 @@ def _check_manifest(archive: ZipReader, content: bytes, prefix: str) -> None:
 
 def _manifest_problems(archive: ZipReader, content: bytes, prefix: str) -> Iterator[str]:
     try:
-        manifest = strict_object(content.removeprefix(b"\xef\xbb\xbf"))
+        manifest = strict_object(content.removeprefix(b"\xef\xbb\xbf"), _MANIFEST_VALUES)
     except AmbiguousJsonError as error:
         yield f"cannot be read: {error.located}"
         return

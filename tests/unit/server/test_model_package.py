@@ -1,5 +1,7 @@
 """What a model's package has to be before a job is made of it."""
 
+import time
+
 import pytest
 
 from ci_common.errors import InvalidPackageError
@@ -143,3 +145,30 @@ def test_a_file_that_is_named_often_is_read_once(tmp_path, monkeypatch):
     many = b'{"assets": [' + b",".join([asset] * 500) + b"]}"
     read(tmp_path, {TOML: b"", "a.csv": b"x" * 1000, "manifest.json": many})
     assert read_so_far.count("a.csv") == 1
+
+
+def test_as_many_assets_as_a_large_model_has(tmp_path):
+    """Each is missing, which is found once the manifest was read."""
+    listed = manifest({f"assumptions/table-{n:05}.csv": b"" for n in range(20_000)})
+    with pytest.raises(InvalidPackageError, match=r"'assumptions/table-00000\.csv' is not in"):
+        read(tmp_path, {TOML: b"", "manifest.json": listed})
+
+
+@pytest.mark.parametrize("value", [b"0", b"{}", b"[[]]", b'{"relativePath":"a"}'])
+def test_a_manifest_of_very_many_values_is_refused_at_little_cost(tmp_path, value):
+    """Others wait for it."""
+    many = b'{"assets":[' + b",".join([value] * ((3 << 20) // (len(value) + 1))) + b"]}"
+    path = tmp_path / "model.zip"
+    path.write_bytes(zipped({TOML: b"", "manifest.json": many}))
+    started = time.process_time()
+    with pytest.raises(InvalidPackageError, match=r"manifest\.json: .* more than 200000 values"):
+        read_model_package(path)
+    assert time.process_time() - started < 1
+
+
+def test_a_manifest_that_is_too_large(tmp_path):
+    large = b'{"assets": []' + b" " * (4 << 20) + b"}"
+    path = tmp_path / "model.zip"
+    path.write_bytes(zipped({TOML: b"", "manifest.json": large}))
+    with pytest.raises(InvalidPackageError, match=r"manifest\.json is larger than 4 MiB"):
+        read_model_package(path)
