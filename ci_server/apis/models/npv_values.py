@@ -70,7 +70,9 @@ def read_shape(file: BinaryIO, size: int) -> tuple[int, ...]:
     if len(start) < len(_MAGIC) + 2 or not start.startswith(_MAGIC):
         raise ValueError("it is no .npy file of version 1.0")
     (length,) = struct.unpack("<H", start[len(_MAGIC) :])
-    found = _HEADER.fullmatch(file.read(min(length, _HEADER_BYTES)))
+    if length > _HEADER_BYTES:
+        raise ValueError("its header is too long")
+    found = _HEADER.fullmatch(file.read(length))
     if found is None:
         raise ValueError("it is no array of little-endian float64 in C order")
     shape = tuple(map(int, found[1].split(b", ")))

@@ -88,6 +88,13 @@ def npy(array, **options):
     return file.getvalue()
 
 
+def npy_with_header(length, more=b""):
+    """Three values, behind a header of that length as numpy writes one, and of more bytes."""
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }".ljust(length - 1) + b"\n"
+    size = struct.pack("<H", len(header + more))
+    return b"\x93NUMPY\x01\x00" + size + header + more + bytes(24)
+
+
 async def frames(content, size=None):
     artifact = Artifact("output/npv.npy", len(content or b"") if size is None else size, "0" * 64)
     found = npv_values.value_frames(Files(content), "j1", artifact)
@@ -125,6 +132,7 @@ HOSTILE = {
     "a huge shape": npy(np.zeros(3)).replace(b"(3,)", b"(%d,)" % 10**17),
     "code": b"\x93NUMPY\x01\x00" + struct.pack("<H", 60) + b"__import__('os').abort()".ljust(60),
     "a long header": b"\x93NUMPY\x01\x00\xff\xff" + b"x" * 70_000,
+    "a header that goes on behind what is read": npy_with_header(4096, b"x" * 904),
     "many dimensions": npy(np.zeros([1] * 20)),
 }
 
@@ -133,6 +141,12 @@ HOSTILE = {
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
 async def test_a_file_without_such_values_has_none(content):
     assert await frames(content) == [messages.values_header((0,))]
+
+
+@pytest.mark.anyio
+async def test_the_longest_header():
+    assert await frames(npy_with_header(4096)) == [messages.values_header((3,)), bytes(24)]
+    assert await frames(npy_with_header(4097)) == [messages.values_header((0,))]
 
 
 @pytest.mark.anyio
