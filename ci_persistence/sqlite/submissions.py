@@ -228,7 +228,8 @@ def _state_condition(state: JobState) -> str:
     """SQL; a status is one of our own words."""
     conditions = [f"status = '{state.status.value}'"]
     if state.success is not None:
-        conditions.append(f"(status = 'completed' AND exit_code = 0) = {int(state.success)}")
+        succeeded = "status = 'completed' AND coalesce(exit_code, -1) = 0"
+        conditions.append(f"({succeeded}) = {int(state.success)}")
     if state.cancel_requested is not None:
         conditions.append(f"(cancel_requested_at IS NOT NULL) = {int(state.cancel_requested)}")
     return f"({' AND '.join(conditions)})"

@@ -280,6 +280,19 @@ async def test_a_list_of_jobs_in_one_of_several_states(rows):
     assert await listed(*both) == {failed, ids[JobStatus.FAILED]}
 
 
+async def test_a_job_without_an_exit_code_is_no_success(rows):
+    job_id = await rows.add()
+    await rows.transitions.claim(job_id)
+    await rows.transitions.finish(job_id, Ending(replace(PASSED, exit_code=None), 0), NOON)
+
+    async def listed(success):
+        query = JobQuery((JobState(JobStatus.COMPLETED, success=success),))
+        return [job.job_id for job in await rows.submissions.list_jobs(JobScope(), query)]
+
+    assert await listed(success=False) == [job_id]
+    assert await listed(success=True) == []
+
+
 async def test_a_list_of_the_jobs_of_a_door(rows):
     await rows.add()
     of_models = [await rows.add(door=Door.MODELS) for _ in range(3)]
