@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext, iter_route_contexts
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from ci_common.policy import Action
 from ci_server.http.guards import TOKEN_PARAMETER, Access
@@ -108,13 +108,6 @@ def routes_of(app: FastAPI) -> Iterator[RouteContext]:
     """Every route of the API, however it was added."""
     for route in iter_route_contexts(app.routes):
         if isinstance(route.original_route, APIRoute):
-            yield route
-
-
-def websockets_of(app: FastAPI) -> Iterator[RouteContext]:
-    """Every WebSocket, likewise; OpenAPI has no word for them."""
-    for route in iter_route_contexts(app.routes):
-        if isinstance(route.original_route, APIWebSocketRoute):
             yield route
 
 

@@ -11,10 +11,11 @@ from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from starlette.routing import WebSocketRoute
 
 from ci_common.policy import Action
-from ci_server.apis.native.openapi import access_of, routes_of, websockets_of
+from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
 from ci_server.http.guards import Access, Lister, Reader, public
 from ci_server.http.query import strict_query
+from support.websocket_routes import websockets_of
 
 FOR_EVERYBODY = {
     "/artifacts/{job_id}/{path:artifact_path}",  # asks for a signature instead
