@@ -139,6 +139,10 @@ class ProgressLines:
             self._in_line = True
         return b"".join(others), found
 
+    def skip_line(self) -> None:
+        """What comes next is in a line of which the beginning is unknown: it is no report."""
+        self._held, self._in_line = b"", True
+
     def rest(self) -> bytes:
         """What is still kept back, at the end of the output."""
         held, self._held = self._held, b""

@@ -13,7 +13,7 @@ from ci_common.errors import RunnerError
 from ci_common.events import CompleteEvent, LogEvent
 from ci_common.job import Job, utc_now
 from ci_common.ports.artifacts import ArtifactReader
-from ci_common.progress import Initialized, ProgressLines
+from ci_common.progress import MAX_LINE_BYTES, Initialized, ProgressLines
 from ci_common.strict_json import AmbiguousJsonError, strict_object
 from ci_server.apis.models import messages
 from ci_server.apis.models.messages import LogMessages
@@ -37,7 +37,7 @@ TRY_AGAIN = 1013
 
 _IGNORED = "execute"
 _LOOK_BACK_BYTES = 64 << 10
-"""Of the log before the offset, where `::initialized` may be."""
+"""Of the log before the offset, where `::initialized` may be; more than the longest report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,10 @@ class _Watching:
     async def run(self) -> int | None:
         """Send everything, to the end of the job; the code to close with."""
         await self._socket.send_text(messages.connected(utc_now()))
-        if told := await asyncio.to_thread(self._told_before):
-            await self._say_what(told)
+        if self._start:
+            await asyncio.to_thread(self._read_before)
+        if self._lines.initialized:
+            await self._say_what(self._lines.initialized)
         async with aclosing(self._api.streams.events(self._job, self._start)) as events:
             async for event in events:
                 if isinstance(event, LogEvent):
@@ -179,20 +181,21 @@ class _Watching:
             self._has_said_what = True
             await self._socket.send_text(messages.initialized(self._job, told))
 
-    def _told_before(self) -> Initialized | None:
-        """What the job said it works on, when a client resumes behind that."""
-        end = min(self._start, _LOOK_BACK_BYTES)
-        lines, position = ProgressLines(), 0
+    def _read_before(self) -> None:
+        """Bring `_lines` to where the client resumes: perhaps behind `::initialized`, or into the
+        middle of a line. The progress before that is not sent again.
+        """
+        streams, job, start = self._api.streams, self._job, self._start
         try:
-            while position < end and lines.initialized is None:
-                content = self._api.streams.read(self._job, position, end)
-                if not content:
-                    break
-                lines.feed(content)
-                position += len(content)
+            self._lines.feed(streams.read(job, 0, min(start, _LOOK_BACK_BYTES)))
+            streams.check_stored(job, start)
+            if start > _LOOK_BACK_BYTES:
+                before = streams.read(job, start - MAX_LINE_BYTES - 1, start)
+                self._lines.skip_line()
+                self._lines.feed(b"\n" + before.rpartition(b"\n")[2])
         except (RunnerError, OSError) as error:
-            logger.info("job %s: its log cannot be read: %s", self._job.job_id, error)
-        return lines.initialized
+            logger.info("job %s: its log cannot be read: %s", job.job_id, error)
+            self._lines.skip_line()
 
     async def _send_end(self, job: Job) -> None:
         if job.started_at is not None:

@@ -130,3 +130,13 @@ def test_only_the_first_that_comes_before_progress_counts():
 )
 def test_what_says_what_the_job_works_on(line, facts):
     assert read_initialized(line) == facts
+
+
+@pytest.mark.parametrize("before", [b"", b"::prog", b"note "])
+def test_a_line_of_which_the_beginning_is_unknown_is_no_report(before):
+    lines = ProgressLines()
+    lines.feed(before)
+    lines.skip_line()
+    report = b'::progress {"current":1,"total":2,"phase":"load"}\n'
+    assert lines.feed(report) == (report, [])
+    assert lines.feed(report) == (b"", [Progress(1, 2, "load")])
