@@ -3,10 +3,13 @@ and lcov's tracefiles. Read as they stream by, with bounds: the content is a job
 
 A file of source counts once, however many reports name it, with the best of them: so the reports of
 several test processes are not added up as if each had files of its own, nor those of both formats.
+Where one report names it several times, each of its lines counts once, and is covered when it was
+once: tracefiles of several tests are often joined into one.
 """
 
 import posixpath
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -14,6 +17,7 @@ from typing_extensions import override
 
 from ci_common.artifact_paths import WORKSPACE
 from ci_common.job import CoverageSummary
+from ci_controller.running.coverage_marks import CoverageMarks
 from ci_controller.running.report_xml import (
     MAX_REPORT_BYTES,
     BadReportError,
@@ -30,7 +34,13 @@ COVERAGE_NAMES = ("coverage.xml", "lcov.info")
 _MOST_SOURCES = 50_000
 _LONGEST_LINE = 64 << 10
 _LONGEST_SOURCE = 4096
+_TOTALS = (b"LF", b"LH", b"BRF", b"BRH")
+"""How a record of a tracefile sums up: in the order of SourceCoverage."""
 _CONDITIONS = re.compile(r"\((\d{1,9})/(\d{1,9})\)")
+_CONDITION_BITS = 17
+_MOST_CONDITIONS = (1 << _CONDITION_BITS) - 1
+"""Of a line."""
+_HASH_MASK = (1 << 63) - 1
 _SHOWN = 60
 
 SourceKey = bytes
@@ -60,7 +70,7 @@ class CoverageTally:
         """Take in a report."""
         for key, found in report.items():
             known = self._sources.get(key)
-            if known is None or (found.covered, found.taken) > (known.covered, known.taken):
+            if known is None or _is_better(found, known):
                 _check_count(self._sources, key)
                 self._sources[key] = found
 
@@ -84,9 +94,9 @@ class CoberturaReport(XmlReport):
         """`path` is that of the report, which stands for its sources where it names none."""
         super().__init__()
         self._path = path
-        self._sources: Sources = {}
+        self._sources: dict[SourceKey, _CoberturaSource] = {}
         self._totals = SourceCoverage()
-        self._current: SourceCoverage | None = None
+        self._current: _CoberturaSource | None = None
         """Of the class that is being read."""
         self._in_methods = 0
         self._places: list[str] = []
@@ -96,9 +106,10 @@ class CoberturaReport(XmlReport):
     def close(self) -> Sources:
         """What it says. Raises BadReportError when it is not whole."""
         self.finish()
-        if not any(one.lines for one in self._sources.values()) and self._totals.lines:
+        sources = {key: source.coverage() for key, source in self._sources.items()}
+        if not any(one.lines for one in sources.values()) and self._totals.lines:
             return {source_key(self._path): self._totals}
-        return self._sources
+        return sources
 
     @override
     def allows_doctype(self, name: str, *, has_declarations: bool) -> bool:
@@ -107,7 +118,7 @@ class CoberturaReport(XmlReport):
     @override
     def start_tag(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "line" and self._current is not None and not self._in_methods:
-            _count_line(self._current, attributes)
+            self._current.add_line(attributes)
         elif tag == "class":
             self._current = self._source(attributes.get("filename") or attributes.get("name", ""))
         elif tag == "methods":  # whose lines are among those of the class, too
@@ -136,13 +147,47 @@ class CoberturaReport(XmlReport):
         if not {"line-rate", "lines-valid"} & attributes.keys():
             raise NotAReportError("it is not in Cobertura's format")
         names = ("lines-valid", "lines-covered", "branches-valid", "branches-covered")
-        totals = SourceCoverage(*(_number(attributes.get(name, "")) for name in names))
+        totals = SourceCoverage(*(_number(_encoded(attributes.get(name))) for name in names))
         _check_totals(totals)
         self._totals = totals
 
-    def _source(self, name: str) -> SourceCoverage:
+    def _source(self, name: str) -> "_CoberturaSource":
         place = self._places[0] if len(self._places) == 1 else ""
-        return _entry(self._sources, source_key(posixpath.join(place, name)))
+        key = source_key(posixpath.join(place, name))
+        _check_count(self._sources, key)
+        return self._sources.setdefault(key, _CoberturaSource())
+
+
+class _CoberturaSource:
+    """What the classes of one file of source say."""
+
+    __slots__ = ("_branches", "_lines")
+
+    def __init__(self) -> None:
+        self._lines = CoverageMarks(value_bits=1)
+        self._branches = CoverageMarks(value_bits=2 * _CONDITION_BITS)
+        """How many of a line are taken, and how many there are."""
+
+    def add_line(self, attributes: dict[str, str]) -> None:
+        """Raises BadReportError."""
+        number = _number(_encoded(attributes.get("number")))
+        self._lines.add(number, _is_hit(_encoded(attributes.get("hits"))))
+        conditions = _CONDITIONS.search(attributes.get("condition-coverage", ""))
+        if conditions is not None:
+            branches = min(int(conditions[2]), _MOST_CONDITIONS)
+            taken = min(int(conditions[1]), branches)
+            self._branches.add(number, taken << _CONDITION_BITS | branches)
+
+    def coverage(self) -> SourceCoverage:
+        """Raises BadReportError."""
+        found = SourceCoverage()
+        for hit in self._lines.values():
+            found.lines += 1
+            found.covered += hit
+        for conditions in self._branches.values():
+            found.branches += conditions & _MOST_CONDITIONS
+            found.taken += conditions >> _CONDITION_BITS
+        return found
 
 
 class LcovReport:
@@ -151,8 +196,10 @@ class LcovReport:
     def __init__(self) -> None:
         self._size = 0
         self._rest = b""
-        self._sources: Sources = {}
-        self._record: _Record | None = None
+        self._sources: dict[SourceKey, _LcovSource] = {}
+        self._record: _LcovSource | None = None
+        self._told: dict[bytes, int] = {}
+        """How the record sums up."""
         self._is_report = False
 
     def feed(self, content: bytes) -> None:
@@ -173,7 +220,7 @@ class LcovReport:
             raise BadReportError("it ends in the middle of a record")
         if not self._is_report:
             raise NotAReportError("it is empty")
-        return self._sources
+        return {key: source.coverage() for key, source in self._sources.items()}
 
     def _read(self, line: bytes) -> None:
         kind, _, rest = line.partition(b":")
@@ -184,12 +231,14 @@ class LcovReport:
             raise NotAReportError(f"its first line is {shown!r}, and not that of a tracefile")
         self._is_report = True
         if kind == b"SF":
-            self._record = _Record(source_key(rest.decode(errors="surrogateescape")))
+            key = source_key(rest.decode(errors="surrogateescape"))
+            _check_count(self._sources, key)
+            self._record, self._told = self._sources.setdefault(key, _LcovSource()), {}
         elif self._record is not None and line == b"end_of_record":
-            coverage = self._record.coverage()
-            _check_totals(coverage)
-            _add(_entry(self._sources, self._record.key), coverage)
+            self._record.end_record(SourceCoverage(*(self._told.get(one, 0) for one in _TOTALS)))
             self._record = None
+        elif self._record is not None and kind in _TOTALS:
+            self._told[kind] = _number(rest)
         elif self._record is not None:
             self._record.read(kind, rest)
 
@@ -197,31 +246,45 @@ class LcovReport:
         return BadReportError(why) if self._is_report else NotAReportError(why)
 
 
-class _Record:
-    """What a tracefile says of one file of source: counted, and as it says itself."""
+class _LcovSource:
+    """What the records of a tracefile say of one file of source."""
 
-    def __init__(self, key: SourceKey) -> None:
-        self.key = key
-        self._counted = SourceCoverage()
-        self._told: dict[bytes, int] = {}
+    __slots__ = ("_branches", "_lines", "_told")
+
+    def __init__(self) -> None:
+        self._lines = CoverageMarks(value_bits=1)
+        self._branches = CoverageMarks(value_bits=1)
+        self._told: SourceCoverage | None = None
 
     def read(self, kind: bytes, rest: bytes) -> None:
-        """One line."""
+        """One line of a record. Raises BadReportError."""
         if kind == b"DA":
-            self._counted.lines += 1
-            self._counted.covered += _is_hit(rest.split(b",")[1:2])
+            number, _, count = rest.partition(b",")
+            self._lines.add(_number(number), _is_hit(count.partition(b",")[0]))
         elif kind == b"BRDA":
-            self._counted.branches += 1
-            self._counted.taken += _is_hit(rest.split(b",")[-1:])
-        elif kind in (b"LF", b"LH", b"BRF", b"BRH"):
-            self._told[kind] = _number(rest.decode(errors="replace"))
+            branch, _, taken = rest.rpartition(b",")  # its line, block and name
+            self._branches.add(hash(branch) & _HASH_MASK, _is_hit(taken))
+
+    def end_record(self, told: SourceCoverage) -> None:
+        """`told` is how the record sums up."""
+        if self._told is None or _is_better(told, self._told):
+            self._told = told
 
     def coverage(self) -> SourceCoverage:
-        """As the record sums up; where it does not, as its lines were counted."""
-        counted, told = self._counted, self._told
-        lines, covered = told.get(b"LF", counted.lines), told.get(b"LH", counted.covered)
-        branches, taken = told.get(b"BRF", counted.branches), told.get(b"BRH", counted.taken)
-        return SourceCoverage(lines, covered, branches, taken)
+        """As its lines and branches were counted; where there are none, as the best of its records
+        sums up. Raises BadReportError.
+        """
+        told = self._told or SourceCoverage()
+        lines, covered = _counted(self._lines) or (told.lines, told.covered)
+        branches, taken = _counted(self._branches) or (told.branches, told.taken)
+        coverage = SourceCoverage(lines, covered, branches, taken)
+        _check_totals(coverage)
+        return coverage
+
+
+def _counted(marks: CoverageMarks) -> tuple[int, int] | None:
+    hits = list(marks.values())
+    return (len(hits), sum(hits)) if hits else None
 
 
 def source_key(name: str) -> SourceKey:
@@ -230,19 +293,11 @@ def source_key(name: str) -> SourceKey:
     return blake2b(path.encode(errors="surrogateescape"), digest_size=16).digest()
 
 
-def _entry(sources: Sources, key: SourceKey) -> SourceCoverage:
-    _check_count(sources, key)
-    return sources.setdefault(key, SourceCoverage())
+def _is_better(found: SourceCoverage, known: SourceCoverage) -> bool:
+    return (found.covered, found.taken) > (known.covered, known.taken)
 
 
-def _add(known: SourceCoverage, more: SourceCoverage) -> None:
-    known.lines += more.lines
-    known.covered += more.covered
-    known.branches += more.branches
-    known.taken += more.taken
-
-
-def _check_count(sources: Sources, key: SourceKey) -> None:
+def _check_count(sources: Mapping[SourceKey, object], key: SourceKey) -> None:
     if len(sources) >= _MOST_SOURCES and key not in sources:
         raise BadReportError(f"there are more than {_MOST_SOURCES} files of source")
 
@@ -252,21 +307,16 @@ def _check_totals(told: SourceCoverage) -> None:
         raise BadReportError("it has more covered than there is")
 
 
-def _count_line(known: SourceCoverage, attributes: dict[str, str]) -> None:
-    known.lines += 1
-    known.covered += _is_hit([attributes.get("hits", "").encode(errors="replace")])
-    conditions = _CONDITIONS.search(attributes.get("condition-coverage", ""))
-    if conditions is not None:
-        taken, branches = int(conditions[1]), int(conditions[2])
-        known.branches += branches
-        known.taken += min(taken, branches)
+def _is_hit(count: bytes) -> bool:
+    """Whether it is above 0; it may have any number of digits."""
+    count = count.strip()
+    return count.isdigit() and count.strip(b"0") != b""
 
 
-def _is_hit(fields: list[bytes]) -> bool:
-    """Whether a count is above 0; it may have any number of digits."""
-    return any(field.strip().isdigit() and field.strip(b" 0") != b"" for field in fields)
+def _number(digits: bytes) -> int:
+    digits = digits.strip()
+    return int(digits) if digits.isdigit() and len(digits) < 10 else 0
 
 
-def _number(text: str) -> int:
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+def _encoded(attribute: str | None) -> bytes:
+    return b"" if attribute is None else attribute.encode(errors="replace")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ci_common.job import CoverageSummary
 from ci_common.ports.workloads import WorkloadFile
-from ci_controller.running import coverage_reports
+from ci_controller.running import coverage_marks, coverage_reports
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.coverage_reports import CoberturaReport, CoverageTally, LcovReport
 from ci_controller.running.report_xml import MAX_REPORT_BYTES, BadReportError, NotAReportError
@@ -111,6 +111,65 @@ def test_of_several_reports_of_a_source_the_best_counts():
         assert summed(*reports) == CoverageSummary(4, 5, 1, 2)
 
 
+def test_a_source_that_a_tracefile_names_for_each_test_counts_once():
+    first = b"TN:one\nSF:a.c\nDA:1,1\nDA:2,0\nLF:2\nLH:1\nend_of_record\n"
+    second = b"TN:two\nSF:./a.c\nDA:1,0\nDA:2,5\nDA:3,0\nLF:3\nLH:1\nend_of_record\n"
+    assert summed(lcov(first + first)) == CoverageSummary(1, 2)
+    for content in (first + second, second + first):
+        assert summed(lcov(content)) == CoverageSummary(2, 3)
+    assert summed(lcov(LCOV + LCOV)) == BOTH
+
+
+def test_branches_that_a_tracefile_names_for_each_test_count_once():
+    record = b"SF:a.c\nDA:1,1\nBRDA:1,0,%d,%s\nBRDA:1,e1,%d,%s\nend_of_record\n"
+    found = lcov(record % (0, b"1", 1, b"-") + record % (0, b"0", 1, b"0"))
+    assert summed(found) == CoverageSummary(1, 1, 1, 2)
+    found = lcov(record % (0, b"1", 1, b"-") + record % (0, b"0", 1, b"2"))
+    assert summed(found) == CoverageSummary(1, 1, 2, 2)
+    found = lcov(record % (0, b"1", 0, b"1") + record % (1, b"1", 1, b"0"))
+    assert summed(found) == CoverageSummary(1, 1, 3, 4)
+
+
+def test_of_records_without_lines_the_best_counts():
+    records = [b"SF:a\nLF:9\nLH:%d\nBRF:4\nBRH:2\nend_of_record\n" % hit for hit in (0, 5, 3)]
+    assert summed(lcov(records[0])) == CoverageSummary(0, 9, 2, 4)
+    for order in itertools.permutations(records):
+        assert summed(lcov(b"".join(order))) == CoverageSummary(5, 9, 2, 4)
+
+
+def test_lines_count_as_they_are_whatever_a_record_sums_up():
+    content = b"SF:a\nDA:1,1\nDA:1,0\nDA:2,0\nLF:3\nLH:3\nend_of_record\n"
+    assert summed(lcov(content)) == CoverageSummary(1, 2)
+
+
+def xml_class(*lines):
+    """Of a file of source; a line is its number, its hits, and conditions of it."""
+    line = '<line number="%s" hits="%s" condition-coverage="%s"/>'
+    return f'<class filename="a.cs"><lines>{"".join(line % one for one in lines)}</lines></class>'
+
+
+def test_lines_that_several_classes_name_count_once():
+    one = xml_class((1, 1, ""), (2, 0, "50% (1/2)"), (3, 1, "0% (0/4)"))
+    other = xml_class((2, 3, "100% (2/2)"), (3, 0, "25% (1/4)"), (9, 0, ""))
+    for classes in (one + other, other + one, one + other + one):
+        content = f'<coverage line-rate="1"><classes>{classes}</classes></coverage>'
+        assert summed(cobertura(content.encode())) == CoverageSummary(3, 4, 3, 6)
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 1)), max_size=600), max_size=4)
+)
+def test_each_line_counts_once(records):
+    found = [one for record in records for one in record]
+    told = [b"".join(b"DA:%d,%d\n" % one for one in record) for record in records]
+    content = b"TN:\n" + b"".join(b"SF:a\n%send_of_record\n" % lines for lines in told)
+    wanted = CoverageSummary(len({n for n, hit in found if hit}), len({n for n, _ in found}))
+    assert summed(lcov(content)) == wanted
+    classes = "".join(xml_class(*((n, hit, "") for n, hit in record)) for record in records)
+    xml = f'<coverage line-rate="1"><classes>{classes}</classes></coverage>'
+    assert summed(cobertura(xml.encode())) == wanted
+
+
 def test_several_places_of_sources():
     content = COVERAGE_PY.replace(b"<sources>", b"<sources><source>/elsewhere</source>")
     assert summed(cobertura(content)) == BOTH
@@ -180,6 +239,30 @@ def test_too_many_sources(monkeypatch):
         lcov(b"".join(records))
     with pytest.raises(BadReportError, match="more than 10 files of source"):
         summed(lcov(b"".join(records[:10])), lcov(records[10]))
+
+
+@pytest.mark.parametrize("line", [b"DA:%d,1\n", b"BRDA:%d,0,0,1\n"])
+def test_too_many_lines_of_a_source(monkeypatch, line):
+    monkeypatch.setattr(coverage_marks, "_MOST", 1000)
+    lines = b"".join(line % number for number in range(1000))
+    most = b"SF:a\n" + lines * 3 + b"end_of_record\n"
+    assert max(one.lines + one.branches for one in lcov(most).values()) == 1000
+    with pytest.raises(BadReportError, match="a file of source has more than 1000 lines"):
+        lcov(most.replace(lines, lines + line % 1000, 1))
+
+
+@pytest.mark.parametrize("lines", [150_000, 10_000_000])
+def test_a_hostile_source_of_very_many_lines_takes_little(lines):
+    content = b"".join(b"DA:%d,1\n" % (number % lines) for number in range(450_000))
+    content = b"SF:a\n" + content + b"end_of_record\n"
+    tracemalloc.start()
+    if lines < 200_000:
+        assert summed(lcov(content, 1 << 18)) == CoverageSummary(lines, lines)
+    else:
+        with pytest.raises(BadReportError, match="more than 200000 lines or branches"):
+            lcov(content, 1 << 18)
+    assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
