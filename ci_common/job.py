@@ -144,6 +144,14 @@ DEFAULT_PRIORITY = 0
 """The same at every door, so that none overtakes another."""
 
 
+LONGEST_TITLE = 200
+
+
+def is_title(text: str) -> bool:
+    """Whether a job may be called so."""
+    return 0 < len(text) <= LONGEST_TITLE and text.isprintable()
+
+
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """What was asked for. Fixed at submission."""

@@ -11,6 +11,9 @@ MANIFEST = "manifest.json"
 DESCRIPTIONS = ("model.toml", "livecalc.config.json")
 """A model has one of these at its top."""
 
+MODEL_PACKAGE_BYTES = 100 << 20
+"""The most of a package that is sent to the model-job API, whatever else the server accepts."""
+
 _VERSION = "1.0"
 _SCHEME = "local://"
 _OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")

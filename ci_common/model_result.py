@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 FILE = "results.json"
+OUTPUT = "output"
+"""Where a job of the engine writes, relative to the model."""
+
+_MOST_BRACKETS = 10_000
+"""A result has a handful of lists and objects."""
 HASH, WARNINGS = "result_hash", "warnings"
+
+MOST_PERCENTILES = 1000
 
 _NUMBERS = ("mean_npv", "std_dev", "cte_95", "min", "max")
 _PERCENTILE = re.compile(r"p\d{1,3}(\.\d{1,18})?")
@@ -30,16 +37,18 @@ def parse_result(content: bytes) -> dict[str, Any]:
 
     Raises ValueError, with a message for people, when it is not one.
     """
+    if content.count(b"[") + content.count(b"{") > _MOST_BRACKETS:
+        raise ValueError("it has too many lists and objects in it")
     try:
         document = json.loads(content)
         problem = _problem(document)
         found = "" if problem else result_hash(document)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON ({type(error).__name__})") from None
+    except (ValueError, RecursionError, OverflowError) as error:  # integers beyond any float
+        raise ValueError(f"it is not JSON of numbers and texts ({type(error).__name__})") from None
     if problem:
         raise ValueError(problem)
     if found != document[HASH]:
-        raise ValueError(f"the {HASH} of its content is {found}, not {document[HASH]!s:.80}")
+        raise ValueError(f"the {HASH} of its content is {found}, not {document[HASH]!a:.80}")
     return dict(document)
 
 
@@ -51,13 +60,19 @@ def _problem(document: Any) -> str | None:
     numbers = [statistics.get(name) for name in _NUMBERS]
     if not isinstance(percentiles, dict) or not all(map(_is_number, numbers)):
         return f"its statistics lack one of {', '.join(_NUMBERS)}, percentiles"
+    if len(percentiles) > MOST_PERCENTILES:
+        return f"it has more than {MOST_PERCENTILES} percentiles"
     if not all(_PERCENTILE.fullmatch(name) for name in percentiles):
         return "a percentile has another name than p50 or p99.5"
     if not all(map(_is_number, percentiles.values())):
         return "a percentile is not a number"
-    if not all(isinstance(document.get(name), int) for name in _COUNTS):
+    if not all(_is_count(document.get(name)) for name in _COUNTS):
         return f"it lacks one of {', '.join(_COUNTS)}"
     return None if isinstance(document.get(HASH), str) else f"it has no {HASH}"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
 
 
 def _is_number(value: object) -> bool:

@@ -13,6 +13,30 @@ _TAIL = 16 * 1024
 
 _NO_MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '?([\w.]+)")
 _NO_PROGRAM = re.compile(r"exec: (.+): not found")
+_UNKNOWN_ARGUMENTS = re.compile(
+    r"(?:pytest\S*|__main__\.py): error: unrecognized arguments: (.{1,500})"
+)
+_PLUGINS = {
+    "--cov[a-z-]*": "pytest-cov",
+    "-n": "pytest-xdist",
+    "--dist": "pytest-xdist",
+    "--numprocesses": "pytest-xdist",
+    "--timeout[a-z-]*": "pytest-timeout",
+    "--asyncio-mode": "pytest-asyncio",
+    "--benchmark-[a-z-]*": "pytest-benchmark",
+    "--reruns[a-z-]*": "pytest-rerunfailures",
+    "--randomly-[a-z-]*": "pytest-randomly",
+    "--mypy": "pytest-mypy",
+    "--ruff": "pytest-ruff",
+    "--flake8": "pytest-flake8",
+    "--mpl": "pytest-mpl",
+    "--hypothesis-[a-z-]*": "hypothesis",
+}
+"""Options that plugins bring, and who brings each."""
+
+_USAGE = 4
+_NO_TESTS = 5
+"""Exit codes of pytest."""
 _NOT_FOUND = 127
 
 
@@ -45,6 +69,13 @@ def hint(result: Mapping[str, Any], log: str) -> str | None:
             "installed; without one, nothing was. In [tool.ci.jobs.NAME], set install = […], or "
             "image = … to an image that has it."
         )
+    if arguments := _unknown_arguments(result, log):
+        return _plugin_hint(arguments)
+    if result.get("exit_code") == _NO_TESTS and "no tests ran" in log:
+        return (
+            "Hint: pytest found no tests (its exit code 5). A source distribution often has none; "
+            "and [tool.ci.jobs.NAME] can have another command = …"
+        )
     if result.get("exit_code") == _NOT_FOUND:
         if words := _one_word(log):
             said = "the command was a single argument with spaces in it"
@@ -54,6 +85,27 @@ def hint(result: Mapping[str, Any], log: str) -> str | None:
             "install = […], or image = … to an image that has it."
         )
     return None
+
+
+def _unknown_arguments(result: Mapping[str, Any], log: str) -> str | None:
+    """What pytest did not understand, when it did not even start."""
+    found = _UNKNOWN_ARGUMENTS.search(log) if result.get("exit_code") == _USAGE else None
+    return printable(found[1]) if found else None
+
+
+def _plugin_hint(arguments: str) -> str:
+    plugins = [
+        plugin
+        for option, plugin in _PLUGINS.items()
+        if re.search(rf"(?:^| ){option}(?:[= ]|$)", arguments)
+    ]
+    plugins = list(dict.fromkeys(plugins))
+    needs = f"They need {', '.join(plugins)}" if plugins else "A plugin is missing"
+    wanted = "".join(f', "{plugin}"' for plugin in plugins) or ', "…"'
+    return (
+        f"Hint: pytest did not start: it does not know {arguments}. {needs}, which the project's "
+        f'files do not name: in [tool.ci.jobs.NAME], set install = ["-e ."{wanted}].'
+    )
 
 
 def _one_word(log: str) -> str | None:

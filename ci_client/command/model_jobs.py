@@ -29,9 +29,9 @@ from ci_client.library.model_job import ModelJob, SubmittedModel
 from ci_client.library.upload import OnProgress
 from ci_client.models import ModelClient, ModelPackage, create_model_package
 from ci_client.packing.model_package import check_model
+from ci_common.job import LONGEST_TITLE, is_title
 from ci_common.model_result import HASH
 
-_LONGEST_NAME = 200
 _SOON = timedelta(seconds=5)
 
 
@@ -56,12 +56,8 @@ class ModelSubmission:
             raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
         if self.as_json and not self.detach:
             raise UsageError("--json needs --detach: otherwise stdout is the job's log.")
-        if self.name is not None and not _is_name(self.name):
-            raise UsageError(f"--name must be 1 to {_LONGEST_NAME} printable characters.")
-
-
-def _is_name(name: str) -> bool:
-    return 0 < len(name) <= _LONGEST_NAME and name.isprintable()
+        if self.name is not None and not is_title(self.name):
+            raise UsageError(f"--name must be 1 to {LONGEST_TITLE} printable characters.")
 
 
 def _connect(server: ServerChoice) -> ModelClient:
@@ -97,7 +93,7 @@ class _ModelSending(Sending[ModelClient, ModelPackage]):
 
     def __init__(self, client: ModelClient, asked: ModelSubmission) -> None:
         own_name = directory_name(asked.path)
-        self._name = asked.name or (own_name if _is_name(own_name) else None)
+        self._name = asked.name or (own_name if is_title(own_name) else None)
         options = ModelOptions(output=asked.output, verify_local=asked.verify_local)
         super().__init__(client, asked.detach, _ModelRun(asked.path, options, self._name))
         self._priority = asked.priority

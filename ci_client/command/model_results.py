@@ -8,10 +8,7 @@ from typing import Any
 from ci_client.client import Client
 from ci_client.command.report_display import printable
 from ci_client.errors import ModelResultError
-from ci_common.model_result import FILE, HASH, WARNINGS, parse_result
-
-OUTPUT = "output"
-"""Where the job writes, relative to the model; the server's default for artifacts."""
+from ci_common.model_result import FILE, HASH, OUTPUT, WARNINGS, parse_result
 
 _NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|]')
 _NAME_BYTES = 180

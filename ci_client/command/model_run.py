@@ -16,7 +16,6 @@ from ci_client.client import Client
 from ci_client.command import exit_codes
 from ci_client.command.display import say
 from ci_client.command.model_results import (
-    OUTPUT,
     fetch_results,
     results_directory,
     statistics_table,
@@ -24,7 +23,7 @@ from ci_client.command.model_results import (
 )
 from ci_client.errors import ModelResultError, UsageError
 from ci_common.model_manifest import DESCRIPTIONS
-from ci_common.model_result import HASH
+from ci_common.model_result import HASH, OUTPUT
 from ci_common.progress import PREFIX
 
 JOB = "engine"

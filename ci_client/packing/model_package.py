@@ -20,6 +20,7 @@ from ci_client.packing.upload_limits import UploadLimits
 from ci_common.model_manifest import (
     DESCRIPTIONS,
     MANIFEST,
+    MODEL_PACKAGE_BYTES,
     Asset,
     is_listable,
     manifest_bytes,
@@ -30,9 +31,6 @@ from ci_common.model_manifest import (
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
-
-MOST_BYTES = 100 << 20
-"""Of a package that is sent to the model-job API, whatever else the server accepts."""
 
 _CHUNK = 256 * 1024
 _DEFLATED = 8
@@ -114,7 +112,7 @@ def create_model_package(
 
 def _limits_of_models(limits: UploadLimits) -> UploadLimits:
     most = limits.max_upload_bytes
-    packed = MOST_BYTES if most is None else min(most, MOST_BYTES)
+    packed = MODEL_PACKAGE_BYTES if most is None else min(most, MODEL_PACKAGE_BYTES)
     return UploadLimits(limits.max_files, limits.max_unpacked_bytes, packed)
 
 

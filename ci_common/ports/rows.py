@@ -52,12 +52,12 @@ class JobQuery:
 class StartOutlook:
     """What tells when a queued job will start."""
 
-    ahead: int
-    """Jobs of its tenant that are started before it."""
+    ahead: int | None
+    """Jobs of its tenant that are started before it; `None` when it does not wait any more."""
     busy_of_tenant: int
-    """Jobs of its tenant that are under way."""
+    """Other jobs of its tenant that are under way."""
     busy: int
-    """Jobs of all tenants that are under way."""
+    """Other jobs of all tenants that are under way."""
     recent_seconds: tuple[float, ...]
     """How long the tenant's last successful jobs of the same door and title took, newest first;
     of the native door none.
@@ -89,8 +89,8 @@ class JobSubmissions(Protocol):
         A `before` that is not in the scope raises JobNotFoundError.
         """
 
-    async def artifacts(self, job_id: str) -> list[Artifact]:
-        """The artifacts recorded for a job, by path."""
+    async def artifacts(self, job_id: str, most: int | None = None) -> list[Artifact]:
+        """The artifacts recorded for a job, by path; all, or so many at most."""
 
     async def artifact(self, job_id: str, path: str) -> Artifact | None:
         """One of them, or `None`."""

@@ -6,13 +6,19 @@ from pydantic import BeforeValidator, Field
 
 from ci_common.settings.environment import EnvironmentSettings
 
+_CENTURY_DAYS = 36_525.0
+_CENTURY_HOURS = _CENTURY_DAYS * 24
+"""Longer ages are before the first year that there is."""
+
 
 def _or_none(value: object) -> object:
     """The word `none`, which an environment variable cannot say otherwise."""
     return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
 
-OptionalHours = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_or_none)]
+OptionalHours = Annotated[
+    Annotated[float, Field(gt=0, le=_CENTURY_HOURS)] | None, BeforeValidator(_or_none)
+]
 
 
 class ControllerSettings(EnvironmentSettings):
@@ -30,7 +36,7 @@ class ControllerSettings(EnvironmentSettings):
     """Number of artifacts of a job."""
     max_collections: int = Field(default=4, ge=1)
     """Jobs whose artifacts are collected at once, half of them of one tenant; they hold no slot."""
-    retention_days: float | None = Field(default=None, gt=0)
+    retention_days: float | None = Field(default=None, gt=0, le=_CENTURY_DAYS)
     """Finished jobs older than this are deleted, with logs and artifacts; unset keeps them."""
     retention_jobs: int | None = Field(default=None, ge=0)
     """So many finished jobs are kept, the newest; unset keeps all."""
@@ -38,7 +44,7 @@ class ControllerSettings(EnvironmentSettings):
     """Finished jobs of the model-job API are deleted so many hours after their end; `none` keeps
     them as long as the others.
     """
-    artifact_retention_days: float | None = Field(default=None, gt=0)
+    artifact_retention_days: float | None = Field(default=None, gt=0, le=_CENTURY_DAYS)
     """Artifacts older than this are deleted although their job is kept."""
     max_disk_mb: int | None = Field(default=None, ge=1)
     """Disk budget, in MiB, of logs and artifacts; the oldest finished jobs go first."""

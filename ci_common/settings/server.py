@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -16,7 +17,7 @@ _ORIGIN = re.compile(
 schemes are their own. `null`, which all pages without an origin share, is none.
 """
 
-_BASE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[!-~]*)?")
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
 
 
 def _origins(value: str) -> str:
@@ -32,7 +33,14 @@ def _origins(value: str) -> str:
 
 
 def _base_url(value: str | None) -> str | None:
-    if value is not None and not _BASE_URL.fullmatch(value):
+    if value is None:
+        return None
+    try:
+        url = urlsplit(value)
+        is_base = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_base = False
+    if not (is_base and _BASE_URL.fullmatch(value)):
         raise ValueError(
             "must be the address at which clients reach this server, such as "
             "https://ci.example.com or https://example.com/ci"

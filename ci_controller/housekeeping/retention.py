@@ -248,7 +248,7 @@ class Retention:
             logger.warning(
                 "the disk is nearly full; %s",
                 "finished jobs go as the retention settings allow"
-                if self._policy.deletes_jobs
+                if self._policy.deletes_jobs or self._policy.door_seconds
                 else "no setting allows finished jobs to be deleted (CI_RETENTION_DAYS, "
                 "CI_RETENTION_JOBS, CI_MAX_DISK_MB)",
             )

@@ -49,7 +49,7 @@ _WAITING = "status = 'queued' AND cancel_requested_at IS NULL"
 
 _BUSY = (
     "SELECT count(*) AS everybodys, sum(tenant = ?) AS own FROM jobs "
-    "WHERE status IN ('initializing', 'running')"
+    "WHERE status IN ('initializing', 'running') AND job_id != ?"
 )
 _OF_OTHER_DOORS = "door != 'native'"
 """Only for these is there an index by door, which SQLite uses where it reads this."""
@@ -57,9 +57,9 @@ _OF_OTHER_DOORS = "door != 'native'"
 _RECENT_JOBS = 500
 RECENT = (
     "SELECT (julianday(ended_at) - julianday(started_at)) * 86400.0 AS seconds FROM (SELECT * "  # noqa: S608 - constants
-    f"FROM jobs WHERE tenant = ? AND door = ? AND {_OF_OTHER_DOORS} AND status = 'completed' "
+    f"FROM jobs WHERE tenant = ? AND door = ? AND {_OF_OTHER_DOORS} "
     f"ORDER BY seq DESC LIMIT {_RECENT_JOBS}) WHERE json_extract(spec, '$.title') IS ? "
-    "AND exit_code = 0 AND started_at IS NOT NULL LIMIT 20"
+    "AND status = 'completed' AND exit_code = 0 AND started_at IS NOT NULL LIMIT 20"
 )
 
 
@@ -113,11 +113,11 @@ class SqliteJobSubmissions(JobSubmissions):
         return [from_row(row) for row in rows]
 
     @override
-    async def artifacts(self, job_id: str) -> list[Artifact]:
+    async def artifacts(self, job_id: str, most: int | None = None) -> list[Artifact]:
         rows = await self._database.fetch_all(
             f"SELECT {ARTIFACT_COLUMNS} FROM artifacts "  # noqa: S608 - constants
-            "WHERE job_id = ? ORDER BY path",
-            (job_id,),
+            "WHERE job_id = ? ORDER BY path LIMIT ?",
+            (job_id, -1 if most is None else most),
         )
         return [artifact_from_row(row) for row in rows]
 
@@ -152,10 +152,10 @@ class SqliteJobSubmissions(JobSubmissions):
     @override
     async def start_outlook(self, job: Job) -> StartOutlook:
         place = await self.queue_position(job)
-        busy = await self._database.fetch_one(_BUSY, (job.tenant,))
+        busy = await self._database.fetch_one(_BUSY, (job.tenant, job.job_id))
         ended = await self._database.fetch_all(RECENT, (job.tenant, job.door.value, job.spec.title))
         return StartOutlook(
-            ahead=(place or 1) - 1,
+            ahead=None if place is None else place - 1,
             busy_of_tenant=int(busy["own"] or 0) if busy else 0,
             busy=int(busy["everybodys"]) if busy else 0,
             recent_seconds=tuple(float(row["seconds"]) for row in ended),

@@ -72,7 +72,8 @@ class AccessControl:
         Browsers open WebSockets for every page, show it what comes, and add what the user has:
         the address of this machine, the cookie of a proxy before us. There is no CORS for them.
         """
-        has_proof = credentials.token is not None or "authorization" in credentials.headers
+        # Of the kinds of `Authorization` browsers add only others than Bearer by themselves.
+        has_proof = credentials.token is not None or credentials.bearer is not None
         origin = credentials.headers.get("origin")
         if origin is None or has_proof or origin in self.origins:
             return
@@ -115,10 +116,13 @@ def origin_of(connection: HTTPConnection) -> Origin:
     return _access_control(connection).credentials_of(connection).origin
 
 
-def stream_slot(connection: HTTPConnection, principal: Principal) -> None:
-    """Count the connection as a stream, until it is over. Raises TooManyStreamsError."""
+def stream_slot(connection: HTTPConnection, principal: Principal, *, of_user: bool = True) -> None:
+    """Count the connection as a stream, until it is over; as one of its address only, when nobody
+    knows whose it is. Raises TooManyStreamsError.
+    """
     control = _access_control(connection)
-    give_back = control.traffic.begin_stream(principal, principal.origin.address)
+    user = principal if of_user else None
+    give_back = control.traffic.begin_stream(user, principal.origin.address)
     at_end(connection.scope, give_back)
 
 

@@ -4,19 +4,26 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
+from ci_common.errors import BadRequestError, quoted
 from ci_server.access.auth.addresses import TrustedProxies, peer_of
+from ci_server.access.auth.request_host import host_of
 
 
 def public_url(connection: HTTPConnection, configured: str | None, proxies: TrustedProxies) -> str:
     """Without a slash at the end: as the operator has set it, or else as this request came here,
     seen through trusted proxies.
+
+    Raises BadRequestError for a request that came to no host: ask before anything is done.
     """
     if configured is not None:
         return configured.rstrip("/")
     headers = dict(connection.headers.items())
+    host = headers.get("host", "")
+    if host_of(host) is None:
+        raise BadRequestError(f"the Host header {quoted(host)} is not the name of a host")
     scheme = "https" if connection.url.scheme in ("https", "wss") else "http"
     is_secure = proxies.is_secure(scheme, peer_of(connection.scope, headers), headers)
-    return f"{'https' if is_secure else 'http'}://{connection.headers.get('host', 'localhost')}"
+    return f"{'https' if is_secure else 'http'}://{host}"
 
 
 def websocket_url(base: str) -> str:

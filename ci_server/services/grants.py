@@ -29,15 +29,20 @@ class Grants:
     seconds: float
     now: Callable[[], datetime]
 
-    def artifact_url(self, base_url: str, job_id: str, path: str) -> str:
-        """The URL of an artifact, for a principal who was found to be allowed to read the job.
+    def signer(self, base_url: str, job_id: str) -> Callable[[str], str]:
+        """Makes URLs of a job's artifacts, by path, for a principal who was found to be allowed to
+        read the job.
 
         `base_url` has no slash at its end.
         """
         expires = int((self.now() + timedelta(seconds=self.seconds)).timestamp())
-        proof = _signature(self.keys()[0], job_id, path, str(expires))
-        query = urlencode({EXPIRES: expires, SIGNATURE: proof})
-        return f"{base_url}/artifacts/{job_id}/{quote(path)}?{query}"
+        key = self.keys()[0]
+
+        def url_of(path: str) -> str:
+            query = {EXPIRES: expires, SIGNATURE: _signature(key, job_id, path, str(expires))}
+            return f"{base_url}/artifacts/{job_id}/{quote(path)}?{urlencode(query)}"
+
+        return url_of
 
     def check_artifact(self, job_id: str, path: str, expires: str, proof: str) -> None:
         """Raise InvalidGrantError or GrantExpiredError unless this was signed, and still holds."""

@@ -18,6 +18,9 @@ from ci_common.principal import Origin, Principal, Role
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.stream_tokens import StreamToken, StreamTokens
 
+SIGNED_URL = "signed-url"
+"""The credential of those of whom nothing else is known."""
+
 
 class JobService:
     """Every method takes the principal who asks, and answers only about what is theirs."""
@@ -133,7 +136,7 @@ class JobService:
             tenant=job.tenant,
             user=job.user,
             role=Role.SUBMITTER,
-            credential="signed-url",
+            credential=SIGNED_URL,
             only_job=job.job_id,
             origin=origin,
         )

@@ -2,23 +2,25 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ci_common.errors import ArtifactNotFoundError, LogCorruptError, RunnerError
+from ci_common.errors import LogCorruptError, RunnerError
 from ci_common.job import Artifact, Job, Reason
-from ci_common.model_result import FILE, parse_result
+from ci_common.model_result import FILE, HASH, OUTPUT, parse_result
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.rows import JobSubmissions
+from ci_server.services.remembered import Remembered
 from ci_server.streams.log_stream import LogStreams
 
 logger = logging.getLogger(__name__)
 
-OUTPUT = "output"
 RESULTS = f"{OUTPUT}/{FILE}"
 NPV = f"{OUTPUT}/npv.npy"
+
+_KEPT = ("statistics", "policy_count", "scenario_count", HASH)
+"""Of a result; the rest is large, or means nothing to this server."""
 
 _RESULT_BYTES = 16 << 20
 _REMEMBERED = 256
@@ -34,10 +36,11 @@ class ModelResult:
     """Of a job that succeeded."""
 
     document: dict[str, Any] | None
-    """The engine's result, whose hash is right; `None` when the job left none."""
-    problem: str | None
+    """The engine's result, whose hash is right, without its distribution; `None` when the job left
+    none.
+    """
+    problem: str | None = None
     """Why there is no document, for people."""
-    artifacts: tuple[Artifact, ...]
 
 
 class ModelResults:
@@ -49,21 +52,33 @@ class ModelResults:
         self._submissions = submissions
         self._artifacts = artifacts
         self._streams = streams
-        self._known: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
+        self._results: Remembered[ModelResult] = Remembered(_REMEMBERED)
+        self._failures: Remembered[str] = Remembered(_REMEMBERED)
+        self._parsing = asyncio.Semaphore(1)
+        """One at a time: a result may take a lot of memory while it is read."""
 
     async def result(self, job: Job) -> ModelResult | None:
         """The result of a job that the caller may read; `None` unless it succeeded."""
         if job.outcome is None or not job.outcome.success:
             return None
-        artifacts = await self._submissions.artifacts(job.job_id)
+        found = await self._submissions.artifact(job.job_id, RESULTS)
+        if found is None:
+            return _without(f"the job succeeded, but left no {RESULTS}")
         try:
-            document = await self._document(job, artifacts)
-        except (ValueError, RunnerError, OSError) as error:
-            if not isinstance(error, ArtifactNotFoundError):
-                logger.info("job %s: %s: %s", job.job_id, RESULTS, error)
-            told = f"the job succeeded, but its {RESULTS} cannot be used: {error}"
-            return ModelResult(None, told, tuple(artifacts))
-        return ModelResult(document, None, tuple(artifacts))
+            return await self._results.get(
+                (job.job_id, found.sha256), lambda: self._read_result(job.job_id, found)
+            )
+        except (RunnerError, OSError) as error:
+            logger.warning("job %s: %s cannot be read: %s", job.job_id, RESULTS, error)
+            return _without(f"the job succeeded, but its {RESULTS} cannot be read now")
+
+    async def artifacts(self, job: Job, most: int) -> list[Artifact]:
+        """The first files that a job left, by path."""
+        return await self._submissions.artifacts(job.job_id, most)
+
+    async def values(self, job: Job) -> Artifact | None:
+        """The file of the values by scenario."""
+        return await self._submissions.artifact(job.job_id, NPV)
 
     async def failure(self, job: Job) -> str | None:
         """Why a job did not succeed, for people; `None` when it did, or has not ended.
@@ -75,30 +90,27 @@ class ModelResults:
             return None
         if outcome.reason is not Reason.EXIT:
             return outcome.message
-        said = await asyncio.to_thread(self._last_lines, job)
+        said = await self._failures.get(
+            job.job_id, lambda: asyncio.to_thread(self._last_lines, job)
+        )
         return said or outcome.message
 
-    async def _document(self, job: Job, artifacts: Sequence[Artifact]) -> dict[str, Any]:
-        found = next((one for one in artifacts if one.path == RESULTS), None)
-        if found is None:
-            raise ArtifactNotFoundError("the job left none")
-        key = (job.job_id, found.sha256)
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key]
-        if found.size > _RESULT_BYTES:
-            raise ValueError(f"it is larger than {_RESULT_BYTES >> 20} MiB")
-        document = await asyncio.to_thread(self._read, job.job_id, found)
-        self._known[key] = document
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
-        return document
+    async def _read_result(self, job_id: str, artifact: Artifact) -> ModelResult:
+        async with self._parsing:
+            return await asyncio.to_thread(self._parse, job_id, artifact)
 
-    def _read(self, job_id: str, artifact: Artifact) -> dict[str, Any]:
+    def _parse(self, job_id: str, artifact: Artifact) -> ModelResult:
+        unusable = f"the job succeeded, but its {RESULTS} cannot be used"
+        if artifact.size > _RESULT_BYTES:
+            return _without(f"{unusable}: it is larger than {_RESULT_BYTES >> 20} MiB")
         with self._artifacts.open(job_id, artifact) as file:
-            document = parse_result(file.read(_RESULT_BYTES + 1))
-        document.pop("distribution", None)  # large, and nobody asks for it here
-        return document
+            content = file.read(_RESULT_BYTES + 1)
+        try:
+            document = parse_result(content)
+        except ValueError as error:
+            logger.info("job %s: %s: %s", job_id, RESULTS, error)
+            return _without(f"{unusable}: {error}")
+        return ModelResult({name: document[name] for name in _KEPT})
 
     def _last_lines(self, job: Job) -> str:
         size = job.log_size or 0
@@ -129,3 +141,7 @@ def _told(lines: Iterable[str]) -> str:
         elif line.strip():
             said.append(line.rstrip())
     return "\n".join(said[-_MOST_LINES:])[-_MOST_CHARACTERS:]
+
+
+def _without(problem: str) -> ModelResult:
+    return ModelResult(None, problem)

@@ -23,6 +23,8 @@ def estimated_start(outlook: StartOutlook, slots: Slots, now: datetime) -> datet
     takes as long as the last ones did (the median), go through the tenant's slots in rounds; those
     under way are half done. Jobs of other tenants count only in that they may hold the slots.
     """
+    if outlook.ahead is None:  # it was started while we looked
+        return now
     own = slots.total if slots.of_tenant is None else min(slots.total, slots.of_tenant)
     free = min(slots.total - outlook.busy, own - outlook.busy_of_tenant)
     if outlook.ahead < free:

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from ci_common.errors import InvalidConfigError, UnknownJobNameError
 from ci_common.git_facts import GitFacts
-from ci_common.job import DEFAULT_PRIORITY, Door, JobSpec, ResourceLimits
+from ci_common.job import (
+    DEFAULT_PRIORITY,
+    LONGEST_TITLE,
+    Door,
+    JobSpec,
+    ResourceLimits,
+    is_title,
+)
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.submission.project_config import (
     JOB_NAME,
@@ -19,7 +26,6 @@ from ci_server.submission.project_config import (
 )
 
 DEFAULT_JOB = "test"
-LONGEST_TITLE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +61,6 @@ class SubmissionRequest:
         problem = _problem(self)
         if problem:
             raise InvalidConfigError(problem)
-
-
-def is_title(text: str) -> bool:
-    """Whether a job may be called so."""
-    return 0 < len(text) <= LONGEST_TITLE and text.isprintable()
 
 
 def _problem(request: SubmissionRequest) -> str | None:

@@ -54,6 +54,7 @@ async def receive_body(
 def upload_too_large(max_bytes: int) -> UploadTooLargeError:
     """The error that tells what is allowed."""
     return UploadTooLargeError(
-        f"the upload is larger than the {max_bytes >> 20} MiB this server accepts; leave out "
-        "what the job does not need (a .gitignore does it), or have CI_MAX_UPLOAD_MB raised"
+        f"the upload is larger than the {max_bytes >> 20} MiB accepted here; leave out what the "
+        "job does not need (a .gitignore does it). The operator may raise CI_MAX_UPLOAD_MB, which "
+        "is for projects; packages of models have 100 MiB at most"
     )

@@ -25,3 +25,6 @@ class MemoryManifests:
 
     def named(self, name):
         return (path for path in self.files if posixpath.basename(path) == name)
+
+    def matching(self, pattern):
+        return (path for path in self.files if pattern.fullmatch(path))

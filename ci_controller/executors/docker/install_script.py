@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
 from ci_controller.executors.docker.project_tar import ENVIRONMENT_FILE, SECRETS
 from ci_controller.executors.shared.install_layers import Layer, Lock, Step
-from ci_controller.executors.shared.setup_environment import VERSION_VARIABLES
+from ci_controller.executors.shared.setup_environment import (
+    NO_VERSION,
+    SCM_BACKENDS,
+    VERSION_VARIABLES,
+    WITHOUT_GIT,
+)
 
 ENVIRONMENT = f"{SECRETS}/{ENVIRONMENT_FILE}"
 """A file of `export` lines: what is in a container's own configuration is in its image, too."""
@@ -74,7 +79,11 @@ without_other_indexes() {{
 
 # Its build backend is installed; what else that may ask for, an isolated build gets for it.
 project() {{
-    if [ ! -e .git ]; then
+    if [ ! -e .git ] && [ ! -e PKG-INFO ]; then
+        if [ -z "${{SETUPTOOLS_SCM_PRETEND_VERSION+set}}" ] \\
+            && grep -qsE "{SCM_BACKENDS}" pyproject.toml setup.py setup.cfg; then
+            echo "ci: {WITHOUT_GIT}"
+        fi
 @versions@
     fi
     install --no-build-isolation "$@" && return
@@ -125,7 +134,7 @@ def install_script(layer: Layer, *, has_secrets: bool, needs_python: bool) -> st
     """The script, run where the layer's files are. Without Python in the image it fails only if
     that `needs_python`.
     """
-    versions = [f'        export {name}="${{{name}:-0.0.0}}"' for name in VERSION_VARIABLES]
+    versions = [f'        export {name}="${{{name}-{NO_VERSION}}}"' for name in VERSION_VARIABLES]
     prelude = _PRELUDE.replace("@without_python@", "1" if needs_python else "0")
     lines = [prelude.replace("@versions@", "\n".join(versions))]
     lock = next((step.lock for step in layer.steps if step.lock is not None), None)

@@ -21,6 +21,7 @@ from ci_controller.executors.shared.install_plan import InstallPlan, failure, in
 from ci_controller.executors.shared.interruption import Interruption
 from ci_controller.executors.shared.project_archive import Entry, ProjectArchive, seconds_of
 from ci_controller.executors.shared.setup_environment import (
+    NO_VERSION,
     VERSION_VARIABLES,
     environment_key,
     setup_environment,
@@ -120,7 +121,7 @@ class _Build:
     @property
     def env(self) -> dict[str, str]:
         """The variables of pip."""
-        versions = dict.fromkeys(VERSION_VARIABLES, "0.0.0") if self._lacks_git else {}
+        versions = dict.fromkeys(VERSION_VARIABLES, NO_VERSION) if self._lacks_git else {}
         secrets = {SECRETS_DIRECTORY_VARIABLE: str(self.environment / _SECRETS)}
         return {
             **inherited_environment(),
@@ -131,7 +132,8 @@ class _Build:
 
     @property
     def _lacks_git(self) -> bool:
-        return self.layer.needs_project and not (self.source / ".git").exists()
+        known = (self.source / name for name in (".git", "PKG-INFO"))
+        return self.layer.needs_project and not any(path.exists() for path in known)
 
 
 async def _pip(build: _Build, arguments: list[str], transcript: Transcript) -> int:

@@ -3,6 +3,7 @@
 Nothing is run here: the plan follows from the files alone, and executors carry it out.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,9 @@ _TEST_FILES = tuple(
     )
     for name in TEST_NAMES
 )
+
+_OTHERS = re.compile(r"[^/]*requirements[^/]*\.txt|requirements/[^/]*\.txt")
+_MOST_OTHERS = 5
 
 _NOT_READ = {
     "environment.yml": "a conda environment: use an image that has it, or a requirements.txt",
@@ -140,12 +144,23 @@ def _unlocked(
             lines.append(f"-r {name}")
             what.append(name)
             has_tests = True
+    _name_others(manifests, lines, left)
     layers = layers_of_lines(manifests, lines)
     if metadata is not None and _has_poetry_groups(metadata):
         left["the groups of [tool.poetry]"] = "`poetry lock` makes a lock, which is read"
     if metadata is not None and (advice := _why_not_itself(manifests, metadata, lines)):
         left["the project itself"] = advice
     return InstallPlan(layers, " and ".join(what) if layers else "", left)
+
+
+def _name_others(manifests: Manifests, lines: Sequence[str], left: dict[str, str]) -> None:
+    """Add the files that look like requirements, and are not read, not even by those that are."""
+    read = {FILE_NAME, *read_requirements(manifests, LINES, content_of(lines)).files}
+    others = [path for path in manifests.matching(_OTHERS) if path not in read and path not in left]
+    for path in sorted(others)[:_MOST_OTHERS]:
+        left[path] = "`install` can name it"
+    if len(others) > _MOST_OTHERS:
+        left[f"{len(others) - _MOST_OTHERS} more such files"] = "`install` can name them"
 
 
 def _why_not_itself(

@@ -1,6 +1,7 @@
 """The files of a project that say what it needs, read from its package within bounds."""
 
 import posixpath
+import re
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -28,6 +29,9 @@ class Manifests(Protocol):
 
     def named(self, name: str) -> Iterator[str]:
         """The paths of all files of this name, wherever they are."""
+
+    def matching(self, pattern: re.Pattern[str]) -> Iterator[str]:
+        """The paths of all files whose whole path matches."""
 
 
 class ArchivedManifests(Manifests):
@@ -69,6 +73,12 @@ class ArchivedManifests(Manifests):
     def named(self, name: str) -> Iterator[str]:
         for entry in self._archive.entries():
             if posixpath.basename(entry.path) == name and not entry.is_directory:
+                yield entry.path
+
+    @override
+    def matching(self, pattern: re.Pattern[str]) -> Iterator[str]:
+        for entry in self._archive.entries():
+            if not entry.is_directory and pattern.fullmatch(entry.path):
                 yield entry.path
 
 

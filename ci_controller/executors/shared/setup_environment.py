@@ -17,6 +17,18 @@ VERSION_VARIABLES = (
 )
 """What stands in for the version that a build would take from git, which is not sent."""
 
+NO_VERSION = "0.0.0"
+"""The version of a project whose build would ask git. One that was unpacked from a source
+distribution has its version in PKG-INFO, where the same builds look for it."""
+
+SCM_BACKENDS = "setuptools[_-]scm|hatch-vcs|pbr|dynamic-versioning|source *= *.scm"
+"""In the files of such a project (an extended regular expression)."""
+
+WITHOUT_GIT = (
+    f"the version is {NO_VERSION}: the project takes it from git, of which nothing was sent; set "
+    "SETUPTOOLS_SCM_PRETEND_VERSION in the job's env (empty to leave it to the project)"
+)
+
 _OF_THE_COMMIT = frozenset({"CI_COMMIT_SHA", "CI_BRANCH", *VERSION_VARIABLES})
 
 

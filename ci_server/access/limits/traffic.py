@@ -72,8 +72,10 @@ class Traffic:
         if wait := buckets.take(key):
             raise _too_fast("you", "CI_REQUESTS_PER_SECOND_PER_USER", buckets, wait)
 
-    def begin_stream(self, principal: Principal, address: str | None) -> GiveBack:
-        """Count a stream until what is returned is called, once. Raises TooManyStreamsError."""
+    def begin_stream(self, principal: Principal | None, address: str | None) -> GiveBack:
+        """Count a stream until what is returned is called, once; `None` is nobody that is known.
+        Raises TooManyStreamsError.
+        """
         return self._streams.begin(
             self._user(principal), self._address(address), TooManyStreamsError
         )
@@ -84,7 +86,9 @@ class Traffic:
             self._user(principal), self._address(address), TooManyUploadsError
         )
 
-    def _user(self, principal: Principal) -> Hashable | None:
+    def _user(self, principal: Principal | None) -> Hashable | None:
+        if principal is None:
+            return None
         if principal == LOCAL_PRINCIPAL and not self._limit_local:
             return None
         return (principal.tenant, principal.user)

@@ -1,21 +1,19 @@
 """The form of a model's submission: parts in, what the intake takes out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi.exceptions import RequestValidationError
 
-from ci_common.job import DEFAULT_PRIORITY, Door
+from ci_common.job import DEFAULT_PRIORITY, LONGEST_TITLE, Door, is_title
+from ci_common.model_result import OUTPUT
 from ci_server.http.multipart import FormShape, UploadForm
-from ci_server.services.model_results import OUTPUT
 from ci_server.submission.model_package import read_model_package
 from ci_server.submission.project_config import MOST_PRIORITY
-from ci_server.submission.request import LONGEST_TITLE, SubmissionRequest, is_title
+from ci_server.submission.request import SubmissionRequest
 
 JOB = "engine"
 """The name of the job, in the package's own table, that has its image and limits, if any."""
-MOST_BYTES = 100 << 20
-"""Of a package, whatever the server accepts at other doors."""
-
 FORM = FormShape(
     file="package",
     texts={"model_name": 4 * LONGEST_TITLE, "priority": 32},
@@ -27,10 +25,13 @@ FORM = FormShape(
 
 
 def read_form(form: UploadForm) -> SubmissionRequest:
-    """What the form asks for; the command is added by `complete`. Raises RequestValidationError."""
+    """What the form asks for; `complete` gives the command the model's directory.
+
+    Raises RequestValidationError.
+    """
     return SubmissionRequest(
         job=JOB,
-        command=("true",),
+        command=engine_command("."),
         priority=_priority(form.text("priority")),
         title=_title(form.text("model_name")),
         door=Door.MODELS,
@@ -43,13 +44,7 @@ def complete(package: Path, request: SubmissionRequest) -> SubmissionRequest:
     Raises InvalidPackageError.
     """
     directory = read_model_package(package).directory
-    return SubmissionRequest(
-        job=request.job,
-        command=engine_command("." if directory == "." else f"./{directory}"),
-        priority=request.priority,
-        title=request.title,
-        door=request.door,
-    )
+    return replace(request, command=engine_command("." if directory == "." else f"./{directory}"))
 
 
 def engine_command(directory: str) -> tuple[str, ...]:

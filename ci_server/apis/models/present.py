@@ -1,6 +1,6 @@
 """The JSON of the model-job API: the only place that knows its names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -68,14 +68,14 @@ def submitted_json(job: Job, websocket_url: str, starts_at: datetime | None) -> 
     }
 
 
-UrlOf = Callable[[str], str]
-"""Where an artifact is, by its path."""
-
-
 def job_json(
-    job: Job, websocket_url: str, url_of: UrlOf, result: ModelResult | None, failure: str | None
+    job: Job,
+    websocket_url: str,
+    result: ModelResult | None,
+    artifacts: Sequence[dict[str, Any]],
+    failure: str | None,
 ) -> dict[str, Any]:
-    """A job. `failure` is why it did not succeed."""
+    """A job. `artifacts` are files that it left, `failure` is why it did not succeed."""
     return {
         "jobId": job.job_id,
         "tenantId": job.tenant,
@@ -89,7 +89,7 @@ def job_json(
         "createdAt": format_time(job.created_at),
         "startedAt": format_time(job.started_at),
         "completedAt": format_time(job.ended_at),
-        "resultData": None if result is None else result_json(job, result, url_of),
+        "resultData": None if result is None else result_json(job, result, artifacts),
         "errorMessage": failure if result is None else result.problem,
         "executionTimeMs": execution_time_ms(job),
     }
@@ -100,14 +100,13 @@ def jobs_json(jobs: Sequence[dict[str, Any]], next_cursor: str | None) -> dict[s
     return {"jobs": list(jobs), "nextCursor": next_cursor}
 
 
-def result_json(job: Job, result: ModelResult, url_of: UrlOf) -> dict[str, Any] | None:
+def result_json(
+    job: Job, result: ModelResult, artifacts: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
     """The result of a job that succeeded; `None` when it left no statistics."""
     if result.document is None:
         return None
-    return {
-        **statistics_json(job, result.document),
-        "artifacts": [artifact_json(one, url_of(one.path)) for one in result.artifacts],
-    }
+    return {**statistics_json(job, result.document), "artifacts": list(artifacts)}
 
 
 def statistics_json(job: Job, document: dict[str, Any]) -> dict[str, Any]:

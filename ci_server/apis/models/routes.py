@@ -1,5 +1,6 @@
 """The model-job API over HTTP."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -10,14 +11,16 @@ from starlette.requests import ClientDisconnect
 
 from ci_common.errors import ForbiddenError, InvalidUploadError
 from ci_common.job import Door, Job, utc_now
+from ci_common.model_manifest import MODEL_PACKAGE_BYTES
 from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
 from ci_server.access.auth.addresses import TrustedProxies
-from ci_server.apis.models.form import FORM, MOST_BYTES, complete, read_form
+from ci_server.apis.models.form import FORM, complete, read_form
 from ci_server.apis.models.openapi import SUBMISSION
 from ci_server.apis.models.present import (
     STATES,
     ModelStatus,
+    artifact_json,
     job_json,
     jobs_json,
     submitted_json,
@@ -34,6 +37,10 @@ from ci_server.services.start_estimate import Slots, estimated_start
 
 WATCH_SECONDS = 15 * 60.0
 """Life of the token in `websocketUrl`."""
+
+_MOST_FILES = 1000
+_FILES_IN_LISTS = 20
+"""How many of a job's files are told, of each job of a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,8 @@ router = APIRouter(prefix="/v1/jobs")
 @router.post("/submit", status_code=HTTPStatus.CREATED, openapi_extra=SUBMISSION)
 async def submit_model(request: Request, api: Api, principal: Submitter) -> dict[str, Any]:
     """Submit a model: a zip with a `model.toml` or `livecalc.config.json`."""
-    most = min(api.intake.limits.max_upload_bytes, MOST_BYTES)
+    most = min(api.intake.limits.max_upload_bytes, MODEL_PACKAGE_BYTES)
+    base = public_url(request, api.public_url, api.proxies)
     try:
         async with api.intake.upload(principal) as upload:
             form = UploadForm(FORM, request.headers, most)
@@ -71,7 +79,7 @@ async def submit_model(request: Request, api: Api, principal: Submitter) -> dict
     except ClientDisconnect:
         raise InvalidUploadError("the connection was closed before the upload was whole") from None
     starts_at = estimated_start(await api.jobs.start_outlook(job), api.slots, utc_now())
-    return submitted_json(job, await _watch_url(request, api, principal, job), starts_at)
+    return submitted_json(job, await _watch_url(api, principal, job, base), starts_at)
 
 
 @router.get("")
@@ -88,10 +96,11 @@ async def list_model_jobs(
     """
     states = None if status is None else STATES[status]
     query = JobQuery(states, limit + 1, cursor, Door.MODELS)
-    jobs = await api.jobs.list_jobs(principal, query)
     base = public_url(request, api.public_url, api.proxies)
+    jobs = await api.jobs.list_jobs(principal, query)
     shown = [
-        await _shown(api, principal, job, _stream_url(base, job), base) for job in jobs[:limit]
+        await _shown(api, principal, job, _stream_url(base, job), base, _FILES_IN_LISTS)
+        for job in jobs[:limit]
     ]
     return jobs_json(shown, jobs[limit - 1].job_id if len(jobs) > limit else None)
 
@@ -101,10 +110,10 @@ async def get_model_job(
     request: Request, job_id: str, api: Api, principal: Reader
 ) -> dict[str, Any]:
     """One job, with its result once it has one."""
-    job = await api.jobs.get(principal, job_id)
     base = public_url(request, api.public_url, api.proxies)
-    watch_url = await _watch_url(request, api, principal, job)
-    return await _shown(api, principal, job, watch_url, base)
+    job = await api.jobs.get(principal, job_id)
+    watch_url = await _watch_url(api, principal, job, base)
+    return await _shown(api, principal, job, watch_url, base, _MOST_FILES)
 
 
 @router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT)
@@ -117,20 +126,25 @@ async def cancel_model_job(
 
 
 async def _shown(
-    api: ModelsApi, principal: Principal, job: Job, watch_url: str, base: str
+    api: ModelsApi, principal: Principal, job: Job, watch_url: str, base: str, most: int
 ) -> dict[str, Any]:
-    def url_of(path: str) -> str:
-        if principal.only_job is not None:  # a token for one job does not get what outlives it
-            return f"{base}/jobs/{job.job_id}/artifacts/{quote(path)}"
-        return api.grants.artifact_url(base, job.job_id, path)
-
     result = await api.results.result(job)
-    return job_json(job, watch_url, url_of, result, await api.results.failure(job))
+    files = await api.results.artifacts(job, most) if result else []
+    url_of = _url_maker(api, principal, job, base)
+    shown = [artifact_json(one, url_of(one.path)) for one in files]
+    return job_json(job, watch_url, result, shown, await api.results.failure(job))
 
 
-async def _watch_url(request: Request, api: ModelsApi, principal: Principal, job: Job) -> str:
+def _url_maker(api: ModelsApi, principal: Principal, job: Job, base: str) -> Callable[[str], str]:
+    """Of the job's files; who has a token for the job only gets none that outlive it."""
+    if principal.only_job is None:
+        return api.grants.signer(base, job.job_id)
+    return lambda path: f"{base}/jobs/{job.job_id}/artifacts/{quote(path)}"
+
+
+async def _watch_url(api: ModelsApi, principal: Principal, job: Job, base: str) -> str:
     """Where the job can be watched, with a token for whoever may give one."""
-    url = _stream_url(public_url(request, api.public_url, api.proxies), job)
+    url = _stream_url(base, job)
     try:
         token = await api.jobs.issue_token(principal, job.job_id, WATCH_SECONDS)
     except ForbiddenError:  # a token for one job does not get another

@@ -21,7 +21,7 @@ from ci_server.apis.models.npv_values import value_frames
 from ci_server.http.byte_range import offset_in_log
 from ci_server.http.guards import Reader, stream_slot
 from ci_server.services.jobs import JobService
-from ci_server.services.model_results import NPV, ModelResult, ModelResults
+from ci_server.services.model_results import ModelResults
 from ci_server.streams.log_stream import LogStreams
 
 logger = logging.getLogger(__name__)
@@ -208,11 +208,11 @@ class _Watching:
         if result.document is not None:
             await self._socket.send_bytes(messages.results(job, result.document))
         if self._with_values:
-            await self._send_values(job, result)
+            await self._send_values(job)
         await self._socket.send_text(messages.complete(job, result.document))
 
-    async def _send_values(self, job: Job, result: ModelResult) -> None:
-        found = next((one for one in result.artifacts if one.path == NPV), None)
+    async def _send_values(self, job: Job) -> None:
+        found = await self._api.results.values(job)
         async with aclosing(value_frames(self._api.artifacts, job.job_id, found)) as frames:
             async for frame in frames:
                 await self._socket.send_bytes(frame)

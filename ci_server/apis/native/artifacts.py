@@ -21,8 +21,10 @@ from ci_server.apis.native.present import artifact_json
 from ci_server.apis.native.routes import Api, NativeApi
 from ci_server.http.byte_range import ranged
 from ci_server.http.guards import Reader, origin_of, public, rate_limited, stream_slot
+from ci_server.services.jobs import SIGNED_URL
 
 _CHUNK_BYTES = 1 << 18
+_LOADED = re.compile("javascript|ecmascript|css|wasm")
 _TYPES = mimetypes.MimeTypes()
 """Those that Python knows, whatever this machine has besides."""
 
@@ -122,7 +124,7 @@ async def _answer(
     if request.method == "HEAD":
         size = {"Content-Length": str(artifact.size), "Accept-Ranges": "bytes"}
         return Response(headers={**headers, **size}, media_type=kind)
-    stream_slot(request, principal)
+    stream_slot(request, principal, of_user=principal.credential != SIGNED_URL)
 
     def body(first: int, end: int) -> AsyncIterator[bytes]:
         return _content(api.artifacts, job_id, artifact, first, end)
@@ -155,6 +157,8 @@ def _disposition(path: str) -> str:
 
 
 def _content_type(path: str) -> str:
-    """By the ending. Browsers do not run any of it: it is saved, and nobody may guess otherwise."""
+    """By the ending; but what a page could load as a script or style of ours is plain text."""
     kind, encoding = _TYPES.guess_type(f"file:///{quote(path)}")
+    if kind is not None and _LOADED.search(kind):
+        return "text/plain"
     return kind if kind is not None and encoding is None else "application/octet-stream"

@@ -19,6 +19,9 @@ FILES = {
     "output/data": bytes(range(256)) * 4096,
     "output/empty.txt": b"",
     "output/archive.csv.gz": b"\x1f\x8b",
+    "output/app.js": b"alert(1)",
+    "output/app.mjs": b"alert(1)",
+    "output/style.css": b"* {}",
 }
 TYPES = {
     "output/report.html": "text/html",
@@ -26,6 +29,10 @@ TYPES = {
     "output/data": "application/octet-stream",
     "output/empty.txt": "text/plain",
     "output/archive.csv.gz": "application/octet-stream",
+    # What a page of this origin could load as its own is only text.
+    "output/app.js": "text/plain",
+    "output/app.mjs": "text/plain",
+    "output/style.css": "text/plain",
 }
 
 
@@ -58,7 +65,7 @@ def url_of(world, path, seconds=600, offset=0.0):
     server, job_id = world
     keys = SignedUrlKeys(server.data)
     grants = Grants(keys.keys, seconds, lambda: utc_now() + timedelta(seconds=offset))
-    return grants.artifact_url(server.url, job_id, path)
+    return grants.signer(server.url, job_id)(path)
 
 
 def get(url, method="GET", **headers):
@@ -137,7 +144,7 @@ def test_what_is_gone_is_gone(world):
     from ci_common.job import utc_now
 
     grants = Grants(keys.keys, 60, utc_now)
-    gone = grants.artifact_url(server.url, "00000000-0000-4000-8000-000000000000", "a")
+    gone = grants.signer(server.url, "00000000-0000-4000-8000-000000000000")("a")
     refused(get(gone), 404, "job_not_found")
     refused(get(url_of(world, "output/no")), 404, "artifact_not_found")
 

@@ -101,7 +101,30 @@ LAYOUTS = {
 def test_the_project_is_installed_editable_with_what_its_tests_need(server, files):
     log = passed(server, files | SRC)
     assert log.endswith(EDITABLE)
-    assert len(lines_of_runner(log)) == 1, log.decode()
+    asks_git = files.get("pyproject.toml") in (HATCH, SCM + SOURCES)
+    assert len(lines_of_runner(log)) == (2 if asks_git else 1), log.decode()
+    assert (b"ci: the version is 0.0.0: the project takes it from git" in log) == asks_git
+
+
+VERSION = "from importlib.metadata import version\nprint('version', version('mypkg'))\n"
+PKG_INFO = "Metadata-Version: 2.1\nName: mypkg\nVersion: 7.8.9\n"
+
+
+@pytest.mark.parametrize("pyproject", [HATCH, SCM + SOURCES], ids=["hatch-vcs", "setuptools-scm"])
+def test_a_source_distribution_keeps_its_version(server, pyproject):
+    files = {"pyproject.toml": pyproject, "PKG-INFO": PKG_INFO, **SRC, "run.py": VERSION}
+    log = passed(server, files)
+    assert log.endswith(b"version 7.8.9\n")
+    assert b"0.0.0" not in log
+
+
+def test_an_empty_variable_leaves_the_version_to_the_project(server):
+    """Which has another way to it than git."""
+    table = '[jobs.test]\ncommand = ["python", "run.py"]\n[jobs.test.env]\n'
+    table += 'SETUPTOOLS_SCM_PRETEND_VERSION = ""\n'
+    pyproject = SCM + 'fallback_version = "4.5.6"\n' + SOURCES
+    files = {"pyproject.toml": pyproject, **SRC, "run.py": VERSION, "ci.toml": table}
+    assert passed(server, files).endswith(b"version 4.5.6\n")
 
 
 LOCKED = ["uv.lock", "poetry.lock", "pdm.lock", "pylock.toml"]

@@ -282,6 +282,26 @@ def test_pages_of_jobs(crowded):
     assert all("token=" not in one["websocketUrl"] for one in page["jobs"])
 
 
+@pytest.mark.docker
+def test_a_result_that_no_json_can_say_harms_no_list(server, local):
+    """A model's hooks may write anything in the place of the result."""
+    hook = (
+        b"import atexit, json, os\n"
+        b"def spoil():\n"
+        b"    open('output/results.json', 'w').write('{\"result_hash\": \"\\\\ud800\", "
+        b"\"statistics\": {\"mean_npv\": 1' + '0' * 400 + '}}')\n"
+        b"atexit.register(spoil)\n"
+        b"def adjust_mortality(policies, year, lives, rates):\n    return 1.0\n"
+    )
+    description = json.loads(models.GOLDEN_FILES["livecalc.config.json"])
+    content = json.dumps({**description, "hooks": "hooks.py"}).encode()
+    files = {**models.GOLDEN_FILES, "livecalc.config.json": content, "hooks.py": hook}
+    job = ended(server, local, local.submit(models.zipped(files))["jobId"])
+    assert (job["status"], job["resultData"]) == ("completed", None), job
+    assert "cannot be used" in job["errorMessage"]
+    assert job["jobId"] in {one["jobId"] for one in local.list()["jobs"]}
+
+
 def test_lists_hold_the_jobs_of_this_door_only(crowded):
     headers = as_(crowded, "ann", "both")._headers
     native = crowded.http.post(
@@ -336,6 +356,24 @@ def test_the_url_to_watch_is_where_the_request_came(server, local):
     url = urlsplit(local.submit(PACKAGE)["websocketUrl"])
     assert f"http://{url.netloc}" == server.url
     assert url.scheme == "ws"
+
+
+@pytest.mark.parametrize("host", ["", "[", "[x]", "a b", "evil/../", "u@h", "h:99999", "\xff"])
+def test_a_request_that_came_to_no_host_is_refused_before_anything_is_done(server, host):
+    before = server.rows()
+    form = httpx.Request("POST", "http://x/", files={"package": ("m.zip", PACKAGE)})
+    head = (
+        b"POST /v1/jobs/submit HTTP/1.1",
+        b"host: " + host.encode("latin-1"),
+        b"content-type: " + form.headers["content-type"].encode(),
+        b"content-length: " + form.headers["content-length"].encode(),
+        b"connection: close",
+    )
+    with connected(server) as connection:
+        connection.sendall(b"\r\n".join((*head, b"", form.read())))
+        status, _, _ = parsed(rest(connection))
+    assert status in (400, 403)
+    assert server.rows() == before
 
 
 def test_viewers_get_a_url_to_watch(crowded):

@@ -24,8 +24,19 @@ FAILED = {"status": "completed", "success": False, "reason": "exit", "exit_code"
             "sh: 1: exec: python t.py one: not found\n",
             "Did you mean: ci submit -- python t.py one",
         ),
+        (
+            {"exit_code": 4},
+            "python -m pytest: error: unrecognized arguments: --cov=parse --cov-branch -n auto\n",
+            'set install = ["-e .", "pytest-cov", "pytest-xdist"]',
+        ),
+        (
+            {"exit_code": 4},
+            "__main__.py: error: unrecognized arguments: --own-option\n",
+            "does not know --own-option. A plugin is missing",
+        ),
+        ({"exit_code": 5}, "=== no tests ran in 0.01s ===\n", "pytest found no tests"),
     ],
-    ids=range(6),
+    ids=range(9),
 )
 def test_hints(changes, log, told):
     assert told in hint(FAILED | changes, log)
@@ -44,11 +55,13 @@ def test_colours_hide_nothing():
         {"success": True, "exit_code": 0},
         {"status": "cancelled", "exit_code": 127},
         {"status": "failed", "reason": "timeout", "exit_code": 127},
+        {"exit_code": 4},
+        {"exit_code": 5},
         {"tests": None},
         {"tests": {"failures": None}},
         {"tests": {"failures": [{}]}},
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_nothing_to_say(changes):
     log = "" if changes.get("success") is None else "ModuleNotFoundError: No module named 'x'"

@@ -226,7 +226,7 @@ def test_the_manifest_counts_as_a_part_of_the_zip(model):
 
 
 def test_no_more_than_this_door_accepts(model, monkeypatch):
-    monkeypatch.setattr("ci_client.packing.model_package.MOST_BYTES", 100)
+    monkeypatch.setattr("ci_client.packing.model_package.MODEL_PACKAGE_BYTES", 100)
     with pytest.raises(ProjectTooLarge):
         create_model_package(model, limits=UploadLimits(max_upload_bytes=1 << 30))
 

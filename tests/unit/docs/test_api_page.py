@@ -7,6 +7,7 @@ from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Artifact, CaseResult, CoverageSummary, JobStatus, Reason, SuiteSummary
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
 from ci_server.apis.models.form import FORM
+from ci_server.apis.models.present import artifact_json as model_artifact
 from ci_server.apis.models.present import job_json as job_of_model
 from ci_server.apis.models.present import submitted_json as submitted_model
 from ci_server.apis.native.openapi import routes_of
@@ -56,8 +57,9 @@ def test_fields_of_test_results():
 
 
 def test_fields_of_a_model_job():
-    result = ModelResult(DOCUMENT, None, (Artifact("output/npv.npy", 1, "b"),))
-    shown = job_of_model(FINISHED, "ws://", "http://{}".format, result, None)
+    result = ModelResult(DOCUMENT)
+    files = [model_artifact(Artifact("output/npv.npy", 1, "b"), "http://")]
+    shown = job_of_model(FINISHED, "ws://", result, files, None)
     fields_of_a_job = [
         word
         for row in MODELS.rows("Fields of a model job", "field")

@@ -132,6 +132,22 @@ def test_a_second_file_of_the_tests_is_said():
     assert set(found.not_installed) == {"requirements/test.txt"}
 
 
+def test_other_files_of_requirements_are_said():
+    names = ["requirements-tests39.txt", "docs-requirements.txt", "requirements/docs.txt"]
+    found = plan({"pyproject.toml": PYPROJECT, **dict.fromkeys(names, "six\n")})
+    assert set(found.not_installed) == set(names)
+    many = {f"requirements-{number}.txt": "six\n" for number in range(9)}
+    found = plan({"pyproject.toml": PYPROJECT, **many})
+    assert len(found.not_installed) == 6
+    assert "4 more such files" in found.line
+
+
+def test_files_that_are_read_by_others_are_not_said_to_be_left_out():
+    files = {"requirements.txt": "-r requirements/base.txt\n", "requirements/base.txt": "six\n"}
+    assert plan(files).not_installed == {}
+    assert plan({**files, "vendor/requirements.txt": "six\n"}).not_installed == {}
+
+
 def test_a_project_beside_its_requirements_is_said_unless_they_name_it():
     files = {"pyproject.toml": PYPROJECT, "requirements.txt": "six\n"}
     assert "the project itself" in plan(files).not_installed

@@ -60,7 +60,7 @@ def test_the_probes_are_the_routes_for_everybody_that_are_no_pages():
     public = {
         route.path
         for route in routes_of(create_app())
-        if access_of(route) is None and route.include_in_schema
+        if access_of(route) is None and route.include_in_schema and "{" not in route.path
     }
     assert set(PROBE_PATHS) == public
 

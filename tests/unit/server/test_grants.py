@@ -49,7 +49,7 @@ def taken_apart(url):
 
 
 def test_a_url_opens_its_file_until_it_expires(grants, clock):
-    url = grants.artifact_url("https://ci.example.com", JOB, PATH)
+    url = grants.signer("https://ci.example.com", JOB)(PATH)
     assert url.startswith(f"https://ci.example.com/artifacts/{JOB}/output/report%2C%20final.html?")
     grant = taken_apart(url)
     grants.check_artifact(*grant)
@@ -84,7 +84,7 @@ def altered(value):
     ],
 )
 def test_a_url_that_was_altered_opens_nothing(grants, change):
-    grant = taken_apart(grants.artifact_url("", JOB, PATH))
+    grant = taken_apart(grants.signer("", JOB)(PATH))
     grants.check_artifact(*grant)
     with pytest.raises(InvalidGrantError):
         grants.check_artifact(*change(*grant))
@@ -93,8 +93,8 @@ def test_a_url_that_was_altered_opens_nothing(grants, change):
 @given(path=st.text(min_size=1).filter(lambda path: "\0" not in path), other=st.text(min_size=1))
 def test_no_two_files_have_the_same_signature(path, other):
     grants = Grants(lambda: [b"k" * 32], 60, Clock())
-    job_id, _, expires, proof = taken_apart(grants.artifact_url("", JOB, "a"))
-    proof = parse_qs(urlsplit(grants.artifact_url("", JOB, path)).query)["sig"][0]
+    job_id, _, expires, proof = taken_apart(grants.signer("", JOB)("a"))
+    proof = parse_qs(urlsplit(grants.signer("", JOB)(path)).query)["sig"][0]
     grants.check_artifact(job_id, path, expires, proof)
     if other != path:
         with pytest.raises(InvalidGrantError):
@@ -103,7 +103,7 @@ def test_no_two_files_have_the_same_signature(path, other):
 
 def test_a_line_in_the_path_is_no_expiry(grants):
     """What is signed has one reading only."""
-    grant = taken_apart(grants.artifact_url("", JOB, "a\nb"))
+    grant = taken_apart(grants.signer("", JOB)("a\nb"))
     job_id, path, expires, proof = grant
     with pytest.raises(InvalidGrantError):
         grants.check_artifact(f"{job_id}\n{expires}", "b", "1", proof)
@@ -114,9 +114,9 @@ def test_a_line_in_the_path_is_no_expiry(grants):
 
 
 def test_two_keys_are_valid_at_once(grants, keys):
-    first = taken_apart(grants.artifact_url("", JOB, PATH))
+    first = taken_apart(grants.signer("", JOB)(PATH))
     keys.rotate()
-    second = taken_apart(grants.artifact_url("", JOB, PATH))
+    second = taken_apart(grants.signer("", JOB)(PATH))
     assert first != second
     grants.check_artifact(*first)
     grants.check_artifact(*second)

@@ -1,5 +1,6 @@
 """What became of a model, from what its job left."""
 
+import asyncio
 import io
 import json
 from dataclasses import replace
@@ -29,6 +30,7 @@ DOCUMENT = {
     "distribution": [1.0, 2.0],
 }
 SIGNED = {**DOCUMENT, "result_hash": result_hash(DOCUMENT), "warnings": ["beware"]}
+JOB_ID = "8a1c1b5e-6a39-4b0f-a3a8-3b8d2a4f7c11"
 EXITED = Outcome(JobStatus.COMPLETED, Reason.EXIT, "exited with code 1", 1)
 
 
@@ -40,8 +42,9 @@ class Left:
         self.log = log
         self.opened = 0
 
-    async def artifacts(self, job_id):
-        return [Artifact(path, len(data), str(hash(data))) for path, data in self.files.items()]
+    async def artifact(self, job_id, path):
+        data = self.files.get(path)
+        return None if data is None else Artifact(path, len(data), str(hash(data)))
 
     def open(self, job_id, artifact):
         self.opened += 1
@@ -66,7 +69,7 @@ async def test_the_result_of_a_job_that_succeeded():
     results = found.results()
     job = a_job(JobStatus.COMPLETED, started_at=NOON)
     job = replace(job, ended_at=NOON.replace(microsecond=1500))
-    shown = job_json(job, "ws://x", "http://x/{}".format, await results.result(job), None)
+    shown = job_json(job, "ws://x", await results.result(job), [], None)
     assert shown["status"] == "completed"
     assert shown["executionTimeMs"] == 2
     assert shown["errorMessage"] is None
@@ -79,10 +82,6 @@ async def test_the_result_of_a_job_that_succeeded():
         "max": 9.0,
     }
     assert shown["resultData"]["resultHash"] == SIGNED["result_hash"]
-    assert [one["name"] for one in shown["resultData"]["artifacts"]] == [
-        "output/npv.npy",
-        "output/results.json",
-    ]
     await results.result(job)
     assert found.opened == 1
 
@@ -111,7 +110,12 @@ def of_statistics(**changes):
         (changed(policy_count=1.5), "lacks one of policy_count"),
         (json.dumps(of_statistics(min=float("nan"))).encode(), "lack one of"),
         (json.dumps(of_statistics(min=float("inf"))).encode(), "lack one of"),
-        (b"[" * 100_000, "is not JSON"),
+        (b"[" * 100_000, "too many lists and objects"),
+        (b'{"a": ' * 9000, "is not JSON"),
+        (changed(policy_count=-1), "lacks one of policy_count"),
+        (of_statistics(percentiles={f"p{n}": 1 for n in range(1001)}), "more than 1000"),
+        (of_statistics(mean_npv=10**400), "is not JSON"),
+        ({**SIGNED, "result_hash": "\ud800"}, "not '\\ud800'"),
         (b"\xff", "is not JSON"),
         (b"", "is not JSON"),
         ([], "has no statistics"),
@@ -121,7 +125,7 @@ async def test_a_result_that_cannot_be_trusted(document, told):
     """The job's exit code counts; of its numbers none is told."""
     job = a_job(JobStatus.COMPLETED)
     result = await left(document).results().result(job)
-    shown = job_json(job, "ws://x", "http://x/{}".format, result, None)
+    shown = job_json(job, "ws://x", result, [], None)
     assert (shown["status"], shown["resultData"]) == ("completed", None)
     assert "results.json cannot be used: " in shown["errorMessage"]
     assert told in shown["errorMessage"]
@@ -131,7 +135,45 @@ async def test_a_result_that_cannot_be_trusted(document, told):
 async def test_a_job_that_succeeded_and_left_nothing():
     result = await Left().results().result(a_job(JobStatus.COMPLETED))
     assert result.document is None
-    assert "the job left none" in result.problem
+    assert result.problem == "the job succeeded, but left no output/results.json"
+
+
+async def test_many_who_ask_at_once_have_it_read_once():
+    found = left(SIGNED)
+    results = found.results()
+    job = a_job(JobStatus.COMPLETED)
+    answers = await asyncio.gather(*(results.result(job) for _ in range(100)))
+    assert found.opened == 1
+    assert len(set(map(id, answers))) == 1
+
+
+async def test_what_cannot_be_used_is_read_once_too():
+    found = left(b"{}")
+    results = found.results()
+    for _ in range(3):
+        assert (await results.result(a_job(JobStatus.COMPLETED, job_id=JOB_ID))).problem
+    assert found.opened == 1
+
+
+async def test_what_cannot_be_read_now_is_read_later():
+    found = left(SIGNED)
+    results, job = found.results(), a_job(JobStatus.COMPLETED)
+    files, found.files = found.files, {"output/results.json": None}
+
+    async def artifact(job_id, path):
+        return Artifact(path, 9, "hash")
+
+    found.artifact = artifact
+    found.open = lambda job_id, artifact: (_ for _ in ()).throw(OSError("away"))
+    assert (await results.result(job)).problem.endswith("cannot be read now")
+    found.open = lambda job_id, artifact: io.BytesIO(files[artifact.path])
+    assert (await results.result(job)).document
+
+
+async def test_little_is_remembered_of_a_large_result():
+    large = changed(distribution=[0.5] * 100_000, note="x" * 100_000)
+    result = await left(large).results().result(a_job(JobStatus.COMPLETED))
+    assert set(result.document) == {"statistics", "policy_count", "scenario_count", "result_hash"}
 
 
 async def test_a_result_that_is_too_large_is_not_read():

@@ -12,6 +12,9 @@ from support.jobs import NOON
 @pytest.mark.parametrize(
     ("ahead", "of_tenant", "busy", "recent", "slots", "seconds"),
     [
+        # It was started while we looked.
+        (None, 0, 3, (20,), Slots(4), 0),
+        (None, 4, 9, (), Slots(4), 0),
         # A slot is free.
         (0, 0, 0, (), Slots(4), 0),
         (3, 0, 0, (), Slots(4), 0),
