@@ -68,7 +68,7 @@ class NoResults:
     """Of a job that left none."""
 
     async def result(self, job):
-        return ModelResult(None, None, ())
+        return ModelResult(None)
 
 
 async def resumed(world, job, start):
