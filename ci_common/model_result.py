@@ -48,7 +48,8 @@ def parse_result(content: bytes) -> dict[str, Any]:
     if problem:
         raise ValueError(problem)
     if found != document[HASH]:
-        raise ValueError(f"the {HASH} of its content is {found}, not {document[HASH]!a:.80}")
+        claimed = ascii(document[HASH])[1:-1]  # it may be a text that cannot be encoded
+        raise ValueError(f"the {HASH} of its content is {found}, not {claimed:.80}")
     return dict(document)
 
 

@@ -115,7 +115,7 @@ def of_statistics(**changes):
         (changed(policy_count=-1), "lacks one of policy_count"),
         (of_statistics(percentiles={f"p{n}": 1 for n in range(1001)}), "more than 1000"),
         (of_statistics(mean_npv=10**400), "is not JSON"),
-        ({**SIGNED, "result_hash": "\ud800"}, "not '\\ud800'"),
+        ({**SIGNED, "result_hash": "\ud800"}, "not \\ud800"),
         (b"\xff", "is not JSON"),
         (b"", "is not JSON"),
         ([], "has no statistics"),
