@@ -65,7 +65,10 @@ def test_reading_anothers_log_and_artifacts_leaves_a_trail(server):
     job_id = server.submit(projects.ANY)
     with closing(sqlite3.connect(server.database)) as connection, connection:
         connection.execute("UPDATE jobs SET user = 'bob'")
-        connection.execute(f"INSERT INTO artifacts VALUES ('{job_id}', 'x', 1, '{'0' * 64}')")
+        connection.execute(
+            "INSERT INTO artifacts (job_id, path, size, sha256) VALUES (?, 'x', 1, ?)",
+            (job_id, "0" * 64),
+        )
     for _ in range(3):
         server.http.get(f"/jobs/{job_id}/logs")
         server.http.get(f"/jobs/{job_id}")
