@@ -18,12 +18,21 @@ def public_url(connection: HTTPConnection, configured: str | None, proxies: Trus
     if configured is not None:
         return configured.rstrip("/")
     headers = dict(connection.headers.items())
-    host = headers.get("host", "")
-    if host_of(host) is None:
+    host = headers.get("host")
+    if host is None:  # HTTP/1.0
+        host = _own_address(connection)
+    elif host_of(host) is None:
         raise BadRequestError(f"the Host header {quoted(host)} is not the name of a host")
     scheme = "https" if connection.url.scheme in ("https", "wss") else "http"
     is_secure = proxies.is_secure(scheme, peer_of(connection.scope, headers), headers)
     return f"{'https' if is_secure else 'http'}://{host}"
+
+
+def _own_address(connection: HTTPConnection) -> str:
+    """Where the connection came to."""
+    address, port = connection.scope.get("server") or ("localhost", None)
+    host = f"[{address}]" if ":" in address else address
+    return host if port is None else f"{host}:{port}"
 
 
 def websocket_url(base: str) -> str:

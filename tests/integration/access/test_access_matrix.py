@@ -280,11 +280,11 @@ def open_socket(world, caller, target, **headers):
     url = world.server.url.replace("http", "ws") + path
     try:
         with connect(url, additional_headers={**caller.headers, **headers}, proxy=None) as socket:
-            return Answer(101, socket.recv(20), dict(socket.response.headers.items()))
+            return Answer(101, socket.recv(20), dict(socket.response.headers.items()), "GET")
     except InvalidStatus as error:
         answer = error.response
         found = {name.lower(): value for name, value in answer.headers.items()}
-        return Answer(answer.status_code, answer.body.decode(), found)
+        return Answer(answer.status_code, answer.body.decode(), found, "GET")
 
 
 def test_websockets_are_for_those_who_may_read(world):

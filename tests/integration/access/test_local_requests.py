@@ -106,23 +106,24 @@ def ask(server, job_id, name, headers, target="{path}"):
         return answer
 
 
-def check_refused(answer, code="not_local", status=403):
+def check_refused(answer, code="not_local", status=403, *, of_head=False):
     found, _, body = parsed(answer)
     assert found == status, answer
-    assert f'"code":"{code}"' in body.decode().replace(": ", ":"), answer
+    if body or not of_head:
+        assert f'"code":"{code}"' in body.decode().replace(": ", ":"), answer
 
 
 @pytest.mark.parametrize("name", [name for name, access in ROUTES.items() if access])
 def test_pages_and_proxies_are_refused_on_every_route(local, name):
     server, job_id = local
-    before, job = server.rows(), server.job(job_id)
+    before, job, of_head = server.rows(), server.job(job_id), name.startswith("HEAD")
     for who, headers in REFUSED.items():
         try:
-            check_refused(ask(server, job_id, name, headers))
+            check_refused(ask(server, job_id, name, headers), of_head=of_head)
         except AssertionError as error:
             raise AssertionError(f"{who}: {error}") from None
     if not name.startswith("GET"):
-        check_refused(ask(server, job_id, name, LINK))
+        check_refused(ask(server, job_id, name, LINK), of_head=of_head)
     assert (server.rows(), server.job(job_id)) == (before, job)
 
 
@@ -132,7 +133,10 @@ def test_programs_are_served_on_every_route(local, name):
     callers = {**SERVED, "a link": LINK} if name.startswith("GET") else SERVED
     for who, headers in callers.items():
         status = parsed_status(ask(server, job_id, name, headers))
-        assert status not in (400, 401, 403), who
+        if name.endswith(" /artifacts/{job_id}/{path}"):
+            assert status == 403, who  # for want of a signature, whoever asks
+        else:
+            assert status not in (400, 401, 403), who
 
 
 def parsed_status(answer):

@@ -95,7 +95,7 @@ def test_all_but_these_asks_who_one_is(server):
         assert server.http.get(path).status_code == 200
     for path, operations in server.http.get("/openapi.json").json()["paths"].items():
         for method in operations:
-            if path not in ("/health", "/ready"):
+            if path not in ("/health", "/ready", "/artifacts/{job_id}/{path}"):
                 answer = server.http.request(method, path.format(job_id="x", path="x"))
                 assert answer.status_code == 401, path
 
