@@ -30,7 +30,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -157,11 +157,18 @@ def _sync_later(state: Path) -> None:
 # ------------------------------------------------------------------ the output
 
 
+def _heed_signals() -> None:
+    """Let a command take the signals that whoever started the server had it ignore, such as
+    SIGHUP by nohup: an ignored signal stays ignored in every program that is started.
+    """
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 class _Pipe:
     """The FIFO."""
 
-    in_command: Callable[[], None] | None = None
-    """Done in the command's process before the command begins."""
     tick_seconds: float | None = None
     """How often `tick` is to be called."""
 
@@ -173,6 +180,10 @@ class _Pipe:
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):
                 fcntl.fcntl(self.descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def in_command(self) -> None:
+        """Done in the command's process before the command begins."""
+        _heed_signals()
 
     @contextlib.contextmanager
     def command_end(self) -> Iterator[tuple[int, int]]:
@@ -222,6 +233,7 @@ class _Terminal:
         """Make it the command's own. In the background, whoever reads from it or changes it is to
         get an error: nobody would bring it to the foreground again.
         """
+        _heed_signals()
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         fcntl.ioctl(1, termios.TIOCSCTTY, 0)

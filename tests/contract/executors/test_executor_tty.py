@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import random
+import signal
 
 import pytest
 
@@ -367,3 +368,16 @@ async def test_colours_without_a_terminal_unless_the_job_says_something_of_them(
     source = f"import os; print([os.environ.get(name) for name in {names!r}])"
     finished = await bench.run(source, env=env, color=True)
     assert finished.output.decode() == f"{colors}\n"
+
+
+@pytest.mark.parametrize("tty", [False, True])
+async def test_signals_that_the_server_ignores_are_not_ignored_by_commands(bench, tty):
+    """As when it was started with nohup, or in the background of a script."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        finished = await bench.run(
+            "import os, signal; os.kill(os.getpid(), signal.SIGHUP)", tty=tty
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert finished.workload.exit_code == 128 + signal.SIGHUP

@@ -6,7 +6,7 @@ import json
 import docker
 import pytest
 
-from setup_steps import runner_image
+from setup_steps import image_build, runner_image
 from setup_steps.paths import ROOT
 
 pytestmark = pytest.mark.docker
@@ -73,7 +73,7 @@ def test_certificates_are_this_machines(inside):
     )
     path, digest = inside("python", "-c", script).split()
     assert path == "/etc/ssl/certs/ca-certificates.crt"
-    own = hashlib.sha256(runner_image.ca_bundle().read_bytes()).hexdigest()
+    own = hashlib.sha256(image_build.ca_bundle().read_bytes()).hexdigest()
     assert digest == own
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.docker
 
 COMPLETE_KEYS = {
     *("type", "job_id", "success", "status", "exit_code", "reason", "message"),
-    *("log_dropped", "tests"),
+    *("log_dropped", "tests", "coverage"),
 }
 
 
