@@ -12,8 +12,11 @@ from ci_client.command.model_commands import model_app
 from ci_client.command.options import (
     SETTINGS,
     ApiKey,
+    Exclude,
+    Include,
     JobId,
     Json,
+    Priority,
     Server,
     reported,
     server_choice,
@@ -120,32 +123,9 @@ def submit(
     ] = False,
     server: Server = None,
     api_key: ApiKey = None,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Include matching files even if hidden or git-ignored; may be repeated",
-            show_default=False,
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Leave out matching files (.gitignore syntax); may be repeated",
-            show_default=False,
-        ),
-    ] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=10,
-            metavar="N",
-            help="0 (lowest) to 10 (highest), default 0; orders the jobs of your tenant",
-            show_default=False,
-        ),
-    ] = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    priority: Priority = None,
     retries: Annotated[
         int | None,
         typer.Option(

@@ -8,8 +8,11 @@ from ci_client.command.lean_typer import LeanCommand, LeanGroup
 from ci_client.command.options import (
     SETTINGS,
     ApiKey,
+    Exclude,
+    Include,
     JobId,
     Json,
+    Priority,
     Server,
     reported,
     server_choice,
@@ -28,22 +31,6 @@ Directory = Annotated[
         metavar="DIR", help="The model: has model.toml or livecalc.config.json", show_default=False
     ),
 ]
-Include = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PATTERN",
-        help="Include matching files even if hidden or git-ignored; may be repeated",
-        show_default=False,
-    ),
-]
-Exclude = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PATTERN",
-        help="Leave out matching files (.gitignore syntax); may be repeated",
-        show_default=False,
-    ),
-]
 
 
 @model_app.command(cls=LeanCommand)
@@ -58,16 +45,7 @@ def submit(
             show_default=False,
         ),
     ] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=10,
-            metavar="N",
-            help="0 (lowest) to 10 (highest), default 0; orders the jobs of your tenant",
-            show_default=False,
-        ),
-    ] = None,
+    priority: Priority = None,
     output: Annotated[
         str | None,
         typer.Option(

@@ -33,6 +33,32 @@ ApiKey = Annotated[
     ),
 ]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id", show_default=False)]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Include matching files even if hidden or git-ignored; may be repeated",
+        show_default=False,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Leave out matching files (.gitignore syntax); may be repeated",
+        show_default=False,
+    ),
+]
+Priority = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=10,
+        metavar="N",
+        help="0 (lowest) to 10 (highest), default 0; orders the jobs of your tenant",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Output JSON")]
 
 
