@@ -13,7 +13,7 @@ def public_url(connection: HTTPConnection, configured: str | None, proxies: Trus
     """Without a slash at the end: as the operator has set it, or else as this request came here,
     seen through trusted proxies.
 
-    Raises BadRequestError for a request that came to no host: ask before anything is done.
+    Raises BadRequestError when the Host header is not valid; call it before anything is stored.
     """
     if configured is not None:
         return configured.rstrip("/")
@@ -22,7 +22,7 @@ def public_url(connection: HTTPConnection, configured: str | None, proxies: Trus
     if host is None:  # HTTP/1.0
         host = _own_address(connection)
     elif host_of(host) is None:
-        raise BadRequestError(f"the Host header {quoted(host)} is not the name of a host")
+        raise BadRequestError(f"the Host header {quoted(host)} is not a valid host name")
     scheme = "https" if connection.url.scheme in ("https", "wss") else "http"
     is_secure = proxies.is_secure(scheme, peer_of(connection.scope, headers), headers)
     return f"{'https' if is_secure else 'http'}://{host}"

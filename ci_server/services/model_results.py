@@ -11,7 +11,7 @@ from ci_common.job import Artifact, Job, Reason
 from ci_common.model_result import FILE, HASH, OUTPUT, parse_result
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.rows import JobSubmissions
-from ci_server.services.remembered import Remembered
+from ci_server.services.single_flight import SingleFlightCache
 from ci_server.streams.log_stream import LogStreams
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _KEPT = ("statistics", "policy_count", "scenario_count", HASH)
 """Of a result; the rest is large, or means nothing to this server."""
 
 _RESULT_BYTES = 16 << 20
-_REMEMBERED = 256
+_CACHED = 256
 _TAIL_BYTES = 16 << 10
 _MOST_LINES = 25
 _MOST_CHARACTERS = 4000
@@ -52,8 +52,8 @@ class ModelResults:
         self._submissions = submissions
         self._artifacts = artifacts
         self._streams = streams
-        self._results: Remembered[ModelResult] = Remembered(_REMEMBERED)
-        self._failures: Remembered[str] = Remembered(_REMEMBERED)
+        self._results: SingleFlightCache[ModelResult] = SingleFlightCache(_CACHED)
+        self._failures: SingleFlightCache[str] = SingleFlightCache(_CACHED)
         self._parsing = asyncio.Semaphore(1)
         """One at a time: a result may take a lot of memory while it is read."""
 

@@ -77,6 +77,44 @@ JOB = _object(
 JOBS = _object(jobs={"type": "array", "items": JOB}, nextCursor=_or_null(TEXT))
 ERROR = _object(detail=TEXT, error=_object(code=TEXT, message=TEXT, request_id=TEXT))
 
+MESSAGES = {
+    "connected": _object(type=TEXT, timestamp=TIME),
+    "initialized": _object(
+        type=TEXT,
+        jobId=UUID,
+        pipelineId=_or_null(TEXT),
+        assetsHash=_or_null(SHA256),
+        nodeCount=_or_null(COUNT),
+    ),
+    "progress": _object(
+        type=TEXT,
+        jobId=UUID,
+        current={"type": "integer", "minimum": 1},
+        total=COUNT,
+        phase=TEXT,
+        message=_or_null(TEXT),
+    ),
+    "log": {
+        "type": "object",
+        "properties": {"type": TEXT, "jobId": UUID, "offset": COUNT, "data": TEXT, "raw": TEXT},
+        "required": ["type", "jobId", "offset", "data"],
+        "additionalProperties": False,
+    },
+    "complete": _object(
+        type=TEXT,
+        jobId=UUID,
+        status={"const": "completed"},
+        executionTimeMs=_or_null(COUNT),
+        resultHash=_or_null(SHA256),
+    ),
+    "error": {
+        "type": "object",
+        "properties": {"type": TEXT, "jobId": UUID, "error": TEXT, "details": TEXT},
+        "required": ["type", "jobId", "error", "details"],
+    },
+}
+"""Of the WebSocket, by type. The end of a job that failed has more fields than are published."""
+
 
 def check(schema, document):
     """Fail unless the document is as the schema says."""

@@ -157,9 +157,9 @@ def _sync_later(state: Path) -> None:
 # ------------------------------------------------------------------ the output
 
 
-def _heed_signals() -> None:
-    """Let a command take the signals that whoever started the server had it ignore, such as
-    SIGHUP by nohup: an ignored signal stays ignored in every program that is started.
+def _reset_ignored_signals() -> None:
+    """Give ignored signals their default action again. The server inherits them from what started
+    it (nohup ignores SIGHUP), and its child processes would inherit them, too.
     """
     for number in signal.valid_signals():
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -183,7 +183,7 @@ class _Pipe:
 
     def in_command(self) -> None:
         """Done in the command's process before the command begins."""
-        _heed_signals()
+        _reset_ignored_signals()
 
     @contextlib.contextmanager
     def command_end(self) -> Iterator[tuple[int, int]]:
@@ -233,7 +233,7 @@ class _Terminal:
         """Make it the command's own. In the background, whoever reads from it or changes it is to
         get an error: nobody would bring it to the foreground again.
         """
-        _heed_signals()
+        _reset_ignored_signals()
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         fcntl.ioctl(1, termios.TIOCSCTTY, 0)

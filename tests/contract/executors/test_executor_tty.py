@@ -371,7 +371,7 @@ async def test_colours_without_a_terminal_unless_the_job_says_something_of_them(
 
 
 @pytest.mark.parametrize("tty", [False, True])
-async def test_signals_that_the_server_ignores_are_not_ignored_by_commands(bench, tty):
+async def test_a_command_does_not_inherit_ignored_signals(bench, tty):
     """As when it was started with nohup, or in the background of a script."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -283,7 +283,7 @@ def test_pages_of_jobs(crowded):
 
 
 @pytest.mark.docker
-def test_a_result_that_no_json_can_say_harms_no_list(server, local):
+def test_an_unusable_result_does_not_break_the_list(server, local):
     """A model's hooks may write anything in the place of the result."""
     hook = (
         b"import atexit, json, os\n"
@@ -359,7 +359,7 @@ def test_the_url_to_watch_is_where_the_request_came(server, local):
 
 
 @pytest.mark.parametrize("host", ["", "[", "[x]", "a b", "evil/../", "u@h", "h:99999", "\xff"])
-def test_a_request_that_came_to_no_host_is_refused_before_anything_is_done(server, host):
+def test_an_invalid_host_header_is_refused_before_anything_is_stored(server, host):
     before = server.rows()
     form = httpx.Request("POST", "http://x/", files={"package": ("m.zip", PACKAGE)})
     head = (

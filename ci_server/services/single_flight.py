@@ -1,4 +1,4 @@
-"""What was made once is remembered, and made once for all who ask for it at the same time."""
+"""A cache whose values are computed once, however many ask at the same time (single flight)."""
 
 import asyncio
 from collections import OrderedDict
@@ -8,15 +8,15 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Remembered(Generic[Value]):
-    """The values last asked for, by key. An error is not remembered: the next one tries again."""
+class SingleFlightCache(Generic[Value]):
+    """The values used last, by key. Errors are not cached: the next caller tries again."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._tasks: OrderedDict[Hashable, asyncio.Task[Value]] = OrderedDict()
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[Value]]) -> Value:
-        """The value, made unless it is known or being made. Raises what `make` raises."""
+        """The cached value, or that of `make`, which runs once per key. Raises what it raises."""
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.create_task(self._made(make))
@@ -25,7 +25,7 @@ class Remembered(Generic[Value]):
                 self._tasks.popitem(last=False)
         else:
             self._tasks.move_to_end(key)
-        return await asyncio.shield(task)  # others may be waiting for it
+        return await asyncio.shield(task)  # a cancelled caller must not cancel the others
 
     async def _made(self, make: Callable[[], Awaitable[Value]]) -> Value:
         return await make()
