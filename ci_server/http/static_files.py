@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from ci_server.http.byte_range import ranged
 from ci_server.http.cleanup import at_end
+from ci_server.http.streaming import file_content
 
-_CHUNK_BYTES = 1 << 18
 _TEXT = "; charset=utf-8"
 _UNKNOWN = "application/octet-stream"
 _TYPES = {
@@ -81,7 +81,7 @@ async def file_answer(
         return Response(headers={**kept, **size}, media_type=media_type)
 
     def body(first: int, end: int) -> AsyncIterator[bytes]:
-        return _content(file, first, end)
+        return file_content(file, first, end)
 
     wanted = connection.headers.get("range")
     if connection.headers.get("if-range", tag) != tag:
@@ -100,16 +100,6 @@ def _open(path: Path) -> tuple[BinaryIO, os.stat_result] | None:
         return file, status
     file.close()
     return None
-
-
-async def _content(file: BinaryIO, first: int, end: int) -> AsyncIterator[bytes]:
-    file.seek(first)
-    while first < end:
-        content = await asyncio.to_thread(file.read, min(_CHUNK_BYTES, end - first))
-        if not content:
-            return
-        first += len(content)
-        yield content
 
 
 def _is_kept(connection: HTTPConnection, tag: str, modified: datetime) -> bool:

@@ -1,7 +1,9 @@
 """Streams as answers, of encoded events or plain bytes. They end when the server shuts down."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
+from typing import BinaryIO
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
@@ -13,6 +15,7 @@ from ci_common.errors import RunnerError
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15
+_FILE_CHUNK_BYTES = 1 << 18
 _SEPARATOR = "\n"
 _HEADERS = {
     # no-transform: proxies that compress would hold lines back.
@@ -70,3 +73,14 @@ def text_stream(
         ping=0,
         send_timeout=send_timeout_seconds,
     )
+
+
+async def file_content(file: BinaryIO, first: int, end: int) -> AsyncIterator[bytes]:
+    """The bytes from one offset to another, or to the file's end, read in threads."""
+    file.seek(first)
+    while first < end:
+        content = await asyncio.to_thread(file.read, min(_FILE_CHUNK_BYTES, end - first))
+        if not content:
+            return
+        first += len(content)
+        yield content

@@ -91,7 +91,10 @@ class Remote:
         if status != HTTPStatus.OK:
             error = document.get("error")
             message = error.get("message") if isinstance(error, dict) else None
-            raise EngineError(f"answers {status}: {message}")
+            told = f"answers {status}: {message}"
+            if status == HTTPStatus.UNAUTHORIZED:
+                told += "; give the worker's token in the variable ENGINE_TOKEN"
+            raise EngineError(told)
         return document
 
 

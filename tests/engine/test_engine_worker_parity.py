@@ -49,7 +49,9 @@ def test_a_token_is_taken_from_the_environment(capsys, monkeypatch):
         monkeypatch.setenv("ENGINE_TOKEN", "another-token-of-length")
         status, found = compared(capsys, address(worker))
     assert status == 3
-    assert [place["error"] for place in found] == ["answers 401: the token is wrong"]
+    assert [place["error"] for place in found] == [
+        "answers 401: the token is wrong; give the worker's token in the variable ENGINE_TOKEN"
+    ]
 
 
 def test_a_worker_that_fails_its_own_check(capsys, monkeypatch):

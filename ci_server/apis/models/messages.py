@@ -3,7 +3,6 @@
 import base64
 import json
 import struct
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -13,6 +12,7 @@ from ci_common.events import LogEvent
 from ci_common.job import Job, format_time
 from ci_common.progress import Initialized, Progress
 from ci_server.apis.models.present import execution_time_ms, model_status, statistics_json
+from ci_server.streams.encoded_cache import EncodedLogCache
 from ci_server.streams.log_stream import cut_where_readable
 
 LOG_PIECE_BYTES = 8 << 10
@@ -26,8 +26,8 @@ FLOAT64 = 1
 ALIGNMENT = 16
 
 _CACHE_BYTES = 8 << 20
-_ENTRY_BYTES = 256
-"""What an entry takes besides its content; of many small events that is most of it."""
+_MESSAGE_BYTES = 100
+"""What each of the texts takes besides its characters."""
 
 
 def connected(now: datetime) -> str:
@@ -112,30 +112,16 @@ def values_header(shape: Sequence[int]) -> bytes:
     return header + bytes(-len(header) % ALIGNMENT)
 
 
-class LogMessages:
-    """The log's events as messages, each encoded once for all readers at the same place."""
+class LogMessages(EncodedLogCache[tuple[str, ...]]):
+    """Log events as messages of bounded size, one or several for each."""
 
     def __init__(self) -> None:
-        self._encoded: OrderedDict[tuple[str, int, int], tuple[str, ...]] = OrderedDict()
-        self._bytes = 0
-
-    def encode(self, job: Job, event: LogEvent) -> tuple[str, ...]:
-        """One event, as messages of bounded size."""
-        key = (job.job_id, event.end_offset, len(event.content))
-        found = self._encoded.get(key)
-        if found is not None:
-            self._encoded.move_to_end(key)
-            return found
-        made = tuple(_log_pieces(job.job_id, event))
-        self._encoded[key] = made
-        self._bytes += _size(made)
-        while self._bytes > _CACHE_BYTES and len(self._encoded) > 1:
-            self._bytes -= _size(self._encoded.popitem(last=False)[1])
-        return made
+        super().__init__(_log_pieces, _size, _CACHE_BYTES)
 
 
-def _log_pieces(job_id: str, event: LogEvent) -> list[str]:
-    made, content = [], event.content
+def _log_pieces(job_id: str, event: LogEvent) -> tuple[str, ...]:
+    made: list[str] = []
+    content = event.content
     offset = event.end_offset - len(content)
     while content:
         piece = content
@@ -144,7 +130,7 @@ def _log_pieces(job_id: str, event: LogEvent) -> list[str]:
         offset += len(piece)
         content = content[len(piece) :]
         made.append(_log(job_id, piece, offset))
-    return made
+    return tuple(made)
 
 
 def _log(job_id: str, content: bytes, offset: int) -> str:
@@ -158,7 +144,7 @@ def _log(job_id: str, content: bytes, offset: int) -> str:
 
 
 def _size(messages: Sequence[str]) -> int:
-    return sum(map(len, messages)) + _ENTRY_BYTES * len(messages)
+    return sum(map(len, messages)) + _MESSAGE_BYTES * len(messages)
 
 
 def _encoded(kind: str, **fields: object) -> str:

@@ -166,7 +166,7 @@ class _Watching:
         return TRY_AGAIN
 
     async def _send_log(self, event: LogEvent) -> None:
-        for message in self._api.cache.encode(self._job, event):
+        for message in self._api.cache.encode(self._job.job_id, event):
             await self._socket.send_text(message)
         _, steps = self._lines.feed(event.content)
         if self._lines.initialized or steps:

@@ -21,9 +21,9 @@ from ci_server.apis.native.present import artifact_json
 from ci_server.apis.native.routes import Api, NativeApi
 from ci_server.http.byte_range import ranged
 from ci_server.http.guards import Reader, origin_of, public, rate_limited, stream_slot
+from ci_server.http.streaming import file_content
 from ci_server.services.jobs import SIGNED_URL
 
-_CHUNK_BYTES = 1 << 18
 _LOADED = re.compile("javascript|ecmascript|css|wasm")
 _TYPES = mimetypes.MimeTypes()
 """Those that Python knows, whatever this machine has besides."""
@@ -138,12 +138,7 @@ async def _content(
 ) -> AsyncIterator[bytes]:
     file: BinaryIO = await asyncio.to_thread(artifacts.open, job_id, artifact)
     try:
-        file.seek(first)
-        while first < end:
-            content = await asyncio.to_thread(file.read, min(_CHUNK_BYTES, end - first))
-            if not content:
-                return
-            first += len(content)
+        async for content in file_content(file, first, end):
             yield content
     finally:
         file.close()

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 
@@ -10,6 +9,7 @@ from ci_common.errors import InvalidOffsetError, quoted
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Job
 from ci_server.apis.native.present import event_json
+from ci_server.streams.encoded_cache import EncodedLogCache
 from ci_server.streams.log_stream import cut_where_readable
 
 RETRY_MILLISECONDS = 1000
@@ -19,32 +19,17 @@ FIRST_EVENT_BYTES = 16 << 10
 _RETRY_FIELD = b"retry: %d\n" % RETRY_MILLISECONDS
 _EVENT_ID = re.compile(r"([0-9]{1,18})(:complete)?")
 _CACHE_BYTES = 16 << 20
-_ENTRY_BYTES = 256
-"""What an entry takes besides its content; of many small events that is most of it."""
 
 
-class LogEventCache:
-    """The encoded form of the log events last asked for. Logs never change, so it is never
-    wrong; with many readers of one live log each event is encoded once.
-    """
+class LogEventCache(EncodedLogCache[bytes]):
+    """Log events as Server-Sent Events."""
 
     def __init__(self) -> None:
-        self._encoded: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
-        self._bytes = 0
+        super().__init__(_encoded_log, len, _CACHE_BYTES)
 
-    def encode(self, job_id: str, event: LogEvent) -> bytes:
-        """The event on the wire."""
-        key = (job_id, event.end_offset, len(event.content))
-        found = self._encoded.get(key)
-        if found is not None:
-            self._encoded.move_to_end(key)
-            return found
-        encoded = encode(event_json(event), event.end_offset)
-        self._encoded[key] = encoded
-        self._bytes += len(encoded) + _ENTRY_BYTES
-        while self._bytes > _CACHE_BYTES and len(self._encoded) > 1:
-            self._bytes -= len(self._encoded.popitem(last=False)[1]) + _ENTRY_BYTES
-        return encoded
+
+def _encoded_log(_: str, event: LogEvent) -> bytes:
+    return encode(event_json(event), event.end_offset)
 
 
 class LogPieces:

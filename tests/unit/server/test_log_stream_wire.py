@@ -22,7 +22,7 @@ from ci_server.apis.native.sse import (
     encoded_events,
     parse_event_id,
 )
-from ci_server.streams import log_stream
+from ci_server.streams import encoded_cache, log_stream
 from ci_server.streams.log_stream import LogStreams
 from support.jobs import a_job
 from support.stream_world import World, joined
@@ -189,9 +189,11 @@ def test_the_cache_is_bounded_and_never_wrong(monkeypatch):
     events = [LogEvent(b"%d" % number * 20, number) for number in range(100)]
     for event in events * 2:
         assert cache.encode("job", event) == encode(event_json(event), event.end_offset)
-        taken = sum(len(encoded) + sse._ENTRY_BYTES for encoded in cache._encoded.values())
+        taken = sum(
+            len(encoded) + encoded_cache._ENTRY_BYTES for encoded in cache._entries.values()
+        )
         assert cache._bytes == taken <= 3000
-    assert 1 < len(cache._encoded) < 12
+    assert 1 < len(cache._entries) < 12
     assert cache.encode("a", LogEvent(b"x", 1)) is cache.encode("a", LogEvent(b"x", 1))
     assert cache.encode("a", LogEvent(b"yx", 2)) != cache.encode("a", LogEvent(b"x", 2))
 

@@ -20,7 +20,7 @@ JOB = a_job(job_id="j1")
 
 
 def pieces(content, start=0):
-    return [json.loads(one) for one in LogMessages().encode(JOB, LogEvent(content, start))]
+    return [json.loads(one) for one in LogMessages().encode(JOB.job_id, LogEvent(content, start))]
 
 
 def test_the_log_is_cut_where_lines_end_and_says_where_to_go_on():
@@ -44,22 +44,22 @@ def test_bytes_that_are_no_text_are_there_as_they_are():
 @pytest.mark.parametrize("worst", [b"\x00", b"\xff"])
 def test_no_message_of_the_log_is_larger_than_clients_take(worst):
     """The limit of the library most of them use is 1 MiB."""
-    encoded = LogMessages().encode(JOB, LogEvent(worst * (128 << 10), 128 << 10))
+    encoded = LogMessages().encode(JOB.job_id, LogEvent(worst * (128 << 10), 128 << 10))
     assert max(map(len, encoded)) < 80 << 10
 
 
 def test_an_event_is_encoded_once_for_all():
     cache = LogMessages()
     event = LogEvent(b"a\n", 2)
-    assert cache.encode(JOB, event) is cache.encode(JOB, LogEvent(b"a\n", 2))
+    assert cache.encode(JOB.job_id, event) is cache.encode(JOB.job_id, LogEvent(b"a\n", 2))
 
 
 def test_what_the_cache_keeps_is_bounded():
     cache = LogMessages()
     for number in range(1, 8000):
-        cache.encode(JOB, LogEvent(b"x" * LOG_PIECE_BYTES, number * LOG_PIECE_BYTES))
+        cache.encode(JOB.job_id, LogEvent(b"x" * LOG_PIECE_BYTES, number * LOG_PIECE_BYTES))
     assert cache._bytes <= messages._CACHE_BYTES
-    assert len(cache._encoded) < 1200
+    assert len(cache._entries) < 1200
 
 
 def test_what_jobs_print_can_always_be_sent():
