@@ -1,21 +1,36 @@
-"""`ci model`: the real commands, and the library, against a scripted server."""
+"""`ci model`: the real commands, against a scripted server."""
 
 import hashlib
 import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import zipfile
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from client_scripted_artifacts import artifact, serve
+from client_scripted_models import (
+    COMPLETED,
+    DELETE,
+    DOCUMENT,
+    EXAMPLE,
+    FAILED,
+    GET,
+    HASH,
+    QUEUED,
+    RESULT_DATA,
+    RESULTS,
+    SUBMIT,
+    SUBMIT_IT,
+    SUBMITTED,
+    TABLE,
+    parts_of,
+    refused,
+)
 from client_scripted_server import (
     CANCEL,
     DETAILS,
@@ -26,113 +41,12 @@ from client_scripted_server import (
     error,
     log,
     read_until,
-    reply,
     reply_json,
     status,
     stream,
 )
 
-import ci_client
-from ci_client import (
-    AccessRefused,
-    JobFinished,
-    JobNotFound,
-    ModelClient,
-    RequestRefused,
-    UnexpectedAnswer,
-)
 from ci_common.model_result import result_hash
-
-EXAMPLE = Path(__file__).parents[3] / "examples/term_life"
-SUBMIT = "POST /v1/jobs/submit"
-GET = f"GET /v1/jobs/{JOB}"
-DELETE = f"DELETE /v1/jobs/{JOB}"
-SUBMITTED = {
-    "jobId": JOB, "status": "queued", "websocketUrl": f"ws://here/jobs/{JOB}/stream?token=abc",
-    "createdAt": "2026-01-02T03:04:05.678Z", "estimatedStartTime": None,
-}  # fmt: skip
-DOCUMENT = {
-    "statistics": {
-        "mean_npv": 22009362.604, "std_dev": 0.1, "cte_95": -1.5, "min": -2.0, "max": 3.0,
-        "percentiles": {"p50": 1.0, "p99.5": 3.0},
-    },
-    "scenario_count": 1000,
-    "policy_count": 10000,
-}  # fmt: skip
-HASH = result_hash(DOCUMENT)
-RESULTS = json.dumps({**DOCUMENT, "result_hash": HASH}).encode()
-FILES = {
-    "output/results.json": RESULTS,
-    "output/npv.npy": b"npy",
-    "other.txt": b"not of the results",
-}
-RESULT_DATA = {
-    "statistics": {
-        "mean": 22009362.604, "stdDev": 0.1, "cte95": -1.5, "min": -2.0, "max": 3,
-        "percentiles": {"p50": 1.0, "p99.5": 3.0},
-    },
-    "policyCount": 10000, "scenarioCount": 1000, "executionTimeMs": 1500, "resultHash": HASH,
-    "artifacts": [{"name": "output/npv.npy", "size": 3, "sha256": "0" * 64, "url": "http://x/y"}],
-}  # fmt: skip
-QUEUED = {
-    "jobId": JOB, "tenantId": "t", "userId": "u", "modelName": "Term life", "priority": 3,
-    "status": "queued", "packagePath": f"package:{JOB}", "packageHash": "1" * 64,
-    "websocketUrl": f"ws://here/jobs/{JOB}/stream?token=abc",
-    "createdAt": "2026-01-02T03:04:05.678Z", "startedAt": None, "completedAt": None,
-    "resultData": None, "errorMessage": None, "executionTimeMs": None,
-}  # fmt: skip
-COMPLETED = QUEUED | {
-    "status": "completed", "startedAt": "2026-01-02T03:04:06Z",
-    "completedAt": "2026-01-02T03:04:07.5Z", "resultData": RESULT_DATA, "executionTimeMs": 1500,
-}  # fmt: skip
-FAILED = QUEUED | {"status": "failed", "errorMessage": "lapse.csv: no \x1b[2J\nmodel.toml: none\n"}
-TABLE = "10,000 policies, 1,000 scenarios\n  Mean NPV             22,009,362.60\n"
-
-
-def refused(status, code, message):
-    return reply_json({"detail": message, "error": {"code": code, "message": message}}, status)
-
-
-@pytest.fixture
-def server(server):
-    server.on("GET /limits", reply_json({"max_upload_bytes": 1 << 30, "fields": []}))
-    server.on(SUBMIT, reply_json(SUBMITTED, 201))
-    server.on(GET, reply_json(COMPLETED))
-    server.on(DELETE, reply(204, b""))
-    server.on(CANCEL, reply_json({}, 202))
-    server.on(f"GET /jobs/{JOB}", reply_json(DETAILS))
-    text = 'one\n::progress {"current":1,"total":2,"phase":"scenarios"}\ntwo\n'
-    server.on(STREAM, stream(log(text, len(text)), complete(), then="end"))
-    serve(server, FILES)
-    return server
-
-
-@pytest.fixture
-def project(tmp_path):
-    """The directory in which commands are run, beside one called `portfolio`."""
-    shutil.copytree(EXAMPLE, tmp_path / "portfolio")
-    (tmp_path / "tmp").mkdir()
-    (tmp_path / "here").mkdir()
-    return tmp_path / "here"
-
-
-@pytest.fixture
-def portfolio(project):
-    return project.parent / "portfolio"
-
-
-SUBMIT_IT = ("model", "submit", "../portfolio")
-
-
-def parts_of(request):
-    """The form of a submission: by name, the file's content and the others' text."""
-    boundary = re.search("boundary=(.*)", request.headers["content-type"])[1].encode()
-    parts = {}
-    for piece in request.body.split(b"--" + boundary)[1:-1]:
-        head, _, content = piece.partition(b"\r\n\r\n")
-        parts[re.search(rb' name="(\w+)"', head)[1].decode()] = content[:-2]
-    return parts
-
 
 # ------------------------------------------------------------------ submit
 
@@ -561,87 +475,6 @@ def test_a_package_that_cannot_be_written(run, project, place, message):
     assert (code, out) == (2, b"")
     assert message in err
     assert list(project.iterdir()) == [project / "directory.zip"]
-
-
-# ------------------------------------------------------------------ the library
-
-
-@pytest.fixture
-def client(server, monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with ModelClient(server.url) as client:
-        yield client
-
-
-def test_types_of_a_job(client):
-    job = client.get_model_job(JOB.upper())
-    assert (job.job_id, job.status, job.priority, job.is_ended) == (JOB, "completed", 3, True)
-    assert job.created_at == datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
-    assert job.result.statistics.percentiles == {"p50": 1.0, "p99.5": 3.0}
-    assert job.result.statistics.maximum == 3.0
-    assert job.result.result_hash == HASH
-    assert job.result.artifacts[0].name == "output/npv.npy"
-    assert "token" not in repr(job.raw["jobId"])
-
-
-def test_submit_with_the_library(server, client, portfolio):
-    with ci_client.create_model_package(portfolio) as package:
-        submitted = client.submit_model(package, priority=2)
-        of_file = client.submit_model(str(package.path), name="x")
-    assert submitted == of_file
-    assert (submitted.job_id, submitted.estimated_start) == (JOB, None)
-    assert "model_name" not in parts_of(server.asked(SUBMIT)[0])
-
-
-def test_a_list(server, client):
-    server.on("GET /v1/jobs", reply_json({"jobs": [QUEUED, COMPLETED], "nextCursor": JOB}))
-    page = client.list_model_jobs(status="queued", limit=2)
-    assert [job.status for job in page] == ["queued", "completed"]
-    assert page.next_cursor == JOB
-    assert server.asked("GET /v1/jobs")[0].query == {"status": "queued", "limit": "2"}
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [], 5, {},
-        QUEUED | {"jobId": "../x"}, QUEUED | {"priority": "3"}, QUEUED | {"status": None},
-        QUEUED | {"createdAt": "yesterday"}, QUEUED | {"startedAt": "2026-01-02T03:04:06"},
-        QUEUED | {"modelName": 5},
-        COMPLETED | {"resultData": {}}, COMPLETED | {"resultData": 5},
-        COMPLETED | {"resultData": RESULT_DATA | {"statistics": {"percentiles": {"p50": "1"}}}},
-        COMPLETED | {"resultData": RESULT_DATA | {"artifacts": [{}]}},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_an_answer_that_is_no_job(server, client, answer):
-    server.on(GET, reply_json(answer))
-    with pytest.raises(UnexpectedAnswer, match="not a model's job"):
-        client.get_model_job(JOB)
-
-
-@pytest.mark.parametrize("answer", [[], {}, {"jobs": 5}, {"jobs": [{}]}])
-def test_an_answer_that_is_no_list(server, client, answer):
-    server.on("GET /v1/jobs", reply_json(answer))
-    with pytest.raises(UnexpectedAnswer):
-        client.list_model_jobs()
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "kind"),
-    [
-        (404, "job_not_found", JobNotFound),
-        (409, "job_finished", JobFinished),
-        (403, "forbidden", AccessRefused),
-        (409, "job_started", RequestRefused),
-    ],
-)
-def test_errors_of_this_door(server, client, status, code, kind):
-    server.on(DELETE, refused(status, code, "text"))
-    with pytest.raises(kind) as caught:
-        client.cancel_model_job(JOB)
-    assert caught.value.code == code
-    assert "force" not in server.asked(DELETE)[0].query
 
 
 def test_the_engine_runs_a_package(run, project):
