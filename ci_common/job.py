@@ -104,6 +104,10 @@ class Door(StrEnum):
     NATIVE = "native"
     MODELS = "models"
     """The model-job API."""
+    RUNS = "runs"
+    """The runs API."""
+    GRPC = "grpc"
+    """The Job Worker service."""
 
 
 class Network(StrEnum):

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
 
 from ci_common.errors import InvalidConfigError, UnknownJobNameError
 from ci_common.git_facts import GitFacts
@@ -24,6 +27,7 @@ from ci_server.submission.project_config import (
     read_table,
     requirements_line_problem,
 )
+from ci_server.submission.table_problems import OF_A_JOB, explain
 
 DEFAULT_JOB = "test"
 
@@ -31,7 +35,8 @@ DEFAULT_JOB = "test"
 @dataclass(frozen=True, slots=True)
 class SubmissionRequest:
     """What is asked for beside the package; `None` leaves it to the project's table. Each door
-    makes one of what it reads.
+    makes one of what it reads. What is also in the table is checked by the table's rules, see
+    `resolve_spec`.
 
     Raises InvalidConfigError for what no job may be, in case a door let it through.
     """
@@ -54,6 +59,17 @@ class SubmissionRequest:
     """Whether whoever submits it can see colours. The project's table has no word for it."""
     title: str | None = None
     """What people call the job: at most 200 printable characters."""
+    image: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables in addition to the table's, and in place of those of the same name."""
+    artifacts: tuple[str, ...] | None = None
+    """Globs, relative to the project."""
+    cpu_percent: int | None = None
+    memory_mb: int | None = None
+    block_io_bytes: int | None = None
+    """See ResourceLimits."""
+    grace_seconds: float | None = None
+    """Between SIGTERM and SIGKILL."""
     door: Door = Door.NATIVE
     """Where it came in."""
 
@@ -97,7 +113,7 @@ def resolve_spec(
     """
     if config_files is None and request.command is None:
         raise InvalidConfigError("a job without a package has no table of jobs: give a command")
-    job = _job_table(config_files or {}, request)
+    job = _overridden(_job_table(config_files or {}, request), request)
     defaults = ceilings.at_most(defaults)
     limits = _limits(job, request, defaults)
     ceilings.check(limits)
@@ -138,6 +154,26 @@ def _job_table(config_files: Mapping[str, bytes], request: SubmissionRequest) ->
             "[tool.ci.jobs.NAME] in its pyproject.toml"
         )
     return JobTable()
+
+
+def _overridden(job: JobTable, request: SubmissionRequest) -> JobTable:
+    """The table with what the request has in place of it. Raises InvalidConfigError."""
+    asked: dict[str, Any] = {
+        "image": request.image,
+        "env": {**job.env, **request.env} if request.env else None,
+        "artifacts": None if request.artifacts is None else list(request.artifacts),
+        "cpu": request.cpu_percent,
+        "memory": request.memory_mb,
+        "block_io": request.block_io_bytes,
+        "grace": request.grace_seconds,
+    }
+    changes = {key: value for key, value in asked.items() if value is not None}
+    if not changes:
+        return job
+    try:
+        return JobTable.model_validate({**job.model_dump(), **changes})
+    except ValidationError as error:
+        raise InvalidConfigError(explain(error, allowed=OF_A_JOB)) from error
 
 
 def _limits(job: JobTable, request: SubmissionRequest, defaults: DefaultLimits) -> ResourceLimits:

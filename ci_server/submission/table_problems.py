@@ -18,7 +18,7 @@ INSTALL = "false, or a list of lines as in requirements.txt, such as '-e .[test]
 FLAG = "true or false"
 RETRIES = "an integer from 0 to 10"
 TIMEOUT = f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year"
-_OF_A_JOB = {
+OF_A_JOB = {
     "command": "a string (run by /bin/sh) or a list of strings, and not empty",
     "image": "the name of an image, 1 to 500 ASCII characters without spaces",
     "env": "a table of strings",
@@ -64,7 +64,7 @@ def _problem(problem: Mapping[str, Any], prefix: str, top: Mapping[str, str]) ->
 def _message(problem: Mapping[str, Any], path: Sequence[str], top: Mapping[str, str]) -> str:
     kind = problem["type"]
     if kind == "extra_forbidden":
-        known = _OF_A_JOB if len(path) > 1 else top
+        known = OF_A_JOB if len(path) > 1 else top
         return f"is not a known key; known are: {', '.join(known)}"
     if kind == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ")
@@ -79,12 +79,12 @@ def _allowed(path: Sequence[str], top: Mapping[str, str]) -> str | None:
     if not path:
         return None
     is_of_a_job = top is _TABLE and len(path) > 2
-    return _OF_A_JOB.get(path[2]) if is_of_a_job else top.get(path[0])
+    return OF_A_JOB.get(path[2]) if is_of_a_job else top.get(path[0])
 
 
 def _value(value: object, path: Sequence[str]) -> str:
     """As it was written, or nearly so; never what may be a secret."""
-    if path[2:3] in (["env"], ["secrets"]):
+    if path[:1] == ["env"] or path[2:3] in (["env"], ["secrets"]):
         return "this value"
     try:
         text = json.dumps(value, default=str, ensure_ascii=False)

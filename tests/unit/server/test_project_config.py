@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ci_common.errors import InvalidConfigError, InvalidUploadError, UnknownJobNameError
 from ci_common.job import Network
 from ci_server.apis.native.submitted import read_submitted_request
-from ci_server.submission.job_limits import DefaultLimits
+from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.project_config import (
     DEFAULT_COMMAND,
     JobTable,
@@ -302,6 +302,65 @@ def test_no_door_can_ask_for_what_no_job_may_be(asked):
     (name,) = asked
     with pytest.raises(InvalidConfigError, match=f"^{name.partition('_')[0]}: "):
         SubmissionRequest(**asked)
+
+
+OF_A_REQUEST = {
+    "image": "other:1",
+    "env": {"A": "request", "C": "new"},
+    "artifacts": ("out/**",),
+    "cpu_percent": 50,
+    "memory_mb": 64,
+    "block_io_bytes": 1 << 20,
+    "grace_seconds": 0.1,
+}
+
+
+def test_a_request_says_what_is_otherwise_in_the_table():
+    spec = resolve_spec(
+        {"ci.toml": b"[jobs.test]\nimage = 'own'\nenv = {A = 'table', B = 'kept'}\ncpu = 100"},
+        SubmissionRequest(**OF_A_REQUEST),
+        DEFAULTS,
+    )
+    assert (spec.image, spec.artifacts) == ("other:1", ("out/**",))
+    assert spec.env == {"A": "request", "B": "kept", "C": "new"}
+    limits = spec.limits
+    assert (limits.cpu_percent, limits.memory_mb, limits.block_io_bytes) == (50, 64, 1 << 20)
+    assert limits.grace_seconds == 0.1
+
+
+@pytest.mark.parametrize("with_table", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"image": "a b"}, 'image: "a b" is not allowed; it must be the name of an image'),
+        ({"env": {"A=B": "x"}}, "env.A=B: must be the name of a variable"),
+        ({"env": {"A": "x\0secret"}}, "env.A: must not have a NUL character in it"),
+        ({"artifacts": ("../x",)}, "artifacts.0: "),
+        ({"cpu_percent": -1}, "cpu: -1 is not allowed; it must be an integer from 1 to 1000000"),
+        ({"cpu_percent": 1_000_001}, "cpu: "),
+        ({"memory_mb": 15}, "memory: 15 is not allowed; it must be an integer from 16 to"),
+        ({"block_io_bytes": 1}, "block_io: "),
+        ({"grace_seconds": 601.0}, "grace: "),
+    ],
+)
+def test_a_request_keeps_to_the_rules_of_the_table(asked, problem, with_table):
+    files = {"ci.toml": b""} if with_table else None
+    with pytest.raises(InvalidConfigError) as caught:
+        resolve_spec(files, SubmissionRequest(command=("true",), **asked), DEFAULTS)
+    assert str(caught.value).startswith(problem)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["cpu_percent", "memory_mb"])
+def test_a_request_keeps_to_the_ceilings(name):
+    ceilings = LimitCeilings(cpu_percent=40, memory_mb=32)
+    with pytest.raises(InvalidConfigError, match="this server allows at most"):
+        resolve_spec(
+            None,
+            SubmissionRequest(command=("true",), **{name: OF_A_REQUEST[name]}),
+            DEFAULTS,
+            ceilings,
+        )
 
 
 ALIKE = 60_000
