@@ -29,15 +29,17 @@ from ci_server.apis.native import usage as native_usage
 from ci_server.apis.native.openapi import describe
 from ci_server.apis.native.routes import NativeApi, router
 from ci_server.apis.native.sse import LogEventCache
+from ci_server.apis.runs import probes as runs_probes
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
 from ci_server.http.cleanup import RequestEnd
 from ci_server.http.drain_after_error import EarlyAnswers
-from ci_server.http.errors import install_error_handlers
+from ci_server.http.errors import RUNS_PREFIX, install_error_handlers
 from ci_server.http.query import strict_query
 from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
+from ci_server.http.trailing_slash import OptionalTrailingSlash
 from ci_server.services.start_estimate import Slots
 from ci_server.telemetry.log_output import configure_logging
 from ci_server.telemetry.service import VERSION
@@ -159,11 +161,12 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(EarlyAnswers)
     app.add_middleware(RequestEnd)
+    app.add_middleware(OptionalTrailingSlash, prefix=RUNS_PREFIX)
     app.add_middleware(StartRefusal)
     native = (router, native_artifacts.router, native_usage.router, native_tokens.router)
     for routes in (*native, models.router, models_socket.router):
         app.include_router(routes, dependencies=[Depends(strict_query)])
-    for routes in (native_probes.router, site.router):
+    for routes in (native_probes.router, runs_probes.router, site.router):
         app.include_router(routes)
     app.router.default = fallback = FrontendFallback(app.router.default)
     fallback.keep_clear_of(route.path for route in iter_route_contexts(app.routes) if route.path)

@@ -72,7 +72,9 @@ class ErrorDialect:
     """Of parameters and form fields that are not what they have to be."""
 
 
-_DIALECTS = (ErrorDialect("/v1/"),)
+RUNS_PREFIX = "/api/v1/"
+
+_DIALECTS = (ErrorDialect("/v1/"), ErrorDialect(RUNS_PREFIX))
 """These have `detail`, too: the message, where clients of FastAPI services look for it."""
 
 

@@ -21,6 +21,8 @@ FOR_EVERYBODY = {
     "/artifacts/{job_id}/{path:artifact_path}",  # asks for a signature instead
     "/health",
     "/ready",
+    "/api/v1/health",
+    "/api/v1/health/ready",
     "/",
     "/docs",
     "/docs/assets/{path}",
