@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 
 from ci_client.command import exit_codes
@@ -10,25 +9,19 @@ from ci_client.command.display import say
 from ci_client.errors import ClientError
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Carry out a command; its exit code. What goes wrong is told on stderr."""
-    try:
-        return command()
-    except ClientError as error:
+def exit_code_of(error: Exception) -> int:
+    """Say on stderr what went wrong; the exit code."""
+    if isinstance(error, ClientError):
         say(f"Error: {error.message}")
         return exit_codes.of_error(error)
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        _silence()
+    _silence()
+    if isinstance(error, BrokenPipeError):
         return exit_codes.BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 (no traceback, ever)
-        _silence()
-        say(
-            f"Error: {type(error).__name__}: {error}. "
-            "This looks like a bug in ci, or a problem on this machine."
-        )
-        return exit_codes.INFRASTRUCTURE
+    say(
+        f"Error: {type(error).__name__}: {error}. "
+        "This looks like a bug in ci, or a problem on this machine."
+    )
+    return exit_codes.INFRASTRUCTURE
 
 
 def _silence() -> None:
