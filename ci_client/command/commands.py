@@ -1,7 +1,7 @@
 """The commands, their arguments and their help. Everything heavy is imported when it is used."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import click
@@ -68,7 +68,7 @@ def app() -> None:
     """Run the tests of a directory on a CI server and follow their log."""
 
 
-def _multiplier(name: str, what: str) -> Any:
+def _multiplier(name: str, what: str) -> Callable[[Any], Any]:
     """An option of the calculation engine."""
     told = f"engine: multiply {what} by X (overrides the model)"
     return click.option(name, type=Number(min=0), metavar="X", help=told)

@@ -2,11 +2,13 @@
 
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ci_client.command.exit_codes import known_reason
+from ci_client.command.progress_bar import ProgressBar, can_draw
 from ci_client.command.report_display import (
     coverage_line,
     full_report,
@@ -175,13 +177,18 @@ def _value(key: str, value: Any) -> str:
 @contextmanager
 def upload_bar(size: int) -> Iterator[OnProgress]:
     """A progress bar on stderr, if that is a terminal and there is something to wait for."""
-    if size < _SMALL_UPLOAD or not sys.stderr.isatty():
+    if size < _SMALL_UPLOAD or not can_draw():
         yield lambda sent, total: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+    bar, start = ProgressBar(), time.monotonic()
 
-    columns = ("uploading", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=size)
-        yield lambda sent, total: bar.update(task, completed=sent, total=total)
+    def draw(sent: int, total: int) -> None:
+        pace = sent / max(time.monotonic() - start, 0.001)
+        figures = f"{size_text(sent)} of {size_text(total)}, {size_text(round(pace))}/s"
+        bar.draw("uploading", sent, total, figures)
+
+    try:
+        draw(0, size)
+        yield draw
+    finally:
+        bar.remove()

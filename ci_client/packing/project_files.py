@@ -297,7 +297,7 @@ class _Search:
         if not stat.S_ISLNK(info.st_mode):
             self._found.leave_out(Why.SPECIAL, name)
         elif self._stays_inside(name, target := os.readlink(path)):
-            return (ProjectFile(name, path, info, link_target=target),)
+            return (ProjectFile(name, path, info, link_target=target.replace(os.sep, "/")),)
         else:
             self._found.leave_out(Why.LINK, name)
         return ()
@@ -309,7 +309,10 @@ class _Search:
         if os.path.isabs(target) or written.split(os.sep)[0] == os.pardir:
             return False
         followed = os.path.realpath(os.path.join(self._top, name))
-        return os.path.commonpath([followed, self._real_top]) == self._real_top
+        try:
+            return os.path.commonpath([followed, self._real_top]) == self._real_top
+        except ValueError:  # on another drive
+            return False
 
 
 def _topmost_hidden(name: str) -> tuple[str, str]:
