@@ -6,6 +6,8 @@ events as dicts: `{"type": "job_id", "job_id"}` first where a job is submitted, 
 `{"type": "complete", "success", "status", "exit_code", "reason", "message", "tests", "coverage"}`,
 where `tests` sums up the job's JUnit reports and `coverage` its coverage reports, if it has any.
 The exact bytes of a `log` event are those of `ci_common.events.log_bytes`.
+
+What only some calls need is imported by them: `ci list` is quicker for it.
 """
 
 import json
@@ -14,23 +16,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UnexpectedAnswer
-from ci_client.library.artifact_download import ArtifactDownload, OnFile, OnRename
-from ci_client.library.artifact_places import Places
 from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
-from ci_client.library.job_request import JobRequest
-from ci_client.library.raw_log import RawLog
 from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, RetryDelays
-from ci_client.library.secret_options import given_secrets
-from ci_client.library.sse_reader import JobStreamReader
 from ci_client.library.transport import address, json_of, open_http
-from ci_client.library.upload import VALIDATION_SECONDS, OnProgress, UploadFile
-from ci_client.packing.project_files import check_directory
-from ci_client.packing.project_zip import ProjectZip, create_project_zip
-from ci_client.packing.upload_limits import UploadLimits
+
+if TYPE_CHECKING:
+    from ci_client.library.artifact_download import OnFile, OnRename
+    from ci_client.library.job_request import JobRequest
+    from ci_client.library.raw_log import RawLog
+    from ci_client.library.upload import OnProgress
+    from ci_client.packing.project_zip import ProjectZip, create_project_zip
+    from ci_client.packing.upload_limits import UploadLimits
 
 __all__ = [
     "Client",
@@ -52,6 +52,14 @@ _DISPENSABLE = frozenset({"git", "color"})
 """What is left out where the server does not know it: nothing of a job depends on it."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("ProjectZip", "create_project_zip"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ci_client.packing import project_zip
+
+    return getattr(project_zip, name)
 
 
 class JobList(list[dict[str, Any]]):
@@ -104,10 +112,10 @@ class Client:
 
     def submit(
         self,
-        project: ProjectZip,
+        project: "ProjectZip",
         *,
-        request: JobRequest | None = None,
-        on_progress: OnProgress | None = None,
+        request: "JobRequest | None" = None,
+        on_progress: "OnProgress | None" = None,
     ) -> str:
         """Upload a packed project; the id of its job.
 
@@ -116,6 +124,9 @@ class Client:
             ServerUnreachable: no answer.
             UnexpectedAnswer: this is no CI server.
         """
+        from ci_client.library.job_request import JobRequest
+        from ci_client.library.upload import VALIDATION_SECONDS, UploadFile
+
         request = request or JobRequest()
         spec = request.to_spec()
         if project.git is not None:
@@ -139,12 +150,14 @@ class Client:
             raise UnexpectedAnswer(address(self._http), "no job id")
         return job_id
 
-    def upload_limits(self) -> UploadLimits:
+    def upload_limits(self) -> "UploadLimits":
         """What the server takes; no limits, where it is too old to tell.
 
         Raises:
             RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
+        from ci_client.packing.upload_limits import UploadLimits
+
         told = self._server_limits()
         names = ("max_files", "max_unpacked_bytes", "max_upload_bytes")
         known = {name: told[name] for name in names if isinstance(told.get(name), int)}
@@ -173,6 +186,8 @@ class Client:
         Raises:
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
+        from ci_client.library.sse_reader import JobStreamReader
+
         return JobStreamReader(
             self._http,
             checked_job_id(job_id),
@@ -257,10 +272,10 @@ class Client:
         self,
         job_id: str,
         directory: str | os.PathLike[str],
-        on_file: OnFile | None = None,
+        on_file: "OnFile | None" = None,
         *,
         below: str | None = None,
-        on_rename: OnRename | None = None,
+        on_rename: "OnRename | None" = None,
     ) -> list[Path]:
         """Put a job's artifacts below a directory, which is made; where each of them is.
 
@@ -275,6 +290,9 @@ class Client:
             DownloadError: the directory cannot be made.
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
+        from ci_client.library.artifact_download import ArtifactDownload
+        from ci_client.library.artifact_places import Places
+
         found = self.list_artifacts(job_id)
         try:
             Path(directory).mkdir(parents=True, exist_ok=True)
@@ -293,7 +311,9 @@ class Client:
         )
         return download.fetch_all(found, on_file, on_rename)
 
-    def _raw_log(self, job_id: str) -> RawLog:
+    def _raw_log(self, job_id: str) -> "RawLog":
+        from ci_client.library.raw_log import RawLog
+
         return RawLog(self._http, checked_job_id(job_id), self._patience, self._on_retry)
 
 
@@ -341,6 +361,11 @@ def submit_tests_async(
         UsageError: a value is of the wrong type or out of range, or a secret cannot be one.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
+    from ci_client.library.job_request import JobRequest
+    from ci_client.library.secret_options import given_secrets
+    from ci_client.packing.project_files import check_directory
+    from ci_client.packing.project_zip import create_project_zip
+
     given = given_secrets(secrets)
     request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
     check_directory(path)
@@ -380,6 +405,11 @@ def submit_tests_streaming(
         UsageError: a value is of the wrong type or out of range, or a secret cannot be one.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
+    from ci_client.library.job_request import JobRequest
+    from ci_client.library.secret_options import given_secrets
+    from ci_client.packing.project_files import check_directory
+    from ci_client.packing.project_zip import create_project_zip
+
     given = given_secrets(secrets)
     request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
     check_directory(path)

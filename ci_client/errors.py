@@ -21,7 +21,10 @@ Every message says what happened, what it means and what to do, and is meant for
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _NAMED_FAILURES = 20
 
@@ -94,7 +97,7 @@ class DownloadError(ClientError):
 class ArtifactsIncomplete(DownloadError):
     """Some artifacts could not be fetched. The others are in their places."""
 
-    def __init__(self, failures: Mapping[str, ClientError], places: Sequence[Path]) -> None:
+    def __init__(self, failures: Mapping[str, ClientError], places: "Sequence[Path]") -> None:
         count, total = len(failures), len(failures) + len(places)
         lines = [f"{count} of {total} artifacts could not be fetched:"]
         lines += [

@@ -1,6 +1,5 @@
 """The commands, their arguments and their help. Everything heavy is imported when it is used."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -12,7 +11,6 @@ from ci_client.command.color import ColorChoice
 from ci_client.command.model_commands import model_app
 from ci_client.command.options import server_choice
 from ci_client.command.programs import HELP, Command, Group, Number, Whole, argument, exits
-from ci_common.job import JobStatus
 
 _COMMAND = "ci_client.command"
 
@@ -40,6 +38,19 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
         return args, False, []
     at = args.index("--")
     return args[:at], True, args[at + 1 :]
+
+
+def _checked_status(
+    context: click.Context, option: click.Parameter, status: str | None
+) -> str | None:
+    if status is None:
+        return None
+    from ci_common.job_states import JobStatus
+
+    return click.Choice(list(map(str, JobStatus))).convert(status, option, context)
+
+
+_STATUS = "Only jobs that are queued, initializing, running, completed, failed or cancelled"
 
 
 def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -290,9 +301,7 @@ def logs(
 
 @app.command("list")
 @options.as_json
-@click.option(
-    "--status", type=click.Choice(list(map(str, JobStatus))), help="Only jobs with this status"
-)
+@click.option("--status", callback=_checked_status, metavar="STATUS", help=_STATUS)
 @click.option("--limit", type=Whole(min=1), metavar="N", help="At most N jobs, default 100")
 @click.option("--before", metavar="ID", help="Only jobs older than this one")
 @options.server
@@ -320,6 +329,8 @@ def list_command(
 @exits
 def status(job_id: str, as_json: bool, server: str | None, api_key: str | None) -> int:
     """Show the details of a job."""
+    import json
+
     from ci_client.command.display import job_details
     from ci_client.command.queries import job
 

@@ -1,14 +1,11 @@
-"""What people read: one-line messages on stderr, tables, and the upload's progress bar."""
+"""What people read: one-line messages on stderr, and tables."""
 
 import re
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ci_client.command.exit_codes import known_reason
-from ci_client.command.progress_bar import ProgressBar, can_draw
 from ci_client.command.report_display import (
     coverage_line,
     full_report,
@@ -16,14 +13,7 @@ from ci_client.command.report_display import (
     size_text,
     totals,
 )
-from ci_client.library.upload import OnProgress
-from ci_client.packing.project_files import Why
-from ci_client.packing.project_zip import ProjectZip
-from ci_common.job import JobStatus, Reason, parse_time
-
-_NAMED_PER_KIND = 3
-_SMALL_UPLOAD = 1024 * 1024
-"""Bytes that are gone before a progress bar could be drawn."""
+from ci_common.job_states import JobStatus, Reason
 
 _JOB_FIELDS = (
     ("job_id", "Job"),
@@ -93,27 +83,13 @@ def duration_text(seconds: float) -> str:
 
 def duration_of(job: Mapping[str, Any]) -> float | None:
     """Seconds from the start of a finished job to its end, if it ever started."""
+    from ci_common.job import parse_time
+
     try:
         start, end = parse_time(job.get("start_time")), parse_time(job.get("end_time"))
     except (TypeError, ValueError):
         return None
     return (end - start).total_seconds() if start and end else None
-
-
-def left_out_line(project: ProjectZip) -> str | None:
-    """What was not sent and may be missed; None if nothing was."""
-    kinds = [f"{why}: {_some(names)}" for why, names in project.left_out.items()]
-    if not kinds:
-        return None
-    hint = " (--include PATTERN sends hidden ones)" if Why.HIDDEN in project.left_out else ""
-    return f"Not sent: {'; '.join(kinds)}{hint}"
-
-
-def _some(names: Sequence[str]) -> str:
-    # Names are shown as Python would, if they hold what could garble a terminal.
-    shown = [name if name.isprintable() else repr(name) for name in names[:_NAMED_PER_KIND]]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def job_table(jobs: Sequence[Mapping[str, Any]]) -> str:
@@ -172,23 +148,3 @@ def _value(key: str, value: Any) -> str:
 
         return printable(shlex.join(map(str, value)))
     return printable(str(value))
-
-
-@contextmanager
-def upload_bar(size: int) -> Iterator[OnProgress]:
-    """A progress bar on stderr, if that is a terminal and there is something to wait for."""
-    if size < _SMALL_UPLOAD or not can_draw():
-        yield lambda sent, total: None
-        return
-    bar, start = ProgressBar(), time.monotonic()
-
-    def draw(sent: int, total: int) -> None:
-        pace = sent / max(time.monotonic() - start, 0.001)
-        figures = f"{size_text(sent)} of {size_text(total)}, {size_text(round(pace))}/s"
-        bar.draw("uploading", sent, total, figures)
-
-    try:
-        draw(0, size)
-        yield draw
-    finally:
-        bar.remove()

@@ -16,7 +16,7 @@ from ci_client.errors import (
     UnexpectedAnswer,
     UsageError,
 )
-from ci_common.job import JobStatus, Reason
+from ci_common.job_states import JobStatus, Reason
 
 PASSED = 0
 FAILED = 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from ci_client.command import exit_codes
+from ci_client.command.connecting import RetryNotice
 from ci_client.command.display import say
 from ci_client.command.model_display import model_details
 from ci_client.command.model_results import (
@@ -22,7 +23,7 @@ from ci_client.command.model_results import (
 from ci_client.command.model_run import ModelOptions, ModelRun, directory_name
 from ci_client.command.progress_lines import ProgressOutput
 from ci_client.command.submitting import Sending, tell_of_packing
-from ci_client.command.watching import RetryNotice, show
+from ci_client.command.watching import show
 from ci_client.errors import ClientError, ModelResultError, UsageError
 from ci_client.library.config import ServerChoice
 from ci_client.library.model_job import ModelJob, SubmittedModel

@@ -27,7 +27,9 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections of arguments and options."""
         arguments = [
-            (one.make_metavar(ctx).strip("[]"), one.about) for one in self.params if isinstance(one, Argument)
+            (one.make_metavar(ctx).strip("[]"), one.about)
+            for one in self.params
+            if isinstance(one, Argument)
         ]
         if arguments:
             with formatter.section("Arguments"):

@@ -5,6 +5,7 @@ from typing import Any
 
 from ci_client.client import Client
 from ci_client.command import exit_codes
+from ci_client.command.connecting import connect
 from ci_client.command.display import duration_of, result_line, say
 from ci_client.command.report_display import (
     artifact_table,
@@ -14,14 +15,9 @@ from ci_client.command.report_display import (
     short_report,
     size_text,
 )
-from ci_client.command.watching import LogOutput, RetryNotice, show
+from ci_client.command.watching import LogOutput, show
 from ci_client.errors import ArtifactsIncomplete
 from ci_client.library.config import ServerChoice
-
-
-def connect(server: ServerChoice) -> Client:
-    """A connection that says on stderr when it is lost."""
-    return Client(server.server_url, api_key=server.api_key, on_retry=RetryNotice())
 
 
 def wait_for(job_id: str, server: ServerChoice, everything: bool) -> int:

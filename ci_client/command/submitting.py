@@ -12,12 +12,13 @@ from typing import Generic, Protocol, TypeVar
 
 from typing_extensions import override
 
-from ci_client.client import Client, ProjectZip, create_project_zip
+from ci_client.client import Client
 from ci_client.command import exit_codes
-from ci_client.command.display import left_out_line, say, upload_bar
+from ci_client.command.connecting import connect
+from ci_client.command.display import say
 from ci_client.command.model_run import ModelRun
+from ci_client.command.packing_display import left_out_line, upload_bar
 from ci_client.command.progress_lines import ProgressOutput
-from ci_client.command.queries import connect
 from ci_client.command.watching import LogOutput, show
 from ci_client.errors import ClientError
 from ci_client.library.config import ServerChoice
@@ -25,6 +26,7 @@ from ci_client.library.job_request import JobRequest
 from ci_client.library.secret_options import goes_openly
 from ci_client.library.upload import OnProgress
 from ci_client.packing.project_files import check_directory
+from ci_client.packing.project_zip import ProjectZip, create_project_zip
 
 
 @dataclass(frozen=True, slots=True)

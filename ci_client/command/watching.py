@@ -63,24 +63,3 @@ def show(
                 say(advice)
             return exit_codes.of_result(event)
     raise AssertionError("a job's events end with `complete`")
-
-
-class RetryNotice:
-    """Says that the connection is lost: once per outage, and not for a hiccup."""
-
-    _HICCUP_SECONDS = 2.0
-    _OUTAGE_APART_SECONDS = 20.0
-
-    def __init__(self) -> None:
-        self._first = self._last = float("-inf")
-        self._said = False
-
-    def __call__(self, why: str, delay: float) -> None:
-        """An attempt failed because of `why`, and the next one follows in `delay` seconds."""
-        now = time.monotonic()
-        if now - self._last > self._OUTAGE_APART_SECONDS:
-            self._first, self._said = now, False
-        self._last = now
-        if not self._said and now + delay - self._first > self._HICCUP_SECONDS:
-            self._said = True
-            say(f"Connection lost ({why}). Reconnecting; the log continues where it stopped.")

@@ -283,17 +283,6 @@ def test_python_dash_m():
     assert b"submit" in done.stdout
 
 
-def test_help_and_usage_import_nothing_heavy():
-    code = (
-        "import sys; from ci_client.cli import main\n"
-        "sys.argv = ['ci', 'wait', '--server', ':0', 'x']\n"
-        "try: main()\n"
-        "except SystemExit: print(sorted({'pydantic', 'rich', 'pathspec'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "[]\n"
-
-
 def test_what_others_chose_does_nothing_to_a_terminal(capsys):
     title = "\x1b]0;x\x07\r"
     job = {"job_id": "1", "command": ["true", title], "message": title, "reason": title}

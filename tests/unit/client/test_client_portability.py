@@ -49,7 +49,9 @@ def path(tmp_path):
 @pytest.fixture
 def away_from_unix(run, path):
     """Run `ci ARGUMENTS…` there."""
-    return lambda *arguments: run(*arguments, through=["env", f"PYTHONPATH={path}", "S=long enough"])
+    return lambda *arguments: run(
+        *arguments, through=["env", f"PYTHONPATH={path}", "S=long enough"]
+    )
 
 
 def test_the_modules_are_blocked(path):
