@@ -23,6 +23,8 @@ Every message says what happened, what it means and what to do, and is meant for
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -36,6 +38,11 @@ class ClientError(Exception):
     def message(self) -> str:
         """What happened, what it means, and what to do: for people."""
         return str(self)
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """Whether the same request may succeed later: server or network are at fault, not it."""
+        return False
 
 
 class ConfigError(ClientError):
@@ -72,6 +79,12 @@ class ServerUnreachable(ClientError):
         )
         self.server_url = server_url
 
+    @property
+    @override
+    def is_infrastructure(self) -> bool:
+        """Always."""
+        return True
+
 
 def _advice(cause: str) -> str:
     if "certificate" in cause:
@@ -89,9 +102,25 @@ class UnexpectedAnswer(ClientError):
         )
         self.server_url = server_url
 
+    @property
+    @override
+    def is_infrastructure(self) -> bool:
+        """Always: something on the way, or the server, is not as it should be."""
+        return True
+
 
 class DownloadError(ClientError):
-    """An artifact cannot be put in its place."""
+    """An artifact cannot be put in its place, or arrived damaged."""
+
+    def __init__(self, message: str, *, damaged: bool = False) -> None:
+        super().__init__(message)
+        self._damaged = damaged
+
+    @property
+    @override
+    def is_infrastructure(self) -> bool:
+        """Whether it arrived damaged."""
+        return self._damaged
 
 
 class ArtifactsIncomplete(DownloadError):
@@ -113,6 +142,12 @@ class ArtifactsIncomplete(DownloadError):
         self.places = list(places)
         """Where the others are."""
 
+    @property
+    @override
+    def is_infrastructure(self) -> bool:
+        """Whether any of them may be had later."""
+        return any(error.is_infrastructure for error in self.failures.values())
+
 
 class ModelResultError(ClientError):
     """A model's result is missing, damaged, or not the same on this machine."""
@@ -132,9 +167,12 @@ class RequestRefused(ClientError):
         """In how many seconds the same may succeed, where the server says so."""
 
     @property
+    @override
     def is_infrastructure(self) -> bool:
-        """Whether the server, and not the request, is at fault, or just too busy for it."""
-        return self.http_status >= 500 or self.http_status == 429
+        """Whether the server, and not the request, is at fault, or just too busy for it; or the
+        connection too slow.
+        """
+        return self.http_status >= 500 or self.http_status in (408, 429)
 
 
 class AccessRefused(RequestRefused):

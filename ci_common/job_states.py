@@ -99,3 +99,6 @@ _INFRASTRUCTURE = frozenset(
 
 LEFT_OUT = "artifacts left out: "
 """Begins the last part of the message of a job of whose artifacts, or reports, some are missing."""
+
+WRONG_IMAGE = "check the name of the image"
+"""In the message of a job whose image, which it asks for itself, its registry does not have."""

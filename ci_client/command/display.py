@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ci_client.command.exit_codes import known_reason
+from ci_client.command.exit_codes import has_wrong_image, known_reason
 from ci_client.command.report_display import (
     coverage_line,
     full_report,
@@ -62,7 +62,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
         return f"failed: exit code {result.get('exit_code')}{_signal(message)}"
     if reason is Reason.TIMEOUT:
         return f"timed out: {message.removeprefix('stopped: ')}"
-    if reason is not None and reason.is_infrastructure:
+    if reason is not None and reason.is_infrastructure and not has_wrong_image(result):
         return f"infrastructure failure: {message}"
     return f"failed: {message}"
 

@@ -211,7 +211,7 @@ def _no_results(client: ModelClient, job: ModelJob) -> int:
             f"Error: Job {job.job_id} is {job.status}; its results come with its end. Watch it "
             f"with: ci model watch {job.job_id}{client.server_option}"
         )
-        return exit_codes.FAILED
+        return exit_codes.USAGE
     say(f"Error: {_why_nothing(job)}")
     if job.status == "cancelled":  # perhaps not yet ended
         return exit_codes.CANCELLED

@@ -16,14 +16,18 @@ from ci_client.command.report_display import (
     size_text,
 )
 from ci_client.command.watching import LogOutput, show
-from ci_client.errors import ArtifactsIncomplete
+from ci_client.errors import ArtifactsIncomplete, JobNotFound
 from ci_client.library.config import ServerChoice
 
 
 def wait_for(job_id: str, server: ServerChoice, everything: bool) -> int:
     """Watch a job to its end, or tell the result of one that has ended; the exit code."""
     with connect(server) as client:
-        job = client.get_job(job_id)
+        try:
+            job = client.get_job(job_id)
+        except JobNotFound as error:
+            say(f"Error: {error.message}")
+            return exit_codes.FAILED
         if exit_codes.is_finished(job) and not everything:
             if job.get("tests"):
                 say(short_report(job["tests"]))

@@ -134,7 +134,8 @@ class ArtifactDownload:
                 raise DownloadError(
                     f"The artifact {artifact['path']!r} arrived damaged: its SHA-256 is not the "
                     "one that was recorded. Try again; if that does not help, the server's copy "
-                    "is damaged."
+                    "is damaged.",
+                    damaged=True,
                 )
             _set_time(part, artifact.get("modified"))
             part.replace(place)

@@ -149,7 +149,7 @@ def test_a_model_that_is_not_valid(user, invalid):
     fetched = user.run("model", "results", done.job_id)
     assert (fetched.code, fetched.out) == (1, b"")
     assert f"Job {done.job_id} failed:\nexpenses.csv, row 5" in fetched.err
-    assert user.run("model", "cancel", done.job_id).code == 1
+    assert user.run("model", "cancel", done.job_id).code == 2
     assert not list(user.directory.glob("*results*"))
 
 

@@ -53,6 +53,21 @@ def test_submit_keeps_log_and_talk_apart_byte_by_byte(server, run):
         ({"success": False, "status": "failed", "reason": "setup_failed", "message": "m"}, 1, "m"),
         ({"success": False, "status": "failed", "reason": "lost", "message": "gone"}, 3, "gone"),
         (
+            {
+                "success": False,
+                "status": "failed",
+                "reason": "image_unavailable",
+                "message": "the image 'slimm' is not on the engine; check the name of the image",
+            },
+            2,
+            "✗ failed: the image 'slimm'",
+        ),
+        (
+            {"success": False, "status": "failed", "reason": "image_unavailable", "message": "m"},
+            3,
+            "✗ infrastructure failure: m",
+        ),
+        (
             {"success": False, "status": "failed", "reason": "timeout", "message": "1 s"},
             5,
             "timed out",
@@ -136,7 +151,7 @@ def test_async(server, run, flag):
         (error(400, "unknown_secret", "No room for it"), 2),
         (error(413, "upload_too_large", "Too large"), 2),
         (error(507, "disk_full", "No room"), 3),
-        (error(403, "quota_exceeded", "Too large a tenant"), 1),
+        (error(403, "quota_exceeded", "Too large a tenant"), 2),
         (error(429, "too_many_uploads", "No room. Try again in 7 s.", Retry_After="7"), 3),
         (error(429, "too_many_jobs", "No room"), 3),
     ],
@@ -189,7 +204,7 @@ def test_server_unreachable(run):
         code, out, err = run(*command, "--server", url)
         assert out == b""
         if command[0] == "logs":
-            assert (code, "not found" in err) == (1, True)
+            assert (code, "not found" in err) == (2, True)
         else:
             assert code == 3
             assert f"Cannot reach the server at {url} (connection refused)" in err
@@ -212,6 +227,23 @@ def test_wait_on_an_unknown_job(server, run, job_id):
     code, out, err = run("wait", job_id)
     assert (code, out) == (1, b"")
     assert "not found" in err
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "logs -f", "artifacts", "cancel"])
+@pytest.mark.parametrize("job_id", ["no-uuid", "11111111-2222-4333-8444-555555555555"])
+def test_other_commands_about_an_unknown_job(server, run, command, job_id):
+    answer = error(404, "job_not_found", "No such job")
+    for request in ("GET {}", "GET {}/artifacts", "POST {}/cancel"):
+        server.on(request.format(f"/jobs/{job_id}"), answer)
+    code, out, err = run(*command.split(), job_id)
+    assert (code, out) == (2, b"")
+    assert "not found" in err
+
+
+def test_a_directory_with_nothing_to_send(server, run, project):
+    (project / "test_a.py").unlink()
+    code, _, err = run("submit")
+    assert (code, "contains no files to send" in err) == (2, True)
 
 
 def test_wait_survives_drops(server, run):
@@ -274,7 +306,7 @@ def test_status_and_cancel(server, run):
     assert run("cancel", JOB)[:2] == (0, f"Job {JOB} cancelled.\n".encode())
     server.on(CANCEL, error(409, "job_finished", "x"))
     code, _, err = run("cancel", JOB)
-    assert (code, "already finished" in err) == (1, True)
+    assert (code, "already finished" in err) == (2, True)
 
 
 def test_python_dash_m():
