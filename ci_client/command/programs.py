@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
 import click
 from typing_extensions import override
+
+from ci_common.suggestions import closest
 
 HELP = {"help_option_names": ["-h", "--help"]}
 """Of every command and group, as `context_settings`."""
@@ -22,6 +25,14 @@ class Argument(click.Argument):
 
 class Command(click.Command):
     """A command whose arguments have a section of their own in its help."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments. For an option that there is not, say which may be meant."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise _no_such_option(error.option_name, self, ctx) from None
 
     @override
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -41,6 +52,28 @@ class Group(click.Group):
     """A group of commands, in the order in which they are defined."""
 
     command_class = Command
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments. For an option that there is not, say which may be meant."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise _no_such_option(error.option_name, self, ctx) from None
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named. Raises click.UsageError, with the one that may be meant."""
+        name = args[0]
+        if name in self.commands or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        meant = _SYNONYMS.get(name)
+        if meant not in self.commands:
+            meant = closest(name, self.commands)
+        advice = f" Did you mean {ctx.command_path} {meant}?" if meant else ""
+        raise click.UsageError(f"No such command {name!r}.{advice}", ctx)
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -70,6 +103,42 @@ class Number(click.FloatRange):
         return number
 
 
+_SYNONYMS = {
+    **dict.fromkeys(("run", "start", "exec", "test", "push", "send"), "submit"),
+    **dict.fromkeys(("ps", "ls", "jobs", "history"), "list"),
+    **dict.fromkeys(("watch", "follow", "attach"), "wait"),
+    **dict.fromkeys(("show", "view", "info", "inspect", "describe", "get"), "status"),
+    **dict.fromkeys(("stop", "kill", "rm", "delete", "abort"), "cancel"),
+    **dict.fromkeys(("download", "fetch", "results", "cp"), "artifacts"),
+    "tail": "logs",
+    "zip": "package",
+}
+"""What other programs call a command."""
+
+_SYNONYMS_OF_OPTIONS = {
+    **dict.fromkeys(("--dir", "--directory", "--cwd", "--project", "-C"), "--path"),
+    **dict.fromkeys(("--host", "--url", "--address", "-H"), "--server"),
+    **dict.fromkeys(("--token", "--key"), "--api-key"),
+    **dict.fromkeys(("--lines", "-n"), "--tail"),
+    **dict.fromkeys(("--background", "-d"), "--detach"),
+    "--retry": "--retries",
+    "--ignore": "--exclude",
+}
+
+
+def _no_such_option(name: str, command: click.Command, ctx: click.Context) -> click.UsageError:
+    known = [one for option in command.get_params(ctx) for one in _names_of(option)]
+    meant = _SYNONYMS_OF_OPTIONS.get(name)
+    if meant not in known:
+        meant = closest(name, [one for one in known if one.startswith("--")])
+    advice = f". Did you mean {meant}?" if meant else ""
+    return click.UsageError(f"No such option: {name}{advice}", ctx)
+
+
+def _names_of(option: click.Parameter) -> list[str]:
+    return [*option.opts, *option.secondary_opts] if isinstance(option, click.Option) else []
+
+
 def argument(name: str, about: str, **attributes: Any) -> Callable[[Any], Any]:
     """An argument with its explanation, as a decorator."""
     return click.argument(name, cls=Argument, about=about, **attributes)
@@ -93,6 +162,7 @@ def carry_out(command: click.Command, program: str, arguments: list[str]) -> int
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):  # such as a full disk; a usage error it is nevertheless
+            error.show()
         return error.exit_code
     return 0

@@ -20,7 +20,7 @@ from ci_client.command.model_run import ModelRun
 from ci_client.command.packing_display import left_out_line, upload_bar
 from ci_client.command.progress_lines import ProgressOutput
 from ci_client.command.watching import LogOutput, show
-from ci_client.errors import ClientError
+from ci_client.errors import ClientError, RequestRefused, UsageError
 from ci_client.library.config import ServerChoice
 from ci_client.library.job_request import JobRequest
 from ci_client.library.secret_options import goes_openly
@@ -106,6 +106,15 @@ class Sending(ABC, Generic[_Client, _Package]):
             return self._detached(self._job_id) if self._detach else self._watched(self._job_id)
         except KeyboardInterrupt:
             return self._interrupted()
+        except BrokenPipeError:
+            raise
+        except OSError:  # stdout takes no more
+            if self._job_id is not None:
+                say(
+                    f"Job {self._job_id} continues to run; watch it with: "
+                    f"{self._command(self.watch_command)}"
+                )
+            raise
 
     @abstractmethod
     def _send(self, package: _Package, on_progress: OnProgress) -> str:
@@ -162,7 +171,18 @@ class _ProjectSending(Sending[Client, ProjectZip]):
 
     @override
     def _send(self, package: ProjectZip, on_progress: OnProgress) -> str:
-        return self._client.submit(package, request=self._request, on_progress=on_progress)
+        try:
+            return self._client.submit(package, request=self._request, on_progress=on_progress)
+        except RequestRefused as error:
+            name = self._request.job
+            if (
+                error.code == "unknown_job_name"
+                and "did you mean" not in error.message.lower()
+                and name
+            ):
+                advice = f"To run a program: ci submit -- {name}"
+                raise UsageError(f"{error.message}. {advice}") from error
+            raise
 
 
 class HeldInterrupt:

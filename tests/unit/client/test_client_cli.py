@@ -176,6 +176,34 @@ def test_usage_errors(run, arguments):
     assert "Error" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("ps", "No such command 'ps'. Did you mean ci list?"),
+        ("run", "No such command 'run'. Did you mean ci submit?"),
+        ("sbmit", "No such command 'sbmit'. Did you mean ci submit?"),
+        ("frobnicate", "No such command 'frobnicate'."),
+        ("model pakage", "No such command 'pakage'. Did you mean ci model package?"),
+        ("submit --priorty=3", "No such option: --priorty. Did you mean --priority?"),
+        ("submit --dir x", "No such option: --dir. Did you mean --path?"),
+        ("submit --nonsense", "No such option: --nonsense"),
+        ("--verson", "No such option: --verson. Did you mean --version?"),
+    ],
+)
+def test_did_you_mean(run, arguments, says):
+    code, _, err = run(*arguments.split())
+    assert (code, err.splitlines()[-1]) == (2, f"Error: {says}")
+
+
+def test_a_command_that_is_taken_for_a_name(server, run):
+    code, _, err = run("submit", "python -m pytest")
+    assert (code, "did you mean: ci submit -- python -m pytest" in err) == (2, True)
+    refused = error(400, "unknown_job_name", "the project has no job 'pytest'; it has: test")
+    server.on("POST /submit-async", refused)
+    code, _, err = run("submit", "pytest")
+    assert (code, "To run a program: ci submit -- pytest" in err) == (2, True)
+
+
 @pytest.mark.parametrize("timeout", ["1x", "", "0", "-5m", "1 h"])
 def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(server, run, timeout):
     code, out, err = run("submit", "--timeout", timeout)

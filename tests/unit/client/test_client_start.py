@@ -16,6 +16,7 @@ OURS = {
     *("ci_client.command." + name for name in ("color", "commands", "model_commands")),
     *("ci_client.command." + name for name in ("options", "programs")),
     "ci_client.errors",
+    *("ci_common", "ci_common.suggestions"),
 }
 """Of `ci --help`, all."""
 

@@ -89,12 +89,59 @@ def test_a_submission_says_its_priority_and_may_say_retries_and_timeout():
             read_submitted_request(json.dumps(wrong).encode())
 
 
-def test_pyproject_is_read_and_ci_toml_comes_first():
-    pyproject = b"[tool.ci.jobs.test]\ncommand=['from-pyproject']"
-    files = {"pyproject.toml": pyproject}
+def test_the_table_is_in_pyproject_or_in_ci_toml_and_not_in_both():
+    files = {"pyproject.toml": b"[tool.ci.jobs.test]\ncommand=['from-pyproject']"}
     assert resolve_spec(files, SubmissionRequest(), DEFAULTS).command == ("from-pyproject",)
     files["ci.toml"] = b"[jobs.test]\ncommand=['from-ci-toml']"
-    assert resolve_spec(files, SubmissionRequest(), DEFAULTS).command == ("from-ci-toml",)
+    with pytest.raises(InvalidConfigError, match=r"^ci.toml and pyproject.toml both have a table"):
+        resolve_spec(files, SubmissionRequest(), DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "pyproject", [b"[project]\nname='x'", b"[tool.ci]", b"[tool]\nci=1", b"broken", b"\xff"]
+)
+def test_ci_toml_beside_a_pyproject_without_a_table(pyproject):
+    files = {"pyproject.toml": pyproject, "ci.toml": b"[jobs.test]\ncommand=['own']"}
+    assert resolve_spec(files, SubmissionRequest(), DEFAULTS).command == ("own",)
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "told"),
+    [
+        ({"ci.toml": b"[jobs.lint]"}, "lnt", "it has: lint, test. Jobs are the tables "
+         "[jobs.NAME] in its ci.toml. Did you mean 'lint'?"),
+        ({"pyproject.toml": b"[tool.ci.jobs.lint]"}, "docs", "it has: lint, test. Jobs are the "
+         "tables [tool.ci.jobs.NAME] in its pyproject.toml"),
+    ],
+)  # fmt: skip
+def test_an_unknown_job_is_told_the_file_and_what_may_be_meant(files, name, told):
+    with pytest.raises(UnknownJobNameError) as error:
+        resolve_spec(files, SubmissionRequest(job=name), DEFAULTS)
+    assert error.value.message == f"the project has no job {name!r}; {told}"
+
+
+def test_an_unknown_key_is_told_what_may_be_meant():
+    with pytest.raises(
+        InvalidConfigError, match=r"comand: is not a known key; .*did you mean command"
+    ):
+        resolve("[jobs.test]\ncomand='x'")
+    with pytest.raises(InvalidConfigError, match=r"job: is not a known key; .*did you mean jobs"):
+        resolve("[job.test]")
+
+
+@pytest.mark.parametrize(
+    ("text", "mebibytes"),
+    [("'512MB'", 512), ("'512 MiB'", 512), ("'1g'", 1024), ("'1.5GB'", 1536), ("'2GiB'", 2048)],
+)
+def test_memory_as_text(text, mebibytes):
+    limits = resolve(f"[jobs.test]\nmemory={text}\nshm={text}").limits
+    assert (limits.memory_mb, limits.shm_mb) == (mebibytes, mebibytes)
+
+
+@pytest.mark.parametrize("text", ["'512'", "'1.0001MB'", "'MB'", "'-1MB'", "'8MB'", "'9000TB'"])
+def test_memory_that_is_none(text):
+    with pytest.raises(InvalidConfigError, match=r"jobs\.test\.memory: .*must be"):
+        resolve(f"[jobs.test]\nmemory={text}")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +185,7 @@ def test_an_unknown_job_is_told_the_known_ones():
         ("[jobs.test]\ntimeout=nan", "jobs.test.timeout"),
         ("[jobs.test]\ntimeout='99999999h'", "jobs.test.timeout"),
         ("[jobs.test]\nmemory=1", "jobs.test.memory"),
-        ("[jobs.test]\nmemory='1g'", "jobs.test.memory"),
+        ("[jobs.test]\nmemory='1 giga'", "jobs.test.memory"),
         ("[jobs.test]\ncpu=0", "jobs.test.cpu"),
         ("[jobs.test]\nnetwork='host'", "jobs.test.network"),
         ("[jobs.test]\nimage=''", "jobs.test.image"),
@@ -166,7 +213,8 @@ def test_broken_tables_say_where(table, where):
             "memory=1",
             "memory: 1 is not allowed; it must be an integer from 16 to 1073741824 (MiB)",
         ),
-        ("memory='1g'", 'memory: "1g" is not allowed; it must be an integer'),
+        ("memory='1 giga'", "memory: '1 giga' is not allowed; it must be an integer (MiB), or a text"),
+        ("memory=8", "memory: 8 is not allowed; it must be an integer from 16"),
         ("cpu=1.5", "cpu: 1.5 is not allowed; it must be an integer"),
         ("network='host'", "network: \"host\" is not allowed; it must be 'bridge' or 'none'"),
         ("command=['a', 1]", "command.1: 1 is not allowed; it must be a string (run by /bin/sh)"),
