@@ -18,11 +18,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UnexpectedAnswer
+from ci_client.errors import DownloadError, JobNotFound, RequestRefused
 from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
 from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, RetryDelays
-from ci_client.library.transport import address, json_of, open_http
+from ci_client.library.transport import json_of, open_http, unexpected
 
 if TYPE_CHECKING:
     from ci_client.library.artifact_download import OnFile, OnRename
@@ -147,7 +147,7 @@ class Client:
             )
         job_id = answer.get("job_id") if isinstance(answer, dict) else None
         if not isinstance(job_id, str) or not _UUID.fullmatch(job_id):
-            raise UnexpectedAnswer(address(self._http), "no job id")
+            raise unexpected(self._http, "no job id")
         return job_id
 
     def upload_limits(self) -> "UploadLimits":
@@ -172,7 +172,7 @@ class Client:
                     raise
                 told = {}  # an older server
             if not isinstance(told, dict):
-                raise UnexpectedAnswer(address(self._http), "no limits")
+                raise unexpected(self._http, "no limits")
             self._limits = told
         return self._limits
 
@@ -205,7 +205,7 @@ class Client:
         """
         job = self._exchange.ask("GET", f"/jobs/{checked_job_id(job_id)}", job_id=job_id)
         if not isinstance(job, dict) or "status" not in job:
-            raise UnexpectedAnswer(address(self._http), "not a job")
+            raise unexpected(self._http, "not a job")
         return job
 
     def list_jobs(
@@ -222,7 +222,7 @@ class Client:
         )
         jobs = json_of(self._http, response)
         if not isinstance(jobs, list):
-            raise UnexpectedAnswer(address(self._http), "not a list of jobs")
+            raise unexpected(self._http, "not a list of jobs")
         page = JobList(jobs)
         page.next_cursor = response.headers.get("X-Next-Cursor") or None
         return page
@@ -265,7 +265,7 @@ class Client:
             "GET", f"/jobs/{checked_job_id(job_id)}/artifacts", job_id=job_id
         )
         if not isinstance(found, list) or not all(map(_is_artifact, found)):
-            raise UnexpectedAnswer(address(self._http), "not a list of artifacts")
+            raise unexpected(self._http, "not a list of artifacts")
         return found
 
     def download_artifacts(

@@ -72,10 +72,13 @@ class ProjectTooLarge(ProjectError):
 class ServerUnreachable(ClientError):
     """The server does not answer."""
 
-    def __init__(self, server_url: str, cause: str) -> None:
+    def __init__(self, server_url: str, cause: str, proxy: str | None = None) -> None:
+        """`proxy` is the address of the one that the request went through."""
+        through = f", through the proxy {proxy}" if proxy else ""
         super().__init__(
-            f"Cannot reach the server at {server_url} ({cause}). {_advice(cause)}, or choose "
-            "another with --server, CI_SERVER_URL or `server` in ~/.ci/config."
+            f"Cannot reach the server at {server_url} ({cause}{through}). "
+            f"{_advice(cause, proxy)}, or choose another with --server, CI_SERVER_URL or `server` "
+            "in ~/.ci/config."
         )
         self.server_url = server_url
 
@@ -86,7 +89,15 @@ class ServerUnreachable(ClientError):
         return True
 
 
-def _advice(cause: str) -> str:
+SPEAKS_HTTP, SPEAKS_HTTPS = "it speaks http, not https", "it speaks https, not http"
+"""Causes of a failed connection."""
+
+
+def _advice(cause: str, proxy: str | None) -> str:
+    if cause in (SPEAKS_HTTP, SPEAKS_HTTPS):
+        return f"Write {cause.split()[2].rstrip(',')}:// in its address"
+    if proxy:
+        return "Is the proxy right? Set NO_PROXY to the server's name to go around it"
     if "certificate" in cause:
         return "If a private CA issued the certificate, set SSL_CERT_FILE to the CA's"
     return "Is it running? Start it with `python -m ci_server`"
@@ -95,10 +106,11 @@ def _advice(cause: str) -> str:
 class UnexpectedAnswer(ClientError):
     """Something answered that does not speak as the CI server does."""
 
-    def __init__(self, server_url: str, what: str) -> None:
+    def __init__(self, server_url: str, what: str, proxy: str | None = None) -> None:
+        """`proxy` is the address of the one that the request went through."""
         super().__init__(
             f"{server_url} gave an answer that a CI server would not give ({what}). "
-            "Check the address (--server, CI_SERVER_URL), or a proxy on the way."
+            f"Check the address (--server, CI_SERVER_URL), or {_named(proxy)} on the way."
         )
         self.server_url = server_url
 
@@ -107,6 +119,10 @@ class UnexpectedAnswer(ClientError):
     def is_infrastructure(self) -> bool:
         """Always: something on the way, or the server, is not as it should be."""
         return True
+
+
+def _named(proxy: str | None) -> str:
+    return f"the proxy {proxy}" if proxy else "a proxy"
 
 
 class DownloadError(ClientError):

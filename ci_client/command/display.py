@@ -1,9 +1,11 @@
 """What people read: one-line messages on stderr, and tables."""
 
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 from ci_client.command.exit_codes import has_wrong_image, known_reason
 from ci_client.command.report_display import (
@@ -35,7 +37,21 @@ def say(message: str) -> None:
     """Tell people something. Never on stdout: that is the log's."""
     # A server's message may repeat what some job, or somebody else, chose.
     harmless = "\n".join(map(printable, message.split("\n")))
-    print(harmless, file=sys.stderr, flush=True)
+    try:
+        print(harmless, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:  # such as a full disk: what was to be said does not change what happened
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere, instead of failing once more at exit."""
+    with suppress(OSError, ValueError):  # where it is no file, there is nothing to do
+        descriptor = stream.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = None) -> str:

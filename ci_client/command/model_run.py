@@ -81,15 +81,16 @@ def job_command(options: ModelOptions) -> list[str]:
 
 def is_model(path: str, name: str | None) -> bool:
     """Whether job `name` of a directory is the engine, and not a job of the project's own."""
-    directory = Path(path)
-    described = any((directory / file).is_file() for file in DESCRIPTIONS)
-    return name == JOB and described and not _has_own_job(directory)
+    if name != JOB:
+        return False
+    described = any(os.path.isfile(os.path.join(path, file)) for file in DESCRIPTIONS)
+    return described and not _has_own_job(Path(path))
 
 
 def _has_own_job(directory: Path) -> bool:
     """Whether the project's table has a job of this name. The server tells of a broken table."""
     for file, place in (("ci.toml", ("jobs",)), ("pyproject.toml", ("tool", "ci", "jobs"))):
-        if not (directory / file).is_file():
+        if not os.path.isfile(directory / file):
             continue
         try:
             table: Any = tomllib.loads((directory / file).read_text(encoding="utf-8"))
