@@ -11,6 +11,7 @@ from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.progress import Progress
+from ci_common.run import RunRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,14 @@ class JobSubmissions(Protocol):
     """The server's side of the rows: it writes intents and reads facts."""
 
     async def add(
-        self, job: Job, quotas: Quotas = NO_QUOTAS, audit: AuditEntry | None = None
+        self,
+        job: Job,
+        quotas: Quotas = NO_QUOTAS,
+        audit: AuditEntry | None = None,
+        run: RunRequest | None = None,
     ) -> None:
         """Store a queued job durably (it survives a power cut once this returns), and with it,
-        or not at all, the entry of the audit log.
+        or not at all, the entry of the audit log and the run that it is the job of.
 
         Raises TooManyJobsError or QuotaExceededError instead, when with it there were more than
         the quotas allow: exactly, however many processes add jobs at once.

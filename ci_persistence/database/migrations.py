@@ -386,6 +386,17 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE jobs ADD COLUMN coverage TEXT;
     ALTER TABLE artifacts ADD COLUMN modified INTEGER;
     """,
+    # 13: runs. Each has a job, whose row says where it stands.
+    """
+    CREATE TABLE runs (
+        run_id TEXT PRIMARY KEY,
+        job_id TEXT NOT NULL UNIQUE REFERENCES jobs (job_id) ON DELETE CASCADE,
+        user_email TEXT NOT NULL,
+        config TEXT NOT NULL,
+        control_strategy_effective TEXT,
+        control_cells_available INTEGER
+    );
+    """,
 )
 
 
