@@ -47,6 +47,7 @@ from ci_server.access.limits.configured import failure_limits, quotas, traffic_l
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
 from ci_server.http.guards import AccessControl
+from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
 from ci_server.services.jobs import JobService
@@ -146,7 +147,7 @@ def build_services(
         ),
         streams,
         stores.artifacts,
-        ModelResults(submissions, stores.artifacts, streams),
+        ModelResults(submissions, stores.artifacts, Failures(streams)),
         Grants(SignedUrlKeys(settings.data_path).keys, settings.signed_url_seconds, utc_now),
     )
 

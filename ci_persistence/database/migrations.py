@@ -386,7 +386,18 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE jobs ADD COLUMN coverage TEXT;
     ALTER TABLE artifacts ADD COLUMN modified INTEGER;
     """,
-    # 13: the metadata catalogue, as imported: groups of cells, and synonyms. Totals, names and the
+    # 13: runs. Each has a job, whose row says where it stands.
+    """
+    CREATE TABLE runs (
+        run_id TEXT PRIMARY KEY,
+        job_id TEXT NOT NULL UNIQUE REFERENCES jobs (job_id) ON DELETE CASCADE,
+        user_email TEXT NOT NULL,
+        config TEXT NOT NULL,
+        control_strategy_effective TEXT,
+        control_cells_available INTEGER
+    );
+    """,
+    # 14: the metadata catalogue, as imported: groups of cells, and synonyms. Totals, names and the
     # index of their words are derived from these two with every import. The columns of keys come
     # first, in the order of the key: quick_check of SQLite 3.40 finds damage where they do not.
     """

@@ -15,7 +15,7 @@ from ci_server.apis.native.present import artifact_json, event_json, job_json, u
 from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.app import create_app
 from ci_server.http.errors import STATUS_OF_CODE
-from ci_server.services.model_results import ModelResult
+from ci_server.services.result_files import FileResult
 from ci_server.services.usage import UsageReport
 from tests.support.jobs import a_job
 from tests.support.pages import page, words_in_code
@@ -58,7 +58,7 @@ def test_fields_of_test_results():
 
 
 def test_fields_of_a_model_job():
-    result = ModelResult(DOCUMENT)
+    result = FileResult(DOCUMENT)
     files = [model_artifact(Artifact("output/npv.npy", 1, "b"), "http://")]
     shown = job_of_model(FINISHED, "ws://", result, files, None)
     fields_of_a_job = [
