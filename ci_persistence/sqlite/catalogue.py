@@ -253,5 +253,5 @@ def _insert(table: str, columns: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A word of a full-text query that is nothing but a word."""
-    return '"' + word.replace('"', '""') + '"'
+    """A word of a full-text query that is nothing but a word. A NUL would end the query."""
+    return '"' + word.replace('"', '""').replace("\0", " ") + '"'
