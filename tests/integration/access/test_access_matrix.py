@@ -98,6 +98,8 @@ REQUESTS = {
     ),
     "GET /health": Request(None),
     "GET /ready": Request(None, (503, "not_ready")),  # no controller runs
+    "GET /api/v1/health": Request(None),
+    "GET /api/v1/health/ready": Request(None, (503, "not_ready")),
 }
 
 ROUTES = {

@@ -120,7 +120,7 @@ def test_a_repeated_query_parameter_is_refused_and_named(idle, method, path, nam
     refused(answer, "invalid_request", f"{name}: is given more than once")
 
 
-PROBES = ("/health", "/ready")
+PROBES = ("/health", "/ready", "/api/v1/health", "/api/v1/health/ready")
 EVERY = [
     (method, path)
     for path, operations in create_app().openapi()["paths"].items()
