@@ -12,7 +12,6 @@ import typer
 
 from ci_admin.catalogue_columns import CELLS, SYNONYMS, FileKind
 from ci_admin.catalogue_files import Problems, read_file
-from ci_admin.instance import administered
 from ci_admin.tables import table
 from ci_common.ports.catalogue import CatalogueContents, CatalogueDraft
 from ci_controller.executors.registry import load_settings
@@ -40,8 +39,8 @@ def import_command(
     """
     contents, counts = asyncio.run(_import(files))
     for kind, count in counts.items():
-        of = f" of {len(contents.datasets)} datasets" if kind is CELLS else ""
-        typer.echo(f"{kind.name}: replaced by {count} rows{of}")
+        of = f" of {_counted(len(contents.datasets), 'dataset')}" if kind is CELLS else ""
+        typer.echo(f"{kind.name}: replaced by {_counted(count, 'row')}{of}")
     _warn(contents)
 
 
@@ -55,6 +54,8 @@ def show_command(
 
 
 async def _import(files: Sequence[Path]) -> tuple[CatalogueContents, dict[FileKind, int]]:
+    from ci_admin.instance import administered
+
     settings = load_settings()
     with SqliteCatalogueDraft() as draft:
         counts = _read_all(files, draft)
@@ -83,6 +84,8 @@ def _read_all(files: Sequence[Path], draft: CatalogueDraft) -> dict[FileKind, in
 
 
 async def _contents() -> CatalogueContents:
+    from ci_admin.instance import administered
+
     async with administered(load_settings()) as database:
         return await SqliteCatalogueKeeper(database).contents()
 
@@ -94,11 +97,15 @@ def _warn(contents: CatalogueContents) -> None:
         f"{synonym.synonym!r} for {synonym.canonical_name!r}"
         for synonym in contents.unused_synonyms
     )
+    synonyms = _counted(contents.unused_synonym_count, "synonym")
     print(
-        f"ci-admin: warning: {contents.unused_synonym_count} synonyms are for names that no cells "
-        f"have, such as {named}",
+        f"ci-admin: warning: {synonyms} for names that no cells have, such as {named}",
         file=sys.stderr,
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _to_json(contents: CatalogueContents) -> str:
@@ -108,7 +115,7 @@ def _to_json(contents: CatalogueContents) -> str:
 
 def _to_text(contents: CatalogueContents) -> str:
     if not contents.datasets:
-        return f"no cells were imported; {contents.synonyms} synonyms"
+        return f"no cells were imported; {_counted(contents.synonyms, 'synonym')}"
     headings = ("DATASET", "ROWS", "CELLS", "CELL TYPES", "PERTURBATIONS", "DONORS")
     rows = [list(map(str, asdict(dataset).values())) for dataset in contents.datasets]
-    return f"{table(headings, rows)}\n{contents.synonyms} synonyms"
+    return f"{table(headings, rows)}\n{_counted(contents.synonyms, 'synonym')}"
