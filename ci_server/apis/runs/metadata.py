@@ -1,11 +1,13 @@
 """The catalogue over HTTP: perturbations, cell types and datasets."""
 
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
 
-from ci_common.ports.catalogue import CatalogueReader
+from ci_common.ports.catalogue import CatalogueReader, CellTypeTotal, PerturbationTotal
 from ci_server.http.guards import Lister
 
 router = APIRouter(prefix="/api/v1/metadata")
@@ -19,29 +21,40 @@ async def _catalogue(request: Request) -> CatalogueReader:
 Catalogue = Annotated[CatalogueReader, Depends(_catalogue)]
 
 
-@router.get("/perturbations")
+_ENTRIES = list[dict[str, Any]]
+
+
+@router.get("/perturbations", response_model=_ENTRIES)
 async def perturbations(
     catalogue: Catalogue,
     principal: Lister,
     dataset: str | None = None,
     perturbation_type: str | None = None,
-) -> list[dict[str, Any]]:
+) -> JSONResponse:
     """Perturbations, controls included: those with the most cells first. An empty parameter is
     none.
     """
-    found = await catalogue.perturbations(dataset or None, perturbation_type or None)
-    return list(map(asdict, found))
+    return _entries(await catalogue.perturbations(dataset or None, perturbation_type or None))
 
 
-@router.get("/cell-types")
+@router.get("/cell-types", response_model=_ENTRIES)
 async def cell_types(
     catalogue: Catalogue, principal: Lister, dataset: str | None = None
-) -> list[dict[str, Any]]:
+) -> JSONResponse:
     """Cell types: those with the most cells first. An empty parameter is none."""
-    return list(map(asdict, await catalogue.cell_types(dataset or None)))
+    return _entries(await catalogue.cell_types(dataset or None))
 
 
 @router.get("/datasets")
 async def datasets(catalogue: Catalogue, principal: Lister) -> list[str]:
     """The names of all datasets."""
     return await catalogue.datasets()
+
+
+def _entries(totals: Iterable[PerturbationTotal | CellTypeTotal]) -> JSONResponse:
+    """Their fields. Encoded here, because what FastAPI does with a value takes ten times as long,
+    and a megabyte of names is possible.
+    """
+    return JSONResponse(
+        [{field.name: getattr(total, field.name) for field in fields(total)} for total in totals]
+    )
