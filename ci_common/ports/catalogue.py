@@ -127,6 +127,8 @@ class CatalogueDraft(Protocol):
     def add(self, row: int, entry: CellGroup | Synonym) -> int | None:
         """Add a row; or return the number of an earlier row that has the same key, and add
         nothing. The key of a group is all of it but `count`, that of a synonym all of it.
+
+        Raises DatabaseError when there is no room for it.
         """
 
     def groups(self) -> Iterator[CellGroup] | None:

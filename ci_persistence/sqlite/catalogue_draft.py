@@ -8,6 +8,7 @@ from typing import Any, Self
 from typing_extensions import override
 
 from ci_common.catalogue import CellGroup, EntityType, Synonym
+from ci_common.errors import DatabaseError
 from ci_common.ports.catalogue import CatalogueDraft
 
 _CACHE_KIB = 32 << 10
@@ -81,6 +82,11 @@ class SqliteCatalogueDraft(CatalogueDraft):
             marks = ", ".join("?" * len(key))
             statement = f"SELECT row FROM {table} WHERE ({columns}) = ({marks})"  # noqa: S608
             return int(self._rows.execute(statement, key).fetchone()[0])
+        except sqlite3.Error as error:
+            raise DatabaseError(
+                f"the rows cannot be put into a temporary file: {error}. Let TMPDIR name a "
+                "directory with more room"
+            ) from error
         return None
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ci_common.catalogue import EntityType
+from ci_common.errors import DatabaseError
 from ci_common.ports.catalogue import (
     CatalogueContents,
     CellTypeTotal,
@@ -211,6 +212,13 @@ def test_a_draft_tells_which_row_it_has_already():
         assert draft.add(7, a_synonym("x", "y")) == 5
         assert list(draft.groups()) == [a_group(count=1), a_group(count=1, donor="other")]
         assert len(list(draft.synonyms())) == 2
+
+
+def test_a_draft_tells_when_it_has_no_room():
+    with SqliteCatalogueDraft() as draft:
+        draft._rows.execute("PRAGMA max_page_count=8")
+        with pytest.raises(DatabaseError, match="temporary file: database or disk is full"):
+            any(draft.add(row, a_group(donor=f"donor_{row}")) for row in range(10_000))
 
 
 async def test_a_file_with_a_catalogue_is_found_sound(database, tmp_path):
