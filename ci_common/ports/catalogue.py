@@ -87,6 +87,9 @@ class CatalogueReader(Protocol):
     ) -> list[KnownName]:
         """Up to `most` names of this kind that have any of these words, the best match first."""
 
+    async def treatments_among(self, perturbations: Collection[str]) -> set[str]:
+        """Those that some cells have that are no controls."""
+
     async def treated(self, perturbation: str) -> list[TreatedCells]:
         """The cells with a perturbation, except controls."""
 

@@ -125,6 +125,15 @@ class SqliteCatalogueReader(CatalogueReader):
         return list(map(_known_name, rows))
 
     @override
+    async def treatments_among(self, perturbations: Collection[str]) -> set[str]:
+        rows = await self._database.fetch_all(
+            "SELECT DISTINCT perturbation_name FROM catalogue_totals WHERE NOT is_control "
+            "AND perturbation_name IN (SELECT value FROM json_each(?))",
+            (json.dumps(sorted(perturbations)),),
+        )
+        return {row["perturbation_name"] for row in rows}
+
+    @override
     async def treated(self, perturbation: str) -> list[TreatedCells]:
         rows = await self._database.fetch_all(
             "SELECT cell_type_name, dataset, tissue, donor, sum(count) AS count "

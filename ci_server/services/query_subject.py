@@ -64,12 +64,13 @@ class QueryReader:
         _note_ignored(cell_types, warnings)
         return QuerySubject(treatments[0], treated, cell_types[0])
 
-    async def _treatments(self, perturbations: Iterable[str]) -> list[str]:
+    async def _treatments(self, perturbations: Collection[str]) -> list[str]:
         """Those that are no controls."""
+        known = await self._catalogue.treatments_among(perturbations)
         return [
             name
             for name in perturbations
-            if name.casefold() not in self._control_names and await self._catalogue.treated(name)
+            if name in known and name.casefold() not in self._control_names
         ]
 
     async def _closest(

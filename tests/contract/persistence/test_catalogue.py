@@ -77,6 +77,7 @@ async def test_there_is_nothing_at_first(reader, keeper):
     assert await reader.perturbations() == []
     assert await reader.cell_types() == []
     assert await reader.treated("PBS") == []
+    assert await reader.treatments_among(["PBS"]) == set()
     assert await reader.controls("B cell", ["PBS"]) == []
     assert await reader.names_beginning_with(["b"]) == []
     assert await reader.names_sharing(["b"], CELL_TYPE, 9) == []
@@ -158,6 +159,10 @@ async def test_treated_cells_and_controls(database, reader):
         TreatedCells("B cell", "second", "blood", "donor_1", 7),
     ]
     assert sorted(await reader.treated("interleukin-4"), key=repr) == treated
+    assert await reader.treatments_among(["PBS", "interleukin-4", "dmso", "DMSO", "'"]) == {
+        "interleukin-4",
+        "dmso",
+    }
     marked = [
         ControlCells("atlas", "blood", "donor_1", "24 h", 40),
         ControlCells("atlas", "blood", "donor_2", "24 h", 7),
