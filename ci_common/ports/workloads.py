@@ -80,6 +80,8 @@ class OutputEnd:
     exit_code: int | None = None
     """As whoever kept the output wrote it down; the executor's own word may be worse, when it was
     ended between the command's end and its record."""
+    note: bytes = b""
+    """A line that the controller adds; a function of the output and the exit code."""
 
 
 class Output(Protocol):
