@@ -20,6 +20,8 @@ OPERATOR = "local"
 
 
 class Certificates:
+    SERVER_LIFE = SERVER_LIFE
+
     """A directory as the server reads it, and clients' pairs."""
 
     def __init__(self, directory):
