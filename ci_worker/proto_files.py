@@ -26,4 +26,8 @@ def write_files(directory: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content.replace(_OWN_IMPORT, _IMPORT), encoding="utf-8")
         written.append(path)
+    package = directory / "api" / "__init__.py"
+    if not package.exists():
+        package.touch()
+        written.append(package)
     return written
