@@ -12,7 +12,7 @@ import grpc
 
 from ci_common.worker_api import worker_pb2 as messages
 from ci_common.worker_api.worker_pb2_grpc import JobServiceStub
-from ci_worker.authority import CLIENT_LIFE, SERVER_LIFE, Authority
+from ci_worker.authority import SERVER_LIFE, Authority
 from support.live_server import LiveServer, free_port
 from support.waiting import until_sync
 
@@ -138,7 +138,9 @@ class Client:
         )
 
     def running(self, job_id):
-        return until_sync(lambda: self.get(job_id), lambda job: job.status == "RUNNING", "its start")
+        return until_sync(
+            lambda: self.get(job_id), lambda job: job.status == "RUNNING", "its start"
+        )
 
 
 def pairs(metadata):

@@ -119,7 +119,9 @@ def test_a_stream_that_does_not_wait(job_worker, option):
 def test_json_everywhere(job_worker):
     job = json.loads(job_worker("--json", "create", "echo", "hello").stdout)
     assert (job["command"], job["args"], job["exitCode"]) == ("echo", ["hello"], 0)
-    chunks = [json.loads(line) for line in job_worker("stream", "--json", job["id"]).stdout.splitlines()]
+    chunks = [
+        json.loads(line) for line in job_worker("stream", "--json", job["id"]).stdout.splitlines()
+    ]
     assert chunks[-1].keys() == {"payload"}
     job = json.loads(job_worker("get", "--json", job["id"]).stdout)
     assert (job["status"], job["maxIOBPS"]) == ("COMPLETED", 0)

@@ -108,7 +108,9 @@ def test_a_job_by_the_beginning_of_its_id(client):
 def test_an_ambiguous_beginning(worker, client):
     wanted = {client.create("true").id[:4] for _ in range(2)}
     for prefix in wanted:
-        first = worker.live.execute("SELECT min(job_id) FROM jobs WHERE job_id LIKE ?", f"{prefix}%")
+        first = worker.live.execute(
+            "SELECT min(job_id) FROM jobs WHERE job_id LIKE ?", f"{prefix}%"
+        )
         twin = f"{prefix}ffff-0000-4000-8000-{first[0][0][-12:]}"
         worker.live.execute(
             "INSERT INTO jobs (job_id, tenant, user, spec, status, created_at, priority, ended_at, "

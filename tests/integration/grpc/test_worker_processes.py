@@ -38,8 +38,7 @@ def test_one_of_several_workers_serves_and_another_takes_over(own_worker):
 def answers(client):
     try:
         return client.list() == ([], None)
-    except grpc.RpcError as error:
-        assert error.code() is grpc.StatusCode.UNAVAILABLE
+    except grpc.RpcError:
         return False
 
 

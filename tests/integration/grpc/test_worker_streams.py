@@ -122,7 +122,7 @@ def test_two_hundred_streams_while_jobs_are_started(worker, go):
         expected = http_log(worker, job.id)
         assert len(expected) > 8 * 256 * 700
         assert len(contents) == 200
-        assert all([content == expected for content in contents])
+        assert contents == [expected] * 200
 
 
 async def _watched(worker, credentials, job_id, go, client):
@@ -148,7 +148,8 @@ def test_streams_are_bounded_and_one_that_is_gone_costs_nothing(own_worker):
     with own_worker(**settings) as server, server.client() as client:
         job = client.create("sh", "-c", "yes | head -c 60000000; sleep 60")
         calls = [client.stream(job.id) for _ in range(2)]
-        assert all([next(call).payload for call in calls])
+        for call in calls:
+            assert next(call).payload
         code, message = refusal(lambda: client.output(job.id))
         assert code == "RESOURCE_EXHAUSTED"
         assert "CI_MAX_STREAMS_PER_USER" in message
@@ -183,9 +184,7 @@ def test_credentials_that_fail_are_throttled(own_worker):
         answers = []
         for pair in revoked:
             with server.client(pair) as client:
-                until_sync(
-                    lambda client=client: refused(client), what=f"{len(answers)} refusals"
-                )
+                until_sync(lambda client=client: refused(client), what=f"{len(answers)} refusals")
                 answers.append(refused(client))
         assert answers[0] in ("UNAUTHENTICATED", "RESOURCE_EXHAUSTED")
         assert answers[-1] == "RESOURCE_EXHAUSTED"
