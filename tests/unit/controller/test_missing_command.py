@@ -20,7 +20,19 @@ async def ended(world, output, code, command=("nosuch", "-x")):
     return await world.until_status(job_id, JobStatus.COMPLETED)
 
 
-@pytest.mark.parametrize("output", [BY_DOCKER, BY_PROCESS])
+@pytest.mark.parametrize(
+    "output",
+    [
+        BY_DOCKER,
+        BY_PROCESS,
+        b"sh: 1: exec: nosuch: not found\n",
+        b"sh: exec: line 0: nosuch: not found\n",
+        b"sh: line 1: exec: nosuch: not found\n",
+        b"sh: line 1: nosuch: No such file or directory\n"
+        b"sh: line 1: exec: nosuch: cannot execute: No such file or directory\n",
+        b"sh: 1: exec: nosuch: not found\r\n",
+    ],
+)
 async def test_the_log_says_that_the_command_was_not_found(world, output):
     job = await ended(world, output, 127)
     assert (job.outcome.reason, job.outcome.exit_code) == (Reason.EXIT, 127)
@@ -31,7 +43,9 @@ async def test_the_log_says_that_the_command_was_not_found(world, output):
 @pytest.mark.parametrize(
     ("output", "code"),
     [
-        (b"sh: 1: other: not found\n", 127),
+        (b"sh: 1: exec: other: not found\n", 127),
+        (b"sh: 1: nosuch: not found\n", 127),
+        (b"ci-init: cannot run /bin/sh: No such file or directory\n", 127),
         (BY_DOCKER, 1),
         (b"begin\n" + BY_DOCKER, 127),
         (BY_DOCKER + b"more", 127),
