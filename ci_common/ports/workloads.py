@@ -198,8 +198,8 @@ class Executor(Protocol):
         """
 
     async def stop(self, job_id: str, grace_seconds: float) -> None:
-        """SIGTERM to the command's process group, SIGKILL to all processes after the grace, which
-        is a second at least. Returns when it has ended.
+        """SIGTERM to the command's process group, SIGKILL to all processes after the grace, or
+        a little later. Returns when it has ended.
 
         Safe to repeat and without a workload.
         """
