@@ -2,8 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -86,9 +86,20 @@ class Guard(grpc.aio.ServerInterceptor):
     def _stream(self, behavior: Behavior, method: str) -> Behavior:
         async def stream(request: Any, context: Context) -> None:
             async with self._admitted(context, method):
-                await self._until_ended(_written(behavior(request, context), context))
+                with self._stream_slot():
+                    await self._until_ended(_written(behavior(request, context), context))
 
         return stream
+
+    @contextmanager
+    def _stream_slot(self) -> Iterator[None]:
+        """Count a stream of any service. Raises TooManyStreamsError."""
+        principal = current_caller().principal
+        give_back = self._access.traffic.begin_stream(principal, principal.origin.address)
+        try:
+            yield
+        finally:
+            give_back()
 
     @asynccontextmanager
     async def _admitted(self, context: Context, method: str) -> AsyncIterator[None]:

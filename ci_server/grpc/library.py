@@ -13,6 +13,11 @@ _ENVIRONMENT = {
     "GRPC_SSL_CIPHER_SUITES": "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384",
 }
 
+_DEFAULTS = {
+    # It writes to stderr by itself, a line for each connection that fails, and waits for readers.
+    "GRPC_VERBOSITY": "NONE",
+}
+
 _MODULES = ("grpc", "grpc_health", "grpc_reflection", "google.protobuf")
 
 
@@ -24,7 +29,7 @@ def prepare() -> None:
             f"CI_GRPC_CERTS is set, but {', '.join(missing)} is not installed, which the Job "
             "Worker service needs: pip install 'ci-runner[grpc]', or leave out CI_GRPC_CERTS"
         )
-    os.environ.update(_ENVIRONMENT)
+    os.environ.update({**_DEFAULTS, **os.environ, **_ENVIRONMENT})
 
 
 def _is_installed(module: str) -> bool:

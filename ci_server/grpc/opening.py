@@ -44,6 +44,6 @@ def open_door(
         CertificateFiles(directory),
         revocations,
         own,
-        WorkerServices(intake, jobs, streams, access.traffic),
+        WorkerServices(intake, jobs, streams),
         Turn(settings.data_path / _LOCK),
     )

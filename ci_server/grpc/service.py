@@ -23,7 +23,6 @@ from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
 from ci_common.worker_api import worker_pb2 as messages
 from ci_common.worker_api.worker_pb2_grpc import JobServiceServicer
-from ci_server.access.limits.traffic import Traffic
 from ci_server.grpc.caller import current_caller
 from ci_server.grpc.errors import Context
 from ci_server.grpc.present import fields_of, status_of, stopped
@@ -56,7 +55,6 @@ class WorkerServices:
     intake: Intake
     jobs: JobService
     streams: LogStreams
-    traffic: Traffic
 
 
 class JobWorker(JobServiceServicer):
@@ -66,7 +64,6 @@ class JobWorker(JobServiceServicer):
         self._intake = services.intake
         self._jobs = services.jobs
         self._streams = services.streams
-        self._traffic = services.traffic
 
     @override
     async def CreateJob(
@@ -118,19 +115,14 @@ class JobWorker(JobServiceServicer):
         """The log from `offset` on, to the job's end, or with `follow: false` to where it is."""
         metadata = _metadata(context)
         follow, offset = _flag(metadata, "follow"), _decimal(metadata, "offset", 0)
-        principal = _caller()
         found = await self._found(request.id)
-        job = await self._jobs.open_log(principal, found.job_id)
+        job = await self._jobs.open_log(_caller(), found.job_id)
         self._streams.check_offset(job, offset)
         self._streams.check_readable(job)
-        give_back = self._traffic.begin_stream(principal, principal.origin.address)
-        try:
-            content = self._followed(job, offset) if follow else self._so_far(job, offset)
-            async with aclosing(content) as pieces:
-                async for piece in pieces:
-                    yield messages.DataChunk(payload=piece)
-        finally:
-            give_back()
+        content = self._followed(job, offset) if follow else self._so_far(job, offset)
+        async with aclosing(content) as pieces:
+            async for piece in pieces:
+                yield messages.DataChunk(payload=piece)
 
     async def _found(self, text: str) -> Job:
         try:

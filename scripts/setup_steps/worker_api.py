@@ -47,6 +47,13 @@ def _run_protoc(directory: str) -> None:
     outputs = [f"--{kind}_out={directory}" for kind in ("python", "pyi", "grpc_python")]
     source = ROOT / PUBLISHED / "proto"
     run_quietly(
-        [sys.executable, "-m", "grpc_tools.protoc", f"-Iapi={source}", *outputs, "api/worker.proto"],
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"-Iapi={source}",
+            *outputs,
+            "api/worker.proto",
+        ],
         failure="The modules could not be generated.",
     )

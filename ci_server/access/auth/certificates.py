@@ -6,6 +6,7 @@ caller has its key. What is left is whom its subject names, and whether it was r
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
@@ -13,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from typing_extensions import override
 
 from ci_common.errors import ForbiddenError, InvalidCredentialsError
+from ci_common.job import utc_now
 from ci_common.principal import Principal, Role
 from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
@@ -35,6 +37,7 @@ class Subject:
     """Its first common name (CN)."""
     role: Role | None
     """The first of its organizational units (OU) that is one."""
+    expires_at: datetime
 
 
 @lru_cache(_REMEMBERED)
@@ -54,6 +57,7 @@ def subject_of(certificate: bytes) -> Subject:
         _first(name, NameOID.ORGANIZATION_NAME),
         _first(name, NameOID.COMMON_NAME),
         next((ROLES[unit] for unit in units if unit in ROLES), None),
+        read.not_valid_after_utc,
     )
 
 
@@ -71,6 +75,7 @@ class CertificateIdentity(Identity):
 
     is_revoked: Callable[[int], bool]
     """Whether a serial number is one of a certificate that does not count any more."""
+    now: Callable[[], datetime] = utc_now
 
     @override
     async def is_configured(self) -> bool:
@@ -92,6 +97,8 @@ class CertificateIdentity(Identity):
         subject = subject_of(credentials.certificate)
         if self.is_revoked(subject.serial):
             raise InvalidCredentialsError("certificate revoked")
+        if subject.expires_at < self.now():  # since the connection was made
+            raise InvalidCredentialsError("certificate expired")
         if subject.tenant is None or subject.user is None:
             raise InvalidCredentialsError("failed to extract client identity")
         if subject.role is None:

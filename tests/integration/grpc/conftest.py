@@ -10,6 +10,7 @@ def worker(tmp_path_factory, python_for_jobs):
     directory = tmp_path_factory.mktemp("worker")
     with WorkerServer(directory, python=python_for_jobs, max_concurrent_jobs=20) as server:
         yield server
+        check_log(server)
 
 
 @pytest.fixture
@@ -31,3 +32,9 @@ def own_worker(tmp_path, python_for_jobs):
     yield make
     for server in made:
         server.live.close()
+        check_log(server)
+
+
+def check_log(server):
+    """Whatever clients do is no defect of the server."""
+    assert "Traceback" not in server.live.log_path.read_text()

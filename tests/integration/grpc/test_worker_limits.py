@@ -38,7 +38,9 @@ def test_limits_hold_and_commands_end(worker):
         large = client.create(*python, ALLOCATE, maxMemory=64)
         slow = client.create(*python, CGROUP, maxIOBPS=2 << 20)
         missing = client.create("nosuchcommand", "-x")
-        endless = client.create("sh", "-c", "trap '' TERM; echo begun; sleep 100 & wait; wait; wait")
+        endless = client.create(
+            "sh", "-c", "trap '' TERM; echo begun; sleep 100 & wait; wait; wait"
+        )
 
         job = client.ended(large.id)
         assert (job.status, job.exitCode, job.maxMemory) == ("FAILED", -1, 64)

@@ -228,3 +228,16 @@ def test_streams_of_a_killed_server_are_resumed(own_worker):
         expected = http_log(server, job.id)
         assert expected.count(b"line ") == 400
         assert [bytes(one) for one in contents] == [expected] * 10
+
+
+def test_streams_of_a_server_that_stops(own_worker):
+    with own_worker() as server, server.client() as client:
+        job = client.create("sh", "-c", "yes | head -c 60000000; sleep 60")
+        calls = [client.stream(job.id) for _ in range(3)]
+        for call in calls:
+            next(call)  # and no more: it is stalled
+        assert server.live.terminate(10) is not None
+        stopping = ("UNAVAILABLE", "the server is stopping; resume with the offset")
+        assert refusal(lambda: list(calls[0])) == stopping
+        server.live.start()
+        client.stop(job.id)

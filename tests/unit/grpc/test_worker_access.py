@@ -1,6 +1,7 @@
 """Whom a certificate names, which ones are revoked, and what a server's own has to be."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -50,6 +51,8 @@ async def test_certificates_that_prove_nothing(authority):
     pair = authority.client("ann", "acme", "admin")
     with pytest.raises(InvalidCredentialsError, match="certificate revoked"):
         await identified(der(pair), {pair.certificate.serial_number})
+    with pytest.raises(InvalidCredentialsError, match="certificate expired"):
+        await identified(der(authority.client("ann", "acme", "admin", timedelta(seconds=-1))))
     with pytest.raises(InvalidCredentialsError, match="failed to extract client identity"):
         await identified(b"no certificate")
     with pytest.raises(InvalidCredentialsError, match="failed to extract client identity"):

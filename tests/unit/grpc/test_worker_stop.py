@@ -48,7 +48,7 @@ async def test_a_job_that_does_not_end(monkeypatch):
     monkeypatch.setattr(service, "STOP_SECONDS", 0.05)
     jobs = Jobs()
     set_caller(Caller(Principal("acme", "ann", Role.ADMIN), 1))
-    worker = JobWorker(WorkerServices(None, jobs, jobs, None))
+    worker = JobWorker(WorkerServices(None, jobs, jobs))
     with pytest.raises(Aborted) as aborted:
         await worker.StopJob(messages.StopJobReq(id=jobs.job.job_id), Context())
     code, message = aborted.value.args
