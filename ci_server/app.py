@@ -30,6 +30,8 @@ from ci_server.apis.native import usage as native_usage
 from ci_server.apis.native.openapi import describe
 from ci_server.apis.native.routes import NativeApi, router
 from ci_server.apis.native.sse import LogEventCache
+from ci_server.apis.runs import control_strategy as runs_control_strategy
+from ci_server.apis.runs import metadata as runs_metadata
 from ci_server.apis.runs import probes as runs_probes
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
@@ -140,6 +142,10 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.artifacts,
         LogMessages(),
     )
+    app.state.catalogue = services.catalogue
+    app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
+        services.control_strategies, settings.request_timeout_seconds
+    )
 
 
 async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
@@ -187,7 +193,8 @@ def create_app() -> FastAPI:
     app.add_middleware(OptionalTrailingSlash, prefix=RUNS_PREFIX)
     app.add_middleware(StartRefusal)
     native = (router, native_artifacts.router, native_usage.router, native_tokens.router)
-    for routes in (*native, models.router, models_socket.router):
+    runs = (runs_metadata.router, runs_control_strategy.router)
+    for routes in (*native, models.router, models_socket.router, *runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (native_probes.router, runs_probes.router, site.router):
         app.include_router(routes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ci_common.job import utc_now
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
+from ci_common.ports.catalogue import CatalogueReader
 from ci_common.settings import Settings
 from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor
@@ -25,6 +26,7 @@ from ci_persistence.files.token_key import load_token_key
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.catalogue import SqliteCatalogueReader
 from ci_persistence.sqlite.data_claim import check_before_open, claim
 from ci_persistence.sqlite.identities import SqliteIssuedKeys, has_users
 from ci_persistence.sqlite.lease import SqliteControllerLease
@@ -47,6 +49,8 @@ from ci_server.access.limits.configured import failure_limits, quotas, traffic_l
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
 from ci_server.http.guards import AccessControl
+from ci_server.services.control_strategy import ControlStrategies
+from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
 from ci_server.services.jobs import JobService
@@ -88,6 +92,8 @@ class Services:
     artifacts: ArtifactReader
     model_results: ModelResults
     grants: Grants
+    catalogue: CatalogueReader
+    control_strategies: ControlStrategies
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
@@ -126,6 +132,7 @@ def build_services(
     secrets = SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets)
     access, tokens = _access(stores, policy, audit, proxies, stack)
     streams = LogStreams(submissions, stores.logs, stores.signals)
+    catalogue = SqliteCatalogueReader(database)
     return Services(
         access,
         Intake(
@@ -146,8 +153,10 @@ def build_services(
         ),
         streams,
         stores.artifacts,
-        ModelResults(submissions, stores.artifacts, streams),
+        ModelResults(submissions, stores.artifacts, Failures(streams)),
         Grants(SignedUrlKeys(settings.data_path).keys, settings.signed_url_seconds, utc_now),
+        catalogue,
+        ControlStrategies(catalogue, settings.perturbations_of_controls),
     )
 
 

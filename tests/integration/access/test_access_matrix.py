@@ -56,6 +56,10 @@ def model_form(server):
     return {"files": {"package": ("model.zip", models.zipped(models.SMALL))}}
 
 
+def control_question(server):
+    return {"json": {"query": "IL-4 on B cells", "control_strategy": "query_as_control"}}
+
+
 SUBMISSION = Request(Action.SUBMIT, submits=True, form=project_form)
 CANCELLATION = Request(Action.CANCEL, ACCEPTED, {"completed": (409, "job_finished")}, cancels=True)
 READING = Request(Action.READ)
@@ -96,8 +100,14 @@ REQUESTS = {
         cancels=True,
         tells_of_others=True,
     ),
+    "GET /api/v1/metadata/perturbations": Request(Action.LIST),
+    "GET /api/v1/metadata/cell-types": Request(Action.LIST),
+    "GET /api/v1/metadata/datasets": Request(Action.LIST),
+    "POST /api/v1/runs/validate-control-strategy": Request(Action.SUBMIT, form=control_question),
     "GET /health": Request(None),
     "GET /ready": Request(None, (503, "not_ready")),  # no controller runs
+    "GET /api/v1/health": Request(None),
+    "GET /api/v1/health/ready": Request(None, (503, "not_ready")),
 }
 
 ROUTES = {
