@@ -215,7 +215,8 @@ def stop(client: docker.APIClient, container: str, grace_seconds: float) -> None
 
 def _has_ended(client: docker.APIClient, container: str, seconds: float) -> bool:
     try:
-        client.wait(container, timeout=max(seconds, _SHORTEST_GRACE_SECONDS))
+        timeout = max(seconds, _SHORTEST_GRACE_SECONDS)
+        client.wait(container, timeout=timeout)  # type: ignore[arg-type] # requests takes fractions
     except requests.RequestException as error:
         if isinstance(error, requests.ReadTimeout) or "Read timed out" in str(error):
             return False

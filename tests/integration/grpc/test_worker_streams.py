@@ -232,12 +232,15 @@ def test_streams_of_a_killed_server_are_resumed(own_worker):
 
 def test_streams_of_a_server_that_stops(own_worker):
     with own_worker() as server, server.client() as client:
-        job = client.create("sh", "-c", "yes | head -c 60000000; sleep 60")
-        calls = [client.stream(job.id) for _ in range(3)]
-        for call in calls:
-            next(call)  # and no more: it is stalled
-        assert server.live.terminate(10) is not None
-        stopping = ("UNAVAILABLE", "the server is stopping; resume with the offset")
-        assert refusal(lambda: list(calls[0])) == stopping
+        job = client.create("sh", "-c", "echo begun; sleep 60")
+        large = client.create("sh", "-c", "yes | head -c 60000000; sleep 60")
+        live, stalled = Reader(client.stream(job.id)), client.stream(large.id)
+        next(stalled)  # and no more
+        until_sync(lambda: live.content, lambda seen: b"begun" in seen, "the first line")
+        server.live.terminate(10)
+        live.to_end()
+        assert live.error == ("UNAVAILABLE", "the server is stopping; resume with the offset")
+        assert refusal(lambda: list(stalled))[0] == "UNAVAILABLE"
         server.live.start()
         client.stop(job.id)
+        client.stop(large.id)
