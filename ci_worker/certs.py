@@ -1,6 +1,7 @@
 """`job-worker certs`: an authority of one's own, certificates, and their revocation."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ci_worker.authority import Authority
 
 REVOKED = "revoked.txt"
+_SERIAL = re.compile(r"(?:0x)?[0-9A-Fa-f]+(?::[0-9A-Fa-f]+)*")
 
 app = typer.Typer(help="Make and revoke certificates.", **SETTINGS)
 
@@ -192,10 +194,9 @@ def _serial(text: str) -> str:
             return f"{x509.load_pem_x509_certificate(path.read_bytes()).serial_number:x}"
         except (OSError, ValueError) as error:
             raise CommandError(f"{path} is not a certificate: {error}") from error
-    try:
-        return f"{int(text.replace(':', ''), 16):x}"
-    except ValueError:
-        raise CommandError(f"{text} is neither a file nor a hexadecimal serial number") from None
+    if not _SERIAL.fullmatch(text):
+        raise CommandError(f"{text} is neither a file nor a hexadecimal serial number")
+    return f"{int(text.replace(':', ''), 16):x}"
 
 
 def _authority(directory: Path) -> "Authority":

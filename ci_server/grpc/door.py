@@ -78,7 +78,7 @@ class WorkerDoor:
                 logger.info("the Job Worker service listens at %s", self._address)
                 while True:
                     await asyncio.sleep(LOOK_SECONDS)
-                    self._revocations.refresh()
+                    await self._revocations.refresh_in_thread()
             finally:
                 self._revocations.end_streams()
                 await server.stop(STOP_SECONDS)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ci_common.errors import SettingsError
 from ci_common.settings import Settings
 from ci_server.access.auth.authenticator import Authenticator
 from ci_server.access.auth.certificates import CertificateIdentity
@@ -32,7 +33,7 @@ def open_door(
 
     It shares policy, audit log and rate limits with the HTTP doors, and has one kind of identity.
     """
-    revocations = Revocations(settings.grpc_revoked or directory / "revoked.txt")
+    revocations = Revocations(_revoked(settings, directory))
     revocations.refresh()
     identity = CertificateIdentity(revocations.is_revoked)
     authenticator = ThrottledAuthenticator(
@@ -47,3 +48,18 @@ def open_door(
         WorkerServices(intake, jobs, streams),
         Turn(settings.data_path / _LOCK),
     )
+
+
+def _revoked(settings: Settings, directory: Path) -> Path:
+    """The list of revoked certificates. Only the one that nobody has named may be missing."""
+    path = settings.grpc_revoked
+    if path is None:
+        return directory / "revoked.txt"
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise SettingsError(
+            f"CI_GRPC_REVOKED: {path} cannot be read: {error.strerror}; where no certificate is "
+            "revoked, the file is empty"
+        ) from error
+    return path

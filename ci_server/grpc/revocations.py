@@ -32,11 +32,22 @@ class Revocations:
 
     def refresh(self) -> None:
         """Look at the file."""
+        self._take(self._look())
+
+    async def refresh_in_thread(self) -> None:
+        """The same, on a disk that may be slow."""
+        self._take(await asyncio.to_thread(self._look))
+
+    def _look(self) -> bytes | OSError:
         try:
             with self._path.open("rb") as file:
-                content = file.read(_MOST_BYTES)
+                return file.read(_MOST_BYTES)
         except OSError as error:
-            self._report_missing(error)
+            return error
+
+    def _take(self, content: bytes | OSError) -> None:
+        if isinstance(content, OSError):
+            self._report_missing(content)
             return
         self._is_missing = False
         if content != self._content:

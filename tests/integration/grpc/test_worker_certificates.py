@@ -83,6 +83,12 @@ def with_rsa(directory):
     (directory / "server-key.pem").write_bytes(pem)
 
 
+def test_a_list_of_revoked_certificates_that_is_not_there(tmp_path, python_for_jobs):
+    nowhere = tmp_path / "revoked"
+    log = start_of(tmp_path, python_for_jobs, lambda directory: None, grpc_revoked=nowhere)
+    assert f"the server cannot start: CI_GRPC_REVOKED: {nowhere} cannot be read" in log
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

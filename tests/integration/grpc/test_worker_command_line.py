@@ -178,6 +178,7 @@ def test_an_authority_is_not_replaced(job_worker):
         ("issue", "--role", "admin", "--name", "x" * 100),
         ("issue", "--role", "admin", "--name", "x", "--dir", "nowhere"),
         ("revoke", "neither file nor number"),
+        ("revoke", "--", "-5"),
     ],
 )
 def test_what_certs_refuses(job_worker, arguments):
