@@ -1,4 +1,5 @@
-"""The library: submit a directory, follow its job, ask about jobs.
+"""The library: submit a directory, follow its job, ask about jobs. Where a function takes a job's
+id, four or more characters that it begins with are enough, if no other job of yours has them.
 
 The functions open a connection for one call; `Client` keeps one for many. Generators hand out
 events as dicts: `{"type": "job_id", "job_id"}` first where a job is submitted, then
@@ -52,6 +53,7 @@ _DISPENSABLE = frozenset({"git", "color"})
 """What is left out where the server does not know it: nothing of a job depends on it."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
 
 
 def __getattr__(name: str) -> Any:
@@ -146,7 +148,7 @@ class Client:
                 timeout=VALIDATION_SECONDS,
             )
         job_id = answer.get("job_id") if isinstance(answer, dict) else None
-        if not isinstance(job_id, str) or not _UUID.fullmatch(job_id):
+        if not isinstance(job_id, str) or not is_whole_id(job_id):
             raise unexpected(self._http, "no job id")
         return job_id
 
@@ -190,7 +192,7 @@ class Client:
 
         return JobStreamReader(
             self._http,
-            checked_job_id(job_id),
+            self.whole_id(job_id),
             from_beginning=from_beginning or offset is not None,
             last_event_id=None if offset is None else str(offset),
             patience=self._patience,
@@ -227,16 +229,21 @@ class Client:
         page.next_cursor = response.headers.get("X-Next-Cursor") or None
         return page
 
-    def cancel_job(self, job_id: str, *, timeout: float = 10.0) -> None:
-        """Ask for a job to stop; it does so soon after.
+    def cancel_job(self, job_id: str, *, timeout: float = 10.0) -> str:
+        """Ask for a job to stop; it does so soon after. Its whole id.
 
         Raises:
             JobFinished: it is too late.
             JobNotFound, RequestRefused, ServerUnreachable.
         """
-        self._exchange.send(
-            "POST", f"/jobs/{checked_job_id(job_id)}/cancel", job_id=job_id, timeout=timeout
+        asked = checked_job_id(job_id)
+        response = self._exchange.send(
+            "POST", f"/jobs/{asked}/cancel", job_id=job_id, timeout=timeout
         )
+        if is_whole_id(asked):
+            return asked
+        job = json_of(self._http, response)
+        return str(job.get("job_id")) if isinstance(job, dict) else asked
 
     def read_log(self, job_id: str, *, start: int = 0) -> Iterator[bytes]:
         """The bytes of a job's log, from offset `start` to where it ends now.
@@ -293,6 +300,7 @@ class Client:
         from ci_client.library.artifact_download import ArtifactDownload
         from ci_client.library.artifact_places import Places
 
+        job_id = self.whole_id(job_id)
         found = self.list_artifacts(job_id)
         try:
             Path(directory).mkdir(parents=True, exist_ok=True)
@@ -300,7 +308,7 @@ class Client:
             raise DownloadError(f"Cannot create {directory}: {error.strerror or error}.") from error
         download = ArtifactDownload(
             self._http,
-            checked_job_id(job_id),
+            job_id,
             Places(Path(directory)),
             lambda patience: RetryDelays(
                 self._http,
@@ -314,15 +322,32 @@ class Client:
     def _raw_log(self, job_id: str) -> "RawLog":
         from ci_client.library.raw_log import RawLog
 
-        return RawLog(self._http, checked_job_id(job_id), self._patience, self._on_retry)
+        return RawLog(self._http, self.whole_id(job_id), self._patience, self._on_retry)
+
+    def whole_id(self, job_id: str) -> str:
+        """The whole id of a job, for whoever asks about it more than once: meanwhile, what it
+        begins with may fit others, too. Asks the server only for what is not a whole id.
+
+        Raises:
+            JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        checked = checked_job_id(job_id)
+        return checked if is_whole_id(checked) else str(self.get_job(checked).get("job_id"))
 
 
 def checked_job_id(job_id: str) -> str:
-    """The id in its canonical form. What is no id at all cannot be that of a job."""
+    """The id, or the four or more characters that it begins with, in lower case. What cannot be
+    that of a job is JobNotFound.
+    """
     canonical = job_id.strip().lower()
-    if not _UUID.fullmatch(canonical):
+    if not _ID_PREFIX.fullmatch(canonical):
         raise JobNotFound(job_id)
     return canonical
+
+
+def is_whole_id(job_id: str) -> bool:
+    """Whether it is a job's whole id."""
+    return _UUID.fullmatch(job_id) is not None
 
 
 def _is_artifact(found: Any) -> bool:

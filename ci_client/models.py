@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ci_client.client import Client, checked_job_id
+from ci_client.client import Client, checked_job_id, is_whole_id
 from ci_client.errors import RequestRefused
 from ci_client.library.model_job import (
     ModelArtifact,
@@ -135,7 +135,8 @@ class ModelClient(Client):
     def _read(self, kind: type[_Read], answer: Any) -> _Read:
         try:
             found = kind.read(answer)
-            checked_job_id(found.job_id)
-        except (ValueError, RequestRefused) as error:
+            if not is_whole_id(found.job_id):
+                raise ValueError("it has no usable id")
+        except ValueError as error:
             raise unexpected(self._http, f"not a model's job: {error}") from error
         return found

@@ -144,6 +144,7 @@ def status(job_id: str, server: ServerChoice, as_json: bool) -> int:
 def cancel(job_id: str, server: ServerChoice) -> int:
     """Stop a model's job, queued or under way; the exit code."""
     with _connect(server) as client:
+        job_id = client.whole_id(job_id)
         client.cancel_model_job(job_id, force=True)
     print(f"Job {job_id} cancelled.", flush=True)
     return exit_codes.PASSED
@@ -152,7 +153,8 @@ def cancel(job_id: str, server: ServerChoice) -> int:
 def watch(job_id: str, server: ServerChoice, output: str | None) -> int:
     """Watch a job from its beginning to its end, and show its results; the exit code."""
     with _connect(server) as client:
-        client.get_model_job(job_id)  # a server that is not there is told at once, not waited for
+        # A server that is not there is told at once, not waited for.
+        job_id = client.get_model_job(job_id).job_id
         try:
             with closing(ProgressOutput()) as progress:
                 code = show(client.follow(job_id, from_beginning=True), progress, job_id)

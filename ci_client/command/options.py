@@ -20,7 +20,9 @@ api_key = click.option(
     help="API key [default: $CI_API_KEY or ~/.ci/config; prefer these, because other users can see "
     "command lines]",
 )
-job_id = argument("job_id", metavar="ID", about="The job's id")
+job_id = argument(
+    "job_id", metavar="ID", about="The job's id, or the four or more characters it begins with"
+)
 include = click.option(
     "--include",
     multiple=True,

@@ -28,6 +28,7 @@ def wait_for(job_id: str, server: ServerChoice, everything: bool) -> int:
         except JobNotFound as error:
             say(f"Error: {error.message}")
             return exit_codes.FAILED
+        job_id = str(job.get("job_id"))
         if exit_codes.is_finished(job) and not everything:
             if job.get("tests"):
                 say(short_report(job["tests"]))
@@ -42,7 +43,8 @@ def wait_for(job_id: str, server: ServerChoice, everything: bool) -> int:
 def print_log(job_id: str, server: ServerChoice, follow: bool, tail: int | None) -> int:
     """Print a job's log, or its last lines, and go on to its end if asked to; the exit code."""
     with connect(server) as client:
-        client.get_job(job_id)  # a server that is not there is told at once, not waited for
+        # A server that is not there is told at once, not waited for.
+        job_id = str(client.get_job(job_id).get("job_id"))
         start = 0 if tail is None else client.tail_start(job_id, tail)
         if follow:
             return _watch(client, job_id, offset=start)
@@ -72,7 +74,7 @@ def job(job_id: str, server: ServerChoice) -> dict[str, Any]:
 def cancel(job_id: str, server: ServerChoice) -> int:
     """Stop a job; the exit code."""
     with connect(server) as client:
-        client.cancel_job(job_id)
+        job_id = client.cancel_job(job_id)
     print(f"Job {job_id} cancelled.", flush=True)
     return exit_codes.PASSED
 
@@ -80,6 +82,7 @@ def cancel(job_id: str, server: ServerChoice) -> int:
 def show_artifacts(job_id: str, server: ServerChoice, as_json: bool) -> int:
     """List what a job left behind; the exit code."""
     with connect(server) as client:
+        job_id = client.whole_id(job_id)
         found = client.list_artifacts(job_id)
         if as_json:
             print(json.dumps(found, indent=2), flush=True)
@@ -96,6 +99,7 @@ def download_artifacts(job_id: str, server: ServerChoice, directory: str) -> int
     """
     incomplete: ArtifactsIncomplete | None = None
     with connect(server) as client:
+        job_id = client.whole_id(job_id)
         try:
             places = client.download_artifacts(
                 job_id,

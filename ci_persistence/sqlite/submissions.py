@@ -69,14 +69,19 @@ RECENT = (
 
 _ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
 _AFTER_EVERY_ID = "g"
+_NAMED_IDS = 5
+"""Of an ambiguous prefix."""
 
 
 def find_query(scope: JobScope, prefix: str) -> tuple[str, tuple[str, ...]]:
-    """The SQL that finds the jobs in the scope whose ids begin so, two of them at most."""
+    """The SQL that finds the jobs in the scope whose ids begin so, the first few of them."""
     conditions, parameters = scope_conditions(scope)
     # A `+` keeps SQLite from looking through all jobs of a tenant: it is to use the ids' index.
     own = "".join(f" AND +{condition}" for condition in conditions)
-    sql = f"SELECT {COLUMNS} FROM jobs WHERE job_id >= ? AND job_id < ?{own} LIMIT 2"  # noqa: S608
+    sql = (
+        f"SELECT {COLUMNS} FROM jobs WHERE job_id >= ? AND job_id < ?{own} "  # noqa: S608
+        f"ORDER BY job_id LIMIT {_NAMED_IDS + 1}"
+    )
     return sql, (prefix, prefix + _AFTER_EVERY_ID, *parameters)
 
 
@@ -120,8 +125,11 @@ class SqliteJobSubmissions(JobSubmissions):
             return None
         rows = await self._database.fetch_all(*find_query(scope, prefix))
         if len(rows) > 1:
+            ids = [row["job_id"] for row in rows]
+            told = ", ".join(ids[:_NAMED_IDS]) + (", and more" if len(ids) > _NAMED_IDS else "")
             raise AmbiguousJobIdError(
-                f"several jobs have ids that begin with {prefix!r}; give more characters of the id"
+                f"several jobs have ids that begin with {prefix!r}: {told}; "
+                "give more characters of the id"
             )
         return from_row(rows[0]) if rows else None
 

@@ -1,6 +1,7 @@
 """Jobs that there are, for every door: get, list, cancel, artifacts, tokens."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from ci_common.errors import (
@@ -18,12 +19,20 @@ from ci_common.principal import Origin, Principal, Role
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.stream_tokens import StreamToken, StreamTokens
 
+_WHOLE_ID = 36
+"""Characters of a UUID."""
+
 SIGNED_URL = "signed-url"
 """The credential of those of whom nothing else is known."""
 
 
 class JobService:
-    """Every method takes the principal who asks, and answers only about what is theirs."""
+    """Every method takes the principal who asks, and answers only about what is theirs.
+
+    Where a method takes a job's id, any four or more characters that it begins with are enough,
+    if no other job that the principal may see has them: AmbiguousJobIdError otherwise. What is
+    returned has the whole id.
+    """
 
     def __init__(
         self,
@@ -43,6 +52,8 @@ class JobService:
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         """One job. Raises JobNotFoundError, also for one the principal may not see."""
+        if len(job_id) < _WHOLE_ID:
+            return await self.find(principal, job_id)
         scope = self._policy.scope(principal, Action.READ)
         job = await self._submissions.get(job_id)
         if job is None or not scope.covers(job):
@@ -54,7 +65,7 @@ class JobService:
         the principal may see. Raises JobNotFoundError, AmbiguousJobIdError.
         """
         scope = self._policy.scope(principal, Action.READ)
-        job = await self._submissions.find(scope, text.lower())
+        job = await self._submissions.find(scope, text.strip().lower())
         if job is None:
             raise JobNotFoundError(f"the job {quoted(text)} was not found on this server")
         return job
@@ -71,6 +82,9 @@ class JobService:
         Raises ForbiddenError; JobNotFoundError for a `before` that is not one of them.
         """
         scope = self._policy.scope(principal, Action.LIST)
+        if query.before is not None and len(query.before) < _WHOLE_ID:
+            before = await self._submissions.find(scope, query.before.lower())
+            query = replace(query, before=before.job_id if before else query.before)
         return await self._submissions.list_jobs(scope, query)
 
     async def cancel(
@@ -88,7 +102,9 @@ class JobService:
         `tells_of_others` a job that the principal may not see is a ForbiddenError, too.
         """
         try:
-            await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
+            job_id = (
+                await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
+            ).job_id
         except JobNotFoundError:
             if not tells_of_others or await self._submissions.get(job_id) is None:
                 raise
@@ -124,14 +140,14 @@ class JobService:
         seen = await self.get(principal, job_id)
         if not self._policy.scope(principal, action).covers(seen):
             error = ForbiddenError(f"you may see this job, but not {what}")
-            await self._audit.denied(principal, AuditAction(action.value), error, job_id)
+            await self._audit.denied(principal, AuditAction(action.value), error, seen.job_id)
             raise error
         return seen
 
     async def artifacts(self, principal: Principal, job_id: str) -> list[Artifact]:
         """What a job left behind; nothing before its end. Raises JobNotFoundError."""
-        await self.get(principal, job_id)
-        return await self._submissions.artifacts(job_id)
+        job = await self.get(principal, job_id)
+        return await self._submissions.artifacts(job.job_id)
 
     async def grantee(self, job_id: str, origin: Origin) -> Principal:
         """Who reads a job with a signed URL: nobody knows, so they may do this and no more. In the
@@ -151,14 +167,14 @@ class JobService:
             origin=origin,
         )
 
-    async def artifact(self, principal: Principal, job_id: str, path: str) -> Artifact:
-        """One of them, whose reading is recorded when the job is another's.
+    async def artifact(self, principal: Principal, job_id: str, path: str) -> tuple[Job, Artifact]:
+        """One of them, and its job. That it is read is recorded when the job is another's.
 
         Raises JobNotFoundError, ArtifactNotFoundError.
         """
         job = await self.get(principal, job_id)
-        artifact = await self._submissions.artifact(job_id, path)
+        artifact = await self._submissions.artifact(job.job_id, path)
         if artifact is None:
             raise ArtifactNotFoundError(f"the job has no artifact {quoted(path)}")
         await self._audit.read(principal, AuditAction.READ_ARTIFACT, job, path)
-        return artifact
+        return job, artifact

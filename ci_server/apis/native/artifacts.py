@@ -110,7 +110,7 @@ async def _answer(
     path: str,
     wanted: Conditions,
 ) -> Response:
-    artifact = await api.service.artifact(principal, job_id, path)
+    job, artifact = await api.service.artifact(principal, job_id, path)
     tag = f'"{artifact.sha256}"'
     kept = {"ETag": tag, "Cache-Control": "private, no-cache"}  # kept, and asked for each time
     if artifact.modified_at is not None:
@@ -118,7 +118,7 @@ async def _answer(
     if wanted.if_none_match is not None and tag in wanted.if_none_match:
         return Response(status_code=304, headers=kept)
     # Now, because once the answer has begun it is too late to say that the file is gone.
-    (await asyncio.to_thread(api.artifacts.open, job_id, artifact)).close()
+    (await asyncio.to_thread(api.artifacts.open, job.job_id, artifact)).close()
     headers = {**kept, "Content-Disposition": _disposition(path)}
     kind = _content_type(path)
     if request.method == "HEAD":
@@ -127,7 +127,7 @@ async def _answer(
     stream_slot(request, principal, of_user=principal.credential != SIGNED_URL)
 
     def body(first: int, end: int) -> AsyncIterator[bytes]:
-        return _content(api.artifacts, job_id, artifact, first, end)
+        return _content(api.artifacts, job.job_id, artifact, first, end)
 
     range_ = wanted.range if wanted.if_range in (None, tag) else None
     return ranged(body, artifact.size, range_, api.send_timeout_seconds, headers, kind)

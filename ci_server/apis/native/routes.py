@@ -177,7 +177,7 @@ async def stream_job(
         start = 0 if from_beginning else api.streams.size(job)
     api.streams.check_readable(job)
     stream_slot(request, principal)
-    body = encoded_events(job_id, api.streams.events(job, start), api.cache, start)
+    body = encoded_events(job.job_id, api.streams.events(job, start), api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
 
 

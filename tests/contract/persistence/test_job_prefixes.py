@@ -35,7 +35,7 @@ async def test_a_job_is_found_by_what_its_id_begins_with(found):
 
 async def test_several_jobs_are_not_one(found):
     for prefix in ("0123", "0123ab"):
-        with pytest.raises(AmbiguousJobIdError, match=prefix):
+        with pytest.raises(AmbiguousJobIdError, match=f"'{prefix}': {FIRST}, {SECOND}; "):
             await found(prefix)
 
 

@@ -47,6 +47,26 @@ def test_limit(idle):
     assert ids(server.http.get("/jobs", params={"limit": 2})) == job_ids[:-3:-1]
 
 
+@pytest.mark.parametrize("size", [8, 35])
+def test_the_beginning_of_an_id_is_enough_wherever_an_id_is_taken(idle, size):
+    server, job_ids = idle
+    whole = job_ids[3]
+    short = whole[:size].upper()
+    assert server.http.get(f"/jobs/{short}").json()["job_id"] == whole
+    assert server.http.get(f"/jobs/{short}/artifacts").json() == []
+    assert server.http.get(f"/v1/jobs/{short}").json()["jobId"] == whole
+    assert server.http.post(f"/jobs/{short}/token").status_code == 200
+    assert ids(server.http.get("/jobs", params={"cursor": short})) == job_ids[2::-1]
+    with server.http.stream("GET", f"/jobs/{short}/stream") as stream:
+        assert whole in next(stream.iter_lines())
+
+
+@pytest.mark.parametrize("text", ["ab", "zzzz", "%25%25%25%25", "0000-0000", "____"])
+def test_what_no_id_begins_with_is_not_found(idle, text):
+    answer = idle[0].http.get(f"/jobs/{text}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "job_not_found")
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_pages_by_cursor_are_the_whole_list(idle, size):
     server, job_ids = idle
