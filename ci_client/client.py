@@ -49,8 +49,10 @@ __all__ = [
     "wait_for_job",
 ]
 
-_DISPENSABLE = frozenset({"git", "color"})
-"""What is left out where the server does not know it: nothing of a job depends on it."""
+_DISPENSABLE = frozenset({"git", "color", "labels"})
+"""What is left out where the server does not know it: nothing of a job depends on it. Labels that
+were asked for are not left out.
+"""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
@@ -133,9 +135,9 @@ class Client:
         spec = request.to_spec()
         if project.git is not None:
             spec["git"] = asdict(project.git)
-        if dispensable := _DISPENSABLE & spec.keys():
-            for name in dispensable.difference(self._server_limits().get("fields", ())):
-                del spec[name]
+        if labels := {**project.labels, **(request.labels or {})}:
+            spec["labels"] = labels
+        self._leave_out_unknown(spec, request)
         data = {"spec": json.dumps(spec)}
         if request.secrets:
             data["secrets"] = json.dumps(request.to_secrets())
@@ -151,6 +153,15 @@ class Client:
         if not isinstance(job_id, str) or not is_whole_id(job_id):
             raise unexpected(self._http, "no job id")
         return job_id
+
+    def _leave_out_unknown(self, spec: dict[str, Any], request: "JobRequest") -> None:
+        dispensable = _DISPENSABLE & spec.keys()
+        known = self._server_limits().get("fields", ()) if dispensable else ()
+        for name in dispensable.difference(known):
+            if name != "labels" or not request.labels:
+                del spec[name]
+        if "git" in spec and "labels" not in known:
+            del spec["git"]["remote"]  # both came with the same version
 
     def upload_limits(self) -> "UploadLimits":
         """What the server takes; no limits, where it is too old to tell.

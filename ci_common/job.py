@@ -97,6 +97,8 @@ class JobSpec:
     """Whether whoever submitted it can see colours."""
     title: str | None = None
     """What people call it; of a model job the model's name."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """See `ci_common.labels`."""
 
 
 @dataclass(frozen=True, slots=True)

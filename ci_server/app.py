@@ -24,6 +24,7 @@ from ci_server.apis.models import routes as models
 from ci_server.apis.models import socket as models_socket
 from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
+from ci_server.apis.native import lists as native_lists
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
@@ -127,6 +128,8 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.artifacts,
         services.grants,
         settings.send_timeout_seconds,
+        settings.public_url,
+        app.state.trusted_proxies,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -206,7 +209,13 @@ def create_app() -> FastAPI:
     app.add_middleware(RequestEnd)
     app.add_middleware(OptionalTrailingSlash, prefix=RUNS_PREFIX)
     app.add_middleware(StartRefusal)
-    native = (router, native_artifacts.router, native_usage.router, native_tokens.router)
+    native = (
+        native_lists.router,
+        router,
+        native_artifacts.router,
+        native_usage.router,
+        native_tokens.router,
+    )
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     for routes in (*native, models.router, models_socket.router, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])

@@ -3,12 +3,13 @@
 import base64
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ci_client.errors import UsageError
 from ci_common.durations import EXAMPLES_OF_SECONDS, parse_seconds
+from ci_common.labels import labels_problem
 from ci_common.secret import Secret
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -45,6 +46,9 @@ class JobRequest:
     """Whether programs are told to write colours. A server that knows nothing of it is not asked.
     """
 
+    labels: Mapping[str, str] | None = None
+    """What the job can be found by; see `ci_common.labels`."""
+
     def __post_init__(self) -> None:
         if self.job is not None:
             _check_text("job", self.job)
@@ -59,6 +63,7 @@ class JobRequest:
         _check_install(self.install)
         _check_flag("tty", self.tty)
         _check_flag("color", self.color)
+        _check_labels(self.labels)
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
@@ -114,6 +119,14 @@ def _check_install(value: object) -> None:
         raise _wrong("install", "False, or a list such as ['-e .[test]']", value)
     for line in value:
         _check_text("install", line)
+
+
+def _check_labels(labels: Mapping[str, str] | None) -> None:
+    for name, value in (labels or {}).items():
+        _check_text("labels", name)
+        _check_text("labels", value)
+    if problem := labels_problem(labels or {}):
+        raise UsageError(f"labels: {problem}")
 
 
 def _check_timeout(value: object) -> None:

@@ -6,18 +6,16 @@ the configuration, and so no credentials. It is the same each time, byte for byt
 """
 
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
-from urllib.parse import urlsplit, urlunsplit
 
 from ci_client.errors import UsageError
 from ci_client.packing.git_command import GitFailedError, git_output, run_git
 from ci_client.packing.git_files import DESCRIBE, is_in_repository
 from ci_client.packing.git_history import History, read_history
 from ci_client.packing.git_index import IndexEntry, encode_index
+from ci_client.packing.git_remote import public_address
 from ci_client.packing.project_files import ProjectFile
 from ci_client.packing.user_patterns import Exclusions
 
@@ -32,9 +30,6 @@ _OF_THE_WORK_TREE = {
     "core.eol": ("lf", "crlf", "native"),
 }
 """Settings by which files of the work tree compare with the commit, and what they may be."""
-
-_SHORT_ADDRESS = re.compile(r"(?P<user>[^@/:]*@)?(?P<place>[A-Za-z0-9._-]{2,}:[^\\/:].*)")
-"""ssh's short form."""
 
 
 def copy_repository(
@@ -246,22 +241,6 @@ class _Copy:
 
     def _write(self, name: str, content: bytes) -> None:
         (self._target / name).write_bytes(content)
-
-
-def public_address(url: str) -> str | None:
-    """A remote's address without user, password and query; `None` for one that only has a meaning
-    on this machine.
-    """
-    if not url.isprintable() or '"' in url or "\\" in url:
-        return None
-    if short := _SHORT_ADDRESS.fullmatch(url):
-        return url if short["user"] == "git@" else short["place"]
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https", "ssh", "git") and parts.hostname:
-            host = parts.netloc.rpartition("@")[2]
-            return urlunsplit((parts.scheme, host, parts.path, "", ""))
-    return None
 
 
 def _impossible(why: str) -> UsageError:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ci_client.packing.git_command import GitFailedError, git_output, run_git
-from ci_common.git_facts import GitFacts
+from ci_client.packing.git_remote import public_address
+from ci_common.git_facts import LONGEST_FACT, GitFacts
 
 DESCRIBE = ("describe", "--tags", "--long", "--abbrev=9", "--match", "*[0-9]*")
 """As setuptools-scm asks: a tag without a digit is no version."""
@@ -91,9 +92,17 @@ def read_facts(directory: str) -> GitFacts | None:
             branch.decode().strip() if code == 0 else None,
             bool(changes),
             described.decode().strip() if found == 0 else None,  # no tag leads here
+            _remote(directory),
         )
     except (GitFailedError, UnicodeDecodeError, ValueError):
         return None
+
+
+def _remote(directory: str) -> str | None:
+    """Of `origin`, if it is one that others can know it by."""
+    found, url, _ = run_git(directory, "config", "--get", "remote.origin.url")
+    told = public_address(url.decode().strip()) if found == 0 else None
+    return told if told and len(told) <= LONGEST_FACT else None
 
 
 def _text(directory: str, *arguments: str) -> str:

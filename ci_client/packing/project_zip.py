@@ -9,8 +9,9 @@ import stat
 import time
 import weakref
 from calendar import timegm
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
@@ -52,6 +53,7 @@ class ProjectZip:
         left_out: dict[Why, list[str]],
         notes: Sequence[str] = (),
         git: GitFacts | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
         """The zip file."""
@@ -62,6 +64,8 @@ class ProjectZip:
         """What else the user should know, a line each."""
         self.git = git
         """Of the work tree it was packed from; `None` when that is none."""
+        self.labels = dict(labels or {})
+        """What its job is to be found by, besides what the request says."""
         self.size = path.stat().st_size
         """Of the zip file, in bytes."""
         self.close = weakref.finalize(self, _remove, str(path))
@@ -97,7 +101,8 @@ def create_project_zip(
     it is ignored or hidden, and `exclude` for what is not to be sent in any case, after those of
     the project's table: of all of them the last that matches decides. `limits` are those of the
     server (`Client.upload_limits`). `git` sends the commit as a small repository, or does not, in
-    place of what the table says.
+    place of what the table says. What git says of the work tree becomes labels of the job, unless
+    `git` is False.
 
     Raises:
         ProjectNotFound: there is no directory at `path`.
@@ -116,7 +121,10 @@ def create_project_zip(
             _add_repository(directory, found, excluded, stack)
         limits.check(found.files)
         path = _packed(found.files, limits)
-    return ProjectZip(path, len(found.files), found.left_out, found.notes, facts)
+    if facts is not None and git is False:
+        facts = replace(facts, remote=None)
+    labels = facts.labels if facts is not None and git is not False else {}
+    return ProjectZip(path, len(found.files), found.left_out, found.notes, facts, labels)
 
 
 def _add_repository(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from ci_common.errors import EngineDisturbedError
@@ -37,16 +38,43 @@ class JobState:
     cancel_requested: bool | None = None
 
 
+class JobSort(StrEnum):
+    """What orders a list; a `-` in front of it means the largest first."""
+
+    SUBMITTED = "submitted"
+    ENDED = "ended"
+    """Only jobs that have ended."""
+    DURATION = "duration"
+    """Of the command; only jobs that have ended and had started."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs are asked for, newest first; `None` does not narrow."""
+    """Which jobs are asked for; `None` does not narrow."""
 
     states: tuple[JobState, ...] | None = None
     """Only jobs that stand in one of these ways."""
     limit: int = 100
     before: str | None = None
-    """The id of a job: only older ones."""
+    """The id of a job: only those that come after it in the list, which are older ones in the
+    order that lists have by default.
+    """
     door: Door | None = None
+    user: str | None = None
+    name: str | None = None
+    reason: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    """Keys and values; a job has them all."""
+    since: datetime | None = None
+    """Submitted then, or later."""
+    until: datetime | None = None
+    """Submitted before."""
+    text: str | None = None
+    """Words that all occur in what people know of the job: its name, title, command, user, labels
+    and message. ASCII letters may be upper or lower case.
+    """
+    sort: JobSort = JobSort.SUBMITTED
+    descending: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +124,14 @@ class JobSubmissions(Protocol):
         """
 
     async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:
-        """The jobs in the scope that match, newest first.
+        """The jobs in the scope that match, in the order that the query asks for.
 
-        A `before` that is not in the scope raises JobNotFoundError.
+        A `before` that is not in the scope, or not in a list of this order, raises
+        JobNotFoundError.
         """
+
+    async def count_jobs(self, scope: JobScope, query: JobQuery) -> int:
+        """How many jobs in the scope match, whatever `limit` and `before`."""
 
     async def artifacts(self, job_id: str, most: int | None = None) -> list[Artifact]:
         """The artifacts recorded for a job, by path; all, or so many at most."""

@@ -450,6 +450,55 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE VIRTUAL TABLE catalogue_index
         USING fts5 (words, content = 'catalogue_names', content_rowid = 'id');
     """,
+    # 15: who may see a job.
+    "",
+    # 16: what lists of jobs are filtered by. Their index has it all, in the order of the lists, so
+    # that a filter that fits few jobs reads no other row. Labels and texts are written by triggers,
+    # so that no job is without; the text is what people search in, ASCII letters in lower case.
+    """
+    ALTER TABLE jobs ADD COLUMN name TEXT NOT NULL DEFAULT 'test';
+    UPDATE jobs SET name = json_extract(spec, '$.name')
+        WHERE json_extract(spec, '$.name') IS NOT NULL;
+    CREATE INDEX jobs_listed ON jobs (seq, tenant, user, name, status, exit_code, reason,
+        created_at, started_at, ended_at, cancel_requested_at, door);
+    CREATE TABLE job_labels (
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        tenant TEXT NOT NULL,
+        PRIMARY KEY (key, value, seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE job_texts (
+        seq INTEGER PRIMARY KEY,
+        text TEXT NOT NULL
+    );
+    INSERT INTO job_texts
+        SELECT seq, lower(name || char(10) || user || char(10)
+            || coalesce(json_extract(spec, '$.title') || char(10), '')
+            || coalesce((SELECT group_concat(value, ' ') FROM json_each(spec, '$.command')), '')
+            || coalesce(char(10) || message, ''))
+        FROM jobs;
+    CREATE TRIGGER job_found_by AFTER INSERT ON jobs BEGIN
+        INSERT INTO job_labels
+            SELECT key, value, NEW.seq, NEW.tenant FROM json_each(NEW.spec, '$.labels');
+        INSERT INTO job_texts VALUES (NEW.seq, lower(NEW.name || char(10) || NEW.user || char(10)
+            || coalesce(json_extract(NEW.spec, '$.title') || char(10), '')
+            || coalesce((SELECT group_concat(value, ' ') FROM json_each(NEW.spec, '$.command')), '')
+            || coalesce((SELECT group_concat(char(10) || key || ':' || value, '')
+                FROM json_each(NEW.spec, '$.labels')), '')
+            || coalesce(char(10) || NEW.message, '')));
+    END;
+    CREATE TRIGGER job_found_by_message AFTER UPDATE OF status ON jobs
+    WHEN NEW.message IS NOT NULL AND OLD.status IN ('queued', 'initializing', 'running')
+    AND NEW.status NOT IN ('queued', 'initializing', 'running') BEGIN
+        UPDATE job_texts SET text = text || char(10) || lower(NEW.message) WHERE seq = NEW.seq;
+    END;
+    CREATE TRIGGER job_found_no_more AFTER DELETE ON jobs BEGIN
+        DELETE FROM job_labels WHERE (key, value, seq) IN (
+            SELECT key, value, OLD.seq FROM json_each(OLD.spec, '$.labels'));
+        DELETE FROM job_texts WHERE seq = OLD.seq;
+    END;
+    """,
 )
 
 

@@ -33,7 +33,7 @@ from ci_persistence.database.database import Database
 COLUMNS = (
     "job_id, tenant, user, spec, package_sha256, package_size, status, created_at, started_at, "
     "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
-    "log_dropped, artifacts_size, tests, door, coverage"
+    "log_dropped, artifacts_size, tests, door, coverage, name"
 )
 ARTIFACT_COLUMNS = "path, size, sha256, modified"
 _UNKNOWN = -1
@@ -82,6 +82,7 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         None,
         job.door.value,
         None,
+        job.spec.name,
     )
 
 

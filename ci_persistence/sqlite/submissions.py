@@ -14,7 +14,7 @@ from ci_common.errors import (
     NotReadyError,
     quoted,
 )
-from ci_common.job import Artifact, Door, Job, format_time, parse_time
+from ci_common.job import Artifact, Job, format_time, parse_time
 from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
 from ci_common.ports.rows import (
@@ -29,6 +29,13 @@ from ci_common.run import RunRequest
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
 from ci_persistence.sqlite.audit import insert
+from ci_persistence.sqlite.job_list import (
+    KEYS,
+    OF_OTHER_DOORS,
+    Position,
+    count_sql,
+    list_sql,
+)
 from ci_persistence.sqlite.job_rows import (
     ARTIFACT_COLUMNS,
     COLUMNS,
@@ -37,7 +44,6 @@ from ci_persistence.sqlite.job_rows import (
     fetch_job,
     from_row,
     scope_conditions,
-    state_conditions,
     to_row,
 )
 from ci_persistence.sqlite.runs import insert_run
@@ -55,13 +61,10 @@ _BUSY = (
     "SELECT count(*) AS everybodys, sum(tenant = ?) AS own FROM jobs "
     "WHERE status IN ('initializing', 'running') AND job_id != ?"
 )
-_OF_OTHER_DOORS = "door != 'native'"
-"""Only for these is there an index by door, which SQLite uses where it reads this."""
-
 _RECENT_JOBS = 500
 RECENT = (
     "SELECT (julianday(ended_at) - julianday(started_at)) * 86400.0 AS seconds FROM (SELECT * "  # noqa: S608 - constants
-    f"FROM jobs WHERE tenant = ? AND door = ? AND {_OF_OTHER_DOORS} "
+    f"FROM jobs WHERE tenant = ? AND door = ? AND {OF_OTHER_DOORS} "
     f"ORDER BY seq DESC LIMIT {_RECENT_JOBS}) WHERE json_extract(spec, '$.title') IS ? "
     "AND status = 'completed' AND exit_code = 0 AND started_at IS NOT NULL LIMIT 20"
 )
@@ -135,23 +138,14 @@ class SqliteJobSubmissions(JobSubmissions):
 
     @override
     async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:
-        conditions, parameters = scope_conditions(scope)
-        if query.door is not None:
-            conditions.append("door = ?")
-            parameters.append(query.door.value)
-            if query.door is not Door.NATIVE:
-                conditions.append(_OF_OTHER_DOORS)
-        if query.states is not None:
-            conditions.append(state_conditions(query.states))
-        if query.before is not None:
-            conditions.append("seq < ?")
-            parameters.append(str(await self._sequence(scope, query.before)))
-        rows = await self._database.fetch_all(
-            f"SELECT {COLUMNS} FROM jobs WHERE {' AND '.join(conditions) or 'true'} "  # noqa: S608
-            "ORDER BY seq DESC LIMIT ?",
-            (*parameters, query.limit),
-        )
+        after = None if query.before is None else await self._position(scope, query, query.before)
+        rows = await self._database.fetch_all(*list_sql(scope, query, after))
         return [from_row(row) for row in rows]
+
+    @override
+    async def count_jobs(self, scope: JobScope, query: JobQuery) -> int:
+        row = await self._database.fetch_one(*count_sql(scope, query))
+        return int(row["total"]) if row else 0
 
     @override
     async def artifacts(self, job_id: str, most: int | None = None) -> list[Artifact]:
@@ -254,12 +248,13 @@ class SqliteJobSubmissions(JobSubmissions):
         except (sqlite3.Error, OSError) as error:
             raise NotReadyError(f"the database cannot be written: {error}") from error
 
-    async def _sequence(self, scope: JobScope, job_id: str) -> int:
+    async def _position(self, scope: JobScope, query: JobQuery, job_id: str) -> Position:
         conditions, parameters = scope_conditions(scope)
+        where = " AND ".join(("job_id = ?", *conditions))
         row = await self._database.fetch_one(
-            f"SELECT seq FROM jobs WHERE {' AND '.join(('job_id = ?', *conditions))}",  # noqa: S608
+            f"SELECT seq, {KEYS[query.sort]} AS key FROM jobs WHERE {where}",  # noqa: S608
             (job_id, *parameters),
         )
-        if row is None:
+        if row is None or row["key"] is None:
             raise JobNotFoundError(f"the cursor {quoted(job_id)} is not a job of this list")
-        return int(row["seq"])
+        return Position(row["key"], row["seq"])

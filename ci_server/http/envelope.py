@@ -27,9 +27,11 @@ _CORS_EXPOSED_HEADERS = (
     "Content-Disposition",
     "Content-Range",
     "ETag",
+    "Link",
     "Retry-After",
     "X-Next-Cursor",
     "X-Request-ID",
+    "X-Total-Count",
 )
 _ANSWERS = ("http.response.start", "websocket.http.response.start")
 """The second refuses a WebSocket."""

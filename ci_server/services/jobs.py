@@ -11,7 +11,7 @@ from ci_common.errors import (
     quoted,
 )
 from ci_common.job import Artifact, Job
-from ci_common.policy import Action, Policy
+from ci_common.policy import Action, JobScope, Policy
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.rows import JobQuery, JobSubmissions, StartOutlook
 from ci_common.ports.signals import Doorbell
@@ -76,16 +76,27 @@ class JobService:
         await self._audit.read(principal, AuditAction.READ_LOG, job)
         return job
 
-    async def list_jobs(self, principal: Principal, query: JobQuery) -> list[Job]:
-        """The jobs that match and that the principal may see, newest first.
+    async def list_jobs(
+        self, principal: Principal, query: JobQuery, *, mine: bool = False
+    ) -> list[Job]:
+        """The jobs that match and that the principal may see, or only those that are `mine`: of
+        the principal.
 
         Raises ForbiddenError; JobNotFoundError for a `before` that is not one of them.
         """
-        scope = self._policy.scope(principal, Action.LIST)
+        scope = self._listed(principal, mine)
         if query.before is not None and len(query.before) < _WHOLE_ID:
             before = await self._submissions.find(scope, query.before.lower())
             query = replace(query, before=before.job_id if before else query.before)
         return await self._submissions.list_jobs(scope, query)
+
+    async def count_jobs(self, principal: Principal, query: JobQuery, *, mine: bool = False) -> int:
+        """How many jobs there are on all pages of such a list. Raises ForbiddenError."""
+        return await self._submissions.count_jobs(self._listed(principal, mine), query)
+
+    def _listed(self, principal: Principal, mine: bool) -> JobScope:
+        scope = self._policy.scope(principal, Action.LIST)
+        return replace(scope, tenant=principal.tenant, user=principal.user) if mine else scope
 
     async def cancel(
         self,

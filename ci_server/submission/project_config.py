@@ -11,6 +11,7 @@ from ci_common.bounded_toml import CostlyTomlError, read_toml
 from ci_common.durations import parse_seconds
 from ci_common.errors import InvalidConfigError
 from ci_common.job import DEFAULT_ARTIFACTS, Network
+from ci_common.labels import labels_problem
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
 from ci_common.sizes import parse_mebibytes
 from ci_server.submission.table_problems import explain
@@ -104,6 +105,15 @@ Install = Annotated[
 ]
 """Lines of a requirements file, or `false`: nothing."""
 
+
+def _labels(value: dict[str, str]) -> dict[str, str]:
+    if problem := labels_problem(value):
+        raise ValueError(problem)
+    return value
+
+
+Labels = Annotated[dict[str, str], AfterValidator(_labels)]
+
 _CONFIG = ConfigDict(extra="forbid", strict=True)
 """Strict: `true` is no number, `5.0` no integer, and `"5"` neither."""
 
@@ -143,6 +153,7 @@ class JobTable(BaseModel):
     secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
     install: Install | None = None
     tty: bool = False
+    labels: Labels = Field(default_factory=dict)
 
 
 class ProjectTable(BaseModel):

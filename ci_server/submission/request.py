@@ -17,6 +17,7 @@ from ci_common.job import (
     ResourceLimits,
     is_title,
 )
+from ci_common.labels import labels_problem
 from ci_common.run import RunRequest
 from ci_common.suggestions import closest
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
@@ -63,6 +64,8 @@ class SubmissionRequest:
     """Whether whoever submits it can see colours. The project's table has no word for it."""
     title: str | None = None
     """What people call the job: at most 200 printable characters."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """In addition to the table's, and in place of those of the same key."""
     image: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables in addition to the table's, and in place of those of the same name."""
@@ -101,6 +104,8 @@ def _problem(request: SubmissionRequest) -> str | None:
         return "timeout: must be greater than 0 and at most a year"
     if request.title is not None and not is_title(request.title):
         return f"title: must be 1 to {LONGEST_TITLE} printable characters"
+    if problem := labels_problem(request.labels):
+        return f"labels: {problem}"
     for line in request.install or ():
         if problem := requirements_line_problem(line):
             return f"install: {problem}"
@@ -123,6 +128,9 @@ def resolve_spec(
     defaults = ceilings.at_most(defaults)
     limits = _limits(job, request, defaults)
     ceilings.check(limits)
+    labels = {**job.labels, **request.labels}
+    if problem := labels_problem(labels):
+        raise InvalidConfigError(f"labels: {problem}")
     return JobSpec(
         name=request.job or DEFAULT_JOB,
         command=request.command or tuple(job.command),
@@ -138,6 +146,7 @@ def resolve_spec(
         tty=job.tty if request.tty is None else request.tty,
         color=bool(request.color),
         title=request.title,
+        labels=labels,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ci_common.durations import EXAMPLES_OF_SECONDS
 from ci_common.errors import place_of
+from ci_common.labels import MOST_LABELS, OF_A_LABEL
 from ci_common.suggestions import closest
 
 _MOST_PROBLEMS = 5
@@ -18,6 +19,7 @@ _LONGEST_VALUE = 60
 OR_A_TEXT = "or a text such as '512MB' or '2GB'"
 INSTALL = "false, or a list of lines as in requirements.txt, such as '-e .[test]'"
 FLAG = "true or false"
+LABELS = f"a table of at most {MOST_LABELS} labels: {OF_A_LABEL}"
 RETRIES = "an integer from 0 to 10"
 TIMEOUT = f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year"
 OF_A_JOB = {
@@ -38,6 +40,7 @@ OF_A_JOB = {
     "artifacts": "a list of at most 100 paths or patterns within the project",
     "install": INSTALL,
     "tty": FLAG,
+    "labels": LABELS,
 }
 _TABLE = {
     "exclude": "a list of at most 1000 patterns as in .gitignore, such as 'data/'",

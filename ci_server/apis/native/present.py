@@ -45,6 +45,8 @@ def job_json(job: Job) -> dict[str, Any]:
         "tests": asdict(job.tests) if job.tests else None,
         "coverage": _coverage_json(job.coverage),
         "git": asdict(job.spec.git) if job.spec.git else None,
+        "title": job.spec.title,
+        "labels": dict(job.spec.labels),
     }
 
 

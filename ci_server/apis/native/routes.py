@@ -10,17 +10,17 @@ from sse_starlette import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
 from ci_common.errors import InvalidUploadError
-from ci_common.job import Job, JobStatus
+from ci_common.job import Job
 from ci_common.ports.artifacts import ArtifactReader
-from ci_common.ports.rows import JobQuery, JobState
 from ci_common.principal import Principal
+from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.apis.native.openapi import (
     STREAM_ANSWER,
     SUBMISSION,
     TEXT_ANSWER,
     WATCH_ANSWER,
 )
-from ci_server.apis.native.present import job_json, limits_json, listed_job_json, submitted_json
+from ci_server.apis.native.present import job_json, limits_json, submitted_json
 from ci_server.apis.native.sse import LogEventCache, encoded_events, parse_event_id
 from ci_server.apis.native.submitted import (
     FIELDS,
@@ -31,7 +31,7 @@ from ci_server.apis.native.submitted import (
     read_submitted_secrets,
 )
 from ci_server.http.byte_range import followed_log, offset_in_log, ranged_log
-from ci_server.http.guards import Canceller, Lister, Reader, Submitter, stream_slot
+from ci_server.http.guards import Canceller, Reader, Submitter, stream_slot
 from ci_server.http.multipart import UploadForm
 from ci_server.http.query import decimal, query_error
 from ci_server.http.streaming import event_stream
@@ -42,8 +42,6 @@ from ci_server.services.readiness import Readiness
 from ci_server.streams.log_stream import LogStreams
 
 logger = logging.getLogger(__name__)
-
-NEXT_CURSOR_HEADER = "X-Next-Cursor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,8 @@ class NativeApi:
     artifacts: ArtifactReader
     grants: Grants
     send_timeout_seconds: float
+    public_url: str | None
+    proxies: TrustedProxies
 
 
 async def _native_api(request: Request) -> NativeApi:
@@ -119,23 +119,6 @@ def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventS
         with_status=False,
     )
     return event_stream(body, api.send_timeout_seconds)
-
-
-@router.get("/jobs")
-async def list_jobs(
-    response: Response,
-    api: Api,
-    principal: Lister,
-    status: JobStatus | None = None,
-    limit: Annotated[int, decimal, Query(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
-) -> list[dict[str, Any]]:
-    """Jobs, newest first. `X-Next-Cursor` in the answer is the `cursor` of the next page."""
-    states = None if status is None else (JobState(status),)
-    jobs = await api.service.list_jobs(principal, JobQuery(states, limit + 1, cursor))
-    if len(jobs) > limit:
-        response.headers[NEXT_CURSOR_HEADER] = jobs[limit - 1].job_id
-    return [listed_job_json(job) for job in jobs[:limit]]
 
 
 @router.get("/jobs/{job_id}")

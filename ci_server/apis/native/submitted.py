@@ -18,10 +18,11 @@ from ci_server.submission.project_config import (
     Command,
     Given,
     Install,
+    Labels,
     Timeout,
 )
 from ci_server.submission.request import SubmissionRequest
-from ci_server.submission.table_problems import FLAG, INSTALL, RETRIES, TIMEOUT, explain
+from ci_server.submission.table_problems import FLAG, INSTALL, LABELS, RETRIES, TIMEOUT, explain
 
 _FIELDS = {
     "job": "the name of a job",
@@ -32,7 +33,8 @@ _FIELDS = {
     "install": INSTALL,
     "tty": FLAG,
     "color": FLAG,
-    "git": "an object of commit, branch, dirty and describe",
+    "git": "an object of commit, branch, dirty, describe and remote",
+    "labels": LABELS,
 }
 _SECRETS = (
     "the part 'secrets' is a JSON object of objects by name: "
@@ -49,6 +51,7 @@ class SubmittedGit(BaseModel):
     branch: str | None = None
     dirty: bool = False
     describe: str | None = None
+    remote: str | None = None
 
 
 class SubmittedSpec(BaseModel):
@@ -67,6 +70,7 @@ class SubmittedSpec(BaseModel):
     git: Annotated[SubmittedGit | None, Given] = None
     tty: Annotated[bool | None, Given] = None
     color: Annotated[bool | None, Given] = None
+    labels: Annotated[Labels | None, Given] = None
 
 
 FILE_FIELD, SPEC_FIELD, SECRETS_FIELD = "file", "spec", "secrets"
@@ -93,6 +97,7 @@ def read_submitted_request(content: bytes) -> SubmissionRequest:
         git=_git(spec.git),
         tty=spec.tty,
         color=spec.color,
+        labels=spec.labels or {},
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from ci_client.client import create_project_zip
 from ci_client.errors import UsageError
 from ci_client.packing import git_history
-from ci_client.packing.git_copy import public_address
+from ci_client.packing.git_remote import public_address
 from ci_controller.executors.shared.project_archive import ProjectArchive
 
 AUTHOR = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always"]
