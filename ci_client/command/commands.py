@@ -109,6 +109,7 @@ def _check_timeout(timeout: str | None) -> None:
 @click.option(
     "--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once"
 )
+@options.detach_on_signal
 @options.server
 @options.api_key
 @options.include
@@ -183,6 +184,7 @@ def submit(
     name: str | None,
     path: str,
     detach: bool,
+    detach_on_signal: bool,
     server: str | None,
     api_key: str | None,
     include: Sequence[str],
@@ -210,7 +212,8 @@ def submit(
 
     The job engine values a model: a directory with model.toml or livecalc.config.json.
 
-    The log goes to stdout, everything else to stderr. Ctrl-C cancels the job.
+    The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
+    for its end.
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
@@ -258,6 +261,7 @@ def submit(
             server_choice(server, api_key),
             model,
             git,
+            detach_on_signal,
         )
     )
 

@@ -26,6 +26,9 @@ class LogOutput:
         if content:
             self._ends_line = content.endswith(b"\n")
 
+    def close(self) -> None:
+        """Nothing is to be put back."""
+
     def finish_line(self) -> None:
         """On a terminal, let a message that follows start on its own line."""
         if not self._ends_line and sys.stdout.isatty():

@@ -213,7 +213,10 @@ def test_broken_tables_say_where(table, where):
             "memory=1",
             "memory: 1 is not allowed; it must be an integer from 16 to 1073741824 (MiB)",
         ),
-        ("memory='1 giga'", "memory: '1 giga' is not allowed; it must be an integer (MiB), or a text"),
+        (
+            "memory='1 giga'",
+            "memory: '1 giga' is not allowed; it must be an integer (MiB), or a text",
+        ),
         ("memory=8", "memory: 8 is not allowed; it must be an integer from 16"),
         ("cpu=1.5", "cpu: 1.5 is not allowed; it must be an integer"),
         ("network='host'", "network: \"host\" is not allowed; it must be 'bridge' or 'none'"),
