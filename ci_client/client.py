@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ci_client.errors import DownloadError, JobNotFound, RequestRefused
+from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UsageError
 from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
 from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, RetryDelays
@@ -123,8 +123,9 @@ class Client:
             RequestRefused: the server does not take it; the message tells why.
             ServerUnreachable: no answer.
             UnexpectedAnswer: this is no CI server.
+            UsageError: the server is too old for what is asked for.
         """
-        from ci_client.library.job_request import JobRequest
+        from ci_client.library.job_request import OVERRIDES, JobRequest
         from ci_client.library.upload import VALIDATION_SECONDS, UploadFile
 
         request = request or JobRequest()
@@ -134,6 +135,8 @@ class Client:
         if dispensable := _DISPENSABLE & spec.keys():
             for name in dispensable.difference(self._server_limits().get("fields", ())):
                 del spec[name]
+        if asked := [name for name in OVERRIDES if name in spec]:
+            self._check_known(asked)
         data = {"spec": json.dumps(spec)}
         if request.secrets:
             data["secrets"] = json.dumps(request.to_secrets())
@@ -149,6 +152,15 @@ class Client:
         if not isinstance(job_id, str) or not _UUID.fullmatch(job_id):
             raise unexpected(self._http, "no job id")
         return job_id
+
+    def _check_known(self, fields: Sequence[str]) -> None:
+        known = self._server_limits().get("fields", ())
+        unknown = [name for name in fields if name not in known]
+        if unknown:
+            raise UsageError(
+                f"The server at {self.server_url} is too old for {', '.join(unknown)}: it does not "
+                "know what that is. The project's table can say the same."
+            )
 
     def upload_limits(self) -> "UploadLimits":
         """What the server takes; no limits, where it is too old to tell.
@@ -349,12 +361,18 @@ def submit_tests_async(
     tty: bool | None = None,
     color: bool | None = None,
     git: bool | None = None,
+    image: str | None = None,
+    env: Mapping[str, str] | None = None,
+    artifacts: Sequence[str] | None = None,
+    cpu: int | None = None,
+    memory: int | str | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
     is False, or lines of a requirements file in place of what the project's files say. With `tty`
     it is on a pseudo-terminal; with `color` its programs are told to write colours without one.
     `git` sends the commit as a small repository, or does not, in place of what the project's table
-    says.
+    says; so do `image`, `env` (in addition to the table's), `artifacts` (patterns), `cpu` (percent
+    of a core) and `memory` (MiB, or a text such as 512MB).
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -367,7 +385,10 @@ def submit_tests_async(
     from ci_client.packing.project_zip import create_project_zip
 
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
+    request = JobRequest(
+        *(job, command, priority, retries, timeout, given, install, tty, color),
+        *(image, env, artifacts, cpu, memory),
+    )
     check_directory(path)
     with (
         Client(server_url, api_key=api_key) as client,
@@ -393,12 +414,19 @@ def submit_tests_streaming(
     tty: bool | None = None,
     color: bool | None = None,
     git: bool | None = None,
+    image: str | None = None,
+    env: Mapping[str, str] | None = None,
+    artifacts: Sequence[str] | None = None,
+    cpu: int | None = None,
+    memory: int | str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
     in place of what the project's files say. With `tty` it is on a pseudo-terminal; with `color`
     its programs are told to write colours without one. `git` sends the commit as a small
-    repository, or does not, in place of what the project's table says.
+    repository, or does not, in place of what the project's table says; so do `image`, `env` (in
+    addition to the table's), `artifacts` (patterns), `cpu` (percent of a core) and `memory` (MiB,
+    or a text such as 512MB).
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -411,7 +439,10 @@ def submit_tests_streaming(
     from ci_client.packing.project_zip import create_project_zip
 
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
+    request = JobRequest(
+        *(job, command, priority, retries, timeout, given, install, tty, color),
+        *(image, env, artifacts, cpu, memory),
+    )
     check_directory(path)
     with Client(server_url, api_key=api_key) as client:
         with create_project_zip(path, include, exclude, client.upload_limits(), git) as project:

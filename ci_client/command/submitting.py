@@ -1,5 +1,6 @@
 """`ci submit`: pack, upload, watch; and Ctrl-C at every point of it."""
 
+import shlex
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing_extensions import override
 
 from ci_client.client import Client
 from ci_client.command import exit_codes
+from ci_client.command.artifacts import fetch_artifacts, new_directory
 from ci_client.command.cancellation import Cancellation
 from ci_client.command.connecting import connect
 from ci_client.command.display import say
@@ -18,7 +20,7 @@ from ci_client.command.interruption import Interruption
 from ci_client.command.model_run import ModelRun
 from ci_client.command.packing_display import left_out_line, upload_bar
 from ci_client.command.progress_lines import ProgressOutput
-from ci_client.command.watching import LogOutput, show
+from ci_client.command.watching import JsonOutput, LogOutput, show
 from ci_client.errors import ClientError, RequestRefused, UsageError
 from ci_client.library.config import ServerChoice
 from ci_client.library.job_request import JobRequest
@@ -44,10 +46,22 @@ class Submission:
     """Whether the job gets a repository; `None` leaves it to the project's table."""
     detach_on_signal: bool = False
     """Whether the job goes on when this process is told to stop."""
+    as_json: bool = False
+    """Whether stdout has events, one JSON object per line, in place of the log."""
+    download: str | None = None
+    """The directory for the job's artifacts, empty for a new one; `None` leaves them there."""
+
+    def check(self) -> None:
+        """Raises UsageError for options that do not go together."""
+        if self.download is not None and self.detach:
+            raise UsageError("--download needs the job's end: leave out --detach.")
+        if self.download is not None and self.model is not None:
+            raise UsageError("--download is not for the job engine: --output names the directory.")
 
 
 def submit(asked: Submission) -> int:
     """Carry out a submission; the exit code."""
+    asked.check()
     check_directory(asked.path)
     with (
         connect(asked.server) as client,
@@ -155,17 +169,24 @@ class Sending(ABC, Generic[_Client, _Package]):
             self._cancellation = Cancellation(self._client, job_id)
             self._interruption.on_first(self._cancellation.start)
         events = self._client.follow(job_id, from_beginning=True)
-        with closing(LogOutput() if self._model is None else ProgressOutput()) as output:
+        with closing(self._output(job_id)) as output:
             code = show(events, output, job_id, since)
         if self._interruption.is_pending:
             if code == exit_codes.CANCELLED:
                 say(f"Interrupted: job {job_id} was cancelled.")
             return self._interruption.exit_code
         self._interruption.release()
+        code = self._collect(job_id, code)
+        return self._interruption.exit_code if code == exit_codes.INTERRUPTED else code
+
+    def _output(self, job_id: str) -> LogOutput:
+        return LogOutput() if self._model is None else ProgressOutput()
+
+    def _collect(self, job_id: str, code: int) -> int:
+        """Fetch what a job left that has ended, and for which `code` stands; the exit code."""
         if self._model is None or code != exit_codes.PASSED:
             return code
-        code = self._model.collect(self._client, job_id)
-        return self._interruption.exit_code if code == exit_codes.INTERRUPTED else code
+        return self._model.collect(self._client, job_id)
 
     def _command(self, command: str) -> str:
         return command.format(self._job_id) + self._client.server_option
@@ -205,6 +226,7 @@ class _ProjectSending(Sending[Client, ProjectZip]):
     def __init__(self, client: Client, asked: Submission) -> None:
         super().__init__(client, asked.detach, asked.model, asked.detach_on_signal)
         self._request = asked.request
+        self._asked = asked
 
     @override
     def _send(self, package: ProjectZip, on_progress: OnProgress) -> str:
@@ -220,3 +242,35 @@ class _ProjectSending(Sending[Client, ProjectZip]):
                 advice = f"To run a program: ci submit -- {name}"
                 raise UsageError(f"{error.message}. {advice}") from error
             raise
+
+    @override
+    def _detached(self, job_id: str) -> int:
+        if not self._asked.as_json:
+            return super()._detached(job_id)
+        self._interruption.release()
+        JsonOutput().event({"type": "job_id", "job_id": job_id})
+        return exit_codes.PASSED
+
+    @override
+    def _output(self, job_id: str) -> LogOutput:
+        if not self._asked.as_json:
+            return super()._output(job_id)
+        output = JsonOutput()
+        output.event({"type": "job_id", "job_id": job_id})
+        return output
+
+    @override
+    def _collect(self, job_id: str, code: int) -> int:
+        if self._asked.download is None:
+            return super()._collect(job_id, code)
+        directory = self._asked.download or new_directory(self._asked.path, job_id)
+        try:
+            fetch_artifacts(self._client, job_id, directory, lambda place: None)
+        except ClientError as error:
+            say(f"Error: {error.message}")
+            return code or exit_codes.of_error(error)
+        except KeyboardInterrupt:
+            command = f"ci artifacts {job_id} --download {shlex.quote(directory)}"
+            say(f"\nInterrupted. Fetch the rest with: {command}{self._client.server_option}")
+            return exit_codes.INTERRUPTED
+        return code
