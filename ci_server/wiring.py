@@ -194,6 +194,15 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
     )
 
 
+async def what_jobs_run_in(settings: Settings) -> str:
+    """In a line for people, see `Executor.describe`. Raises EngineUnavailableError."""
+    executor = build_executor(settings, "")
+    try:
+        return await executor.describe()
+    finally:
+        await executor.close()
+
+
 async def has_identities(settings: Settings) -> bool:
     """Whether callers of a server with these settings have to prove who they are.
 
