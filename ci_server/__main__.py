@@ -12,10 +12,9 @@ import uvicorn
 from ci_common.addresses import is_loopback
 from ci_common.errors import RunnerError
 from ci_common.settings import Settings
-from ci_persistence.database.location import check_location
 from ci_server.connections import uvicorn_shape
 from ci_server.greeting import greeting
-from ci_server.wiring import has_identities, load_settings
+from ci_server.wiring import check_database_location, has_identities, load_settings
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
@@ -81,7 +80,7 @@ def main() -> None:
     try:
         settings = load_settings()
         uvicorn_shape.check()
-        check_location(settings.db_path)
+        check_database_location(settings)
         identified = asyncio.run(has_identities(settings))
     except RunnerError as error:
         sys.exit(f"ci_server: {error.message}")
