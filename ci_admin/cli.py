@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from ci_admin.catalogue import app as catalogue_app
 from ci_admin.identity_commands import key_app, user_app
 from ci_admin.secrets import app as secrets_app
 from ci_admin.signed_urls import app as signed_urls_app
@@ -34,6 +35,7 @@ app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")
 app.add_typer(secrets_app, name="secret")
 app.add_typer(signed_urls_app, name="signed-urls")
+app.add_typer(catalogue_app, name="catalogue")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 

@@ -27,8 +27,9 @@ class JobEventKind(StrEnum):
     """The command was started. `attempt`."""
     PROGRESS = "progress"
     """The job reported progress. Replaces the job's previous event of this kind. `attempt`,
-    `current`, `total`, `phase`, and if reported `iteration`, `score`, `scores`, `message` (see
-    Progress). Strings come from the job; its secrets are masked in them, nothing else is.
+    `current`, `total`, `phase`, and if reported `message` (see Progress); `iteration`, `score` and
+    `scores` as the attempt reported them last. Strings come from the job; its secrets are masked in
+    them, nothing else is.
     """
     CANCEL_REQUESTED = "cancel_requested"
     """The first request to cancel the job. No facts."""

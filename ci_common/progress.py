@@ -9,7 +9,7 @@ else is no report, but a line of the log like any other. The lines stay in the l
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ci_common.strict_json import AmbiguousJsonError, strict_object
@@ -38,6 +38,26 @@ class Progress:
         facts = {item.name: getattr(self, item.name) for item in fields(self)}
         facts["scores"] = dict(self.scores) or None
         return {name: value for name, value in facts.items() if value is not None}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> "Progress":
+        """Read what `to_facts` gave; other names are ignored."""
+        told = {item.name: facts[item.name] for item in fields(cls) if item.name in facts}
+        return cls(**told)
+
+    def following(self, earlier: "Progress | None") -> "Progress":
+        """This report, with the iteration and the score of an earlier one where it has none: of a
+        job's reports only some have them.
+        """
+        if earlier is None:
+            return self
+        has_score = self.score is not None or bool(self.scores)
+        return replace(
+            self,
+            iteration=earlier.iteration if self.iteration is None else self.iteration,
+            score=self.score if has_score else earlier.score,
+            scores=self.scores if has_score else earlier.scores,
+        )
 
 
 @dataclass(frozen=True, slots=True)

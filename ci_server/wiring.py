@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from ci_common.job import utc_now
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
-from ci_common.settings import Settings
+from ci_common.ports.catalogue import CatalogueReader
+from ci_common.settings import RunSettings, Settings
 from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
 from ci_persistence.database.database import Database
+from ci_persistence.database.location import check_location
 from ci_persistence.files.artifacts import FileArtifactStore
 from ci_persistence.files.data_directory import DataDirectory
 from ci_persistence.files.disk_reserve import DiskReserve
@@ -25,10 +27,12 @@ from ci_persistence.files.token_key import load_token_key
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.catalogue import SqliteCatalogueReader
 from ci_persistence.sqlite.data_claim import check_before_open, claim
 from ci_persistence.sqlite.identities import SqliteIssuedKeys, has_users
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
+from ci_persistence.sqlite.runs import SqliteRuns
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -47,11 +51,15 @@ from ci_server.access.limits.configured import failure_limits, quotas, traffic_l
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
 from ci_server.http.guards import AccessControl
+from ci_server.services.control_strategy import ControlStrategies
+from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
 from ci_server.services.readiness import Readiness
+from ci_server.services.run_results import RunResults
+from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.usage import UsageService
 from ci_server.streams.log_stream import LogStreams
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
@@ -87,7 +95,11 @@ class Services:
     streams: LogStreams
     artifacts: ArtifactReader
     model_results: ModelResults
+    runs: RunService
+    run_results: RunResults
     grants: Grants
+    catalogue: CatalogueReader
+    control_strategies: ControlStrategies
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
@@ -126,28 +138,37 @@ def build_services(
     secrets = SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets)
     access, tokens = _access(stores, policy, audit, proxies, stack)
     streams = LogStreams(submissions, stores.logs, stores.signals)
+    catalogue = SqliteCatalogueReader(database)
+    strategies = ControlStrategies(catalogue, settings.perturbations_of_controls)
+    failures = Failures(streams)
+    intake = Intake(
+        submissions,
+        stores.packages,
+        stores.bell,
+        limits,
+        policy,
+        access.traffic,
+        utc_now,
+        secrets,
+        audit,
+    )
+    jobs = JobService(submissions, stores.bell, policy, utc_now, audit, tokens)
     return Services(
         access,
-        Intake(
-            submissions,
-            stores.packages,
-            stores.bell,
-            limits,
-            policy,
-            access.traffic,
-            utc_now,
-            secrets,
-            audit,
-        ),
-        JobService(submissions, stores.bell, policy, utc_now, audit, tokens),
+        intake,
+        jobs,
         Readiness(submissions, stores.packages, utc_now),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
         ),
         streams,
         stores.artifacts,
-        ModelResults(submissions, stores.artifacts, streams),
+        ModelResults(submissions, stores.artifacts, failures),
+        RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),
+        RunResults(submissions, stores.artifacts, failures),
         Grants(SignedUrlKeys(settings.data_path).keys, settings.signed_url_seconds, utc_now),
+        catalogue,
+        strategies,
     )
 
 
@@ -172,6 +193,20 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.directory.check,
         ),
     )
+
+
+def check_database_location(settings: Settings) -> None:
+    """Raise DatabaseError unless there can be a database where the settings say."""
+    check_location(settings.db_path)
+
+
+async def what_jobs_run_in(settings: Settings) -> str:
+    """In a line for people, see `Executor.describe`. Raises EngineUnavailableError."""
+    executor = build_executor(settings, "")
+    try:
+        return await executor.describe()
+    finally:
+        await executor.close()
 
 
 async def has_identities(settings: Settings) -> bool:
@@ -228,6 +263,16 @@ def _authenticator(
         identities,
         LocalIdentity(insecure=settings.insecure, origins=settings.allowed_origins),
         None if tokens is None else StreamTokenIdentity(tokens),
+    )
+
+
+def _run_defaults(settings: RunSettings) -> RunDefaults:
+    return RunDefaults(
+        image=settings.run_image,
+        command=settings.run_argv,
+        cpu_percent=settings.run_cpu_percent,
+        memory_mb=settings.run_memory_mb,
+        timeout_seconds=settings.run_timeout_seconds,
     )
 
 

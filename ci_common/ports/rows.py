@@ -1,7 +1,7 @@
 """The rows of the jobs, as the server and the controller use them, and who may move them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.progress import Progress
+from ci_common.run import RunRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,14 @@ class JobSubmissions(Protocol):
     """The server's side of the rows: it writes intents and reads facts."""
 
     async def add(
-        self, job: Job, quotas: Quotas = NO_QUOTAS, audit: AuditEntry | None = None
+        self,
+        job: Job,
+        quotas: Quotas = NO_QUOTAS,
+        audit: AuditEntry | None = None,
+        run: RunRequest | None = None,
     ) -> None:
         """Store a queued job durably (it survives a power cut once this returns), and with it,
-        or not at all, the entry of the audit log.
+        or not at all, the entry of the audit log and the run that it is the job of.
 
         Raises TooManyJobsError or QuotaExceededError instead, when with it there were more than
         the quotas allow: exactly, however many processes add jobs at once.
@@ -156,6 +161,12 @@ class ProgressReport:
     attempt: int
     progress: Progress
 
+    def following(self, earlier: "ProgressReport | None") -> "ProgressReport":
+        """This report, see `Progress.following`; an earlier attempt's tells nothing of this one."""
+        if earlier is None or earlier.attempt != self.attempt:
+            return self
+        return replace(self, progress=self.progress.following(earlier.progress))
+
 
 class JobTransitions(Protocol):
     """The controller's side of the rows: it alone moves a job.
@@ -190,8 +201,9 @@ class JobTransitions(Protocol):
         """Any live status -> `ending.outcome.status`. What the ending speaks of must be on disk."""
 
     async def report_progress(self, reports: Sequence[ProgressReport], at: datetime) -> None:
-        """Add a PROGRESS event for each report, in one transaction. Changes no job. A report is
-        ignored when its attempt is not running, or when it equals the job's last one.
+        """Add a PROGRESS event for each report, in one transaction. Changes no job. What a report
+        does not say of iteration and score, its event has from the attempt's last one. A report is
+        ignored when its attempt is not running, or when its event would equal the job's last one.
         """
 
 

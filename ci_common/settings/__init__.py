@@ -11,6 +11,7 @@ from ci_common.settings.executors import ExecutorSettings
 from ci_common.settings.identities import IdentitySettings
 from ci_common.settings.instance import InstanceSettings
 from ci_common.settings.jobs import JobSettings
+from ci_common.settings.runs import RunSettings
 from ci_common.settings.server import ServerSettings
 from ci_common.settings.traffic import TrafficSettings
 
@@ -22,6 +23,7 @@ __all__ = [
     "IdentitySettings",
     "InstanceSettings",
     "JobSettings",
+    "RunSettings",
     "ServerSettings",
     "Settings",
     "TrafficSettings",
@@ -33,6 +35,7 @@ class Settings(
     IdentitySettings,
     TrafficSettings,
     ConnectionSettings,
+    RunSettings,
     JobSettings,
     ExecutorSettings,
     ControllerSettings,

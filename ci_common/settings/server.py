@@ -67,6 +67,8 @@ class ServerSettings(EnvironmentSettings):
     """Origins whose web pages may use the server, separated by commas."""
     frontend_dir: Path | None = None
     """A static site with an `index.html`, shown to browsers where the API has no route."""
+    control_names: str = "PBS,DMSO,control,vehicle,untreated"
+    """Perturbations of the catalogue that are controls, in any case, besides cells marked so."""
     audit_days: float | None = Field(default=None, ge=2)
     """Entries of the audit log older than this are deleted; unset keeps them for ever."""
 
@@ -74,3 +76,8 @@ class ServerSettings(EnvironmentSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """`cors_origins`, one by one."""
         return tuple(self.cors_origins.split(",")) if self.cors_origins else ()
+
+    @property
+    def perturbations_of_controls(self) -> tuple[str, ...]:
+        """`control_names`, one by one."""
+        return tuple(name.strip() for name in self.control_names.split(",") if name.strip())

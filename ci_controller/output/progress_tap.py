@@ -15,6 +15,7 @@ TAIL_BYTES = 64 << 10
 """How much of the stored output is searched when following resumes."""
 
 _AT_LINE_START = b"\n" + PREFIX
+_SCORE, _ITERATION = b'"score', b'"iteration"'
 
 _MOST_TRIES = 32
 """How many invalid progress lines per chunk are parsed before giving up, so that a job that writes
@@ -25,8 +26,8 @@ nothing else cannot slow down its log.
 class LatestProgress:
     """Finds the newest progress report in output that arrives in chunks of any size.
 
-    A chunk without progress costs one search for the prefix. Only the newest report of a chunk is
-    parsed.
+    A chunk without progress costs one search for the prefix. Of a chunk only the newest report is
+    parsed, and those before it that may have the score or iteration that it does not say.
     """
 
     def __init__(self) -> None:
@@ -58,17 +59,29 @@ class LatestProgress:
 
 
 def _newest(content: bytes, start: int, end: int) -> Progress | None:
-    """The newest progress among the complete lines in `content[start:end]`."""
+    """The newest progress among the whole lines in `content[start:end]`, with what it does not say
+    of score and iteration from those before it.
+    """
+    newest: Progress | None = None
+    first_score = content.find(_SCORE, start, end)
+    first_iteration = content.find(_ITERATION, start, end)
     for _ in range(_MOST_TRIES):
         found = content.rfind(_AT_LINE_START, max(start - 1, 0), end) + 1
         if not found and not (start == 0 and content.startswith(PREFIX) and end):
-            return None
-        line_end = content.find(b"\n", found)
-        progress = read_progress(content[found:line_end])
-        if progress is not None or not found:
-            return progress
+            return newest
+        progress = read_progress(content[found : content.find(b"\n", found)])
+        if progress is not None:
+            newest = progress if newest is None else newest.following(progress)
+        if not found:
+            return newest
+        if newest is not None:
+            has_score = newest.score is not None or bool(newest.scores)
+            may_have_score = not has_score and 0 <= first_score < found
+            may_have_iteration = newest.iteration is None and 0 <= first_iteration < found
+            if not (may_have_score or may_have_iteration):
+                return newest
         end = found
-    return None
+    return newest
 
 
 class ProgressTap(OutputLog):

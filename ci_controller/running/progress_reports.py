@@ -46,9 +46,10 @@ class ProgressReports:
         loop = asyncio.get_running_loop()
 
         def report(progress: Progress) -> None:
+            told = ProgressReport(job.job_id, job.attempt, progress)
             with self._lock:
                 is_first = not self._waiting
-                self._waiting[job.job_id] = ProgressReport(job.job_id, job.attempt, progress)
+                self._waiting[job.job_id] = told.following(self._waiting.get(job.job_id))
             if is_first:  # otherwise the writer has been woken
                 with contextlib.suppress(RuntimeError):  # the loop is closed
                     loop.call_soon_threadsafe(self._wake)
@@ -94,6 +95,7 @@ class ProgressReports:
 
     def _put_back(self, reports: dict[str, ProgressReport]) -> None:
         with self._lock:
-            self._waiting = {**reports, **self._waiting}
+            newer = {key: told.following(reports.get(key)) for key, told in self._waiting.items()}
+            self._waiting = {**reports, **newer}
         if not self._closed:
             self._wake()  # whoever reports next takes the writer for woken

@@ -386,6 +386,70 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE jobs ADD COLUMN coverage TEXT;
     ALTER TABLE artifacts ADD COLUMN modified INTEGER;
     """,
+    # 13: runs. Each has a job, whose row says where it stands.
+    """
+    CREATE TABLE runs (
+        run_id TEXT PRIMARY KEY,
+        job_id TEXT NOT NULL UNIQUE REFERENCES jobs (job_id) ON DELETE CASCADE,
+        user_email TEXT NOT NULL,
+        config TEXT NOT NULL,
+        control_strategy_effective TEXT,
+        control_cells_available INTEGER
+    );
+    """,
+    # 14: the metadata catalogue, as imported: groups of cells, and synonyms. Totals, names and the
+    # index of their words are derived from these two with every import. The columns of keys come
+    # first, in the order of the key: quick_check of SQLite 3.40 finds damage where they do not.
+    """
+    CREATE TABLE catalogue_cells (
+        perturbation_name TEXT NOT NULL,
+        cell_type_name TEXT NOT NULL,
+        perturbation_type TEXT NOT NULL,
+        cell_type_cl_id TEXT NOT NULL,
+        dataset TEXT NOT NULL,
+        is_control INTEGER NOT NULL,
+        tissue TEXT NOT NULL,
+        donor TEXT NOT NULL,
+        condition TEXT NOT NULL,
+        disease TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (perturbation_name, cell_type_name, perturbation_type, cell_type_cl_id, dataset,
+            is_control, tissue, donor, condition, disease)
+    ) WITHOUT ROWID;
+    CREATE TABLE catalogue_synonyms (
+        entity_type TEXT NOT NULL CHECK (entity_type IN ('cell_type', 'perturbation')),
+        canonical_name TEXT NOT NULL,
+        synonym TEXT NOT NULL,
+        PRIMARY KEY (entity_type, canonical_name, synonym)
+    ) WITHOUT ROWID;
+    CREATE TABLE catalogue_totals (
+        perturbation_name TEXT NOT NULL,
+        cell_type_name TEXT NOT NULL,
+        perturbation_type TEXT NOT NULL,
+        cell_type_cl_id TEXT NOT NULL,
+        dataset TEXT NOT NULL,
+        is_control INTEGER NOT NULL,
+        cells INTEGER NOT NULL,
+        PRIMARY KEY (perturbation_name, cell_type_name, perturbation_type, cell_type_cl_id, dataset,
+            is_control)
+    ) WITHOUT ROWID;
+    CREATE INDEX catalogue_totals_of_dataset ON catalogue_totals (dataset);
+    CREATE INDEX catalogue_totals_of_controls ON catalogue_totals (perturbation_name)
+        WHERE is_control;
+    CREATE TABLE catalogue_names (
+        id INTEGER PRIMARY KEY,
+        first_word TEXT NOT NULL,
+        words TEXT NOT NULL,
+        entity_type TEXT NOT NULL,
+        canonical_name TEXT NOT NULL,
+        is_synonym INTEGER NOT NULL,
+        folded TEXT NOT NULL
+    );
+    CREATE INDEX catalogue_names_by_word ON catalogue_names (first_word);
+    CREATE INDEX catalogue_names_folded ON catalogue_names (folded) WHERE NOT is_synonym;
+    CREATE VIRTUAL TABLE catalogue_index
+        USING fts5 (words, content = 'catalogue_names', content_rowid = 'id');
+    """,
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ from ci_common.job import (
     parse_time,
 )
 from ci_common.policy import JobScope
+from ci_common.ports.rows import JobState
 from ci_persistence.database.database import Database
 
 COLUMNS = (
@@ -54,6 +56,11 @@ def scope_conditions(scope: JobScope) -> tuple[list[str], list[str]]:
     columns = {"tenant": scope.tenant, "user": scope.user, "job_id": scope.job_id}
     wanted = {name: value for name, value in columns.items() if value is not None}
     return [f"{name} = ?" for name in wanted], list(wanted.values())
+
+
+def state_conditions(states: Sequence[JobState]) -> str:
+    """An SQL condition for jobs that stand in one of these ways. Statuses are our own words."""
+    return f"({' OR '.join(map(_state_condition, states)) or 'false'})"
 
 
 def to_row(job: Job) -> tuple[str | int | None, ...]:
@@ -102,6 +109,17 @@ def from_row(row: sqlite3.Row) -> Job:
         door=Door(row["door"]),
         failing=None if outcome is not None else _failing(row, log_dropped),
     )
+
+
+def _state_condition(state: JobState) -> str:
+    """SQL; a status is one of our own words."""
+    conditions = [f"status = '{state.status.value}'"]
+    if state.success is not None:
+        succeeded = "status = 'completed' AND coalesce(exit_code, -1) = 0"
+        conditions.append(f"({succeeded}) = {int(state.success)}")
+    if state.cancel_requested is not None:
+        conditions.append(f"(cancel_requested_at IS NOT NULL) = {int(state.cancel_requested)}")
+    return f"({' AND '.join(conditions)})"
 
 
 def log_dropped_to_row(count: int | None) -> int:

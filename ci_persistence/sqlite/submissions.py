@@ -18,12 +18,12 @@ from ci_common.ports.audit import AuditEntry
 from ci_common.ports.rows import (
     ControllerState,
     JobQuery,
-    JobState,
     JobSubmissions,
     StartOutlook,
 )
 from ci_common.ports.signals import JobSignals
 from ci_common.ports.usage import NO_QUOTAS, Quotas
+from ci_common.run import RunRequest
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
 from ci_persistence.sqlite.audit import insert
@@ -35,8 +35,10 @@ from ci_persistence.sqlite.job_rows import (
     fetch_job,
     from_row,
     scope_conditions,
+    state_conditions,
     to_row,
 )
+from ci_persistence.sqlite.runs import insert_run
 from ci_persistence.sqlite.usage import check_room
 
 _INSERT = (
@@ -72,7 +74,11 @@ class SqliteJobSubmissions(JobSubmissions):
 
     @override
     async def add(
-        self, job: Job, quotas: Quotas = NO_QUOTAS, audit: AuditEntry | None = None
+        self,
+        job: Job,
+        quotas: Quotas = NO_QUOTAS,
+        audit: AuditEntry | None = None,
+        run: RunRequest | None = None,
     ) -> None:
         with disk_full_told(self._database.path):
             async with self._database.transaction() as connection:
@@ -80,6 +86,8 @@ class SqliteJobSubmissions(JobSubmissions):
                 size = job.package.size if job.package else 0
                 await check_room(connection.execute_fetchall, job.tenant, job.user, quotas, size)
                 await connection.execute(_INSERT, to_row(job))
+                if run is not None:
+                    await insert_run(connection, job.job_id, run)
                 await insert(connection, audit)
         self._signals.notify_events()
 
@@ -100,8 +108,7 @@ class SqliteJobSubmissions(JobSubmissions):
             if query.door is not Door.NATIVE:
                 conditions.append(_OF_OTHER_DOORS)
         if query.states is not None:
-            ways = [_state_condition(state) for state in query.states]
-            conditions.append(f"({' OR '.join(ways) or 'false'})")
+            conditions.append(state_conditions(query.states))
         if query.before is not None:
             conditions.append("seq < ?")
             parameters.append(str(await self._sequence(scope, query.before)))
@@ -222,14 +229,3 @@ class SqliteJobSubmissions(JobSubmissions):
         if row is None:
             raise JobNotFoundError(f"the cursor {quoted(job_id)} is not a job of this list")
         return int(row["seq"])
-
-
-def _state_condition(state: JobState) -> str:
-    """SQL; a status is one of our own words."""
-    conditions = [f"status = '{state.status.value}'"]
-    if state.success is not None:
-        succeeded = "status = 'completed' AND coalesce(exit_code, -1) = 0"
-        conditions.append(f"({succeeded}) = {int(state.success)}")
-    if state.cancel_requested is not None:
-        conditions.append(f"(cancel_requested_at IS NOT NULL) = {int(state.cancel_requested)}")
-    return f"({' AND '.join(conditions)})"

@@ -1,7 +1,7 @@
 """The controller's side of the rows (port JobTransitions): guarded, fenced moves."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from sqlite3 import Row
 
@@ -10,6 +10,7 @@ from typing_extensions import override
 from ci_common.job import Job, JobStatus, format_time, sources_of
 from ci_common.ports.rows import Ending, JobTransitions, ProgressReport
 from ci_common.ports.signals import JobSignals
+from ci_common.progress import Progress
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
 from ci_persistence.sqlite.job_rows import (
@@ -25,6 +26,9 @@ from ci_persistence.sqlite.job_rows import (
 )
 from ci_persistence.sqlite.lease import HOLDS_LEASE
 
+_LAST_REPORT = (
+    "SELECT facts FROM job_events WHERE job_id = ? AND kind = 'progress' ORDER BY seq DESC LIMIT 1"
+)
 _REPORT = (
     "INSERT INTO job_events (job_id, tenant, user, kind, at, facts) "  # noqa: S608 - constants
     "SELECT job_id, tenant, user, 'progress', :at, :facts FROM jobs "
@@ -118,9 +122,11 @@ class SqliteJobTransitions(JobTransitions):
 
     @override
     async def report_progress(self, reports: Sequence[ProgressReport], at: datetime) -> None:
-        rows = [_progress_row(report, at, self._holder) for report in reports]
         async with self._database.transaction() as connection:
-            await connection.executemany(_REPORT, rows)
+            for report in reports:
+                last = await connection.execute_fetchall(_LAST_REPORT, (report.job_id,))
+                told = report.following(_progress_of(report.job_id, last))
+                await connection.execute(_REPORT, _progress_row(told, at, self._holder))
         self._signals.notify_events()
 
     async def _move(
@@ -145,6 +151,13 @@ class SqliteJobTransitions(JobTransitions):
             f"AND status IN ({', '.join('?' * len(sources))}) AND {HOLDS_LEASE} RETURNING job_id"
         )
         return statement, (target.value, *facts.values(), job_id, *sources, self._holder)
+
+
+def _progress_of(job_id: str, rows: Iterable[Row]) -> ProgressReport | None:
+    for row in rows:
+        facts = json.loads(row["facts"])
+        return ProgressReport(job_id, facts["attempt"], Progress.from_facts(facts))
+    return None
 
 
 def _progress_row(report: ProgressReport, at: datetime, holder: str) -> dict[str, str | int | None]:

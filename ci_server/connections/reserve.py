@@ -22,10 +22,12 @@ LINE_BYTES = 2 << 10
 
 HEAD_BYTES = 16 << 10
 
-PROBE_PATHS = ("/health", "/ready")
+PROBE_PATHS = ("/health", "/ready", "/api/v1/health", "/api/v1/health/ready")
+"""The last two may have a slash at their end."""
 
+_PATHS = "|".join((*PROBE_PATHS, "/api/v1/health/", "/api/v1/health/ready/"))
 _PROBE = re.compile(
-    rb"(?:GET|HEAD) (?:%s)(?:\?[!-~]*)? HTTP/1\.[01]\r\n" % "|".join(PROBE_PATHS).encode()
+    rb"(?:GET|HEAD) (?:%s)(?:\?[!-~]*)? HTTP/1\.[01]\r\n" % _PATHS.encode(),
 )
 _HEAD_END = b"\r\n\r\n"
 _CLOSE = b"Connection: close\r\n"

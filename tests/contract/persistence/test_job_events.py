@@ -178,6 +178,34 @@ async def test_the_same_progress_twice_is_one_event(rows, reader):
     assert await reader.kinds() == ["progress"]
 
 
+async def test_an_event_has_the_last_iteration_and_score(rows, reader):
+    job_id = await rows.in_status(JobStatus.RUNNING)
+    await report(rows, job_id, 1, iteration=1)
+    await report(rows, job_id, 2, score=3.5, scores={"a": 3.0, "b": 4.0}, message="half")
+    await reader.read()
+    await report(rows, job_id, 3)
+    await reader.read()
+    about = {"iteration": 1, "score": 3.5, "scores": {"a": 3.0, "b": 4.0}}
+    wanted = {"attempt": 1, "current": 3, "total": 10, "phase": "work", **about}
+    assert reader.seen[-1].facts == wanted
+    await report(rows, job_id, 3)
+    assert await reader.read() == []
+    await report(rows, job_id, 4, iteration=2, score=4.0, scores={"b": 4.0})
+    await reader.read()
+    assert reader.seen[-1].facts["scores"] == {"b": 4.0}
+
+
+async def test_the_score_of_an_attempt_is_not_the_next_ones(rows, reader):
+    job_id = await rows.in_status(JobStatus.RUNNING)
+    await report(rows, job_id, 2, iteration=1, score=3.5)
+    assert await rows.transitions.retry(job_id, 1)
+    await rows.transitions.mark_running(job_id, NOON)
+    await reader.read()
+    await report(rows, job_id, 1, attempt=2)
+    await reader.read()
+    assert reader.seen[-1].facts == {"attempt": 2, "current": 1, "total": 10, "phase": "work"}
+
+
 async def test_only_what_runs_has_progress(rows, reader):
     queued = await rows.add()
     job_id = await rows.in_status(JobStatus.RUNNING)

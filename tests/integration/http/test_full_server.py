@@ -68,7 +68,12 @@ def pieces(path, size=1 << 16):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/health", 200), ("GET", "/ready", 503), ("HEAD", "/health", 405)],
+    [
+        ("GET", "/health", 200),
+        ("GET", "/ready", 503),
+        ("HEAD", "/health", 405),
+        ("GET", "/api/v1/health/", 200),
+    ],
 )
 def test_probes_get_their_true_answers(full, method, path, status):
     for _ in range(3 * PLACES):

@@ -13,6 +13,7 @@ from ci_server.app import create_app
 from support import projects
 from support.live_server import LiveServer
 
+JSON = "application/json"
 DOORS = ["/submit", "/submit-stream", "/submit-async"]
 SPECS = {
     "repeated": ('{"command":["true"],"command":["false"]}', "command: duplicate key"),
@@ -46,7 +47,7 @@ def idle(tmp_path_factory):
 
 def refused(answer, code, told):
     error = answer.json()["error"]
-    status = 422 if answer.request.url.path.startswith("/v1/") else 400
+    status = 422 if answer.request.url.path.startswith(("/v1/", "/api/v1/")) else 400
     assert (answer.status_code, error["code"]) == (status, code), answer.text
     assert told in error["message"]
 
@@ -89,17 +90,26 @@ QUERY = list(query_parameters())
 
 def test_the_document_has_the_parameters_that_there_are():
     assert {name for _, _, name, _ in QUERY} == {
-        *("limit", "tail", "follow", "from_beginning", "force")
+        *("limit", "tail", "follow", "from_beginning", "force", "page", "page_size")
     }
     bodies = [
         operation.get("requestBody", {"content": {}})["content"]
         for operations in create_app().openapi()["paths"].values()
         for operation in operations.values()
     ]
-    assert {kind for body in bodies for kind in body} == {"multipart/form-data"}, (
+    assert {kind for body in bodies for kind in body} == {"multipart/form-data", JSON}, (
         "a body of another kind has to be read strictly, too: test its fields as test_wrong_types "
         "of the unit tests does"
     )
+
+
+def test_json_bodies_are_of_shapes_that_know_their_fields():
+    """`read_json_body` is strict about everything else."""
+    for operations in create_app().openapi()["paths"].values():
+        for operation in operations.values():
+            content = operation.get("requestBody", {"content": {}})["content"]
+            if JSON in content:
+                assert content[JSON]["schema"]["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(("method", "path", "name", "kind"), QUERY)
@@ -120,7 +130,7 @@ def test_a_repeated_query_parameter_is_refused_and_named(idle, method, path, nam
     refused(answer, "invalid_request", f"{name}: is given more than once")
 
 
-PROBES = ("/health", "/ready")
+PROBES = ("/health", "/ready", "/api/v1/health", "/api/v1/health/ready")
 EVERY = [
     (method, path)
     for path, operations in create_app().openapi()["paths"].items()

@@ -65,6 +65,16 @@ async def test_progress_is_told_while_the_job_runs(world, reader):
     assert (await reader.kinds()) == ["finished"]
 
 
+async def test_a_score_outlives_the_reports_after_it(world, reader):
+    scored = '::progress {"current":1,"total":9,"phase":"work","iteration":1,"score":6.5}\n'
+    job_id = await world.submit(f"out:{scored}", out(2), out(3), "exit:0")
+    await world.until_status(job_id, COMPLETED)
+    await reader.read()
+    (event,) = (event for event in reader.seen if event.kind.value == "progress")
+    facts = event.facts
+    assert (facts["current"], facts["iteration"], facts["score"]) == (3, 1, 6.5)
+
+
 async def test_a_job_that_is_taken_over_says_nothing_twice(world, reader):
     job_id = await world.submit("out:hello\n", out(1))
     await world.until_status(job_id, RUNNING)

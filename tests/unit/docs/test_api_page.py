@@ -3,8 +3,10 @@
 import re
 from dataclasses import fields, replace
 
+from ci_admin.catalogue_columns import KINDS
 from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Artifact, CaseResult, CoverageSummary, JobStatus, Reason, SuiteSummary
+from ci_common.ports.catalogue import CellTypeTotal, PerturbationTotal
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
 from ci_server.apis.models.form import FORM
 from ci_server.apis.models.present import artifact_json as model_artifact
@@ -13,9 +15,11 @@ from ci_server.apis.models.present import submitted_json as submitted_model
 from ci_server.apis.native.openapi import routes_of
 from ci_server.apis.native.present import artifact_json, event_json, job_json, usage_json
 from ci_server.apis.native.submitted import SubmittedSpec
+from ci_server.apis.runs.control_strategy import assessment_json
 from ci_server.app import create_app
 from ci_server.http.errors import STATUS_OF_CODE
-from ci_server.services.model_results import ModelResult
+from ci_server.services.control_strategy import ControlAssessment
+from ci_server.services.result_files import FileResult
 from ci_server.services.usage import UsageReport
 from tests.support.jobs import a_job
 from tests.support.pages import page, words_in_code
@@ -58,7 +62,7 @@ def test_fields_of_test_results():
 
 
 def test_fields_of_a_model_job():
-    result = ModelResult(DOCUMENT)
+    result = FileResult(DOCUMENT)
     files = [model_artifact(Artifact("output/npv.npy", 1, "b"), "http://")]
     shown = job_of_model(FINISHED, "ws://", result, files, None)
     fields_of_a_job = [
@@ -83,6 +87,23 @@ def test_fields_of_a_submitted_model():
     assert shown == list(submitted_model(FINISHED, "ws://", None))
     parts = [row[0] for row in MODELS.rows("Submit a model", "part")]
     assert [words_in_code(part)[0] for part in parts] == [FORM.file, *FORM.texts]
+
+
+def test_fields_of_metadata_and_assessments():
+    shown = {words_in_code(row[0])[0]: row[2] for row in RUNS.rows("Metadata")}
+    for path, kind in (("perturbations", PerturbationTotal), ("cell-types", CellTypeTotal)):
+        (entry,) = words_in_code(shown[f"GET /api/v1/metadata/{path}"])
+        assert entry == "{" + ", ".join(field.name for field in fields(kind)) + "}"
+    told = [words_in_code(row[0]) for row in RUNS.rows("Control strategies")]
+    answer = assessment_json(ControlAssessment(True, 1, [], [], "", None, None))
+    assert [name for names in told for name in names] == list(answer)
+
+
+def test_columns_of_the_catalogue():
+    for kind in KINDS:
+        rows = RUNS.rows("The catalogue", f"column of {kind.name}")
+        shown = [name for row in rows for name in words_in_code(row[0])]
+        assert shown == list(kind.columns)
 
 
 def test_fields_of_coverage():

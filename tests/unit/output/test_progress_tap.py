@@ -42,6 +42,28 @@ def test_the_newest_is_found_wherever_the_output_is_cut():
         assert found(pieces) == oracle(pieces), cut
 
 
+SCORED = (
+    b'::progress {"current":2,"total":9,"phase":"x","iteration":1,"score":6.5,"scores":{"a":6.5}}\n'
+)
+
+
+@pytest.mark.parametrize("noise", [0, 1, 5])
+@pytest.mark.parametrize("last", [line(3), line(3) + b'a "score" in the log\n', SCORED + line(3)])
+def test_a_score_in_the_same_chunk_is_not_lost(last, noise):
+    (told,) = found([b"text\n" + line(1) + SCORED + line(7) * noise + last])
+    assert (told.current, told.iteration, told.score, told.scores) == (3, 1, 6.5, {"a": 6.5})
+    assert found([line(1) + last.removeprefix(SCORED)]) == [Progress(3, 9, "x")]
+
+
+def test_an_iteration_in_the_same_chunk_is_not_lost():
+    begun = b'::progress {"current":5,"total":9,"phase":"x","iteration":2}\n'
+    assert found([SCORED, line(4) + begun + line(6)])[-1].iteration == 2
+
+
+def test_a_score_is_not_looked_for_without_end():
+    assert found([SCORED + line(3) * 100]) == [Progress(3, 9, "x")]
+
+
 def test_the_newest_is_found_byte_by_byte():
     pieces = [LOG[at : at + 1] for at in range(len(LOG))]
     assert [told.current for told in found(pieces)] == [1, 3, 4, 5]

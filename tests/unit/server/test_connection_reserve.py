@@ -70,6 +70,10 @@ def test_the_probes_are_the_routes_for_everybody_that_are_no_pages():
     [
         HEALTH,
         b"HEAD /ready HTTP/1.0\r\n\r\n",
+        b"GET /api/v1/health HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /api/v1/health/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"HEAD /api/v1/health/ready HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /api/v1/health/ready/?x HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /ready?by=k8s HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n",
     ],
 )

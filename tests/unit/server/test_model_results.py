@@ -11,6 +11,7 @@ from ci_common.errors import LogCorruptError
 from ci_common.job import Artifact, JobStatus, Outcome, Reason
 from ci_common.model_result import parse_result, result_hash
 from ci_server.apis.models.present import STATES, ModelStatus, job_json, model_status
+from ci_server.services.failures import Failures
 from ci_server.services.model_results import ModelResults
 from support.jobs import NOON, a_job
 
@@ -56,7 +57,7 @@ class Left:
         return self.log[offset : min(offset + 1000, end)]
 
     def results(self):
-        return ModelResults(self, self, self)
+        return ModelResults(self, self, Failures(self))
 
 
 def left(document):

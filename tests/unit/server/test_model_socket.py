@@ -9,7 +9,7 @@ from ci_common.progress import MAX_LINE_BYTES
 from ci_server.apis.models import socket as model_socket
 from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.models.socket import SocketApi
-from ci_server.services.model_results import ModelResult
+from ci_server.services.result_files import FileResult
 from support.stream_world import World
 
 pytestmark = pytest.mark.anyio
@@ -68,7 +68,7 @@ class NoResults:
     """Of a job that left none."""
 
     async def result(self, job):
-        return ModelResult(None)
+        return FileResult(None)
 
 
 async def resumed(world, job, start):
