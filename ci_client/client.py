@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ci_client.errors import DownloadError, JobNotFound, RequestRefused
+from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UsageError
 from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
 from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, RetryDelays
@@ -50,9 +50,7 @@ __all__ = [
 ]
 
 _DISPENSABLE = frozenset({"git", "color", "labels"})
-"""What is left out where the server does not know it: nothing of a job depends on it. Labels that
-were asked for are not left out.
-"""
+"""What is left out where the server does not know it: nothing of a job depends on it."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
@@ -127,17 +125,20 @@ class Client:
             RequestRefused: the server does not take it; the message tells why.
             ServerUnreachable: no answer.
             UnexpectedAnswer: this is no CI server.
+            UsageError: the server is too old for what is asked for.
         """
-        from ci_client.library.job_request import JobRequest
+        from ci_client.library.job_request import OVERRIDES, JobRequest
         from ci_client.library.upload import VALIDATION_SECONDS, UploadFile
 
         request = request or JobRequest()
         spec = request.to_spec()
+        if asked := [name for name in OVERRIDES if name in spec]:
+            self._check_known(asked)
         if project.git is not None:
             spec["git"] = asdict(project.git)
-        if labels := {**project.labels, **(request.labels or {})}:
-            spec["labels"] = labels
-        self._leave_out_unknown(spec, request)
+        if project.labels:
+            spec["labels"] = {**project.labels, **spec.get("labels", {})}
+        self._leave_out_unknown(spec)
         data = {"spec": json.dumps(spec)}
         if request.secrets:
             data["secrets"] = json.dumps(request.to_secrets())
@@ -154,14 +155,22 @@ class Client:
             raise unexpected(self._http, "no job id")
         return job_id
 
-    def _leave_out_unknown(self, spec: dict[str, Any], request: "JobRequest") -> None:
+    def _leave_out_unknown(self, spec: dict[str, Any]) -> None:
         dispensable = _DISPENSABLE & spec.keys()
         known = self._server_limits().get("fields", ()) if dispensable else ()
         for name in dispensable.difference(known):
-            if name != "labels" or not request.labels:
-                del spec[name]
+            del spec[name]
         if "git" in spec and "labels" not in known:
             del spec["git"]["remote"]  # both came with the same version
+
+    def _check_known(self, fields: Sequence[str]) -> None:
+        known = self._server_limits().get("fields", ())
+        unknown = [name for name in fields if name not in known]
+        if unknown:
+            raise UsageError(
+                f"The server at {self.server_url} is too old for {', '.join(unknown)}: it does not "
+                "know what that is. The project's table can say the same."
+            )
 
     def upload_limits(self) -> "UploadLimits":
         """What the server takes; no limits, where it is too old to tell.
@@ -385,12 +394,18 @@ def submit_tests_async(
     tty: bool | None = None,
     color: bool | None = None,
     git: bool | None = None,
+    image: str | None = None,
+    env: Mapping[str, str] | None = None,
+    artifacts: Sequence[str] | None = None,
+    cpu: int | None = None,
+    memory: int | str | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
     is False, or lines of a requirements file in place of what the project's files say. With `tty`
     it is on a pseudo-terminal; with `color` its programs are told to write colours without one.
     `git` sends the commit as a small repository, or does not, in place of what the project's table
-    says.
+    says; so do `image`, `env` (in addition to the table's), `artifacts` (patterns), `cpu` (percent
+    of a core) and `memory` (MiB, or a text such as 512MB).
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -403,7 +418,10 @@ def submit_tests_async(
     from ci_client.packing.project_zip import create_project_zip
 
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
+    request = JobRequest(
+        *(job, command, priority, retries, timeout, given, install, tty, color),
+        *(image, env, artifacts, cpu, memory),
+    )
     check_directory(path)
     with (
         Client(server_url, api_key=api_key) as client,
@@ -429,12 +447,19 @@ def submit_tests_streaming(
     tty: bool | None = None,
     color: bool | None = None,
     git: bool | None = None,
+    image: str | None = None,
+    env: Mapping[str, str] | None = None,
+    artifacts: Sequence[str] | None = None,
+    cpu: int | None = None,
+    memory: int | str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
     in place of what the project's files say. With `tty` it is on a pseudo-terminal; with `color`
     its programs are told to write colours without one. `git` sends the commit as a small
-    repository, or does not, in place of what the project's table says.
+    repository, or does not, in place of what the project's table says; so do `image`, `env` (in
+    addition to the table's), `artifacts` (patterns), `cpu` (percent of a core) and `memory` (MiB,
+    or a text such as 512MB).
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -447,7 +472,10 @@ def submit_tests_streaming(
     from ci_client.packing.project_zip import create_project_zip
 
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
+    request = JobRequest(
+        *(job, command, priority, retries, timeout, given, install, tty, color),
+        *(image, env, artifacts, cpu, memory),
+    )
     check_directory(path)
     with Client(server_url, api_key=api_key) as client:
         with create_project_zip(path, include, exclude, client.upload_limits(), git) as project:

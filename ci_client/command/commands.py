@@ -10,7 +10,16 @@ from ci_client.command import options
 from ci_client.command.color import ColorChoice
 from ci_client.command.model_commands import model_app
 from ci_client.command.options import server_choice
-from ci_client.command.programs import HELP, Command, Group, Number, Whole, argument, exits
+from ci_client.command.programs import (
+    HELP,
+    Command,
+    Group,
+    Number,
+    OptionalValue,
+    Whole,
+    argument,
+    exits,
+)
 
 _COMMAND = "ci_client.command"
 
@@ -109,6 +118,7 @@ def _check_timeout(timeout: str | None) -> None:
 @click.option(
     "--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once"
 )
+@options.detach_on_signal
 @options.server
 @options.api_key
 @options.include
@@ -121,6 +131,40 @@ def _check_timeout(timeout: str | None) -> None:
     help="Restart up to N times if the container is lost",
 )
 @click.option("--timeout", metavar="TIME", help="Override the job's timeout, e.g. 30s, 10m, 1h")
+@click.option("--image", metavar="IMAGE", help="Container image (overrides the project's table)")
+@click.option(
+    "--env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a variable of the job, which is not secret; may be repeated",
+)
+@click.option(
+    "--env-file",
+    multiple=True,
+    metavar="FILE",
+    help="Set the variables in the lines NAME=VALUE of FILE; may be repeated",
+)
+@click.option(
+    "--memory", metavar="SIZE", help="Limit of memory, e.g. 512MB, 2GB (overrides the table)"
+)
+@click.option(
+    "--cpu", type=Whole(min=1), metavar="N", help="Percent of one core (overrides the table)"
+)
+@click.option(
+    "--artifacts",
+    multiple=True,
+    metavar="PATTERN",
+    help="Keep matching files (overrides the table); may be repeated",
+)
+@click.option(
+    "--download",
+    cls=OptionalValue,
+    metavar="[=DIR]",
+    help="At the job's end download its artifacts [default: PROJECT-artifacts-ID, a new directory]",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line"
+)
 @click.option(
     "--secret",
     multiple=True,
@@ -183,6 +227,7 @@ def submit(
     name: str | None,
     path: str,
     detach: bool,
+    detach_on_signal: bool,
     server: str | None,
     api_key: str | None,
     include: Sequence[str],
@@ -190,6 +235,14 @@ def submit(
     priority: int | None,
     retries: int | None,
     timeout: str | None,
+    image: str | None,
+    env: Sequence[str],
+    env_file: Sequence[str],
+    memory: str | None,
+    cpu: int | None,
+    artifacts: Sequence[str],
+    download: str | None,
+    as_json: bool,
     secret: Sequence[str],
     secret_file: Sequence[str],
     git: bool | None,
@@ -210,7 +263,8 @@ def submit(
 
     The job engine values a model: a directory with model.toml or livecalc.config.json.
 
-    The log goes to stdout, everything else to stderr. Ctrl-C cancels the job.
+    The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
+    for its end.
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
@@ -219,6 +273,7 @@ def submit(
     from ci_client.command.submitting import Submission
     from ci_client.command.submitting import submit as carry_out
     from ci_client.errors import UsageError
+    from ci_client.library.job_options import read_variables
     from ci_client.library.job_request import JobRequest
     from ci_client.library.secret_options import read_secrets
 
@@ -247,6 +302,11 @@ def submit(
         install,
         tty,
         wants_color(ColorChoice(color)),
+        image,
+        read_variables(env_file, env) or None,
+        artifacts or None,
+        cpu,
+        int(memory) if memory and memory.isdecimal() else memory,
     )
     return carry_out(
         Submission(
@@ -258,6 +318,9 @@ def submit(
             server_choice(server, api_key),
             model,
             git,
+            detach_on_signal,
+            as_json,
+            download,
         )
     )
 
@@ -350,7 +413,7 @@ def artifacts(
     job_id: str, download: str | None, as_json: bool, server: str | None, api_key: str | None
 ) -> int:
     """List or download a job's artifacts."""
-    from ci_client.command.queries import download_artifacts, show_artifacts
+    from ci_client.command.artifacts import download_artifacts, show_artifacts
 
     if download is not None:
         return download_artifacts(job_id, server_choice(server, api_key), download)

@@ -37,6 +37,7 @@ def model_app() -> None:
     help="Also value the model on this machine, running its hooks, and compare",
 )
 @click.option("--detach", is_flag=True, help="Print the job's id and return at once")
+@options.detach_on_signal
 @click.option(
     "--json", "as_json", is_flag=True, help="With --detach: output the server's answer, JSON"
 )
@@ -52,6 +53,7 @@ def submit(
     output: str | None,
     verify_local: bool,
     detach: bool,
+    detach_on_signal: bool,
     as_json: bool,
     include: Sequence[str],
     exclude: Sequence[str],
@@ -63,7 +65,8 @@ def submit(
     The package gets a manifest.json of its files; nothing is written into DIR. The model is valued
     as it is: `ci submit engine` has --scenarios, --seed and other options that override it.
 
-    The log goes to stdout, everything else to stderr. Ctrl-C cancels the job.
+    The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
+    for its end.
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
@@ -81,6 +84,7 @@ def submit(
             as_json,
             output,
             verify_local,
+            detach_on_signal,
             server_choice(server, api_key),
         )
     )

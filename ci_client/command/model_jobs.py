@@ -49,6 +49,7 @@ class ModelSubmission:
     as_json: bool = False
     output: str | None = None
     verify_local: bool = False
+    detach_on_signal: bool = False
     server: ServerChoice = field(default_factory=ServerChoice)
 
     def check(self) -> None:
@@ -96,7 +97,8 @@ class _ModelSending(Sending[ModelClient, ModelPackage]):
         own_name = directory_name(asked.path)
         self._name = asked.name or (own_name if is_title(own_name) else None)
         options = ModelOptions(output=asked.output, verify_local=asked.verify_local)
-        super().__init__(client, asked.detach, _ModelRun(asked.path, options, self._name))
+        run = _ModelRun(asked.path, options, self._name)
+        super().__init__(client, asked.detach, run, asked.detach_on_signal)
         self._priority = asked.priority
         self._as_json = asked.as_json
         self._accepted: SubmittedModel | None = None

@@ -41,6 +41,11 @@ priority = click.option(
     metavar="N",
     help="0 (lowest) to 10 (highest), default 0; orders the jobs of your tenant",
 )
+detach_on_signal = click.option(
+    "--detach-on-signal",
+    is_flag=True,
+    help="On Ctrl-C or SIGTERM leave the job running instead of cancelling it",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Output JSON")
 
 

@@ -23,14 +23,29 @@ class Argument(click.Argument):
         self.about = about
 
 
+class OptionalValue(click.Option):
+    """An option whose value, if it has one, follows a `=`. Without one it is empty."""
+
+    @override
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """How it is written, and its help."""
+        record = super().get_help_record(ctx)
+        return record and (record[0].replace(" [=", "[="), record[1])
+
+
 class Command(click.Command):
     """A command whose arguments have a section of their own in its help."""
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments. For an option that there is not, say which may be meant."""
+        optional = {
+            name for one in self.params if isinstance(one, OptionalValue) for name in one.opts
+        }
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(
+                ctx, [f"{word}=" if word in optional else word for word in args]
+            )
         except click.NoSuchOption as error:
             raise _no_such_option(error.option_name, self, ctx) from None
 

@@ -45,6 +45,7 @@ class ProgressOutput(LogOutput):
         self._bar.remove()
         super().finish_line()
 
+    @override
     def close(self) -> None:
         """Take the bar away."""
         self._bar.remove()

@@ -1,9 +1,12 @@
 """A job's events on the terminal: the log on stdout, byte by byte, all else on stderr."""
 
+import json
 import sys
 import time
 from collections.abc import Iterable
 from typing import Any
+
+from typing_extensions import override
 
 from ci_client.command import exit_codes
 from ci_client.command.display import result_line, say
@@ -26,11 +29,30 @@ class LogOutput:
         if content:
             self._ends_line = content.endswith(b"\n")
 
+    def event(self, event: dict[str, Any]) -> None:
+        """One arrived."""
+
+    def close(self) -> None:
+        """Nothing is to be put back."""
+
     def finish_line(self) -> None:
         """On a terminal, let a message that follows start on its own line."""
         if not self._ends_line and sys.stdout.isatty():
             say("")
         self._ends_line = True
+
+
+class JsonOutput(LogOutput):
+    """Events on standard output, one JSON object per line, in place of the log."""
+
+    @override
+    def write(self, content: bytes) -> None:
+        """The event says it."""
+
+    @override
+    def event(self, event: dict[str, Any]) -> None:
+        """Write it, and let it be seen at once."""
+        print(json.dumps(event), flush=True)
 
 
 def show(
@@ -42,6 +64,7 @@ def show(
     """
     tail = LogTail()
     for event in events:
+        output.event(event)
         if event["type"] == "log":
             content = log_bytes(event)
             output.write(content)

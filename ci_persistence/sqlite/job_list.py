@@ -36,7 +36,7 @@ _INDEX = "jobs INDEXED BY jobs_listed"
 _BY_LABEL = f"job_labels AS first CROSS JOIN {_INDEX} ON jobs.seq = first.seq"
 _BY_TEXT = f"job_texts AS first CROSS JOIN {_INDEX} ON jobs.seq = first.seq"
 _HAS_LABEL = "first.seq IN (SELECT seq FROM job_labels WHERE key = ? AND value = ?)"
-_HAS_TEXT = "instr((SELECT text FROM job_texts WHERE job_texts.seq = first.seq), lower(?)) > 0"
+_TEXT = "(SELECT text FROM job_texts WHERE job_texts.seq = first.seq)"
 
 
 def list_sql(scope: JobScope, query: JobQuery, after: Position | None) -> Sql:
@@ -87,7 +87,8 @@ def _matching(scope: JobScope, query: JobQuery) -> tuple[str, list[str], list[Pa
         source = _INDEX
     _add_facts(query, conditions, parameters)
     for word in (query.text or "").split():
-        conditions.append(_HAS_TEXT)
+        text = "first.text" if source == _BY_TEXT else _TEXT
+        conditions.append(f"instr({text}, lower(?)) > 0")
         parameters.append(word)
     return source, conditions, parameters
 

@@ -97,6 +97,11 @@ Timeout = Annotated[Seconds, Field(gt=0, le=LONGEST_SECONDS)]
 Memory = Annotated[int, BeforeValidator(_mebibytes), Field(ge=16, le=_LARGEST_MEMORY)]
 """In MiB."""
 _Size = Annotated[int, BeforeValidator(_mebibytes), Field(ge=1, le=_LARGEST_MEMORY)]
+Cpu = Annotated[int, Field(ge=1, le=_LARGEST_CPU)]
+"""In percent of one core."""
+Image = Annotated[str, Field(pattern=_IMAGE)]
+Environment = dict[VariableName, Argument]
+Artifacts = Annotated[list[Annotated[str, AfterValidator(_glob)]], Field(max_length=100)]
 Given = BeforeValidator(_given)
 Install = Annotated[
     list[Annotated[str, AfterValidator(_requirements_line)]],
@@ -135,10 +140,10 @@ class JobTable(BaseModel):
     command: Annotated[Command, BeforeValidator(_argv)] = Field(
         default_factory=lambda: list(DEFAULT_COMMAND), min_length=1
     )
-    image: str | None = Field(default=None, pattern=_IMAGE)
-    env: dict[VariableName, Argument] = Field(default_factory=dict)
+    image: Image | None = None
+    env: Environment = Field(default_factory=dict)
     timeout: Timeout | None = None
-    cpu: int | None = Field(default=None, ge=1, le=_LARGEST_CPU)
+    cpu: Cpu | None = None
     memory: Memory | None = None
     pids: int | None = Field(default=None, ge=1, le=1 << 22)
     block_io: int | None = Field(default=None, ge=1 << 10, le=1 << 40)
@@ -147,9 +152,7 @@ class JobTable(BaseModel):
     grace: Annotated[Seconds, Field(ge=0, le=600)] | None = None
     network: Network = Field(default=Network.BRIDGE, strict=False)  # TOML has strings
     retries: int = Field(default=0, ge=0, le=MOST_RETRIES)
-    artifacts: list[Annotated[str, AfterValidator(_glob)]] = Field(
-        default_factory=lambda: list(DEFAULT_ARTIFACTS), max_length=100
-    )
+    artifacts: Artifacts = Field(default_factory=lambda: list(DEFAULT_ARTIFACTS))
     secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
     install: Install | None = None
     tty: bool = False

@@ -213,7 +213,10 @@ def test_broken_tables_say_where(table, where):
             "memory=1",
             "memory: 1 is not allowed; it must be an integer from 16 to 1073741824 (MiB)",
         ),
-        ("memory='1 giga'", "memory: '1 giga' is not allowed; it must be an integer (MiB), or a text"),
+        (
+            "memory='1 giga'",
+            "memory: '1 giga' is not allowed; it must be an integer (MiB), or a text",
+        ),
         ("memory=8", "memory: 8 is not allowed; it must be an integer from 16"),
         ("cpu=1.5", "cpu: 1.5 is not allowed; it must be an integer"),
         ("network='host'", "network: \"host\" is not allowed; it must be 'bridge' or 'none'"),
@@ -276,6 +279,39 @@ def test_another_broken_job_is_an_error_too():
 def test_the_submitted_spec():
     assert read_submitted_request(b"") == SubmissionRequest()
     assert read_submitted_request(b'{"job": "lint"}').job == "lint"
+
+
+def test_a_submission_in_place_of_the_table():
+    table = "[jobs.test]\nimage='a:1'\nenv={A='1', B='2'}\nmemory=64\ncpu=50\nartifacts=['x']"
+    spec = resolve(table)
+    assert (spec.image, dict(spec.env), spec.artifacts) == ("a:1", {"A": "1", "B": "2"}, ("x",))
+    spec = resolve(
+        table, image="b:2", env={"B": "3", "C": ""}, memory="1GB", cpu=200, artifacts=["y/**"]
+    )
+    assert (spec.image, spec.artifacts) == ("b:2", ("y/**",))
+    assert dict(spec.env) == {"A": "1", "B": "3", "C": ""}
+    assert (spec.limits.memory_mb, spec.limits.cpu_percent) == (1024, 200)
+    assert resolve(table, artifacts=[]).artifacts == ()
+
+
+@pytest.mark.parametrize(
+    ("submitted", "told"),
+    [
+        ({"image": "a b"}, "image: "),
+        ({"image": ""}, "image: "),
+        ({"env": {"A=B": "x"}}, "env.A=B"),
+        ({"env": {"A": "x\0"}}, "env.A: must not have a NUL"),
+        ({"env": {"A": 1}}, "env.A: this value is not allowed"),
+        ({"artifacts": ["../x"]}, "artifacts.0"),
+        ({"cpu": 0}, "cpu: 0 is not allowed"),
+        ({"memory": "15MB"}, "memory: "),
+        ({"memory": "lots"}, "memory: 'lots' is not allowed; it must be an integer"),
+    ],
+)
+def test_a_submission_follows_the_rules_of_the_table(submitted, told):
+    with pytest.raises(InvalidUploadError) as caught:
+        read_submitted_request(json.dumps(submitted).encode())
+    assert told in caught.value.message
 
 
 @pytest.mark.parametrize(
