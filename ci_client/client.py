@@ -231,14 +231,46 @@ class Client:
         return job
 
     def list_jobs(
-        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        outcome: str | None = None,
+        mine: bool = False,
+        user: str | None = None,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        text: str | None = None,
+        reason: str | None = None,
+        sort: str | None = None,
     ) -> JobList:
-        """A page of jobs, newest first; `next_cursor` of the answer asks for the next page.
+        """A page of jobs, newest first; `next_cursor` of the answer asks for the next page. Only
+        jobs for which all holds that is given: `status`, `outcome` (passed, failed, cancelled,
+        running, queued), `mine`, and others as in `GET /jobs`. `since` and `until` are times such
+        as 2026-11-28T09:00:00Z, and `sort` is one of submitted, ended and duration, with `-` in
+        front for the largest first.
 
         Raises:
             RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
-        asked = {"status": status, "limit": limit, "cursor": cursor}
+        asked = {
+            "status": status,
+            "limit": limit,
+            "cursor": cursor,
+            "outcome": outcome,
+            "mine": "true" if mine else None,
+            "user": user,
+            "name": name,
+            "since": since,
+            "until": until,
+            "q": text,
+            "reason": reason,
+            "sort": sort,
+            "label": [f"{key}:{value}" for key, value in (labels or {}).items()] or None,
+        }
         response = self._exchange.send(
             "GET", "/jobs", params={k: v for k, v in asked.items() if v is not None}
         )
@@ -248,6 +280,17 @@ class Client:
         page = JobList(jobs)
         page.next_cursor = response.headers.get("X-Next-Cursor") or None
         return page
+
+    def newest_job(self) -> dict[str, Any]:
+        """My newest job.
+
+        Raises:
+            RequestRefused: there is none, too; ServerUnreachable, UnexpectedAnswer.
+        """
+        jobs = self.list_jobs(mine=True, limit=1)
+        if not jobs:
+            raise RequestRefused("job_not_found", "You have no job on this server yet.", 404)
+        return jobs[0]
 
     def cancel_job(self, job_id: str, *, timeout: float = 10.0) -> str:
         """Ask for a job to stop; it does so soon after. Its whole id.
@@ -399,13 +442,14 @@ def submit_tests_async(
     artifacts: Sequence[str] | None = None,
     cpu: int | None = None,
     memory: int | str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
     is False, or lines of a requirements file in place of what the project's files say. With `tty`
     it is on a pseudo-terminal; with `color` its programs are told to write colours without one.
     `git` sends the commit as a small repository, or does not, in place of what the project's table
     says; so do `image`, `env` (in addition to the table's), `artifacts` (patterns), `cpu` (percent
-    of a core) and `memory` (MiB, or a text such as 512MB).
+    of a core), `memory` (MiB, or a text such as 512MB) and `labels` (in addition to the table's).
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -420,7 +464,7 @@ def submit_tests_async(
     given = given_secrets(secrets)
     request = JobRequest(
         *(job, command, priority, retries, timeout, given, install, tty, color),
-        *(image, env, artifacts, cpu, memory),
+        *(image, env, artifacts, cpu, memory, labels),
     )
     check_directory(path)
     with (
@@ -452,14 +496,15 @@ def submit_tests_streaming(
     artifacts: Sequence[str] | None = None,
     cpu: int | None = None,
     memory: int | str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
     in place of what the project's files say. With `tty` it is on a pseudo-terminal; with `color`
     its programs are told to write colours without one. `git` sends the commit as a small
     repository, or does not, in place of what the project's table says; so do `image`, `env` (in
-    addition to the table's), `artifacts` (patterns), `cpu` (percent of a core) and `memory` (MiB,
-    or a text such as 512MB).
+    addition to the table's), `artifacts` (patterns), `cpu` (percent of a core), `memory` (MiB,
+    or a text such as 512MB) and `labels` (in addition to the table's).
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -474,7 +519,7 @@ def submit_tests_streaming(
     given = given_secrets(secrets)
     request = JobRequest(
         *(job, command, priority, retries, timeout, given, install, tty, color),
-        *(image, env, artifacts, cpu, memory),
+        *(image, env, artifacts, cpu, memory, labels),
     )
     check_directory(path)
     with Client(server_url, api_key=api_key) as client:
@@ -507,10 +552,13 @@ def list_jobs(
     limit: int | None = None,
     cursor: str | None = None,
     api_key: str | None = None,
+    **filters: Any,
 ) -> JobList:
-    """A page of the server's jobs, newest first. Raises what `Client.list_jobs` raises."""
+    """A page of the server's jobs, newest first. `filters` are the other arguments of
+    `Client.list_jobs`. Raises what that raises.
+    """
     with Client(server_url, api_key=api_key) as client:
-        return client.list_jobs(status=status, limit=limit, cursor=cursor)
+        return client.list_jobs(status=status, limit=limit, cursor=cursor, **filters)
 
 
 def get_job(

@@ -157,6 +157,12 @@ def _check_timeout(timeout: str | None) -> None:
     help="Keep matching files (overrides the table); may be repeated",
 )
 @click.option(
+    "--label",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Give the job a label, by which `ci list` finds it; may be repeated",
+)
+@click.option(
     "--download",
     cls=OptionalValue,
     metavar="[=DIR]",
@@ -241,6 +247,7 @@ def submit(
     memory: str | None,
     cpu: int | None,
     artifacts: Sequence[str],
+    label: Sequence[str],
     download: str | None,
     as_json: bool,
     secret: Sequence[str],
@@ -273,7 +280,7 @@ def submit(
     from ci_client.command.submitting import Submission
     from ci_client.command.submitting import submit as carry_out
     from ci_client.errors import UsageError
-    from ci_client.library.job_options import read_variables
+    from ci_client.library.job_options import read_labels, read_variables
     from ci_client.library.job_request import JobRequest
     from ci_client.library.secret_options import read_secrets
 
@@ -307,6 +314,7 @@ def submit(
         artifacts or None,
         cpu,
         int(memory) if memory and memory.isdecimal() else memory,
+        read_labels(label) or None,
     )
     return carry_out(
         Submission(
@@ -329,7 +337,7 @@ app.add_command(submit)
 
 
 @app.command()
-@options.job_id
+@options.job_id_or_newest
 @click.option(
     "--all",
     "everything",
@@ -339,7 +347,7 @@ app.add_command(submit)
 @options.server
 @options.api_key
 @exits
-def wait(job_id: str, everything: bool, server: str | None, api_key: str | None) -> int:
+def wait(job_id: str | None, everything: bool, server: str | None, api_key: str | None) -> int:
     """Follow a job until it ends, and exit like `submit`. Ctrl-C only stops watching."""
     from ci_client.command.queries import wait_for
 
@@ -347,14 +355,14 @@ def wait(job_id: str, everything: bool, server: str | None, api_key: str | None)
 
 
 @app.command()
-@options.job_id
+@options.job_id_or_newest
 @click.option("--follow", "-f", is_flag=True, help="Follow the log until the job ends, like `wait`")
 @click.option("--tail", type=Whole(min=0), metavar="N", help="Start with the last N lines")
 @options.server
 @options.api_key
 @exits
 def logs(
-    job_id: str, follow: bool, tail: int | None, server: str | None, api_key: str | None
+    job_id: str | None, follow: bool, tail: int | None, server: str | None, api_key: str | None
 ) -> int:
     """Print a job's log."""
     from ci_client.command.queries import print_log
@@ -364,6 +372,24 @@ def logs(
 
 @app.command("list")
 @options.as_json
+@click.option("--failed", is_flag=True, help="Only jobs that failed, also those whose tests did")
+@click.option("--mine", is_flag=True, help="Only my jobs")
+@click.option("--name", metavar="NAME", help="Only jobs of this name in the project's table")
+@click.option("--user", metavar="USER", help="Only jobs of this user")
+@click.option(
+    "--since", metavar="TIME", help="Submitted since 30m, 2h, 7d ago, or a date such as 2026-11-28"
+)
+@click.option("--until", metavar="TIME", help="Submitted before then")
+@click.option(
+    "--label",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only jobs with this label, e.g. git.branch=main; may be repeated",
+)
+@click.option("--reason", metavar="REASON", help="Only jobs that ended for it, e.g. timeout, oom")
+@click.option(
+    "--text", metavar="WORDS", help="Only jobs with these words in command, labels, message, names"
+)
 @click.option("--status", callback=_checked_status, metavar="STATUS", help=_STATUS)
 @click.option("--limit", type=Whole(min=1), metavar="N", help="At most N jobs, default 100")
 @click.option("--before", metavar="ID", help="Only jobs older than this one")
@@ -372,25 +398,29 @@ def logs(
 @exits
 def list_command(
     as_json: bool,
-    status: str | None,
+    failed: bool,
+    label: Sequence[str],
     limit: int | None,
     before: str | None,
     server: str | None,
     api_key: str | None,
+    **filters: Any,
 ) -> int:
     """List jobs, newest first."""
     from ci_client.command.listing import WantedJobs, list_jobs
+    from ci_client.library.job_options import read_labels
 
-    return list_jobs(server_choice(server, api_key), WantedJobs(status, limit, before), as_json)
+    wanted = WantedJobs(filters, read_labels(label), failed, limit, before)
+    return list_jobs(server_choice(server, api_key), wanted, as_json)
 
 
 @app.command()
-@options.job_id
+@options.job_id_or_newest
 @options.as_json
 @options.server
 @options.api_key
 @exits
-def status(job_id: str, as_json: bool, server: str | None, api_key: str | None) -> int:
+def status(job_id: str | None, as_json: bool, server: str | None, api_key: str | None) -> int:
     """Show the details of a job."""
     import json
 

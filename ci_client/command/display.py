@@ -110,7 +110,14 @@ def duration_of(job: Mapping[str, Any]) -> float | None:
 
 def job_table(jobs: Sequence[Mapping[str, Any]]) -> str:
     """Jobs as a table. Lines are as long as they must be: ids are for copying."""
-    rows = [("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS", "NAME", "REASON")]
+    from ci_client.command.job_lines import branch_of, commit_of, project_of
+
+    rows = [
+        (
+            *("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS", "NAME", "REASON"),
+            *("USER", "PROJECT", "BRANCH", "COMMIT"),
+        )
+    ]
     rows += [
         (
             printable(str(job.get("job_id"))),
@@ -120,6 +127,10 @@ def job_table(jobs: Sequence[Mapping[str, Any]]) -> str:
             _mark(job.get("success")),
             printable(str(job.get("name") or "-")),
             printable(str(job.get("reason") or "-")),
+            printable(str(job.get("user") or "-")),
+            printable(project_of(job) or "-"),
+            printable(branch_of(job) or "-"),
+            printable(commit_of(job) or "-"),
         )
         for job in jobs
     ]

@@ -3,15 +3,17 @@
 import json
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ci_client.client import Client
 from ci_client.command import exit_codes
 from ci_client.command.connecting import connect
 from ci_client.command.display import job_table, say
+from ci_client.command.job_lines import job_lines, terminal_width
 from ci_client.library.config import ServerChoice
+from ci_client.library.moments import utc_text
 
 _LARGEST_PAGE = 1000
 """The server gives no more at once."""
@@ -21,42 +23,66 @@ _LARGEST_PAGE = 1000
 class WantedJobs:
     """Which jobs to list. What is left out is as the server does."""
 
-    status: str | None = None
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    """By the name of the option: status, mine, name, user, since, until, reason, text."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    failed: bool = False
     limit: int | None = None
     before: str | None = None
     """The id of a job: only older ones."""
 
+    def query(self) -> dict[str, Any]:
+        """The arguments of `Client.list_jobs`. Raises UsageError."""
+        asked = {**self.filters, "labels": self.labels}
+        for name in ("since", "until"):
+            if (moment := asked.get(name)) is not None:
+                asked[name] = utc_text(f"--{name}", moment)
+        return {**asked, "outcome": "failed"} if self.failed else asked
+
     def next_command(self, last: Sequence[dict[str, Any]]) -> str:
         """What lists the jobs that come after these."""
-        options = ["--before", str(last[-1].get("job_id"))]
+        options = ["--failed"] if self.failed else []
+        for name, value in self.filters.items():
+            if value is True:
+                options.append(f"--{name}")
+            elif value:
+                options += [f"--{name}", str(value)]
+        for key, value in self.labels.items():
+            options += ["--label", f"{key}={value}"]
         if self.limit is not None:
-            options = ["--limit", str(self.limit), *options]
-        if self.status is not None:
-            options = ["--status", self.status, *options]
-        return shlex.join(["ci", "list", *options])
+            options += ["--limit", str(self.limit)]
+        return shlex.join(["ci", "list", *options, "--before", str(last[-1].get("job_id"))])
 
 
 def list_jobs(server: ServerChoice, wanted: WantedJobs, as_json: bool) -> int:
     """Print the jobs, and on a terminal whether there are more; the exit code."""
+    query = wanted.query()
     with connect(server) as client:
-        jobs, more = _fetch(client, wanted)
-        print(json.dumps(jobs, indent=2) if as_json else job_table(jobs), flush=True)
-        if more and jobs and not as_json and sys.stdout.isatty():
-            shown = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        jobs, more = _fetch(client, wanted, query)
+        on_terminal = sys.stdout.isatty()
+        if as_json:
+            shown = json.dumps(jobs, indent=2)
+        else:
+            shown = job_lines(jobs, terminal_width()) if on_terminal else job_table(jobs)
+        print(shown, flush=True)
+        if more and jobs and not as_json and on_terminal:
+            count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
             say(
-                f"showing {shown}; to list older ones: {wanted.next_command(jobs)}"
+                f"showing {count}; to list older ones: {wanted.next_command(jobs)}"
                 f"{client.server_option} (or raise --limit)"
             )
     return exit_codes.PASSED
 
 
-def _fetch(client: Client, wanted: WantedJobs) -> tuple[list[dict[str, Any]], bool]:
+def _fetch(
+    client: Client, wanted: WantedJobs, query: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], bool]:
     """The jobs, over as many pages as it takes, and whether there are more of them."""
     found: list[dict[str, Any]] = []
     cursor = wanted.before
     while True:
         left = None if wanted.limit is None else min(wanted.limit - len(found), _LARGEST_PAGE)
-        page = client.list_jobs(status=wanted.status, limit=left, cursor=cursor)
+        page = client.list_jobs(limit=left, cursor=cursor, **query)
         found += page
         cursor = page.next_cursor
         if not page or cursor is None or wanted.limit is None or len(found) >= wanted.limit:

@@ -23,6 +23,12 @@ api_key = click.option(
 job_id = argument(
     "job_id", metavar="ID", about="The job's id, or the four or more characters it begins with"
 )
+job_id_or_newest = argument(
+    "job_id",
+    metavar="[ID]",
+    required=False,
+    about="The job's id, or the four or more characters it begins with [default: my newest job]",
+)
 include = click.option(
     "--include",
     multiple=True,

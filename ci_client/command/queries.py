@@ -15,11 +15,11 @@ from ci_client.errors import JobNotFound
 from ci_client.library.config import ServerChoice
 
 
-def wait_for(job_id: str, server: ServerChoice, everything: bool) -> int:
+def wait_for(job_id: str | None, server: ServerChoice, everything: bool) -> int:
     """Watch a job to its end, or tell the result of one that has ended; the exit code."""
     with connect(server) as client:
         try:
-            job = client.get_job(job_id)
+            job = job_or_newest(client, job_id)
         except JobNotFound as error:
             say(f"Error: {error.message}")
             return exit_codes.FAILED
@@ -35,11 +35,11 @@ def wait_for(job_id: str, server: ServerChoice, everything: bool) -> int:
         return _watch(client, job_id, from_beginning=everything)
 
 
-def print_log(job_id: str, server: ServerChoice, follow: bool, tail: int | None) -> int:
+def print_log(job_id: str | None, server: ServerChoice, follow: bool, tail: int | None) -> int:
     """Print a job's log, or its last lines, and go on to its end if asked to; the exit code."""
     with connect(server) as client:
         # A server that is not there is told at once, not waited for.
-        job_id = str(client.get_job(job_id).get("job_id"))
+        job_id = str(job_or_newest(client, job_id).get("job_id"))
         start = 0 if tail is None else client.tail_start(job_id, tail)
         if follow:
             return _watch(client, job_id, offset=start)
@@ -60,10 +60,18 @@ def _watch(client: Client, job_id: str, **where: Any) -> int:
         return exit_codes.INTERRUPTED
 
 
-def job(job_id: str, server: ServerChoice) -> dict[str, Any]:
-    """What the server knows about a job."""
+def job(job_id: str | None, server: ServerChoice) -> dict[str, Any]:
+    """What the server knows about a job, or about my newest one."""
     with connect(server) as client:
+        return job_or_newest(client, job_id)
+
+
+def job_or_newest(client: Client, job_id: str | None) -> dict[str, Any]:
+    """A job; without an id my newest one."""
+    if job_id is not None:
         return client.get_job(job_id)
+    # Not as it is in the list, where its failed tests are not named.
+    return client.get_job(str(client.newest_job().get("job_id")))
 
 
 def cancel(job_id: str, server: ServerChoice) -> int:

@@ -2,10 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ci_client.errors import UsageError
+from ci_common.labels import read_label
 from ci_common.sizes import parse_mebibytes
 
 _IMAGE = re.compile(r"[!-~]{1,500}")
@@ -125,3 +126,17 @@ def _is_text(value: object) -> bool:
 
 def _is_not_utf8(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def read_labels(given: Sequence[str], option: str = "--label") -> dict[str, str]:
+    """Labels of options, KEY=VALUE each. Raises UsageError."""
+    labels: dict[str, str] = {}
+    for text in given:
+        try:
+            key, value = read_label(text, "=")
+        except ValueError as error:
+            raise UsageError(f"{option}: {error}") from None
+        if key in labels:
+            raise UsageError(f"{option}: {key} is given more than once")
+        labels[key] = value
+    return labels

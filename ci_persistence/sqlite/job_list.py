@@ -36,7 +36,7 @@ _INDEX = "jobs INDEXED BY jobs_listed"
 _BY_LABEL = f"job_labels AS first CROSS JOIN {_INDEX} ON jobs.seq = first.seq"
 _BY_TEXT = f"job_texts AS first CROSS JOIN {_INDEX} ON jobs.seq = first.seq"
 _HAS_LABEL = "first.seq IN (SELECT seq FROM job_labels WHERE key = ? AND value = ?)"
-_TEXT = "(SELECT text FROM job_texts WHERE job_texts.seq = first.seq)"
+_TEXT = "(SELECT text FROM job_texts WHERE job_texts.seq = jobs.seq)"
 
 
 def list_sql(scope: JobScope, query: JobQuery, after: Position | None) -> Sql:
@@ -81,7 +81,7 @@ def _matching(scope: JobScope, query: JobQuery) -> tuple[str, list[str], list[Pa
         for label in query.labels[1:]:
             conditions.append(_HAS_LABEL)
             parameters += label
-    elif query.text is not None:
+    elif scope.user is None and _is_about_text_alone(query):
         source = _BY_TEXT
     elif not _has_own_index(scope, query):
         source = _INDEX
@@ -133,3 +133,10 @@ def _has_own_index(scope: JobScope, query: JobQuery) -> bool:
 def _is_by_status(states: tuple[JobState, ...]) -> bool:
     """Whether it is about one status alone."""
     return len(states) == 1 and states[0].success is None and states[0].cancel_requested is None
+
+
+def _is_about_text_alone(query: JobQuery) -> bool:
+    only = JobQuery(
+        limit=query.limit, before=query.before, text=query.text, descending=query.descending
+    )
+    return query.text is not None and query == only

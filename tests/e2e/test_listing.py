@@ -31,13 +31,17 @@ def queued(tmp_path_factory):
         server.close()
 
 
+def short(ids):
+    return [job_id[:8] for job_id in ids]
+
+
 def shown_on_terminal(line, *arguments):
-    """The ids of the jobs that are shown, and the line that follows them, if there is one."""
+    """The short ids of the jobs that are shown, and the line that follows, if there is one."""
     code, text = line.on_terminal("list", *arguments).end()
     assert code == 0, text
     # A terminal of a test does not wrap lines.
     head, *rest = text.replace("\r", "").splitlines()
-    assert head.startswith("JOB ID")
+    assert head.split()[:3] == ["ID", "RESULT", "JOB"]
     hint = [row for row in rest if HINT in row]
     assert rest[len(rest) - len(hint) :] == hint, "it is the last line, and one only"
     return [row.split()[0] for row in rest[: len(rest) - len(hint)]], "".join(hint)
@@ -49,7 +53,7 @@ def test_a_line_says_so_exactly_when_there_are_more(queued, user_of, count, stat
     server, ids = queued(count)
     options = ["--limit", str(LIMIT), *(["--status", status] if status else [])]
     shown, hint = shown_on_terminal(user_of(server.url), *options)
-    assert shown == ids[:LIMIT]
+    assert shown == short(ids[:LIMIT])
     assert bool(hint) == (count > LIMIT)
     assert hint.startswith("showing 3 jobs; ") or not hint
 
@@ -73,7 +77,7 @@ def test_the_command_that_is_told_shows_the_next_ones_to_the_end(queued, user_of
         told = re.search(rf"{HINT}(ci list .*) \(or raise --limit\)$", hint)
         ci, name, *arguments = shlex.split(told[1])
         assert (ci, name) == ("ci", "list")
-    assert seen == ids
+    assert seen == short(ids)
 
 
 def test_into_a_pipe_and_as_json_there_are_only_the_jobs(queued, user_of):
@@ -93,12 +97,156 @@ def test_into_a_pipe_and_as_json_there_are_only_the_jobs(queued, user_of):
 def test_one_job(queued, user_of):
     server, ids = queued(LIMIT + 1)
     shown, hint = shown_on_terminal(user_of(server.url), "--limit", "1")
-    assert shown == ids[:1]
+    assert shown == short(ids[:1])
     assert hint.startswith("showing 1 job; to list older ones: ci list --limit 1 --before ")
 
 
 def test_before_a_job_that_is_not_there(queued, user_of):
     server, _ = queued(LIMIT + 1)
     done = user_of(server.url).run("list", "--before", "nonsense")
-    assert (done.code, done.out) == (1, b"")
+    assert (done.code, done.out) == (2, b"")
     assert "'nonsense' is not a job of this list" in done.err
+
+
+ROWS = [
+    # Status, exit code, reason, seconds, and the failed tests of a report.
+    ("completed", 0, "exit", 75, None),
+    ("completed", 1, "exit", 7, 3),
+    ("completed", 2, "exit", 7, None),
+    ("failed", None, "timeout", 3600, None),
+    ("cancelled", None, "cancelled", None, None),
+]
+
+
+@pytest.fixture(scope="module")
+def various(tmp_path_factory):
+    """A server without a controller, and its jobs, newest first: of a branch with a long name, and
+    one of each end.
+    """
+    server = LiveServer(tmp_path_factory.mktemp("various"), controller="external").start()
+    spec = {
+        "git": {"commit": "0123456789" * 4, "branch": "feature/a-rather-long-name-of-a-branch"},
+        "labels": {
+            "git.branch": "feature/a-rather-long-name-of-a-branch",
+            "git.commit": "0123456789" * 4,
+            "git.dirty": "true",
+            "git.remote": "https://git.example.com/team/warehouse.git",
+        },
+    }
+    form = {"file": ("project.zip", projects.ANY)}
+    ids = []
+    for _ in range(len(ROWS) + 1):
+        answer = server.http.post("/submit-async", data={"spec": json.dumps(spec)}, files=form)
+        ids.append(answer.json()["job_id"])
+    for job_id, (status, code, reason, seconds, failed) in zip(ids, ROWS, strict=False):
+        tests = {"total": 9, "passed": 6, "failed": failed, "errors": 0, "skipped": 0}
+        tests |= {"seconds": 1.0, "failures": [], "slowest": []}
+        server.execute(
+            "UPDATE jobs SET status = ?, exit_code = ?, reason = ?, message = 'told', "
+            "log_size = 0, started_at = CASE WHEN ? THEN '2030-01-01T12:00:00.000Z' END, "
+            "ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', '2030-01-01 12:00:00', ? || ' seconds'), "
+            "tests = ? WHERE job_id = ?",
+            *(status, code, reason, seconds is not None, seconds or 0),
+            *(json.dumps(tests) if failed else None, job_id),
+        )
+    yield server, ids[::-1]
+    server.close()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_shows_what_identifies_a_job_in_its_width(various, user_of, columns):
+    server, ids = various
+    code, text = user_of(server.url).on_terminal("list", columns=columns).end()
+    lines = text.replace("\r", "").splitlines()
+    assert code == 0
+    assert max(map(len, lines)) <= columns
+    head, *rows = lines
+    assert head.split() == [
+        *("ID", "RESULT", "JOB", "PROJECT", "BRANCH", "COMMIT", "USER", "AGE", "TIME")
+    ]
+    assert [row[:8] for row in rows] == short(ids)
+    assert [row[10 : head.index("JOB")].strip() for row in rows] == [
+        *("- queued", "✗ cancelled", "✗ timed out", "✗ exit code 2", "✗ 3 tests failed"),
+        "✓ passed",
+    ]
+    assert all(" 0123456* " in row for row in rows)
+    assert [row.split()[-1] for row in rows] == ["-", "-", "1h00m", "7s", "7s", "1m15s"]
+    whole = "warehouse  feature/a-rather-long-name-of-a-branch"
+    assert (whole in text) == (columns == 120), text
+    assert " feature" in text
+    assert "warehou" in text
+
+
+def test_a_pipe_gets_the_published_table_with_more_columns_behind(various, user_of):
+    server, ids = various
+    head, *rows = user_of(server.url).run("list", COLUMNS="40").text.splitlines()
+    published = "JOB ID  STATUS  START TIME  END TIME  SUCCESS"
+    assert re.sub(" {2,}", "  ", head).startswith(published)
+    cells = [re.split(" {2,}", row) for row in rows]
+    assert [row[0] for row in cells] == ids
+    assert [row[4] for row in cells] == ["-", "✗", "✗", "✗", "✗", "✓"]
+    branch = "feature/a-rather-long-name-of-a-branch"
+    assert {tuple(row[-3:]) for row in cells} == {("warehouse", branch, "0123456*")}
+
+
+@pytest.mark.parametrize(
+    ("options", "at"),
+    [
+        (["--failed"], [2, 3, 4]),
+        (["--status", "failed"], [2]),
+        (["--reason", "timeout", "--mine"], [2]),
+        (["--name", "test", "--label", "git.dirty=true", "--limit", "2"], [0, 1]),
+        (["--label", "git.dirty=false"], []),
+        (["--text", "WAREHOUSE cancelled"], []),
+        (["--text", "WAREHOUSE pytest", "--failed"], [2, 3, 4]),
+        (["--since", "1h"], [0, 1, 2, 3, 4, 5]),
+        (["--until", "1h"], []),
+        (["--user", "nobody"], []),
+    ],
+)
+def test_options_narrow_the_list(various, user_of, options, at):
+    server, ids = various
+    done = user_of(server.url).run("list", "--json", *options)
+    assert done.code == 0, done.err
+    assert [job["job_id"] for job in json.loads(done.out)] == [ids[number] for number in at]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--since", "yesterday"], ["--label", "x"], ["--label", "a=1", "--label", "a=2"]],
+)
+def test_options_that_mean_nothing_are_usage_errors(various, user_of, options):
+    done = user_of(various[0].url).run("list", *options)
+    assert (done.code, done.out) == (2, b"")
+    assert options[0] in done.err
+
+
+def test_the_next_page_has_the_same_filters(various, user_of):
+    server, ids = various
+    line = user_of(server.url)
+    _, hint = shown_on_terminal(
+        *(line, "--failed", "--label", "git.dirty=true", "--mine", "--limit", "2")
+    )
+    told = re.search(rf"{HINT}ci list (.*) \(or raise --limit\)$", hint)
+    shown, _ = shown_on_terminal(line, *shlex.split(told[1]))
+    assert shown == short(ids[4:5])
+
+
+def test_a_job_is_named_by_the_beginning_of_its_id_or_not_at_all(various, user_of):
+    server, ids = various
+    line = user_of(server.url)
+    newest = json.loads(line.run("status", "--json").out)
+    assert newest["job_id"] == ids[0]
+    shown = json.loads(line.run("status", ids[-1][:8], "--json").out)
+    assert (shown["job_id"], shown["success"]) == (ids[-1], True)
+    done = line.run("wait", ids[-1][:8].upper())
+    assert (done.code, done.out) == (0, b"")
+    assert f"Job {ids[-1]} already completed: ✓ passed" in done.err
+    assert line.run("cancel", ids[0][:8]).text == f"Job {ids[0]} cancelled.\n"
+
+
+def test_without_any_job_there_is_no_newest_one(queued, user_of):
+    server, _ = queued(0)
+    for name in ("wait", "logs", "status"):
+        done = user_of(server.url).run(name)
+        assert (done.code, "You have no job" in done.err) == (2, True)

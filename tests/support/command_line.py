@@ -97,10 +97,12 @@ class CommandLine:
         argv = ["curl", "-sSN", "--noproxy", "*", *map(str, arguments)]
         return self._keep(RunningCommand(argv, self.directory, environment(self.server_url)))
 
-    def on_terminal(self, *arguments, name="ci", **more):
+    def on_terminal(self, *arguments, name="ci", columns=80, **more):
         """Start a command on a terminal of its own."""
         argv = [*command(name), *map(str, arguments)]
-        return self._keep(OnTerminal(argv, self.directory, environment(self.server_url, **more)))
+        return self._keep(
+            OnTerminal(argv, self.directory, environment(self.server_url, **more), columns)
+        )
 
     def close(self):
         for running in self._running:
@@ -180,8 +182,9 @@ class RunningCommand:
 class OnTerminal:
     """A command with a pseudo-terminal for its input and both outputs."""
 
-    def __init__(self, argv, directory, environment):
+    def __init__(self, argv, directory, environment, columns=80):
         self._master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (24, columns))
         self.shown = b""
 
         def own_the_terminal():
@@ -191,7 +194,12 @@ class OnTerminal:
         self.process = subprocess.Popen(
             argv,
             cwd=directory,
-            env={**environment, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"},
+            env={
+                **environment,
+                "TERM": "xterm-256color",
+                "COLUMNS": str(columns),
+                "LINES": "24",
+            },
             stdin=slave,
             stdout=slave,
             stderr=slave,

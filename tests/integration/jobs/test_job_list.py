@@ -1,5 +1,8 @@
 """GET /jobs: order, filters, pages."""
 
+import json
+
+import httpx
 import pytest
 
 from support import projects
@@ -101,6 +104,19 @@ def test_a_page_stays_the_same_when_jobs_come_in(own_server):
         ({"limit": 1_000_000}, 400),
         ({"cursor": "00000000-0000-4000-8000-000000000000"}, 404),
         ({"cursor": "nonsense"}, 404),
+        ({"outcome": "lost"}, 400),
+        ({"reason": "bad luck"}, 400),
+        ({"sort": "name"}, 400),
+        ({"since": "yesterday"}, 400),
+        ({"until": "2026-11-28T09:00:00"}, 400),  # in which zone?
+        ({"label": "team"}, 400),
+        ({"label": ":a"}, 400),
+        ({"label": [f"a:{number}" for number in range(21)]}, 400),
+        ({"user": ""}, 400),
+        ({"user": ["a", "b"]}, 400),
+        ({"q": " "}, 400),
+        ({"q": "a " * 11}, 400),
+        ({"mine": "perhaps"}, 400),
     ],
 )
 def test_bad_questions_are_refused_in_the_one_form(idle, params, status):
@@ -117,3 +133,93 @@ def test_unknown_paths_and_methods_have_the_same_form(idle, method, path, status
     answer = idle[0].http.request(method, path)
     assert answer.status_code == status
     assert answer.json()["error"].keys() == {"code", "message", "request_id"}
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A server without a controller, and the ids of three jobs with labels, newest first."""
+    table = b'[jobs.test]\nlabels = {team = "a", "of.table" = "yes"}\n'
+    project = projects.archive({"ci.toml": table, "a.txt": b""})
+    with LiveServer(tmp_path_factory.mktemp("labelled"), controller="external") as server:
+        server.start()
+        job_ids = [
+            submitted(server, project, labels).json()["job_id"]
+            for labels in ({"team": "b", "part": "one:two"}, {"part": "three"}, None)
+        ]
+        yield server, job_ids[::-1]
+
+
+def submitted(server, project, labels):
+    data = {} if labels is None else {"spec": json.dumps({"labels": labels})}
+    return server.http.post("/submit-async", data=data, files={"file": ("p.zip", project)})
+
+
+def test_labels_of_the_request_come_over_those_of_the_table(labelled):
+    server, job_ids = labelled
+    assert [server.job(job_id)["labels"] for job_id in job_ids] == [
+        {"team": "a", "of.table": "yes"},
+        {"team": "a", "of.table": "yes", "part": "three"},
+        {"team": "b", "of.table": "yes", "part": "one:two"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("params", "at"),
+    [
+        ({"label": "team:a"}, [0, 1]),
+        ({"label": ["team:a", "part:three"]}, [1]),
+        ({"label": "part:one:two"}, [2]),
+        ({"label": "part:one"}, []),
+        ({"q": "TEAM:b"}, [2]),
+        ({"outcome": "queued", "sort": "submitted"}, [2, 1, 0]),
+        ({"outcome": "failed"}, []),
+        ({"outcome": "queued", "status": "running"}, []),
+        ({"sort": "-duration"}, []),
+        ({"name": "test", "user": "local", "mine": "true", "since": "2020-01-01"}, [0, 1, 2]),
+        ({"until": "2020-01-01T00:00:00+02:00"}, []),
+    ],
+)
+def test_filters(labelled, params, at):
+    server, job_ids = labelled
+    answer = server.http.get("/jobs", params={**params, "total": "true"})
+    assert ids(answer) == [job_ids[number] for number in at]
+    assert answer.headers["X-Total-Count"] == str(len(at))
+
+
+def test_links_lead_through_the_whole_list(labelled):
+    server, job_ids = labelled
+    url, seen = "/jobs?limit=1&label=of.table:yes&sort=submitted&total=1", []
+    while True:
+        page = server.http.get(url)
+        assert page.headers["X-Total-Count"] == "3"
+        seen += ids(page)
+        if "next" not in page.links:
+            break
+        url = page.links["next"]["url"]
+        assert httpx.URL(url).params["cursor"] == page.headers["X-Next-Cursor"] == seen[-1]
+    assert seen == job_ids[::-1]
+    assert "X-Total-Count" not in server.http.get("/jobs").headers
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"a b": "x"},
+        {"": "x"},
+        {"k" * 64: "x"},
+        {"a": ""},
+        {"a": "x" * 256},
+        {"a": "two\nlines"},
+        {"a": 1},
+        {f"k{number}": "x" for number in range(19)},  # with those of the table
+        None,
+    ],
+)
+def test_labels_have_bounds(labelled, labels):
+    server, _ = labelled
+    table = b'[jobs.test]\nlabels = {team = "a", "of.table" = "yes"}\n'
+    spec = {"spec": json.dumps({"labels": labels})}
+    files = {"file": ("p.zip", projects.archive({"ci.toml": table, "a.txt": b""}))}
+    answer = server.http.post("/submit-async", data=spec, files=files)
+    assert answer.status_code == 400
+    assert "labels" in answer.json()["error"]["message"]

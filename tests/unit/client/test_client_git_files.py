@@ -328,6 +328,19 @@ def test_facts_of_the_work_tree(tmp_path):
     assert facts(root) == GitFacts(head(root), None, False, f"v1.2-1-g{head(root)[:9]}")
 
 
+def test_labels_of_the_work_tree(tmp_path):
+    root = repository(tmp_path, "a.py")
+    git(root, "remote", "add", "origin", "https://ann:secret@git.example.com/team/a.git?key=x")
+    remote = "https://git.example.com/team/a.git"
+    with create_project_zip(root) as project:
+        assert project.git.remote == remote
+        assert project.labels == project.git.labels
+        assert project.labels["git.remote"] == remote
+    with create_project_zip(root, git=False) as project:
+        assert (project.labels, project.git.remote) == ({}, None)
+        assert project.git.commit == head(root)
+
+
 def test_no_facts_without_a_commit_or_a_repository(tmp_path):
     make(tmp_path / "plain", "a.py")
     assert facts(tmp_path / "plain") is None
