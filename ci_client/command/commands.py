@@ -408,9 +408,13 @@ def list_command(
 ) -> int:
     """List jobs, newest first."""
     from ci_client.command.listing import WantedJobs, list_jobs
-    from ci_client.library.job_options import read_labels
 
-    wanted = WantedJobs(filters, read_labels(label), failed, limit, before)
+    labels = {}
+    if label:
+        from ci_client.library.job_options import read_labels
+
+        labels = read_labels(label)
+    wanted = WantedJobs(filters, labels, failed, limit, before)
     return list_jobs(server_choice(server, api_key), wanted, as_json)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from ci_client.command.exit_codes import is_finished, known_reason
 from ci_client.command.report_display import printable
-from ci_common.job import parse_time
 from ci_common.job_states import JobStatus, Reason
 
 SHORT_ID = 8
@@ -125,9 +124,10 @@ def _git(job: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _time(text: Any) -> datetime | None:
     try:
-        return parse_time(text)
+        moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
+    return moment if moment.tzinfo else None
 
 
 def _since(text: Any, now: datetime, told: Any) -> str:

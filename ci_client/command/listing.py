@@ -13,7 +13,6 @@ from ci_client.command.connecting import connect
 from ci_client.command.display import job_table, say
 from ci_client.command.job_lines import job_lines, terminal_width
 from ci_client.library.config import ServerChoice
-from ci_client.library.moments import utc_text
 
 _LARGEST_PAGE = 1000
 """The server gives no more at once."""
@@ -36,6 +35,8 @@ class WantedJobs:
         asked = {**self.filters, "labels": self.labels}
         for name in ("since", "until"):
             if (moment := asked.get(name)) is not None:
+                from ci_client.library.moments import utc_text
+
                 asked[name] = utc_text(f"--{name}", moment)
         return {**asked, "outcome": "failed"} if self.failed else asked
 

@@ -160,6 +160,8 @@ def _check_install(value: object) -> None:
 
 
 def _check_labels(labels: Mapping[str, str] | None) -> None:
+    if labels is not None and not isinstance(labels, Mapping):
+        raise _wrong("labels", "a mapping of strings, such as {'team': 'pricing'}", labels)
     for name, value in (labels or {}).items():
         _check_text("labels", name)
         _check_text("labels", value)

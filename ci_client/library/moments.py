@@ -4,7 +4,6 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from ci_client.errors import UsageError
-from ci_common.job import format_time
 
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -23,7 +22,8 @@ def utc_text(name: str, text: str, now: datetime | None = None) -> str:
             moment = (now or datetime.now(UTC)) - span
         else:
             moment = datetime.fromisoformat(text)
-        return str(format_time(moment.astimezone(UTC)))
+        utc = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+        return utc.replace("+00:00", "Z")
     except (ValueError, OverflowError):
         raise UsageError(
             f"{name}: {text[:60]!r} is not a time; write how long ago, such as 30m, 2h or 7d, a "

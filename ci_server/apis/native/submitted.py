@@ -84,12 +84,12 @@ class SubmittedSpec(BaseModel):
     git: Annotated[SubmittedGit | None, Given] = None
     tty: Annotated[bool | None, Given] = None
     color: Annotated[bool | None, Given] = None
-    labels: Annotated[Labels | None, Given] = None
     image: Annotated[Image | None, Given] = None
     env: Annotated[Environment | None, Given] = None
     artifacts: Annotated[Artifacts | None, Given] = None
     cpu: Annotated[Cpu | None, Given] = None
     memory: Annotated[Memory | None, Given] = None
+    labels: Annotated[Labels | None, Given] = None
 
 
 FILE_FIELD, SPEC_FIELD, SECRETS_FIELD = "file", "spec", "secrets"

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from support import projects
+from support.archives import zip_bytes
 from support.live_server import LiveServer
 
 
@@ -135,23 +136,24 @@ def test_unknown_paths_and_methods_have_the_same_form(idle, method, path, status
     assert answer.json()["error"].keys() == {"code", "message", "request_id"}
 
 
+WITH_LABELS = zip_bytes({"ci.toml": '[jobs.test]\nlabels = {team = "a", "of.table" = "yes"}\n'})
+
+
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
     """A server without a controller, and the ids of three jobs with labels, newest first."""
-    table = b'[jobs.test]\nlabels = {team = "a", "of.table" = "yes"}\n'
-    project = projects.archive({"ci.toml": table, "a.txt": b""})
     with LiveServer(tmp_path_factory.mktemp("labelled"), controller="external") as server:
         server.start()
         job_ids = [
-            submitted(server, project, labels).json()["job_id"]
+            submitted(server, labels).json()["job_id"]
             for labels in ({"team": "b", "part": "one:two"}, {"part": "three"}, None)
         ]
         yield server, job_ids[::-1]
 
 
-def submitted(server, project, labels):
+def submitted(server, labels):
     data = {} if labels is None else {"spec": json.dumps({"labels": labels})}
-    return server.http.post("/submit-async", data=data, files={"file": ("p.zip", project)})
+    return server.http.post("/submit-async", data=data, files={"file": ("p.zip", WITH_LABELS)})
 
 
 def test_labels_of_the_request_come_over_those_of_the_table(labelled):
@@ -212,14 +214,9 @@ def test_links_lead_through_the_whole_list(labelled):
         {"a": "two\nlines"},
         {"a": 1},
         {f"k{number}": "x" for number in range(19)},  # with those of the table
-        None,
     ],
 )
 def test_labels_have_bounds(labelled, labels):
-    server, _ = labelled
-    table = b'[jobs.test]\nlabels = {team = "a", "of.table" = "yes"}\n'
-    spec = {"spec": json.dumps({"labels": labels})}
-    files = {"file": ("p.zip", projects.archive({"ci.toml": table, "a.txt": b""}))}
-    answer = server.http.post("/submit-async", data=spec, files=files)
+    answer = submitted(labelled[0], labels)
     assert answer.status_code == 400
     assert "labels" in answer.json()["error"]["message"]

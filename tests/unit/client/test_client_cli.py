@@ -303,7 +303,7 @@ def test_list(server, run):
     assert code == 0
     for heading in ("JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS", "NAME", "REASON"):
         assert heading in lines[0]
-    ends = [line.split()[-3:] for line in lines[1:]]
+    ends = [line.split()[-7:-4] for line in lines[1:]]
     assert ends == [["✗", "test", "exit"], ["✓", "test", "exit"], ["-", "test", "-"]]
     assert all(line.startswith(JOB) for line in lines[1:])
     assert "2026-01-02 03:04:05Z" in lines[1]

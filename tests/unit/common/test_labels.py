@@ -15,7 +15,7 @@ def test_a_label_is_a_key_and_a_value():
 
 @pytest.mark.parametrize("text", ["", "a", "=b", "a=", "a b=c", "-a=b", "a=b\n", "a=" + "b" * 256])
 def test_other_texts_are_none(text):
-    with pytest.raises(ValueError, match="label|key|value"):
+    with pytest.raises(ValueError, match=r"label|key|value"):
         read_label(text, "=")
 
 

@@ -77,6 +77,7 @@ NULL_IS_NOTHING = {
     ("SubmittedSpec", "command"),
     ("SubmittedGit", "branch"),
     ("SubmittedGit", "describe"),
+    ("SubmittedGit", "remote"),
 }
 FALSE_IS_NOTHING = {"install"}
 
@@ -137,6 +138,7 @@ def test_the_types_are_found_in_the_models():
         "artifacts": {"array of string"},
         "cpu": {"integer"},
         "memory": {"integer"},
+        "labels": {"object of string"},
     }
 
 
