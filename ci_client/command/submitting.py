@@ -1,5 +1,6 @@
 """`ci submit`: pack, upload, watch; and Ctrl-C at every point of it."""
 
+import os
 import shlex
 import time
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ from ci_client.command.artifacts import fetch_artifacts, new_directory
 from ci_client.command.cancellation import Cancellation
 from ci_client.command.connecting import connect
 from ci_client.command.display import say
+from ci_client.command.hints import OWN_TABLE, TABLE
 from ci_client.command.interruption import Interruption
 from ci_client.command.model_run import ModelRun
 from ci_client.command.packing_display import left_out_line, upload_bar
@@ -105,6 +107,7 @@ class Sending(ABC, Generic[_Client, _Package]):
     watch_command = "ci wait {}"
     watch_all_command = "ci wait {} --all"
     cancel_command = "ci cancel {}"
+    _table = TABLE
 
     def __init__(
         self,
@@ -170,7 +173,7 @@ class Sending(ABC, Generic[_Client, _Package]):
             self._interruption.on_first(self._cancellation.start)
         events = self._client.follow(job_id, from_beginning=True)
         with closing(self._output(job_id)) as output:
-            code = show(events, output, job_id, since)
+            code = show(events, output, job_id, since, self._table)
         if self._interruption.is_pending:
             if code == exit_codes.CANCELLED:
                 say(f"Interrupted: job {job_id} was cancelled.")
@@ -227,6 +230,8 @@ class _ProjectSending(Sending[Client, ProjectZip]):
         super().__init__(client, asked.detach, asked.model, asked.detach_on_signal)
         self._request = asked.request
         self._asked = asked
+        if os.path.exists(os.path.join(asked.path, "ci.toml")):
+            self._table = OWN_TABLE
 
     @override
     def _send(self, package: ProjectZip, on_progress: OnProgress) -> str:

@@ -93,7 +93,7 @@ def test_modes_and_links_arrive(user, project):
 def test_a_directory_without_anything_to_send(user, tmp_path):
     (tmp_path / "empty").mkdir()
     done = user.run("submit", "--path", "empty")
-    assert done.code == 1
+    assert done.code == 2
     assert "no files" in done.err
 
 

@@ -195,6 +195,19 @@ def test_did_you_mean(run, arguments, says):
     assert (code, err.splitlines()[-1]) == (2, f"Error: {says}")
 
 
+@pytest.mark.parametrize(
+    ("file", "table"),
+    [
+        ("pyproject.toml", "In [tool.ci.jobs.NAME], set"),
+        ("ci.toml", "In [jobs.NAME] of ci.toml, set"),
+    ],
+)
+def test_a_hint_names_the_table_that_is_meant(server, run, project, file, table):
+    (project / file).write_text("")
+    server.on(STREAM, stream(complete(success=False, exit_code=127)))
+    assert table in run("submit")[2]
+
+
 def test_a_command_that_is_taken_for_a_name(server, run):
     code, _, err = run("submit", "python -m pytest")
     assert (code, "did you mean: ci submit -- python -m pytest" in err) == (2, True)
