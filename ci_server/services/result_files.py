@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 Content = TypeVar("Content")
 
-_CACHED = 256
+_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class FileResult(Generic[Content]):
 
 
 class ResultFiles(Generic[Content]):
-    """The files of one path. What was read once is remembered: it never changes."""
+    """The files of one path. What was read last is remembered: it never changes."""
 
     def __init__(
         self,
@@ -39,14 +39,17 @@ class ResultFiles(Generic[Content]):
         path: str,
         most_bytes: int,
         parse: Callable[[bytes], Content],
+        remembered: int = _REMEMBERED,
     ) -> None:
-        """`parse` runs in a thread, and raises ValueError, with a message for people."""
+        """`parse` runs in a thread, and raises ValueError, with a message for people. So many
+        results are `remembered`, which then should be small.
+        """
         self._submissions = submissions
         self._artifacts = artifacts
         self._path = path
         self._most_bytes = most_bytes
         self._parse = parse
-        self._results: SingleFlightCache[FileResult[Content]] = SingleFlightCache(_CACHED)
+        self._results: SingleFlightCache[FileResult[Content]] = SingleFlightCache(remembered)
         self._parsing = asyncio.Semaphore(1)
         """One at a time: a result may take a lot of memory while it is read."""
 

@@ -41,17 +41,24 @@ class RunResults:
         self, submissions: JobSubmissions, artifacts: ArtifactReader, failures: Failures
     ) -> None:
         self._submissions = submissions
-        self._results = ResultFiles(
-            submissions, artifacts, f"{OUTPUT}/{FILE}", MOST_BYTES, parse_result
-        )
+        place = f"{OUTPUT}/{FILE}"
+        self._summaries = ResultFiles(submissions, artifacts, place, MOST_BYTES, _parse_summary)
+        self._whole = ResultFiles(submissions, artifacts, place, MOST_BYTES, parse_result, 0)
         self._failures = failures
 
     async def end(self, run: Run) -> RunEnd:
-        """Of a run that the caller may read."""
+        """Of a run that the caller may read, with a summary of its result."""
+        return await self._end(run, self._summaries)
+
+    async def whole_end(self, run: Run) -> RunEnd:
+        """The same with the whole result."""
+        return await self._end(run, self._whole)
+
+    async def _end(self, run: Run, results: ResultFiles[RunResult]) -> RunEnd:
         job = run.job
         if job.outcome is None:
             return RunEnd()
-        found = await self._results.of(job)
+        found = await results.of(job)
         result = found.document if found else None
         problem = found.problem if found else await self._failures.of(job)
         return RunEnd(result, problem, await self._files(job, run.request.run_id, result))
@@ -67,3 +74,7 @@ class RunResults:
             kind: f"{OUTPUT}/{named.get(kind) or default_file(run_id, kind)}" for kind in FILE_KINDS
         }
         return {kind: path for kind, path in wanted.items() if path in paths}
+
+
+def _parse_summary(content: bytes) -> RunResult:
+    return parse_result(content).summary()

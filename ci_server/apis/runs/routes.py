@@ -99,7 +99,7 @@ async def get_result(request: Request, run_id: str, api: Api, principal: Reader)
     if run.status is not RunStatus.COMPLETED:
         raise RunNotCompletedError
     urls = artifact_urls(api.grants, principal, base, run.job.job_id)
-    return result_json(run, await api.results.end(run), urls)
+    return result_json(run, await api.results.whole_end(run), urls)
 
 
 @router.post("/{run_id}/cancel")

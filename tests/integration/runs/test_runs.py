@@ -11,6 +11,7 @@ from support import run_program as program
 from support.run_schemas import Runs, ended, in_status
 
 QUERY = "How do CD4 T cells respond to interferon-beta?"
+DEEP = json.loads("[" * 300 + "]" * 300)
 
 
 def job_of(server, run):
@@ -115,8 +116,9 @@ def test_a_result_and_its_files(processes, runs):
         ([program.writes_result(success="yes")], "success must be true or false"),
         ([program.writes_result(files={"anndata": "../x"})], "files.anndata must be the name"),
         ([program.writes_result(top_upregulated=["SYN1"])], "top_upregulated must be a list"),
+        ([program.writes_result(iterations=[{"a": DEEP}])], "nested too deeply"),
     ],
-    ids=["none", "no JSON", "large", "no success", "a path", "no objects"],
+    ids=["none", "no JSON", "large", "no success", "a path", "no objects", "nested"],
 )
 def test_a_result_that_cannot_be_used(processes, runs, steps, problem):
     """The run completed all the same, and its files are there."""
@@ -125,6 +127,7 @@ def test_a_result_that_cannot_be_used(processes, runs, steps, problem):
     assert problem in run["error_message"]
     result = runs.result(run["run_id"])
     assert (result["success"], result["grounding_score"]) == (False, None)
+    assert runs.page(page_size=1)["runs"][0]["run_id"] == run["run_id"]
     assert result["iterations"] == result["top_downregulated"] == []
     assert result["anndata_url"] is None
     assert httpx.get(result["log_url"], trust_env=False).text == "{}"
@@ -208,6 +211,14 @@ def test_an_item_of_a_list_tells_more(processes, runs):
     assert (item["final_score"], item["termination_reason"]) == (7.5, "threshold_reached")
     assert item["iterations"] == [{"iteration": 1, "score": 7.5}]
     assert (item["anndata_path"], item["report_path"]) == ("output/cells.h5ad", None)
+
+
+def test_a_list_leaves_out_long_iterations(processes, runs):
+    iterations = [{"a": "RUN_ID" * 200}] * 6
+    run = ended(processes, runs, program.writes_result(iterations=iterations))
+    item = runs.page(page_size=1)["runs"][0]
+    assert (item["run_id"], item["iterations"], item["final_score"]) == (run["run_id"], [], 7.5)
+    assert runs.result(run["run_id"])["iterations"] == [{"a": run["run_id"] * 200}] * 6
 
 
 # ------------------------------------------------------------------ wrong requests
