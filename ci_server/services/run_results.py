@@ -19,9 +19,6 @@ from ci_common.run_result import (
 from ci_server.services.failures import Failures
 from ci_server.services.result_files import ResultFiles
 
-_MOST_FILES = 1000
-
-
 @dataclass(frozen=True, slots=True)
 class RunEnd:
     """What is known of a run when it has ended; before that nothing of it."""
@@ -65,15 +62,15 @@ class RunResults:
 
     async def _files(self, job: Job, run_id: str, result: RunResult | None) -> dict[str, str]:
         """A result that does not name a file leaves its usual name."""
-        if not job.artifacts_size:
-            return {}
-        artifacts = await self._submissions.artifacts(job.job_id, _MOST_FILES)
-        paths = {artifact.path for artifact in artifacts}
         named = result.files if result else {}
         wanted = {
             kind: f"{OUTPUT}/{named.get(kind) or default_file(run_id, kind)}" for kind in FILE_KINDS
         }
-        return {kind: path for kind, path in wanted.items() if path in paths}
+        return {
+            kind: path
+            for kind, path in wanted.items()
+            if await self._submissions.artifact(job.job_id, path) is not None
+        }
 
 
 def _parse_summary(content: bytes) -> RunResult:

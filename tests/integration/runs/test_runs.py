@@ -107,6 +107,12 @@ def test_a_result_and_its_files(processes, runs):
     assert run["control_cells_available"] == 4
 
 
+def test_a_file_is_found_among_many_and_when_it_is_empty(processes, runs):
+    many = [("write", f"a{number:03}", "") for number in range(200)]
+    run = ended(processes, runs, *many, ("write", "RUN_ID_log.json", ""))
+    assert httpx.get(runs.result(run["run_id"])["log_url"], trust_env=False).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("steps", "problem"),
     [
