@@ -19,6 +19,7 @@ from ci_common.run_result import (
 from ci_server.services.failures import Failures
 from ci_server.services.result_files import ResultFiles
 
+
 @dataclass(frozen=True, slots=True)
 class RunEnd:
     """What is known of a run when it has ended; before that nothing of it."""
