@@ -46,10 +46,13 @@ class SqliteRuns(Runs):
             conditions.append(state_conditions(STATES[page.status]))
         where = f"WHERE {' AND '.join(conditions)}"
         count = await self._database.fetch_one(
-            f"SELECT count(*) AS total {_FROM} {where}", parameters
+            f"SELECT count(*) AS total FROM jobs {where}",  # noqa: S608 - constants
+            parameters,
         )
+        # First which they are: whole rows, and their progress, would be read and sorted for all.
+        found = f"SELECT seq FROM jobs {where} ORDER BY seq DESC LIMIT ? OFFSET ?"  # noqa: S608
         rows = await self._database.fetch_all(
-            f"{_SELECT} {where} ORDER BY seq DESC LIMIT ? OFFSET ?",
+            f"{_SELECT} WHERE seq IN ({found}) ORDER BY seq DESC",
             (*parameters, page.limit, page.offset),
         )
         return [_from_row(row) for row in rows], count["total"] if count else 0

@@ -128,6 +128,30 @@ async def test_pages_are_of_the_scope_newest_first(rows, runs):
     assert await page(JobScope("globex"), 0, 10) == ([], 0)
 
 
+async def test_a_page_is_read_without_reading_all_runs(rows, runs, monkeypatch):
+    asked = []
+    fetch_all = rows.database.fetch_all
+
+    async def traced(sql, parameters=()):
+        plan = await fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        asked.append([row["detail"] for row in plan])
+        return await fetch_all(sql, parameters)
+
+    run_id = await run_in(rows, JobStatus.RUNNING)
+    monkeypatch.setattr(rows.database, "fetch_all", traced)
+    for scope in (ALL, JobScope("acme"), JobScope("acme", "ann")):
+        await runs.page(scope, RunPage(0, 100))
+    counts, pages = asked[::2], asked[1::2]
+    assert len(pages) == 3
+    assert not any("SCAN" in step for plan in asked for step in plan)
+    assert all(len(plan) == 1 for plan in counts)
+    for plan in pages:
+        assert "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)" in plan
+        found = next(place for place, step in enumerate(plan) if "LIST SUBQUERY" in step)
+        assert not any("TEMP B-TREE" in step for step in plan[:found])
+    assert await runs.get(run_id)
+
+
 async def test_no_run_without_a_job_and_no_job_without_its_run(rows, runs):
     asked = request()
     await add(rows, asked)
