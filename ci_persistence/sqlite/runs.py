@@ -81,7 +81,9 @@ def _from_row(row: sqlite3.Row) -> Run:
         row["control_strategy_effective"],
         row["control_cells_available"],
     )
+    job = from_row(row)
     if row["progress"] is None:
-        return Run(request, from_row(row))
-    progress = Progress.from_facts(json.loads(row["progress"]))
-    return Run(request, from_row(row), progress, datetime.fromisoformat(row["progress_at"]))
+        return Run(request, job)
+    facts = json.loads(row["progress"])
+    progress = Progress.from_facts(facts) if facts["attempt"] == job.attempt else None
+    return Run(request, job, progress, datetime.fromisoformat(row["progress_at"]))

@@ -84,6 +84,21 @@ async def test_a_run_has_what_it_reported_last(rows, runs):
     assert (await runs.get(run_id)).progress == found.progress
 
 
+async def test_what_a_lost_attempt_reported_is_not_that_of_the_next(rows, runs):
+    run_id, job_id = await add(rows)
+    await rows.transitions.claim(job_id)
+    await rows.transitions.mark_running(job_id, NOON)
+    told = Progress(4, 17, "evaluation", 3, 6.5)
+    await rows.transitions.report_progress([ProgressReport(job_id, 1, told)], NOON)
+    assert await rows.transitions.retry(job_id, 1)
+    found = await runs.get(run_id)
+    assert (found.status, found.progress, found.progress_at) == (RunStatus.PENDING, None, NOON)
+    await rows.transitions.mark_running(job_id, NOON)
+    again = Progress(0, 17, "query_analysis")
+    await rows.transitions.report_progress([ProgressReport(job_id, 2, again)], NOON)
+    assert (await runs.get(run_id)).progress == again
+
+
 @pytest.mark.parametrize(
     ("status", "outcome", "cancel", "told"),
     [
