@@ -17,7 +17,7 @@ from ci_common.run_result import (
     parse_result,
 )
 from ci_server.services.failures import Failures
-from ci_server.services.result_files import ResultFiles
+from ci_server.services.result_files import FileResult, ResultFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,19 @@ class RunResults:
 
     async def end(self, run: Run) -> RunEnd:
         """Of a run that the caller may read, with a summary of its result."""
-        return await self._end(run, self._summaries)
+        return await self._end(run, await self._summaries.of(run.job))
 
     async def whole_end(self, run: Run) -> RunEnd:
-        """The same with the whole result."""
-        return await self._end(run, self._whole)
+        """The same with the whole result.
 
-    async def _end(self, run: Run, results: ResultFiles[RunResult]) -> RunEnd:
+        Raises StorageUnavailableError when it cannot be read now, which says nothing of the run.
+        """
+        return await self._end(run, await self._whole.read(run.job))
+
+    async def _end(self, run: Run, found: FileResult[RunResult] | None) -> RunEnd:
         job = run.job
         if job.outcome is None:
             return RunEnd()
-        found = await results.of(job)
         result = found.document if found else None
         problem = found.problem if found else await self._failures.of(job)
         return RunEnd(result, problem, await self._files(job, run.request.run_id, result))
