@@ -28,7 +28,12 @@ def said(server, run):
 
 
 def test_what_a_run_is_asked(processes, runs):
-    options = {"max_iterations": 3, "score_threshold": 8.4999999, "random_seed": 7, "llm_model": None}
+    options = {
+        "max_iterations": 3,
+        "score_threshold": 8.4999999,
+        "random_seed": 7,
+        "llm_model": None,
+    }
     wanted = program.query(("environment",), ("say", "grüße"))
     asked = runs.submit(wanted, control_strategy="query_as_control", de_config={"a": 1}, **options)
     assert (asked["status"], asked["max_iterations"]) == ("pending", 3)
