@@ -29,6 +29,9 @@ CALL_SECONDS = 30.0
 STOP_SECONDS = 60.0
 """More than the server takes."""
 
+MOST = 2**31 - 1
+"""The messages have no larger numbers."""
+
 app = typer.Typer(
     name="job-worker",
     help="Run commands on a Job Worker server, watch their output, stop them. Options before or "
@@ -59,14 +62,26 @@ def create(
     command: Annotated[str, typer.Argument(metavar="COMMAND", show_default=False)],
     args: Annotated[list[str] | None, typer.Argument(metavar="ARGS", show_default=False)] = None,
     max_cpu: Annotated[
-        int, typer.Option(metavar="N", help="Percent of one core; 0: 100", show_default=False)
+        int,
+        typer.Option(
+            min=0, max=MOST, metavar="N", help="Percent of one core; 0: 100", show_default=False
+        ),
     ] = 0,
     max_memory: Annotated[
-        int, typer.Option(metavar="MB", help="Memory in MiB; 0: 512", show_default=False)
+        int,
+        typer.Option(
+            min=0, max=MOST, metavar="MB", help="Memory in MiB; 0: 512", show_default=False
+        ),
     ] = 0,
     max_iobps: Annotated[
         int,
-        typer.Option(metavar="N", help="Disk bytes per second; 0: no limit", show_default=False),
+        typer.Option(
+            min=0,
+            max=MOST,
+            metavar="N",
+            help="Disk bytes per second; 0: no limit",
+            show_default=False,
+        ),
     ] = 0,
     server: Server = None,
     cert: Cert = None,
