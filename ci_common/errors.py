@@ -27,6 +27,9 @@ RunnerError
 │   └── TooManyJobsError
 ├── JobNotFoundError
 ├── ArtifactNotFoundError
+├── RunNotFoundError
+├── RunNotCompletedError            it has no result, or none yet
+├── RunEndedError                   too late to cancel a run
 ├── JobFinishedError                too late to cancel
 ├── JobStartedError                 too late to cancel without force
 ├── EventsGoneError                 events after a reader's cursor were removed
@@ -242,6 +245,24 @@ class JobNotFoundError(RunnerError):
     """There is no job with this id, or you may not see it."""
 
     code = "job_not_found"
+
+
+class RunNotFoundError(RunnerError):
+    """There is no run with this id, or you may not see it."""
+
+    code = "run_not_found"
+
+
+class RunNotCompletedError(RunnerError):
+    """Run not completed"""
+
+    code = "run_not_completed"
+
+
+class RunEndedError(RunnerError):
+    """Run cannot be cancelled"""
+
+    code = "run_not_cancellable"
 
 
 class ArtifactNotFoundError(RunnerError):

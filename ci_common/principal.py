@@ -35,6 +35,8 @@ class Principal:
     """Set on callers with a token to read this one job, and nothing else."""
     origin: Origin = field(default=Origin(), compare=False)
     """Where this request of theirs came from; no part of who they are."""
+    email: str | None = field(default=None, compare=False)
+    """What the issuer of their token says of it, where it is not `user` itself. It is only told."""
 
 
 LOCAL_PRINCIPAL = Principal(tenant=LOCAL_TENANT, user="local", role=Role.ADMIN)

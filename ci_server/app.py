@@ -33,6 +33,7 @@ from ci_server.apis.native.sse import LogEventCache
 from ci_server.apis.runs import control_strategy as runs_control_strategy
 from ci_server.apis.runs import metadata as runs_metadata
 from ci_server.apis.runs import probes as runs_probes
+from ci_server.apis.runs import routes as runs
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
@@ -117,12 +118,13 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     """Put into the application's state what its routes ask for."""
     app.state.access = services.access
     app.state.usage = services.usage
+    cache = LogEventCache()
     app.state.native_api = NativeApi(
         services.intake,
         services.jobs,
         services.readiness,
         services.streams,
-        LogEventCache(),
+        cache,
         services.artifacts,
         services.grants,
         settings.send_timeout_seconds,
@@ -135,6 +137,18 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         Slots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant),
         settings.public_url,
         app.state.trusted_proxies,
+    )
+    app.state.runs_api = runs.RunsApi(
+        services.runs,
+        services.run_results,
+        services.jobs,
+        services.streams,
+        cache,
+        services.grants,
+        settings.public_url,
+        app.state.trusted_proxies,
+        settings.request_timeout_seconds,
+        settings.send_timeout_seconds,
     )
     app.state.socket_api = models_socket.SocketApi(
         services.jobs,
@@ -194,8 +208,8 @@ def create_app() -> FastAPI:
     app.add_middleware(OptionalTrailingSlash, prefix=RUNS_PREFIX)
     app.add_middleware(StartRefusal)
     native = (router, native_artifacts.router, native_usage.router, native_tokens.router)
-    runs = (runs_metadata.router, runs_control_strategy.router)
-    for routes in (*native, models.router, models_socket.router, *runs):
+    of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
+    for routes in (*native, models.router, models_socket.router, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (native_probes.router, runs_probes.router, site.router):
         app.include_router(routes)

@@ -9,7 +9,7 @@ from ci_common.job import utc_now
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
-from ci_common.settings import Settings
+from ci_common.settings import RunSettings, Settings
 from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
@@ -31,6 +31,7 @@ from ci_persistence.sqlite.data_claim import check_before_open, claim
 from ci_persistence.sqlite.identities import SqliteIssuedKeys, has_users
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
+from ci_persistence.sqlite.runs import SqliteRuns
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -56,6 +57,8 @@ from ci_server.services.intake import Intake, SubmissionLimits
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
 from ci_server.services.readiness import Readiness
+from ci_server.services.run_results import RunResults
+from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.usage import UsageService
 from ci_server.streams.log_stream import LogStreams
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
@@ -91,6 +94,8 @@ class Services:
     streams: LogStreams
     artifacts: ArtifactReader
     model_results: ModelResults
+    runs: RunService
+    run_results: RunResults
     grants: Grants
     catalogue: CatalogueReader
     control_strategies: ControlStrategies
@@ -133,30 +138,36 @@ def build_services(
     access, tokens = _access(stores, policy, audit, proxies, stack)
     streams = LogStreams(submissions, stores.logs, stores.signals)
     catalogue = SqliteCatalogueReader(database)
+    strategies = ControlStrategies(catalogue, settings.perturbations_of_controls)
+    failures = Failures(streams)
+    intake = Intake(
+        submissions,
+        stores.packages,
+        stores.bell,
+        limits,
+        policy,
+        access.traffic,
+        utc_now,
+        secrets,
+        audit,
+    )
+    jobs = JobService(submissions, stores.bell, policy, utc_now, audit, tokens)
     return Services(
         access,
-        Intake(
-            submissions,
-            stores.packages,
-            stores.bell,
-            limits,
-            policy,
-            access.traffic,
-            utc_now,
-            secrets,
-            audit,
-        ),
-        JobService(submissions, stores.bell, policy, utc_now, audit, tokens),
+        intake,
+        jobs,
         Readiness(submissions, stores.packages, utc_now),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
         ),
         streams,
         stores.artifacts,
-        ModelResults(submissions, stores.artifacts, Failures(streams)),
+        ModelResults(submissions, stores.artifacts, failures),
+        RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),
+        RunResults(submissions, stores.artifacts, failures),
         Grants(SignedUrlKeys(settings.data_path).keys, settings.signed_url_seconds, utc_now),
         catalogue,
-        ControlStrategies(catalogue, settings.perturbations_of_controls),
+        strategies,
     )
 
 
@@ -237,6 +248,16 @@ def _authenticator(
         identities,
         LocalIdentity(insecure=settings.insecure, origins=settings.allowed_origins),
         None if tokens is None else StreamTokenIdentity(tokens),
+    )
+
+
+def _run_defaults(settings: RunSettings) -> RunDefaults:
+    return RunDefaults(
+        image=settings.run_image,
+        command=settings.run_argv,
+        cpu_percent=settings.run_cpu_percent,
+        memory_mb=settings.run_memory_mb,
+        timeout_seconds=settings.run_timeout_seconds,
     )
 
 

@@ -12,6 +12,7 @@ from ci_common.settings.grpc import GrpcSettings
 from ci_common.settings.identities import IdentitySettings
 from ci_common.settings.instance import InstanceSettings
 from ci_common.settings.jobs import JobSettings
+from ci_common.settings.runs import RunSettings
 from ci_common.settings.server import ServerSettings
 from ci_common.settings.traffic import TrafficSettings
 
@@ -24,6 +25,7 @@ __all__ = [
     "IdentitySettings",
     "InstanceSettings",
     "JobSettings",
+    "RunSettings",
     "ServerSettings",
     "Settings",
     "TrafficSettings",
@@ -36,6 +38,7 @@ class Settings(
     IdentitySettings,
     TrafficSettings,
     ConnectionSettings,
+    RunSettings,
     JobSettings,
     ExecutorSettings,
     ControllerSettings,

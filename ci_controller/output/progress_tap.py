@@ -15,7 +15,7 @@ TAIL_BYTES = 64 << 10
 """How much of the stored output is searched when following resumes."""
 
 _AT_LINE_START = b"\n" + PREFIX
-_SCORE = b'"score'
+_SCORE, _ITERATION = b'"score', b'"iteration"'
 
 _MOST_TRIES = 32
 """How many invalid progress lines per chunk are parsed before giving up, so that a job that writes
@@ -27,7 +27,7 @@ class LatestProgress:
     """Finds the newest progress report in output that arrives in chunks of any size.
 
     A chunk without progress costs one search for the prefix. Of a chunk only the newest report is
-    parsed, and those before it up to one with a score, if there may be one.
+    parsed, and those before it that may have the score or iteration that it does not say.
     """
 
     def __init__(self) -> None:
@@ -59,9 +59,12 @@ class LatestProgress:
 
 
 def _newest(content: bytes, start: int, end: int) -> Progress | None:
-    """The newest progress among the whole lines in `content[start:end]`, with the newest score."""
+    """The newest progress among the whole lines in `content[start:end]`, with what it does not say
+    of score and iteration from those before it.
+    """
     newest: Progress | None = None
-    scores_from = content.find(_SCORE, start, end)
+    first_score = content.find(_SCORE, start, end)
+    first_iteration = content.find(_ITERATION, start, end)
     for _ in range(_MOST_TRIES):
         found = content.rfind(_AT_LINE_START, max(start - 1, 0), end) + 1
         if not found and not (start == 0 and content.startswith(PREFIX) and end):
@@ -69,15 +72,16 @@ def _newest(content: bytes, start: int, end: int) -> Progress | None:
         progress = read_progress(content[found : content.find(b"\n", found)])
         if progress is not None:
             newest = progress if newest is None else newest.following(progress)
-        if not found or (newest is not None and not _may_be_scored(newest, found, scores_from)):
+        if not found:
             return newest
+        if newest is not None:
+            has_score = newest.score is not None or bool(newest.scores)
+            may_have_score = not has_score and 0 <= first_score < found
+            may_have_iteration = newest.iteration is None and 0 <= first_iteration < found
+            if not (may_have_score or may_have_iteration):
+                return newest
         end = found
     return newest
-
-
-def _may_be_scored(newest: Progress, before: int, scores_from: int) -> bool:
-    """Whether a line before `before` may have the score that the newest report lacks."""
-    return newest.score is None and not newest.scores and 0 <= scores_from < before
 
 
 class ProgressTap(OutputLog):

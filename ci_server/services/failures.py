@@ -15,8 +15,8 @@ _CACHED = 256
 _TAIL_BYTES = 16 << 10
 _MOST_LINES = 25
 _MOST_CHARACTERS = 4000
-_OF_THE_RUNNER = "::"
-"""Begins lines that are for programs, such as `::progress`."""
+_NOT_SAID_BY_THE_JOB = ("::", "ci: ")
+"""Begin lines for programs, such as `::progress`, and lines of the runner itself."""
 
 
 class Failures:
@@ -59,10 +59,10 @@ class Failures:
 
 
 def _told(lines: Iterable[str]) -> str:
-    """What of the last lines is for people: those after the last line for programs."""
+    """What the job said last: the lines after the last one that is not for people, or not its."""
     said: list[str] = []
     for line in lines:
-        if line.startswith(_OF_THE_RUNNER):
+        if line.startswith(_NOT_SAID_BY_THE_JOB):
             said = []
         elif line.strip():
             said.append(line.rstrip())

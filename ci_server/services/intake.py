@@ -184,7 +184,7 @@ class Intake:
             entry = self._audit.entry(
                 principal, AuditAction.SUBMIT, job_id=job_id, target=spec.name
             )
-            await self._submissions.add(job, self.limits.quotas, entry)
+            await self._submissions.add(job, self.limits.quotas, entry, request.run)
         except Exception:
             self._packages.delete(job_id)
             self._secrets.forget(job_id, secrets)

@@ -17,6 +17,7 @@ from ci_common.job import (
     ResourceLimits,
     is_title,
 )
+from ci_common.run import RunRequest
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.submission.project_config import (
     JOB_NAME,
@@ -72,6 +73,8 @@ class SubmissionRequest:
     """Between SIGTERM and SIGKILL."""
     door: Door = Door.NATIVE
     """Where it came in."""
+    run: RunRequest | None = None
+    """Of the runs API: what is stored with the job."""
 
     def __post_init__(self) -> None:
         problem = _problem(self)

@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from ci_common.identities import new_token
-from ci_common.job import JobStatus
+from ci_common.job import Door, JobStatus
 from ci_common.principal import Role
+from ci_common.run import RunRequest
 from ci_persistence.sqlite.identities import SqliteIdentityAdministration
 from ci_server.access.auth.iap import ASSERTION_HEADER, EMAIL_HEADER, IAP_ISSUER
 from support.identities import a_user, stored
@@ -32,9 +33,14 @@ STATES = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED)
 
 ARTIFACT = "output/report.txt"
 PLACES = ("made", "logged", "kept")
+_RUN = {"control_strategy": "synthetic_control", "max_iterations": 5}
 ABSENT = "00000000-0000-4000-8000-000000000000"
 IAP_AUDIENCE = "/projects/1/global/backendServices/2"
 IAP_TENANT, IAP_ROLE = ACME, Role.SUBMITTER
+
+
+def run_id_of(job_id):
+    return f"run_{job_id.replace('-', '')[:12]}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,11 @@ class Target:
     def __str__(self):
         return f"{self.user or 'nobody'}'s {self.state} job"
 
+    @property
+    def run_id(self):
+        """Every job is a run's, too."""
+        return run_id_of(self.job_id)
+
     def word(self, place):
         """What is in this place of the jobs of this user, and nowhere else."""
         return f"{place}-by-{self.tenant}-{self.user.partition('@')[0]}"
@@ -57,7 +68,7 @@ class Target:
         """Everything that tells of the job."""
         if self.tenant is None:
             return set()
-        return {self.job_id, self.user, self.tenant, *map(self.word, PLACES)}
+        return {self.job_id, self.run_id, self.user, self.tenant, *map(self.word, PLACES)}
 
 
 @dataclass(frozen=True)
@@ -162,6 +173,8 @@ async def _job(instance, database, user, tenant, status):
         tenant=tenant,
         user=user,
         command=(made,),
+        door=Door.RUNS,
+        run=lambda job_id: RunRequest(run_id_of(job_id), user, {"query": made, **_RUN}),
     )
     return replace(job, job_id=job_id)
 

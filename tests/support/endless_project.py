@@ -3,6 +3,7 @@
 import itertools
 import threading
 
+from ci_controller.executors.shared.manifests import ArchivedManifests
 from ci_controller.executors.shared.project_archive import ProjectArchive
 from support.waiting import until
 
@@ -34,6 +35,9 @@ class EndlessProject:
                 yield entry._replace(path=f"file{number}")
 
         monkeypatch.setattr(ProjectArchive, "entries", endless)
+        # What is to be installed is found before, and is nothing.
+        for look in ("matching", "named"):
+            monkeypatch.setattr(ArchivedManifests, look, lambda *_: iter(()))
 
     async def in_the_midst(self, launching):
         """Wait until this launch is unpacking."""

@@ -75,13 +75,16 @@ class Instance:
         async with self.opened() as database:
             return await self.add_to(database, status, log, artifacts, package)
 
-    async def add_to(self, database, status, log=b"", artifacts=None, package=b"a zip", **about):
-        """The same in a database that is open; `about` is for `a_job`."""
+    async def add_to(
+        self, database, status, log=b"", artifacts=None, package=b"a zip", run=None, **about
+    ):
+        """The same in a database that is open; `about` is for `a_job`, `run` asks for its run."""
         job = a_job(created_at=utc_now())
         kept = None if package is None else self.write_package(job.job_id, package)
         signals = ProcessJobSignals()
         await SqliteJobSubmissions(database, signals).add(
-            a_job(job_id=job.job_id, created_at=utc_now(), package=kept, **about)
+            a_job(job_id=job.job_id, created_at=utc_now(), package=kept, **about),
+            run=run and run(job.job_id),
         )
         lease = SqliteControllerLease(database)
         await lease.acquire("maker", utc_now(), 60)

@@ -1,6 +1,5 @@
 """Google's identity-aware proxy, and what stands in for it on a developer's machine."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from ci_common.principal import Principal, Role
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.jwt_identity import EMAIL
 from ci_server.access.auth.jwt_verifier import JwtVerifier, looks_signed, refuse
 from ci_server.access.auth.local import why_not_local
 
@@ -20,7 +20,6 @@ ASSERTION_HEADER = "x-goog-iap-jwt-assertion"
 EMAIL_HEADER = "x-goog-authenticated-user-email"
 DEVELOPER = "dev@example.com"
 
-_EMAIL = re.compile(r"[^\s@,:]{1,64}@[^\s@,:]{1,190}")
 _NAMESPACE = "accounts.google.com:"
 
 
@@ -62,7 +61,7 @@ class IapAssertionIdentity(Identity):
         if not looks_signed(assertion):
             refuse("the assertion of the identity-aware proxy is malformed")
         email = (await self.verifier.verify(assertion)).get("email")
-        if not isinstance(email, str) or not _EMAIL.fullmatch(email):
+        if not isinstance(email, str) or not EMAIL.fullmatch(email):
             refuse("the assertion of the identity-aware proxy names no user (email)")
         return self.users.principal(email, "iap-assertion")
 
@@ -92,7 +91,7 @@ class IapHeaderIdentity(Identity):
         if value is None:
             return None
         email = value.removeprefix(_NAMESPACE)
-        if not value.startswith(_NAMESPACE) or not _EMAIL.fullmatch(email):
+        if not value.startswith(_NAMESPACE) or not EMAIL.fullmatch(email):
             raise InvalidCredentialsError(
                 f"the proxy's header {EMAIL_HEADER} is not of the form {_NAMESPACE}USER@DOMAIN"
             )

@@ -1,5 +1,6 @@
 """JWTs as bearer tokens: callers that an issuer of the operator's choice knows."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.jwt_verifier import Claims, JwtVerifier, looks_signed, refuse
 
 _MOST_CHARACTERS = 256
+EMAIL = re.compile(r"[^\s@,:]{1,64}@[^\s@,:]{1,190}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class JwtIdentity(Identity):
             user=text_claim(claims, self.names.user),
             role=self._role(claims),
             credential="jwt",
+            email=_email(claims),
         )
 
     def _role(self, claims: Claims) -> Role:
@@ -66,6 +69,12 @@ class JwtIdentity(Identity):
             return Role(claims["role"])
         except ValueError:
             refuse(f"the token's role is none of {', '.join(Role)}", f"{claims['role']!r:.80}")
+
+
+def _email(claims: Claims) -> str | None:
+    """The token's `email` if it is one. Nothing depends on it, so no other is refused."""
+    email = claims.get("email")
+    return email if isinstance(email, str) and EMAIL.fullmatch(email) else None
 
 
 def text_claim(claims: Claims, names: Sequence[str]) -> str:

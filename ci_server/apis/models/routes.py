@@ -1,10 +1,8 @@
 """The model-job API over HTTP."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.requests import ClientDisconnect
@@ -25,6 +23,7 @@ from ci_server.apis.models.present import (
     jobs_json,
     submitted_json,
 )
+from ci_server.http.artifact_urls import artifact_urls
 from ci_server.http.guards import TOKEN_PARAMETER, Canceller, Lister, Reader, Submitter
 from ci_server.http.multipart import UploadForm
 from ci_server.http.public_url import public_url, websocket_url
@@ -130,16 +129,9 @@ async def _shown(
 ) -> dict[str, Any]:
     result = await api.results.result(job)
     files = await api.results.artifacts(job, most) if result else []
-    url_of = _url_maker(api, principal, job, base)
+    url_of = artifact_urls(api.grants, principal, base, job.job_id)
     shown = [artifact_json(one, url_of(one.path)) for one in files]
     return job_json(job, watch_url, result, shown, await api.results.failure(job))
-
-
-def _url_maker(api: ModelsApi, principal: Principal, job: Job, base: str) -> Callable[[str], str]:
-    """Of the job's files; who has a token for the job only gets none that outlive it."""
-    if principal.only_job is None:
-        return api.grants.signer(base, job.job_id)
-    return lambda path: f"{base}/jobs/{job.job_id}/artifacts/{quote(path)}"
 
 
 async def _watch_url(api: ModelsApi, principal: Principal, job: Job, base: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 
 from ci_common.errors import InvalidOffsetError, quoted
@@ -11,6 +11,7 @@ from ci_common.job import Job
 from ci_server.apis.native.present import event_json
 from ci_server.streams.encoded_cache import EncodedLogCache
 from ci_server.streams.log_stream import cut_where_readable
+from ci_server.streams.progress_events import ProgressEvent
 
 RETRY_MILLISECONDS = 1000
 FIRST_EVENT_BYTES = 16 << 10
@@ -96,15 +97,17 @@ def parse_event_id(wanted: str) -> tuple[int, bool]:
 
 async def encoded_events(
     job_id: str,
-    events: AsyncGenerator[Event, None],
+    events: AsyncGenerator[Event, None] | AsyncGenerator[Event | ProgressEvent, None],
     cache: LogEventCache,
     offset: int,
     *,
     with_job_id: bool = False,
     with_status: bool = True,
+    encode_progress: Callable[[ProgressEvent], Iterable[bytes]] = lambda _: (),
 ) -> AsyncGenerator[bytes, None]:
     """The body of a stream that starts at `offset`. Every `status` event has the offset
-    reached as its id, so that a client can resume before it has seen any log.
+    reached as its id, so that a client can resume before it has seen any log. Progress is told by
+    doors that have events for it.
 
     The first event carries the time to reconnect: of a block that has nothing else, some clients
     make an event without data.
@@ -119,7 +122,12 @@ async def encoded_events(
         async for event in events:
             if isinstance(event, StatusEvent) and not with_status:
                 continue
-            for encoded in _on_the_wire(event, pieces, offset):
+            on_the_wire = (
+                encode_progress(event)
+                if isinstance(event, ProgressEvent)
+                else _on_the_wire(event, pieces, offset)
+            )
+            for encoded in on_the_wire:
                 yield retry + encoded
                 retry = b""
             if isinstance(event, LogEvent):

@@ -1,19 +1,17 @@
 """Which control strategy a query can have, to be asked before a run is submitted."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from ci_server.apis.runs.submitted import ControlStrategy, Query
 from ci_server.http.guards import Submitter
 from ci_server.http.json_body import json_request, read_json_body
 from ci_server.services.control_strategy import ControlAssessment, ControlStrategies
 
 router = APIRouter(prefix="/api/v1/runs")
-
-Query = Annotated[str, Field(min_length=10, max_length=10_000)]
-Strategy = Literal["synthetic_control", "query_as_control"]
 
 
 class ControlQuestion(BaseModel):
@@ -22,7 +20,7 @@ class ControlQuestion(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     query: Query
-    control_strategy: Strategy
+    control_strategy: ControlStrategy
 
 
 @dataclass(frozen=True, slots=True)

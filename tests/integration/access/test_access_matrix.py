@@ -23,7 +23,7 @@ from support import models, projects
 from support.access_world import ABSENT, ARTIFACT, OPERATOR, SAM, access_world
 
 OK, ACCEPTED = (200, None), (202, None)
-NOT_FOUND, FORBIDDEN = (404, "job_not_found"), (403, "forbidden")
+FORBIDDEN = (403, "forbidden")
 
 _OF_THE_REQUEST = {"date", "x-request-id"}
 
@@ -58,6 +58,10 @@ def model_form(server):
 
 def control_question(server):
     return {"json": {"query": "IL-4 on B cells", "control_strategy": "query_as_control"}}
+
+
+def run_json(_server):
+    return {"json": {"query": "How do CD4 T cells respond to interferon-beta?"}}
 
 
 SUBMISSION = Request(Action.SUBMIT, submits=True, form=project_form)
@@ -104,6 +108,16 @@ REQUESTS = {
     "GET /api/v1/metadata/cell-types": Request(Action.LIST),
     "GET /api/v1/metadata/datasets": Request(Action.LIST),
     "POST /api/v1/runs/validate-control-strategy": Request(Action.SUBMIT, form=control_question),
+    "POST /api/v1/runs": Request(Action.SUBMIT, submits=True, form=run_json),
+    "GET /api/v1/runs": Request(Action.LIST),
+    "GET /api/v1/runs/{run_id}": READING,
+    "GET /api/v1/runs/{run_id}/stream": READING,
+    "GET /api/v1/runs/{run_id}/result": Request(
+        Action.READ, (400, "run_not_completed"), {"completed": OK}
+    ),
+    "POST /api/v1/runs/{run_id}/cancel": Request(
+        Action.CANCEL, OK, {"completed": (400, "run_not_cancellable")}, cancels=True
+    ),
     "GET /health": Request(None),
     "GET /ready": Request(None, (503, "not_ready")),  # no controller runs
     "GET /api/v1/health": Request(None),
@@ -149,6 +163,11 @@ def may(caller, action, target):
     return known and reaches(caller, action, *about)
 
 
+def kind_of(name):
+    """What a route's path names: a `job`, a `run`, or nothing."""
+    return next((kind for kind in ("job", "run") if f"{{{kind}_id}}" in name), None)
+
+
 def expected(name, caller, target):
     """Status and error code of the answer to the caller."""
     action, allowed = REQUESTS[name].action, REQUESTS[name].allowed(target)
@@ -162,7 +181,7 @@ def expected(name, caller, target):
         return allowed
     if not may(caller, Action.READ, target):
         is_told = REQUESTS[name].tells_of_others and target.job_id != ABSENT
-        return FORBIDDEN if is_told else NOT_FOUND
+        return FORBIDDEN if is_told else (404, f"{kind_of(name)}_not_found")
     return allowed if may(caller, action, target) else FORBIDDEN
 
 
@@ -176,12 +195,12 @@ def expected_changes(name, caller, target, answer, rows):
     return []
 
 
-def hidden_from(caller, targets, asked):
+def hidden_from(caller, targets, *asked):
     """What no answer to the caller may hold: ids, owners, commands, logs, artifacts of others.
 
     But for Sam, who is in both tenants.
     """
-    hidden, shown = set(), {caller.user, caller.tenant, SAM, asked}
+    hidden, shown = set(), {caller.user, caller.tenant, SAM, *asked}
     for job in targets:
         (shown if may(caller, Action.READ, job) else hidden).update(job.words())
     return hidden - shown
@@ -205,22 +224,23 @@ class Answer:
         code = None if self.status < 400 else json.loads(self.text)["error"]["code"]
         return self.status, code
 
-    def without(self, job_id):
-        """What is left when the job's id and the request's own are taken out."""
+    def without(self, target):
+        """What is left when the ids of the job and of the request are taken out."""
         headers = {k: v for k, v in self.headers.items() if k not in _OF_THE_REQUEST}
         text = self.text.replace(self.headers["x-request-id"], "REQUEST")
-        return f"{self.status} {headers} {text}".replace(job_id, "ID")
+        told = f"{self.status} {headers} {text}"
+        return told.replace(target.job_id, "ID").replace(target.run_id, "ID")
 
 
 def ask(world, name, caller, target=None, **params):
     """One request; of a stream that goes on only the first piece is read."""
     method, path = name.split(" ")
-    job_id = target.job_id if target else ""
+    ids = {"job_id": target.job_id, "run_id": target.run_id} if target else {}
     make_form = REQUESTS[name].form
     form = make_form(world.server) if make_form else {}
     with world.server.http.stream(
         method,
-        path.format(job_id=job_id, path=ARTIFACT),
+        path.format(**ids, path=ARTIFACT),
         headers=dict(caller.headers),
         params={**caller.params, **params},
         **form,
@@ -241,7 +261,8 @@ def problems_of(world, name, caller, target, before, answer):
     changes = [row for job_id, row in world.rows().items() if before.get(job_id) != row]
     if changes != expected_changes(name, caller, target, wanted, before):
         yield f"changed the rows to {changes}"
-    for word in hidden_from(caller, world.targets, target and target.job_id):
+    asked = (target.job_id, target.run_id) if target else ()
+    for word in hidden_from(caller, world.targets, *asked):
         if word in answer.text or word in str(answer.headers):
             yield f"tells {word!r}"
 
@@ -259,7 +280,7 @@ def check_it_is_known(name):
 @pytest.mark.parametrize("name", ROUTES)
 def test_everybody_gets_what_the_policy_says(world, name):
     check_it_is_known(name)
-    targets = world.targets if "{job_id}" in name else (None,)
+    targets = world.targets if kind_of(name) else (None,)
     problems = []
     for caller in world.callers:
         not_there = set()
@@ -271,7 +292,7 @@ def test_everybody_gets_what_the_policy_says(world, name):
             world.forget_cancellations()
             is_hidden = target and not REQUESTS[name].tells_of_others
             if is_hidden and not may(caller, Action.READ, target):
-                not_there.add(answer.without(target.job_id))
+                not_there.add(answer.without(target))
         if len(not_there) > 1:
             problems.append(f"{caller} can tell from {not_there} which jobs there are")
     assert not problems, f"{name}:\n" + "\n".join(problems)
@@ -310,7 +331,7 @@ def test_websockets_are_for_those_who_may_read(world):
                 if word in answer.text or word in str(answer.headers):
                     problems.append(f"{caller}, about {target}: tells {word!r}")
             if not may(caller, Action.READ, target):
-                not_there.add(answer.without(target.job_id))
+                not_there.add(answer.without(target))
         if len(not_there) > 1:
             problems.append(f"{caller} can tell from {not_there} which jobs there are")
     assert not problems, "\n".join(problems)
@@ -429,8 +450,8 @@ def test_a_job_that_may_not_be_seen_is_no_cursor(world):
             if target.job_id in seen:
                 assert ids(answer) == seen[seen.index(target.job_id) + 1 :], caller
             else:
-                assert answer.outcome == NOT_FOUND, caller
-                refusals.add(answer.without(target.job_id))
+                assert answer.outcome == (404, "job_not_found"), caller
+                refusals.add(answer.without(target))
         assert len(refusals) == 1, caller
 
 

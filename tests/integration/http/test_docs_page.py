@@ -97,7 +97,7 @@ def test_all_but_these_asks_who_one_is(server):
     for path, operations in server.http.get("/openapi.json").json()["paths"].items():
         for method in operations:
             if path not in (*PROBE_PATHS, "/artifacts/{job_id}/{path}"):
-                answer = server.http.request(method, path.format(job_id="x", path="x"))
+                answer = server.http.request(method, path.format(job_id="x", run_id="x", path="x"))
                 assert answer.status_code == 401, path
 
 

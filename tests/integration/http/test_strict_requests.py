@@ -90,7 +90,7 @@ QUERY = list(query_parameters())
 
 def test_the_document_has_the_parameters_that_there_are():
     assert {name for _, _, name, _ in QUERY} == {
-        *("limit", "tail", "follow", "from_beginning", "force")
+        *("limit", "tail", "follow", "from_beginning", "force", "page", "page_size")
     }
     bodies = [
         operation.get("requestBody", {"content": {}})["content"]

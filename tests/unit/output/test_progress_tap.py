@@ -55,6 +55,11 @@ def test_a_score_in_the_same_chunk_is_not_lost(last, noise):
     assert found([line(1) + last.removeprefix(SCORED)]) == [Progress(3, 9, "x")]
 
 
+def test_an_iteration_in_the_same_chunk_is_not_lost():
+    begun = b'::progress {"current":5,"total":9,"phase":"x","iteration":2}\n'
+    assert found([SCORED, line(4) + begun + line(6)])[-1].iteration == 2
+
+
 def test_a_score_is_not_looked_for_without_end():
     assert found([SCORED + line(3) * 100]) == [Progress(3, 9, "x")]
 

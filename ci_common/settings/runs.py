@@ -1,0 +1,38 @@
+"""What a run of the runs API is as a job."""
+
+import shlex
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from ci_common.settings.environment import EnvironmentSettings
+
+
+def _command(value: str) -> str:
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"is not a command: {error}") from None
+    if not words or not words[0]:
+        raise ValueError("must begin with the name of a program")
+    return value
+
+
+class RunSettings(EnvironmentSettings):
+    """Image, command and limits of runs. The ceilings of jobs hold for them, too."""
+
+    run_image: str = Field(default="ci-runner-haystack:latest", pattern=r"^[!-~]{1,500}$")
+    """Container image."""
+    run_command: Annotated[str, AfterValidator(_command)] = "python -m haystack"
+    """Words as a shell splits them; no shell runs it."""
+    run_cpu_percent: int = Field(default=400, ge=1, le=1_000_000)
+    """CPU limit in percent of one core."""
+    run_memory_mb: int = Field(default=16_384, ge=16)
+    """Memory limit in MiB."""
+    run_timeout_seconds: float = Field(default=3600, gt=0, le=31_536_000)
+    """Wall clock."""
+
+    @property
+    def run_argv(self) -> tuple[str, ...]:
+        """`run_command`, word by word."""
+        return tuple(shlex.split(self.run_command))
