@@ -212,6 +212,11 @@ class Executor(Protocol):
         nothing but what it tries out, and answers at once the second time.
         """
 
+    async def describe(self) -> str:
+        """What jobs run in, in a line for people: the engine, and whether it has the image of jobs
+        that name none.
+        """
+
     async def probe(self, request: ProbeRequest) -> None:
         """Start a workload that does nothing and has default options, where a job's launch has
         failed, and remove it: what `launch` raised is the job's own fault when this returns.
