@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from support.job_worker import Certificates, WorkerServer, refusal
 from support.waiting import until_sync
 
-SIZE = 60_000_000
+SIZE = 20_000_000
 REVOKED = ("UNAUTHENTICATED", "certificate revoked")
 
 
