@@ -111,6 +111,7 @@ def _worker_door(services: Services, settings: Settings, certificates: Path) -> 
         services.intake,
         services.jobs,
         services.streams,
+        services.readiness,
     )
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from typing_extensions import override
 
 from ci_worker import display
 from ci_worker.certs import app as certs_app
-from ci_worker.connection import Choice, connected
+from ci_worker.connection import Choice
 from ci_worker.options import (
     SETTINGS,
     Ca,
@@ -23,11 +24,15 @@ from ci_worker.options import (
     carry_out,
     choice_of,
     remember,
+    with_service,
 )
 
 CALL_SECONDS = 30.0
 STOP_SECONDS = 60.0
 """More than the server takes."""
+
+MOST = 2**31 - 1
+"""The messages have no larger numbers."""
 
 app = typer.Typer(
     name="job-worker",
@@ -53,116 +58,65 @@ def options(
     remember(context, Choice(server, cert, key, ca), as_json)
 
 
+Limit = partial(typer.Option, min=0, max=MOST, metavar="N", show_default=False)
+
+
 @app.command(context_settings=_BEFORE_ARGUMENTS)
+@with_service
 def create(
-    context: typer.Context,
+    service: Any,
+    as_json: bool,
     command: Annotated[str, typer.Argument(metavar="COMMAND", show_default=False)],
     args: Annotated[list[str] | None, typer.Argument(metavar="ARGS", show_default=False)] = None,
-    max_cpu: Annotated[
-        int, typer.Option(metavar="N", help="Percent of one core; 0: 100", show_default=False)
-    ] = 0,
-    max_memory: Annotated[
-        int, typer.Option(metavar="MB", help="Memory in MiB; 0: 512", show_default=False)
-    ] = 0,
-    max_iobps: Annotated[
-        int,
-        typer.Option(metavar="N", help="Disk bytes per second; 0: no limit", show_default=False),
-    ] = 0,
-    server: Server = None,
-    cert: Cert = None,
-    key: Key = None,
-    ca: Ca = None,
-    as_json: Json = False,
+    max_cpu: Annotated[int, Limit(help="Percent of one core; 0: 100")] = 0,
+    max_memory: Annotated[int, Limit(help="Memory in MiB; 0: 512")] = 0,
+    max_iobps: Annotated[int, Limit(help="Disk bytes per second; 0: no limit")] = 0,
 ) -> None:
     """Run COMMAND with ARGS, as they are, without a shell."""
-    choice, as_json = choice_of(context, Choice(server, cert, key, ca), as_json)
+    from ci_common.worker_api import worker_pb2 as messages
 
-    def run() -> None:
-        with connected(choice) as service:
-            from ci_common.worker_api import worker_pb2 as messages
-
-            request = messages.CreateJobReq(
-                command=command,
-                args=args or [],
-                maxCPU=max_cpu,
-                maxMemory=max_memory,
-                maxIOBPS=max_iobps,
-            )
-            job = service.CreateJob(request, timeout=CALL_SECONDS)
-        _print(job, display.created(job), as_json)
-
-    carry_out(run, as_json=as_json)
+    request = messages.CreateJobReq(
+        command=command,
+        args=args or [],
+        maxCPU=max_cpu,
+        maxMemory=max_memory,
+        maxIOBPS=max_iobps,
+    )
+    job = service.CreateJob(request, timeout=CALL_SECONDS)
+    _print(job, display.created(job), as_json)
 
 
 @app.command()
-def get(
-    context: typer.Context,
-    job_id: JobId,
-    server: Server = None,
-    cert: Cert = None,
-    key: Key = None,
-    ca: Ca = None,
-    as_json: Json = False,
-) -> None:
+@with_service
+def get(service: Any, as_json: bool, job_id: JobId) -> None:
     """Show a job."""
-    choice, as_json = choice_of(context, Choice(server, cert, key, ca), as_json)
+    from ci_common.worker_api import worker_pb2 as messages
 
-    def run() -> None:
-        with connected(choice) as service:
-            from ci_common.worker_api import worker_pb2 as messages
-
-            job = service.GetJob(messages.GetJobReq(id=job_id), timeout=CALL_SECONDS)
-        _print(job, display.described(job), as_json)
-
-    carry_out(run, as_json=as_json)
+    job = service.GetJob(messages.GetJobReq(id=job_id), timeout=CALL_SECONDS)
+    _print(job, display.described(job), as_json)
 
 
 @app.command("list")
-def list_jobs(
-    context: typer.Context,
-    server: Server = None,
-    cert: Cert = None,
-    key: Key = None,
-    ca: Ca = None,
-    as_json: Json = False,
-) -> None:
+@with_service
+def list_jobs(service: Any, as_json: bool) -> None:
     """List the newest jobs."""
-    choice, as_json = choice_of(context, Choice(server, cert, key, ca), as_json)
+    from ci_common.worker_api import worker_pb2 as messages
 
-    def run() -> None:
-        with connected(choice) as service:
-            from ci_common.worker_api import worker_pb2 as messages
-
-            request = messages.EmptyRequest()
-            answer, call = service.GetJobs.with_call(request, timeout=CALL_SECONDS)
-        _print(answer, display.listed(answer.jobs), as_json)
-        if "next-page-token" in dict(call.trailing_metadata()):
-            print(f"Only the newest {len(answer.jobs)} jobs are listed.", file=sys.stderr)
-
-    carry_out(run, as_json=as_json)
+    request = messages.EmptyRequest()
+    answer, call = service.GetJobs.with_call(request, timeout=CALL_SECONDS)
+    _print(answer, display.listed(answer.jobs), as_json)
+    if "next-page-token" in dict(call.trailing_metadata()):
+        print(f"Only the newest {len(answer.jobs)} jobs are listed.", file=sys.stderr)
 
 
 @app.command()
-def stop(
-    context: typer.Context,
-    job_id: JobId,
-    server: Server = None,
-    cert: Cert = None,
-    key: Key = None,
-    ca: Ca = None,
-    as_json: Json = False,
-) -> None:
+@with_service
+def stop(service: Any, as_json: bool, job_id: JobId) -> None:
     """Stop a job, and wait for its end."""
-    choice, as_json = choice_of(context, Choice(server, cert, key, ca), as_json)
+    from ci_common.worker_api import worker_pb2 as messages
 
-    def run() -> None:
-        with connected(choice) as service:
-            from ci_common.worker_api import worker_pb2 as messages
-
-            job = service.StopJob(messages.StopJobReq(id=job_id), timeout=STOP_SECONDS)
-        _print(job, display.stopped(job), as_json)
-
-    carry_out(run, as_json=as_json)
+    job = service.StopJob(messages.StopJobReq(id=job_id), timeout=STOP_SECONDS)
+    _print(job, display.stopped(job), as_json)
 
 
 class FollowCommand(TyperCommand):
@@ -181,8 +135,10 @@ def _with_value(argument: str) -> str:
 
 
 @app.command(cls=FollowCommand)
+@with_service
 def stream(
-    context: typer.Context,
+    service: Any,
+    as_json: bool,
     job_id: JobId,
     follow: Annotated[
         str,
@@ -194,14 +150,17 @@ def stream(
             show_default=False,
         ),
     ] = "true",
-    server: Server = None,
-    cert: Cert = None,
-    key: Key = None,
-    ca: Ca = None,
-    as_json: Json = False,
 ) -> None:
     """Write a job's output to stdout, from its beginning."""
-    choice, as_json = choice_of(context, Choice(server, cert, key, ca), as_json)
+    from ci_common.worker_api import worker_pb2 as messages
+    from ci_worker.streaming import OutputReader
+
+    print(f"Streaming logs for job {job_id} (Press Ctrl+C to exit):", file=sys.stderr)
+    request = messages.GetJobsStreamReq(id=job_id)
+
+    def open_stream(offset: int) -> Any:
+        metadata = (("follow", follow), ("offset", str(offset)))
+        return service.GetJobsStream(request, metadata=metadata)
 
     def write(chunk: Any) -> None:
         if as_json:
@@ -210,21 +169,7 @@ def stream(
             sys.stdout.buffer.write(chunk.payload)
             sys.stdout.buffer.flush()
 
-    def run() -> None:
-        with connected(choice) as service:
-            from ci_common.worker_api import worker_pb2 as messages
-            from ci_worker.streaming import OutputReader
-
-            print(f"Streaming logs for job {job_id} (Press Ctrl+C to exit):", file=sys.stderr)
-            request = messages.GetJobsStreamReq(id=job_id)
-
-            def open_stream(offset: int) -> Any:
-                metadata = (("follow", follow), ("offset", str(offset)))
-                return service.GetJobsStream(request, metadata=metadata)
-
-            OutputReader(open_stream, write).run()
-
-    carry_out(run, as_json=as_json)
+    OutputReader(open_stream, write).run()
 
 
 @app.command()

@@ -19,6 +19,12 @@ DIRECTORY_VARIABLE = "JOB_WORKER_CERT_PATH"
 
 _PORT = 50051
 
+_OPTIONS = (
+    # A server that is gone without a word is noticed while a job is silent.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -83,9 +89,11 @@ def connected(choice: Choice) -> Iterator["JobServiceStub"]:
             "FAILED_PRECONDITION",
         ) from error
     credentials = grpc.ssl_channel_credentials(*files)
-    with grpc.secure_channel(choice.address, credentials) as channel:
+    with grpc.secure_channel(choice.address, credentials, _OPTIONS) as channel:
         try:
             yield JobServiceStub(channel)  # type: ignore[no-untyped-call]
+        except UnicodeError as error:
+            raise CommandError("command and arguments must be UTF-8") from error
         except grpc.RpcError as error:
             raise _refused(error, choice) from error
 

@@ -1,5 +1,6 @@
 """Options that commands have in common, before and behind the command's name."""
 
+import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from ci_worker.connection import (
     DIRECTORY_VARIABLE,
     SERVER_VARIABLE,
     Choice,
+    connected,
 )
 from ci_worker.failures import guarded
 
@@ -69,3 +71,41 @@ def choice_of(
 def carry_out(command: Callable[[], None], *, as_json: bool) -> None:
     """Run it, and end the process with its exit code."""
     raise typer.Exit(guarded(command, as_json=as_json))
+
+
+def _chosen(
+    context: typer.Context,
+    server: Server = None,
+    cert: Cert = None,
+    key: Key = None,
+    ca: Ca = None,
+    as_json: Json = False,
+) -> tuple[Choice, bool]:
+    """The options of every command that talks to a server."""
+    return choice_of(context, Choice(server, cert, key, ca), as_json)
+
+
+_COMMON = inspect.signature(_chosen).parameters
+
+
+def with_service(command: Callable[..., None]) -> Callable[..., None]:
+    """A command of a function that takes the service, whether JSON is wanted, and then what is the
+    command's own; with the options that say which service.
+    """
+
+    def run(**arguments: Any) -> None:
+        choice, as_json = _chosen(**{name: arguments.pop(name) for name in _COMMON})
+
+        def call() -> None:
+            with connected(choice) as service:
+                command(service, as_json, **arguments)
+
+        carry_out(call, as_json=as_json)
+
+    _, _, *own = inspect.signature(command).parameters.values()
+    parameters = [each.replace(kind=each.KEYWORD_ONLY) for each in (*own, *_COMMON.values())]
+    # typer makes arguments and options of these.
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    return run

@@ -6,16 +6,18 @@ from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ci_common.worker_api.worker_pb2_grpc import add_JobServiceServicer_to_server
 from ci_server.grpc.certificates import CertificateFiles
 from ci_server.grpc.guard import SERVICE, Guard
+from ci_server.grpc.health import Health
 from ci_server.grpc.revocations import Revocations
 from ci_server.grpc.service import JobWorker, WorkerServices
 from ci_server.grpc.turn import Turn
 from ci_server.http.guards import AccessControl
+from ci_server.services.readiness import Readiness
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # Clients may ask as often whether we are alive, while a job is silent.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
 ]
 _MOST_CALLS = 8192
 
@@ -51,6 +56,7 @@ class WorkerDoor:
         revocations: Revocations,
         access: AccessControl,
         services: WorkerServices,
+        readiness: Readiness,
         turn: Turn,
     ) -> None:
         self._address = address
@@ -58,6 +64,7 @@ class WorkerDoor:
         self._revocations = revocations
         self._guard = Guard(access, revocations)
         self._worker = JobWorker(services)
+        self._readiness = readiness
         self._turn = turn
 
     async def run(self) -> NoReturn:
@@ -74,6 +81,8 @@ class WorkerDoor:
         with self._turn:
             server = await self._bound()
             try:
+                self._revocations.begin_streams()
+                await self._revocations.refresh_in_thread()
                 await server.start()
                 logger.info("the Job Worker service listens at %s", self._address)
                 while True:
@@ -117,8 +126,7 @@ class WorkerDoor:
             interceptors=[self._guard], options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS
         )
         add_JobServiceServicer_to_server(self._worker, server)  # type: ignore[no-untyped-call]
-        checks = health.aio.HealthServicer()
-        await checks.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        checks = await Health.of(SERVICE, self._readiness)
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME), server)
         return server

@@ -1,6 +1,7 @@
 """What grpc has to find in the environment before it is imported."""
 
 import os
+from importlib import import_module
 from importlib.util import find_spec
 
 from ci_common.errors import SettingsError
@@ -30,6 +31,13 @@ def prepare() -> None:
             "Worker service needs: pip install 'ci-runner[grpc]', or leave out CI_GRPC_CERTS"
         )
     os.environ.update({**_DEFAULTS, **os.environ, **_ENVIRONMENT})
+    try:
+        import_module("ci_common.worker_api.worker_pb2_grpc")
+    except Exception as error:  # they compare versions, and raise what they please
+        raise SettingsError(
+            f"CI_GRPC_CERTS is set, but grpcio or protobuf cannot be used: {error} "
+            "(pip install --upgrade 'ci-runner[grpc]')"
+        ) from error
 
 
 def _is_installed(module: str) -> bool:

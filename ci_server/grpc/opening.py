@@ -16,6 +16,7 @@ from ci_server.grpc.turn import Turn
 from ci_server.http.guards import AccessControl
 from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
+from ci_server.services.readiness import Readiness
 from ci_server.streams.log_stream import LogStreams
 
 _LOCK = "job-worker.lock"
@@ -28,6 +29,7 @@ def open_door(
     intake: Intake,
     jobs: JobService,
     streams: LogStreams,
+    readiness: Readiness,
 ) -> WorkerDoor:
     """The door whose certificates are in this directory. Raises SettingsError.
 
@@ -46,6 +48,7 @@ def open_door(
         revocations,
         own,
         WorkerServices(intake, jobs, streams),
+        readiness,
         Turn(settings.data_path / _LOCK),
     )
 

@@ -56,6 +56,10 @@ class Revocations:
             logger.info("%s: %d certificates are revoked", self._path, len(self._serials))
             self._wake()
 
+    def begin_streams(self) -> None:
+        """The server starts, perhaps again."""
+        self._ending = None
+
     def end_streams(self) -> None:
         """The server stops: nobody waits any longer."""
         self._ending = NotReadyError("the server is stopping; resume with the offset")

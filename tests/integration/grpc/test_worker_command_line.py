@@ -199,3 +199,9 @@ def test_the_proto_for_others(job_worker, tmp_path):
     subprocess.run([sys.executable, "-c", script, tmp_path], cwd=ROOT, check=True)
     written = (tmp_path / "api" / "proto" / "worker.proto").read_text()
     assert written == (ROOT / "api" / "proto" / "worker.proto").read_text()
+
+
+def test_arguments_that_no_message_can_hold(job_worker):
+    failed = job_worker("create", "echo", os.fsdecode(b"\xff"), code=1).stderr
+    assert failed == b"Error: command and arguments must be UTF-8\n"
+    assert b"2147483647" in job_worker("create", "--max-cpu", 1 << 31, "true", code=2).stderr

@@ -88,6 +88,8 @@ def test_the_wish_to_stop_outlives_the_call(own_worker):
         made = client.create("sleep", "60")
         assert refusal(lambda: client.stop(made.id, timeout=1))[0] == "DEADLINE_EXCEEDED"
         assert client.get(made.id).status == "INITIALIZING"
+        assert server.health("") == "SERVING"
+        assert server.health("job_worker.JobService") == "NOT_SERVING", "no controller runs"
         server.live.spawn_controller()
         job = client.ended(made.id)
         assert (job.status, job.exitCode) == ("STOPPED", -1)
