@@ -17,6 +17,8 @@ from ci_client.command.report_display import (
 )
 from ci_common.job_states import JobStatus, Reason
 
+SHORT_ID = 8
+"""Characters of an id that people are shown."""
 _JOB_FIELDS = (
     ("job_id", "Job"),
     ("name", "Name"),
@@ -45,6 +47,11 @@ def say(message: str) -> None:
         discard(sys.stderr)
 
 
+def shown_id(job_id: str, stream: TextIO) -> str:
+    """The id as it is written there: as much of it as people need, if it is a terminal."""
+    return job_id[:SHORT_ID] if stream.isatty() else job_id
+
+
 def discard(stream: TextIO) -> None:
     """Let what is still buffered go nowhere, instead of failing once more at exit."""
     with suppress(OSError, ValueError):  # where it is no file, there is nothing to do
@@ -64,7 +71,7 @@ def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = 
         verdict = f"{first} in {duration_text(seconds)}{colon}{message}"
     if result.get("success") is True:
         return f"✓ {verdict}"
-    return f"✗ {verdict} (ci logs {job_id})"
+    return f"✗ {verdict} (ci logs {shown_id(job_id, sys.stderr)})"
 
 
 def _verdict(result: Mapping[str, Any]) -> str:

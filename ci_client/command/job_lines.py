@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ci_client.command.display import SHORT_ID
 from ci_client.command.exit_codes import is_finished, known_reason
 from ci_client.command.report_display import printable
 from ci_common.job_states import JobStatus, Reason
-
-SHORT_ID = 8
-"""Characters of an id that people are shown."""
 
 _HEADINGS = ("ID", "RESULT", "JOB", "PROJECT", "BRANCH", "COMMIT", "USER", "AGE", "TIME")
 _ENOUGH = {"RESULT": 16, "JOB": 6, "PROJECT": 7, "BRANCH": 8, "USER": 6}

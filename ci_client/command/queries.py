@@ -1,11 +1,12 @@
 """`ci wait`, `ci logs`, `ci status` and `ci artifacts`: about jobs that are already there."""
 
+import sys
 from typing import Any
 
 from ci_client.client import Client
 from ci_client.command import exit_codes
 from ci_client.command.connecting import connect
-from ci_client.command.display import duration_of, result_line, say
+from ci_client.command.display import duration_of, result_line, say, shown_id
 from ci_client.command.report_display import (
     coverage_line,
     short_report,
@@ -30,7 +31,7 @@ def wait_for(job_id: str | None, server: ServerChoice, everything: bool) -> int:
             if job.get("coverage"):
                 say(coverage_line(job["coverage"]))
             result = result_line(job, job_id, duration_of(job))
-            say(f"Job {job_id} already completed: {result}")
+            say(f"Job {shown_id(job_id, sys.stderr)} already completed: {result}")
             return exit_codes.of_result(job)
         return _watch(client, job_id, from_beginning=everything)
 
@@ -53,6 +54,7 @@ def _watch(client: Client, job_id: str, **where: Any) -> int:
     try:
         return show(client.follow(job_id, **where), LogOutput(), job_id)
     except KeyboardInterrupt:
+        job_id = shown_id(job_id, sys.stderr)
         say(
             f"\nInterrupted: stopped waiting. Job {job_id} continues to run; "
             f"watch it again with:\nci wait {job_id}{client.server_option}"
@@ -78,5 +80,5 @@ def cancel(job_id: str, server: ServerChoice) -> int:
     """Stop a job; the exit code."""
     with connect(server) as client:
         job_id = client.cancel_job(job_id)
-    print(f"Job {job_id} cancelled.", flush=True)
+    print(f"Job {shown_id(job_id, sys.stdout)} cancelled.", flush=True)
     return exit_codes.PASSED

@@ -174,7 +174,7 @@ def test_a_terminal_shows_what_identifies_a_job_in_its_width(various, user_of, c
     whole = "warehouse  feature/a-rather-long-name-of-a-branch"
     assert (whole in text) == (columns == 120), text
     assert " feature" in text
-    assert "warehou" in text
+    assert "wareho" in text
 
 
 def test_a_pipe_gets_the_published_table_with_more_columns_behind(various, user_of):

@@ -151,7 +151,7 @@ def test_list_and_status(server, user):
     job, _ = server.run(projects.ANY, ["true"])
     code, text = user.on_terminal("list", "--limit", "1").end()
     assert code == 0
-    assert job["job_id"] in text.splitlines()[1]
+    assert text.splitlines()[1].startswith(f"{job['job_id'][:8]} ")
     code, text = user.on_terminal("status", job["job_id"]).end()
     assert code == 0
     assert job["job_id"] in text

@@ -90,7 +90,8 @@ QUERY = list(query_parameters())
 
 def test_the_document_has_the_parameters_that_there_are():
     assert {name for _, _, name, _ in QUERY} == {
-        *("limit", "tail", "follow", "from_beginning", "force", "page", "page_size")
+        *("limit", "tail", "follow", "from_beginning", "force", "page", "page_size"),
+        *("mine", "total"),
     }
     bodies = [
         operation.get("requestBody", {"content": {}})["content"]

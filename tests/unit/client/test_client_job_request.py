@@ -42,7 +42,7 @@ RIGHT = {
     "artifacts": [["output/**"], (), None],
     "cpu": [1, 150, None],
     "memory": [16, "512MB", "2 GiB", None],
-    "labels": [{"team": "pricing", "a/b.c-d": "ü"}, {}, None],
+    "labels": [{"team": "pricing", "a/b.c-d": "ü"}, None],
     "timeout": ["30s", "1.5h", 30, 0.5, None],
 }
 
