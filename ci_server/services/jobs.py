@@ -49,6 +49,16 @@ class JobService:
             raise JobNotFoundError(f"the job {quoted(job_id)} was not found on this server")
         return job
 
+    async def find(self, principal: Principal, text: str) -> Job:
+        """One job, by its id or by four or more characters that it begins with, among the jobs that
+        the principal may see. Raises JobNotFoundError, AmbiguousJobIdError.
+        """
+        scope = self._policy.scope(principal, Action.READ)
+        job = await self._submissions.find(scope, text.lower())
+        if job is None:
+            raise JobNotFoundError(f"the job {quoted(text)} was not found on this server")
+        return job
+
     async def open_log(self, principal: Principal, job_id: str) -> Job:
         """The same for one who reads its log, which is recorded when the job is another's."""
         job = await self.get(principal, job_id)
