@@ -8,7 +8,10 @@ from importlib.util import find_spec
 DISTRIBUTION = "ci-runner"
 _USAGE = 2
 _OURS = frozenset(
-    {"ci_admin", "ci_client", "ci_common", "ci_controller", "ci_persistence", "ci_server", "engine"}
+    {
+        *("ci_admin", "ci_client", "ci_common", "ci_controller", "ci_persistence", "ci_server"),
+        *("ci_worker", "engine"),
+    }
 )
 
 

@@ -84,6 +84,7 @@ def test_every_module_of_the_client_can_be_imported(light):
     ("command", "extra"),
     [
         (["ci-admin", "doctor"], "server"),
+        (["job-worker", "--help"], "grpc"),
         (["python", "-m", "ci_server"], "server"),
         (["python", "-m", "ci_controller"], "server"),
         (["python", "-m", "engine", "run", "."], "engine"),
