@@ -450,6 +450,32 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE VIRTUAL TABLE catalogue_index
         USING fts5 (words, content = 'catalogue_names', content_rowid = 'id');
     """,
+    # 15: who may read a job. Jobs from before are for those who could read them then: their
+    # submitters, viewers and admins. Events say it, too: of a deleted job nothing else can. And
+    # when a user was disabled.
+    """
+    ALTER TABLE jobs ADD COLUMN visibility TEXT NOT NULL DEFAULT 'viewers'
+        CHECK (visibility IN ('tenant', 'viewers', 'private'));
+    CREATE INDEX jobs_of_visibility ON jobs (tenant, visibility, seq);
+    CREATE INDEX jobs_of_visibility_by_status ON jobs (tenant, visibility, status, seq);
+    CREATE INDEX jobs_not_for_all_of_user ON jobs (tenant, user, seq)
+        WHERE visibility != 'tenant';
+    ALTER TABLE job_events ADD COLUMN visibility TEXT NOT NULL DEFAULT 'viewers';
+    CREATE TRIGGER job_event_visibility AFTER INSERT ON job_events WHEN NEW.kind != 'deleted' BEGIN
+        UPDATE job_events SET visibility = jobs.visibility FROM jobs
+            WHERE job_events.seq = NEW.seq AND jobs.job_id = NEW.job_id
+            AND jobs.visibility != NEW.visibility;
+    END;
+    DROP TRIGGER job_event_deleted;
+    CREATE TRIGGER job_event_deleted AFTER DELETE ON jobs BEGIN
+        INSERT INTO job_events (job_id, tenant, user, kind, at, facts, visibility)
+            VALUES (OLD.job_id, OLD.tenant, OLD.user, 'deleted',
+                strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), json_object('last_seq',
+                    (SELECT max(seq) FROM job_events WHERE job_id = OLD.job_id)), OLD.visibility);
+        DELETE FROM job_events WHERE job_id = OLD.job_id AND kind != 'deleted';
+    END;
+    ALTER TABLE users ADD COLUMN disabled_at TEXT;
+    """,
 )
 
 

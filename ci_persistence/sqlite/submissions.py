@@ -34,6 +34,7 @@ from ci_persistence.sqlite.job_rows import (
     artifact_from_row,
     fetch_job,
     from_row,
+    ordered_scope_conditions,
     scope_conditions,
     state_conditions,
     to_row,
@@ -63,6 +64,41 @@ RECENT = (
     f"ORDER BY seq DESC LIMIT {_RECENT_JOBS}) WHERE json_extract(spec, '$.title') IS ? "
     "AND status = 'completed' AND exit_code = 0 AND started_at IS NOT NULL LIMIT 20"
 )
+
+
+def list_statement(
+    scope: JobScope, query: JobQuery, before: int | None
+) -> tuple[str, list[str | int]]:
+    """A list of jobs, newest first, and its parameters; `before` is the `seq` that ends it.
+
+    SQLite merges parts that are each in order, and reads no more of them than the list shows.
+    """
+    wanted, values = _query_conditions(query, before)
+    of_other_door = query.door not in (None, Door.NATIVE)  # there is an index for all its jobs
+    parts = [scope_conditions(scope)] if of_other_door else ordered_scope_conditions(scope)
+    selects = [
+        f"SELECT {COLUMNS}, seq FROM jobs "  # noqa: S608 - constants
+        f"WHERE {' AND '.join([*conditions, *wanted]) or 'true'}"
+        for conditions, _ in parts
+    ]
+    parameters = [value for _, owned in parts for value in (*owned, *values)]
+    return f"{' UNION ALL '.join(selects)} ORDER BY seq DESC LIMIT ?", [*parameters, query.limit]
+
+
+def _query_conditions(query: JobQuery, before: int | None) -> tuple[list[str], list[str | int]]:
+    conditions: list[str] = []
+    parameters: list[str | int] = []
+    if query.door is not None:
+        conditions.append("door = ?")
+        parameters.append(query.door.value)
+        if query.door is not Door.NATIVE:
+            conditions.append(_OF_OTHER_DOORS)
+    if query.states is not None:
+        conditions.append(state_conditions(query.states))
+    if before is not None:
+        conditions.append("seq < ?")
+        parameters.append(before)
+    return conditions, parameters
 
 
 class SqliteJobSubmissions(JobSubmissions):
@@ -101,22 +137,9 @@ class SqliteJobSubmissions(JobSubmissions):
 
     @override
     async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:
-        conditions, parameters = scope_conditions(scope)
-        if query.door is not None:
-            conditions.append("door = ?")
-            parameters.append(query.door.value)
-            if query.door is not Door.NATIVE:
-                conditions.append(_OF_OTHER_DOORS)
-        if query.states is not None:
-            conditions.append(state_conditions(query.states))
-        if query.before is not None:
-            conditions.append("seq < ?")
-            parameters.append(str(await self._sequence(scope, query.before)))
-        rows = await self._database.fetch_all(
-            f"SELECT {COLUMNS} FROM jobs WHERE {' AND '.join(conditions) or 'true'} "  # noqa: S608
-            "ORDER BY seq DESC LIMIT ?",
-            (*parameters, query.limit),
-        )
+        before = None if query.before is None else await self._sequence(scope, query.before)
+        statement, parameters = list_statement(scope, query, before)
+        rows = await self._database.fetch_all(statement, parameters)
         return [from_row(row) for row in rows]
 
     @override

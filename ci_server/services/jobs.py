@@ -78,7 +78,7 @@ class JobService:
         `tells_of_others` a job that the principal may not see is a ForbiddenError, too.
         """
         try:
-            await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
+            await self.check_cancel(principal, job_id)
         except JobNotFoundError:
             if not tells_of_others or await self._submissions.get(job_id) is None:
                 raise
@@ -91,6 +91,10 @@ class JobService:
         )
         self._bell.ring()
         return job
+
+    async def check_cancel(self, principal: Principal, job_id: str) -> None:
+        """Raise what `cancel` raises for a job that the principal may not cancel."""
+        await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
 
     async def start_outlook(self, job: Job) -> StartOutlook:
         """What tells when a queued job will start."""

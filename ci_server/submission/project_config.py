@@ -130,6 +130,7 @@ class JobTable(BaseModel):
     secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
     install: Install | None = None
     tty: bool = False
+    private: bool = False
 
 
 class ProjectTable(BaseModel):

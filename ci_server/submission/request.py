@@ -60,6 +60,8 @@ class SubmissionRequest:
     """Whether whoever submits it can see colours. The project's table has no word for it."""
     title: str | None = None
     """What people call the job: at most 200 printable characters."""
+    private: bool | None = None
+    """Whether only the submitter and admins may read it."""
     image: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables in addition to the table's, and in place of those of the same name."""
@@ -135,6 +137,7 @@ def resolve_spec(
         tty=job.tty if request.tty is None else request.tty,
         color=bool(request.color),
         title=request.title,
+        private=job.private if request.private is None else request.private,
     )
 
 

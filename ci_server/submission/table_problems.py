@@ -36,6 +36,7 @@ OF_A_JOB = {
     "artifacts": "a list of at most 100 paths or patterns within the project",
     "install": INSTALL,
     "tty": FLAG,
+    "private": FLAG,
 }
 _TABLE = {
     "exclude": "a list of at most 1000 patterns as in .gitignore, such as 'data/'",

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, assert_never
 
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
-from ci_common.job import Artifact, CoverageSummary, Job, format_time
+from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
 from ci_common.ports.usage import TenantUsage
 from ci_server.access.auth.stream_tokens import StreamToken
 from ci_server.services.intake import SubmissionLimits
@@ -45,6 +45,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "tests": asdict(job.tests) if job.tests else None,
         "coverage": _coverage_json(job.coverage),
         "git": asdict(job.spec.git) if job.spec.git else None,
+        "private": job.visibility is Visibility.PRIVATE,
     }
 
 

@@ -32,6 +32,7 @@ _FIELDS = {
     "install": INSTALL,
     "tty": FLAG,
     "color": FLAG,
+    "private": FLAG,
     "git": "an object of commit, branch, dirty and describe",
 }
 _SECRETS = (
@@ -67,6 +68,7 @@ class SubmittedSpec(BaseModel):
     git: Annotated[SubmittedGit | None, Given] = None
     tty: Annotated[bool | None, Given] = None
     color: Annotated[bool | None, Given] = None
+    private: Annotated[bool | None, Given] = None
 
 
 FILE_FIELD, SPEC_FIELD, SECRETS_FIELD = "file", "spec", "secrets"
@@ -93,6 +95,7 @@ def read_submitted_request(content: bytes) -> SubmissionRequest:
         git=_git(spec.git),
         tty=spec.tty,
         color=spec.color,
+        private=spec.private,
     )
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from ci_common.errors import EventsGoneError, JobFinishedError, TooManyJobsError
-from ci_common.job import JobStatus, Outcome, Reason, SuiteSummary, utc_now
+from ci_common.job import JobStatus, Outcome, Reason, SuiteSummary, Visibility, utc_now
 from ci_common.job_events import NO_CURSOR, EventCursor, JobEventKind
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending, ProgressReport
@@ -278,6 +278,26 @@ async def test_a_scope_sees_its_own_jobs_and_skips_the_others(rows, retention, s
     await reader.read()
     assert [event.job_id for event in reader.seen[-len(wanted) :] if wanted] == wanted
     assert reader.gaps == bool(wanted), "a loss of others is none of its own"
+
+
+async def test_events_are_as_visible_as_their_jobs(rows, retention):
+    others = (Visibility.TENANT, Visibility.VIEWERS)
+    own = await rows.add(tenant="acme", user="ann", visibility=Visibility.PRIVATE)
+    jobs = [await rows.add(tenant="acme", user="bob", visibility=it) for it in Visibility]
+    readers = {
+        count: EventReader(rows.database, scope=JobScope("acme", "ann", others=others[:count]))
+        for count in range(3)
+    }
+    for count, reader in readers.items():
+        wanted = [own, *jobs[:count]]
+        assert await reader.read() == [("submitted", job) for job in wanted]
+    for job in (own, *jobs):
+        await finish(rows, job, Ending(CANCELLED, 0))
+    await retention.delete_jobs([own, *jobs])
+    for count, reader in readers.items():
+        await reader.read()
+        told = [(event.kind.value, event.job_id) for event in reader.seen[count + 1 :]]
+        assert told == [("deleted", job) for job in (own, *jobs[:count])]
 
 
 async def test_one_job_can_be_followed(rows):

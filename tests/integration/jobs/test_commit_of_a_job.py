@@ -93,6 +93,17 @@ def test_limits_are_told(server):
         "max_unpacked_bytes": server.settings.max_unpacked_mb << 20,
         "max_files": server.settings.max_entries,
         "fields": [
-            *("job", "command", "priority", "retries", "timeout", "install", "git", "tty", "color")
+            *(
+                "job",
+                "command",
+                "priority",
+                "retries",
+                "timeout",
+                "install",
+                "git",
+                "tty",
+                "color",
+                "private",
+            )
         ],
     }

@@ -132,6 +132,7 @@ def test_the_types_are_found_in_the_models():
         "git": {"object of fields"},
         "tty": {"boolean"},
         "color": {"boolean"},
+        "private": {"boolean"},
     }
 
 
