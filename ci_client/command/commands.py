@@ -179,6 +179,9 @@ def submit(
             help="Tell programs to use colors: always, never, or auto: if stdout is a terminal",
         ),
     ] = ColorChoice.AUTO,
+    private: Annotated[
+        bool, typer.Option("--private", help="Show the job only to you and to administrators")
+    ] = False,
     scenarios: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="engine: number of scenarios")
     ] = None,
@@ -242,7 +245,16 @@ def submit(
     given = read_secrets(secret or (), secret_file or ())
     install: Literal[False] | None = False if no_install else None
     request = JobRequest(
-        name, command, priority, retries, timeout, given, install, tty, wants_color(color)
+        name,
+        command,
+        priority,
+        retries,
+        timeout,
+        given,
+        install,
+        tty,
+        wants_color(color),
+        private=private or None,
     )
     return carry_out(
         Submission(

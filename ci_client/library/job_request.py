@@ -44,6 +44,8 @@ class JobRequest:
     color: bool | None = None
     """Whether programs are told to write colours. A server that knows nothing of it is not asked.
     """
+    private: bool | None = None
+    """Whether only the submitter and admins see the job."""
 
     def __post_init__(self) -> None:
         if self.job is not None:
@@ -59,12 +61,13 @@ class JobRequest:
         _check_install(self.install)
         _check_flag("tty", self.tty)
         _check_flag("color", self.color)
+        _check_flag("private", self.private)
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
         command = list(self.command) if self.command else None
         spec: dict[str, Any] = {"job": self.job, "command": command}
-        for name in ("priority", "retries", "timeout", "tty", "color"):
+        for name in ("priority", "retries", "timeout", "tty", "color", "private"):
             if (value := getattr(self, name)) is not None:
                 spec[name] = value
         if self.install is not None:

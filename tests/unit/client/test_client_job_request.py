@@ -21,6 +21,7 @@ WRONG = {
     "install": [True, 0, 5, "-e .", b"six", {}, ["six", None], ["\udcff"], [b"six"]],
     "tty": [0, 1, "yes", "true", []],
     "color": [0, 1, "always", {}],
+    "private": [0, 1, "yes", {}],
     "timeout": [True, False, "5 s", "-5", "", "soon", "NaN", "1e400", math.nan, math.inf, 0, -1.0],
 }
 RIGHT = {
@@ -31,6 +32,7 @@ RIGHT = {
     "install": [False, [], ["-e .[test]"], ("-r dev.txt", "six"), None],
     "tty": [True, False, None],
     "color": [True, False, None],
+    "private": [True, False, None],
     "timeout": ["30s", "1.5h", 30, 0.5, None],
 }
 
