@@ -10,6 +10,7 @@ RunnerError
 │   ├── InvalidSecretError          a secret that cannot be given to a job, or masked
 │   ├── UnknownSecretError          the tenant has no such secret
 │   ├── InvalidOffsetError          a log position that is not one
+│   ├── AmbiguousJobIdError         the beginning of the ids of several jobs
 │   └── RequestTimeoutError         the body came too slowly
 ├── UnauthenticatedError            nobody we know
 │   └── InvalidCredentialsError     credentials that prove nothing
@@ -161,6 +162,12 @@ class InvalidOffsetError(BadRequestError):
     """A log offset is a whole number of bytes, from 0 to the size of the log."""
 
     code = "invalid_offset"
+
+
+class AmbiguousJobIdError(BadRequestError):
+    """Several jobs have ids that begin like this: give more characters of the id."""
+
+    code = "ambiguous_job_id"
 
 
 class RequestTimeoutError(BadRequestError):

@@ -2,16 +2,19 @@
 
 import argparse
 import asyncio
+import errno
 import os
+import socket
 import sys
 
 import uvicorn
 
 from ci_common.addresses import is_loopback
-from ci_common.errors import RunnerError, SettingsError, UnknownLibraryError
+from ci_common.errors import RunnerError
 from ci_common.settings import Settings
 from ci_server.connections import uvicorn_shape
-from ci_server.wiring import has_identities, load_settings
+from ci_server.greeting import greeting
+from ci_server.wiring import check_database_location, has_identities, load_settings
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
@@ -36,6 +39,13 @@ Both the server and ci-admin use this database (CI_DB_PATH):
 If everyone who can reach {host} may run commands here, add --insecure."""
 """Both ways are tried by a test, as they are printed."""
 
+_LARGEST_PORT = 65535
+_WHY_NOT = {
+    errno.EADDRINUSE: "another program uses this port; choose another with --port, or stop it",
+    errno.EACCES: "this user may not use this port; choose one from 1024 on with --port",
+    errno.EADDRNOTAVAIL: "this is not an address of this machine; choose another with --host",
+}
+
 WORKER_START_SECONDS = 60
 """A worker that does not answer its parent for so long is replaced. It cannot before it has loaded
 the program, and on a busy machine that takes longer than the five seconds that uvicorn gives it:
@@ -54,7 +64,7 @@ def main() -> None:
         "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
     )
     parser.add_argument(
-        "--port", type=int, default=8000, help="port to listen on (default: %(default)s)"
+        "--port", type=_port, default=8000, help="port to listen on (default: %(default)s)"
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="number of processes (default: %(default)s)"
@@ -70,10 +80,16 @@ def main() -> None:
     try:
         settings = load_settings()
         uvicorn_shape.check()
-    except (SettingsError, UnknownLibraryError) as error:
+        check_database_location(settings)
+        identified = asyncio.run(has_identities(settings))
+    except RunnerError as error:
         sys.exit(f"ci_server: {error.message}")
     if not is_loopback(options.host):
-        _refuse_to_be_open_by_accident(options.host, settings)
+        _refuse_to_be_open_by_accident(options.host, settings, identified=identified)
+    if options.port:
+        _check_port(options.host, options.port)
+        about = greeting(settings, options.host, options.port, has_identities=identified)
+        print(asyncio.run(about), file=sys.stderr, flush=True)
     uvicorn.run(
         "ci_server.app:app",
         host=options.host,
@@ -88,18 +104,35 @@ def main() -> None:
     )
 
 
-def _refuse_to_be_open_by_accident(host: str, settings: Settings) -> None:
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= _LARGEST_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, from 0 to {_LARGEST_PORT}")
+    return int(text)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Exit with a word if nobody can listen there: uvicorn would say it among other lines."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        why = _WHY_NOT.get(error.errno or 0, f"{error.strerror}; choose another with --host")
+        sys.exit(f"ci_server: cannot listen at {host}, port {port}: {why}")
+
+
+def _refuse_to_be_open_by_accident(host: str, settings: Settings, *, identified: bool) -> None:
     """Exit with a word, unless callers have to prove who they are or the operator insists."""
     if settings.environment == "development":
         sys.exit(
             f"ci_server: refusing to listen at {host}: CI_ENVIRONMENT=development is for this "
             "machine only. Listen at 127.0.0.1, or leave CI_ENVIRONMENT at production"
         )
-    try:
-        if asyncio.run(has_identities(settings)):
-            return
-    except RunnerError as error:
-        sys.exit(f"ci_server: {error.message}")
+    if identified:
+        return
     if not settings.insecure:
         sys.exit(_NO_USERS.format(host=host, database=settings.db_path.absolute()))
     print(

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import iter_route_contexts
@@ -36,6 +37,7 @@ from ci_server.apis.runs import routes as runs
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
+from ci_server.grpc import library
 from ci_server.http.cleanup import RequestEnd
 from ci_server.http.drain_after_error import EarlyAnswers
 from ci_server.http.errors import RUNS_PREFIX, install_error_handlers
@@ -53,6 +55,9 @@ from ci_server.wiring import (
     load_settings,
     open_stores,
 )
+
+if TYPE_CHECKING:
+    from ci_server.grpc.door import WorkerDoor
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +85,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.controller == "embedded":
             controller = build_embedded_controller(stores, stack)
             await stack.enter_async_context(_background_task("controller", controller.run()))
+        if settings.grpc_certs is not None:
+            door = _worker_door(services, settings, settings.grpc_certs)
+            await stack.enter_async_context(_background_task("Job Worker service", door.run()))
         yield
 
 
@@ -88,6 +96,22 @@ def _frontend(settings: Settings) -> Frontend | None:
     if settings.frontend_dir is None:
         return None
     return Frontend(settings.frontend_dir, settings.send_timeout_seconds)
+
+
+def _worker_door(services: Services, settings: Settings, certificates: Path) -> "WorkerDoor":
+    """The Job Worker service, imported only where it is wanted. Raises SettingsError."""
+    library.prepare()
+    from ci_server.grpc.opening import open_door
+
+    return open_door(
+        settings,
+        certificates,
+        services.access,
+        services.intake,
+        services.jobs,
+        services.streams,
+        services.readiness,
+    )
 
 
 def _install(app: FastAPI, services: Services, settings: Settings) -> None:

@@ -15,6 +15,7 @@ from ci_controller.executors.registry import build_executor
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
 from ci_persistence.database.database import Database
+from ci_persistence.database.location import check_location
 from ci_persistence.files.artifacts import FileArtifactStore
 from ci_persistence.files.data_directory import DataDirectory
 from ci_persistence.files.disk_reserve import DiskReserve
@@ -192,6 +193,20 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.directory.check,
         ),
     )
+
+
+def check_database_location(settings: Settings) -> None:
+    """Raise DatabaseError unless there can be a database where the settings say."""
+    check_location(settings.db_path)
+
+
+async def what_jobs_run_in(settings: Settings) -> str:
+    """In a line for people, see `Executor.describe`. Raises EngineUnavailableError."""
+    executor = build_executor(settings, "")
+    try:
+        return await executor.describe()
+    finally:
+        await executor.close()
 
 
 async def has_identities(settings: Settings) -> bool:

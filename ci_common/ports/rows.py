@@ -88,6 +88,13 @@ class JobSubmissions(Protocol):
     async def get(self, job_id: str) -> Job | None:
         """One job, or `None`."""
 
+    async def find(self, scope: JobScope, prefix: str) -> Job | None:
+        """The one job in the scope whose id begins so, or `None`. A prefix has four characters at
+        least, in lower case; a whole id is one, too.
+
+        Raises AmbiguousJobIdError when there are several.
+        """
+
     async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:
         """The jobs in the scope that match, newest first.
 

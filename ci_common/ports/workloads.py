@@ -80,6 +80,8 @@ class OutputEnd:
     exit_code: int | None = None
     """As whoever kept the output wrote it down; the executor's own word may be worse, when it was
     ended between the command's end and its record."""
+    note: bytes = b""
+    """A line that the controller adds; a function of the output and the exit code."""
 
 
 class Output(Protocol):
@@ -196,8 +198,8 @@ class Executor(Protocol):
         """
 
     async def stop(self, job_id: str, grace_seconds: float) -> None:
-        """SIGTERM to the command's process group, SIGKILL to all processes after the grace, which
-        is a second at least. Returns when it has ended.
+        """SIGTERM to the command's process group, SIGKILL to all processes after the grace, or
+        a little later. Returns when it has ended.
 
         Safe to repeat and without a workload.
         """
@@ -208,6 +210,11 @@ class Executor(Protocol):
     async def check(self) -> Sequence[Unenforced]:
         """The limits that this executor cannot enforce, whichever job has them. It may change
         nothing but what it tries out, and answers at once the second time.
+        """
+
+    async def describe(self) -> str:
+        """What jobs run in, in a line for people: the engine, and whether it has the image of jobs
+        that name none.
         """
 
     async def probe(self, request: ProbeRequest) -> None:

@@ -8,6 +8,7 @@ from ci_common.settings.connections import ConnectionSettings
 from ci_common.settings.controller import ControllerSettings
 from ci_common.settings.environment import EnvironmentSettings, read_settings
 from ci_common.settings.executors import ExecutorSettings
+from ci_common.settings.grpc import GrpcSettings
 from ci_common.settings.identities import IdentitySettings
 from ci_common.settings.instance import InstanceSettings
 from ci_common.settings.jobs import JobSettings
@@ -20,6 +21,7 @@ __all__ = [
     "ControllerSettings",
     "EnvironmentSettings",
     "ExecutorSettings",
+    "GrpcSettings",
     "IdentitySettings",
     "InstanceSettings",
     "JobSettings",
@@ -32,6 +34,7 @@ __all__ = [
 
 
 class Settings(
+    GrpcSettings,
     IdentitySettings,
     TrafficSettings,
     ConnectionSettings,

@@ -70,7 +70,7 @@ class CappedLog(OutputLog):
         leaves out because of its bound.
         """
         dropped, ending = self._ending()
-        ending += lost_marker(end)
+        ending += lost_marker(end) + end.note
         start = self._base + min(end.size, self._head_bytes)
         # An earlier run may have come this far, and have written a part of it. After a power cut
         # the log may also have more of the output than the end speaks of.

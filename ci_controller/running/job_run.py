@@ -31,6 +31,7 @@ from ci_controller.output.progress_tap import TAIL_BYTES, ProgressTap
 from ci_controller.running.engine_health import EngineHealth
 from ci_controller.running.job_end import DISK_FULL, clean_up, record, record_failure
 from ci_controller.running.launch_request import launch_request, probe_request
+from ci_controller.running.missing_command import may_be_missing, missing_command_line
 from ci_controller.running.outcome import EndFacts, note_lost_output, outcome
 from ci_controller.running.retry_policy import LAUNCH_TRIES
 from ci_controller.running.run_context import RunContext, has_files
@@ -268,6 +269,7 @@ class JobRun:
     async def _finish(
         self, workload: Workload, end: OutputEnd, capped: OutputLog, log: LogAppender
     ) -> None:
+        end = await asyncio.to_thread(self._noted, end, workload, log)
         dropped = await asyncio.to_thread(capped.finish, end)
         self._has_whole_output = True
         lost = None if self.job.attempt > 1 else end.lost
@@ -288,6 +290,14 @@ class JobRun:
             Ending(result, log.size, self._dropped, left.artifacts, left.tests, left.coverage)
         )
         await self._end(record(self.job.job_id, ending, log, self._context), log)
+
+    def _noted(self, end: OutputEnd, workload: Workload, log: LogAppender) -> OutputEnd:
+        """With the line that says that the command was not found, if it was not."""
+        code = workload.exit_code if end.exit_code is None else end.exit_code
+        if not may_be_missing(code, end.size):
+            return end
+        output = log.read(workload.log_base, end.size)
+        return replace(end, note=missing_command_line(self.job.spec.command[0], output))
 
     async def _fail(self, reason: Reason, message: str, log: LogAppender) -> None:
         result = Outcome(JobStatus.FAILED, reason, message)

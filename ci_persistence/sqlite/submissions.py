@@ -1,11 +1,13 @@
 """The server's side of the rows (port JobSubmissions)."""
 
+import re
 import sqlite3
 from datetime import datetime
 
 from typing_extensions import override
 
 from ci_common.errors import (
+    AmbiguousJobIdError,
     JobFinishedError,
     JobNotFoundError,
     JobStartedError,
@@ -101,6 +103,19 @@ def _query_conditions(query: JobQuery, before: int | None) -> tuple[list[str], l
     return conditions, parameters
 
 
+_ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
+_AFTER_EVERY_ID = "g"
+
+
+def find_query(scope: JobScope, prefix: str) -> tuple[str, tuple[str, ...]]:
+    """The SQL that finds the jobs in the scope whose ids begin so, two of them at most."""
+    conditions, parameters = scope_conditions(scope)
+    # A `+` keeps SQLite from looking through all jobs of a tenant: it is to use the ids' index.
+    own = "".join(f" AND +{condition}" for condition in conditions)
+    sql = f"SELECT {COLUMNS} FROM jobs WHERE job_id >= ? AND job_id < ?{own} LIMIT 2"  # noqa: S608
+    return sql, (prefix, prefix + _AFTER_EVERY_ID, *parameters)
+
+
 class SqliteJobSubmissions(JobSubmissions):
     """Jobs as clients see them."""
 
@@ -134,6 +149,17 @@ class SqliteJobSubmissions(JobSubmissions):
     @override
     async def get(self, job_id: str) -> Job | None:
         return await fetch_job(self._database, job_id)
+
+    @override
+    async def find(self, scope: JobScope, prefix: str) -> Job | None:
+        if not _ID_PREFIX.fullmatch(prefix):
+            return None
+        rows = await self._database.fetch_all(*find_query(scope, prefix))
+        if len(rows) > 1:
+            raise AmbiguousJobIdError(
+                f"several jobs have ids that begin with {prefix!r}; give more characters of the id"
+            )
+        return from_row(rows[0]) if rows else None
 
     @override
     async def list_jobs(self, scope: JobScope, query: JobQuery) -> list[Job]:

@@ -1,5 +1,6 @@
 """Bodies that are one JSON object of a few KiB."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -63,10 +64,15 @@ async def _content(request: Request, patience_seconds: float, max_bytes: int) ->
 
 def _problems(error: ValidationError) -> list[dict[str, Any]]:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [_problem(problem["loc"], problem["msg"]) for problem in found[:_MOST_PROBLEMS]]
+    told = [_problem(problem["loc"], _message(problem)) for problem in found[:_MOST_PROBLEMS]]
     if len(found) > len(told):
         told.append(_problem((), f"and {len(found) - len(told)} more problems"))
     return told
+
+
+def _message(problem: Mapping[str, Any]) -> str:
+    is_unknown = problem["type"] == "extra_forbidden"
+    return "is not a known key" if is_unknown else str(problem["msg"])
 
 
 def _refusal(path: tuple[str | int, ...], message: str) -> RequestValidationError:

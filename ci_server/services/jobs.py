@@ -10,7 +10,7 @@ from ci_common.errors import (
     quoted,
 )
 from ci_common.job import Artifact, Job
-from ci_common.policy import Action, Policy
+from ci_common.policy import Action, Policy, Reach
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.rows import JobQuery, JobSubmissions, StartOutlook
 from ci_common.ports.signals import Doorbell
@@ -47,6 +47,16 @@ class JobService:
         job = await self._submissions.get(job_id)
         if job is None or not scope.covers(job):
             raise JobNotFoundError(f"the job {quoted(job_id)} was not found on this server")
+        return job
+
+    async def find(self, principal: Principal, text: str) -> Job:
+        """One job, by its id or by four or more characters that it begins with, among the jobs that
+        the principal may see. Raises JobNotFoundError, AmbiguousJobIdError.
+        """
+        scope = self._policy.scope(principal, Action.READ)
+        job = await self._submissions.find(scope, text.lower())
+        if job is None:
+            raise JobNotFoundError(f"the job {quoted(text)} was not found on this server")
         return job
 
     async def open_log(self, principal: Principal, job_id: str) -> Job:
@@ -99,6 +109,13 @@ class JobService:
     async def start_outlook(self, job: Job) -> StartOutlook:
         """What tells when a queued job will start."""
         return await self._submissions.start_outlook(job)
+
+    def may_issue_token(self, principal: Principal, job: Job) -> bool:
+        """Whether `issue_token` gives one for this job, which the principal may read."""
+        action = Action.ISSUE_TOKEN
+        if self._policy.reach(principal, action) is Reach.NONE:
+            return False
+        return self._policy.scope(principal, action).covers(job)
 
     async def issue_token(
         self, principal: Principal, job_id: str, seconds: float | None = None

@@ -174,6 +174,13 @@ class LogStreams:
                     return
                 await changed.wait()
 
+    async def ended(self, job: Job) -> Job:
+        """The job once it has ended."""
+        async with self._watching(job) as watch:
+            while not watch.job.status.is_terminal:
+                await watch.changed.wait()
+            return watch.job
+
     async def content(
         self, job: Job, offset: int, end: int | None = None
     ) -> AsyncGenerator[bytes, None]:

@@ -311,6 +311,10 @@ class FakeExecutor:
         self._called("check", "")
         return self.unenforced
 
+    async def describe(self):
+        self._called("describe", "")
+        return "a fake"
+
     async def probe(self, request):
         self._called("probe", "")
         await self._reach("probe", "")

@@ -1,6 +1,5 @@
 """How a container is made: its name, labels, limits and user; and how it is read back."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +51,9 @@ _OWN_VOLUME = Mount(f"/{protocol.DIRECTORY}", None, type="volume", no_copy=True)
 _SECRETS_VOLUME = Mount(f"/{SECRETS}", None, type="volume", no_copy=True)
 
 _CPU_PERIOD_MICROSECONDS = 100_000
+
+_SHORTEST_GRACE_SECONDS = 0.1
+"""An answer of the engine takes about as long."""
 
 _KILL_SECONDS = 10.0
 """For so long an init process that was told to kill its command may take to end."""
@@ -213,7 +215,8 @@ def stop(client: docker.APIClient, container: str, grace_seconds: float) -> None
 
 def _has_ended(client: docker.APIClient, container: str, seconds: float) -> bool:
     try:
-        client.wait(container, timeout=max(math.ceil(seconds), 1))
+        timeout = max(seconds, _SHORTEST_GRACE_SECONDS)
+        client.wait(container, timeout=timeout)  # type: ignore[arg-type] # requests takes fractions
     except requests.RequestException as error:
         if isinstance(error, requests.ReadTimeout) or "Read timed out" in str(error):
             return False

@@ -25,6 +25,11 @@ class EngineFacts:
         components = self._version(client).get("Components") or []
         return any("podman" in str(one.get("Name", "")).lower() for one in components)
 
+    def name(self, client: docker.APIClient) -> str:
+        """Which engine it is, with its version, for people."""
+        kind = "Podman" if self.is_podman(client) else "Docker"
+        return f"{kind} {self._version(client).get('Version', '')}".rstrip()
+
     def init_program(self, client: docker.APIClient) -> bytes:
         """The init process for the engine's processor. Raises LaunchFailedError."""
         if self._program is None:

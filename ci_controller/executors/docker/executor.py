@@ -47,6 +47,7 @@ from ci_controller.executors.docker.project_tar import (
 from ci_controller.executors.docker.requirement_images import (
     RequirementImageOptions,
     RequirementImages,
+    how_to_get,
 )
 from ci_controller.executors.docker.storage import EngineStorage, WorkLimit
 from ci_controller.executors.shared.interruption import InterruptedWorkError, Interruption
@@ -317,6 +318,20 @@ class DockerExecutor(Executor):
 
             self._unenforced = await self._engine.call(ask)
         return [*([work] if work else []), *self._unenforced]
+
+    @override
+    async def describe(self) -> str:
+        image = self._options.image
+
+        def look(client: docker.APIClient) -> str:
+            engine = self._engine_facts.name(client)
+            try:
+                client.inspect_image(image)
+            except NotFound:
+                return f"{engine}; the image {image} is missing: {how_to_get(image)}"
+            return f"{engine}, with the image {image}"
+
+        return await self._engine.call(look)
 
     @override
     async def probe(self, request: ProbeRequest) -> None:

@@ -165,14 +165,14 @@ class RequirementImages:
                 if is_registry_away(error):
                     raise RegistryUnavailableError(
                         f"the image {base!r} is not on the engine, and its registry cannot be "
-                        f"reached ({explanation(error)}); {_remedy(base)} there, or check "
+                        f"reached ({explanation(error)}); {how_to_get(base)} there, or check "
                         "the name and the engine's way to the registry"
                     ) from error
                 if not isinstance(error, NotFound) and not is_registry_fault(error):
                     raise
                 raise ImageUnavailableError(
                     f"the image {base!r} is not on the engine and could not be pulled "
-                    f"({explanation(error)}); {_remedy(base)} there, or choose another "
+                    f"({explanation(error)}); {how_to_get(base)} there, or choose another "
                     "(the server's CI_IMAGE, or `image` in the project's job)"
                 ) from error
 
@@ -341,7 +341,7 @@ def _base_id(client: docker.APIClient, base: str) -> str:
     return str(facts["Id"])
 
 
-def _remedy(image: str) -> str:
+def how_to_get(image: str) -> str:
     """What to do about an image that is missing: the command for those that this project builds."""
     option = _BUILT_HERE.get(image.removesuffix(":latest"))
     return "build or load it" if option is None else f"run scripts/runner-image{option}"

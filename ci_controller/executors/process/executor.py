@@ -168,6 +168,10 @@ class ProcessExecutor(Executor):
         return [Unenforced(limit, why) for limit in Limit if limit not in kept]
 
     @override
+    async def describe(self) -> str:
+        return "processes of this machine, not isolated (CI_EXECUTOR=process)"
+
+    @override
     async def probe(self, request: ProbeRequest) -> None:
         """There is no engine between a process and its start."""
 

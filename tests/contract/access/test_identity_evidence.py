@@ -6,6 +6,7 @@ import pkgutil
 from dataclasses import dataclass, replace
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ci_common.errors import (
     InvalidCredentialsError,
@@ -18,6 +19,7 @@ from ci_server.access import auth
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.access.auth.api_keys import ApiKeyIdentity
 from ci_server.access.auth.authenticator import Authenticator, Identity
+from ci_server.access.auth.certificates import CertificateIdentity
 from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.iap import (
     ASSERTION_HEADER,
@@ -34,6 +36,7 @@ from ci_server.access.auth.key_cache import KeyCache
 from ci_server.access.auth.local import LocalIdentity
 from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 from ci_server.access.limits.failed_logins import FailureLimits, ThrottledAuthenticator
+from ci_worker.authority import Authority
 from support.identities import a_key
 from support.issuer import AUDIENCE, ISSUER, jwk, key_set, token
 from support.jobs import NOON
@@ -126,6 +129,17 @@ def by_stream_token():
     return Case(StreamTokenIdentity(tokens), good, guess)
 
 
+def by_certificate():
+    authority = Authority.create("local")
+    pairs = [authority.client("ann", "acme", "admin") for _ in range(2)]
+    good, guess = (
+        Credentials(certificate=pair.certificate.public_bytes(Encoding.DER), client=OUTSIDE)
+        for pair in pairs
+    )
+    revoked = pairs[1].certificate.serial_number
+    return Case(CertificateIdentity(lambda serial: serial == revoked), good, guess)
+
+
 def locally(identity):
     return Case(identity, Credentials(peer="127.0.0.1", client="127.0.0.1"), None)
 
@@ -136,6 +150,7 @@ CASES = {
     IapAssertionIdentity: by_assertion,
     IapHeaderIdentity: by_proxy,
     StreamTokenIdentity: by_stream_token,
+    CertificateIdentity: by_certificate,
     LocalIdentity: lambda: locally(LocalIdentity(insecure=False)),
     DeveloperIdentity: lambda: locally(DeveloperIdentity(USERS)),
 }

@@ -21,6 +21,12 @@ from support.waiting import until
 pytestmark = pytest.mark.anyio
 
 
+async def test_it_says_in_a_line_what_jobs_run_in(bench):
+    told = await bench.executor.describe()
+    assert told.isprintable()
+    assert told
+
+
 # ------------------------------------------------------------------ exit codes
 
 

@@ -89,7 +89,7 @@ def local(request, tmp_path_factory):
 def ask(server, job_id, name, headers, target="{path}"):
     """Status and text of the answer; of a stream that goes on only the head."""
     method, path = name.split(" ")
-    path = path.format(job_id=job_id, path="nothing")
+    path = path.format(job_id=job_id, run_id="run_0123456789ab", path="nothing")
     form = server.form(projects.ANY) if path.startswith("/submit") else {}
     request = httpx.Request(method, server.url, **form)
     sent = [*headers, ("Content-Length", str(len(request.read())))]

@@ -104,7 +104,7 @@ def test_a_strategy_is_validated(imported, slash):
     assert found["recommendation"].startswith("synthetic_control: ")
 
 
-@pytest.mark.parametrize("query", ['"*) OR NEAR(', "x" * 10_000, "🧬" * 10_000, "\x00" * 10])
+@pytest.mark.parametrize("query", ['"*) OR NEAR(', "x" * 10_000, "🧬" * 10_000])
 def test_a_hostile_query_is_only_words(imported, query):
     found = checked(ask(imported, query=query), ASSESSMENT)
     assert "names no treatment" in found["warning"]
@@ -115,6 +115,7 @@ def test_a_hostile_query_is_only_words(imported, query):
     [
         ({"query": "x" * 9}, "query: "),
         ({"query": "x" * 10_001}, "query: "),
+        ({"query": "\x00" * 10}, "query: "),
         ({"query": 1234567890}, "query: "),
         ({"control_strategy": "best_control"}, "control_strategy: "),
         ({"control_strategy": None}, "control_strategy: "),

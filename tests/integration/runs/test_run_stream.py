@@ -3,6 +3,7 @@
 import pytest
 
 from support import events, run_program
+from support.command_line import CommandLine
 from support.run_schemas import EVENTS, check, ended
 
 STEPS = (
@@ -90,7 +91,9 @@ def test_a_live_run_is_watched_as_it_goes(processes, runs, gate):
     assert events.logged(seen) == processes.log(run["job_id"])
 
 
-def test_the_same_log_in_the_native_door(processes, run):
+def test_the_same_log_in_the_native_door_and_on_the_command_line(processes, run, tmp_path):
     native = events.stream(processes.http, run["job_id"], params={"from_beginning": True})
     assert events.logged(native) == events.logged(watch(processes, run))
     assert not set(events.types(native)) & set(EVENTS)
+    shown = CommandLine(processes.url, tmp_path).run("logs", run["job_id"])
+    assert shown.out == events.logged(native), shown.err

@@ -9,12 +9,18 @@ import typer
 
 from ci_admin.cli import app as admin_app
 from ci_client.command.commands import app, submit_app
+from ci_worker.commands import app as worker_app
 from engine.command.commands import parser as engine_parser
 from tests.support.pages import CURRENT, ROOT, Page
 
 OURS = {
     name: typer.main.get_command(program)
-    for name, program in (("ci", app), ("ci-submit", submit_app), ("ci-admin", admin_app))
+    for name, program in (
+        ("ci", app),
+        ("ci-submit", submit_app),
+        ("ci-admin", admin_app),
+        ("job-worker", worker_app),
+    )
 }
 SERVER = (ROOT / "ci_server" / "__main__.py").read_text()
 
@@ -71,7 +77,9 @@ def shown_commands(path):
     fenced = "\n".join(text.fences("sh", "")).splitlines()
     for line in [*fenced, *re.findall(r"`([^`]+)`", text.prose)]:
         for part in re.split(r"[;&|]|\$\(", line.partition("  #")[0]):
-            command = r"(?:ci|ci-submit|ci-admin|python -m (?:engine|ci_server|ci_controller))"
+            command = (
+                r"(?:ci|ci-submit|ci-admin|job-worker|python -m (?:engine|ci_server|ci_controller))"
+            )
             found = re.search(rf"^\s*(?:[A-Z_]+=\S+\s+)*({command}\s.*)", part, re.DOTALL)
             if found:
                 yield words_of(found[1])
@@ -94,8 +102,18 @@ def is_known(words):
     rest = words[length:]
     if name in GROUPS and rest and re.fullmatch(r"[a-z]+", rest[0]):
         return False  # it is no command of this group
+    if name == "job-worker create":
+        rest = before_command(rest)
     options = [word.partition("=")[0] for word in rest if word.startswith("-")]
     return all(option.rstrip(",.:") in OPTIONS[name] for option in options)
+
+
+def before_command(words):
+    """Options of `job-worker create`; the command that follows has its own."""
+    length = 0
+    while length < len(words) and words[length].startswith("-"):
+        length += 1 if "=" in words[length] or words[length] == "--json" else 2
+    return words[:length]
 
 
 @pytest.mark.parametrize("path", CURRENT, ids=lambda path: path.name)
