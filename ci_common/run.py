@@ -48,8 +48,9 @@ class Run:
     request: RunRequest
     job: Job
     progress: Progress | None = None
-    """What it reported last."""
+    """What its current attempt reported last."""
     progress_at: datetime | None = None
+    """When any attempt reported last."""
 
     @property
     def status(self) -> RunStatus:

@@ -4,8 +4,10 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from ci_common.strict_json import AmbiguousJsonError, strict_object
 
 OUTPUT = "output"
 FILE = "result.json"
@@ -14,7 +16,12 @@ MOST_BYTES = 1 << 20
 FILE_KINDS = ("anndata", "report", "log")
 """What the files are that a result names."""
 
-_MOST_BRACKETS = 100_000
+MOST_LISTED_BYTES = 16 << 10
+"""Of `iterations`, as JSON, in lists of runs, of which each may have a hundred."""
+
+_LONGEST_TEXT = 1000
+_MOST_SCORES = 100
+_LONGEST_SCORE_NAME = 200
 _LISTS = (
     "top_upregulated",
     "top_downregulated",
@@ -44,6 +51,20 @@ class RunResult:
     files: Mapping[str, str]
     """The names of the three files in `output/`, by `FILE_KINDS`; those that the result names."""
 
+    def summary(self) -> "RunResult":
+        """What statuses and lists of runs tell: a bounded part, because many of them are kept in
+        memory. Lists are empty, but for `iterations` when they are short.
+        """
+        is_short = len(json.dumps(self.iterations)) <= MOST_LISTED_BYTES
+        return replace(
+            self,
+            top_upregulated=(),
+            top_downregulated=(),
+            enriched_pathways=(),
+            activated_tfs=(),
+            iterations=self.iterations if is_short else (),
+        )
+
 
 def default_file(run_id: str, kind: str) -> str:
     """What a file is called when no result says otherwise."""
@@ -55,25 +76,11 @@ def parse_result(content: bytes) -> RunResult:
     """Raises ValueError, with a message for people, for what does not match the schema."""
     if len(content) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES} bytes")
-    if content.count(b"[") + content.count(b"{") > _MOST_BRACKETS:
-        raise ValueError("it has too many lists and objects in it")
     try:
-        document = json.loads(content, parse_constant=_no_number)
-        _check_text(document)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON ({error})"[:200]) from None
-    if not isinstance(document, dict):
-        raise ValueError("it is not a JSON object")  # noqa: TRY004 - callers have one error
+        document = strict_object(content)
+    except AmbiguousJsonError as error:
+        raise ValueError(error.located[:_LONGEST_TEXT]) from None
     return _Reader(document).read()
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _check_text(document: object) -> None:
-    """Raise UnicodeEncodeError for halves of characters, which no answer can hold."""
-    json.dumps(document, ensure_ascii=False).encode()
 
 
 class _Reader:
@@ -103,6 +110,8 @@ class _Reader:
         value = self._document.get(name)
         if value is not None and not isinstance(value, str):
             raise ValueError(f"{name} must be a text")
+        if value is not None and len(value) > _LONGEST_TEXT:
+            raise ValueError(f"{name} must have at most {_LONGEST_TEXT} characters")
         return value
 
     def _number(self, name: str) -> float | None:
@@ -119,9 +128,16 @@ class _Reader:
 
     def _scores(self, name: str) -> Mapping[str, float] | None:
         value = self._document.get(name)
-        if value is None or (isinstance(value, dict) and all(map(_is_number, value.values()))):
-            return value
-        raise ValueError(f"{name} must be an object of numbers")
+        if value is None:
+            return None
+        if not isinstance(value, dict) or not all(map(_is_number, value.values())):
+            raise ValueError(f"{name} must be an object of numbers")
+        if len(value) > _MOST_SCORES or any(len(key) > _LONGEST_SCORE_NAME for key in value):
+            raise ValueError(
+                f"{name} must have at most {_MOST_SCORES} numbers, with names of at most "
+                f"{_LONGEST_SCORE_NAME} characters"
+            )
+        return value
 
     def _list(self, name: str) -> tuple[Mapping[str, Any], ...]:
         value = self._document.get(name)

@@ -61,7 +61,7 @@ def strict_object(content: bytes, max_values: int = MAX_VALUES) -> dict[str, Any
     if _has_more(content, max_values):
         raise AmbiguousJsonError(f"it has more than {max_values} values")
     try:
-        found = json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_int=_integer)
+        found = _DECODER.decode(content.decode("utf-8"))
     except RecursionError:
         raise AmbiguousJsonError("it is nested too deeply") from None
     except ValueError:
@@ -96,6 +96,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
 
 def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
+"""Making one takes as long as reading a small document."""
 
 
 class _Place(NamedTuple):

@@ -33,19 +33,19 @@ class Failures:
             return None
         if outcome.reason is not Reason.EXIT:
             return outcome.message
-        said = await self._failures.get(
-            job.job_id, lambda: asyncio.to_thread(self._last_lines, job)
-        )
+        try:
+            said = await self._failures.get(
+                job.job_id, lambda: asyncio.to_thread(self._last_lines, job)
+            )
+        except (RunnerError, OSError) as error:
+            logger.info("job %s: the end of its log cannot be read: %s", job.job_id, error)
+            return outcome.message
         return said or outcome.message
 
     def _last_lines(self, job: Job) -> str:
         size = job.log_size or 0
         start = max(size - _TAIL_BYTES, 0)
-        try:
-            content = b"".join(self._pieces(job, start, size))
-        except (RunnerError, OSError) as error:
-            logger.info("job %s: the end of its log cannot be read: %s", job.job_id, error)
-            return ""
+        content = b"".join(self._pieces(job, start, size))
         lines = content.decode(errors="replace").splitlines()
         return _told(lines[1:] if start else lines)
 

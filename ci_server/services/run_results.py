@@ -17,9 +17,7 @@ from ci_common.run_result import (
     parse_result,
 )
 from ci_server.services.failures import Failures
-from ci_server.services.result_files import ResultFiles
-
-_MOST_FILES = 1000
+from ci_server.services.result_files import FileResult, ResultFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +39,42 @@ class RunResults:
         self, submissions: JobSubmissions, artifacts: ArtifactReader, failures: Failures
     ) -> None:
         self._submissions = submissions
-        self._results = ResultFiles(
-            submissions, artifacts, f"{OUTPUT}/{FILE}", MOST_BYTES, parse_result
-        )
+        place = f"{OUTPUT}/{FILE}"
+        self._summaries = ResultFiles(submissions, artifacts, place, MOST_BYTES, _parse_summary)
+        self._whole = ResultFiles(submissions, artifacts, place, MOST_BYTES, parse_result, 0)
         self._failures = failures
 
     async def end(self, run: Run) -> RunEnd:
-        """Of a run that the caller may read."""
+        """Of a run that the caller may read, with a summary of its result."""
+        return await self._end(run, await self._summaries.of(run.job))
+
+    async def whole_end(self, run: Run) -> RunEnd:
+        """The same with the whole result.
+
+        Raises StorageUnavailableError when it cannot be read now, which says nothing of the run.
+        """
+        return await self._end(run, await self._whole.read(run.job))
+
+    async def _end(self, run: Run, found: FileResult[RunResult] | None) -> RunEnd:
         job = run.job
         if job.outcome is None:
             return RunEnd()
-        found = await self._results.of(job)
         result = found.document if found else None
         problem = found.problem if found else await self._failures.of(job)
         return RunEnd(result, problem, await self._files(job, run.request.run_id, result))
 
     async def _files(self, job: Job, run_id: str, result: RunResult | None) -> dict[str, str]:
         """A result that does not name a file leaves its usual name."""
-        if not job.artifacts_size:
-            return {}
-        artifacts = await self._submissions.artifacts(job.job_id, _MOST_FILES)
-        paths = {artifact.path for artifact in artifacts}
         named = result.files if result else {}
         wanted = {
             kind: f"{OUTPUT}/{named.get(kind) or default_file(run_id, kind)}" for kind in FILE_KINDS
         }
-        return {kind: path for kind, path in wanted.items() if path in paths}
+        return {
+            kind: path
+            for kind, path in wanted.items()
+            if await self._submissions.artifact(job.job_id, path) is not None
+        }
+
+
+def _parse_summary(content: bytes) -> RunResult:
+    return parse_result(content).summary()

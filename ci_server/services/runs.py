@@ -150,7 +150,7 @@ def _environment(run: RunRequest) -> dict[str, str]:
         "QUERY": config["query"],
         "CONTROL_STRATEGY": config["control_strategy"],
         "MAX_ITERATIONS": str(config["max_iterations"]),
-        "SCORE_THRESHOLD": f"{config['score_threshold']:g}",
+        "SCORE_THRESHOLD": json.dumps(config["score_threshold"]).removesuffix(".0"),
         "RUN_CONFIG": whole,
     }
 

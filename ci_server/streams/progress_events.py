@@ -31,6 +31,16 @@ class ProgressEvent:
     """Whether it is the first of its iteration, as far as the reader knows."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogWithProgress:
+    """A log event in pieces, with the reports in it."""
+
+    pieces: Iterator[LogEvent | ProgressEvent]
+    """To be gone through once. It takes long where a job reports and reports."""
+    end_offset: int
+    """That of the log event."""
+
+
 class ProgressReader:
     """Finds reports in the consecutive log events of one reader."""
 
@@ -88,11 +98,12 @@ def _next_prefix(content: bytes, start: int) -> int | None:
 
 async def events_with_progress(
     streams: LogStreams, job: Job, offset: int
-) -> AsyncGenerator[Event | ProgressEvent, None]:
+) -> AsyncGenerator[Event | ProgressEvent | LogWithProgress, None]:
     """The job's events from `offset` on, see `LogStreams.events`, with the progress in its log.
 
     A connection may have ended between the log and the report that comes after it, so a report
-    that ends at `offset` is told, perhaps again.
+    that ends at `offset` is told, perhaps again. The pieces of a log event have to be gone through
+    before the next one.
     """
     reader = ProgressReader()
     if offset:
@@ -102,8 +113,7 @@ async def events_with_progress(
     async with aclosing(streams.events(job, offset)) as events:
         async for event in events:
             if isinstance(event, LogEvent):
-                for piece in reader.read(event):
-                    yield piece
+                yield LogWithProgress(reader.read(event), event.end_offset)
             else:
                 yield event
 

@@ -10,7 +10,7 @@ from ci_common.principal import Principal, Role
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
-from ci_server.access.auth.jwt_identity import EMAIL
+from ci_server.access.auth.jwt_identity import is_email
 from ci_server.access.auth.jwt_verifier import JwtVerifier, looks_signed, refuse
 from ci_server.access.auth.local import why_not_local
 
@@ -61,7 +61,7 @@ class IapAssertionIdentity(Identity):
         if not looks_signed(assertion):
             refuse("the assertion of the identity-aware proxy is malformed")
         email = (await self.verifier.verify(assertion)).get("email")
-        if not isinstance(email, str) or not EMAIL.fullmatch(email):
+        if not is_email(email):
             refuse("the assertion of the identity-aware proxy names no user (email)")
         return self.users.principal(email, "iap-assertion")
 
@@ -91,7 +91,7 @@ class IapHeaderIdentity(Identity):
         if value is None:
             return None
         email = value.removeprefix(_NAMESPACE)
-        if not value.startswith(_NAMESPACE) or not EMAIL.fullmatch(email):
+        if not value.startswith(_NAMESPACE) or not is_email(email):
             raise InvalidCredentialsError(
                 f"the proxy's header {EMAIL_HEADER} is not of the form {_NAMESPACE}USER@DOMAIN"
             )

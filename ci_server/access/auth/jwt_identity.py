@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from typing_extensions import override
 
@@ -13,7 +14,7 @@ from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.jwt_verifier import Claims, JwtVerifier, looks_signed, refuse
 
 _MOST_CHARACTERS = 256
-EMAIL = re.compile(r"[^\s@,:]{1,64}@[^\s@,:]{1,190}")
+_EMAIL = re.compile(r"[^\s@,:]{1,64}@[^\s@,:]{1,190}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,15 @@ class JwtIdentity(Identity):
             refuse(f"the token's role is none of {', '.join(Role)}", f"{claims['role']!r:.80}")
 
 
+def is_email(value: object) -> TypeGuard[str]:
+    """Whether it is an address, which may become a variable of a job's environment."""
+    return isinstance(value, str) and value.isprintable() and bool(_EMAIL.fullmatch(value))
+
+
 def _email(claims: Claims) -> str | None:
     """The token's `email` if it is one. Nothing depends on it, so no other is refused."""
     email = claims.get("email")
-    return email if isinstance(email, str) and EMAIL.fullmatch(email) else None
+    return email if is_email(email) else None
 
 
 def text_claim(claims: Claims, names: Sequence[str]) -> str:

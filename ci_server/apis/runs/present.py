@@ -1,6 +1,7 @@
 """The JSON of the runs API: the only place that knows its names."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,13 +28,16 @@ _NO_RESULT = RunResult(
     files={},
 )
 
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 _WITH_PROBLEMS = (RunStatus.FAILED, RunStatus.COMPLETED)
 """What a cancelled run left undone is nobody's fault."""
 
 
 def status_json(run: Run, end: RunEnd) -> dict[str, Any]:
-    """Where a run stands. What a result says comes before what was reported or expected."""
+    """Where a run stands. What was reported comes before what the result says, and that before
+    what was expected.
+    """
     request, job, progress, result = run.request, run.job, run.progress, end.result
     return {
         "run_id": request.run_id,
@@ -63,11 +67,11 @@ def status_json(run: Run, end: RunEnd) -> dict[str, Any]:
     }
 
 
-def item_json(run: Run, end: RunEnd) -> dict[str, Any]:
-    """A run as one of many, which tells more than its status alone."""
+def encode_item(run: Run, end: RunEnd) -> bytes:
+    """A run as one of many, which tells more than its status alone, as JSON."""
     result = end.result or _NO_RESULT
     paths = {f"{kind}_path": end.files.get(kind) for kind in ("anndata", "report", "log")}
-    return {
+    item = {
         **status_json(run, end),
         "config": dict(run.request.config),
         "random_seed": run.request.config.get("random_seed"),
@@ -77,13 +81,13 @@ def item_json(run: Run, end: RunEnd) -> dict[str, Any]:
         "termination_reason": result.termination_reason,
         **paths,
     }
+    return _JSON.encode(item).encode()
 
 
-def page_json(
-    runs: Sequence[Mapping[str, Any]], total: int, page: int, page_size: int
-) -> dict[str, Any]:
-    """A page of runs."""
-    return {"runs": list(runs), "total": total, "page": page, "page_size": page_size}
+def encode_page(runs: Sequence[bytes], total: int, page: int, page_size: int) -> bytes:
+    """A page of encoded runs, as JSON."""
+    rest = f'],"total":{total},"page":{page},"page_size":{page_size}}}'
+    return b'{"runs":[' + b",".join(runs) + rest.encode()
 
 
 def result_json(run: Run, end: RunEnd, url_of: Callable[[str], str]) -> dict[str, Any]:

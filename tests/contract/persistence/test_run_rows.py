@@ -84,6 +84,21 @@ async def test_a_run_has_what_it_reported_last(rows, runs):
     assert (await runs.get(run_id)).progress == found.progress
 
 
+async def test_what_a_lost_attempt_reported_is_not_that_of_the_next(rows, runs):
+    run_id, job_id = await add(rows)
+    await rows.transitions.claim(job_id)
+    await rows.transitions.mark_running(job_id, NOON)
+    told = Progress(4, 17, "evaluation", 3, 6.5)
+    await rows.transitions.report_progress([ProgressReport(job_id, 1, told)], NOON)
+    assert await rows.transitions.retry(job_id, 1)
+    found = await runs.get(run_id)
+    assert (found.status, found.progress, found.progress_at) == (RunStatus.PENDING, None, NOON)
+    await rows.transitions.mark_running(job_id, NOON)
+    again = Progress(0, 17, "query_analysis")
+    await rows.transitions.report_progress([ProgressReport(job_id, 2, again)], NOON)
+    assert (await runs.get(run_id)).progress == again
+
+
 @pytest.mark.parametrize(
     ("status", "outcome", "cancel", "told"),
     [
@@ -131,6 +146,30 @@ async def test_pages_are_of_the_scope_newest_first(rows, runs):
     (hidden, _) = await add(rows, tenant="acme", user="bob", visibility=Visibility.PRIVATE)
     assert await page(bob, 0, 2) == ([hidden, bobs], 7)
     assert await page(replace(bob, user="ann"), 0, 2) == ([bobs, newest[0]], 6)
+
+
+async def test_a_page_is_read_without_reading_all_runs(rows, runs, monkeypatch):
+    asked = []
+    fetch_all = rows.database.fetch_all
+
+    async def traced(sql, parameters=()):
+        plan = await fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        asked.append([row["detail"] for row in plan])
+        return await fetch_all(sql, parameters)
+
+    run_id = await run_in(rows, JobStatus.RUNNING)
+    monkeypatch.setattr(rows.database, "fetch_all", traced)
+    for scope in (ALL, JobScope("acme"), JobScope("acme", "ann")):
+        await runs.page(scope, RunPage(0, 100))
+    counts, pages = asked[::2], asked[1::2]
+    assert len(pages) == 3
+    assert not any("SCAN" in step for plan in asked for step in plan)
+    assert all(len(plan) == 1 for plan in counts)
+    for plan in pages:
+        assert "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)" in plan
+        found = next(place for place, step in enumerate(plan) if "LIST SUBQUERY" in step)
+        assert not any("TEMP B-TREE" in step for step in plan[:found])
+    assert await runs.get(run_id)
 
 
 async def test_no_run_without_a_job_and_no_job_without_its_run(rows, runs):

@@ -13,7 +13,9 @@ import pytest
 from ci_common.worker_api import worker_pb2 as messages
 from ci_common.worker_api.worker_pb2_grpc import JobServiceStub
 from ci_worker.streaming import OutputReader
-from support.job_worker import refusal
+from support import run_program
+from support.job_worker import OPERATOR, refusal
+from support.run_schemas import Runs, ended
 from support.waiting import until_sync
 
 EVERY_BYTE = """
@@ -77,6 +79,15 @@ def test_streams_from_whenever_are_what_http_sends(own_worker, go):
         for offset in (1, 300, 128 << 10, len(expected) - 1, len(expected)):
             assert client.output(job.id, offset=offset) == expected[offset:]
             assert client.output(job.id, offset=offset, follow="false") == expected[offset:]
+
+
+def test_a_run_of_another_door_has_the_same_log_here(own_worker):
+    with own_worker(run_command=run_program.COMMAND) as server:
+        steps = [("say", "grüße"), ("progress", {"current": 1, "total": 2, "phase": "x"})]
+        run = ended(server.live, Runs(server.live.http), *steps)
+        with server.client(server.certificates.client(organization=OPERATOR)) as client:
+            assert client.output(run["job_id"]) == http_log(server, run["job_id"])
+            assert client.get(run["job_id"]).status == "COMPLETED"
 
 
 def test_what_is_there_without_waiting_for_more(client):

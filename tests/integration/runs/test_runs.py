@@ -11,6 +11,7 @@ from support import run_program as program
 from support.run_schemas import Runs, ended, in_status
 
 QUERY = "How do CD4 T cells respond to interferon-beta?"
+DEEP = json.loads("[" * 300 + "]" * 300)
 
 
 def job_of(server, run):
@@ -27,7 +28,12 @@ def said(server, run):
 
 
 def test_what_a_run_is_asked(processes, runs):
-    options = {"max_iterations": 3, "score_threshold": 8.5, "random_seed": 7, "llm_model": None}
+    options = {
+        "max_iterations": 3,
+        "score_threshold": 8.4999999,
+        "random_seed": 7,
+        "llm_model": None,
+    }
     wanted = program.query(("environment",), ("say", "grüße"))
     asked = runs.submit(wanted, control_strategy="query_as_control", de_config={"a": 1}, **options)
     assert (asked["status"], asked["max_iterations"]) == ("pending", 3)
@@ -42,13 +48,13 @@ def test_what_a_run_is_asked(processes, runs):
         "QUERY": wanted,
         "CONTROL_STRATEGY": "query_as_control",
         "MAX_ITERATIONS": "3",
-        "SCORE_THRESHOLD": "8.5",
+        "SCORE_THRESHOLD": "8.4999999",
     }
     assert config == {
         "query": wanted,
         "control_strategy": "query_as_control",
         "max_iterations": 3,
-        "score_threshold": 8.5,
+        "score_threshold": 8.4999999,
         "random_seed": 7,
         "de_config": {"a": 1},
     }
@@ -106,6 +112,12 @@ def test_a_result_and_its_files(processes, runs):
     assert run["control_cells_available"] == 4
 
 
+def test_a_file_is_found_among_many_and_when_it_is_empty(processes, runs):
+    many = [("write", f"a{number:03}", "") for number in range(200)]
+    run = ended(processes, runs, *many, ("write", "RUN_ID_log.json", ""))
+    assert httpx.get(runs.result(run["run_id"])["log_url"], trust_env=False).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("steps", "problem"),
     [
@@ -115,8 +127,9 @@ def test_a_result_and_its_files(processes, runs):
         ([program.writes_result(success="yes")], "success must be true or false"),
         ([program.writes_result(files={"anndata": "../x"})], "files.anndata must be the name"),
         ([program.writes_result(top_upregulated=["SYN1"])], "top_upregulated must be a list"),
+        ([program.writes_result(iterations=[{"a": DEEP}])], "nested too deeply"),
     ],
-    ids=["none", "no JSON", "large", "no success", "a path", "no objects"],
+    ids=["none", "no JSON", "large", "no success", "a path", "no objects", "nested"],
 )
 def test_a_result_that_cannot_be_used(processes, runs, steps, problem):
     """The run completed all the same, and its files are there."""
@@ -125,6 +138,7 @@ def test_a_result_that_cannot_be_used(processes, runs, steps, problem):
     assert problem in run["error_message"]
     result = runs.result(run["run_id"])
     assert (result["success"], result["grounding_score"]) == (False, None)
+    assert runs.page(page_size=1)["runs"][0]["run_id"] == run["run_id"]
     assert result["iterations"] == result["top_downregulated"] == []
     assert result["anndata_url"] is None
     assert httpx.get(result["log_url"], trust_env=False).text == "{}"
@@ -208,6 +222,14 @@ def test_an_item_of_a_list_tells_more(processes, runs):
     assert (item["final_score"], item["termination_reason"]) == (7.5, "threshold_reached")
     assert item["iterations"] == [{"iteration": 1, "score": 7.5}]
     assert (item["anndata_path"], item["report_path"]) == ("output/cells.h5ad", None)
+
+
+def test_a_list_leaves_out_long_iterations(processes, runs):
+    iterations = [{"a": "RUN_ID" * 200}] * 6
+    run = ended(processes, runs, program.writes_result(iterations=iterations))
+    item = runs.page(page_size=1)["runs"][0]
+    assert (item["run_id"], item["iterations"], item["final_score"]) == (run["run_id"], [], 7.5)
+    assert runs.result(run["run_id"])["iterations"] == [{"a": run["run_id"] * 200}] * 6
 
 
 # ------------------------------------------------------------------ wrong requests

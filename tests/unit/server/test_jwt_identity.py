@@ -225,6 +225,22 @@ async def test_the_order_is_that_of_the_list():
     assert (await identify(spaced, names=names)).tenant == "initech"
 
 
+@pytest.mark.parametrize(
+    ("email", "told"),
+    [
+        ("Ann@example.com", "Ann@example.com"),
+        (None, None),
+        (["a@b"], None),
+        ("nobody", None),
+        ("a\0@b", None),
+        ("\x1b[31m@b", None),
+    ],
+)
+async def test_an_email_is_told_if_it_is_one(email, told):
+    found = await identify(token(email=email))
+    assert (found.user, found.email) == ("ann", told)
+
+
 @pytest.mark.parametrize("first", ["", " ", 7, None, ["acme"], "a\nb", "a" * 300])
 async def test_an_unusable_claim_is_not_passed_over_for_the_next(first):
     content = {**claims(tid="globex"), "tenant_id": first}
@@ -488,6 +504,7 @@ async def test_a_signed_assertion_is_good_from_anywhere():
         ({"email": ["a@b"]}, "names no user"),
         ({"email": "nobody"}, "names no user"),
         ({"email": "a@b, c@d"}, "names no user"),
+        ({"email": "a\0@b"}, "names no user"),
     ],
 )
 async def test_assertions_that_prove_nothing(changes, told):

@@ -266,3 +266,11 @@ def test_what_clients_are_told():
     ended_all_the_same = a_job(JobStatus.COMPLETED, cancel_requested_at=NOON)
     words = list(map(model_status, (failed, cancelling, ended_all_the_same)))
     assert words == [ModelStatus.FAILED, ModelStatus.CANCELLED, ModelStatus.COMPLETED]
+
+
+async def test_a_log_that_cannot_be_read_now_is_read_later():
+    found = Left(log=None)
+    results, job = found.results(), a_job(JobStatus.COMPLETED, outcome=EXITED, log_size=6)
+    assert await results.failure(job) == "exited with code 1"
+    found.log = b"sorry\n"
+    assert await results.failure(job) == "sorry"

@@ -1,5 +1,6 @@
 """The progress in a log, as events of its readers: at its place, and again for those who resume."""
 
+import asyncio
 import random
 
 import pytest
@@ -8,9 +9,11 @@ from ci_common.errors import LogMissingError
 from ci_common.events import CompleteEvent, LogEvent, StatusEvent
 from ci_common.job import JobStatus
 from ci_common.progress import MAX_LINE_BYTES, PREFIX, read_progress
+from ci_server.apis.native.sse import LogEventCache, encoded_events
 from ci_server.apis.runs.present import encode_progress
 from ci_server.streams.progress_events import (
     LOOK_BACK_BYTES,
+    LogWithProgress,
     ProgressEvent,
     ProgressReader,
     events_with_progress,
@@ -102,6 +105,29 @@ def test_on_the_wire():
     )
 
 
+async def test_a_job_that_reports_and_reports_leaves_others_their_turn():
+    log = b"".join(line(number, iteration=number) for number in range(1000))
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def watched():
+        yield LogWithProgress(ProgressReader().read(LogEvent(log, len(log))), len(log))
+
+    task = asyncio.create_task(others())
+    body = encoded_events("j", watched(), LogEventCache(), 0, encode_progress=encode_progress)
+    sent = [content async for content in body]
+    task.cancel()
+    assert b"".join(sent).count(b'"type":"iteration_start"') == 1000
+    assert max(map(len, sent)) < 20_000
+    assert turns >= len(sent) - 1 > 10
+    assert len(sent) < 30
+
+
 class Streams:
     """A finished job's log."""
 
@@ -124,7 +150,9 @@ class Streams:
 
 
 async def resumed(log, offset, **options):
-    events = [e async for e in events_with_progress(Streams(log, **options), a_job(), offset)]
+    events = []
+    async for event in events_with_progress(Streams(log, **options), a_job(), offset):
+        events += event.pieces if isinstance(event, LogWithProgress) else [event]
     assert isinstance(events[-1], CompleteEvent)
     progress = [event for event in events if isinstance(event, ProgressEvent)]
     content = b"".join(event.content for event in events if isinstance(event, LogEvent))
