@@ -553,10 +553,12 @@ async def test_no_reader_looks_at_all_events(rows, tmp_path):
     rows.database.fetch_all = noting
     events = SqliteJobEvents(rows.database)
     cursor = await events.latest()
-    for scope in (JobScope(), JobScope("t"), JobScope("t", "u"), JobScope(job_id="j")):
+    shared = JobScope("t", "u", others=(Visibility.TENANT,))
+    scopes = (JobScope(), JobScope("t"), JobScope("t", "u"), JobScope(job_id="j"), shared)
+    for scope in scopes:
         await events.after(cursor, scope, 10)
     with closing(sqlite3.connect(tmp_path / "ci.db")) as connection:
-        for sql, parameters in statements[-4:]:
+        for sql, parameters in statements[-len(scopes) :]:
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
             scans = [step for step in plan if step.startswith("SCAN")]
             assert all("stream" in step or "found" in step or "sqlite_sequence" in step
