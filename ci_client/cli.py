@@ -7,31 +7,33 @@ Whatever happens, a user sees a message and never a traceback. What the commands
 import os
 import signal
 import sys
-from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
 
 def main() -> None:
     """The command `ci`."""
-    _run(lambda: __import__("ci_client.command.commands", fromlist=["app"]).app(prog_name="ci"))
+    sys.exit(_exit_code("app", "ci"))
 
 
 def submit_main() -> None:
     """The command `ci-submit`: the same as `ci submit`."""
-    _run(
-        lambda: __import__("ci_client.command.commands", fromlist=["submit_app"]).submit_app(
-            prog_name="ci-submit"
-        )
-    )
+    sys.exit(_exit_code("submit", "ci-submit"))
 
 
-def _run(command: Callable[[], object]) -> None:
+def _exit_code(command: str, program: str) -> int:
     try:
         _prepare_process()
-        command()
+        from ci_client.command import commands
+        from ci_client.command.programs import carry_out
+
+        return carry_out(getattr(commands, command), program, sys.argv[1:])
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except Exception as error:  # noqa: BLE001 (no traceback, ever)
+        from ci_client.command.error_boundary import exit_code_of
+
+        return exit_code_of(error)
 
 
 def _prepare_process() -> None:

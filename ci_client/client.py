@@ -6,6 +6,8 @@ events as dicts: `{"type": "job_id", "job_id"}` first where a job is submitted, 
 `{"type": "complete", "success", "status", "exit_code", "reason", "message", "tests", "coverage"}`,
 where `tests` sums up the job's JUnit reports and `coverage` its coverage reports, if it has any.
 The exact bytes of a `log` event are those of `ci_common.events.log_bytes`.
+
+What only some calls need is imported by them: `ci list` is quicker for it.
 """
 
 import json
@@ -14,23 +16,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UnexpectedAnswer
-from ci_client.library.artifact_download import ArtifactDownload, OnFile, OnRename
-from ci_client.library.artifact_places import Places
+from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UsageError
 from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
-from ci_client.library.job_request import JobRequest
-from ci_client.library.raw_log import RawLog
 from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, RetryDelays
-from ci_client.library.secret_options import given_secrets
-from ci_client.library.sse_reader import JobStreamReader
-from ci_client.library.transport import address, json_of, open_http
-from ci_client.library.upload import VALIDATION_SECONDS, OnProgress, UploadFile
-from ci_client.packing.project_files import check_directory
-from ci_client.packing.project_zip import ProjectZip, create_project_zip
-from ci_client.packing.upload_limits import UploadLimits
+from ci_client.library.transport import json_of, open_http, unexpected
+
+if TYPE_CHECKING:
+    from ci_client.library.artifact_download import OnFile, OnRename
+    from ci_client.library.job_request import JobRequest
+    from ci_client.library.raw_log import RawLog
+    from ci_client.library.upload import OnProgress
+    from ci_client.packing.project_zip import ProjectZip, create_project_zip
+    from ci_client.packing.upload_limits import UploadLimits
 
 __all__ = [
     "Client",
@@ -52,6 +52,14 @@ _DISPENSABLE = frozenset({"git", "color"})
 """What is left out where the server does not know it: nothing of a job depends on it."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("ProjectZip", "create_project_zip"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ci_client.packing import project_zip
+
+    return getattr(project_zip, name)
 
 
 class JobList(list[dict[str, Any]]):
@@ -104,10 +112,10 @@ class Client:
 
     def submit(
         self,
-        project: ProjectZip,
+        project: "ProjectZip",
         *,
-        request: JobRequest | None = None,
-        on_progress: OnProgress | None = None,
+        request: "JobRequest | None" = None,
+        on_progress: "OnProgress | None" = None,
     ) -> str:
         """Upload a packed project; the id of its job.
 
@@ -115,7 +123,11 @@ class Client:
             RequestRefused: the server does not take it; the message tells why.
             ServerUnreachable: no answer.
             UnexpectedAnswer: this is no CI server.
+            UsageError: the server is too old for what is asked for.
         """
+        from ci_client.library.job_request import OVERRIDES, JobRequest
+        from ci_client.library.upload import VALIDATION_SECONDS, UploadFile
+
         request = request or JobRequest()
         spec = request.to_spec()
         if project.git is not None:
@@ -123,6 +135,8 @@ class Client:
         if dispensable := _DISPENSABLE & spec.keys():
             for name in dispensable.difference(self._server_limits().get("fields", ())):
                 del spec[name]
+        if asked := [name for name in OVERRIDES if name in spec]:
+            self._check_known(asked)
         data = {"spec": json.dumps(spec)}
         if request.secrets:
             data["secrets"] = json.dumps(request.to_secrets())
@@ -136,15 +150,26 @@ class Client:
             )
         job_id = answer.get("job_id") if isinstance(answer, dict) else None
         if not isinstance(job_id, str) or not _UUID.fullmatch(job_id):
-            raise UnexpectedAnswer(address(self._http), "no job id")
+            raise unexpected(self._http, "no job id")
         return job_id
 
-    def upload_limits(self) -> UploadLimits:
+    def _check_known(self, fields: Sequence[str]) -> None:
+        known = self._server_limits().get("fields", ())
+        unknown = [name for name in fields if name not in known]
+        if unknown:
+            raise UsageError(
+                f"The server at {self.server_url} is too old for {', '.join(unknown)}: it does not "
+                "know what that is. The project's table can say the same."
+            )
+
+    def upload_limits(self) -> "UploadLimits":
         """What the server takes; no limits, where it is too old to tell.
 
         Raises:
             RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
+        from ci_client.packing.upload_limits import UploadLimits
+
         told = self._server_limits()
         names = ("max_files", "max_unpacked_bytes", "max_upload_bytes")
         known = {name: told[name] for name in names if isinstance(told.get(name), int)}
@@ -159,7 +184,7 @@ class Client:
                     raise
                 told = {}  # an older server
             if not isinstance(told, dict):
-                raise UnexpectedAnswer(address(self._http), "no limits")
+                raise unexpected(self._http, "no limits")
             self._limits = told
         return self._limits
 
@@ -173,6 +198,8 @@ class Client:
         Raises:
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
+        from ci_client.library.sse_reader import JobStreamReader
+
         return JobStreamReader(
             self._http,
             checked_job_id(job_id),
@@ -190,7 +217,7 @@ class Client:
         """
         job = self._exchange.ask("GET", f"/jobs/{checked_job_id(job_id)}", job_id=job_id)
         if not isinstance(job, dict) or "status" not in job:
-            raise UnexpectedAnswer(address(self._http), "not a job")
+            raise unexpected(self._http, "not a job")
         return job
 
     def list_jobs(
@@ -207,7 +234,7 @@ class Client:
         )
         jobs = json_of(self._http, response)
         if not isinstance(jobs, list):
-            raise UnexpectedAnswer(address(self._http), "not a list of jobs")
+            raise unexpected(self._http, "not a list of jobs")
         page = JobList(jobs)
         page.next_cursor = response.headers.get("X-Next-Cursor") or None
         return page
@@ -250,17 +277,17 @@ class Client:
             "GET", f"/jobs/{checked_job_id(job_id)}/artifacts", job_id=job_id
         )
         if not isinstance(found, list) or not all(map(_is_artifact, found)):
-            raise UnexpectedAnswer(address(self._http), "not a list of artifacts")
+            raise unexpected(self._http, "not a list of artifacts")
         return found
 
     def download_artifacts(
         self,
         job_id: str,
         directory: str | os.PathLike[str],
-        on_file: OnFile | None = None,
+        on_file: "OnFile | None" = None,
         *,
         below: str | None = None,
-        on_rename: OnRename | None = None,
+        on_rename: "OnRename | None" = None,
     ) -> list[Path]:
         """Put a job's artifacts below a directory, which is made; where each of them is.
 
@@ -275,6 +302,9 @@ class Client:
             DownloadError: the directory cannot be made.
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
+        from ci_client.library.artifact_download import ArtifactDownload
+        from ci_client.library.artifact_places import Places
+
         found = self.list_artifacts(job_id)
         try:
             Path(directory).mkdir(parents=True, exist_ok=True)
@@ -293,7 +323,9 @@ class Client:
         )
         return download.fetch_all(found, on_file, on_rename)
 
-    def _raw_log(self, job_id: str) -> RawLog:
+    def _raw_log(self, job_id: str) -> "RawLog":
+        from ci_client.library.raw_log import RawLog
+
         return RawLog(self._http, checked_job_id(job_id), self._patience, self._on_retry)
 
 
@@ -329,20 +361,34 @@ def submit_tests_async(
     tty: bool | None = None,
     color: bool | None = None,
     git: bool | None = None,
+    image: str | None = None,
+    env: Mapping[str, str] | None = None,
+    artifacts: Sequence[str] | None = None,
+    cpu: int | None = None,
+    memory: int | str | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
     is False, or lines of a requirements file in place of what the project's files say. With `tty`
     it is on a pseudo-terminal; with `color` its programs are told to write colours without one.
     `git` sends the commit as a small repository, or does not, in place of what the project's table
-    says.
+    says; so do `image`, `env` (in addition to the table's), `artifacts` (patterns), `cpu` (percent
+    of a core) and `memory` (MiB, or a text such as 512MB).
 
     Raises:
         ProjectError: the directory cannot be sent.
         UsageError: a value is of the wrong type or out of range, or a secret cannot be one.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
+    from ci_client.library.job_request import JobRequest
+    from ci_client.library.secret_options import given_secrets
+    from ci_client.packing.project_files import check_directory
+    from ci_client.packing.project_zip import create_project_zip
+
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
+    request = JobRequest(
+        *(job, command, priority, retries, timeout, given, install, tty, color),
+        *(image, env, artifacts, cpu, memory),
+    )
     check_directory(path)
     with (
         Client(server_url, api_key=api_key) as client,
@@ -368,20 +414,35 @@ def submit_tests_streaming(
     tty: bool | None = None,
     color: bool | None = None,
     git: bool | None = None,
+    image: str | None = None,
+    env: Mapping[str, str] | None = None,
+    artifacts: Sequence[str] | None = None,
+    cpu: int | None = None,
+    memory: int | str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
     in place of what the project's files say. With `tty` it is on a pseudo-terminal; with `color`
     its programs are told to write colours without one. `git` sends the commit as a small
-    repository, or does not, in place of what the project's table says.
+    repository, or does not, in place of what the project's table says; so do `image`, `env` (in
+    addition to the table's), `artifacts` (patterns), `cpu` (percent of a core) and `memory` (MiB,
+    or a text such as 512MB).
 
     Raises:
         ProjectError: the directory cannot be sent.
         UsageError: a value is of the wrong type or out of range, or a secret cannot be one.
         ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
     """
+    from ci_client.library.job_request import JobRequest
+    from ci_client.library.secret_options import given_secrets
+    from ci_client.packing.project_files import check_directory
+    from ci_client.packing.project_zip import create_project_zip
+
     given = given_secrets(secrets)
-    request = JobRequest(job, command, priority, retries, timeout, given, install, tty, color)
+    request = JobRequest(
+        *(job, command, priority, retries, timeout, given, install, tty, color),
+        *(image, env, artifacts, cpu, memory),
+    )
     check_directory(path)
     with Client(server_url, api_key=api_key) as client:
         with create_project_zip(path, include, exclude, client.upload_limits(), git) as project:

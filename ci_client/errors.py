@@ -21,7 +21,12 @@ Every message says what happened, what it means and what to do, and is meant for
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _NAMED_FAILURES = 20
 
@@ -33,6 +38,11 @@ class ClientError(Exception):
     def message(self) -> str:
         """What happened, what it means, and what to do: for people."""
         return str(self)
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """Whether the same request may succeed later: server or network are at fault, not it."""
+        return False
 
 
 class ConfigError(ClientError):
@@ -62,15 +72,32 @@ class ProjectTooLarge(ProjectError):
 class ServerUnreachable(ClientError):
     """The server does not answer."""
 
-    def __init__(self, server_url: str, cause: str) -> None:
+    def __init__(self, server_url: str, cause: str, proxy: str | None = None) -> None:
+        """`proxy` is the address of the one that the request went through."""
+        through = f", through the proxy {proxy}" if proxy else ""
         super().__init__(
-            f"Cannot reach the server at {server_url} ({cause}). {_advice(cause)}, or choose "
-            "another with --server, CI_SERVER_URL or `server` in ~/.ci/config."
+            f"Cannot reach the server at {server_url} ({cause}{through}). "
+            f"{_advice(cause, proxy)}, or choose another with --server, CI_SERVER_URL or `server` "
+            "in ~/.ci/config."
         )
         self.server_url = server_url
 
+    @property
+    @override
+    def is_infrastructure(self) -> bool:
+        """Always."""
+        return True
 
-def _advice(cause: str) -> str:
+
+SPEAKS_HTTP, SPEAKS_HTTPS = "it speaks http, not https", "it speaks https, not http"
+"""Causes of a failed connection."""
+
+
+def _advice(cause: str, proxy: str | None) -> str:
+    if cause in (SPEAKS_HTTP, SPEAKS_HTTPS):
+        return f"Write {cause.split()[2].rstrip(',')}:// in its address"
+    if proxy:
+        return "Is the proxy right? Set NO_PROXY to the server's name to go around it"
     if "certificate" in cause:
         return "If a private CA issued the certificate, set SSL_CERT_FILE to the CA's"
     return "Is it running? Start it with `python -m ci_server`"
@@ -79,22 +106,43 @@ def _advice(cause: str) -> str:
 class UnexpectedAnswer(ClientError):
     """Something answered that does not speak as the CI server does."""
 
-    def __init__(self, server_url: str, what: str) -> None:
+    def __init__(self, server_url: str, what: str, proxy: str | None = None) -> None:
+        """`proxy` is the address of the one that the request went through."""
         super().__init__(
             f"{server_url} gave an answer that a CI server would not give ({what}). "
-            "Check the address (--server, CI_SERVER_URL), or a proxy on the way."
+            f"Check the address (--server, CI_SERVER_URL), or {_named(proxy)} on the way."
         )
         self.server_url = server_url
 
+    @property
+    @override
+    def is_infrastructure(self) -> bool:
+        """Always: something on the way, or the server, is not as it should be."""
+        return True
+
+
+def _named(proxy: str | None) -> str:
+    return f"the proxy {proxy}" if proxy else "a proxy"
+
 
 class DownloadError(ClientError):
-    """An artifact cannot be put in its place."""
+    """An artifact cannot be put in its place, or arrived damaged."""
+
+    def __init__(self, message: str, *, damaged: bool = False) -> None:
+        super().__init__(message)
+        self._damaged = damaged
+
+    @property
+    @override
+    def is_infrastructure(self) -> bool:
+        """Whether it arrived damaged."""
+        return self._damaged
 
 
 class ArtifactsIncomplete(DownloadError):
     """Some artifacts could not be fetched. The others are in their places."""
 
-    def __init__(self, failures: Mapping[str, ClientError], places: Sequence[Path]) -> None:
+    def __init__(self, failures: Mapping[str, ClientError], places: "Sequence[Path]") -> None:
         count, total = len(failures), len(failures) + len(places)
         lines = [f"{count} of {total} artifacts could not be fetched:"]
         lines += [
@@ -109,6 +157,12 @@ class ArtifactsIncomplete(DownloadError):
         """Why, by the artifact's path."""
         self.places = list(places)
         """Where the others are."""
+
+    @property
+    @override
+    def is_infrastructure(self) -> bool:
+        """Whether any of them may be had later."""
+        return any(error.is_infrastructure for error in self.failures.values())
 
 
 class ModelResultError(ClientError):
@@ -129,9 +183,12 @@ class RequestRefused(ClientError):
         """In how many seconds the same may succeed, where the server says so."""
 
     @property
+    @override
     def is_infrastructure(self) -> bool:
-        """Whether the server, and not the request, is at fault, or just too busy for it."""
-        return self.http_status >= 500 or self.http_status == 429
+        """Whether the server, and not the request, is at fault, or just too busy for it; or the
+        connection too slow.
+        """
+        return self.http_status >= 500 or self.http_status in (408, 429)
 
 
 class AccessRefused(RequestRefused):

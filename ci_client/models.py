@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpx
 
 from ci_client.client import Client, checked_job_id
-from ci_client.errors import RequestRefused, UnexpectedAnswer
+from ci_client.errors import RequestRefused
 from ci_client.library.model_job import (
     ModelArtifact,
     ModelJob,
@@ -18,7 +18,7 @@ from ci_client.library.model_job import (
     ModelStatistics,
     SubmittedModel,
 )
-from ci_client.library.transport import address, json_of
+from ci_client.library.transport import address, json_of, unexpected
 from ci_client.library.upload import VALIDATION_SECONDS, OnProgress, UploadFile
 from ci_client.packing.model_package import ModelPackage, create_model_package
 
@@ -97,7 +97,7 @@ class ModelClient(Client):
         answer = self._ask_models("GET", _JOBS, params=given)
         found = answer.get("jobs") if isinstance(answer, dict) else None
         if not isinstance(found, list):
-            raise UnexpectedAnswer(address(self._http), "not a list of jobs")
+            raise unexpected(self._http, "not a list of jobs")
         page = ModelJobList(self._read(ModelJob, job) for job in found)
         page.next_cursor = answer.get("nextCursor")
         return page
@@ -137,5 +137,5 @@ class ModelClient(Client):
             found = kind.read(answer)
             checked_job_id(found.job_id)
         except (ValueError, RequestRefused) as error:
-            raise UnexpectedAnswer(address(self._http), f"not a model's job: {error}") from error
+            raise unexpected(self._http, f"not a model's job: {error}") from error
         return found

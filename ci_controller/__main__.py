@@ -6,25 +6,28 @@ import logging
 import signal
 import sys
 
-from ci_common.errors import RunnerError
-from ci_common.settings import Settings
-from ci_controller.assembly import ControllerStores, build_controller
-from ci_controller.executors.registry import build_executor, load_settings
-from ci_controller.reconcile.controller import new_holder
-from ci_persistence.database.database import Database
-from ci_persistence.files.artifacts import FileArtifactStore
-from ci_persistence.files.data_directory import DataDirectory
-from ci_persistence.files.disk_reserve import DiskReserve
-from ci_persistence.files.job_secrets import FileJobSecrets
-from ci_persistence.files.packages import FilePackageStore
-from ci_persistence.files.secret_keys import SecretKeys
-from ci_persistence.logs.store import FileLogStore
-from ci_persistence.signals.doorbell import SocketDoorbell
-from ci_persistence.signals.in_process import ProcessJobSignals
-from ci_persistence.sqlite.data_claim import check_before_open, claim
-from ci_persistence.sqlite.lease import SqliteControllerLease
-from ci_persistence.sqlite.retention import SqliteJobRetention
-from ci_persistence.sqlite.transitions import SqliteJobTransitions
+from ci_common.installation import needing
+
+with needing("server", "python -m ci_controller"):
+    from ci_common.errors import RunnerError
+    from ci_common.settings import Settings
+    from ci_controller.assembly import ControllerStores, build_controller
+    from ci_controller.executors.registry import build_executor, load_settings
+    from ci_controller.reconcile.controller import new_holder
+    from ci_persistence.database.database import Database
+    from ci_persistence.files.artifacts import FileArtifactStore
+    from ci_persistence.files.data_directory import DataDirectory
+    from ci_persistence.files.disk_reserve import DiskReserve
+    from ci_persistence.files.job_secrets import FileJobSecrets
+    from ci_persistence.files.packages import FilePackageStore
+    from ci_persistence.files.secret_keys import SecretKeys
+    from ci_persistence.logs.store import FileLogStore
+    from ci_persistence.signals.doorbell import SocketDoorbell
+    from ci_persistence.signals.in_process import ProcessJobSignals
+    from ci_persistence.sqlite.data_claim import check_before_open, claim
+    from ci_persistence.sqlite.lease import SqliteControllerLease
+    from ci_persistence.sqlite.retention import SqliteJobRetention
+    from ci_persistence.sqlite.transitions import SqliteJobTransitions
 
 
 async def run(settings: Settings) -> None:

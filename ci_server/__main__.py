@@ -7,14 +7,17 @@ import os
 import socket
 import sys
 
-import uvicorn
+from ci_common.installation import needing
 
-from ci_common.addresses import is_loopback
-from ci_common.errors import RunnerError
-from ci_common.settings import Settings
-from ci_server.connections import uvicorn_shape
-from ci_server.greeting import greeting
-from ci_server.wiring import check_database_location, has_identities, load_settings
+with needing("server", "python -m ci_server"):
+    import uvicorn
+
+    from ci_common.addresses import is_loopback
+    from ci_common.errors import RunnerError
+    from ci_common.settings import Settings
+    from ci_server.connections import uvicorn_shape
+    from ci_server.greeting import greeting
+    from ci_server.wiring import check_database_location, has_identities, load_settings
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 

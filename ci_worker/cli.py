@@ -10,6 +10,8 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+from ci_common.installation import needing
+
 INTERRUPTED = 130
 
 
@@ -22,7 +24,8 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        from ci_worker.commands import app
+        with needing("grpc", "job-worker"):
+            from ci_worker.commands import app
 
         app(prog_name="job-worker")
     except KeyboardInterrupt:

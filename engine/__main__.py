@@ -2,7 +2,16 @@
 
 import sys
 
-from engine.command.commands import main
+try:
+    from engine.command.commands import main
+except ModuleNotFoundError as error:
+    if error.name != "numpy":
+        raise
+    print(
+        'engine: numpy is not installed. Install it with: pip install "ci-runner[engine]"',
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main())

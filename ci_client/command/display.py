@@ -1,12 +1,13 @@
-"""What people read: one-line messages on stderr, tables, and the upload's progress bar."""
+"""What people read: one-line messages on stderr, and tables."""
 
+import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TextIO
 
-from ci_client.command.exit_codes import known_reason
+from ci_client.command.exit_codes import has_wrong_image, known_reason
 from ci_client.command.report_display import (
     coverage_line,
     full_report,
@@ -14,14 +15,7 @@ from ci_client.command.report_display import (
     size_text,
     totals,
 )
-from ci_client.library.upload import OnProgress
-from ci_client.packing.project_files import Why
-from ci_client.packing.project_zip import ProjectZip
-from ci_common.job import JobStatus, Reason, parse_time
-
-_NAMED_PER_KIND = 3
-_SMALL_UPLOAD = 1024 * 1024
-"""Bytes that are gone before a progress bar could be drawn."""
+from ci_common.job_states import JobStatus, Reason
 
 _JOB_FIELDS = (
     ("job_id", "Job"),
@@ -43,7 +37,21 @@ def say(message: str) -> None:
     """Tell people something. Never on stdout: that is the log's."""
     # A server's message may repeat what some job, or somebody else, chose.
     harmless = "\n".join(map(printable, message.split("\n")))
-    print(harmless, file=sys.stderr, flush=True)
+    try:
+        print(harmless, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:  # such as a full disk: what was to be said does not change what happened
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere, instead of failing once more at exit."""
+    with suppress(OSError, ValueError):  # where it is no file, there is nothing to do
+        descriptor = stream.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = None) -> str:
@@ -70,7 +78,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
         return f"failed: exit code {result.get('exit_code')}{_signal(message)}"
     if reason is Reason.TIMEOUT:
         return f"timed out: {message.removeprefix('stopped: ')}"
-    if reason is not None and reason.is_infrastructure:
+    if reason is not None and reason.is_infrastructure and not has_wrong_image(result):
         return f"infrastructure failure: {message}"
     return f"failed: {message}"
 
@@ -91,27 +99,13 @@ def duration_text(seconds: float) -> str:
 
 def duration_of(job: Mapping[str, Any]) -> float | None:
     """Seconds from the start of a finished job to its end, if it ever started."""
+    from ci_common.job import parse_time
+
     try:
         start, end = parse_time(job.get("start_time")), parse_time(job.get("end_time"))
     except (TypeError, ValueError):
         return None
     return (end - start).total_seconds() if start and end else None
-
-
-def left_out_line(project: ProjectZip) -> str | None:
-    """What was not sent and may be missed; None if nothing was."""
-    kinds = [f"{why}: {_some(names)}" for why, names in project.left_out.items()]
-    if not kinds:
-        return None
-    hint = " (--include PATTERN sends hidden ones)" if Why.HIDDEN in project.left_out else ""
-    return f"Not sent: {'; '.join(kinds)}{hint}"
-
-
-def _some(names: Sequence[str]) -> str:
-    # Names are shown as Python would, if they hold what could garble a terminal.
-    shown = [name if name.isprintable() else repr(name) for name in names[:_NAMED_PER_KIND]]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def job_table(jobs: Sequence[Mapping[str, Any]]) -> str:
@@ -170,18 +164,3 @@ def _value(key: str, value: Any) -> str:
 
         return printable(shlex.join(map(str, value)))
     return printable(str(value))
-
-
-@contextmanager
-def upload_bar(size: int) -> Iterator[OnProgress]:
-    """A progress bar on stderr, if that is a terminal and there is something to wait for."""
-    if size < _SMALL_UPLOAD or not sys.stderr.isatty():
-        yield lambda sent, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
-
-    columns = ("uploading", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=size)
-        yield lambda sent, total: bar.update(task, completed=sent, total=total)

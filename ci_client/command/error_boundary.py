@@ -1,40 +1,28 @@
 """From exceptions to messages and exit codes."""
 
-import os
+import errno
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 
 from ci_client.command import exit_codes
-from ci_client.command.display import say
+from ci_client.command.display import discard, say
 from ci_client.errors import ClientError
 
+_OF_OUTPUT = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO})
 
-def guarded(command: Callable[[], int]) -> int:
-    """Carry out a command; its exit code. What goes wrong is told on stderr."""
-    try:
-        return command()
-    except ClientError as error:
+
+def exit_code_of(error: Exception) -> int:
+    """Say on stderr what went wrong; the exit code."""
+    if isinstance(error, ClientError):
         say(f"Error: {error.message}")
         return exit_codes.of_error(error)
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        _silence()
+    discard(sys.stdout)
+    if isinstance(error, BrokenPipeError):
         return exit_codes.BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 (no traceback, ever)
-        _silence()
+    if isinstance(error, OSError) and error.errno in _OF_OUTPUT and error.filename is None:
+        say(f"Error: Cannot write to stdout: {error.strerror}.")
+    else:
         say(
             f"Error: {type(error).__name__}: {error}. "
             "This looks like a bug in ci, or a problem on this machine."
         )
-        return exit_codes.INFRASTRUCTURE
-
-
-def _silence() -> None:
-    """Let what is still buffered for stdout go nowhere, instead of failing once more at exit."""
-    with suppress(OSError, ValueError):  # where stdout is no file, there is nothing to do
-        descriptor = sys.stdout.fileno()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, descriptor)
-        os.close(nowhere)
+    return exit_codes.INFRASTRUCTURE

@@ -3,26 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ci_client.errors import (
-    AccessRefused,
-    ArtifactsIncomplete,
-    ClientError,
-    ConfigError,
-    NotAModel,
-    ProjectNotFound,
-    ProjectTooLarge,
-    RequestRefused,
-    ServerUnreachable,
-    UnexpectedAnswer,
-    UsageError,
-)
-from ci_common.job import JobStatus, Reason
+from ci_client.errors import ClientError, ModelResultError
+from ci_common.job_states import WRONG_IMAGE, JobStatus, Reason
 
 PASSED = 0
 FAILED = 1
-"""The tests failed, or the job could not be carried out for another reason of its own."""
+"""The job ran and failed. Also: `ci wait` knows no such job."""
 USAGE = 2
-"""The options, the address, the API key, or the project's table of jobs are wrong: nothing was run,
+"""Options, the address, the API key, the project or its table of jobs are wrong: nothing was run,
 and to try the same again does not help."""
 INFRASTRUCTURE = 3
 """The server or the runner is at fault, or too busy, so to try again may help."""
@@ -35,21 +23,6 @@ BROKEN_PIPE = 141
 TERMINATED = 143
 """SIGTERM, as shells have it."""
 
-_WRONG_FROM_THE_START = (
-    AccessRefused,
-    ConfigError,
-    NotAModel,
-    ProjectNotFound,
-    ProjectTooLarge,
-    UsageError,
-)
-
-_MISTAKES_OF_THE_CALLER = frozenset(
-    {"invalid_config", "unknown_job_name", "invalid_secret", "unknown_secret", "upload_too_large"}
-)
-"""Codes of the server's refusals: a broken table of jobs, a job or a secret there is not, a project
-that is too large."""
-
 
 def of_result(result: Mapping[str, Any]) -> int:
     """The exit code for a `complete` event, or for a finished job as the server lists it."""
@@ -60,6 +33,8 @@ def of_result(result: Mapping[str, Any]) -> int:
     reason = known_reason(result)
     if reason is Reason.TIMEOUT:
         return TIMED_OUT
+    if has_wrong_image(result):
+        return USAGE
     if reason is not None and reason.is_infrastructure:
         return INFRASTRUCTURE
     return FAILED
@@ -67,18 +42,15 @@ def of_result(result: Mapping[str, Any]) -> int:
 
 def of_error(error: ClientError) -> int:
     """The exit code for a request that came to nothing."""
-    if isinstance(error, _WRONG_FROM_THE_START):
-        return USAGE
-    if isinstance(error, ArtifactsIncomplete):
-        codes = set(map(of_error, error.failures.values()))
-        return codes.pop() if len(codes) == 1 else FAILED
-    if isinstance(error, ServerUnreachable | UnexpectedAnswer):
-        return INFRASTRUCTURE
-    if isinstance(error, RequestRefused) and error.is_infrastructure:
-        return INFRASTRUCTURE
-    if isinstance(error, RequestRefused) and error.code in _MISTAKES_OF_THE_CALLER:
-        return USAGE
-    return FAILED
+    if isinstance(error, ModelResultError):
+        return FAILED
+    return INFRASTRUCTURE if error.is_infrastructure else USAGE
+
+
+def has_wrong_image(result: Mapping[str, Any]) -> bool:
+    """Whether the job could not start because there is no image of the name that it asks for."""
+    told = str(result.get("message") or "")
+    return known_reason(result) is Reason.IMAGE_UNAVAILABLE and WRONG_IMAGE in told
 
 
 def known_reason(result: Mapping[str, Any]) -> Reason | None:

@@ -34,6 +34,9 @@ _PLUGINS = {
 }
 """Options that plugins bring, and who brings each."""
 
+TABLE, OWN_TABLE = "[tool.ci.jobs.NAME]", "[jobs.NAME] of ci.toml"
+"""How the table of a job begins in pyproject.toml, and in a file of its own."""
+
 _USAGE = 4
 _NO_TESTS = 5
 """Exit codes of pytest."""
@@ -56,9 +59,9 @@ class LogTail:
         return _ESCAPES.sub("", self._content.decode(errors="replace"))
 
 
-def hint(result: Mapping[str, Any], log: str) -> str | None:
+def hint(result: Mapping[str, Any], log: str, table: str = TABLE) -> str | None:
     """What to try after this result (a `complete` event), by the end of the log; `None` when there
-    is nothing to say.
+    is nothing to say. `table` is how the job's table begins.
     """
     if result.get("success") is True or result.get("status") != "completed":
         return None
@@ -66,22 +69,22 @@ def hint(result: Mapping[str, Any], log: str) -> str | None:
         names = ", ".join(printable(name) for name in modules)
         return (
             f"Hint: {names} could not be imported. The log line `ci: install: …` shows what was "
-            "installed; without one, nothing was. In [tool.ci.jobs.NAME], set install = […], or "
+            f"installed; without one, nothing was. In {table}, set install = […], or "
             "image = … to an image that has it."
         )
     if arguments := _unknown_arguments(result, log):
-        return _plugin_hint(arguments)
+        return _plugin_hint(arguments, table)
     if result.get("exit_code") == _NO_TESTS and "no tests ran" in log:
         return (
             "Hint: pytest found no tests (its exit code 5). A source distribution often has none; "
-            "and [tool.ci.jobs.NAME] can have another command = …"
+            f"and {table} can have another command = …"
         )
     if result.get("exit_code") == _NOT_FOUND:
         if words := _one_word(log):
             said = "the command was a single argument with spaces in it"
             return f"Hint: {said}. Did you mean: ci submit -- {words}"
         return (
-            "Hint: exit code 127 means that a command was not found. In [tool.ci.jobs.NAME], set "
+            f"Hint: exit code 127 means that a command was not found. In {table}, set "
             "install = […], or image = … to an image that has it."
         )
     return None
@@ -93,7 +96,7 @@ def _unknown_arguments(result: Mapping[str, Any], log: str) -> str | None:
     return printable(found[1]) if found else None
 
 
-def _plugin_hint(arguments: str) -> str:
+def _plugin_hint(arguments: str, table: str) -> str:
     plugins = [
         plugin
         for option, plugin in _PLUGINS.items()
@@ -104,7 +107,7 @@ def _plugin_hint(arguments: str) -> str:
     wanted = "".join(f', "{plugin}"' for plugin in plugins) or ', "…"'
     return (
         f"Hint: pytest did not start: it does not know {arguments}. {needs}, which the project's "
-        f'files do not name: in [tool.ci.jobs.NAME], set install = ["-e ."{wanted}].'
+        f'files do not name: in {table}, set install = ["-e ."{wanted}].'
     )
 
 

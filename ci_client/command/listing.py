@@ -9,8 +9,8 @@ from typing import Any
 
 from ci_client.client import Client
 from ci_client.command import exit_codes
+from ci_client.command.connecting import connect
 from ci_client.command.display import job_table, say
-from ci_client.command.queries import connect
 from ci_client.library.config import ServerChoice
 
 _LARGEST_PAGE = 1000

@@ -1,83 +1,72 @@
 """`ci model`: its commands, their arguments and their help."""
 
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
+import click
 
-from ci_client.command.lean_typer import LeanCommand, LeanGroup
-from ci_client.command.options import (
-    SETTINGS,
-    ApiKey,
-    Exclude,
-    Include,
-    JobId,
-    Json,
-    Priority,
-    Server,
-    reported,
-    server_choice,
+from ci_client.command import options
+from ci_client.command.options import server_choice
+from ci_client.command.programs import HELP, Group, argument, exits
+
+_directory = argument(
+    "directory", "The model: has model.toml or livecalc.config.json", metavar="DIR"
 )
 
-model_app = typer.Typer(
-    cls=LeanGroup,
-    help="Value models of the calculation engine on a CI server.",
-    no_args_is_help=True,
-    **SETTINGS,
+
+@click.group(cls=Group, no_args_is_help=True, context_settings=HELP)
+def model_app() -> None:
+    """Value models of the calculation engine on a CI server."""
+
+
+@model_app.command()
+@_directory
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="What people call the model [default: the directory's name]",
 )
-
-Directory = Annotated[
-    str,
-    typer.Argument(
-        metavar="DIR", help="The model: has model.toml or livecalc.config.json", show_default=False
-    ),
-]
-
-
-@model_app.command(cls=LeanCommand)
-@reported
+@options.priority
+@click.option(
+    "--output",
+    metavar="DIR",
+    help="Directory for the results [default: NAME-results-ID, a new one]",
+)
+@click.option(
+    "--verify-local",
+    is_flag=True,
+    help="Also value the model on this machine, running its hooks, and compare",
+)
+@click.option("--detach", is_flag=True, help="Print the job's id and return at once")
+@options.detach_on_signal
+@click.option(
+    "--json", "as_json", is_flag=True, help="With --detach: output the server's answer, JSON"
+)
+@options.include
+@options.exclude
+@options.server
+@options.api_key
+@exits
 def submit(
-    directory: Directory,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="What people call the model [default: the directory's name]",
-            show_default=False,
-        ),
-    ] = None,
-    priority: Priority = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Directory for the results [default: NAME-results-ID, a new one]",
-            show_default=False,
-        ),
-    ] = None,
-    verify_local: Annotated[
-        bool,
-        typer.Option(
-            "--verify-local",
-            help="Also value the model on this machine, running its hooks, and compare",
-        ),
-    ] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Print the job's id and return at once")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="With --detach: output the server's answer, JSON")
-    ] = False,
-    include: Include = None,
-    exclude: Exclude = None,
-    server: Server = None,
-    api_key: ApiKey = None,
+    directory: str,
+    name: str | None,
+    priority: int | None,
+    output: str | None,
+    verify_local: bool,
+    detach: bool,
+    detach_on_signal: bool,
+    as_json: bool,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    server: str | None,
+    api_key: str | None,
 ) -> int:
     """Send a model to the server, follow its job and fetch the results.
 
     The package gets a manifest.json of its files; nothing is written into DIR. The model is valued
     as it is: `ci submit engine` has --scenarios, --seed and other options that override it.
 
-    The log goes to stdout, everything else to stderr. Ctrl-C cancels the job.
+    The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
+    for its end.
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
@@ -89,34 +78,33 @@ def submit(
             directory,
             name,
             priority,
-            include or (),
-            exclude or (),
+            include,
+            exclude,
             detach,
             as_json,
             output,
             verify_local,
+            detach_on_signal,
             server_choice(server, api_key),
         )
     )
 
 
-@model_app.command(cls=LeanCommand)
-@reported
+@model_app.command()
+@_directory
+@click.option(
+    "--output", "-o", metavar="FILE.zip", help="Where to write it [default: DIR.zip, here]"
+)
+@options.as_json
+@options.include
+@options.exclude
+@exits
 def package(
-    directory: Directory,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE.zip",
-            help="Where to write it [default: DIR.zip, here]",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Json = False,
-    include: Include = None,
-    exclude: Exclude = None,
+    directory: str,
+    output: str | None,
+    as_json: bool,
+    include: Sequence[str],
+    exclude: Sequence[str],
 ) -> int:
     """Write the package that `submit` would send into a file.
 
@@ -124,35 +112,29 @@ def package(
     """
     from ci_client.command.model_packaging import package as carry_out
 
-    return carry_out(directory, output, include or (), exclude or (), as_json)
+    return carry_out(directory, output, include, exclude, as_json)
 
 
-@model_app.command(cls=LeanCommand)
-@reported
-def status(
-    job_id: JobId, as_json: Json = False, server: Server = None, api_key: ApiKey = None
-) -> int:
+@model_app.command()
+@options.job_id
+@options.as_json
+@options.server
+@options.api_key
+@exits
+def status(job_id: str, as_json: bool, server: str | None, api_key: str | None) -> int:
     """Show a model's job, with its statistics or why it failed."""
     from ci_client.command.model_jobs import status as carry_out
 
     return carry_out(job_id, server_choice(server, api_key), as_json)
 
 
-@model_app.command(cls=LeanCommand)
-@reported
-def watch(
-    job_id: JobId,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="At the end, put the results into this directory",
-            show_default=False,
-        ),
-    ] = None,
-    server: Server = None,
-    api_key: ApiKey = None,
-) -> int:
+@model_app.command()
+@options.job_id
+@click.option("--output", metavar="DIR", help="At the end, put the results into this directory")
+@options.server
+@options.api_key
+@exits
+def watch(job_id: str, output: str | None, server: str | None, api_key: str | None) -> int:
     """Follow a job from its beginning until it ends, and exit like `submit`.
 
     Shows log, progress and results. Ctrl-C only stops watching.
@@ -162,21 +144,23 @@ def watch(
     return carry_out(job_id, server_choice(server, api_key), output)
 
 
-@model_app.command(cls=LeanCommand)
-@reported
+@model_app.command()
+@options.job_id
+@click.option(
+    "--output",
+    metavar="DIR",
+    help="Directory for them [default: NAME-results-ID, a new one]",
+)
+@options.as_json
+@options.server
+@options.api_key
+@exits
 def results(
-    job_id: JobId,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Directory for them [default: NAME-results-ID, a new one]",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Json = False,
-    server: Server = None,
-    api_key: ApiKey = None,
+    job_id: str,
+    output: str | None,
+    as_json: bool,
+    server: str | None,
+    api_key: str | None,
 ) -> int:
     """Fetch the results of a job that has succeeded, check their hashes and show them."""
     from ci_client.command.model_jobs import results as carry_out
@@ -184,9 +168,12 @@ def results(
     return carry_out(job_id, server_choice(server, api_key), output, as_json)
 
 
-@model_app.command(cls=LeanCommand)
-@reported
-def cancel(job_id: JobId, server: Server = None, api_key: ApiKey = None) -> int:
+@model_app.command()
+@options.job_id
+@options.server
+@options.api_key
+@exits
+def cancel(job_id: str, server: str | None, api_key: str | None) -> int:
     """Cancel a job, also one that is already running."""
     from ci_client.command.model_jobs import cancel as carry_out
 

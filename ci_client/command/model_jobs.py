@@ -11,6 +11,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from ci_client.command import exit_codes
+from ci_client.command.connecting import RetryNotice
 from ci_client.command.display import say
 from ci_client.command.model_display import model_details
 from ci_client.command.model_results import (
@@ -22,7 +23,7 @@ from ci_client.command.model_results import (
 from ci_client.command.model_run import ModelOptions, ModelRun, directory_name
 from ci_client.command.progress_lines import ProgressOutput
 from ci_client.command.submitting import Sending, tell_of_packing
-from ci_client.command.watching import RetryNotice, show
+from ci_client.command.watching import show
 from ci_client.errors import ClientError, ModelResultError, UsageError
 from ci_client.library.config import ServerChoice
 from ci_client.library.model_job import ModelJob, SubmittedModel
@@ -48,6 +49,7 @@ class ModelSubmission:
     as_json: bool = False
     output: str | None = None
     verify_local: bool = False
+    detach_on_signal: bool = False
     server: ServerChoice = field(default_factory=ServerChoice)
 
     def check(self) -> None:
@@ -95,7 +97,8 @@ class _ModelSending(Sending[ModelClient, ModelPackage]):
         own_name = directory_name(asked.path)
         self._name = asked.name or (own_name if is_title(own_name) else None)
         options = ModelOptions(output=asked.output, verify_local=asked.verify_local)
-        super().__init__(client, asked.detach, _ModelRun(asked.path, options, self._name))
+        run = _ModelRun(asked.path, options, self._name)
+        super().__init__(client, asked.detach, run, asked.detach_on_signal)
         self._priority = asked.priority
         self._as_json = asked.as_json
         self._accepted: SubmittedModel | None = None
@@ -210,7 +213,7 @@ def _no_results(client: ModelClient, job: ModelJob) -> int:
             f"Error: Job {job.job_id} is {job.status}; its results come with its end. Watch it "
             f"with: ci model watch {job.job_id}{client.server_option}"
         )
-        return exit_codes.FAILED
+        return exit_codes.USAGE
     say(f"Error: {_why_nothing(job)}")
     if job.status == "cancelled":  # perhaps not yet ended
         return exit_codes.CANCELLED

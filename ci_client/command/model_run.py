@@ -22,6 +22,7 @@ from ci_client.command.model_results import (
     where_results_are,
 )
 from ci_client.errors import ModelResultError, UsageError
+from ci_common.installation import install_command, is_installed
 from ci_common.model_manifest import DESCRIPTIONS
 from ci_common.model_result import HASH, OUTPUT
 from ci_common.progress import PREFIX
@@ -34,7 +35,10 @@ _PROGRESS = PREFIX.decode()
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """What is asked of the engine; None is as the model has it."""
+    """What is asked of the engine; None is as the model has it.
+
+    Raises UsageError when the engine is needed here and not installed.
+    """
 
     scenarios: int | None = None
     seed: int | None = None
@@ -46,6 +50,13 @@ class ModelOptions:
     output: str | None = None
     """Where the results go on this machine; None is a new directory, named by the job."""
     verify_local: bool = False
+
+    def __post_init__(self) -> None:
+        if self.verify_local and not is_installed("numpy"):
+            raise UsageError(
+                "--verify-local needs the calculation engine on this machine. Install it with: "
+                f"{install_command('engine')}"
+            )
 
     def is_empty(self) -> bool:
         """Whether nothing is asked for."""
@@ -70,15 +81,16 @@ def job_command(options: ModelOptions) -> list[str]:
 
 def is_model(path: str, name: str | None) -> bool:
     """Whether job `name` of a directory is the engine, and not a job of the project's own."""
-    directory = Path(path)
-    described = any((directory / file).is_file() for file in DESCRIPTIONS)
-    return name == JOB and described and not _has_own_job(directory)
+    if name != JOB:
+        return False
+    described = any(os.path.isfile(os.path.join(path, file)) for file in DESCRIPTIONS)
+    return described and not _has_own_job(Path(path))
 
 
 def _has_own_job(directory: Path) -> bool:
     """Whether the project's table has a job of this name. The server tells of a broken table."""
     for file, place in (("ci.toml", ("jobs",)), ("pyproject.toml", ("tool", "ci", "jobs"))):
-        if not (directory / file).is_file():
+        if not os.path.isfile(directory / file):
             continue
         try:
             table: Any = tomllib.loads((directory / file).read_text(encoding="utf-8"))

@@ -1,65 +1,50 @@
-"""What commands have in common: options, arguments, and how they end."""
+"""Options and arguments that commands have in common, as decorators."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
+import click
+
+from ci_client.command.programs import Whole, argument
 
 if TYPE_CHECKING:
     from ci_client.library.config import ServerChoice
 
-SETTINGS: dict[str, Any] = {
-    "add_completion": False,
-    "rich_markup_mode": None,
-    "pretty_exceptions_enable": False,
-    "context_settings": {"help_option_names": ["-h", "--help"]},
-}
-"""Of every program and group of commands."""
-
-Server = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL", help="Address of the server [default: $CI_SERVER_URL or ~/.ci/config]"
-    ),
-]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KEY",
-        help="API key [default: $CI_API_KEY or ~/.ci/config; prefer these, because other users "
-        "can see command lines]",
-        show_default=False,
-    ),
-]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id", show_default=False)]
-Include = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PATTERN",
-        help="Include matching files even if hidden or git-ignored; may be repeated",
-        show_default=False,
-    ),
-]
-Exclude = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PATTERN",
-        help="Leave out matching files (.gitignore syntax); may be repeated",
-        show_default=False,
-    ),
-]
-Priority = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        max=10,
-        metavar="N",
-        help="0 (lowest) to 10 (highest), default 0; orders the jobs of your tenant",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Output JSON")]
+server = click.option(
+    "--server",
+    metavar="URL",
+    help="Address of the server [default: $CI_SERVER_URL or ~/.ci/config]",
+)
+api_key = click.option(
+    "--api-key",
+    metavar="KEY",
+    help="API key [default: $CI_API_KEY or ~/.ci/config; prefer these, because other users can see "
+    "command lines]",
+)
+job_id = argument("job_id", metavar="ID", about="The job's id")
+include = click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Include matching files even if hidden or git-ignored; may be repeated",
+)
+exclude = click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out matching files (.gitignore syntax); may be repeated",
+)
+priority = click.option(
+    "--priority",
+    type=Whole(0, 10),
+    metavar="N",
+    help="0 (lowest) to 10 (highest), default 0; orders the jobs of your tenant",
+)
+detach_on_signal = click.option(
+    "--detach-on-signal",
+    is_flag=True,
+    help="On Ctrl-C or SIGTERM leave the job running instead of cancelling it",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Output JSON")
 
 
 def server_choice(server: str | None, api_key: str | None) -> "ServerChoice":
@@ -67,15 +52,3 @@ def server_choice(server: str | None, api_key: str | None) -> "ServerChoice":
     from ci_client.library.config import ServerChoice
 
     return ServerChoice(server, api_key)
-
-
-def reported(command: Callable[..., int]) -> Callable[..., None]:
-    """End the process with the command's exit code, and with a message where it has none."""
-
-    @wraps(command)
-    def run(*args: Any, **options: Any) -> None:
-        from ci_client.command.error_boundary import guarded
-
-        raise typer.Exit(guarded(lambda: command(*args, **options)))
-
-    return run

@@ -1,17 +1,13 @@
 """A job's progress, drawn as a bar."""
 
 import sys
-from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from ci_client.command.progress_bar import ProgressBar, can_draw
 from ci_client.command.report_display import printable
 from ci_client.command.watching import LogOutput
-from ci_common.progress import Progress, ProgressLines
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+from ci_common.progress import ProgressLines
 
 
 class ProgressOutput(LogOutput):
@@ -24,9 +20,9 @@ class ProgressOutput(LogOutput):
     def __init__(self) -> None:
         super().__init__()
         self._lines = ProgressLines()
-        self._draws = sys.stderr.isatty()
+        self._draws = can_draw()
         self._hides = self._draws and sys.stdout.isatty()
-        self._bar = _Bar()
+        self._bar = ProgressBar()
 
     @override
     def write(self, content: bytes) -> None:
@@ -37,7 +33,9 @@ class ProgressOutput(LogOutput):
         shown, steps = self._lines.feed(content)
         self._pass_on(shown if self._hides else content)
         if steps and self._ends_line:
-            self._bar.draw(steps[-1])
+            step = steps[-1]
+            figures = f"{step.current}/{step.total}"
+            self._bar.draw(printable(step.phase), step.current, step.total, figures)
 
     @override
     def finish_line(self) -> None:
@@ -47,6 +45,7 @@ class ProgressOutput(LogOutput):
         self._bar.remove()
         super().finish_line()
 
+    @override
     def close(self) -> None:
         """Take the bar away."""
         self._bar.remove()
@@ -56,37 +55,3 @@ class ProgressOutput(LogOutput):
             if self._hides:
                 self._bar.remove()
             super().write(content)
-
-
-class _Bar:
-    """A progress bar that can be taken away while other things are written, and come back."""
-
-    def __init__(self) -> None:
-        self._shown: tuple[Bar, TaskID] | None = None
-
-    def draw(self, step: Progress) -> None:
-        if self._shown is None:
-            self._shown = _new_bar(step)
-        bar, task = self._shown
-        bar.update(
-            task, completed=step.current, total=step.total, description=printable(step.phase)
-        )
-        bar.refresh()
-
-    def remove(self) -> None:
-        if self._shown is not None:
-            self._shown[0].stop()
-            self._shown = None
-
-
-def _new_bar(step: Progress) -> "tuple[Bar, TaskID]":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    # Not refreshed in the background: the log is written to the same terminal.
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
-    task = bar.add_task(printable(step.phase), completed=step.current, total=step.total)
-    bar.start()
-    return bar, task

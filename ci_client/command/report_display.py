@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ci_common.job import LEFT_OUT, Reason
+from ci_common.job_states import LEFT_OUT, Reason
 
 _NAMED_AT_END = 10
 _ERROR = re.compile(r"[\w.]*(Error|Exception|Warning|Interrupt)\b")

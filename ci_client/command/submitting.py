@@ -1,30 +1,35 @@
 """`ci submit`: pack, upload, watch; and Ctrl-C at every point of it."""
 
 import os
-import signal
+import shlex
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from types import FrameType, TracebackType
 from typing import Generic, Protocol, TypeVar
 
 from typing_extensions import override
 
-from ci_client.client import Client, ProjectZip, create_project_zip
+from ci_client.client import Client
 from ci_client.command import exit_codes
-from ci_client.command.display import left_out_line, say, upload_bar
+from ci_client.command.artifacts import fetch_artifacts, new_directory
+from ci_client.command.cancellation import Cancellation
+from ci_client.command.connecting import connect
+from ci_client.command.display import say
+from ci_client.command.hints import OWN_TABLE, TABLE
+from ci_client.command.interruption import Interruption
 from ci_client.command.model_run import ModelRun
+from ci_client.command.packing_display import left_out_line, upload_bar
 from ci_client.command.progress_lines import ProgressOutput
-from ci_client.command.queries import connect
-from ci_client.command.watching import LogOutput, show
-from ci_client.errors import ClientError
+from ci_client.command.watching import JsonOutput, LogOutput, show
+from ci_client.errors import ClientError, RequestRefused, UsageError
 from ci_client.library.config import ServerChoice
 from ci_client.library.job_request import JobRequest
 from ci_client.library.secret_options import goes_openly
 from ci_client.library.upload import OnProgress
 from ci_client.packing.project_files import check_directory
+from ci_client.packing.project_zip import ProjectZip, create_project_zip
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +46,24 @@ class Submission:
     """Set where the job values a model."""
     git: bool | None = None
     """Whether the job gets a repository; `None` leaves it to the project's table."""
+    detach_on_signal: bool = False
+    """Whether the job goes on when this process is told to stop."""
+    as_json: bool = False
+    """Whether stdout has events, one JSON object per line, in place of the log."""
+    download: str | None = None
+    """The directory for the job's artifacts, empty for a new one; `None` leaves them there."""
+
+    def check(self) -> None:
+        """Raises UsageError for options that do not go together."""
+        if self.download is not None and self.detach:
+            raise UsageError("--download needs the job's end: leave out --detach.")
+        if self.download is not None and self.model is not None:
+            raise UsageError("--download is not for the job engine: --output names the directory.")
 
 
 def submit(asked: Submission) -> int:
     """Carry out a submission; the exit code."""
+    asked.check()
     check_directory(asked.path)
     with (
         connect(asked.server) as client,
@@ -88,40 +107,58 @@ class Sending(ABC, Generic[_Client, _Package]):
     watch_command = "ci wait {}"
     watch_all_command = "ci wait {} --all"
     cancel_command = "ci cancel {}"
+    _table = TABLE
 
-    def __init__(self, client: _Client, detach: bool, model: ModelRun | None) -> None:
+    def __init__(
+        self,
+        client: _Client,
+        detach: bool,
+        model: ModelRun | None,
+        detach_on_signal: bool = False,
+    ) -> None:
         """`model` is set where the job values a model."""
         self._client = client
         self._detach = detach
         self._model = model
+        self._detach_on_signal = detach_on_signal
         self._job_id: str | None = None
-        self._held = HeldInterrupt()
+        self._interruption = Interruption()
+        self._cancellation: Cancellation | None = None
 
     def run(self, package: _Package) -> int:
         """Upload and watch; the exit code."""
-        try:
-            self._job_id = self._upload(package)
-            return self._detached(self._job_id) if self._detach else self._watched(self._job_id)
-        except KeyboardInterrupt:
-            return self._interrupted()
+        with self._interruption:
+            try:
+                self._job_id = self._upload(package)
+                return self._detached(self._job_id) if self._detach else self._watched(self._job_id)
+            except KeyboardInterrupt:
+                self._say_interrupted()
+                return self._interruption.exit_code
+            except BrokenPipeError:
+                raise
+            except OSError:  # stdout takes no more
+                if self._job_id is not None:
+                    say(self._continues())
+                raise
 
     @abstractmethod
     def _send(self, package: _Package, on_progress: OnProgress) -> str:
         """Upload it; the id of its job."""
 
     def _upload(self, package: _Package) -> str:
-        with self._held, upload_bar(package.size) as bar:
+        with upload_bar(package.size) as bar:
 
             def progress(sent: int, total: int) -> None:
                 bar(sent, total)
                 if sent >= total:
-                    self._held.hold()
+                    self._interruption.hold()
 
             self._job_id = self._send(package, progress)
         package.close()
         return self._job_id
 
     def _detached(self, job_id: str) -> int:
+        self._interruption.release()
         print(f"Job submitted: {job_id}", flush=True)
         say(f"Watch it with: {self._command(self.watch_all_command)}")
         return exit_codes.PASSED
@@ -129,75 +166,116 @@ class Sending(ABC, Generic[_Client, _Package]):
     def _watched(self, job_id: str) -> int:
         since = time.monotonic()
         say(f"Job {job_id}. Watch it from anywhere with: {self._command(self.watch_command)}")
+        if self._detach_on_signal:
+            self._interruption.release()
+        else:
+            self._cancellation = Cancellation(self._client, job_id)
+            self._interruption.on_first(self._cancellation.start)
         events = self._client.follow(job_id, from_beginning=True)
-        if self._model is None:
-            return show(events, LogOutput(), job_id, since)
-        with closing(ProgressOutput()) as output:
-            code = show(events, output, job_id, since)
-        return self._model.collect(self._client, job_id) if code == exit_codes.PASSED else code
+        with closing(self._output(job_id)) as output:
+            code = show(events, output, job_id, since, self._table)
+        if self._interruption.is_pending:
+            if code == exit_codes.CANCELLED:
+                say(f"Interrupted: job {job_id} was cancelled.")
+            return self._interruption.exit_code
+        self._interruption.release()
+        code = self._collect(job_id, code)
+        return self._interruption.exit_code if code == exit_codes.INTERRUPTED else code
+
+    def _output(self, job_id: str) -> LogOutput:
+        return LogOutput() if self._model is None else ProgressOutput()
+
+    def _collect(self, job_id: str, code: int) -> int:
+        """Fetch what a job left that has ended, and for which `code` stands; the exit code."""
+        if self._model is None or code != exit_codes.PASSED:
+            return code
+        return self._model.collect(self._client, job_id)
 
     def _command(self, command: str) -> str:
         return command.format(self._job_id) + self._client.server_option
 
-    def _interrupted(self) -> int:
+    def _continues(self) -> str:
+        command = self._command(self.watch_command)
+        return f"Job {self._job_id} continues to run; watch it with: {command}"
+
+    def _say_interrupted(self) -> None:
+        """Say what becomes of the job; it is cancelled, unless it was tried before."""
         if self._job_id is None:
             say("\nInterrupted: nothing was submitted.")
-            return exit_codes.INTERRUPTED
-        try:
-            self._client.cancel_job(self._job_id)
+            return
+        if self._detach_on_signal:
+            say(f"\nInterrupted. {self._continues()}")
+            return
+        why_not = self._why_not_cancelled(self._job_id)
+        if why_not is None:
             say(f"\nInterrupted: job {self._job_id} was cancelled.")
-        except (ClientError, KeyboardInterrupt) as error:
-            why = f" ({error})" if isinstance(error, ClientError) else ""
-            say(f"\nInterrupted: job {self._job_id} may not have been cancelled{why}. "
+        else:
+            say(f"\nInterrupted: job {self._job_id} may not have been cancelled{why_not}. "
                 f"To make sure: {self._command(self.cancel_command)}")  # fmt: skip
-        return exit_codes.INTERRUPTED
+
+    def _why_not_cancelled(self, job_id: str) -> str | None:
+        if self._cancellation is not None:
+            return self._cancellation.why_not
+        try:
+            self._client.cancel_job(job_id)
+        except ClientError as error:
+            return f" ({error})"
+        except KeyboardInterrupt:
+            return ""
+        return None
 
 
 class _ProjectSending(Sending[Client, ProjectZip]):
     def __init__(self, client: Client, asked: Submission) -> None:
-        super().__init__(client, asked.detach, asked.model)
+        super().__init__(client, asked.detach, asked.model, asked.detach_on_signal)
         self._request = asked.request
+        self._asked = asked
+        if os.path.exists(os.path.join(asked.path, "ci.toml")):
+            self._table = OWN_TABLE
 
     @override
     def _send(self, package: ProjectZip, on_progress: OnProgress) -> str:
-        return self._client.submit(package, request=self._request, on_progress=on_progress)
+        try:
+            return self._client.submit(package, request=self._request, on_progress=on_progress)
+        except RequestRefused as error:
+            name = self._request.job
+            if (
+                error.code == "unknown_job_name"
+                and "did you mean" not in error.message.lower()
+                and name
+            ):
+                advice = f"To run a program: ci submit -- {name}"
+                raise UsageError(f"{error.message}. {advice}") from error
+            raise
 
+    @override
+    def _detached(self, job_id: str) -> int:
+        if not self._asked.as_json:
+            return super()._detached(job_id)
+        self._interruption.release()
+        JsonOutput().event({"type": "job_id", "job_id": job_id})
+        return exit_codes.PASSED
 
-class HeldInterrupt:
-    """Keeps the first Ctrl-C until the end of the block, from the call of `hold` on.
+    @override
+    def _output(self, job_id: str) -> LogOutput:
+        if not self._asked.as_json:
+            return super()._output(job_id)
+        output = JsonOutput()
+        output.event({"type": "job_id", "job_id": job_id})
+        return output
 
-    Once everything is uploaded the job may exist although its id is not known here yet. To stop
-    then would leave a job running that nobody asked for; with the id, it can be cancelled. A
-    second Ctrl-C is not kept.
-    """
-
-    def __init__(self) -> None:
-        self._holding = False
-        self._pending = False
-        self._previous: object = None
-
-    def hold(self) -> None:
-        """From now on, keep."""
-        self._holding = True
-
-    def __enter__(self) -> None:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._previous = signal.signal(signal.SIGINT, self._handle)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        if self._pending and kind is None:
-            raise KeyboardInterrupt
-
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if not self._holding or self._pending:
-            raise KeyboardInterrupt
-        self._pending = True
-        # Not print, which a signal may have interrupted.
-        os.write(2, b"\nInterrupted: waiting for the job's id to cancel it (again to quit)\n")
+    @override
+    def _collect(self, job_id: str, code: int) -> int:
+        if self._asked.download is None:
+            return super()._collect(job_id, code)
+        directory = self._asked.download or new_directory(self._asked.path, job_id)
+        try:
+            fetch_artifacts(self._client, job_id, directory, lambda place: None)
+        except ClientError as error:
+            say(f"Error: {error.message}")
+            return code or exit_codes.of_error(error)
+        except KeyboardInterrupt:
+            command = f"ci artifacts {job_id} --download {shlex.quote(directory)}"
+            say(f"\nInterrupted. Fetch the rest with: {command}{self._client.server_option}")
+            return exit_codes.INTERRUPTED
+        return code

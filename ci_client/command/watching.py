@@ -1,13 +1,16 @@
 """A job's events on the terminal: the log on stdout, byte by byte, all else on stderr."""
 
+import json
 import sys
 import time
 from collections.abc import Iterable
 from typing import Any
 
+from typing_extensions import override
+
 from ci_client.command import exit_codes
 from ci_client.command.display import result_line, say
-from ci_client.command.hints import LogTail, hint
+from ci_client.command.hints import TABLE, LogTail, hint
 from ci_client.command.report_display import coverage_line, remarks, short_report
 from ci_client.library.sse_reader import log_bytes
 
@@ -26,6 +29,12 @@ class LogOutput:
         if content:
             self._ends_line = content.endswith(b"\n")
 
+    def event(self, event: dict[str, Any]) -> None:
+        """One arrived."""
+
+    def close(self) -> None:
+        """Nothing is to be put back."""
+
     def finish_line(self) -> None:
         """On a terminal, let a message that follows start on its own line."""
         if not self._ends_line and sys.stdout.isatty():
@@ -33,15 +42,34 @@ class LogOutput:
         self._ends_line = True
 
 
+class JsonOutput(LogOutput):
+    """Events on standard output, one JSON object per line, in place of the log."""
+
+    @override
+    def write(self, content: bytes) -> None:
+        """The event says it."""
+
+    @override
+    def event(self, event: dict[str, Any]) -> None:
+        """Write it, and let it be seen at once."""
+        print(json.dumps(event), flush=True)
+
+
 def show(
-    events: Iterable[dict[str, Any]], output: LogOutput, job_id: str, since: float | None = None
+    events: Iterable[dict[str, Any]],
+    output: LogOutput,
+    job_id: str,
+    since: float | None = None,
+    table: str = TABLE,
 ) -> int:
     """Show a job's events to its end; the exit code its result stands for.
 
-    `since` is when it was submitted (monotonic), to tell how long it took.
+    `since` is when it was submitted (monotonic), to tell how long it took. `table` is how the table
+    of its project begins.
     """
     tail = LogTail()
     for event in events:
+        output.event(event)
         if event["type"] == "log":
             content = log_bytes(event)
             output.write(content)
@@ -59,28 +87,7 @@ def show(
                 say(remark)
             seconds = None if since is None else time.monotonic() - since
             say(result_line(event, job_id, seconds))
-            if advice := hint(event, tail.text):
+            if advice := hint(event, tail.text, table):
                 say(advice)
             return exit_codes.of_result(event)
     raise AssertionError("a job's events end with `complete`")
-
-
-class RetryNotice:
-    """Says that the connection is lost: once per outage, and not for a hiccup."""
-
-    _HICCUP_SECONDS = 2.0
-    _OUTAGE_APART_SECONDS = 20.0
-
-    def __init__(self) -> None:
-        self._first = self._last = float("-inf")
-        self._said = False
-
-    def __call__(self, why: str, delay: float) -> None:
-        """An attempt failed because of `why`, and the next one follows in `delay` seconds."""
-        now = time.monotonic()
-        if now - self._last > self._OUTAGE_APART_SECONDS:
-            self._first, self._said = now, False
-        self._last = now
-        if not self._said and now + delay - self._first > self._HICCUP_SECONDS:
-            self._said = True
-            say(f"Connection lost ({why}). Reconnecting; the log continues where it stopped.")

@@ -19,11 +19,10 @@ from ci_client.errors import (
     DownloadError,
     JobNotFound,
     ServerUnreachable,
-    UnexpectedAnswer,
 )
 from ci_client.library.artifact_places import Places
 from ci_client.library.retry import TRANSIENT, Dropped, RetryDelays, raise_if_transient
-from ci_client.library.transport import address, refusal
+from ci_client.library.transport import refusal, unexpected
 from ci_common.artifact_paths import is_artifact_path
 
 OnFile = Callable[[Path], None]
@@ -118,7 +117,7 @@ class ArtifactDownload:
     def _fetch(self, artifact: Mapping[str, Any]) -> Path:
         path = artifact["path"]
         if not is_artifact_path(path) or not is_artifact_path(self._name(path)):
-            raise UnexpectedAnswer(address(self._http), f"an artifact called {path!r}")
+            raise unexpected(self._http, f"an artifact called {path!r}")
         place = self._places.of(self._name(path))
         if not _is_same(place, artifact):
             self._fetch_to(place, artifact)
@@ -134,7 +133,8 @@ class ArtifactDownload:
                 raise DownloadError(
                     f"The artifact {artifact['path']!r} arrived damaged: its SHA-256 is not the "
                     "one that was recorded. Try again; if that does not help, the server's copy "
-                    "is damaged."
+                    "is damaged.",
+                    damaged=True,
                 )
             _set_time(part, artifact.get("modified"))
             part.replace(place)

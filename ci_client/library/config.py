@@ -172,6 +172,11 @@ def _origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
+def _is_host(name: str | None) -> bool:
+    """Whether the name service can be asked for it: it refuses labels that are empty or long."""
+    return bool(name) and all(0 < len(part) < 64 for part in str(name).rstrip(".").split("."))
+
+
 def _normal_url(text: str, said_in: str) -> str:
     from urllib.parse import urlsplit
 
@@ -181,7 +186,7 @@ def _normal_url(text: str, said_in: str) -> str:
     url = url.rstrip("/")
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and _is_host(parts.hostname)
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment:

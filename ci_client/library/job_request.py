@@ -3,15 +3,25 @@
 import base64
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ci_client.errors import UsageError
+from ci_client.library.job_options import (
+    check_artifacts,
+    check_cpu,
+    check_image,
+    check_memory,
+    check_variables,
+)
 from ci_common.durations import EXAMPLES_OF_SECONDS, parse_seconds
 from ci_common.secret import Secret
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+OVERRIDES = ("image", "env", "artifacts", "cpu", "memory")
+"""Fields that older servers do not know."""
+
 _HIGHEST = 10
 """Of priorities and retries."""
 
@@ -44,6 +54,16 @@ class JobRequest:
     color: bool | None = None
     """Whether programs are told to write colours. A server that knows nothing of it is not asked.
     """
+    image: str | None = None
+    """The container image."""
+    env: Mapping[str, str] | None = None
+    """Variables in addition to the table's, and in place of those of the same name."""
+    artifacts: Sequence[str] | None = None
+    """Paths or patterns of the files to keep."""
+    cpu: int | None = None
+    """Percent of one core."""
+    memory: int | str | None = None
+    """MiB, or a text such as 512MB."""
     private: bool | None = None
     """Whether only the submitter and admins see the job."""
 
@@ -61,6 +81,7 @@ class JobRequest:
         _check_install(self.install)
         _check_flag("tty", self.tty)
         _check_flag("color", self.color)
+        _check_rest(self)
         _check_flag("private", self.private)
 
     def to_spec(self) -> dict[str, Any]:
@@ -70,6 +91,9 @@ class JobRequest:
         for name in ("priority", "retries", "timeout", "tty", "color", "private"):
             if (value := getattr(self, name)) is not None:
                 spec[name] = value
+        for name in OVERRIDES:
+            if (value := getattr(self, name)) is not None:
+                spec[name] = dict(value) if isinstance(value, Mapping) else value
         if self.install is not None:
             spec["install"] = self.install if self.install is False else list(self.install)
         return spec
@@ -83,6 +107,21 @@ class JobRequest:
             }
             for secret in self.secrets
         }
+
+
+def _check_rest(request: JobRequest) -> None:
+    if request.image is not None:
+        check_image(request.image)
+    if request.env is not None:
+        if not isinstance(request.env, Mapping):
+            raise _wrong("env", "strings by their names, such as {'LEVEL': '2'}", request.env)
+        check_variables(request.env)
+    if request.artifacts is not None:
+        check_artifacts(request.artifacts)
+    if request.cpu is not None:
+        check_cpu(request.cpu)
+    if request.memory is not None:
+        check_memory(request.memory)
 
 
 def _check_text(name: str, value: object) -> None:

@@ -56,13 +56,13 @@ def _of_variable(name: str) -> Secret:
             "--secret-file."
         )
     check_name(name)
-    value = os.environb.get(os.fsencode(name))
+    value = os.environ.get(name)
     if value is None:
         raise UsageError(
             f"--secret {name}: there is no variable {name} here. Export it, or use "
             f"--secret-file {name}=PATH."
         )
-    return Secret(name, value)
+    return Secret(name, os.fsencode(value))
 
 
 def _of_file(option: str) -> Secret:

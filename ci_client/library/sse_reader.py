@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 
-from ci_client.errors import UnexpectedAnswer
 from ci_client.library.retry import (
     CAP_SECONDS,
     PATIENCE_SECONDS,
@@ -24,7 +23,7 @@ from ci_client.library.retry import (
     RetryDelays,
     raise_if_transient,
 )
-from ci_client.library.transport import CONNECT_SECONDS, STREAM_SECONDS, address, refusal
+from ci_client.library.transport import CONNECT_SECONDS, STREAM_SECONDS, refusal, unexpected
 
 _MAX_GARBAGE = 5
 
@@ -116,7 +115,7 @@ class JobStreamReader:
                 if self._finished:
                     return
         except SSEError as error:
-            raise UnexpectedAnswer(address(self._http), "not an event stream") from error
+            raise unexpected(self._http, "not an event stream") from error
         raise Dropped("the stream ended before the job did")
 
     def _take(self, message: ServerSentEvent) -> dict[str, Any] | None:
@@ -145,7 +144,7 @@ class JobStreamReader:
             pass
         self._garbage += 1
         if self._garbage >= _MAX_GARBAGE:
-            raise UnexpectedAnswer(address(self._http), "events that are not JSON objects")
+            raise unexpected(self._http, "events that are not JSON objects")
         raise Dropped("the stream was garbled")
 
     def _change_of_status(self, event: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,12 +4,15 @@ import math
 import socket
 import time
 from email.utils import parsedate_to_datetime
+from ssl import SSLContext
 from typing import Any
-from urllib.request import getproxies
+from urllib.parse import urlsplit
 
 import httpx
 
 from ci_client.errors import (
+    SPEAKS_HTTP,
+    SPEAKS_HTTPS,
     AccessRefused,
     ClientError,
     ConfigError,
@@ -19,6 +22,8 @@ from ci_client.errors import (
     ServerUnreachable,
     UnexpectedAnswer,
 )
+from ci_client.library.proxies import proxy_of
+from ci_common.addresses import is_loopback
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
@@ -26,38 +31,59 @@ STREAM_SECONDS = 60.0
 """Four heartbeats: a stream that is silent for so long has nobody at its other end."""
 
 
-_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_SIGNS_OF_HTTP = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+"""How OpenSSL's versions name an answer that is not TLS."""
+_SIGN_OF_HTTPS = "illegal request line"
+"""How h11 calls an answer that begins as no text does, such as an alert of TLS."""
 
 
 def open_http(server_url: str, api_key: str | None = None) -> httpx.Client:
     """A client for this server. The caller closes it.
 
-    It follows no redirects, so that a key is never sent to another host.
+    It follows no redirects, so that a key is never sent to another host, and reaches this machine
+    without a proxy.
 
     Raises:
-        ConfigError: the address is not usable.
+        ConfigError: the address, or that of a proxy, is not usable.
     """
+    host = urlsplit(server_url).hostname or ""
+    is_local = is_loopback(host)
     try:
         return httpx.Client(
             base_url=server_url,
             headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             follow_redirects=False,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            verify=_may_encrypt(server_url),
+            verify=_certificates(server_url, is_local),
+            trust_env=not is_local,
         )
     except httpx.InvalidURL as error:
         raise ConfigError(f"{server_url} is not the address of a server: {error}.") from error
+    except (ImportError, ValueError) as error:
+        why = "it is a SOCKS proxy" if isinstance(error, ImportError) else str(error)
+        raise ConfigError(
+            "The environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) names a proxy that ci cannot "
+            f"use: {why}. Name an http:// proxy, or set NO_PROXY={host}."
+        ) from error
 
 
-def _may_encrypt(server_url: str) -> bool:
+def _certificates(server_url: str, is_local: bool) -> "bool | SSLContext":
     # To read all certificates of the machine takes longer than a whole request does, so it is
     # left out where nothing could be encrypted: redirects are not followed.
-    return server_url.startswith("https:") or bool(getproxies())
+    if server_url.startswith("https:"):
+        return httpx.create_ssl_context() if is_local else True
+    return proxy_of(server_url) is not None
 
 
 def unreachable(http: httpx.Client, error: Exception) -> ServerUnreachable:
     """What a failure of the connection means to people."""
-    return ServerUnreachable(address(http), describe(error))
+    return ServerUnreachable(address(http), describe(error), proxy_of(address(http)))
+
+
+def unexpected(http: httpx.Client, what: str) -> UnexpectedAnswer:
+    """The error that an answer stands for which no CI server gives."""
+    return UnexpectedAnswer(address(http), what, proxy_of(address(http)))
 
 
 def address(http: httpx.Client) -> str:
@@ -73,6 +99,10 @@ def describe(error: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, socket.gaierror):
             return "no machine of this name is known"
+        if any(sign in str(cause) for sign in _SIGNS_OF_HTTP):
+            return SPEAKS_HTTP
+        if _SIGN_OF_HTTPS in str(cause):
+            return SPEAKS_HTTPS
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
         cause = cause.__cause__ or cause.__context__
@@ -88,10 +118,18 @@ def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = N
     if job_id is not None and code == "job_finished":
         return JobFinished(job_id)
     if code is None and status < 400:
-        return UnexpectedAnswer(address(http), f"status {status}")
+        return unexpected(http, _redirection(response) or f"status {status}")
     if status == _UNAUTHORIZED:
         return AccessRefused(code or "unauthenticated", _who_are_you(http), status)
+    if code in (None, "not_found") and status == _NOT_FOUND:
+        message = (
+            f"There is no CI server at {address(http)}: it does not know the path "
+            f"{response.request.url.path}. Check the address, with its path (--server, "
+            "CI_SERVER_URL)."
+        )
     message = message or f"The server at {address(http)} refused the request with status {status}."
+    if code is None and (proxy := proxy_of(address(http))):
+        message += f" The answer may be that of the proxy {proxy}."
     if code is None and status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         message += " What is sent is too large for it, or for a proxy on the way."
     wait = retry_after(response)
@@ -102,6 +140,11 @@ def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = N
     no_access = status == _FORBIDDEN and code != "quota_exceeded"
     kind = AccessRefused if no_access else RequestRefused
     return kind(code or "http_error", message, status, wait)
+
+
+def _redirection(response: httpx.Response) -> str | None:
+    to = response.headers.get("Location") if response.is_redirect else None
+    return f"status {response.status_code}, which leads to {to!r}" if to else None
 
 
 def retry_after(response: httpx.Response) -> float | None:
@@ -151,4 +194,4 @@ def json_of(http: httpx.Client, response: httpx.Response) -> Any:
     try:
         return response.json()
     except ValueError as error:
-        raise UnexpectedAnswer(address(http), "not JSON") from error
+        raise unexpected(http, "not JSON") from error

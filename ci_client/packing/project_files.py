@@ -81,14 +81,17 @@ def find_project_files(
     """
     check_directory(directory)
     found = ProjectFiles()
-    for file in _Search(directory, include, exclude, found).files():
-        found.files.append(file)
-        if len(found.files) > _MOST_FILES:
-            raise ProjectTooLarge(
-                f"{directory} holds more than {_MOST_FILES} files, which no server would take. Is "
-                "it the project's directory? --exclude, or a .gitignore file, keeps out what the "
-                "job does not need."
-            )
+    try:
+        for file in _Search(directory, include, exclude, found).files():
+            found.files.append(file)
+            if len(found.files) > _MOST_FILES:
+                raise ProjectTooLarge(
+                    f"{directory} holds more than {_MOST_FILES} files, which no server would "
+                    "take. Is it the project's directory? --exclude, or a .gitignore file, keeps "
+                    "out what the job does not need."
+                )
+    except OSError as error:  # it has just gone, or is no usual file system
+        raise _unreadable(error.filename or directory, error) from error
     if not found.files:
         raise ProjectError(
             f"{directory} contains no files to send (hidden, git-ignored and excluded files are "
@@ -99,9 +102,19 @@ def find_project_files(
 
 
 def check_directory(directory: str | os.PathLike[str]) -> None:
-    """Raise ProjectNotFound when there is no directory of this name."""
-    if not os.path.isdir(directory):
-        what = "is a file" if os.path.exists(directory) else "does not exist"
+    """Raises ProjectNotFound when there is no directory of this name, and ProjectError when nobody
+    may look.
+    """
+    what = None
+    try:
+        if not stat.S_ISDIR(os.stat(directory).st_mode):
+            what = "is a file"
+        os.path.abspath(directory)  # of the current directory, which may be gone
+    except (FileNotFoundError, NotADirectoryError):
+        what = "does not exist"
+    except OSError as error:
+        raise _unreadable(os.fspath(directory), error) from error
+    if what:
         raise ProjectNotFound(
             f"{os.fspath(directory)} {what}; name the project's directory, for example with --path."
         )
@@ -297,7 +310,7 @@ class _Search:
         if not stat.S_ISLNK(info.st_mode):
             self._found.leave_out(Why.SPECIAL, name)
         elif self._stays_inside(name, target := os.readlink(path)):
-            return (ProjectFile(name, path, info, link_target=target),)
+            return (ProjectFile(name, path, info, link_target=target.replace(os.sep, "/")),)
         else:
             self._found.leave_out(Why.LINK, name)
         return ()
@@ -309,7 +322,10 @@ class _Search:
         if os.path.isabs(target) or written.split(os.sep)[0] == os.pardir:
             return False
         followed = os.path.realpath(os.path.join(self._top, name))
-        return os.path.commonpath([followed, self._real_top]) == self._real_top
+        try:
+            return os.path.commonpath([followed, self._real_top]) == self._real_top
+        except ValueError:  # on another drive
+            return False
 
 
 def _topmost_hidden(name: str) -> tuple[str, str]:
@@ -336,6 +352,13 @@ def _entries(path: str, base: str) -> list[tuple[str, bool, os.DirEntry[str]]]:
     except OSError as error:
         raise _unreadable_directory(path, error) from error
     return sorted(found, key=lambda item: f"{item[0]}/" if item[1] else item[0])
+
+
+def _unreadable(path: str, error: OSError) -> ProjectError:
+    return ProjectError(
+        f"Cannot read {path} ({error.strerror or error}). Make it readable, or leave it out with "
+        "--exclude if the job does not need it."
+    )
 
 
 def _unreadable_directory(path: str, error: OSError) -> ProjectError:

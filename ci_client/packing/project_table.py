@@ -33,18 +33,25 @@ class PackingTable:
 
 
 def read_packing_table(directory: str) -> PackingTable:
-    """The keys of ci.toml when there is one, else of pyproject.toml.
+    """The keys of ci.toml or of pyproject.toml.
 
-    Raises UsageError, which names file and key, for a value of the wrong type, and ProjectError for
-    a file that cannot be read.
+    Raises UsageError, which names file and key, for a value of the wrong type, or when both have a
+    table, and ProjectError for a file that cannot be read.
     """
-    for file, place in _FILES:
-        content = _content(os.path.join(directory, file))
-        if content is not None:
-            table = _table(content, place)
-            prefix = f"{file}: {''.join(f'{key}.' for key in place)}"
-            return PackingTable(_exclude(table, prefix), _git(table, prefix))
-    return PackingTable()
+    own, pyproject = (_read(directory, file, place) for file, place in _FILES)
+    if own is not None and pyproject:
+        raise UsageError(
+            "ci.toml and pyproject.toml both have a table of jobs, so it is not clear which is "
+            "meant: delete ci.toml, or [tool.ci] in pyproject.toml."
+        )
+    table, prefix = (pyproject, "pyproject.toml: tool.ci.") if own is None else (own, "ci.toml: ")
+    return PackingTable(_exclude(table or {}, prefix), _git(table or {}, prefix))
+
+
+def _read(directory: str, file: str, place: Sequence[str]) -> dict[str, Any] | None:
+    """The table in this file, empty where there is none in it; `None` without the file."""
+    content = _content(os.path.join(directory, file))
+    return None if content is None else _table(content, place)
 
 
 def _exclude(table: dict[str, Any], prefix: str) -> tuple[str, ...]:

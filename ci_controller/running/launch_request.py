@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from ci_common.git_facts import git_environment
 from ci_common.job import Job
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.packages import PackageSource
 from ci_common.principal import LOCAL_PRINCIPAL
 from ci_common.secret import Secret
+from ci_controller.running.git_environment import git_environment
 
 
 def launch_request(

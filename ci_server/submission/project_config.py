@@ -12,7 +12,12 @@ from ci_common.durations import parse_seconds
 from ci_common.errors import InvalidConfigError
 from ci_common.job import DEFAULT_ARTIFACTS, Network
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
+from ci_common.sizes import parse_mebibytes
 from ci_server.submission.table_problems import explain
+
+OWN_FILE, PYPROJECT = "ci.toml", "pyproject.toml"
+PLACES: dict[str, tuple[str, ...]] = {OWN_FILE: (), PYPROJECT: ("tool", "ci")}
+"""The files that may have the table, and where in them it is."""
 
 DEFAULT_COMMAND = ("python", "-m", "pytest", "-v")
 
@@ -30,6 +35,11 @@ _LARGEST_MEMORY = 1 << 30
 def _seconds(value: object) -> object:
     """A number of seconds, or a text such as 30s, 10m, 1h."""
     return parse_seconds(value) if isinstance(value, str) else value
+
+
+def _mebibytes(value: object) -> object:
+    """A number of MiB, or a text such as 512MB."""
+    return parse_mebibytes(value) if isinstance(value, str) else value
 
 
 def _argv(value: object) -> object:
@@ -83,6 +93,14 @@ VariableName = Annotated[Argument, AfterValidator(_variable_name)]
 SecretName = Annotated[str, Field(pattern=NAME_PATTERN)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
 Timeout = Annotated[Seconds, Field(gt=0, le=LONGEST_SECONDS)]
+Memory = Annotated[int, BeforeValidator(_mebibytes), Field(ge=16, le=_LARGEST_MEMORY)]
+"""In MiB."""
+_Size = Annotated[int, BeforeValidator(_mebibytes), Field(ge=1, le=_LARGEST_MEMORY)]
+Cpu = Annotated[int, Field(ge=1, le=_LARGEST_CPU)]
+"""In percent of one core."""
+Image = Annotated[str, Field(pattern=_IMAGE)]
+Environment = dict[VariableName, Argument]
+Artifacts = Annotated[list[Annotated[str, AfterValidator(_glob)]], Field(max_length=100)]
 Given = BeforeValidator(_given)
 Install = Annotated[
     list[Annotated[str, AfterValidator(_requirements_line)]],
@@ -112,21 +130,19 @@ class JobTable(BaseModel):
     command: Annotated[Command, BeforeValidator(_argv)] = Field(
         default_factory=lambda: list(DEFAULT_COMMAND), min_length=1
     )
-    image: str | None = Field(default=None, pattern=_IMAGE)
-    env: dict[VariableName, Argument] = Field(default_factory=dict)
+    image: Image | None = None
+    env: Environment = Field(default_factory=dict)
     timeout: Timeout | None = None
-    cpu: int | None = Field(default=None, ge=1, le=_LARGEST_CPU)
-    memory: int | None = Field(default=None, ge=16, le=_LARGEST_MEMORY)
+    cpu: Cpu | None = None
+    memory: Memory | None = None
     pids: int | None = Field(default=None, ge=1, le=1 << 22)
     block_io: int | None = Field(default=None, ge=1 << 10, le=1 << 40)
-    shm: int | None = Field(default=None, ge=1, le=_LARGEST_MEMORY)
-    log: int | None = Field(default=None, ge=1, le=_LARGEST_MEMORY)
+    shm: _Size | None = None
+    log: _Size | None = None
     grace: Annotated[Seconds, Field(ge=0, le=600)] | None = None
     network: Network = Field(default=Network.BRIDGE, strict=False)  # TOML has strings
     retries: int = Field(default=0, ge=0, le=MOST_RETRIES)
-    artifacts: list[Annotated[str, AfterValidator(_glob)]] = Field(
-        default_factory=lambda: list(DEFAULT_ARTIFACTS), max_length=100
-    )
+    artifacts: Artifacts = Field(default_factory=lambda: list(DEFAULT_ARTIFACTS))
     secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
     install: Install | None = None
     tty: bool = False
@@ -143,21 +159,52 @@ class ProjectTable(BaseModel):
     jobs: dict[Annotated[str, Field(pattern=JOB_NAME)], JobTable] = Field(default_factory=dict)
 
 
+def table_file(config_files: Mapping[str, bytes]) -> str:
+    """The name of the file that has the project's table, or is to have it."""
+    return OWN_FILE if OWN_FILE in config_files else PYPROJECT
+
+
+def name_of_table(file: str) -> str:
+    """How the table of a job begins in this file."""
+    return ".".join((*PLACES[file], "jobs.NAME"))
+
+
 def read_table(config_files: Mapping[str, bytes]) -> ProjectTable:
-    """The table of ci.toml when there is one, else of pyproject.toml, else an empty one."""
-    for file, place in (("ci.toml", ()), ("pyproject.toml", ("tool", "ci"))):
-        if file in config_files:
-            table = _toml(file, config_files[file])
-            for key in place:
-                table = table.get(key, {})
-                if not isinstance(table, dict):
-                    raise InvalidConfigError(f"{file}: [{'.'.join(place)}] is not a table")
-            try:
-                return ProjectTable.model_validate(table)
-            except ValidationError as error:
-                prefix = ".".join(place)
-                raise InvalidConfigError(f"{file}: {explain(error, prefix)}") from error
-    return ProjectTable()
+    """The table of ci.toml or of pyproject.toml; an empty one when neither has one.
+
+    Raises InvalidConfigError for a table that is wrong, and when both have one.
+    """
+    file = table_file(config_files)
+    if file not in config_files:
+        return ProjectTable()
+    table = _table(file, config_files[file])
+    if file == OWN_FILE and _has_table(config_files.get(PYPROJECT)):
+        raise InvalidConfigError(
+            f"{OWN_FILE} and {PYPROJECT} both have a table of jobs, so it is not clear which is "
+            f"meant: delete {OWN_FILE}, or [tool.ci] in {PYPROJECT}"
+        )
+    try:
+        return ProjectTable.model_validate(table)
+    except ValidationError as error:
+        prefix = ".".join(PLACES[file])
+        raise InvalidConfigError(f"{file}: {explain(error, prefix)}") from error
+
+
+def _has_table(pyproject: bytes | None) -> bool:
+    """Whether there is one at all; what is wrong with it does not matter here."""
+    try:
+        return pyproject is not None and bool(_table(PYPROJECT, pyproject))
+    except InvalidConfigError:
+        return False
+
+
+def _table(file: str, content: bytes) -> dict[str, Any]:
+    table = _toml(file, content)
+    for key in PLACES[file]:
+        table = table.get(key, {})
+        if not isinstance(table, dict):
+            raise InvalidConfigError(f"{file}: [{'.'.join(PLACES[file])}] is not a table")
+    return table
 
 
 def _toml(file: str, content: bytes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ci_common.job import (
     is_title,
 )
 from ci_common.run import RunRequest
+from ci_common.suggestions import closest
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.submission.project_config import (
     JOB_NAME,
@@ -25,8 +26,10 @@ from ci_server.submission.project_config import (
     MOST_PRIORITY,
     MOST_RETRIES,
     JobTable,
+    name_of_table,
     read_table,
     requirements_line_problem,
+    table_file,
 )
 from ci_server.submission.table_problems import OF_A_JOB, explain
 
@@ -149,15 +152,17 @@ def _install(job: JobTable, request: SubmissionRequest) -> tuple[str, ...] | Non
 
 def _job_table(config_files: Mapping[str, bytes], request: SubmissionRequest) -> JobTable:
     """The table of the job that is asked for; one that has a command of its own needs none."""
-    jobs = read_table(config_files).jobs
+    file, jobs = table_file(config_files), read_table(config_files).jobs
     name = request.job or DEFAULT_JOB
     if name in jobs:
         return jobs[name]
     if name != DEFAULT_JOB and request.command is None:
-        known = ", ".join(sorted({DEFAULT_JOB, *jobs}))
+        known = sorted({DEFAULT_JOB, *jobs})
+        meant = closest(name, known)
         raise UnknownJobNameError(
-            f"the project has no job {name!r}; it has: {known}. Jobs are the tables "
-            "[tool.ci.jobs.NAME] in its pyproject.toml"
+            f"the project has no job {name!r}; it has: {', '.join(known)}. Jobs are the tables "
+            f"[{name_of_table(file)}] in its {file}"
+            + (f". Did you mean {meant!r}?" if meant else "")
         )
     return JobTable()
 

@@ -10,10 +10,12 @@ from pydantic import ValidationError
 
 from ci_common.durations import EXAMPLES_OF_SECONDS
 from ci_common.errors import place_of
+from ci_common.suggestions import closest
 
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 60
 
+OR_A_TEXT = "or a text such as '512MB' or '2GB'"
 INSTALL = "false, or a list of lines as in requirements.txt, such as '-e .[test]'"
 FLAG = "true or false"
 RETRIES = "an integer from 0 to 10"
@@ -24,11 +26,11 @@ OF_A_JOB = {
     "env": "a table of strings",
     "timeout": TIMEOUT,
     "cpu": "an integer from 1 to 1000000 (percent of one core)",
-    "memory": "an integer from 16 to 1073741824 (MiB)",
+    "memory": f"an integer from 16 to 1073741824 (MiB), {OR_A_TEXT}",
     "pids": "an integer from 1 to 4194304",
     "block_io": "an integer from 1024 to 1099511627776 (bytes per second)",
-    "shm": "an integer from 1 to 1073741824 (MiB)",
-    "log": "an integer from 1 to 1073741824 (MiB)",
+    "shm": f"an integer from 1 to 1073741824 (MiB), {OR_A_TEXT}",
+    "log": f"an integer from 1 to 1073741824 (MiB), {OR_A_TEXT}",
     "grace": f"{EXAMPLES_OF_SECONDS}, at most 600",
     "network": "'bridge' or 'none'",
     "retries": RETRIES,
@@ -66,7 +68,9 @@ def _message(problem: Mapping[str, Any], path: Sequence[str], top: Mapping[str, 
     kind = problem["type"]
     if kind == "extra_forbidden":
         known = OF_A_JOB if len(path) > 1 else top
-        return f"is not a known key; known are: {', '.join(known)}"
+        meant = closest(path[-1], known)
+        advice = f"; did you mean {meant}?" if meant else ""
+        return f"is not a known key; known are: {', '.join(known)}{advice}"
     if kind == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ")
     allowed = _allowed(path, top)

@@ -20,6 +20,8 @@ from setup_steps.paths import CONSTRAINTS, PYPROJECT, ROOT, VENV, VENV_BIN
 PYTHON = VENV_BIN / "python"
 STAMP = VENV / "installed.json"
 OWN_INDEX_KEYS = ("index-url", "no-index", "proxy")
+EXTRAS = ("server", "engine")
+"""Of the project: without them it is the client alone."""
 
 
 def ensure(*, dev: bool = False, may_apt: bool = True) -> None:
@@ -127,7 +129,7 @@ def install(python: Path, *, dev: bool) -> None:
         run_quietly(
             [*pip, "install", "-q", "-c", str(CONSTRAINTS), *_group("setup")], failure=failure
         )
-        what = ["--no-build-isolation", "-c", str(CONSTRAINTS), "-e", str(ROOT)]
+        what = ["--no-build-isolation", "-c", str(CONSTRAINTS), "-e", f"{ROOT}[{','.join(EXTRAS)}]"]
         what += _group("dev") if dev else []
         if not (_uv_may_be_used(pip) and _install_with_uv(python, what)):
             run_quietly([*pip, "install", *what], failure=failure)

@@ -93,5 +93,5 @@ def test_cancel(server, user):
 def test_cancel_of_a_finished_job(history, user_of):
     server, passed, _, _ = history
     done = user_of(server.url).run("cancel", passed)
-    assert (done.code, done.out) == (1, b"")
+    assert (done.code, done.out) == (2, b"")
     assert "already finished" in done.err

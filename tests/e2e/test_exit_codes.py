@@ -81,12 +81,13 @@ def test_out_of_memory_is_the_jobs_failure(user, project):
     assert "64 MiB" in done.err
 
 
-def test_an_image_that_cannot_be_had_is_the_infrastructures_failure(user, project):
+def test_an_image_that_there_is_not_is_a_mistake(user, project):
     with fake_registry(NOT_FOUND) as registry:
         table = f"[tool.ci.jobs.test]\nimage = '{registry}/no/such:1'\n"
         (project / "pyproject.toml").write_text(table)
         done = user.run("submit", "--path", project)
-    assert done.code == 3
+    assert done.code == 2
+    assert "infrastructure" not in done.err
     assert f"{registry}/no/such:1" in done.err
     assert done.out.startswith(b"ci: the job failed: image_unavailable: ")
 
@@ -136,7 +137,7 @@ def test_usage(user, arguments):
 @pytest.mark.parametrize("command", ["wait", "logs", "status", "cancel"])
 def test_an_unknown_job(user, command, job_id):
     done = user.run(command, job_id)
-    assert (done.code, done.out) == (1, b"")
+    assert (done.code, done.out) == (1 if command == "wait" else 2, b"")
     assert "not found" in done.err
     assert job_id in done.err
 

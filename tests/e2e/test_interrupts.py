@@ -1,5 +1,7 @@
 """Ctrl-C, at every point."""
 
+import signal
+
 import pytest
 
 from support import engine, projects
@@ -20,6 +22,29 @@ def test_in_submit_it_cancels_the_job(server, user, project):
     server.until(
         lambda: engine.containers_of(server), lambda found: done.job_id not in found, "no container"
     )
+
+
+@pytest.mark.parametrize(("by", "expected"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_in_submit_the_clean_up_is_shown(server, user, project, by, expected):
+    clean_up = "trap 'echo cleaned up; exit 3' TERM; echo started; while :; do sleep 0.1; done"
+    running = user.start("submit", "--path", project, "--", "sh", "-c", clean_up)
+    running.until_out(b"started")
+    running.process.send_signal(signal.Signals[by])
+    done = running.end()
+    assert (done.code, done.out.splitlines()[-1]) == (expected, b"cleaned up")
+    assert f"job {done.job_id} was cancelled" in done.err
+    assert server.job(done.job_id)["status"] == "cancelled"
+
+
+def test_a_job_that_is_to_go_on(server, user, project):
+    running = user.start("submit", "--detach-on-signal", "--path", project, "--", *projects.WAITING)
+    running.until_out(b"waiting")
+    running.process.send_signal(signal.SIGTERM)
+    done = running.end()
+    assert done.code == 143
+    assert f"Job {done.job_id} continues to run" in done.err
+    engine.release(server, done.job_id)
+    assert server.finished(done.job_id)["success"] is True
 
 
 @pytest.mark.parametrize("arguments", [["wait"], ["wait", "--all"], ["logs", "-f"]], ids=" ".join)

@@ -69,7 +69,7 @@ def test_each_source_of_a_key(guarded, key, line, home, project, source):
     assert job_id in ci("list").text
     assert "ann@example.com" in ci("status", job_id, "--json").text
     assert ci("artifacts", job_id, "--download", "got").code == 0
-    assert ci("cancel", job_id).code == 1, "it has finished"
+    assert ci("cancel", job_id).code == 2, "it has finished"
     told = [ci("list", "--json"), ci("status", job_id), ci("logs", "no-job")]
     assert all(key not in done.err + done.text for done in told)
 

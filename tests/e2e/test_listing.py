@@ -100,5 +100,5 @@ def test_one_job(queued, user_of):
 def test_before_a_job_that_is_not_there(queued, user_of):
     server, _ = queued(LIMIT + 1)
     done = user_of(server.url).run("list", "--before", "nonsense")
-    assert (done.code, done.out) == (1, b"")
+    assert (done.code, done.out) == (2, b"")
     assert "'nonsense' is not a job of this list" in done.err

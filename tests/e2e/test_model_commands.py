@@ -149,7 +149,7 @@ def test_a_model_that_is_not_valid(user, invalid):
     fetched = user.run("model", "results", done.job_id)
     assert (fetched.code, fetched.out) == (1, b"")
     assert f"Job {done.job_id} failed:\nexpenses.csv, row 5" in fetched.err
-    assert user.run("model", "cancel", done.job_id).code == 1
+    assert user.run("model", "cancel", done.job_id).code == 2
     assert not list(user.directory.glob("*results*"))
 
 
@@ -157,7 +157,7 @@ def test_cancel_stops_a_running_job(server, user, long_model):
     job_id = submitted(user, long_model)
     server.under_way(job_id, b'"phase":"scenarios"')
     early = user.run("model", "results", job_id)
-    assert (early.code, early.out) == (1, b"")
+    assert (early.code, early.out) == (2, b"")
     assert f"Job {job_id} is running" in early.err
     done = user.run("model", "cancel", job_id)
     assert (done.code, done.text) == (0, f"Job {job_id} cancelled.\n")
@@ -171,7 +171,7 @@ def test_cancel_stops_a_running_job(server, user, long_model):
 def test_an_unknown_job(user, command):
     job_id = "00000000-0000-4000-8000-000000000000"
     done = user.run("model", command, job_id)
-    assert (done.code, done.out) == (1, b"")
+    assert (done.code, done.out) == (2, b"")
     assert f"Job {job_id} was not found" in done.err
 
 
@@ -237,7 +237,7 @@ def test_another_tenants_job(guarded, model, tmp_path):
     assert done.code == 0, done.err
     for command in ("status", "watch", "results"):
         other = line.run("model", command, done.job_id, **bob)
-        assert (other.code, other.out) == (1, b"")
+        assert (other.code, other.out) == (2, b"")
         assert f"Job {done.job_id} was not found" in other.err
     other = line.run("model", "cancel", done.job_id, **bob)
     assert (other.code, other.out) == (2, b"")

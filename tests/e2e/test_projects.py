@@ -1,5 +1,6 @@
 """What of a directory arrives in the job; and the example projects."""
 
+import json
 import shutil
 
 import pytest
@@ -15,6 +16,24 @@ FIND = ["sh", "-c", "find . -type f -o -type l | sort"]
 def arrived(done):
     assert done.code == 0, done.err
     return [name.removeprefix("./") for name in done.text.splitlines()]
+
+
+def test_options_in_place_of_the_table(user, project, tmp_path):
+    table = "[jobs.test]\nmemory = 64\nenv = { A = 'table', B = 'table' }\n"
+    (project / "ci.toml").write_text(table)
+    (tmp_path / "vars").write_text("C='of the file'\n")
+    script = "echo $A $B $C; mkdir kept; echo hello > kept/a.txt"
+    options = ["--env", "A=option", "--env-file", tmp_path / "vars", "--memory", "128MB"]
+    more = ["--artifacts", "kept/**", f"--download={tmp_path / 'got'}", "--cpu", "100", "--json"]
+    done = user.run("submit", "--path", project, *options, *more, "--", "sh", "-c", script)
+    assert done.code == 0, done.err
+    events = [json.loads(line) for line in done.text.splitlines()]
+    assert (events[0]["type"], events[-1]["success"]) == ("job_id", True)
+    log = "".join(event["data"] for event in events if event["type"] == "log")
+    assert log == "option table of the file\n"
+    assert (tmp_path / "got/kept/a.txt").read_text() == "hello\n"
+    done = user.run("submit", "--path", project, "--image", "ci-runner:none-such", "--", "true")
+    assert done.code == 2
 
 
 def test_what_git_ignores_stays_behind(user, project):
@@ -74,7 +93,7 @@ def test_modes_and_links_arrive(user, project):
 def test_a_directory_without_anything_to_send(user, tmp_path):
     (tmp_path / "empty").mkdir()
     done = user.run("submit", "--path", "empty")
-    assert done.code == 1
+    assert done.code == 2
     assert "no files" in done.err
 
 

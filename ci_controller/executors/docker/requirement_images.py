@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from ci_common.errors import ImageUnavailableError, RegistryUnavailableError, SetupFailedError
 from ci_common.job import ResourceLimits
+from ci_common.job_states import WRONG_IMAGE
 from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.packages import PackageSource
@@ -119,10 +120,11 @@ class RequirementImages:
         Raises SetupFailedError, ImageUnavailableError, PackageCorruptError.
         """
         package = request.package
+        is_own = request.image is not None
         if package is None:
-            return await self._ensure_base(base)
+            return await self._ensure_base(base, is_own)
         plan = await asyncio.to_thread(install_plan, package, request.install)
-        image = key = await self._ensure_base(base)
+        image = key = await self._ensure_base(base, is_own)
         if plan.line is not None:
             log.append(f"{plan.line}\n".encode(errors="replace"))
         for layer in plan.layers:
@@ -151,8 +153,8 @@ class RequirementImages:
         await self._engine.call(lambda client: self._remove_abandoned(client, epoch))
         await self._engine.call(self._evict)
 
-    async def _ensure_base(self, base: str) -> str:
-        """The id of the base image, pulled when it is not here."""
+    async def _ensure_base(self, base: str, is_own: bool) -> str:
+        """The id of the base image, pulled when it is not here; `is_own` when the job names it."""
 
         def find(client: docker.APIClient) -> str:
             try:
@@ -172,8 +174,7 @@ class RequirementImages:
                     raise
                 raise ImageUnavailableError(
                     f"the image {base!r} is not on the engine and could not be pulled "
-                    f"({explanation(error)}); {how_to_get(base)} there, or choose another "
-                    "(the server's CI_IMAGE, or `image` in the project's job)"
+                    f"({explanation(error)}); {_advice(base, is_own)}"
                 ) from error
 
         return await self._engine.call(find)
@@ -345,6 +346,16 @@ def how_to_get(image: str) -> str:
     """What to do about an image that is missing: the command for those that this project builds."""
     option = _BUILT_HERE.get(image.removesuffix(":latest"))
     return "build or load it" if option is None else f"run scripts/runner-image{option}"
+
+
+def _advice(image: str, is_own: bool) -> str:
+    """What to do about an image that no registry has."""
+    if is_own and image.removesuffix(":latest") not in _BUILT_HERE:
+        return f"{WRONG_IMAGE} (`image` in the project's job), or {how_to_get(image)} there"
+    return (
+        f"{how_to_get(image)} there, or choose another (the server's CI_IMAGE, or `image` in the "
+        "project's job)"
+    )
 
 
 def _pull(client: docker.APIClient, image: str) -> None:

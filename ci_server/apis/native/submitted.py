@@ -15,13 +15,18 @@ from ci_server.submission.project_config import (
     JOB_NAME,
     MOST_PRIORITY,
     MOST_RETRIES,
+    Artifacts,
     Command,
+    Cpu,
+    Environment,
     Given,
+    Image,
     Install,
+    Memory,
     Timeout,
 )
 from ci_server.submission.request import SubmissionRequest
-from ci_server.submission.table_problems import FLAG, INSTALL, RETRIES, TIMEOUT, explain
+from ci_server.submission.table_problems import FLAG, INSTALL, OF_A_JOB, RETRIES, TIMEOUT, explain
 
 _FIELDS = {
     "job": "the name of a job",
@@ -34,6 +39,7 @@ _FIELDS = {
     "color": FLAG,
     "private": FLAG,
     "git": "an object of commit, branch, dirty and describe",
+    **{name: OF_A_JOB[name] for name in ("image", "env", "artifacts", "cpu", "memory")},
 }
 _SECRETS = (
     "the part 'secrets' is a JSON object of objects by name: "
@@ -53,8 +59,8 @@ class SubmittedGit(BaseModel):
 
 
 class SubmittedSpec(BaseModel):
-    """The form's part `spec`: which job, and a command in place of the job's own. Those two may be
-    null, because clients say so when they have none.
+    """The form's part `spec`: which job, and what it has in place of the table's. Job and command
+    may be null, because clients say so when they have none.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -68,6 +74,11 @@ class SubmittedSpec(BaseModel):
     git: Annotated[SubmittedGit | None, Given] = None
     tty: Annotated[bool | None, Given] = None
     color: Annotated[bool | None, Given] = None
+    image: Annotated[Image | None, Given] = None
+    env: Annotated[Environment | None, Given] = None
+    artifacts: Annotated[Artifacts | None, Given] = None
+    cpu: Annotated[Cpu | None, Given] = None
+    memory: Annotated[Memory | None, Given] = None
     private: Annotated[bool | None, Given] = None
 
 
@@ -95,6 +106,11 @@ def read_submitted_request(content: bytes) -> SubmissionRequest:
         git=_git(spec.git),
         tty=spec.tty,
         color=spec.color,
+        image=spec.image,
+        env=spec.env or {},
+        artifacts=None if spec.artifacts is None else tuple(spec.artifacts),
+        cpu_percent=spec.cpu,
+        memory_mb=spec.memory,
         private=spec.private,
     )
 

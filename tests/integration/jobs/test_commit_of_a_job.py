@@ -93,17 +93,7 @@ def test_limits_are_told(server):
         "max_unpacked_bytes": server.settings.max_unpacked_mb << 20,
         "max_files": server.settings.max_entries,
         "fields": [
-            *(
-                "job",
-                "command",
-                "priority",
-                "retries",
-                "timeout",
-                "install",
-                "git",
-                "tty",
-                "color",
-                "private",
-            )
+            *("job", "command", "priority", "retries", "timeout", "install", "git", "tty", "color"),
+            *("image", "env", "artifacts", "cpu", "memory", "private"),
         ],
     }

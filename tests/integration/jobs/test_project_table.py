@@ -45,10 +45,10 @@ def test_named_jobs(server):
     assert (log, job["name"]) == (b"this is lint\n", "lint")
 
 
-def test_ci_toml_goes_before_pyproject(server):
+def test_a_table_in_ci_toml(server):
     files = {
-        "ci.toml": "[jobs.test]\ncommand = 'echo from ci.toml'\n",
-        "pyproject.toml": "[tool.ci.jobs.test]\ncommand = 'echo from pyproject'\n",
+        "ci.toml": "[jobs.test]\ncommand = 'echo from ci.toml'\nmemory = '64MB'\n",
+        "pyproject.toml": "[tool.other]\n",
     }
     assert server.run(zip_bytes(files))[1] == b"from ci.toml\n"
 

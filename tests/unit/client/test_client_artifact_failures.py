@@ -95,7 +95,7 @@ def test_what_could_not_be_fetched_is_told_after_all_the_others(server, run, tmp
     serve(server, {"a\nb": b"12", "c": b"345", "\x1b[31m": b""})
     server.on(f"{LIST}/{quote(chr(27))}%5B31m", error(404, "artifact_not_found", "it is gone"))
     code, out, err = run("artifacts", JOB, "--download", "got")
-    assert code == 1
+    assert code == 2
     assert out.splitlines() == ["got/a\\nb", "got/c"]
     assert err.splitlines() == [
         "2 artifacts (5 B) in got",
@@ -110,7 +110,7 @@ def test_a_directory_that_cannot_be_made(server, run, tmp_path):
     serve(server, {"a": b"12"})
     (tmp_path / "got").write_bytes(b"")
     code, out, err = run("artifacts", JOB, "--download", "got")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "Cannot create got: " in err
 
 
@@ -129,6 +129,6 @@ def test_a_damaged_download_fails(server, run, tmp_path):
     server.on(LIST, reply_json([artifact("a", b"good")]))
     server.on(f"{LIST}/a", reply(200, b"evil"))
     code, _, err = run("artifacts", JOB, "--download", "got")
-    assert code == 1
+    assert code == 3
     assert "damaged" in err
     assert list((tmp_path / "got").iterdir()) == []

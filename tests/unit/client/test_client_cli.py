@@ -53,6 +53,21 @@ def test_submit_keeps_log_and_talk_apart_byte_by_byte(server, run):
         ({"success": False, "status": "failed", "reason": "setup_failed", "message": "m"}, 1, "m"),
         ({"success": False, "status": "failed", "reason": "lost", "message": "gone"}, 3, "gone"),
         (
+            {
+                "success": False,
+                "status": "failed",
+                "reason": "image_unavailable",
+                "message": "the image 'slimm' is not on the engine; check the name of the image",
+            },
+            2,
+            "✗ failed: the image 'slimm'",
+        ),
+        (
+            {"success": False, "status": "failed", "reason": "image_unavailable", "message": "m"},
+            3,
+            "✗ infrastructure failure: m",
+        ),
+        (
             {"success": False, "status": "failed", "reason": "timeout", "message": "1 s"},
             5,
             "timed out",
@@ -136,7 +151,7 @@ def test_async(server, run, flag):
         (error(400, "unknown_secret", "No room for it"), 2),
         (error(413, "upload_too_large", "Too large"), 2),
         (error(507, "disk_full", "No room"), 3),
-        (error(403, "quota_exceeded", "Too large a tenant"), 1),
+        (error(403, "quota_exceeded", "Too large a tenant"), 2),
         (error(429, "too_many_uploads", "No room. Try again in 7 s.", Retry_After="7"), 3),
         (error(429, "too_many_jobs", "No room"), 3),
     ],
@@ -159,6 +174,47 @@ def test_usage_errors(run, arguments):
     code, out, err = run(*arguments)
     assert (code, out) == (2, b"")
     assert "Error" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("ps", "No such command 'ps'. Did you mean ci list?"),
+        ("run", "No such command 'run'. Did you mean ci submit?"),
+        ("sbmit", "No such command 'sbmit'. Did you mean ci submit?"),
+        ("frobnicate", "No such command 'frobnicate'."),
+        ("model pakage", "No such command 'pakage'. Did you mean ci model package?"),
+        ("submit --priorty=3", "No such option: --priorty. Did you mean --priority?"),
+        ("submit --dir x", "No such option: --dir. Did you mean --path?"),
+        ("submit --nonsense", "No such option: --nonsense"),
+        ("--verson", "No such option: --verson. Did you mean --version?"),
+    ],
+)
+def test_did_you_mean(run, arguments, says):
+    code, _, err = run(*arguments.split())
+    assert (code, err.splitlines()[-1]) == (2, f"Error: {says}")
+
+
+@pytest.mark.parametrize(
+    ("file", "table"),
+    [
+        ("pyproject.toml", "In [tool.ci.jobs.NAME], set"),
+        ("ci.toml", "In [jobs.NAME] of ci.toml, set"),
+    ],
+)
+def test_a_hint_names_the_table_that_is_meant(server, run, project, file, table):
+    (project / file).write_text("")
+    server.on(STREAM, stream(complete(success=False, exit_code=127)))
+    assert table in run("submit")[2]
+
+
+def test_a_command_that_is_taken_for_a_name(server, run):
+    code, _, err = run("submit", "python -m pytest")
+    assert (code, "did you mean: ci submit -- python -m pytest" in err) == (2, True)
+    refused = error(400, "unknown_job_name", "the project has no job 'pytest'; it has: test")
+    server.on("POST /submit-async", refused)
+    code, _, err = run("submit", "pytest")
+    assert (code, "To run a program: ci submit -- pytest" in err) == (2, True)
 
 
 @pytest.mark.parametrize("timeout", ["1x", "", "0", "-5m", "1 h"])
@@ -189,7 +245,7 @@ def test_server_unreachable(run):
         code, out, err = run(*command, "--server", url)
         assert out == b""
         if command[0] == "logs":
-            assert (code, "not found" in err) == (1, True)
+            assert (code, "not found" in err) == (2, True)
         else:
             assert code == 3
             assert f"Cannot reach the server at {url} (connection refused)" in err
@@ -212,6 +268,23 @@ def test_wait_on_an_unknown_job(server, run, job_id):
     code, out, err = run("wait", job_id)
     assert (code, out) == (1, b"")
     assert "not found" in err
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "logs -f", "artifacts", "cancel"])
+@pytest.mark.parametrize("job_id", ["no-uuid", "11111111-2222-4333-8444-555555555555"])
+def test_other_commands_about_an_unknown_job(server, run, command, job_id):
+    answer = error(404, "job_not_found", "No such job")
+    for request in ("GET {}", "GET {}/artifacts", "POST {}/cancel"):
+        server.on(request.format(f"/jobs/{job_id}"), answer)
+    code, out, err = run(*command.split(), job_id)
+    assert (code, out) == (2, b"")
+    assert "not found" in err
+
+
+def test_a_directory_with_nothing_to_send(server, run, project):
+    (project / "test_a.py").unlink()
+    code, _, err = run("submit")
+    assert (code, "contains no files to send" in err) == (2, True)
 
 
 def test_wait_survives_drops(server, run):
@@ -274,24 +347,13 @@ def test_status_and_cancel(server, run):
     assert run("cancel", JOB)[:2] == (0, f"Job {JOB} cancelled.\n".encode())
     server.on(CANCEL, error(409, "job_finished", "x"))
     code, _, err = run("cancel", JOB)
-    assert (code, "already finished" in err) == (1, True)
+    assert (code, "already finished" in err) == (2, True)
 
 
 def test_python_dash_m():
     done = subprocess.run([sys.executable, "-m", "ci_client.cli", "--help"], capture_output=True)
     assert done.returncode == 0
     assert b"submit" in done.stdout
-
-
-def test_help_and_usage_import_nothing_heavy():
-    code = (
-        "import sys; from ci_client.cli import main\n"
-        "sys.argv = ['ci', 'wait', '--server', ':0', 'x']\n"
-        "try: main()\n"
-        "except SystemExit: print(sorted({'pydantic', 'rich', 'pathspec'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "[]\n"
 
 
 def test_what_others_chose_does_nothing_to_a_terminal(capsys):

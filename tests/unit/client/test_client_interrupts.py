@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from client_scripted_models import SUBMITTED
 from client_scripted_server import (
     CANCEL,
     JOB,
@@ -25,33 +26,90 @@ def server(server):
     return answer_commands(server)
 
 
-def interrupt_when_streaming(server, start, *arguments) -> tuple[int, str]:
-    server.on(STREAM, stream(status("running", 0), log("hello\n", 6), then="hang"))
+CANCELLED = complete(success=False, status="cancelled", exit_code=None, reason="cancelled")
+
+
+def until_cancelled(*pieces, end=CANCELLED):
+    """A stream that goes on when the job is cancelled: with these, and with its end."""
+
+    def answer(handler):
+        handler.begin(200, Content_Type="text/event-stream", Transfer_Encoding="chunked")
+        handler.chunk(status("running", 0) + log("hello\n", 6))
+        handler.server.wait_for(CANCEL)
+        for piece in (*pieces, end):
+            handler.chunk(piece)
+        handler.close_connection = True
+
+    return answer
+
+
+def interrupt_when_streaming(start, *arguments, by=signal.SIGINT) -> tuple[int, bytes, str]:
     process = start(*arguments)
     read_until(process.stdout, b"hello\n")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(by)
     out, err = process.communicate(timeout=60)
-    assert (out, b"Traceback" in err) == (b"", False)
-    return process.returncode, err.decode()
+    assert b"Traceback" not in err
+    return process.returncode, out, err.decode()
 
 
-def test_ctrl_c_in_submit_cancels(server, start):
-    code, err = interrupt_when_streaming(server, start, "submit")
-    assert code == 130
-    assert f"job {JOB} was cancelled" in err
+@pytest.mark.parametrize(("by", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("command", [["submit"], ["model", "submit", "."]], ids=" ".join)
+def test_a_signal_in_submit_cancels_and_shows_the_clean_up(
+    server, start, project, command, by, expected
+):
+    (project / "model.toml").touch()
+    server.on("POST /v1/jobs/submit", reply_json(SUBMITTED, 201))
+    server.on(STREAM, until_cancelled(log("cleaned up\n", 17)))
+    code, out, err = interrupt_when_streaming(start, *command, by=by)
+    assert (code, out) == (expected, b"cleaned up\n")
+    assert "waiting for its end (again to quit)" in err
+    assert err.index("\u2717 cancelled in ") < err.index(f"job {JOB} was cancelled")
     assert len(server.asked(CANCEL)) == 1
+
+
+def test_a_job_that_ends_before_it_can_be_cancelled(server, start):
+    server.on(CANCEL, error(409, "job_finished", "late"))
+    server.on(STREAM, until_cancelled(end=complete()))
+    code, _, err = interrupt_when_streaming(start, "submit")
+    assert code == 130
+    assert "\u2713 passed in " in err
+    assert "cancelled." not in err
 
 
 def test_ctrl_c_in_submit_when_the_job_cannot_be_cancelled(server, start):
     server.on(CANCEL, error(500, "internal", "broken"))
-    code, err = interrupt_when_streaming(server, start, "submit")
-    assert code == 130
+    server.on(STREAM, stream(log("hello\n", 6), then="hang"))
+    code, out, err = interrupt_when_streaming(start, "submit")
+    assert (code, out) == (130, b"")
     assert f"may not have been cancelled (broken). To make sure: ci cancel {JOB}" in err
+
+
+@pytest.mark.parametrize(("by", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_job_that_is_to_go_on(server, start, by, expected):
+    server.on(STREAM, stream(log("hello\n", 6), then="hang"))
+    code, _, err = interrupt_when_streaming(start, "submit", "--detach-on-signal", by=by)
+    assert code == expected
+    assert f"Job {JOB} continues to run; watch it with: ci wait {JOB}" in err
+    assert server.asked(CANCEL) == []
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_clean_up(server, start):
+    server.on(STREAM, stream(log("hello\n", 6), then="hang"))
+    process = start("submit")
+    read_until(process.stdout, b"hello\n")
+    process.send_signal(signal.SIGINT)
+    read_until(process.stderr, b"waiting for its end")
+    server.wait_for(CANCEL)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"cancelled" in err
 
 
 @pytest.mark.parametrize("arguments", [["wait", JOB], ["logs", JOB, "-f"]])
 def test_ctrl_c_in_wait_only_stops_watching(server, start, arguments):
-    code, err = interrupt_when_streaming(server, start, *arguments)
+    server.on(STREAM, stream(status("running", 0), log("hello\n", 6), then="hang"))
+    code, _, err = interrupt_when_streaming(start, *arguments)
     assert code == 130
     for words in ("stopped waiting", "continues to run", f"ci wait {JOB}"):
         assert words in err
@@ -82,6 +140,7 @@ def test_ctrl_c_between_upload_and_answer_cancels_what_was_accepted(server, star
         reply_json({"job_id": JOB}, 202)(handler)
 
     server.on("POST /submit-async", answer_late)
+    server.on(STREAM, until_cancelled())
     process = start("submit")
     assert process.wait(timeout=60) == 130
     assert len(server.asked(CANCEL)) == 1
@@ -115,9 +174,9 @@ def test_a_closed_pipe_ends_it_quietly(server, start):
     assert b"Error" not in err
 
 
-def test_sigterm_ends_it_quietly(server, start):
+def test_sigterm_ends_a_watcher_quietly(server, start):
     server.on(STREAM, stream(log("hello\n", 6), then="hang"))
-    process = start("submit")
+    process = start("wait", JOB, "--all")
     read_until(process.stdout, b"hello\n")
     process.terminate()
     _, err = process.communicate(timeout=60)

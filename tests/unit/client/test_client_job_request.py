@@ -21,6 +21,11 @@ WRONG = {
     "install": [True, 0, 5, "-e .", b"six", {}, ["six", None], ["\udcff"], [b"six"]],
     "tty": [0, 1, "yes", "true", []],
     "color": [0, 1, "always", {}],
+    "image": [*TEXTS, "", "a b", "i" * 501],
+    "env": [True, 5, "A=1", ["A=1"], {"A": 1}, {5: "A"}, {"": "x"}, {"A=B": "x"}, {"A": "\0"}],
+    "artifacts": [True, "output/**", [5], [""], ["x"] * 101, {}, ["\udcff"]],
+    "cpu": [True, 0, -1, 1.5, "100", 10**7],
+    "memory": [True, 0, 15, 1.5, "512", "lots", "8MB", b"1g", 1 << 31, "1.0001MB"],
     "private": [0, 1, "yes", {}],
     "timeout": [True, False, "5 s", "-5", "", "soon", "NaN", "1e400", math.nan, math.inf, 0, -1.0],
 }
@@ -32,6 +37,11 @@ RIGHT = {
     "install": [False, [], ["-e .[test]"], ("-r dev.txt", "six"), None],
     "tty": [True, False, None],
     "color": [True, False, None],
+    "image": ["python:3.12-slim", None],
+    "env": [{"A": "1", "B": ""}, None],
+    "artifacts": [["output/**"], (), None],
+    "cpu": [1, 150, None],
+    "memory": [16, "512MB", "2 GiB", None],
     "private": [True, False, None],
     "timeout": ["30s", "1.5h", 30, 0.5, None],
 }
@@ -56,10 +66,11 @@ def test_a_wrong_value_is_refused_and_named(name, value):
 @pytest.mark.parametrize(("name", "value"), cases(RIGHT))
 def test_what_is_allowed_here_the_server_reads_as_it_was_meant(name, value):
     spec = JobRequest(**{name: value}).to_spec()
-    field = "timeout_seconds" if name == "timeout" else name
+    names = {"timeout": "timeout_seconds", "cpu": "cpu_percent", "memory": "memory_mb"}
+    field = names.get(name, name)
     read = getattr(read_submitted_request(json.dumps(spec).encode()), field)
     assert read == (tuple(value) if isinstance(value, list | tuple) else read)
-    assert (read is None) == (value is None)
+    assert (read is None or read == {}) == (value is None)
 
 
 def test_a_command_in_the_place_of_a_job_is_recognised():

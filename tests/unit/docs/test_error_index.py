@@ -7,9 +7,20 @@ import pytest
 
 from ci_admin import cli as ci_admin_cli
 from ci_client.command import exit_codes
-from ci_client.errors import AccessRefused, RequestRefused
+from ci_client.errors import (
+    AccessRefused,
+    ArtifactsIncomplete,
+    ClientError,
+    DownloadError,
+    JobFinished,
+    JobNotFound,
+    RequestRefused,
+    ServerUnreachable,
+    UnexpectedAnswer,
+)
 from ci_common.errors import RunnerError
 from ci_common.job import JobStatus, Outcome, Reason
+from ci_common.job_states import WRONG_IMAGE
 from ci_server.apis.native.present import job_json
 from ci_server.http.errors import STATUS_OF_CODE
 from tests.support.jobs import a_job
@@ -89,13 +100,46 @@ def test_status_and_exit_codes_of_a_reason(row):
     reason = Reason(words_in_code(row[0])[0])
     status = JobStatus(words_in_code(row[1])[0])
     exits = [0, 1] if "0" in row[2] else [None]
-    ends = {ended(status, reason, code) for code in exits}
+    messages = ["", WRONG_IMAGE] if reason is Reason.IMAGE_UNAVAILABLE else [""]
+    ends = {ended(status, reason, code, message) for code in exits for message in messages}
     assert ends == {int(code) for code in row[2].split(", ")}
 
 
-def ended(status, reason, code):
-    job = replace(a_job(status), outcome=Outcome(status, reason, "", code))
+def ended(status, reason, code, message):
+    job = replace(a_job(status), outcome=Outcome(status, reason, message, code))
     return exit_codes.of_result(job_json(job))
+
+
+MADE = {
+    AccessRefused: [AccessRefused("c", "", 403)],
+    ArtifactsIncomplete: [
+        ArtifactsIncomplete({"a": DownloadError("")}, []),
+        ArtifactsIncomplete({"a": DownloadError(""), "b": ServerUnreachable("", "")}, []),
+    ],
+    DownloadError: [DownloadError(""), DownloadError("", damaged=True)],
+    JobFinished: [JobFinished("id")],
+    JobNotFound: [JobNotFound("id")],
+    RequestRefused: [RequestRefused("c", "", status) for status in (400, 404, 408, 429, 500, 503)],
+    ServerUnreachable: [ServerUnreachable("", "")],
+    UnexpectedAnswer: [UnexpectedAnswer("", "")],
+}
+"""Errors of the client that need more than a message, or have more than one exit code."""
+
+
+def errors_of_the_client(kind=ClientError):
+    yield kind
+    for child in kind.__subclasses__():
+        yield from errors_of_the_client(child)
+
+
+def test_exit_codes_of_the_clients_errors():
+    rows = ERRORS.rows("Errors of the client")
+    assert {words_in_code(row[0])[0]: row[1] for row in rows} == {
+        kind.__name__: ", ".join(
+            sorted({str(exit_codes.of_error(error)) for error in MADE.get(kind) or [kind("")]})
+        )
+        for kind in errors_of_the_client()
+    }
 
 
 def test_exit_codes_of_ci():

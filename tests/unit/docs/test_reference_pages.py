@@ -10,13 +10,14 @@ from pydantic_settings import BaseSettings
 import ci_common
 import ci_controller
 from ci_admin.diagnosis import REPAIRABLE, Code
-from ci_common.git_facts import GitFacts, git_environment
+from ci_common.git_facts import GitFacts
 from ci_common.model_manifest import Asset, manifest_document
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.launch_request import LaunchRequest
 from ci_common.principal import Role
 from ci_common.secret import Secret
 from ci_controller.executors.shared.job_environment import job_environment
+from ci_controller.running.git_environment import git_environment
 from ci_server.submission.project_config import JobTable, ProjectTable, read_table
 from tests.support.pages import CURRENT, DOCS, ROOT, Page, page, words_in_code
 

@@ -8,19 +8,16 @@ import pytest
 import typer
 
 from ci_admin.cli import app as admin_app
-from ci_client.command.commands import app, submit_app
+from ci_client.command.commands import app, submit
 from ci_worker.commands import app as worker_app
 from engine.command.commands import parser as engine_parser
 from tests.support.pages import CURRENT, ROOT, Page
 
 OURS = {
-    name: typer.main.get_command(program)
-    for name, program in (
-        ("ci", app),
-        ("ci-submit", submit_app),
-        ("ci-admin", admin_app),
-        ("job-worker", worker_app),
-    )
+    "ci": app,
+    "ci-submit": submit,
+    "ci-admin": typer.main.get_command(admin_app),
+    "job-worker": typer.main.get_command(worker_app),
 }
 SERVER = (ROOT / "ci_server" / "__main__.py").read_text()
 

@@ -89,12 +89,59 @@ def test_a_submission_says_its_priority_and_may_say_retries_and_timeout():
             read_submitted_request(json.dumps(wrong).encode())
 
 
-def test_pyproject_is_read_and_ci_toml_comes_first():
-    pyproject = b"[tool.ci.jobs.test]\ncommand=['from-pyproject']"
-    files = {"pyproject.toml": pyproject}
+def test_the_table_is_in_pyproject_or_in_ci_toml_and_not_in_both():
+    files = {"pyproject.toml": b"[tool.ci.jobs.test]\ncommand=['from-pyproject']"}
     assert resolve_spec(files, SubmissionRequest(), DEFAULTS).command == ("from-pyproject",)
     files["ci.toml"] = b"[jobs.test]\ncommand=['from-ci-toml']"
-    assert resolve_spec(files, SubmissionRequest(), DEFAULTS).command == ("from-ci-toml",)
+    with pytest.raises(InvalidConfigError, match=r"^ci.toml and pyproject.toml both have a table"):
+        resolve_spec(files, SubmissionRequest(), DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "pyproject", [b"[project]\nname='x'", b"[tool.ci]", b"[tool]\nci=1", b"broken", b"\xff"]
+)
+def test_ci_toml_beside_a_pyproject_without_a_table(pyproject):
+    files = {"pyproject.toml": pyproject, "ci.toml": b"[jobs.test]\ncommand=['own']"}
+    assert resolve_spec(files, SubmissionRequest(), DEFAULTS).command == ("own",)
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "told"),
+    [
+        ({"ci.toml": b"[jobs.lint]"}, "lnt", "it has: lint, test. Jobs are the tables "
+         "[jobs.NAME] in its ci.toml. Did you mean 'lint'?"),
+        ({"pyproject.toml": b"[tool.ci.jobs.lint]"}, "docs", "it has: lint, test. Jobs are the "
+         "tables [tool.ci.jobs.NAME] in its pyproject.toml"),
+    ],
+)  # fmt: skip
+def test_an_unknown_job_is_told_the_file_and_what_may_be_meant(files, name, told):
+    with pytest.raises(UnknownJobNameError) as error:
+        resolve_spec(files, SubmissionRequest(job=name), DEFAULTS)
+    assert error.value.message == f"the project has no job {name!r}; {told}"
+
+
+def test_an_unknown_key_is_told_what_may_be_meant():
+    with pytest.raises(
+        InvalidConfigError, match=r"comand: is not a known key; .*did you mean command"
+    ):
+        resolve("[jobs.test]\ncomand='x'")
+    with pytest.raises(InvalidConfigError, match=r"job: is not a known key; .*did you mean jobs"):
+        resolve("[job.test]")
+
+
+@pytest.mark.parametrize(
+    ("text", "mebibytes"),
+    [("'512MB'", 512), ("'512 MiB'", 512), ("'1g'", 1024), ("'1.5GB'", 1536), ("'2GiB'", 2048)],
+)
+def test_memory_as_text(text, mebibytes):
+    limits = resolve(f"[jobs.test]\nmemory={text}\nshm={text}").limits
+    assert (limits.memory_mb, limits.shm_mb) == (mebibytes, mebibytes)
+
+
+@pytest.mark.parametrize("text", ["'512'", "'1.0001MB'", "'MB'", "'-1MB'", "'8MB'", "'9000TB'"])
+def test_memory_that_is_none(text):
+    with pytest.raises(InvalidConfigError, match=r"jobs\.test\.memory: .*must be"):
+        resolve(f"[jobs.test]\nmemory={text}")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +185,7 @@ def test_an_unknown_job_is_told_the_known_ones():
         ("[jobs.test]\ntimeout=nan", "jobs.test.timeout"),
         ("[jobs.test]\ntimeout='99999999h'", "jobs.test.timeout"),
         ("[jobs.test]\nmemory=1", "jobs.test.memory"),
-        ("[jobs.test]\nmemory='1g'", "jobs.test.memory"),
+        ("[jobs.test]\nmemory='1 giga'", "jobs.test.memory"),
         ("[jobs.test]\ncpu=0", "jobs.test.cpu"),
         ("[jobs.test]\nnetwork='host'", "jobs.test.network"),
         ("[jobs.test]\nimage=''", "jobs.test.image"),
@@ -166,7 +213,11 @@ def test_broken_tables_say_where(table, where):
             "memory=1",
             "memory: 1 is not allowed; it must be an integer from 16 to 1073741824 (MiB)",
         ),
-        ("memory='1g'", 'memory: "1g" is not allowed; it must be an integer'),
+        (
+            "memory='1 giga'",
+            "memory: '1 giga' is not allowed; it must be an integer (MiB), or a text",
+        ),
+        ("memory=8", "memory: 8 is not allowed; it must be an integer from 16"),
         ("cpu=1.5", "cpu: 1.5 is not allowed; it must be an integer"),
         ("network='host'", "network: \"host\" is not allowed; it must be 'bridge' or 'none'"),
         ("command=['a', 1]", "command.1: 1 is not allowed; it must be a string (run by /bin/sh)"),
@@ -228,6 +279,39 @@ def test_another_broken_job_is_an_error_too():
 def test_the_submitted_spec():
     assert read_submitted_request(b"") == SubmissionRequest()
     assert read_submitted_request(b'{"job": "lint"}').job == "lint"
+
+
+def test_a_submission_in_place_of_the_table():
+    table = "[jobs.test]\nimage='a:1'\nenv={A='1', B='2'}\nmemory=64\ncpu=50\nartifacts=['x']"
+    spec = resolve(table)
+    assert (spec.image, dict(spec.env), spec.artifacts) == ("a:1", {"A": "1", "B": "2"}, ("x",))
+    spec = resolve(
+        table, image="b:2", env={"B": "3", "C": ""}, memory="1GB", cpu=200, artifacts=["y/**"]
+    )
+    assert (spec.image, spec.artifacts) == ("b:2", ("y/**",))
+    assert dict(spec.env) == {"A": "1", "B": "3", "C": ""}
+    assert (spec.limits.memory_mb, spec.limits.cpu_percent) == (1024, 200)
+    assert resolve(table, artifacts=[]).artifacts == ()
+
+
+@pytest.mark.parametrize(
+    ("submitted", "told"),
+    [
+        ({"image": "a b"}, "image: "),
+        ({"image": ""}, "image: "),
+        ({"env": {"A=B": "x"}}, "env.A=B"),
+        ({"env": {"A": "x\0"}}, "env.A: must not have a NUL"),
+        ({"env": {"A": 1}}, "env.A: this value is not allowed"),
+        ({"artifacts": ["../x"]}, "artifacts.0"),
+        ({"cpu": 0}, "cpu: 0 is not allowed"),
+        ({"memory": "15MB"}, "memory: "),
+        ({"memory": "lots"}, "memory: 'lots' is not allowed; it must be an integer"),
+    ],
+)
+def test_a_submission_follows_the_rules_of_the_table(submitted, told):
+    with pytest.raises(InvalidUploadError) as caught:
+        read_submitted_request(json.dumps(submitted).encode())
+    assert told in caught.value.message
 
 
 @pytest.mark.parametrize(

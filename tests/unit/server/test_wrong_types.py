@@ -132,6 +132,11 @@ def test_the_types_are_found_in_the_models():
         "git": {"object of fields"},
         "tty": {"boolean"},
         "color": {"boolean"},
+        "image": {"string"},
+        "env": {"object of string"},
+        "artifacts": {"array of string"},
+        "cpu": {"integer"},
+        "memory": {"integer"},
         "private": {"boolean"},
     }
 

@@ -20,7 +20,9 @@ def pins():
 
 def test_everything_asked_for_is_pinned_to_a_version_that_is_allowed():
     project = tomllib.loads(PYPROJECT.read_text())
-    lists = [project["project"]["dependencies"], *project["dependency-groups"].values()]
+    own = project["project"]
+    extras, groups = own["optional-dependencies"], project["dependency-groups"]
+    lists = [own["dependencies"], *extras.values(), *groups.values()]
     asked = [requirement for part in lists for requirement in part]
     for requirement in map(Requirement, asked):
         found = [p for p in pins() if canonicalize_name(p.name) == requirement.name]

@@ -1,0 +1,79 @@
+"""`ci artifacts` and `ci submit --download`: the files that a job left behind."""
+
+import json
+
+from ci_client.client import Client
+from ci_client.command import exit_codes
+from ci_client.command.connecting import connect
+from ci_client.command.display import say
+from ci_client.command.model_run import directory_name
+from ci_client.command.report_display import artifact_table, not_kept, printable, size_text
+from ci_client.errors import ArtifactsIncomplete
+from ci_client.library.artifact_download import OnFile
+from ci_client.library.config import ServerChoice
+
+
+def show_artifacts(job_id: str, server: ServerChoice, as_json: bool) -> int:
+    """List what a job left behind; the exit code."""
+    with connect(server) as client:
+        found = client.list_artifacts(job_id)
+        if as_json:
+            print(json.dumps(found, indent=2), flush=True)
+        elif found:
+            print(artifact_table(found), flush=True)
+        _say_what_is_missing(client, job_id, found)
+    return exit_codes.PASSED
+
+
+def download_artifacts(job_id: str, server: ServerChoice, directory: str) -> int:
+    """Fetch what a job left behind, and print where each file is; the exit code.
+
+    Raises ArtifactsIncomplete, after it has said what was fetched.
+    """
+    with connect(server) as client:
+        fetch_artifacts(
+            client, job_id, directory, lambda place: print(printable(str(place)), flush=True)
+        )
+    return exit_codes.PASSED
+
+
+def fetch_artifacts(client: Client, job_id: str, directory: str, on_file: OnFile) -> None:
+    """Fetch what a job left behind, and say on stderr how much it was.
+
+    Raises ArtifactsIncomplete, after it has said what was fetched.
+    """
+    incomplete: ArtifactsIncomplete | None = None
+    try:
+        places = client.download_artifacts(
+            job_id,
+            directory,
+            on_file,
+            on_rename=lambda path, place: say(
+                f"{path!r} was saved as {str(place)!r}: this file system cannot hold its name."
+            ),
+        )
+    except ArtifactsIncomplete as error:
+        incomplete, places = error, error.places
+    _say_what_is_missing(client, job_id, places or incomplete is not None)
+    if places or incomplete is not None:
+        files = "1 artifact" if len(places) == 1 else f"{len(places)} artifacts"
+        size = size_text(sum(place.stat().st_size for place in places))
+        say(f"{files} ({size}) in {directory}")
+    if incomplete is not None:
+        raise incomplete
+
+
+def new_directory(project: str, job_id: str) -> str:
+    """The name of a directory for the artifacts of one job."""
+    return f"{directory_name(project)}-artifacts-{job_id[:8]}"
+
+
+def _say_what_is_missing(client: Client, job_id: str, found: object) -> None:
+    """On stderr: which artifacts the server did not keep, or why it has none (nothing `found`)."""
+    job = client.get_job(job_id)
+    if missing := not_kept(job):
+        say(missing)
+    elif not found and exit_codes.is_finished(job):
+        say(f"Job {job_id} left no artifacts.")
+    elif not found:
+        say(f"Job {job_id} is not finished; its artifacts are collected at its end.")

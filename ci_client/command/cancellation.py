@@ -1,0 +1,43 @@
+"""The cancellation of a job whose log is being watched: beside it, on a thread."""
+
+import threading
+
+from ci_client.client import Client
+from ci_client.command.interruption import interrupt_main_thread, tell_at_once
+from ci_client.errors import ClientError, JobFinished
+
+
+class Cancellation:
+    """One request to cancel a job. The log goes on, and with it the job's clean-up is seen."""
+
+    def __init__(self, client: Client, job_id: str) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._thread: threading.Thread | None = None
+        self._failure: ClientError | None = None
+        self._is_answered = False
+
+    def start(self) -> None:
+        """Ask for it, and return at once. If it fails, the main thread is interrupted."""
+        if self._thread is None:
+            tell_at_once("Interrupted: cancelling the job, and waiting for its end (again to quit)")
+            # A daemon, which a second Ctrl-C does not wait for.
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    @property
+    def why_not(self) -> str | None:
+        """Why it may not be cancelled, as ` (WHY)`; `None` when it is."""
+        if self._is_answered and self._failure is None:
+            return None
+        return f" ({self._failure})" if self._failure else ""
+
+    def _run(self) -> None:
+        try:
+            self._client.cancel_job(self._job_id)
+        except JobFinished:  # which its event is about to tell
+            pass
+        except ClientError as error:
+            self._failure = error
+            interrupt_main_thread()
+        self._is_answered = True
