@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
@@ -40,10 +41,15 @@ _LONGEST = timedelta(days=3650)
 T = TypeVar("T")
 
 _settings: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
-user_app = typer.Typer(help="Create and list users.", **_settings)
-key_app = typer.Typer(help="Create, list and revoke API keys.", **_settings)
+user_app = typer.Typer(help="Create, list, disable, rename and delete users.", **_settings)
+key_app = typer.Typer(help="Create, list, rotate and revoke API keys.", **_settings)
 
 Json = Annotated[bool, typer.Option("--json", help="Output JSON")]
+Lifetime = typer.Option(metavar="TIME", help="Lifetime, e.g. 90d, 12h, 30m, or never")
+Address = Annotated[str, typer.Argument(metavar="EMAIL", help="The user's e-mail address")]
+KeyReference = Annotated[
+    str, typer.Argument(metavar="KEY", help="The key's id or prefix, as shown by `list`")
+]
 Email = Annotated[str, typer.Option(help="The user's e-mail address", show_default=False)]
 
 
@@ -79,8 +85,64 @@ def list_users(as_json: Json = False) -> None:
     users = _administer(lambda identities: identities.users())
     if as_json:
         return _print_json([_user_fields(user) for user in users])
-    rows = [(user.email, user.name, user.tenant, _moment(user.created_at)) for user in users]
-    return typer.echo(table(("EMAIL", "NAME", "TENANT", "CREATED"), rows))
+    return typer.echo(table(_USER_HEADINGS, [_user_row(user) for user in users]))
+
+
+@user_app.command("disable")
+def disable_user(email: Address) -> None:
+    """Disable a user: the next request with any of their keys is refused. Their jobs go on."""
+    user = _change_user(
+        AuditAction.USER_DISABLE,
+        email,
+        lambda identities, user, entry: identities.disable_user(user.email, utc_now(), entry),
+    )
+    typer.echo(f"the user {user.email} is disabled")
+    _remark(f"to accept their keys again: ci-admin user enable {user.email}")
+
+
+@user_app.command("enable")
+def enable_user(email: Address) -> None:
+    """Enable a disabled user: their keys are accepted again."""
+    user = _change_user(
+        AuditAction.USER_ENABLE,
+        email,
+        lambda identities, user, entry: identities.enable_user(user.email, entry),
+    )
+    typer.echo(f"the user {user.email} is enabled")
+
+
+@user_app.command("delete")
+def delete_user(email: Address) -> None:
+    """Delete a user and their keys. Their jobs are kept, and run to their end."""
+    address = canonical_email(email)
+    jobs = _change_user(
+        AuditAction.USER_DELETE,
+        email,
+        lambda identities, user, entry: identities.delete_user(user.email, entry),
+    )
+    typer.echo(f"the user {address} is deleted, with all keys")
+    if jobs:
+        _remark(
+            f"{_jobs(jobs)} of {address} are kept, and belong to this address: to a user of the "
+            "same tenant who is created with it"
+        )
+
+
+@user_app.command("rename")
+def rename_user(
+    email: Address,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new e-mail address")],
+) -> None:
+    """Change a user's e-mail address. Keys remain valid; all jobs, live ones too, move along."""
+    address, new_address = canonical_email(email), canonical_email(new)
+    jobs = _change_user(
+        AuditAction.USER_RENAME,
+        email,
+        lambda identities, user, entry: identities.rename_user(user.email, new_address, entry),
+        detail=f"renamed to {new_address}",
+    )
+    typer.echo(f"the user {address} is now {new_address}")
+    _remark(f"{_jobs(jobs)} moved along; the audit log still has the old address")
 
 
 @key_app.command("create")
@@ -88,9 +150,7 @@ def create_key(
     email: Email,
     name: Annotated[str, typer.Option(help="What the key is for", show_default=False)],
     role: Annotated[Role, typer.Option(help="What the key permits")] = Role.SUBMITTER,
-    expires: Annotated[
-        str, typer.Option(metavar="TIME", help="Lifetime, e.g. 90d, 12h, 30m, or never")
-    ] = DEFAULT_EXPIRY,
+    expires: Annotated[str, Lifetime] = DEFAULT_EXPIRY,
 ) -> None:
     """Create an API key for a user. It is printed once; only its SHA-256 is stored."""
     now, token = utc_now(), new_token()
@@ -107,8 +167,7 @@ def create_key(
     typer.echo(token)
     _remark(
         f"the key {key.key_id} ({key.name}) of {address}, role {role.value}, "
-        f"{'never expires' if until is None else f'expires {_moment(until)}'}. "
-        "It is not shown again; if it is lost, revoke it and create a new one"
+        f"{_ends(until)}. It is not shown again; if it is lost, revoke it and create a new one"
     )
 
 
@@ -129,12 +188,50 @@ def list_keys(
     return typer.echo(table(headings, [_key_row(key, now) for key in keys]))
 
 
-@key_app.command("revoke")
-def revoke_key(
-    key: Annotated[
-        str, typer.Argument(metavar="KEY", help="The key's id or prefix, as shown by `list`")
-    ],
+@key_app.command("rotate")
+def rotate_key(
+    key: KeyReference,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="How long the old key remains valid, e.g. 1h [default: not at all]",
+            show_default=False,
+        ),
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Lifetime of the new key, e.g. 90d, or never [default: that of the old one]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
+    """Replace a key: a new one with the same user, name and role. It is printed once."""
+    now, token = utc_now(), new_token()
+    ends = now if grace is None else now + _lasting(grace, "--grace")
+
+    async def rotate(identities: IdentityAdministration) -> tuple[ApiKey, ApiKey]:
+        old = await identities.find_key(key)
+        new = old.successor(new_key_id(), prefix_of(token), now)
+        if expires is not None:
+            new = replace(new, expires_at=_expiry(expires, now))
+        entry = _describe(AuditAction.KEY_ROTATE, old, f", replaced by {new.key_id}")
+        await identities.rotate(old.key_id, new, token_digest(token), ends, entry)
+        return old, new
+
+    old, new = _administer(rotate)
+    typer.echo(token)
+    ended = "is revoked" if grace is None else f"expires {_moment(_earlier(old, ends))}"
+    _remark(
+        f"the key {new.key_id} ({new.name}) of {new.user.email}, role {new.role.value}, "
+        f"{_ends(new.expires_at)}. It is not shown again. The old key {old.key_id} {ended}"
+    )
+
+
+@key_app.command("revoke")
+def revoke_key(key: KeyReference) -> None:
     """Revoke a key: the next request with it is refused. This cannot be undone."""
 
     async def revoke(identities: IdentityAdministration) -> tuple[ApiKey, ApiKey]:
@@ -147,9 +244,23 @@ def revoke_key(
     typer.echo(f"the key {after.key_id} ({after.name}) of {after.user.email} {state}")
 
 
-def _describe(action: AuditAction, key: ApiKey) -> AuditEntry:
+def _change_user(
+    action: AuditAction,
+    email: str,
+    change: Callable[[IdentityAdministration, User, AuditEntry], Awaitable[T]],
+    detail: str | None = None,
+) -> T:
+    async def carry_out(identities: IdentityAdministration) -> T:
+        user = await identities.get_user(canonical_email(email))
+        entry = operator_entry(action, tenant=user.tenant, target=user.email, detail=detail)
+        return await change(identities, user, entry)
+
+    return _administer(carry_out)
+
+
+def _describe(action: AuditAction, key: ApiKey, more: str = "") -> AuditEntry:
     target = f"{key.key_id} of {key.user.email}"
-    detail = f"{key.name}, role {key.role.value}"
+    detail = f"{key.name}, role {key.role.value}{more}"
     return operator_entry(action, tenant=key.user.tenant, target=target, detail=detail)
 
 
@@ -170,14 +281,33 @@ def _expiry(text: str, now: datetime) -> datetime | None:
     """When a key made now ends. Raises BadParameter."""
     if text.strip().lower() == "never":
         return None
+    return now + _lasting(text, "--expires", ", nor `never`")
+
+
+def _lasting(text: str, option: str, otherwise: str = "") -> timedelta:
     found = re.fullmatch(r"([1-9][0-9]{0,6})([mhd])", text.strip().lower())
     lasts = int(found[1]) * _UNITS[found[2]] if found else None
     if lasts is None or lasts > _LONGEST:
         raise typer.BadParameter(
-            f"{text[:40]!r} is not a time such as 90d, 12h or 30m (at most 3650d), nor `never`",
-            param_hint="'--expires'",
+            f"{text[:40]!r} is not a time such as 90d, 12h or 30m (at most 3650d){otherwise}",
+            param_hint=f"'{option}'",
         )
-    return now + lasts
+    return lasts
+
+
+def _earlier(key: ApiKey, moment: datetime) -> datetime:
+    return moment if key.expires_at is None else min(key.expires_at, moment)
+
+
+_USER_HEADINGS = ("EMAIL", "NAME", "TENANT", "STATE", "CREATED")
+
+
+def _user_row(user: User) -> tuple[str, ...]:
+    return user.email, user.name, user.tenant, _user_state(user), _moment(user.created_at)
+
+
+def _user_state(user: User) -> str:
+    return "active" if user.disabled_at is None else "disabled"
 
 
 def _user_fields(user: User) -> dict[str, Any]:
@@ -185,7 +315,9 @@ def _user_fields(user: User) -> dict[str, Any]:
         "email": user.email,
         "name": user.name,
         "tenant": user.tenant,
+        "state": _user_state(user),
         "created_at": format_time(user.created_at),
+        "disabled_at": format_time(user.disabled_at),
     }
 
 
@@ -216,6 +348,14 @@ def _key_row(key: ApiKey, now: datetime) -> tuple[str, ...]:
         "never" if key.expires_at is None else _moment(key.expires_at),
         "-" if key.last_used_at is None else _moment(key.last_used_at),
     )
+
+
+def _ends(until: datetime | None) -> str:
+    return "never expires" if until is None else f"expires {_moment(until)}"
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job{'' if count == 1 else 's'}"
 
 
 def _moment(moment: datetime) -> str:

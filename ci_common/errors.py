@@ -48,6 +48,7 @@ RunnerError
 │   ├── InvalidIdentityError        not an address, a name, a tenant
 │   ├── UserExistsError
 │   ├── UserNotFoundError
+│   ├── LastUserError
 │   └── KeyNotFoundError
 ├── SecretKeyError                  the key that encrypts secrets cannot be used
 ├── LeaseLostError                  another controller has taken over
@@ -404,6 +405,12 @@ class UserNotFoundError(IdentityError):
     """There is no user with this e-mail address."""
 
     code = "user_not_found"
+
+
+class LastUserError(IdentityError):
+    """The only user cannot be deleted."""
+
+    code = "last_user"
 
 
 class KeyNotFoundError(IdentityError):

@@ -24,13 +24,17 @@ _TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may have keys. Users are never deleted: jobs and keys speak of them."""
+    """Somebody who may have keys. One user always remains: without any, a server asks nobody who
+    they are.
+    """
 
     email: str
     """Canonical (`canonical_email`); unique in the database, and the `user` of jobs."""
     name: str
     created_at: datetime
     tenant: str = LOCAL_TENANT
+    disabled_at: datetime | None = None
+    """Since when the user's keys are refused; `None`: they are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,18 @@ class ApiKey:
     revoked_at: datetime | None = None
 
     def state(self, at: datetime) -> str:
-        """`live`, `expired` or `revoked`."""
+        """`live`, `expired`, `revoked`, or `disabled` as its user is."""
         if self.revoked_at is not None:
             return "revoked"
-        return "live" if self.expires_at is None or at < self.expires_at else "expired"
+        if self.expires_at is not None and at >= self.expires_at:
+            return "expired"
+        return "live" if self.user.disabled_at is None else "disabled"
+
+    def successor(self, key_id: str, prefix: str, at: datetime) -> "ApiKey":
+        """A key with the same rights, which lasts as long as this one was made for."""
+        lasts = None if self.expires_at is None else self.expires_at - self.created_at
+        until = None if lasts is None else at + lasts
+        return ApiKey(key_id, prefix, self.name, self.user, self.role, at, until)
 
 
 def new_token() -> str:

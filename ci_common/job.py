@@ -24,6 +24,17 @@ class Door(StrEnum):
     """The Job Worker service."""
 
 
+class Visibility(StrEnum):
+    """Who may read a job, beside the user it belongs to and the admins of the tenant."""
+
+    TENANT = "tenant"
+    """Everybody of the tenant."""
+    VIEWERS = "viewers"
+    """The tenant's viewers: a job from before the others could."""
+    PRIVATE = "private"
+    """Nobody else."""
+
+
 class Network(StrEnum):
     """What the job may reach."""
 
@@ -99,6 +110,8 @@ class JobSpec:
     """What people call it; of a model job the model's name."""
     labels: dict[str, str] = field(default_factory=dict)
     """See `ci_common.labels`."""
+    private: bool = False
+    """Whether it is for its submitter and for admins only; see Job.visibility."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +243,7 @@ class Job:
     coverage: CoverageSummary | None = None
     """Set at the end, when the job left a coverage report."""
     door: Door = Door.NATIVE
+    visibility: Visibility = Visibility.TENANT
     failing: BegunFailure | None = None
     """Set while a failure is being recorded; never when `status` is terminal."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from ci_common.errors import ForbiddenError
-from ci_common.job import Job
+from ci_common.job import Job, Visibility
 from ci_common.principal import LOCAL_TENANT, Principal, Role
 
 
@@ -30,16 +30,21 @@ class Reach(IntEnum):
 
     NONE = 0
     OWN = 1
-    TENANT = 2
-    ALL = 3
+    SHARED = 2
+    """One's own, and those that everybody of the tenant may read."""
+    VIEWED = 3
+    """Those, and those of the tenant from before everybody could read them."""
+    TENANT = 4
+    """All of the tenant, private ones, too."""
+    ALL = 5
 
 
 POLICY: Mapping[Role, Mapping[Action, Reach]] = {
     Role.ADMIN: dict.fromkeys(Action, Reach.TENANT),
     Role.SUBMITTER: {
         Action.SUBMIT: Reach.OWN,
-        Action.LIST: Reach.OWN,
-        Action.READ: Reach.OWN,
+        Action.LIST: Reach.SHARED,
+        Action.READ: Reach.SHARED,
         Action.CANCEL: Reach.OWN,
         Action.USAGE: Reach.NONE,
         Action.ISSUE_TOKEN: Reach.OWN,
@@ -47,15 +52,22 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
     },
     Role.VIEWER: {
         Action.SUBMIT: Reach.NONE,
-        Action.LIST: Reach.TENANT,
-        Action.READ: Reach.TENANT,
+        Action.LIST: Reach.VIEWED,
+        Action.READ: Reach.VIEWED,
         Action.CANCEL: Reach.NONE,
         Action.USAGE: Reach.NONE,
-        Action.ISSUE_TOKEN: Reach.TENANT,
+        Action.ISSUE_TOKEN: Reach.VIEWED,
         Action.PRIORITIZE: Reach.NONE,
     },
 }
 """Role and action to reach. Admins of the operator's tenant reach all tenants."""
+
+_OTHERS: Mapping[Reach, tuple[Visibility, ...]] = {
+    Reach.OWN: (),
+    Reach.SHARED: (Visibility.TENANT,),
+    Reach.VIEWED: (Visibility.TENANT, Visibility.VIEWERS),
+}
+"""Which jobs of other users of the tenant these reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +77,14 @@ class JobScope:
     tenant: str | None = None
     user: str | None = None
     job_id: str | None = None
+    others: tuple[Visibility, ...] = ()
+    """With a user: also the jobs of other users that have one of these visibilities."""
 
     def covers(self, job: Job) -> bool:
         """Whether the job is one of these."""
         return (
             self.tenant in (None, job.tenant)
-            and self.user in (None, job.user)
+            and (self.user in (None, job.user) or job.visibility in self.others)
             and self.job_id in (None, job.job_id)
         )
 
@@ -96,8 +110,9 @@ class Policy:
             raise ForbiddenError(_refusal(principal, action))
         return JobScope(
             tenant=None if reach is Reach.ALL else principal.tenant,
-            user=principal.user if reach is Reach.OWN else None,
+            user=principal.user if reach in _OTHERS else None,
             job_id=principal.only_job,
+            others=_OTHERS.get(reach, ()),
         )
 
 

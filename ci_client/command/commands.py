@@ -204,6 +204,7 @@ def _check_timeout(timeout: str | None) -> None:
     help="Tell programs to use colors: always, never, or auto: if stdout is a terminal [default: "
     "auto]",
 )
+@click.option("--private", is_flag=True, help="Show the job only to you and to administrators")
 @click.option("--scenarios", type=Whole(min=1), metavar="N", help="engine: number of scenarios")
 @click.option(
     "--seed",
@@ -256,6 +257,7 @@ def submit(
     no_install: bool,
     tty: bool | None,
     color: str,
+    private: bool,
     scenarios: int | None,
     seed: int | None,
     threads: int | None,
@@ -315,6 +317,7 @@ def submit(
         cpu,
         int(memory) if memory and memory.isdecimal() else memory,
         read_labels(label) or None,
+        private or None,
     )
     return carry_out(
         Submission(

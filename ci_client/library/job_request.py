@@ -67,6 +67,8 @@ class JobRequest:
     """MiB, or a text such as 512MB."""
     labels: Mapping[str, str] | None = None
     """What the job can be found by; see `ci_common.labels`."""
+    private: bool | None = None
+    """Whether only the submitter and admins see the job."""
 
     def __post_init__(self) -> None:
         if self.job is not None:
@@ -84,12 +86,13 @@ class JobRequest:
         _check_flag("color", self.color)
         _check_labels(self.labels)
         _check_rest(self)
+        _check_flag("private", self.private)
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
         command = list(self.command) if self.command else None
         spec: dict[str, Any] = {"job": self.job, "command": command}
-        for name in ("priority", "retries", "timeout", "tty", "color"):
+        for name in ("priority", "retries", "timeout", "tty", "color", "private"):
             if (value := getattr(self, name)) is not None:
                 spec[name] = value
         for name in OVERRIDES:

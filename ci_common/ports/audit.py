@@ -20,8 +20,13 @@ class AuditAction(StrEnum):
     READ_ARTIFACT = "read_artifact"
     AUTHENTICATE = "authenticate"
     USER_CREATE = "user_create"
+    USER_DISABLE = "user_disable"
+    USER_ENABLE = "user_enable"
+    USER_DELETE = "user_delete"
+    USER_RENAME = "user_rename"
     KEY_CREATE = "key_create"
     KEY_REVOKE = "key_revoke"
+    KEY_ROTATE = "key_rotate"
     SECRET_SET = "secret_set"  # noqa: S105 - its name
     SECRET_DELETE = "secret_delete"  # noqa: S105 - its name
 

@@ -14,9 +14,10 @@ class IssuedKeys(Protocol):
         """Whether there is any user. There is no way back from True."""
 
     async def find_live(self, digest: str, at: datetime) -> ApiKey | None:
-        """The key with this digest, unless it is revoked, or has expired by then.
+        """The key with this digest, unless it is revoked, has expired by then, or its user is
+        disabled.
 
-        What was revoked before the call, in whatever process, is not found.
+        What was revoked or disabled before the call, in whatever process, is not found.
         """
 
     async def record_use(self, key_id: str, at: datetime) -> None:
@@ -37,8 +38,44 @@ class IdentityAdministration(Protocol):
     async def users(self) -> list[User]:
         """All of them, by tenant and address."""
 
+    async def disable_user(self, email: str, at: datetime, audit: AuditEntry | None = None) -> User:
+        """Refuse the user's keys from the next request on; safe to repeat, the first moment stays.
+
+        Raises UserNotFoundError.
+        """
+
+    async def enable_user(self, email: str, audit: AuditEntry | None = None) -> User:
+        """Accept the keys of a disabled user again; safe to repeat. Raises UserNotFoundError."""
+
+    async def delete_user(self, email: str, audit: AuditEntry | None = None) -> int:
+        """Delete a user and their keys, and return how many jobs of theirs remain.
+
+        Raises UserNotFoundError, and LastUserError for the only one there is.
+        """
+
+    async def rename_user(self, email: str, new_email: str, audit: AuditEntry | None = None) -> int:
+        """Give a user another address, with their keys and all their jobs, live ones, too; return
+        how many jobs that are.
+
+        Raises UserNotFoundError, UserExistsError.
+        """
+
     async def add_key(self, key: ApiKey, digest: str, audit: AuditEntry | None = None) -> None:
         """Store a key of an existing user. Raises UserNotFoundError."""
+
+    async def rotate(
+        self,
+        key_id: str,
+        new: ApiKey,
+        digest: str,
+        until: datetime,
+        audit: AuditEntry | None = None,
+    ) -> None:
+        """Store a new key in place of a live one, which is worth nothing from `until` on: at
+        `new.created_at`, that is at once, it is revoked.
+
+        Raises KeyNotFoundError, also for a key that is not live.
+        """
 
     async def keys(self, email: str | None = None) -> list[ApiKey]:
         """All keys, or those of one user, in the order in which they were made."""

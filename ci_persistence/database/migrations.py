@@ -450,8 +450,32 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE VIRTUAL TABLE catalogue_index
         USING fts5 (words, content = 'catalogue_names', content_rowid = 'id');
     """,
-    # 15: who may see a job.
-    "",
+    # 15: who may read a job. Jobs from before are for those who could read them then: their
+    # submitters, viewers and admins. Events say it, too: of a deleted job nothing else can. And
+    # when a user was disabled.
+    """
+    ALTER TABLE jobs ADD COLUMN visibility TEXT NOT NULL DEFAULT 'viewers'
+        CHECK (visibility IN ('tenant', 'viewers', 'private'));
+    CREATE INDEX jobs_of_visibility ON jobs (tenant, visibility, seq);
+    CREATE INDEX jobs_of_visibility_by_status ON jobs (tenant, visibility, status, seq);
+    CREATE INDEX jobs_not_for_all_of_user ON jobs (tenant, user, seq)
+        WHERE visibility != 'tenant';
+    ALTER TABLE job_events ADD COLUMN visibility TEXT NOT NULL DEFAULT 'viewers';
+    CREATE TRIGGER job_event_visibility AFTER INSERT ON job_events WHEN NEW.kind != 'deleted' BEGIN
+        UPDATE job_events SET visibility = jobs.visibility FROM jobs
+            WHERE job_events.seq = NEW.seq AND jobs.job_id = NEW.job_id
+            AND jobs.visibility != NEW.visibility;
+    END;
+    DROP TRIGGER job_event_deleted;
+    CREATE TRIGGER job_event_deleted AFTER DELETE ON jobs BEGIN
+        INSERT INTO job_events (job_id, tenant, user, kind, at, facts, visibility)
+            VALUES (OLD.job_id, OLD.tenant, OLD.user, 'deleted',
+                strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), json_object('last_seq',
+                    (SELECT max(seq) FROM job_events WHERE job_id = OLD.job_id)), OLD.visibility);
+        DELETE FROM job_events WHERE job_id = OLD.job_id AND kind != 'deleted';
+    END;
+    ALTER TABLE users ADD COLUMN disabled_at TEXT;
+    """,
     # 16: what lists of jobs are filtered by. Their index has it all, in the order of the lists, so
     # that a filter that fits few jobs reads no other row. Labels and texts are written by triggers,
     # so that no job is without; the text is what people search in, ASCII letters in lower case.
@@ -459,8 +483,8 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE jobs ADD COLUMN name TEXT NOT NULL DEFAULT 'test';
     UPDATE jobs SET name = json_extract(spec, '$.name')
         WHERE json_extract(spec, '$.name') IS NOT NULL;
-    CREATE INDEX jobs_listed ON jobs (seq, tenant, user, name, status, exit_code, reason,
-        created_at, started_at, ended_at, cancel_requested_at, door);
+    CREATE INDEX jobs_listed ON jobs (seq, tenant, user, visibility, name, status, exit_code,
+        reason, created_at, started_at, ended_at, cancel_requested_at, door);
     CREATE TABLE job_labels (
         key TEXT NOT NULL,
         value TEXT NOT NULL,
@@ -492,6 +516,10 @@ MIGRATIONS: tuple[str, ...] = (
     WHEN NEW.message IS NOT NULL AND OLD.status IN ('queued', 'initializing', 'running')
     AND NEW.status NOT IN ('queued', 'initializing', 'running') BEGIN
         UPDATE job_texts SET text = text || char(10) || lower(NEW.message) WHERE seq = NEW.seq;
+    END;
+    CREATE TRIGGER job_found_by_user AFTER UPDATE OF user ON jobs WHEN NEW.user != OLD.user BEGIN
+        UPDATE job_texts SET text = lower(NEW.name || char(10) || NEW.user)
+            || substr(text, length(OLD.name || char(10) || OLD.user) + 1) WHERE seq = NEW.seq;
     END;
     CREATE TRIGGER job_found_no_more AFTER DELETE ON jobs BEGIN
         DELETE FROM job_labels WHERE (key, value, seq) IN (

@@ -2,12 +2,20 @@
 
 import logging
 import sqlite3
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import aiosqlite
 from typing_extensions import override
 
-from ci_common.errors import KeyNotFoundError, RunnerError, UserExistsError, UserNotFoundError
+from ci_common.errors import (
+    KeyNotFoundError,
+    LastUserError,
+    RunnerError,
+    UserExistsError,
+    UserNotFoundError,
+)
 from ci_common.identities import ApiKey, User, is_whole_token, prefix_of, token_digest
 from ci_common.job import format_time, parse_time
 from ci_common.ports.audit import AuditEntry
@@ -21,10 +29,21 @@ from ci_persistence.sqlite.audit import insert
 
 logger = logging.getLogger(__name__)
 
-_USER = "email, tenant, users.name AS user_name, users.created_at AS user_created_at"
+_USER = "email, tenant, users.name AS user_name, users.created_at AS user_created_at, disabled_at"
 _KEYS = (
     f"SELECT key_id, prefix, api_keys.name, role, api_keys.created_at, expires_at, "  # noqa: S608
     f"last_used_at, revoked_at, {_USER} FROM api_keys JOIN users USING (email)"
+)
+
+
+_INSERT_KEY = (
+    "INSERT INTO api_keys (key_id, sha256, prefix, name, email, role, created_at, expires_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING key_id"
+)
+_END_KEY = (
+    "UPDATE api_keys SET revoked_at = ?, expires_at = CASE WHEN ? THEN expires_at "
+    "ELSE min(coalesce(expires_at, ?), ?) END WHERE key_id = ? AND revoked_at IS NULL "
+    "AND (expires_at IS NULL OR expires_at > ?) RETURNING key_id"
 )
 
 
@@ -41,7 +60,7 @@ class SqliteIssuedKeys(IssuedKeys):
     @override
     async def find_live(self, digest: str, at: datetime) -> ApiKey | None:
         row = await self._database.fetch_one(
-            f"{_KEYS} WHERE sha256 = ? AND revoked_at IS NULL "
+            f"{_KEYS} WHERE sha256 = ? AND revoked_at IS NULL AND disabled_at IS NULL "
             "AND (expires_at IS NULL OR expires_at > ?)",
             (digest, format_time(at)),
         )
@@ -74,18 +93,15 @@ class SqliteIdentityAdministration(IdentityAdministration):
             audit,
         ):
             raise UserExistsError(
-                f"there is a user {user.email} already (`ci-admin user list` shows the tenant); "
-                f"make keys with `ci-admin key create --email {user.email} --name NAME`"
+                f"{_taken(user.email)}; make keys with "
+                f"`ci-admin key create --email {user.email} --name NAME`"
             )
 
     @override
     async def get_user(self, email: str) -> User:
         row = await self._database.fetch_one(f"SELECT {_USER} FROM users WHERE email = ?", (email,))  # noqa: S608
         if row is None:
-            raise UserNotFoundError(
-                f"there is no user {email}: `ci-admin user list` shows who there is, and "
-                f"`ci-admin user create --email {email} --name NAME` makes one"
-            )
+            raise UserNotFoundError(_unknown(email))
         return _user(row)
 
     @override
@@ -94,23 +110,80 @@ class SqliteIdentityAdministration(IdentityAdministration):
         return [_user(row) for row in rows]
 
     @override
-    async def add_key(self, key: ApiKey, digest: str, audit: AuditEntry | None = None) -> None:
-        user = await self.get_user(key.user.email)
+    async def disable_user(self, email: str, at: datetime, audit: AuditEntry | None = None) -> User:
         await self._change(
-            "INSERT INTO api_keys (key_id, sha256, prefix, name, email, role, created_at, "
-            "expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING key_id",
-            (
-                key.key_id,
-                digest,
-                key.prefix,
-                key.name,
-                user.email,
-                key.role.value,
-                format_time(key.created_at),
-                format_time(key.expires_at),
-            ),
+            "UPDATE users SET disabled_at = ? WHERE email = ? AND disabled_at IS NULL "
+            "RETURNING email",
+            (format_time(at), email),
             audit,
         )
+        return await self.get_user(email)
+
+    @override
+    async def enable_user(self, email: str, audit: AuditEntry | None = None) -> User:
+        await self._change(
+            "UPDATE users SET disabled_at = NULL WHERE email = ? AND disabled_at IS NOT NULL "
+            "RETURNING email",
+            (email,),
+            audit,
+        )
+        return await self.get_user(email)
+
+    @override
+    async def delete_user(self, email: str, audit: AuditEntry | None = None) -> int:
+        async with self._database.transaction() as connection:
+            user = await _known(connection, email)
+            others = "SELECT 1 FROM users WHERE email != ? LIMIT 1"
+            if not list(await connection.execute_fetchall(others, (email,))):
+                raise LastUserError(
+                    f"{user.email} is the only user: without users the server would let every "
+                    "local program do everything. Create another user first, or disable this one"
+                )
+            await connection.execute("DELETE FROM api_keys WHERE email = ?", (email,))
+            await connection.execute("DELETE FROM users WHERE email = ?", (email,))
+            await insert(connection, audit)
+            return await _count_jobs(connection, user)
+
+    @override
+    async def rename_user(self, email: str, new_email: str, audit: AuditEntry | None = None) -> int:
+        async with self._database.transaction() as connection:
+            user = await _known(connection, email)
+            if await _found(connection, new_email) is not None:
+                raise UserExistsError(_taken(new_email))
+            moved = await _count_jobs(connection, user)
+            for statement in _RENAME:
+                names = {"new": new_email, "old": user.email, "tenant": user.tenant}
+                await connection.execute(statement, names)
+            await insert(connection, audit)
+            return moved
+
+    @override
+    async def add_key(self, key: ApiKey, digest: str, audit: AuditEntry | None = None) -> None:
+        user = await self.get_user(key.user.email)
+        await self._change(_INSERT_KEY, _key_row(replace(key, user=user), digest), audit)
+
+    @override
+    async def rotate(
+        self,
+        key_id: str,
+        new: ApiKey,
+        digest: str,
+        until: datetime,
+        audit: AuditEntry | None = None,
+    ) -> None:
+        now, end = format_time(new.created_at), format_time(until)
+        at_once = until <= new.created_at
+        async with self._database.transaction() as connection:
+            ended = await connection.execute_fetchall(
+                _END_KEY, (now if at_once else None, at_once, end, end, key_id, now)
+            )
+            if not list(ended):
+                raise KeyNotFoundError(
+                    f"there is no live API key {_shown(key_id)}: what has expired, or is revoked, "
+                    "is replaced with `ci-admin key create`"
+                )
+            await connection.execute_fetchall(_INSERT_KEY, _key_row(new, digest))
+            await insert(connection, audit)
 
     @override
     async def keys(self, email: str | None = None) -> list[ApiKey]:
@@ -176,6 +249,62 @@ def has_users(path: Path) -> bool:
         raise refused_by_system(path, error) from error
 
 
+_RENAME = (
+    "INSERT INTO users (email, tenant, name, created_at, disabled_at) "
+    "SELECT :new, tenant, name, created_at, disabled_at FROM users WHERE email = :old",
+    "UPDATE api_keys SET email = :new WHERE email = :old",
+    "DELETE FROM users WHERE email = :old",
+    "UPDATE runs SET user_email = :new WHERE user_email = :old AND job_id IN "
+    "(SELECT job_id FROM jobs WHERE tenant = :tenant AND user = :old)",
+    "UPDATE jobs SET user = :new WHERE tenant = :tenant AND user = :old",
+    "UPDATE job_events SET user = :new WHERE tenant = :tenant AND user = :old",
+)
+"""Keys refer to users by address, so the new one is there before they move."""
+
+
+async def _found(connection: aiosqlite.Connection, email: str) -> User | None:
+    rows = await connection.execute_fetchall(f"SELECT {_USER} FROM users WHERE email = ?", (email,))  # noqa: S608
+    return next((_user(row) for row in rows), None)
+
+
+async def _known(connection: aiosqlite.Connection, email: str) -> User:
+    user = await _found(connection, email)
+    if user is None:
+        raise UserNotFoundError(_unknown(email))
+    return user
+
+
+async def _count_jobs(connection: aiosqlite.Connection, user: User) -> int:
+    rows = await connection.execute_fetchall(
+        "SELECT count(*) FROM jobs WHERE tenant = ? AND user = ?", (user.tenant, user.email)
+    )
+    return next(int(row[0]) for row in rows)
+
+
+def _taken(email: str) -> str:
+    return f"there is a user {email} already (`ci-admin user list` shows the tenant)"
+
+
+def _unknown(email: str) -> str:
+    return (
+        f"there is no user {email}: `ci-admin user list` shows who there is, and "
+        f"`ci-admin user create --email {email} --name NAME` makes one"
+    )
+
+
+def _key_row(key: ApiKey, digest: str) -> tuple[str | None, ...]:
+    return (
+        key.key_id,
+        digest,
+        key.prefix,
+        key.name,
+        key.user.email,
+        key.role.value,
+        format_time(key.created_at),
+        format_time(key.expires_at),
+    )
+
+
 def _shown(reference: str) -> str:
     """What was typed may be a key itself, which belongs into no message."""
     return f"{prefix_of(reference)}…" if is_whole_token(reference) else repr(reference[:100])
@@ -187,6 +316,7 @@ def _user(row: sqlite3.Row) -> User:
         name=row["user_name"],
         created_at=_moment(row["user_created_at"]),
         tenant=row["tenant"],
+        disabled_at=parse_time(row["disabled_at"]),
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,7 @@ from ci_common.job import (
     Reason,
     ResourceLimits,
     SuiteSummary,
+    Visibility,
     format_time,
     parse_time,
 )
@@ -33,11 +34,14 @@ from ci_persistence.database.database import Database
 COLUMNS = (
     "job_id, tenant, user, spec, package_sha256, package_size, status, created_at, started_at, "
     "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
-    "log_dropped, artifacts_size, tests, door, coverage, name"
+    "log_dropped, artifacts_size, tests, door, coverage, visibility, name"
 )
 ARTIFACT_COLUMNS = "path, size, sha256, modified"
 _UNKNOWN = -1
 """In the column `log_dropped`, which knows no NULL."""
+
+_NOT_FOR_ALL = "visibility != 'tenant'"
+"""Only for these jobs of a user is there an index, which SQLite uses where it reads this."""
 
 LIVE = "('queued', 'initializing', 'running')"
 
@@ -51,11 +55,38 @@ async def fetch_job(database: Database, job_id: str) -> Job | None:
     return None if row is None else from_row(row)
 
 
-def scope_conditions(scope: JobScope) -> tuple[list[str], list[str]]:
-    """SQL conditions, and their parameters, for rows of jobs or of job events in the scope."""
-    columns = {"tenant": scope.tenant, "user": scope.user, "job_id": scope.job_id}
+def scope_conditions(scope: JobScope, table: str = "") -> tuple[list[str], list[str]]:
+    """SQL conditions, and their parameters, for rows of jobs or of job events in the scope. Where
+    other tables have such columns, `table` is the name of theirs, and a dot.
+    """
+    if scope.user is None or not scope.others:
+        return _equal(table, tenant=scope.tenant, user=scope.user, job_id=scope.job_id)
+    conditions, parameters = _equal(table, tenant=scope.tenant, job_id=scope.job_id)
+    # With `+` no index is chosen for one side of the OR: it would lose the order.
+    others = f"+{table}visibility IN ({_words(scope.others)})"
+    conditions.append(f"(+{table}user = ? OR {others})")
+    return conditions, [*parameters, scope.user]
+
+
+def ordered_scope_conditions(scope: JobScope) -> list[tuple[list[str], list[str]]]:
+    """The same for rows of jobs, as disjoint parts: each has an index that ends with `seq`."""
+    if scope.user is None or not scope.others:
+        return [scope_conditions(scope)]
+    conditions, parameters = _equal("", tenant=scope.tenant, job_id=scope.job_id)
+    shared = [([*conditions, f"visibility = {_words([it])}"], parameters) for it in scope.others]
+    rest = [it for it in Visibility if it not in scope.others]
+    of_user = [*conditions, "user = ?", _NOT_FOR_ALL, f"+visibility IN ({_words(rest)})"]
+    return [*shared, (of_user, [*parameters, scope.user])]
+
+
+def _equal(table: str, **columns: str | None) -> tuple[list[str], list[str]]:
     wanted = {name: value for name, value in columns.items() if value is not None}
-    return [f"{name} = ?" for name in wanted], list(wanted.values())
+    return [f"{table}{name} = ?" for name in wanted], list(wanted.values())
+
+
+def _words(visibilities: Iterable[Visibility]) -> str:
+    """SQL; a visibility is one of our own words."""
+    return ", ".join(f"'{it.value}'" for it in visibilities)
 
 
 def state_conditions(states: Sequence[JobState]) -> str:
@@ -82,6 +113,7 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         None,
         job.door.value,
         None,
+        job.visibility.value,
         job.spec.name,
     )
 
@@ -108,6 +140,7 @@ def from_row(row: sqlite3.Row) -> Job:
         tests=tests_from_json(row["tests"]),
         coverage=coverage_from_json(row["coverage"]),
         door=Door(row["door"]),
+        visibility=Visibility(row["visibility"]),
         failing=None if outcome is not None else _failing(row, log_dropped),
     )
 

@@ -69,7 +69,6 @@ RECENT = (
     "AND status = 'completed' AND exit_code = 0 AND started_at IS NOT NULL LIMIT 20"
 )
 
-
 _ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
 _AFTER_EVERY_ID = "g"
 _NAMED_IDS = 5

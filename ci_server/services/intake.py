@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ci_common.errors import DataDirectoryUnavailableError, InvalidConfigError, InvalidPackageError
-from ci_common.job import Door, Job, JobSpec, JobStatus, Package
+from ci_common.job import Door, Job, JobSpec, JobStatus, Package, Visibility
 from ci_common.policy import Action, Policy, Reach
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.packages import PackageIntake, StagedUpload
@@ -209,6 +209,7 @@ class Intake:
             status=JobStatus.QUEUED,
             created_at=self._now(),
             door=door,
+            visibility=Visibility.PRIVATE if spec.private else Visibility.TENANT,
         )
 
     async def _check_priority(self, principal: Principal, asked: int | None) -> None:

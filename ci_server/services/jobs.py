@@ -11,7 +11,7 @@ from ci_common.errors import (
     quoted,
 )
 from ci_common.job import Artifact, Job
-from ci_common.policy import Action, JobScope, Policy
+from ci_common.policy import Action, JobScope, Policy, Reach
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.rows import JobQuery, JobSubmissions, StartOutlook
 from ci_common.ports.signals import Doorbell
@@ -96,7 +96,9 @@ class JobService:
 
     def _listed(self, principal: Principal, mine: bool) -> JobScope:
         scope = self._policy.scope(principal, Action.LIST)
-        return replace(scope, tenant=principal.tenant, user=principal.user) if mine else scope
+        if not mine:
+            return scope
+        return replace(scope, tenant=principal.tenant, user=principal.user, others=())
 
     async def cancel(
         self,
@@ -113,9 +115,7 @@ class JobService:
         `tells_of_others` a job that the principal may not see is a ForbiddenError, too.
         """
         try:
-            job_id = (
-                await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
-            ).job_id
+            job_id = (await self.check_cancel(principal, job_id)).job_id
         except JobNotFoundError:
             if not tells_of_others or await self._submissions.get(job_id) is None:
                 raise
@@ -129,9 +129,20 @@ class JobService:
         self._bell.ring()
         return job
 
+    async def check_cancel(self, principal: Principal, job_id: str) -> Job:
+        """One job. Raises what `cancel` raises for one that the principal may not cancel."""
+        return await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
+
     async def start_outlook(self, job: Job) -> StartOutlook:
         """What tells when a queued job will start."""
         return await self._submissions.start_outlook(job)
+
+    def may_issue_token(self, principal: Principal, job: Job) -> bool:
+        """Whether `issue_token` gives one for this job, which the principal may read."""
+        action = Action.ISSUE_TOKEN
+        if self._policy.reach(principal, action) is Reach.NONE:
+            return False
+        return self._policy.scope(principal, action).covers(job)
 
     async def issue_token(
         self, principal: Principal, job_id: str, seconds: float | None = None

@@ -102,9 +102,10 @@ class RunService:
         Raises RunNotFoundError, ForbiddenError for one the principal may only see, RunEndedError.
         """
         run = await self.get(principal, run_id)
-        if run.status not in (RunStatus.PENDING, RunStatus.RUNNING):
-            raise RunEndedError
         try:
+            if run.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+                await self._jobs.check_cancel(principal, run.job.job_id)
+                raise RunEndedError
             await self._jobs.cancel(principal, run.job.job_id)
         except JobFinishedError:
             raise RunEndedError from None

@@ -157,6 +157,7 @@ class JobTable(BaseModel):
     install: Install | None = None
     tty: bool = False
     labels: Labels = Field(default_factory=dict)
+    private: bool = False
 
 
 class ProjectTable(BaseModel):

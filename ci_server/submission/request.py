@@ -66,6 +66,8 @@ class SubmissionRequest:
     """What people call the job: at most 200 printable characters."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """In addition to the table's, and in place of those of the same key."""
+    private: bool | None = None
+    """Whether only the submitter and admins may read it."""
     image: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables in addition to the table's, and in place of those of the same name."""
@@ -147,6 +149,7 @@ def resolve_spec(
         color=bool(request.color),
         title=request.title,
         labels=labels,
+        private=job.private if request.private is None else request.private,
     )
 
 

@@ -41,6 +41,7 @@ OF_A_JOB = {
     "install": INSTALL,
     "tty": FLAG,
     "labels": LABELS,
+    "private": FLAG,
 }
 _TABLE = {
     "exclude": "a list of at most 1000 patterns as in .gitignore, such as 'data/'",

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from ci_common.identities import new_token
-from ci_common.job import Door, JobStatus
+from ci_common.job import Door, JobStatus, Visibility
 from ci_common.principal import Role
 from ci_common.run import RunRequest
 from ci_persistence.sqlite.identities import SqliteIdentityAdministration
@@ -30,6 +30,12 @@ NAMESAKE = (SAM, ACME)
 OWNERS = ((ANN, ACME), (EVE, GLOBEX), (SAM, GLOBEX))
 
 STATES = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.COMPLETED)
+JOBS = (
+    *((owner, status, Visibility.TENANT) for owner in OWNERS for status in STATES),
+    ((ANN, ACME), JobStatus.COMPLETED, Visibility.VIEWERS),
+    ((ANN, ACME), JobStatus.COMPLETED, Visibility.PRIVATE),
+)
+"""Everybody's, and of one user one from before the upgrade and one that is private."""
 
 ARTIFACT = "output/report.txt"
 PLACES = ("made", "logged", "kept")
@@ -51,9 +57,10 @@ class Target:
     user: str | None = None
     tenant: str | None = None
     state: str = "absent"
+    visibility: Visibility = Visibility.TENANT
 
     def __str__(self):
-        return f"{self.user or 'nobody'}'s {self.state} job"
+        return f"{self.user or 'nobody'}'s {self.state} job ({self.visibility.value})"
 
     @property
     def run_id(self):
@@ -61,8 +68,8 @@ class Target:
         return run_id_of(self.job_id)
 
     def word(self, place):
-        """What is in this place of the jobs of this user, and nowhere else."""
-        return f"{place}-by-{self.tenant}-{self.user.partition('@')[0]}"
+        """What is in this place of such jobs of this user, and nowhere else."""
+        return f"{place}-{self.visibility.value}-by-{self.tenant}-{self.user.partition('@')[0]}"
 
     def words(self):
         """Everything that tells of the job."""
@@ -100,9 +107,11 @@ class World:
     database: sqlite3.Connection
 
     def rows(self):
-        """Every job as it is now, newest first: owner, status, and whether its end is asked for."""
+        """Every job as it is now, newest first: owner, who else may read it, status, and whether
+        its end is asked for.
+        """
         found = self.database.execute(
-            "SELECT job_id, tenant, user, status, cancel_requested_at IS NOT NULL "
+            "SELECT job_id, tenant, user, visibility, status, cancel_requested_at IS NOT NULL "
             "FROM jobs ORDER BY seq DESC"
         )
         return {job_id: tuple(rest) for job_id, *rest in found}
@@ -148,9 +157,8 @@ def _settings(issuer, proxy):
 async def _fill(instance):
     async with instance.opened() as database:
         targets = [
-            await _job(instance, database, user, tenant, status)
-            for user, tenant in OWNERS
-            for status in STATES
+            await _job(instance, database, user, tenant, status, visibility)
+            for (user, tenant), status, visibility in JOBS
         ]
         administration = SqliteIdentityAdministration(database)
         keys = [
@@ -162,8 +170,8 @@ async def _fill(instance):
     return (*targets, Target(ABSENT)), keys
 
 
-async def _job(instance, database, user, tenant, status):
-    job = Target("", user, tenant, status.value)
+async def _job(instance, database, user, tenant, status, visibility):
+    job = Target("", user, tenant, status.value, visibility)
     made, logged, kept = map(job.word, PLACES)
     job_id = await instance.add_to(
         database,
@@ -174,6 +182,7 @@ async def _job(instance, database, user, tenant, status):
         user=user,
         command=(made,),
         door=Door.RUNS,
+        visibility=visibility,
         run=lambda job_id: RunRequest(run_id_of(job_id), user, {"query": made, **_RUN}),
     )
     return replace(job, job_id=job_id)

@@ -3,7 +3,17 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from ci_common.job import Door, Job, JobSpec, JobStatus, Outcome, Package, Reason, ResourceLimits
+from ci_common.job import (
+    Door,
+    Job,
+    JobSpec,
+    JobStatus,
+    Outcome,
+    Package,
+    Reason,
+    ResourceLimits,
+    Visibility,
+)
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -35,6 +45,7 @@ def a_job(
     color=False,
     title=None,
     door=Door.NATIVE,
+    visibility=Visibility.TENANT,
 ):
     """A job; what a test does not name is some valid value."""
     if status.is_terminal and outcome is None:
@@ -65,6 +76,7 @@ def a_job(
         log_size=log_size,
         attempt=attempt,
         door=door,
+        visibility=visibility,
     )
 
 

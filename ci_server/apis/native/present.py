@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, assert_never
 
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
-from ci_common.job import Artifact, CoverageSummary, Job, format_time
+from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
 from ci_common.ports.usage import TenantUsage
 from ci_server.access.auth.stream_tokens import StreamToken
 from ci_server.services.intake import SubmissionLimits
@@ -47,6 +47,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "git": asdict(job.spec.git) if job.spec.git else None,
         "title": job.spec.title,
         "labels": dict(job.spec.labels),
+        "private": job.visibility is Visibility.PRIVATE,
     }
 
 

@@ -48,6 +48,7 @@ _FIELDS = {
     "color": FLAG,
     "git": "an object of commit, branch, dirty, describe and remote",
     "labels": LABELS,
+    "private": FLAG,
     **{name: OF_A_JOB[name] for name in ("image", "env", "artifacts", "cpu", "memory")},
 }
 _SECRETS = (
@@ -90,6 +91,7 @@ class SubmittedSpec(BaseModel):
     cpu: Annotated[Cpu | None, Given] = None
     memory: Annotated[Memory | None, Given] = None
     labels: Annotated[Labels | None, Given] = None
+    private: Annotated[bool | None, Given] = None
 
 
 FILE_FIELD, SPEC_FIELD, SECRETS_FIELD = "file", "spec", "secrets"
@@ -122,6 +124,7 @@ def read_submitted_request(content: bytes) -> SubmissionRequest:
         artifacts=None if spec.artifacts is None else tuple(spec.artifacts),
         cpu_percent=spec.cpu,
         memory_mb=spec.memory,
+        private=spec.private,
     )
 
 

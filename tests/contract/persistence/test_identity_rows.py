@@ -1,6 +1,7 @@
 """What users and keys promise as rows (ports IssuedKeys, IdentityAdministration)."""
 
 import sqlite3
+import uuid
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -10,12 +11,17 @@ import pytest
 from ci_common.errors import (
     DatabaseError,
     KeyNotFoundError,
+    LastUserError,
     UserExistsError,
     UserNotFoundError,
 )
-from ci_common.identities import token_digest
+from ci_common.identities import new_key_id, new_token, prefix_of, token_digest
+from ci_common.job import Door
+from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry, AuditQuery
+from ci_common.ports.rows import JobQuery
 from ci_common.principal import Role
+from ci_common.run import RunRequest
 from ci_persistence.database.database import Database
 from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_persistence.sqlite.identities import (
@@ -23,8 +29,10 @@ from ci_persistence.sqlite.identities import (
     SqliteIssuedKeys,
     has_users,
 )
+from ci_persistence.sqlite.runs import SqliteRuns
+from support.event_readers import EventReader
 from support.identities import a_key, a_user, stored
-from support.jobs import NOON
+from support.jobs import NOON, a_job
 
 pytestmark = pytest.mark.anyio
 
@@ -32,11 +40,8 @@ LATER = NOON + timedelta(days=1)
 
 
 @pytest.fixture
-async def database(tmp_path):
-    database = Database(tmp_path / "ci.db")
-    await database.open()
-    yield database
-    await database.close()
+def database(rows):
+    return rows.database
 
 
 @pytest.fixture
@@ -259,3 +264,144 @@ async def test_a_users_list_of_jobs_has_an_index(database):
     assert [row["detail"] for row in plan] == [
         "SEARCH jobs USING INDEX jobs_of_user (tenant=? AND user=?)"
     ]
+
+
+# ---------------------------------------------------------------------- disable, delete, rename
+
+
+async def test_keys_of_a_disabled_user_are_refused_until_it_is_enabled(administration, issued):
+    token, key = await stored(administration)
+    other, _ = await stored(administration, a_user("bob@example.com"))
+    for at in (NOON, LATER):
+        user = await administration.disable_user(key.user.email, at)
+        assert user.disabled_at == NOON, "the first moment stays"
+    assert await find(issued, token) is None
+    assert await find(issued, other) is not None
+    (found,) = await administration.keys(key.user.email)
+    assert found.state(NOON) == "disabled"
+    for _ in range(2):
+        assert await administration.enable_user(key.user.email) == key.user
+    assert await find(issued, token) == key
+
+
+async def test_a_deleted_user_leaves_jobs_and_no_keys(administration, issued, rows):
+    token, key = await stored(administration, a_user(tenant="acme"))
+    await stored(administration, a_user("bob@example.com"))
+    owner = {"tenant": "acme", "user": key.user.email}
+    job_id = await rows.add(**owner)
+    await rows.add(tenant="other", user=key.user.email)
+    assert await administration.delete_user(key.user.email, DEED) == 1
+    assert await find(issued, token) is None
+    assert [key.user.email for key in await administration.keys()] == ["bob@example.com"]
+    assert (await rows.submissions.get(job_id)).user == key.user.email
+    await administration.add_user(key.user)
+    assert await administration.keys(key.user.email) == []
+
+
+async def test_the_only_user_cannot_be_deleted(administration, issued, database):
+    token, key = await stored(administration)
+    with pytest.raises(LastUserError, match="disable this one"):
+        await administration.delete_user(key.user.email, DEED)
+    assert await find(issued, token) == key
+    assert await SqliteAuditLog(database).entries(AuditQuery()) == []
+
+
+async def test_a_renamed_user_has_keys_and_jobs_as_before(administration, issued, rows):
+    ann, zoe = "ann@example.com", "zoe@example.com"
+    token, key = await stored(administration, a_user(tenant="acme"))
+    moving = [await rows.add(tenant="acme", user=ann) for _ in range(2)]
+    await rows.transitions.claim(moving[0])
+    staying = [await rows.add(tenant="other", user=ann), await rows.add(tenant="acme", user="bob")]
+    await rows.submissions.add(
+        a_job(job_id=(of_run := str(uuid.uuid4())), tenant="acme", user=ann, door=Door.RUNS),
+        run=RunRequest("run_1", ann, {}),
+    )
+    assert await administration.rename_user(ann, zoe, DEED) == 3
+    assert await find(issued, token) == replace(key, user=replace(key.user, email=zoe))
+    assert [user.email for user in await administration.users()] == [zoe]
+    scope = JobScope("acme", zoe)
+    listed = await rows.submissions.list_jobs(scope, JobQuery())
+    assert {job.job_id for job in listed} == {*moving, of_run}
+    assert {(await rows.submissions.get(job_id)).user for job_id in staying} == {ann, "bob"}
+    reader = EventReader(rows.database, scope=scope)
+    assert {job_id for _, job_id in await reader.read()} == {*moving, of_run}
+    assert (await SqliteRuns(rows.database).get("run_1")).request.user_email == zoe
+    assert await rows.transitions.mark_running(moving[0], NOON), "a live job goes on"
+
+
+async def test_an_address_that_is_taken_or_unknown_renames_nobody(administration):
+    await stored(administration)
+    await stored(administration, a_user("bob@example.com"))
+    before = await administration.users()
+    with pytest.raises(UserExistsError):
+        await administration.rename_user("ann@example.com", "bob@example.com")
+    with pytest.raises(UserExistsError):
+        await administration.rename_user("ann@example.com", "ann@example.com")
+    assert await administration.users() == before
+    for change in (
+        administration.rename_user("no@one", "zoe@example.com"),
+        administration.delete_user("no@one"),
+        administration.disable_user("no@one", NOON),
+        administration.enable_user("no@one"),
+    ):
+        with pytest.raises(UserNotFoundError):
+            await change
+
+
+async def test_each_change_of_a_user_has_one_entry(administration, database):
+    await stored(administration)
+    await stored(administration, a_user("bob@example.com"))
+    for _ in range(2):
+        await administration.disable_user("ann@example.com", NOON, DEED)
+    for _ in range(2):
+        await administration.enable_user("ann@example.com", DEED)
+    await administration.rename_user("ann@example.com", "zoe@example.com", DEED)
+    await administration.delete_user("zoe@example.com", DEED)
+    assert await SqliteAuditLog(database).entries(AuditQuery()) == [DEED] * 4
+
+
+# ---------------------------------------------------------------------- rotation
+
+
+def successor(key, at=NOON):
+    token = new_token()
+    return token, key.successor(new_key_id(), prefix_of(token), at)
+
+
+async def test_a_rotated_key_is_replaced_at_once(administration, issued):
+    token, key = await stored(administration, role=Role.VIEWER, expires_at=LATER)
+    at = NOON + timedelta(hours=1)
+    new_one, new = successor(key, at)
+    await administration.rotate(key.key_id, new, token_digest(new_one), at, DEED)
+    assert await find(issued, token, at) is None
+    assert (await administration.find_key(key.key_id)).revoked_at == at
+    assert await find(issued, new_one, at) == new
+    assert (new.name, new.user, new.role) == (key.name, key.user, key.role)
+    assert new.expires_at == LATER + timedelta(hours=1), "it lasts as long as the old one did"
+
+
+@pytest.mark.parametrize("expires_at", [None, LATER, NOON + timedelta(minutes=5)])
+async def test_a_rotated_key_is_valid_for_a_while(administration, issued, expires_at):
+    token, key = await stored(administration, expires_at=expires_at)
+    until = NOON + timedelta(hours=1)
+    new_one, new = successor(key)
+    await administration.rotate(key.key_id, new, token_digest(new_one), until)
+    ends = min(expires_at or until, until)
+    assert await find(issued, token, ends - timedelta(milliseconds=1)) is not None
+    assert await find(issued, token, ends) is None
+    assert await find(issued, new_one) == new
+    assert (new.expires_at is None) == (expires_at is None)
+
+
+async def test_only_a_live_key_is_rotated(administration, issued, database):
+    _, expired = await stored(administration, expires_at=NOON)
+    _, revoked = await stored(administration)
+    await administration.revoke(revoked.key_id, NOON)
+    before = await administration.keys()
+    for key_id in (expired.key_id, revoked.key_id, "ffffffffffff"):
+        token, new = successor(revoked)
+        with pytest.raises(KeyNotFoundError, match="no live API key"):
+            await administration.rotate(key_id, new, token_digest(token), NOON, DEED)
+        assert await find(issued, token) is None
+    assert await administration.keys() == before
+    assert await SqliteAuditLog(database).entries(AuditQuery()) == []

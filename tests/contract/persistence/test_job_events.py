@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from ci_common.errors import EventsGoneError, JobFinishedError, TooManyJobsError
-from ci_common.job import JobStatus, Outcome, Reason, SuiteSummary, utc_now
+from ci_common.job import JobStatus, Outcome, Reason, SuiteSummary, Visibility, utc_now
 from ci_common.job_events import NO_CURSOR, EventCursor, JobEventKind
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending, ProgressReport
@@ -280,6 +280,26 @@ async def test_a_scope_sees_its_own_jobs_and_skips_the_others(rows, retention, s
     assert reader.gaps == bool(wanted), "a loss of others is none of its own"
 
 
+async def test_events_are_as_visible_as_their_jobs(rows, retention):
+    others = (Visibility.TENANT, Visibility.VIEWERS)
+    own = await rows.add(tenant="acme", user="ann", visibility=Visibility.PRIVATE)
+    jobs = [await rows.add(tenant="acme", user="bob", visibility=it) for it in Visibility]
+    readers = {
+        count: EventReader(rows.database, scope=JobScope("acme", "ann", others=others[:count]))
+        for count in range(3)
+    }
+    for count, reader in readers.items():
+        wanted = [own, *jobs[:count]]
+        assert await reader.read() == [("submitted", job) for job in wanted]
+    for job in (own, *jobs):
+        await finish(rows, job, Ending(CANCELLED, 0))
+    await retention.delete_jobs([own, *jobs])
+    for count, reader in readers.items():
+        await reader.read()
+        told = [(event.kind.value, event.job_id) for event in reader.seen[count + 1 :]]
+        assert told == [("deleted", job) for job in (own, *jobs[:count])]
+
+
 async def test_one_job_can_be_followed(rows):
     job_id = await rows.in_status(JobStatus.COMPLETED)
     await rows.in_status(JobStatus.COMPLETED)
@@ -533,10 +553,12 @@ async def test_no_reader_looks_at_all_events(rows, tmp_path):
     rows.database.fetch_all = noting
     events = SqliteJobEvents(rows.database)
     cursor = await events.latest()
-    for scope in (JobScope(), JobScope("t"), JobScope("t", "u"), JobScope(job_id="j")):
+    shared = JobScope("t", "u", others=(Visibility.TENANT,))
+    scopes = (JobScope(), JobScope("t"), JobScope("t", "u"), JobScope(job_id="j"), shared)
+    for scope in scopes:
         await events.after(cursor, scope, 10)
     with closing(sqlite3.connect(tmp_path / "ci.db")) as connection:
-        for sql, parameters in statements[-4:]:
+        for sql, parameters in statements[-len(scopes) :]:
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
             scans = [step for step in plan if step.startswith("SCAN")]
             assert all("stream" in step or "found" in step or "sqlite_sequence" in step

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from ci_common.errors import JobNotFoundError
-from ci_common.job import Door, JobStatus, Outcome, Reason
+from ci_common.job import Door, JobStatus, Outcome, Reason, Visibility
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending, JobQuery, JobSort, JobState
 from ci_persistence.database.migrations import MIGRATIONS, statements
@@ -19,6 +19,8 @@ pytestmark = pytest.mark.anyio
 
 ACME = JobScope("acme")
 FAILED_TESTS = Outcome(JobStatus.COMPLETED, Reason.EXIT, "exited with code 1", 1)
+SHARED = JobScope("acme", "ann", others=(Visibility.TENANT,))
+VIEWED = replace(SHARED, others=(Visibility.TENANT, Visibility.VIEWERS))
 FAILURES = (JobState(JobStatus.FAILED), JobState(JobStatus.COMPLETED, success=False))
 
 
@@ -105,6 +107,61 @@ async def test_only_jobs_of_the_scope_are_listed(listed):
     assert await listed(JobScope(), user="ann", name="test") == ["other", "passed"]
 
 
+@pytest.mark.parametrize("scope", [JobScope("acme", "ann"), SHARED, VIEWED])
+async def test_what_others_may_not_see_is_in_no_list_and_no_count(rows, scope):
+    """Whatever they filter by: all of these fit all the jobs, but for what is said of users."""
+    jobs = {}
+    for it in Visibility:
+        for tenant, user in (("acme", "ann"), ("acme", "bob"), ("other", "ann")):
+            job_id = f"{it.value} of {user} of {tenant}"
+            facts = {"tenant": tenant, "user": user, "visibility": it}
+            await _add(rows, job_id, PASSED, 9, name="test", branch="main", team="a", **facts)
+            jobs[job_id] = a_job(job_id=job_id, **facts)
+    label = ("git.branch", "main")
+    for query in (
+        JobQuery(),
+        JobQuery((JobState(JobStatus.COMPLETED),)),
+        JobQuery((JobState(JobStatus.COMPLETED, success=True),)),
+        JobQuery(name="test", reason="exit", since=NOON),
+        JobQuery(labels=(label,)),
+        JobQuery(labels=(label, ("team", "a")), text="100%"),
+        JobQuery(text="run"),
+        JobQuery(text="run", name="test"),
+        JobQuery(sort=JobSort.DURATION),
+        JobQuery(sort=JobSort.ENDED),
+        JobQuery(descending=False),
+        JobQuery(door=Door.NATIVE),
+        JobQuery(user="ann"),
+        JobQuery(user="bob"),
+        JobQuery((JobState(JobStatus.COMPLETED),), user="bob", text="run"),
+    ):
+        wanted = [
+            job_id
+            for job_id, job in jobs.items()
+            if scope.covers(job) and query.user in (None, job.user)
+        ]
+        if query.descending:
+            wanted.reverse()
+        assert await rows.submissions.count_jobs(scope, query) == len(wanted), query
+        pages, page = [], None
+        while page != []:
+            query = replace(query, limit=2, before=pages[-1] if pages else None)
+            page = [job.job_id for job in await rows.submissions.list_jobs(scope, query)]
+            pages += page
+        assert pages == wanted, query
+        for hidden in jobs.keys() - set(wanted) if query.user is None else ():
+            with pytest.raises(JobNotFoundError):
+                await rows.submissions.list_jobs(scope, replace(query, before=hidden))
+
+
+async def test_a_job_is_found_by_the_address_that_its_user_has_now(rows, listed):
+    await rows.database.write("UPDATE jobs SET user = 'Zoe@x' WHERE tenant = 'acme'")
+    assert await listed(text="zoe@X lint") == ["gone", "late"]
+    assert await listed(text="STOPPED") == ["late"]
+    assert await listed(text="ann") == []
+    assert await listed(JobScope("other"), text="ann") == ["other"]
+
+
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("sort", JobSort)
 @pytest.mark.parametrize("more", [{}, {"labels": (("git.branch", "main"),)}, {"text": "run"}])
@@ -140,7 +197,7 @@ async def test_a_deleted_job_leaves_nothing_to_be_found_by(rows, listed):
         {"text": "run"},
     ],
 )
-@pytest.mark.parametrize("scope", [JobScope(), ACME, JobScope("acme", "ann")])
+@pytest.mark.parametrize("scope", [JobScope(), ACME, JobScope("acme", "ann"), SHARED])
 async def test_a_filter_reads_no_row_that_it_leaves_out(rows, scope, query):
     for sql, parameters in (
         list_sql(scope, JobQuery(**query), None),
@@ -151,6 +208,15 @@ async def test_a_filter_reads_no_row_that_it_leaves_out(rows, scope, query):
         inner = [step for step in steps if "PRIMARY KEY (rowid=?)" not in step]
         assert inner
         assert all("COVERING INDEX jobs_listed" in step for step in inner)
+
+
+@pytest.mark.parametrize("query", [JobQuery(), JobQuery((JobState(JobStatus.RUNNING),))])
+async def test_a_count_of_what_is_visible_reads_no_row_of_others(rows, query):
+    sql, parameters = count_sql(VIEWED, query)
+    plan = await rows.database.fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)
+    steps = [row["detail"] for row in plan if " jobs" in row["detail"]]
+    assert ["COVERING INDEX jobs_of_visibility" in step for step in steps] == [True, True, False]
+    assert "jobs_not_for_all_of_user" in steps[2]
 
 
 def test_jobs_of_before_are_found_by_their_texts_and_names():

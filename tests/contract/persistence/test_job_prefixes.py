@@ -3,6 +3,7 @@
 import pytest
 
 from ci_common.errors import AmbiguousJobIdError
+from ci_common.job import Visibility
 from ci_common.policy import JobScope
 from ci_persistence.sqlite.submissions import find_query
 
@@ -47,6 +48,16 @@ async def test_only_jobs_of_the_scope_are_looked_at(found):
     assert await found(THIRD, tenant="acme") is None
 
 
+async def test_what_others_may_not_see_is_neither_found_nor_in_the_way(found, rows):
+    shared = {"tenant": "acme", "user": "ann", "others": (Visibility.TENANT,)}
+    assert await found("0123abff", **shared) == SECOND
+    with pytest.raises(AmbiguousJobIdError):
+        await found("0123", **shared)
+    await rows.database.write("UPDATE jobs SET visibility = 'private'")
+    assert await found("0123", **shared) == FIRST
+    assert await found("0123abff", **shared) is None
+
+
 @pytest.mark.parametrize(
     "prefix", ["", "f", "fff", "0123%", "____", "FFFF", "0124", "\0\0\0\0", f"{FIRST}0", "g" * 4]
 )
@@ -54,7 +65,15 @@ async def test_what_is_no_beginning_of_an_id_finds_nothing(found, prefix):
     assert await found(prefix) is None
 
 
-@pytest.mark.parametrize("scope", [JobScope(), JobScope("acme"), JobScope("acme", "ann")])
+@pytest.mark.parametrize(
+    "scope",
+    [
+        JobScope(),
+        JobScope("acme"),
+        JobScope("acme", "ann"),
+        JobScope("acme", "ann", others=(Visibility.TENANT,)),
+    ],
+)
 async def test_the_index_of_ids_is_used(rows, scope):
     sql, parameters = find_query(scope, "0123")
     plan = await rows.database.fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)

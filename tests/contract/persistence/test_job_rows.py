@@ -20,9 +20,11 @@ from ci_common.job import (
     Network,
     ResourceLimits,
     SuiteSummary,
+    Visibility,
 )
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending, JobQuery, JobState, StartOutlook
+from ci_persistence.sqlite.job_list import Position, list_sql
 from support.jobs import NOON, a_job
 from support.rows import CANCELLED, FAILED, PASSED
 
@@ -47,8 +49,10 @@ async def test_a_job_comes_back_as_it_was(rows):
             tty=True,
             color=True,
             title="Term life, 2026",
+            private=True,
         ),
         door=Door.MODELS,
+        visibility=Visibility.PRIVATE,
     )
     await rows.submissions.add(job)
     assert await rows.submissions.get(job.job_id) == job
@@ -254,6 +258,53 @@ async def test_a_list_holds_what_is_in_the_scope(rows):
     assert await listed(tenant="acme", user="ann", job_id=bobs) == []
     with pytest.raises(JobNotFoundError):
         await listed(tenant="acme", user="ann", before=bobs)
+
+
+SHARED, VIEWED = (Visibility.TENANT,), (Visibility.TENANT, Visibility.VIEWERS)
+
+
+@pytest.mark.parametrize("door", [Door.NATIVE, Door.MODELS])
+async def test_a_list_holds_the_jobs_of_others_that_are_visible(rows, door):
+    jobs = {
+        await rows.add(tenant=tenant, user=user, visibility=it, door=door): (tenant, user, it)
+        for it in Visibility
+        for tenant, user in (("acme", "ann"), ("acme", "bob"), ("other", "ann"))
+        for _ in range(2)
+    }
+    for others in ((), SHARED, VIEWED):
+        scope = JobScope("acme", "ann", others=others)
+        wanted = [
+            job_id
+            for job_id, (tenant, user, it) in reversed(jobs.items())
+            if tenant == "acme" and (user == "ann" or it in others)
+        ]
+        found = []
+        while len(found) < len(wanted):
+            query = JobQuery(limit=3, before=found[-1] if found else None, door=door)
+            page = await rows.submissions.list_jobs(scope, query)
+            assert all(map(scope.covers, page))
+            assert page
+            found += [job.job_id for job in page]
+        assert found == wanted
+        queued = JobQuery((JobState(JobStatus.QUEUED),), door=door)
+        assert [job.job_id for job in await rows.submissions.list_jobs(scope, queued)] == wanted
+        hidden = next(job_id for job_id in jobs if job_id not in wanted)
+        with pytest.raises(JobNotFoundError):
+            await rows.submissions.list_jobs(scope, JobQuery(before=hidden))
+
+
+@pytest.mark.parametrize("others", [SHARED, VIEWED])
+@pytest.mark.parametrize("states", [None, (JobState(JobStatus.RUNNING),)])
+async def test_a_list_of_what_is_visible_reads_only_what_it_shows(rows, others, states):
+    """However many jobs there are that it does not: each part has an index in the list's order."""
+    scope = JobScope("acme", "ann", others=others)
+    sql, parameters = list_sql(scope, JobQuery(states), Position(7, 7))
+    rows_of_plan = await rows.database.fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)
+    plan = [row["detail"] for row in rows_of_plan]
+    of_others = "jobs_of_visibility_by_status" if states else "jobs_of_visibility"
+    used = [step.split(" INDEX ")[1].split(" ")[0] for step in plan if "SEARCH" in step]
+    assert sorted(used) == sorted([of_others] * len(others) + ["jobs_not_for_all_of_user"])
+    assert not any("B-TREE" in step or "SCAN" in step for step in plan), plan
 
 
 async def test_a_list_of_jobs_in_one_of_several_states(rows):

@@ -69,7 +69,9 @@ def snapshot(database):
     totals = database.execute("SELECT * FROM tenant_totals ORDER BY tenant")
     finished = database.execute("SELECT * FROM finished_totals")
     artifacts = database.execute("SELECT job_id, path, size, sha256 FROM artifacts")
-    events = database.execute("SELECT * FROM job_events ORDER BY seq")
+    events = database.execute(
+        "SELECT seq, job_id, tenant, user, kind, at, facts FROM job_events ORDER BY seq"
+    )
     names = database.execute(
         "SELECT type, name FROM sqlite_schema WHERE tbl_name = 'jobs' ORDER BY type, name"
     )

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from ci_common.job import JobStatus, Network, Reason, utc_now
+from ci_common.job import JobStatus, Network, Reason, Visibility, utc_now
 from ci_persistence.database.database import Database
 from ci_persistence.database.migrations import MIGRATIONS
 from ci_persistence.signals.in_process import ProcessJobSignals
@@ -55,6 +55,7 @@ async def database(request, tmp_path):
 
 async def test_every_job_is_read(database):
     jobs = await jobs_of(database)
+    assert {job.visibility for job in jobs} == {Visibility.VIEWERS}, "as it was"
     assert [job.job_id for job in jobs] == [job_id(number) for number in range(1, 10)]
     assert {job.status for job in jobs} == set(JobStatus)
     assert all((job.outcome is not None) == job.status.is_terminal for job in jobs)

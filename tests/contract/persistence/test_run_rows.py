@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from ci_common.errors import TooManyJobsError
-from ci_common.job import Door, JobStatus, Outcome, Reason
+from ci_common.job import Door, JobStatus, Outcome, Reason, Visibility
 from ci_common.policy import JobScope
 from ci_common.ports.rows import Ending, ProgressReport
 from ci_common.ports.runs import RunPage
@@ -141,6 +141,11 @@ async def test_pages_are_of_the_scope_newest_first(rows, runs):
     assert await page(acme, 0, 10) == ([bobs, *newest], 6)
     assert await page(ALL, 0, 2) == ([others, bobs], 7)
     assert await page(JobScope("globex"), 0, 10) == ([], 0)
+    bob = JobScope("acme", "bob", others=(Visibility.TENANT,))
+    assert await page(bob, 0, 10) == ([bobs, *newest], 6)
+    (hidden, _) = await add(rows, tenant="acme", user="bob", visibility=Visibility.PRIVATE)
+    assert await page(bob, 0, 2) == ([hidden, bobs], 7)
+    assert await page(replace(bob, user="ann"), 0, 2) == ([bobs, newest[0]], 6)
 
 
 async def test_a_page_is_read_without_reading_all_runs(rows, runs, monkeypatch):

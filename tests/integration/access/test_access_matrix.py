@@ -147,18 +147,22 @@ def reach_of(caller, action):
     return Reach.ALL if operates else POLICY[caller.role][action]
 
 
-def reaches(caller, action, job_id, user, tenant):
+LEAST = {"tenant": Reach.SHARED, "viewers": Reach.VIEWED, "private": Reach.TENANT}
+"""What one has to reach of the jobs of others in one's tenant."""
+
+
+def reaches(caller, action, job_id, user, tenant, visibility):
     """Whether the caller may do this to the job of this user."""
     reach = reach_of(caller, action)
     if reach is Reach.NONE or caller.only_job not in (None, job_id):
         return False
     if reach is Reach.ALL:
         return True
-    return tenant == caller.tenant and (reach is Reach.TENANT or user == caller.user)
+    return tenant == caller.tenant and (reach >= LEAST[visibility] or user == caller.user)
 
 
 def may(caller, action, target):
-    about = (target.job_id, target.user, target.tenant)
+    about = (target.job_id, target.user, target.tenant, target.visibility.value)
     known = caller.role is not None and target.job_id != ABSENT
     return known and reaches(caller, action, *about)
 
@@ -189,7 +193,7 @@ def expected_changes(name, caller, target, answer, rows):
     """The rows that are other ones afterwards; of a new job the id is not known before."""
     request = REQUESTS[name]
     if request.submits and answer == request.answer:
-        return [(caller.tenant, caller.user, "queued", 0)]
+        return [(caller.tenant, caller.user, "tenant", "queued", 0)]
     if request.cancels and answer == request.answer:
         return [(*rows[target.job_id][:-1], 1)]
     return []
@@ -412,8 +416,9 @@ def visible(world, caller, status=None):
     """The ids the caller's list has to have, newest first."""
     return [
         job_id
-        for job_id, (tenant, user, state, _) in world.rows().items()
-        if reaches(caller, Action.LIST, job_id, user, tenant) and status in (None, state)
+        for job_id, (tenant, user, visibility, state, _) in world.rows().items()
+        if reaches(caller, Action.LIST, job_id, user, tenant, visibility)
+        and status in (None, state)
     ]
 
 
@@ -462,7 +467,7 @@ def test_usage_is_that_of_whom_one_administers(world):
             tenants = {row[0] for row in rows} if reach is Reach.ALL else {caller.tenant}
             told = json.loads(ask(world, "GET /usage", caller).text)["tenants"]
             queued = {
-                tenant: sum(row[0] == tenant and row[2] == "queued" for row in rows)
+                tenant: sum(row[0] == tenant and row[3] == "queued" for row in rows)
                 for tenant in tenants
             }
             assert {usage["tenant"]: usage["jobs"]["queued"] for usage in told} == queued, caller

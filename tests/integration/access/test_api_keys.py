@@ -98,13 +98,13 @@ def test_roles_and_tenants(server):
     told = ann.ask("GET", path).json()
     assert (told["tenant"], told["user"]) == ("acme", "ann@a.example")
     assert [caller.status(path) for caller in (ann, bob, viewer, admin_, eve)] == [
-        200, 404, 200, 200, 404,
+        200, 200, 200, 200, 404,
     ]  # fmt: skip
     listed = [len(caller.ask("GET", "/jobs").json()) for caller in (ann, bob, viewer, admin_, eve)]
-    assert listed == [1, 0, 1, 1, 0]
+    assert listed == [1, 1, 1, 1, 0]
     assert viewer.ask("POST", "/submit-async", **server.form(projects.ANY)).status_code == 403
     cancel = f"{path}/cancel"
-    assert [c.status(cancel, "POST") for c in (eve, bob, viewer, admin_)] == [404, 404, 403, 202]
+    assert [c.status(cancel, "POST") for c in (eve, bob, viewer, admin_)] == [404, 403, 403, 202]
 
 
 def test_the_last_use_is_noted_and_requests_do_not_wait_for_it(server):
@@ -235,6 +235,10 @@ def test_no_key_is_anywhere_on_the_server(own_server):
         (["key", "list", "--email", "b@x"], 3, "no user b@x"),
         (["key", "revoke", "ci_nothing"], 3, "ci-admin key list"),
         (["key", "revoke"], 2, "KEY"),
+        (["key", "rotate", "ci_nothing", "--grace", "soon"], 2, "'--grace'"),
+        (["user", "disable", "b@x"], 3, "no user b@x"),
+        (["user", "delete", "ann@example.com"], 3, "disable this one"),
+        (["user", "rename", "ann@example.com", "ann@example.com"], 3, "is a user ann@"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_told_with_the_next_step(with_a_user, arguments, code, told):
@@ -250,6 +254,53 @@ def test_looking_makes_no_database(own_server):
     assert done.returncode == 3
     assert "CI_DB_PATH" in done.stderr
     assert not server.database.exists()
+
+
+def test_a_user_is_disabled_renamed_and_deleted_while_the_server_runs(server):
+    create_user(server)
+    create_user(server, "bob@example.com")
+    ann, bob = (
+        Caller(server, create_key(server)),
+        Caller(server, create_key(server, "bob@example.com")),
+    )
+    job_id = ann.submit(server.form(projects.ANY, ["true"]))
+    succeed(server, "user", "disable", "ANN@example.com")
+    assert (ann.status(), bob.status()) == (401, 200)
+    assert keys(server)[0]["state"] == "disabled"
+    assert "disabled" in succeed(server, "user", "list")
+    succeed(server, "user", "enable", "ann@example.com")
+    assert ann.status() == 200
+    renamed = admin(server, "user", "rename", "ann@example.com", "zoe@example.com")
+    assert "1 job moved along" in renamed.stderr
+    assert ann.ask("GET", f"/jobs/{job_id}").json()["user"] == "zoe@example.com"
+    assert ann.status(f"/jobs/{job_id}/cancel", "POST") == 202
+    deleted = admin(server, "user", "delete", "zoe@example.com")
+    assert "1 job of zoe@example.com" in deleted.stderr
+    assert ann.status() == 401
+    assert bob.ask("GET", f"/jobs/{job_id}").json()["user"] == "zoe@example.com"
+    entries = execute(server, "SELECT action, tenant, target FROM audit WHERE action LIKE 'user_%'")
+    assert entries[2:] == [
+        ("user_disable", "local", "ann@example.com"),
+        ("user_enable", "local", "ann@example.com"),
+        ("user_rename", "local", "ann@example.com"),
+        ("user_delete", "local", "zoe@example.com"),
+    ]
+
+
+def test_a_rotated_key_gives_way_to_another(server):
+    create_user(server)
+    old = create_key(server, "ann@example.com", "--role", "viewer", "--expires", "30d")
+    graced = succeed(server, "key", "rotate", old[:11], "--grace", "1h").strip()
+    assert [Caller(server, key).status() for key in (old, graced)] == [200, 200]
+    done = admin(server, "key", "rotate", graced[:11])
+    assert "It is not shown again" in done.stderr
+    last = done.stdout.strip()
+    assert [Caller(server, key).status() for key in (old, graced, last)] == [200, 401, 200]
+    assert {(key["role"], key["name"]) for key in keys(server)} == {("viewer", "a key")}
+    assert [key["state"] for key in keys(server)] == ["live", "revoked", "live"]
+    refused = admin(server, "key", "rotate", graced[:11])
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "no live API key" in refused.stderr
 
 
 def test_lists_for_people(own_server):

@@ -87,6 +87,11 @@ def test_a_server_that_does_not_know_of_it_is_not(server, run):
     assert asked(server) == {"job": None, "command": None}
 
 
+def test_a_private_job_is_asked_for_in_any_case(server, run):
+    assert run("submit", "--private")[0] == 0
+    assert asked(server) == {"job": None, "command": None, "private": True}
+
+
 @pytest.mark.parametrize(("option", "tty"), [("--tty", True), ("--no-tty", False)])
 def test_a_terminal_for_the_job_is_asked_for_in_any_case(server, run, option, tty):
     """The job may depend on it: an old server is to refuse."""

@@ -1,13 +1,18 @@
 """Who may do what: the table, cell by cell."""
 
+from dataclasses import replace
+
 import pytest
 
 from ci_common.errors import ForbiddenError
+from ci_common.job import Visibility
 from ci_common.policy import POLICY, Action, JobScope, Policy, Reach
 from ci_common.principal import Principal, Role
 from support.jobs import a_job
 
 OWN = JobScope(tenant="acme", user="ann")
+SHARED = replace(OWN, others=(Visibility.TENANT,))
+VIEWED = replace(OWN, others=(Visibility.TENANT, Visibility.VIEWERS))
 TENANT = JobScope(tenant="acme")
 
 EXPECTED = {
@@ -19,18 +24,18 @@ EXPECTED = {
     (Role.ADMIN, Action.ISSUE_TOKEN): TENANT,
     (Role.ADMIN, Action.PRIORITIZE): TENANT,
     (Role.SUBMITTER, Action.SUBMIT): OWN,
-    (Role.SUBMITTER, Action.LIST): OWN,
-    (Role.SUBMITTER, Action.READ): OWN,
+    (Role.SUBMITTER, Action.LIST): SHARED,
+    (Role.SUBMITTER, Action.READ): SHARED,
     (Role.SUBMITTER, Action.CANCEL): OWN,
     (Role.SUBMITTER, Action.USAGE): None,
     (Role.SUBMITTER, Action.ISSUE_TOKEN): OWN,
     (Role.SUBMITTER, Action.PRIORITIZE): None,
     (Role.VIEWER, Action.SUBMIT): None,
-    (Role.VIEWER, Action.LIST): TENANT,
-    (Role.VIEWER, Action.READ): TENANT,
+    (Role.VIEWER, Action.LIST): VIEWED,
+    (Role.VIEWER, Action.READ): VIEWED,
     (Role.VIEWER, Action.CANCEL): None,
     (Role.VIEWER, Action.USAGE): None,
-    (Role.VIEWER, Action.ISSUE_TOKEN): TENANT,
+    (Role.VIEWER, Action.ISSUE_TOKEN): VIEWED,
     (Role.VIEWER, Action.PRIORITIZE): None,
 }
 
@@ -90,6 +95,25 @@ def test_a_lent_principal_of_the_operator_reaches_that_job_only():
 )
 def test_whose_jobs_a_scope_covers(scope, covered):
     assert scope.covers(a_job(tenant="acme", user="ann")) is covered
+
+
+@pytest.mark.parametrize(
+    ("scope", "covered"),
+    [
+        (OWN, ()),
+        (SHARED, (Visibility.TENANT,)),
+        (VIEWED, (Visibility.TENANT, Visibility.VIEWERS)),
+        (TENANT, tuple(Visibility)),
+        (replace(VIEWED, tenant="other"), ()),
+        (replace(VIEWED, job_id="j2"), ()),
+    ],
+)
+def test_which_jobs_of_others_a_scope_covers(scope, covered):
+    of_bob = [a_job(tenant="acme", user="bob", visibility=it) for it in Visibility]
+    assert tuple(job.visibility for job in of_bob if scope.covers(job)) == covered
+    of_ann = [a_job(tenant="acme", user="ann", visibility=it) for it in Visibility]
+    if scope.tenant == "acme" and scope.job_id is None:
+        assert all(map(scope.covers, of_ann))
 
 
 def test_a_refusal_says_what_is_refused_and_whom_to_ask():

@@ -505,16 +505,14 @@ def test_what_is_to_be_installed_is_made_of_lines(line):
 
 
 @pytest.mark.parametrize(
-    ("table", "submitted", "tty"),
-    [
-        ("", {}, False),
-        ("tty = true", {}, True),
-        ("tty = false", {"tty": True}, True),
-        ("tty = true", {"tty": False}, False),
-    ],
+    ("table", "submitted", "wanted"),
+    [(None, None, False), ("true", None, True), ("false", True, True), ("true", False, False)],
 )
-def test_whether_there_is_a_terminal(table, submitted, tty):
-    assert resolve(f"[jobs.test]\n{table}\n", **submitted).tty is tty
+@pytest.mark.parametrize("flag", ["tty", "private"])
+def test_whether_there_is_a_terminal_and_who_sees_the_job(flag, table, submitted, wanted):
+    line = "" if table is None else f"{flag} = {table}"
+    asked = {} if submitted is None else {flag: submitted}
+    assert getattr(resolve(f"[jobs.test]\n{line}\n", **asked), flag) is wanted
 
 
 @pytest.mark.parametrize(("submitted", "color"), [({}, False), ({"color": True}, True)])

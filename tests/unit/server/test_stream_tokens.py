@@ -11,6 +11,7 @@ from ci_common.errors import (
     ForbiddenError,
     InvalidCredentialsError,
 )
+from ci_common.job import Visibility
 from ci_common.policy import Action, JobScope, Policy
 from ci_common.principal import LOCAL_PRINCIPAL, Principal, Role
 from ci_persistence.files.token_key import NAME, load_token_key
@@ -45,7 +46,7 @@ def tokens(clock):
 def test_a_token_is_its_giver_narrowed_to_the_job(tokens):
     lent = tokens.principal(tokens.issue(GIVER, "j1").token)
     assert lent == Principal("acme", "ann", Role.SUBMITTER, "stream-token of key 7", "j1")
-    assert Policy().scope(lent, Action.READ) == JobScope("acme", "ann", "j1")
+    assert Policy().scope(lent, Action.READ) == JobScope("acme", "ann", "j1", (Visibility.TENANT,))
     for action in set(Action) - {Action.READ}:
         with pytest.raises(ForbiddenError):
             Policy().scope(lent, action)

@@ -58,6 +58,7 @@ NEVER_REACH_A_CLIENT = {
     "user_exists",
     "user_not_found",
     "key_not_found",
+    "last_user",
 }
 """A job's own errors end in its row; the others are the server's trouble, and answered with 500."""
 

@@ -139,6 +139,7 @@ def test_the_types_are_found_in_the_models():
         "cpu": {"integer"},
         "memory": {"integer"},
         "labels": {"object of string"},
+        "private": {"boolean"},
     }
 
 
