@@ -112,7 +112,7 @@ def test_only_a_regular_file_counts(tmp_path):
     assert read_packing_table(str(tmp_path)) == PackingTable()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60))
 def test_any_content(tmp_path, content):
     (tmp_path / "ci.toml").write_bytes(b"exclude = " + content)
