@@ -45,6 +45,7 @@ def test_the_job_knows_commit_branch_and_version(server, tmp_path):
         "branch": "main",
         "dirty": False,
         "describe": f"v1.5-0-g{told['commit'][:9]}",
+        "remote": None,
     }
 
 
@@ -94,6 +95,6 @@ def test_limits_are_told(server):
         "max_files": server.settings.max_entries,
         "fields": [
             *("job", "command", "priority", "retries", "timeout", "install", "git", "tty", "color"),
-            *("image", "env", "artifacts", "cpu", "memory", "private"),
+            *("image", "env", "artifacts", "cpu", "memory", "labels", "private"),
         ],
     }
