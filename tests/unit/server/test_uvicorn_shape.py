@@ -206,7 +206,7 @@ def test_uvicorn_has_no_attribute_of_the_same_name_as_ours(place):
 
 def test_the_versions_are_bounded_alike_everywhere():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = map(Requirement, project["dependencies"])
+    requirements = map(Requirement, project["optional-dependencies"]["server"])
     (wanted,) = [found for found in requirements if found.name == "uvicorn"]
     assert wanted.specifier == SpecifierSet(TESTED)
     script = (ROOT / "scripts/uvicorn-range").read_text()
