@@ -10,7 +10,8 @@ from support.live_server import LiveServer
 
 pytestmark = pytest.mark.docker
 
-HEADINGS = ["JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS", "NAME", "REASON"]
+PUBLISHED = ["JOB ID", "STATUS", "START TIME", "END TIME", "SUCCESS"]
+HEADINGS = [*PUBLISHED, "NAME", "REASON", "USER", "PROJECT", "BRANCH", "COMMIT"]
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
 
 
