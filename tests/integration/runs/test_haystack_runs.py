@@ -94,10 +94,12 @@ def test_from_submission_to_a_file_as_two_users(proxied, tmp_path):
     assert b"SYNTHETIC" in (tmp_path / "report_url").read_bytes().upper()
     assert ann.page()["runs"][0]["anndata_path"] == f"output/{run_id}_predictions.h5ad"
 
-    for method, path in [("GET", ""), ("GET", "/result"), ("GET", "/stream"), ("POST", "/cancel")]:
-        told = bob.refused(404, "run_not_found", method, f"/{run_id}{path}")
-        assert told == f"Run {run_id} not found"
-    assert bob.page()["runs"] == []
+    assert bob.get(run_id)["user_email"] == ANN  # a colleague may watch, and no more
+    assert bob.result(run_id)["iterations"] == result["iterations"]
+    assert events.logged(stream(proxied, BOB, run_id)) == log
+    assert bob.refused(403, "forbidden", "POST", f"/{run_id}/cancel")
+    told = bob.refused(404, "run_not_found", "GET", "/run_000000000000")
+    assert told == "Run run_000000000000 not found"
     forged = result["anndata_url"].replace(run_id, "run_000000000000")
     assert httpx.get(forged, trust_env=False).json()["error"]["code"] == "invalid_grant"
 
