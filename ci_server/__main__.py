@@ -83,10 +83,13 @@ def main() -> None:
     try:
         settings = load_settings()
         uvicorn_shape.check()
+    except RunnerError as error:
+        sys.exit(f"ci_server: {error.message}")
+    try:
         check_database_location(settings)
         identified = asyncio.run(has_identities(settings))
     except RunnerError as error:
-        sys.exit(f"ci_server: {error.message}")
+        sys.exit(f"ci_server: the server cannot start: {error.message}")
     if not is_loopback(options.host):
         _refuse_to_be_open_by_accident(options.host, settings, identified=identified)
     if options.port:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from ci_server.grpc.errors import Context, abort
 from ci_server.grpc.revocations import Revocations
 from ci_server.http.guards import AccessControl
 from ci_server.telemetry.request_id import begin_request, choose_request_id
+
+logger = logging.getLogger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Found: TypeAlias = "Handler | None"
@@ -145,7 +148,14 @@ async def _written(answers: Any, context: Context) -> None:
         return
     try:
         async for answer in answers:
-            await context.write(answer)
+            try:
+                await context.write(answer)
+            except Exception:
+                # What grpc raises where the client has gone is a class of its own internals.
+                if not (context.cancelled() or context.done()):
+                    raise
+                logger.debug("the client was gone before the end of its stream")
+                return
     finally:
         await answers.aclose()
 

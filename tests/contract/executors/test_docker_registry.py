@@ -34,7 +34,7 @@ async def test_what_the_registry_will_say_again_ends_the_job_at_once(bench, answ
     with fake_registry(answer) as registry:
         error = await refusal(bench, f"{registry}/no/such:7")
     assert isinstance(error, ImageUnavailableError)
-    assert "choose another" in error.message
+    assert "check the name of the image" in error.message
 
 
 @pytest.mark.parametrize(

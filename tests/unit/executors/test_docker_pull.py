@@ -8,7 +8,7 @@ from ci_controller.executors.docker.error_kinds import (
     is_registry_away,
     is_registry_fault,
 )
-from ci_controller.executors.docker.requirement_images import _pull, _remedy
+from ci_controller.executors.docker.requirement_images import _pull, how_to_get
 
 
 class RecordedEngine:
@@ -69,4 +69,4 @@ def test_an_error_in_the_middle_is_judged_like_one_at_the_start(text, judge):
     ],
 )
 def test_a_missing_image_of_this_project_is_built_with_its_command(image, remedy):
-    assert _remedy(image) == remedy
+    assert how_to_get(image) == remedy
