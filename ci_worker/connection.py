@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ci_worker.failures import CommandError
+from ci_worker.failures import CommandError, NotInstalledError
 
 if TYPE_CHECKING:
     from ci_common.worker_api.worker_pb2_grpc import JobServiceStub
@@ -84,7 +84,7 @@ def connected(choice: Choice) -> Iterator["JobServiceStub"]:
 
         from ci_common.worker_api.worker_pb2_grpc import JobServiceStub
     except ImportError as error:
-        raise CommandError(
+        raise NotInstalledError(
             f"{error.name or error} is not installed: pip install 'ci-runner[grpc]'",
             "FAILED_PRECONDITION",
         ) from error

@@ -6,15 +6,24 @@ import sys
 from collections.abc import Callable
 
 FAILED = 1
+NOT_INSTALLED = 2
 _BROKEN_PIPE = 141
 
 
 class CommandError(Exception):
     """A command cannot be carried out; the message says what to do. `code` is a name of gRPC's."""
 
+    exit_code = FAILED
+
     def __init__(self, message: str, code: str = "INVALID_ARGUMENT") -> None:
         super().__init__(message)
         self.code = code
+
+
+class NotInstalledError(CommandError):
+    """A library is missing; the message says how to install it."""
+
+    exit_code = NOT_INSTALLED
 
 
 def guarded(command: Callable[[], None], *, as_json: bool) -> int:
@@ -23,7 +32,7 @@ def guarded(command: Callable[[], None], *, as_json: bool) -> int:
         command()
     except CommandError as error:
         _report(error.code, str(error), as_json)
-        return FAILED
+        return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE

@@ -20,7 +20,7 @@ from setup_steps.paths import CONSTRAINTS, PYPROJECT, ROOT, VENV, VENV_BIN
 PYTHON = VENV_BIN / "python"
 STAMP = VENV / "installed.json"
 OWN_INDEX_KEYS = ("index-url", "no-index", "proxy")
-EXTRAS = ("server", "engine")
+EXTRAS = ("server", "engine", "grpc")
 """Of the project: without them it is the client alone."""
 
 
