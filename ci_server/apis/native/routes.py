@@ -21,7 +21,12 @@ from ci_server.apis.native.openapi import (
     WATCH_ANSWER,
 )
 from ci_server.apis.native.present import job_json, limits_json, submitted_json
-from ci_server.apis.native.sse import LogEventCache, encoded_events, parse_event_id
+from ci_server.apis.native.sse import (
+    LogEventCache,
+    StreamOverError,
+    encoded_events,
+    place_in_stream,
+)
 from ci_server.apis.native.submitted import (
     FIELDS,
     FORM,
@@ -148,15 +153,11 @@ async def stream_job(
     seen `complete` gets 204, which ends an `EventSource`.
     """
     job = await api.service.open_log(principal, job_id)
-    if last_event_id:
-        # One that we sent is right even when the log ends before it: after a power cut the job
-        # may have ended with a shorter log, and the reader still needs the result.
-        start, has_result = parse_event_id(last_event_id)
-        if has_result and job.log_size is not None:
-            return Response(status_code=204)
-    elif offset is not None:
-        start = offset_in_log(api.streams, job, offset)
-    else:
+    try:
+        start = place_in_stream(api.streams, job, last_event_id, offset)
+    except StreamOverError:
+        return Response(status_code=204)
+    if start is None:
         start = 0 if from_beginning else api.streams.size(job)
     api.streams.check_readable(job)
     stream_slot(request, principal)

@@ -12,8 +12,9 @@ from ci_common.errors import InvalidOffsetError, quoted
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Job
 from ci_server.apis.native.present import event_json
+from ci_server.http.byte_range import offset_in_log
 from ci_server.streams.encoded_cache import EncodedLogCache
-from ci_server.streams.log_stream import cut_where_readable
+from ci_server.streams.log_stream import LogStreams, cut_where_readable
 from ci_server.streams.progress_events import LogWithProgress, ProgressEvent
 
 RETRY_MILLISECONDS = 1000
@@ -101,6 +102,27 @@ def parse_event_id(wanted: str) -> tuple[int, bool]:
     if found is None:
         raise InvalidOffsetError(f"{quoted(wanted)} is not the id of an event of this stream")
     return int(found[1]), found[2] is not None
+
+
+def place_in_stream(
+    streams: LogStreams, job: Job, last_event_id: str | None, offset: str | None
+) -> int | None:
+    """The offset at which a reader resumes; `None` for one who has not been here.
+
+    Raises InvalidOffsetError, and StreamOverError for one who has seen the end.
+    """
+    if last_event_id:
+        # One that we sent is right even when the log ends before it: after a power cut the job
+        # may have ended with a shorter log, and the reader still needs the result.
+        start, has_result = parse_event_id(last_event_id)
+        if has_result and job.log_size is not None:
+            raise StreamOverError
+        return start
+    return None if offset is None else offset_in_log(streams, job, offset)
+
+
+class StreamOverError(Exception):
+    """The reader has seen `complete`: the answer is 204, which ends an `EventSource`."""
 
 
 async def encoded_events(

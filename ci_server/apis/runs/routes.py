@@ -11,7 +11,12 @@ from ci_common.ports.runs import RunPage
 from ci_common.run import RunStatus
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.apis.native.openapi import WATCH_ANSWER
-from ci_server.apis.native.sse import LogEventCache, encoded_events, parse_event_id
+from ci_server.apis.native.sse import (
+    LogEventCache,
+    StreamOverError,
+    encoded_events,
+    place_in_stream,
+)
 from ci_server.apis.runs.present import (
     encode_item,
     encode_page,
@@ -21,7 +26,6 @@ from ci_server.apis.runs.present import (
 )
 from ci_server.apis.runs.submitted import SubmittedRun, config_of
 from ci_server.http.artifact_urls import artifact_urls
-from ci_server.http.byte_range import offset_in_log
 from ci_server.http.guards import Canceller, Lister, Reader, Submitter, stream_slot
 from ci_server.http.json_body import json_request, read_json_body
 from ci_server.http.public_url import public_url
@@ -128,13 +132,10 @@ async def stream_run(
     """
     run = await api.runs.get(principal, run_id)
     job = await api.jobs.open_log(principal, run.job.job_id)
-    start = 0
-    if last_event_id:
-        start, has_result = parse_event_id(last_event_id)
-        if has_result and job.log_size is not None:
-            return Response(status_code=204)
-    elif offset is not None:
-        start = offset_in_log(api.streams, job, offset)
+    try:
+        start = place_in_stream(api.streams, job, last_event_id, offset) or 0
+    except StreamOverError:
+        return Response(status_code=204)
     api.streams.check_readable(job)
     stream_slot(request, principal)
     body = encoded_events(
