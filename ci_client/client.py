@@ -13,7 +13,7 @@ What only some calls need is imported by them: `ci list` is quicker for it.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -177,6 +177,22 @@ class Client:
             last_event_id=None if offset is None else str(offset),
             patience=self._patience,
             on_retry=self._on_retry,
+        ).events()
+
+    def job_events(
+        self, *, kinds: Sequence[str] = (), mine: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """What happens to all jobs that one may see, from now on, without end, over as many
+        connections as it takes: see `GET /events`. `{"type": "begin"}` comes first, and after each
+        reconnect; after `{"type": "gone"}` the jobs have to be listed again.
+
+        Raises:
+            RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        from ci_client.library.job_events import JobEventsReader
+
+        return JobEventsReader(
+            self._http, kinds=kinds, mine=mine, patience=self._patience, on_retry=self._on_retry
         ).events()
 
     def get_job(self, job_id: str) -> dict[str, Any]:
