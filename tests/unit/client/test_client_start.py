@@ -13,8 +13,9 @@ OURS = {
     "ci_client",
     "ci_client.cli",
     "ci_client.command",
-    *("ci_client.command." + name for name in ("color", "commands", "model_commands")),
-    *("ci_client.command." + name for name in ("options", "programs")),
+    *("ci_client.command." + name for name in ("color", "commands", "job_commands")),
+    *("ci_client.command." + name for name in ("model_commands", "options", "programs")),
+    "ci_client.command.submit_command",
     "ci_client.errors",
     *("ci_common", "ci_common.suggestions"),
 }
