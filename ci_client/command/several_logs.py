@@ -88,6 +88,7 @@ class JobLines:
         self._name = name
         shown = f"{name} |" if color is None else f"\x1b[{color}m{name} |\x1b[0m"
         self._prefix = f"{shown} ".encode()
+        self._status = ""
         self._line = bytearray()
         """What has no end yet."""
 
@@ -100,7 +101,7 @@ class JobLines:
         elif event["type"] == "log":
             self._write(log_bytes(event))
         elif event["type"] == "status":
-            self._tell(f"status: {event.get('status')}")
+            self._tell_status(str(event.get("status")))
         elif event["type"] == "complete":
             self._end_line()
             self._tell_of_end(event)
@@ -122,6 +123,11 @@ class JobLines:
         out = sys.stdout.buffer
         out.write(b"".join(self._prefix + line + b"\n" for line in lines))
         out.flush()
+
+    def _tell_status(self, status: str) -> None:
+        if status != self._status:  # and not only its place in the queue
+            self._tell(f"status: {status}")
+        self._status = status
 
     def _tell_of_end(self, event: dict[str, Any]) -> None:
         if event.get("tests"):

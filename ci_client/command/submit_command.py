@@ -22,10 +22,11 @@ from ci_client.command.programs import (
 
 _COMMAND, _IS_ENGINE = "ci_client.command", "ci_client.engine"
 _ENGINE_EXAMPLES = (
-    ("ci submit engine --path examples/term_life", "value a model"),
-    ("ci submit engine --scenarios 1000 --seed 7", "with other scenarios"),
-    ("ci submit engine --lapse-mult 1.1 --output up", "stress it"),
+    ("engine --path examples/term_life", "value a model"),
+    ("engine --scenarios 1000 --seed 7", "with other scenarios"),
+    ("engine --lapse-mult 1.1 --output up", "stress it"),
 )
+"""After the name of the command."""
 
 
 class SubmitCommand(Command):
@@ -63,7 +64,9 @@ class SubmitCommand(Command):
     @override
     def shown_examples(self, ctx: click.Context) -> Sequence[Example]:
         """Those of the engine where it is the job."""
-        return _ENGINE_EXAMPLES if ctx.meta.get(_IS_ENGINE) else super().shown_examples(ctx)
+        if not ctx.meta.get(_IS_ENGINE):
+            return super().shown_examples(ctx)
+        return [(f"{ctx.command_path} {rest}", about) for rest, about in _ENGINE_EXAMPLES]
 
     @override
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:

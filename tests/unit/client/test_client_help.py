@@ -115,7 +115,8 @@ def test_options_of_the_engine_are_shown_where_the_engine_is_named(
     found = re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)
     assert ([name for name in ENGINE if name in found] == list(ENGINE)) is shown
     assert any(name in found for name in ENGINE) is shown
-    assert ("ci submit engine --path" in text) is shown
+    name = "ci submit" if of_ci else "ci-submit"
+    assert (f"{name} engine --path" in text) is shown
     assert "--image" in found
 
 
