@@ -5,6 +5,7 @@ of a file that the server will refuse, nothing counts.
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,22 @@ def read_packing_table(directory: str) -> PackingTable:
         )
     table, prefix = (pyproject, "pyproject.toml: tool.ci.") if own is None else (own, "ci.toml: ")
     return PackingTable(_exclude(table or {}, prefix), _git(table or {}, prefix))
+
+
+def read_commands(directory: str) -> dict[str, str]:
+    """The jobs of the project's table, and the command of each as a shell would be given it; empty
+    where the table does not name one. What is wrong with the table, the server explains.
+
+    Raises ProjectError for a file that cannot be read.
+    """
+    commands: dict[str, str] = {}
+    for file, place in _FILES:
+        jobs = (_read(directory, file, place) or {}).get("jobs")
+        for name, job in (jobs if isinstance(jobs, dict) else {}).items():
+            command = job.get("command", "") if isinstance(job, dict) else ""
+            is_list = isinstance(command, list)
+            commands[name] = shlex.join(map(str, command)) if is_list else str(command)
+    return commands
 
 
 def _read(directory: str, file: str, place: Sequence[str]) -> dict[str, Any] | None:

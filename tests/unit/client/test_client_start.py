@@ -15,7 +15,8 @@ OURS = {
     "ci_client.command",
     *("ci_client.command." + name for name in ("color", "commands", "job_commands")),
     *("ci_client.command." + name for name in ("model_commands", "options", "programs")),
-    "ci_client.command.submit_command",
+    *("ci_client.command." + name for name in ("completers", "completion_command", "help_page")),
+    *("ci_client.command." + name for name in ("submit_command", "submit_options")),
     "ci_client.errors",
     *("ci_common", "ci_common.suggestions"),
 }

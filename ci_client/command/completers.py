@@ -1,0 +1,53 @@
+"""What the shell may complete arguments to, as click's `shell_complete`. What finds the answers is
+imported when the shell asks.
+"""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+IN_COMMAND = "ci_client.in_command"
+"""In the context: whether what is completed belongs to the command that follows `--`."""
+
+
+def complete_job_ids(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
+    """Jobs of the server, newest first."""
+    from ci_client.command.candidates import job_ids
+
+    return job_ids(context.params, parameter, incomplete)
+
+
+def complete_unfinished_job_ids(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
+    """Jobs of the server that have not ended, newest first."""
+    from ci_client.command.candidates import job_ids
+
+    return job_ids(context.params, parameter, incomplete, unfinished=True)
+
+
+def complete_job_names(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
+    """Jobs of the project's table. After `--` there are files."""
+    from click.shell_completion import CompletionItem
+
+    from ci_client.command.candidates import job_names
+
+    if context.meta.get(IN_COMMAND):
+        return [CompletionItem(incomplete, type="file")]
+    return job_names(str(context.params.get("path") or "."), incomplete)
+
+
+def complete_statuses(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Statuses of jobs."""
+    from ci_common.job_states import JobStatus
+
+    return [str(status) for status in JobStatus if status.startswith(incomplete)]
