@@ -21,6 +21,7 @@ from ci_common.ports.rows import (
     ControllerState,
     JobQuery,
     JobSubmissions,
+    ServerLoad,
     StartOutlook,
 )
 from ci_common.ports.signals import JobSignals
@@ -60,6 +61,10 @@ _WAITING = "status = 'queued' AND cancel_requested_at IS NULL"
 _BUSY = (
     "SELECT count(*) AS everybodys, sum(tenant = ?) AS own FROM jobs "
     "WHERE status IN ('initializing', 'running') AND job_id != ?"
+)
+_UNDER_WAY = (
+    "SELECT tenant, count(*) AS jobs FROM jobs WHERE status IN ('initializing', 'running') "
+    "GROUP BY tenant"
 )
 _RECENT_JOBS = 500
 RECENT = (
@@ -238,6 +243,12 @@ class SqliteJobSubmissions(JobSubmissions):
         if row is None or heartbeat is None:
             return None
         return ControllerState(heartbeat_at=heartbeat, engine_error=row["engine_error"])
+
+    @override
+    async def server_load(self) -> ServerLoad:
+        rows = await self._database.fetch_all(_UNDER_WAY)
+        under_way = {str(row["tenant"]): int(row["jobs"]) for row in rows}
+        return ServerLoad(await self.controller_state(), under_way)
 
     @override
     async def check_writable(self) -> None:
