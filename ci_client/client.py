@@ -3,7 +3,8 @@ id, four or more characters that it begins with are enough, if no other job of y
 
 The functions open a connection for one call; `Client` keeps one for many. Generators hand out
 events as dicts: `{"type": "job_id", "job_id"}` first where a job is submitted, then
-`{"type": "status", "status"}` and `{"type": "log", "data"}` as they happen, and at last
+`{"type": "status", "status"}`, `{"type": "waiting", "reason", "message", "ahead"}`, where the
+server tells it, and `{"type": "log", "data"}` as they happen, and at last
 `{"type": "complete", "success", "status", "exit_code", "reason", "message", "tests", "coverage"}`,
 where `tests` sums up the job's JUnit reports and `coverage` its coverage reports, if it has any.
 The exact bytes of a `log` event are those of `ci_common.events.log_bytes`.

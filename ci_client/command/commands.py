@@ -332,6 +332,7 @@ def submit(
             detach_on_signal,
             as_json,
             download,
+            ColorChoice(color),
         )
     )
 
