@@ -192,9 +192,7 @@ class JobSubmissions(Protocol):
         """The last heartbeat, or `None` when no controller ever ran on this database."""
 
     async def server_load(self) -> ServerLoad:
-        """What every job that waits depends on. It costs the same however many jobs are queued, or
-        have ended.
-        """
+        """What every job that waits depends on. It costs the same however many jobs have ended."""
 
     async def check_writable(self) -> None:
         """Raise NotReadyError, or DatabaseUnavailableError, unless a write transaction can be

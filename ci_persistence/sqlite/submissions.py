@@ -62,10 +62,11 @@ _BUSY = (
     "SELECT count(*) AS everybodys, sum(tenant = ?) AS own FROM jobs "
     "WHERE status IN ('initializing', 'running') AND job_id != ?"
 )
-_UNDER_WAY = (
-    "SELECT tenant, count(*) AS jobs FROM jobs WHERE status IN ('initializing', 'running') "
-    "GROUP BY tenant"
+UNDER_WAY = (
+    "SELECT tenant, count(*) AS jobs FROM jobs INDEXED BY jobs_live_of_user "  # noqa: S608
+    f"WHERE status IN {LIVE} AND status != 'queued' GROUP BY tenant"
 )
+"""The index has live jobs only; without statistics SQLite would go through all others, too."""
 _RECENT_JOBS = 500
 RECENT = (
     "SELECT (julianday(ended_at) - julianday(started_at)) * 86400.0 AS seconds FROM (SELECT * "  # noqa: S608 - constants
@@ -246,7 +247,7 @@ class SqliteJobSubmissions(JobSubmissions):
 
     @override
     async def server_load(self) -> ServerLoad:
-        rows = await self._database.fetch_all(_UNDER_WAY)
+        rows = await self._database.fetch_all(UNDER_WAY)
         under_way = {str(row["tenant"]): int(row["jobs"]) for row in rows}
         return ServerLoad(await self.controller_state(), under_way)
 

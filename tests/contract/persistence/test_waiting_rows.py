@@ -7,6 +7,7 @@ import pytest
 from ci_common.job import JobStatus
 from ci_common.launch_step import LaunchStage, LaunchStep
 from ci_common.ports.rows import ControllerState, ServerLoad
+from ci_persistence.sqlite.submissions import UNDER_WAY
 from support.jobs import NOON, a_job
 
 pytestmark = pytest.mark.anyio
@@ -70,3 +71,9 @@ async def test_the_load_counts_what_is_under_way_by_tenant(rows):
     assert load == ServerLoad(ControllerState(NOON, "no answer"), {"a": 2, "b": 1})
     assert not load.controller.is_silent(NOON + timedelta(seconds=10))
     assert load.controller.is_silent(NOON + timedelta(seconds=11))
+
+
+async def test_jobs_that_have_ended_cost_the_load_nothing(rows):
+    plan = await rows.database.fetch_all(f"EXPLAIN QUERY PLAN {UNDER_WAY}")
+    (step,) = (row["detail"] for row in plan)
+    assert step.endswith("COVERING INDEX jobs_live_of_user"), step
