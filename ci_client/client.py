@@ -2,8 +2,9 @@
 takes a job's id, four or more characters that it begins with are enough, if no other job of yours
 has them.
 
-Events are dicts: `{"type": "status", "status"}` and `{"type": "log", "data"}` as they happen, and
-at last
+Events are dicts: `{"type": "status", "status"}`,
+`{"type": "waiting", "reason", "message", "ahead"}`, where the server tells it, and
+`{"type": "log", "data"}` as they happen, and at last
 `{"type": "complete", "success", "status", "exit_code", "reason", "message", "tests", "coverage"}`,
 where `tests` sums up the job's JUnit reports and `coverage` its coverage reports, if it has any.
 The exact bytes of a `log` event are those of `ci_common.events.log_bytes`.

@@ -1,4 +1,5 @@
-"""What a watcher is told, in the order it happened: job_id?, status*, log*, complete.
+"""What a watcher is told, in the order it happened: job_id?, status*, waiting*, log*,
+complete.
 
 How an event looks on the wire each door decides; clients ignore types they do not know.
 """
@@ -6,6 +7,7 @@ How an event looks on the wire each door decides; clients ignore types they do n
 from dataclasses import dataclass
 
 from ci_common.job import Job, JobStatus
+from ci_common.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,13 @@ class StatusEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingEvent:
+    """Why the job waits, or waits on. Only some doors tell it."""
+
+    waiting: Waiting
+
+
+@dataclass(frozen=True, slots=True)
 class LogEvent:
     """A run of the log's bytes, which may hold many lines, or a part of one."""
 
@@ -40,4 +49,4 @@ class CompleteEvent:
     job: Job
 
 
-Event = JobIdEvent | StatusEvent | LogEvent | CompleteEvent
+Event = JobIdEvent | StatusEvent | WaitingEvent | LogEvent | CompleteEvent

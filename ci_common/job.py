@@ -10,6 +10,7 @@ from ci_common.job_states import TRANSITIONS as TRANSITIONS
 from ci_common.job_states import JobStatus as JobStatus
 from ci_common.job_states import Reason as Reason
 from ci_common.job_states import sources_of as sources_of
+from ci_common.launch_step import LaunchStep
 
 
 class Door(StrEnum):
@@ -246,6 +247,8 @@ class Job:
     visibility: Visibility = Visibility.TENANT
     failing: BegunFailure | None = None
     """Set while a failure is being recorded; never when `status` is terminal."""
+    launch_step: LaunchStep | None = None
+    """What its launch takes time for; only while it is initializing, and not always then."""
 
     @property
     def artifacts_left_out(self) -> str | None:

@@ -20,6 +20,7 @@ from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import Controller, ReconcileSettings
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
 from ci_controller.running.run_context import RunContext
 
@@ -68,6 +69,7 @@ def build_controller(
             now,
             stores.secrets,
             ProgressReports(stores.transitions, now),
+            LaunchSteps(stores.transitions),
             stores.check_files,
         ),
         stores.lease,

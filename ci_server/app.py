@@ -17,6 +17,7 @@ from ci_common.errors import StorageUnavailableError
 from ci_common.job import utc_now
 from ci_common.ports.audit import AuditRetention
 from ci_common.settings import Settings
+from ci_common.waiting import JobSlots
 from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
@@ -47,7 +48,6 @@ from ci_server.http.query import strict_query
 from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
 from ci_server.http.trailing_slash import OptionalTrailingSlash
-from ci_server.services.start_estimate import Slots
 from ci_server.telemetry.log_output import configure_logging
 from ci_server.telemetry.service import VERSION
 from ci_server.wiring import (
@@ -139,7 +139,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.jobs,
         services.model_results,
         services.grants,
-        Slots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant),
+        JobSlots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant),
         settings.public_url,
         app.state.trusted_proxies,
     )

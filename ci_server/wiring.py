@@ -10,6 +10,7 @@ from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
 from ci_common.settings import RunSettings, Settings
+from ci_common.waiting import JobSlots
 from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
@@ -65,6 +66,7 @@ from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.usage import UsageService
 from ci_server.streams.event_feed import EventFeed
 from ci_server.streams.log_stream import LogStreams
+from ci_server.streams.wait_reasons import WaitReasons
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
 from ci_server.submission.package_check import PackageLimits
@@ -141,7 +143,9 @@ def build_services(
     submissions = SqliteJobSubmissions(database, stores.signals)
     secrets = SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets)
     access, tokens = _access(stores, policy, audit, proxies, stack)
-    streams = LogStreams(submissions, stores.logs, stores.signals)
+    slots = JobSlots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant)
+    reasons = WaitReasons(submissions, slots)
+    streams = LogStreams(submissions, stores.logs, stores.signals, reasons)
     catalogue = SqliteCatalogueReader(database)
     strategies = ControlStrategies(catalogue, settings.perturbations_of_controls)
     failures = Failures(streams)

@@ -3,7 +3,8 @@
 import threading
 
 from ci_client.client import Client
-from ci_client.command.interruption import interrupt_main_thread, tell_at_once
+from ci_client.command.interruption import interrupt_main_thread
+from ci_client.command.terminal_line import say_at_once
 from ci_client.errors import ClientError, JobFinished
 
 
@@ -20,7 +21,7 @@ class Cancellation:
     def start(self) -> None:
         """Ask for it, and return at once. If it fails, the main thread is interrupted."""
         if self._thread is None:
-            tell_at_once("Interrupted: cancelling the job, and waiting for its end (again to quit)")
+            say_at_once("Interrupted: cancelling the job, and waiting for its end (again to quit)")
             # A daemon, which a second Ctrl-C does not wait for.
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()

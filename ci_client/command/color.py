@@ -3,6 +3,7 @@
 import os
 import sys
 from enum import StrEnum
+from typing import TextIO
 
 
 class ColorChoice(StrEnum):
@@ -24,13 +25,14 @@ def wants_color(choice: ColorChoice) -> bool | None:
     has switched them off (https://no-color.org).
     """
     if choice is ColorChoice.AUTO:
-        choice = ColorChoice.ALWAYS if _shows_colors() else ColorChoice.NEVER
+        choice = ColorChoice.ALWAYS if shows_colors(sys.stdout) else ColorChoice.NEVER
     return True if choice is ColorChoice.ALWAYS else None
 
 
-def _shows_colors() -> bool:
+def shows_colors(stream: TextIO | None) -> bool:
+    """Whether it is a terminal that has colours, and the user has not switched them off."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     if os.name == "nt" and not any(name in os.environ for name in _WITH_COLORS):
         return False
-    return sys.stdout is not None and sys.stdout.isatty()
+    return stream is not None and stream.isatty()

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
+from ci_client.command.color import ColorChoice
 from ci_client.command.exit_codes import has_wrong_image, known_reason
+from ci_client.command.painting import Color, color_of, painted
 from ci_client.command.report_display import (
     coverage_line,
     full_report,
@@ -15,6 +17,7 @@ from ci_client.command.report_display import (
     size_text,
     totals,
 )
+from ci_client.command.terminal_line import above_line
 from ci_common.job_states import JobStatus, Reason
 
 SHORT_ID = 8
@@ -23,6 +26,7 @@ _JOB_FIELDS = (
     ("job_id", "Job"),
     ("name", "Name"),
     ("status", "Status"),
+    ("waiting", "Waiting"),
     ("success", "Success"),
     ("exit_code", "Exit code"),
     ("reason", "Reason"),
@@ -35,12 +39,13 @@ _JOB_FIELDS = (
 )
 
 
-def say(message: str) -> None:
+def say(message: str, color: Color | None = None, choice: ColorChoice = ColorChoice.AUTO) -> None:
     """Tell people something. Never on stdout: that is the log's."""
     # A server's message may repeat what some job, or somebody else, chose.
     harmless = "\n".join(map(printable, message.split("\n")))
     try:
-        print(harmless, file=sys.stderr, flush=True)
+        with above_line():
+            print(painted(harmless, color, sys.stderr, choice), file=sys.stderr, flush=True)
     except BrokenPipeError:
         raise
     except OSError:  # such as a full disk: what was to be said does not change what happened
@@ -160,11 +165,14 @@ def _mark(success: Any) -> str:
 
 def job_details(job: Mapping[str, Any]) -> str:
     """A job, one fact per line, and what its test reports say."""
+    shown = {**job, "job_id": shown_id(str(job.get("job_id")), sys.stdout)}
     lines = [
-        f"{label + ':':<11} {_value(key, job[key])}" for key, label in _JOB_FIELDS if key in job
+        f"{label + ':':<11} {_value(key, shown)}"
+        for key, label in _JOB_FIELDS
+        if key in job and (key != "waiting" or job[key])
     ]
     if size := job.get("artifacts_size"):
-        lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {job.get('job_id')})")
+        lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {shown['job_id']})")
     if tests := job.get("tests"):
         lines += [f"Tests:      {totals(tests)}", full_report(tests)]
     if coverage := job.get("coverage"):
@@ -172,9 +180,14 @@ def job_details(job: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _value(key: str, value: Any) -> str:
+def _value(key: str, job: Mapping[str, Any]) -> str:
+    value = job[key]
     if key == "success":
-        return _mark(value)
+        return painted(_mark(value), color_of(job), sys.stdout)
+    if key == "status":
+        return painted(printable(str(value)), color_of(job), sys.stdout)
+    if key == "waiting":
+        return printable(str(value.get("message")))
     if value is None:
         return "-"
     if isinstance(value, list):

@@ -1,15 +1,14 @@
 """Ctrl-C and SIGTERM while a project is sent and its job is watched."""
 
 import _thread
-import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum, auto
 from types import FrameType, TracebackType
 
 from ci_client.command import exit_codes
+from ci_client.command.terminal_line import say_at_once
 
 
 class _Phase(Enum):
@@ -90,15 +89,7 @@ class Interruption:
         if phase is _Phase.CALL:
             self._call()
             return
-        tell_at_once("Interrupted: waiting for the job's id to cancel it (again to quit)")
-
-
-def tell_at_once(line: str) -> None:
-    """Say a line in the midst of something else: not with print, which may be what a signal has
-    interrupted.
-    """
-    with suppress(OSError):
-        os.write(2, f"\n{line}\n".encode())
+        say_at_once("Interrupted: waiting for the job's id to cancel it (again to quit)")
 
 
 def interrupt_main_thread() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ci_client.command.display import SHORT_ID
 from ci_client.command.exit_codes import is_finished, known_reason
+from ci_client.command.painting import Color, painted
 from ci_client.command.report_display import printable
 from ci_common.job_states import JobStatus, Reason
 
@@ -46,7 +47,7 @@ def job_lines(jobs: Sequence[Mapping[str, Any]], width: int, now: datetime | Non
             shown = [column for column in shown if column[0] != name]
             widths = _fitted(shown, width)
     return "\n".join(
-        _GAP.join(_cell(*pair) for pair in zip(row, widths, strict=True)).rstrip()
+        _GAP.join(map(_painted_cell, _HEADINGS, map(_cell, row, widths))).rstrip()
         for row in zip(*shown, strict=True)
     )
 
@@ -184,6 +185,16 @@ def _cell(text: str, width: int) -> str:
             text = text[:-1]
         text += "…"
     return text + " " * (width - _width(text))
+
+
+def _painted_cell(heading: str, cell: str) -> str:
+    """A result in its colour. Its column is never left out, nor is one before it."""
+    if heading != "RESULT":
+        return cell
+    color = {"✓": Color.GREEN, "✗": Color.RED}.get(cell[:1])
+    if cell.startswith("✗ cancelled"):
+        color = Color.YELLOW
+    return painted(cell, color, sys.stdout)
 
 
 def _width(text: str) -> int:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ci_client.command.progress_bar import ProgressBar, can_draw
+from ci_client.command.progress_bar import ProgressBar
 from ci_client.command.report_display import size_text
+from ci_client.command.terminal_line import can_draw
 from ci_client.library.upload import OnProgress
 from ci_client.packing.project_files import Why
 from ci_client.packing.project_zip import ProjectZip

@@ -4,8 +4,10 @@ import sys
 
 from typing_extensions import override
 
-from ci_client.command.progress_bar import ProgressBar, can_draw
+from ci_client.command.color import ColorChoice
+from ci_client.command.progress_bar import ProgressBar
 from ci_client.command.report_display import printable
+from ci_client.command.terminal_line import can_draw
 from ci_client.command.watching import LogOutput
 from ci_common.progress import ProgressLines
 
@@ -17,8 +19,8 @@ class ProgressOutput(LogOutput):
     other.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, color: ColorChoice = ColorChoice.AUTO) -> None:
+        super().__init__(color)
         self._lines = ProgressLines()
         self._draws = can_draw()
         self._hides = self._draws and sys.stdout.isatty()
@@ -34,6 +36,7 @@ class ProgressOutput(LogOutput):
         self._pass_on(shown if self._hides else content)
         if steps and self._ends_line:
             step = steps[-1]
+            self.hide_status()
             figures = f"{step.current}/{step.total}"
             self._bar.draw(printable(step.phase), step.current, step.total, figures)
 
@@ -49,6 +52,7 @@ class ProgressOutput(LogOutput):
     def close(self) -> None:
         """Take the bar away."""
         self._bar.remove()
+        super().close()
 
     def _pass_on(self, content: bytes) -> None:
         if content:

@@ -1,12 +1,14 @@
 """`ci wait`, `ci logs`, `ci status` and `ci artifacts`: about jobs that are already there."""
 
 import sys
+from contextlib import closing
 from typing import Any
 
 from ci_client.client import Client
 from ci_client.command import exit_codes
 from ci_client.command.connecting import connect
 from ci_client.command.display import duration_of, result_line, say, shown_id
+from ci_client.command.painting import color_of
 from ci_client.command.report_display import (
     coverage_line,
     short_report,
@@ -31,7 +33,8 @@ def wait_for(job_id: str | None, server: ServerChoice, everything: bool) -> int:
             if job.get("coverage"):
                 say(coverage_line(job["coverage"]))
             result = result_line(job, job_id, duration_of(job))
-            say(f"Job {shown_id(job_id, sys.stderr)} already completed: {result}")
+            shown = shown_id(job_id, sys.stderr)
+            say(f"Job {shown} already completed: {result}", color_of(job))
             return exit_codes.of_result(job)
         return _watch(client, job_id, from_beginning=everything)
 
@@ -52,7 +55,8 @@ def print_log(job_id: str | None, server: ServerChoice, follow: bool, tail: int 
 
 def _watch(client: Client, job_id: str, **where: Any) -> int:
     try:
-        return show(client.follow(job_id, **where), LogOutput(), job_id)
+        with closing(LogOutput()) as output:
+            return show(client.follow(job_id, **where), output, job_id)
     except KeyboardInterrupt:
         job_id = shown_id(job_id, sys.stderr)
         say(

@@ -244,5 +244,6 @@ def submit(
             detach_on_signal,
             as_json,
             download,
+            ColorChoice(color),
         )
     )

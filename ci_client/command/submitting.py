@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -15,8 +16,9 @@ from ci_client.client import Client
 from ci_client.command import exit_codes
 from ci_client.command.artifacts import fetch_artifacts, new_directory
 from ci_client.command.cancellation import Cancellation
+from ci_client.command.color import ColorChoice
 from ci_client.command.connecting import connect
-from ci_client.command.display import say
+from ci_client.command.display import say, shown_id
 from ci_client.command.hints import OWN_TABLE, TABLE
 from ci_client.command.interruption import Interruption
 from ci_client.command.model_run import ModelRun
@@ -52,6 +54,8 @@ class Submission:
     """Whether stdout has events, one JSON object per line, in place of the log."""
     download: str | None = None
     """The directory for the job's artifacts, empty for a new one; `None` leaves them there."""
+    color: ColorChoice = ColorChoice.AUTO
+    """Of the result."""
 
     def check(self) -> None:
         """Raises UsageError for options that do not go together."""
@@ -108,6 +112,7 @@ class Sending(ABC, Generic[_Client, _Package]):
     watch_all_command = "ci wait {} --all"
     cancel_command = "ci cancel {}"
     _table = TABLE
+    _color = ColorChoice.AUTO
 
     def __init__(
         self,
@@ -165,7 +170,7 @@ class Sending(ABC, Generic[_Client, _Package]):
 
     def _watched(self, job_id: str) -> int:
         since = time.monotonic()
-        say(f"Job {job_id}. Watch it from anywhere with: {self._command(self.watch_command)}")
+        say(self._first_line(job_id))
         if self._detach_on_signal:
             self._interruption.release()
         else:
@@ -182,8 +187,17 @@ class Sending(ABC, Generic[_Client, _Package]):
         code = self._collect(job_id, code)
         return self._interruption.exit_code if code == exit_codes.INTERRUPTED else code
 
+    def _first_line(self, job_id: str) -> str:
+        """With the whole id, and how to watch the job: on a terminal with the short one."""
+        if not sys.stderr.isatty():
+            command = self._command(self.watch_command)
+            return f"Job {job_id}. Watch it from anywhere with: {command}"
+        command = self.watch_command.format(shown_id(job_id, sys.stderr))
+        return f"Job {job_id}. Watch it with: {command}{self._client.server_option}"
+
     def _output(self, job_id: str) -> LogOutput:
-        return LogOutput() if self._model is None else ProgressOutput()
+        kind = LogOutput if self._model is None else ProgressOutput
+        return kind(self._color)
 
     def _collect(self, job_id: str, code: int) -> int:
         """Fetch what a job left that has ended, and for which `code` stands; the exit code."""
@@ -230,6 +244,7 @@ class _ProjectSending(Sending[Client, ProjectZip]):
         super().__init__(client, asked.detach, asked.model, asked.detach_on_signal)
         self._request = asked.request
         self._asked = asked
+        self._color = asked.color
         if os.path.exists(os.path.join(asked.path, "ci.toml")):
             self._table = OWN_TABLE
 
@@ -260,7 +275,7 @@ class _ProjectSending(Sending[Client, ProjectZip]):
     def _output(self, job_id: str) -> LogOutput:
         if not self._asked.as_json:
             return super()._output(job_id)
-        output = JsonOutput()
+        output = JsonOutput(self._color)
         output.event({"type": "job_id", "job_id": job_id})
         return output
 

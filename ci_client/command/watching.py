@@ -3,26 +3,80 @@
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from typing_extensions import override
 
 from ci_client.command import exit_codes
+from ci_client.command.color import ColorChoice
 from ci_client.command.display import result_line, say
 from ci_client.command.hints import TABLE, LogTail, hint
+from ci_client.command.painting import color_of
 from ci_client.command.report_display import coverage_line, remarks, short_report
+from ci_client.command.status_line import StatusLine
+from ci_client.command.terminal_line import can_draw
 from ci_client.library.sse_reader import log_bytes
+from ci_common.job_states import JobStatus
+
+_SHOWN_STATUS = {
+    JobStatus.QUEUED.value: "Queued",
+    JobStatus.INITIALIZING.value: "Starting",
+    JobStatus.RUNNING.value: "Running",
+}
 
 
 class LogOutput:
-    """Standard output, for bytes."""
+    """Standard output, for bytes; and what the job is at, on stderr: on a terminal in a line that
+    is rewritten, until there is output on the same terminal, and otherwise in lines.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, color: ColorChoice = ColorChoice.AUTO) -> None:
+        """`color` is what the user chose for results."""
+        self.color = color
         self._ends_line = True
+        self._line = StatusLine() if can_draw() else None
+        self._shares_terminal = self._line is not None and sys.stdout.isatty()
+        self._status = ""
+        self._wait_reason: str | None = None
+
+    def status(self, event: Mapping[str, Any]) -> None:
+        """The job moved, or has another place in the queue."""
+        status = str(event.get("status"))
+        is_new, self._status = status != self._status, status
+        if self._line is None:
+            self.finish_line()
+            say(f"status: {status}")
+            return
+        shown = _SHOWN_STATUS.get(status, status)
+        if is_new:
+            self.finish_line()
+            self._line.begin(shown)
+        ahead = int(event.get("position") or 1) - 1
+        if ahead:
+            self._line.show(f"{shown}: {ahead} {'job' if ahead == 1 else 'jobs'} ahead")
+
+    def waiting(self, event: Mapping[str, Any]) -> None:
+        """The job waits, for this reason."""
+        message, reason = str(event.get("message")), str(event.get("reason"))
+        if self._line is not None:
+            if not self._shares_terminal or self._ends_line:
+                status = _SHOWN_STATUS.get(self._status, "Waiting")
+                self._line.show(f"{status}: {message}")
+        elif reason != self._wait_reason:
+            self.finish_line()
+            say(f"waiting: {message}")
+        self._wait_reason = reason
+
+    def hide_status(self) -> None:
+        """Until the next status."""
+        if self._line is not None:
+            self._line.hide()
 
     def write(self, content: bytes) -> None:
         """Write, and let it be seen at once."""
+        if content and self._shares_terminal:
+            self.hide_status()
         out = sys.stdout.buffer
         out.write(content)
         out.flush()
@@ -33,10 +87,13 @@ class LogOutput:
         """One arrived."""
 
     def close(self) -> None:
-        """Nothing is to be put back."""
+        """Leave the terminal as it was."""
+        if self._line is not None:
+            self._line.close()
 
     def finish_line(self) -> None:
         """On a terminal, let a message that follows start on its own line."""
+        self.hide_status()
         if not self._ends_line and sys.stdout.isatty():
             say("")
         self._ends_line = True
@@ -44,6 +101,11 @@ class LogOutput:
 
 class JsonOutput(LogOutput):
     """Events on standard output, one JSON object per line, in place of the log."""
+
+    def __init__(self, color: ColorChoice = ColorChoice.AUTO) -> None:
+        super().__init__(color)
+        self._line = None
+        self._shares_terminal = False
 
     @override
     def write(self, content: bytes) -> None:
@@ -75,8 +137,9 @@ def show(
             output.write(content)
             tail.add(content)
         elif event["type"] == "status":
-            output.finish_line()
-            say(f"status: {event.get('status')}")
+            output.status(event)
+        elif event["type"] == "waiting":
+            output.waiting(event)
         elif event["type"] == "complete":
             output.finish_line()
             if event.get("tests"):
@@ -86,7 +149,7 @@ def show(
             for remark in remarks(event):
                 say(remark)
             seconds = None if since is None else time.monotonic() - since
-            say(result_line(event, job_id, seconds))
+            say(result_line(event, job_id, seconds), color_of(event), output.color)
             if advice := hint(event, tail.text, table):
                 say(advice)
             return exit_codes.of_result(event)

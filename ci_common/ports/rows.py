@@ -1,18 +1,22 @@
 """The rows of the jobs, as the server and the controller use them, and who may move them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from ci_common.errors import EngineDisturbedError
 from ci_common.job import Artifact, CoverageSummary, Door, Job, JobStatus, Outcome, SuiteSummary
+from ci_common.launch_step import LaunchStep
 from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.progress import Progress
 from ci_common.run import RunRequest
+
+CONTROLLER_SILENCE_SECONDS = 10.0
+"""A controller that has not been heard of for so long counts as down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,20 @@ class ControllerState:
     def engine_is_disturbed(self) -> bool:
         """Whether the engine answers all the same."""
         return (self.engine_error or "").startswith(EngineDisturbedError.code)
+
+    def is_silent(self, now: datetime) -> bool:
+        """Whether it has not been heard of for too long."""
+        return now - self.heartbeat_at > timedelta(seconds=CONTROLLER_SILENCE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """What every job that waits depends on."""
+
+    controller: ControllerState | None
+    """`None` when no controller ever ran."""
+    under_way: Mapping[str, int] = field(default_factory=dict)
+    """By tenant, the jobs that are initializing or running; those who have none are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +191,9 @@ class JobSubmissions(Protocol):
     async def controller_state(self) -> ControllerState | None:
         """The last heartbeat, or `None` when no controller ever ran on this database."""
 
+    async def server_load(self) -> ServerLoad:
+        """What every job that waits depends on. It costs the same however many jobs have ended."""
+
     async def check_writable(self) -> None:
         """Raise NotReadyError, or DatabaseUnavailableError, unless a write transaction can be
         committed.
@@ -226,6 +247,11 @@ class JobTransitions(Protocol):
 
     async def mark_running(self, job_id: str, at: datetime) -> bool:
         """initializing -> running."""
+
+    async def note_launch_step(self, job_id: str, attempt: int, step: LaunchStep) -> bool:
+        """Say what the launch of an initializing job takes time for (see `Job.launch_step`), when
+        `attempt` is the one that is launched. It moves nothing, and no event tells it.
+        """
 
     async def retry(self, job_id: str, attempt: int) -> bool:
         """running -> initializing of the next attempt, when `attempt` is the one that was lost."""

@@ -25,15 +25,23 @@ An executor is made by its factory in `ci_controller.executors.registry`. It get
 paths of the server: see `launch_request`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
+from ci_common.launch_step import LaunchStage
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
+
+OnStage: TypeAlias = Callable[[LaunchStage], None]
+"""Is called, from any thread, before what may take long."""
+
+
+def untold(stage: LaunchStage) -> None:
+    """Nobody wants to know."""
 
 
 class WorkloadState(StrEnum):
@@ -168,9 +176,12 @@ class Executor(Protocol):
     async def inspect(self, job_id: str) -> Workload | None:
         """The workload with everything known about it, or `None` when there is none."""
 
-    async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
+    async def launch(
+        self, request: LaunchRequest, log: LogAppender, on_stage: OnStage = untold
+    ) -> Output:
         """Check the package's digest, install requirements (their output goes to `log`), make the
-        workload, start it. Without a package its workspace is empty.
+        workload, start it. Without a package its workspace is empty. `on_stage` is told what
+        takes long, and nothing of what is there already.
 
         The command, and not the installation, gets the secrets: each as a file that only its
         user can read, in the directory that `CI_SECRETS_DIR` names, and, where it is wanted, as

@@ -156,6 +156,7 @@ class Controller:
         """Stop following; workloads go on, and the next controller adopts them."""
         await self._drop_runs()
         await self._context.progress.close()
+        await self._context.steps.close()
         self._bell.close()
         await self._leadership.release()
 
@@ -306,6 +307,7 @@ class Controller:
         run = JobRun(
             job, self._context, epoch, self._times, self._health, self._bell.ring, last_try
         )
+        run.failures = self._retries.failures(key(action))
         run.stopped = self._stopped.get((job.job_id, job.attempt))
         return run
 

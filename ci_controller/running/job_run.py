@@ -19,6 +19,7 @@ from ci_common.errors import (
     WorkloadLostError,
 )
 from ci_common.job import Job, JobStatus, Outcome, Reason
+from ci_common.launch_step import LaunchStage, LaunchStep
 from ci_common.ports.logs import LogAppender, LogWriter
 from ci_common.ports.rows import Ending
 from ci_common.ports.workloads import Output, OutputEnd, Workload, WorkloadState
@@ -83,6 +84,8 @@ class JobRun:
         """Why the job was left as it is, when that is the engine's trouble."""
         self.stopped: Reason | None = None
         """Why the workload was stopped while this run followed it."""
+        self.failures = 0
+        """How often the engine has failed at the same before, though it answered."""
         self._times = times
         self._health = health
         self._context = context
@@ -112,7 +115,11 @@ class JobRun:
                 await self._take_to_end(await connect(log), log)
             except EngineFailingError as error:
                 await self._check_engine(error)
-                if self.launched or not self._last_try:
+                if self.launched:
+                    raise
+                if not self._last_try:
+                    step = LaunchStep(LaunchStage.RETRYING, self.failures + 2)
+                    self._context.steps.note(self.job, step)
                     raise
                 message = f"gave up after {LAUNCH_TRIES} attempts to start the job: {error.message}"
                 await self._fail(error.reason, message, log)
@@ -173,7 +180,8 @@ class JobRun:
         try:
             package = self._context.packages.source(self.job)
             request = launch_request(self.job, self._epoch, self._secrets, package)
-            output = await self._context.executor.launch(request, masked)
+            told = self._context.steps.of(self.job)
+            output = await self._context.executor.launch(request, masked, told)
             self.launched = self.launched_itself = True
         finally:
             base = masked.size  # with what was held back

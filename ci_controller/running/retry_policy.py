@@ -55,9 +55,13 @@ class RetryPolicy:
         """What must not be retried yet."""
         return {name for name, pauses in self._pauses.items() if pauses.waits}
 
+    def failures(self, name: str) -> int:
+        """How often the engine failed at it, though it answered."""
+        return self._refusals.get(name, 0)
+
     def is_last_try(self, name: str, tries: int) -> bool:
         """Whether this is the last attempt."""
-        return self._refusals.get(name, 0) >= tries - 1
+        return self.failures(name) >= tries - 1
 
     def failed(self, name: str, answered: bool = False) -> None:
         """It waits; `answered` tells whether the engine answered at all."""

@@ -11,6 +11,7 @@ from ci_common.ports.rows import JobTransitions
 from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.workloads import Executor
 from ci_controller.running.artifacts import ArtifactCollector
+from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
 
 
@@ -26,6 +27,7 @@ class RunContext:
     now: Callable[[], datetime]
     secrets: JobSecrets
     progress: ProgressReports
+    steps: LaunchSteps
     check_files: Callable[[], None] = lambda: None
     """Raises StorageUnavailableError when the stores above cannot be used now."""
 

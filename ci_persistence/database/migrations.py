@@ -527,6 +527,10 @@ MIGRATIONS: tuple[str, ...] = (
         DELETE FROM job_texts WHERE seq = OLD.seq;
     END;
     """,
+    # 18: what the launch of an initializing job takes time for, as its controller says.
+    """
+    ALTER TABLE jobs ADD COLUMN launch_step TEXT;
+    """,
 )
 
 

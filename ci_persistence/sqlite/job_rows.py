@@ -27,6 +27,7 @@ from ci_common.job import (
     format_time,
     parse_time,
 )
+from ci_common.launch_step import LaunchStep
 from ci_common.policy import JobScope
 from ci_common.ports.rows import JobState
 from ci_persistence.database.database import Database
@@ -34,7 +35,7 @@ from ci_persistence.database.database import Database
 COLUMNS = (
     "job_id, tenant, user, spec, package_sha256, package_size, status, created_at, started_at, "
     "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
-    "log_dropped, artifacts_size, tests, door, coverage, visibility, name"
+    "log_dropped, artifacts_size, tests, door, coverage, visibility, name, launch_step"
 )
 ARTIFACT_COLUMNS = "path, size, sha256, modified"
 _UNKNOWN = -1
@@ -115,19 +116,22 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         None,
         job.visibility.value,
         job.spec.name,
+        None,
     )
 
 
 def from_row(row: sqlite3.Row) -> Job:
     """The job of a row."""
     outcome, log_dropped = _outcome(row), log_dropped_from_row(row["log_dropped"])
+    status = JobStatus(row["status"])
+    launching = status is JobStatus.INITIALIZING
     return Job(
         job_id=row["job_id"],
         tenant=row["tenant"],
         user=row["user"],
         spec=_spec_from_json(row["spec"]),
         package=_package(row),
-        status=JobStatus(row["status"]),
+        status=status,
         created_at=_required_time(row["created_at"]),
         started_at=parse_time(row["started_at"]),
         ended_at=parse_time(row["ended_at"]),
@@ -142,6 +146,7 @@ def from_row(row: sqlite3.Row) -> Job:
         door=Door(row["door"]),
         visibility=Visibility(row["visibility"]),
         failing=None if outcome is not None else _failing(row, log_dropped),
+        launch_step=LaunchStep.parse(row["launch_step"]) if launching else None,
     )
 
 

@@ -21,6 +21,7 @@ from ci_common.ports.rows import (
     ControllerState,
     JobQuery,
     JobSubmissions,
+    ServerLoad,
     StartOutlook,
 )
 from ci_common.ports.signals import JobSignals
@@ -61,6 +62,11 @@ _BUSY = (
     "SELECT count(*) AS everybodys, sum(tenant = ?) AS own FROM jobs "
     "WHERE status IN ('initializing', 'running') AND job_id != ?"
 )
+UNDER_WAY = (
+    "SELECT tenant, count(*) AS jobs FROM jobs INDEXED BY jobs_live_of_user "  # noqa: S608
+    f"WHERE status IN {LIVE} AND status != 'queued' GROUP BY tenant"
+)
+"""The index has live jobs only; without statistics SQLite would go through all others, too."""
 _RECENT_JOBS = 500
 RECENT = (
     "SELECT (julianday(ended_at) - julianday(started_at)) * 86400.0 AS seconds FROM (SELECT * "  # noqa: S608 - constants
@@ -238,6 +244,12 @@ class SqliteJobSubmissions(JobSubmissions):
         if row is None or heartbeat is None:
             return None
         return ControllerState(heartbeat_at=heartbeat, engine_error=row["engine_error"])
+
+    @override
+    async def server_load(self) -> ServerLoad:
+        rows = await self._database.fetch_all(UNDER_WAY)
+        under_way = {str(row["tenant"]): int(row["jobs"]) for row in rows}
+        return ServerLoad(await self.controller_state(), under_way)
 
     @override
     async def check_writable(self) -> None:

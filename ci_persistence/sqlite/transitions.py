@@ -8,6 +8,7 @@ from sqlite3 import Row
 from typing_extensions import override
 
 from ci_common.job import Job, JobStatus, format_time, sources_of
+from ci_common.launch_step import LaunchStep
 from ci_common.ports.rows import Ending, JobTransitions, ProgressReport
 from ci_common.ports.signals import JobSignals
 from ci_common.progress import Progress
@@ -69,7 +70,7 @@ class SqliteJobTransitions(JobTransitions):
     async def retry(self, job_id: str, attempt: int) -> bool:
         rows = await self._database.write(
             "UPDATE jobs SET attempt = attempt + 1, status = 'initializing', "  # noqa: S608
-            "started_at = NULL WHERE job_id = ? AND attempt = ? "
+            "started_at = NULL, launch_step = NULL WHERE job_id = ? AND attempt = ? "
             f"AND status = 'running' AND reason IS NULL AND {HOLDS_LEASE} RETURNING job_id",
             (job_id, attempt, self._holder),
         )
@@ -128,6 +129,17 @@ class SqliteJobTransitions(JobTransitions):
                 told = report.following(_progress_of(report.job_id, last))
                 await connection.execute(_REPORT, _progress_row(told, at, self._holder))
         self._signals.notify_events()
+
+    @override
+    async def note_launch_step(self, job_id: str, attempt: int, step: LaunchStep) -> bool:
+        rows = await self._database.write(
+            "UPDATE jobs SET launch_step = ? WHERE job_id = ? AND attempt = ? "  # noqa: S608 - constants
+            f"AND status = 'initializing' AND {HOLDS_LEASE} RETURNING job_id",
+            (str(step), job_id, attempt, self._holder),
+        )
+        if rows:
+            self._signals.notify(job_id)
+        return bool(rows)
 
     async def _move(
         self, job_id: str, target: JobStatus, facts: Mapping[str, str | int | None]

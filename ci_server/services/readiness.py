@@ -2,16 +2,13 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ci_common.errors import NotReadyError, RunnerError, StorageUnavailableError
 from ci_common.ports.packages import PackageIntake
 from ci_common.ports.rows import JobSubmissions
 
 logger = logging.getLogger(__name__)
-
-HEARTBEAT_SECONDS = 10.0
-"""A controller that has not been heard of for so long counts as down."""
 
 
 class Readiness:
@@ -58,7 +55,7 @@ class Readiness:
 
     async def _controller_problem(self) -> str | None:
         state = await self._submissions.controller_state()
-        if state is None or self._now() - state.heartbeat_at > timedelta(seconds=HEARTBEAT_SECONDS):
+        if state is None or state.is_silent(self._now()):
             return "no controller is running: jobs are queued but not started"
         if state.engine_error is None:
             return None

@@ -1,22 +1,14 @@
 """Estimate when a queued job will start."""
 
 import math
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
 from ci_common.ports.rows import StartOutlook
+from ci_common.waiting import JobSlots
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """How many jobs run at once; of one tenant `None` means that it may have all."""
-
-    total: int
-    of_tenant: int | None = None
-
-
-def estimated_start(outlook: StartOutlook, slots: Slots, now: datetime) -> datetime | None:
+def estimated_start(outlook: StartOutlook, slots: JobSlots, now: datetime) -> datetime | None:
     """The time at which a job will start; `None` when it is not known.
 
     A job for which a slot is free starts now. Else the tenant's jobs before it, of which each

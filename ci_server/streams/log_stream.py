@@ -14,12 +14,14 @@ from ci_common.errors import (
     LogMissingError,
     StorageUnavailableError,
 )
-from ci_common.events import CompleteEvent, Event, LogEvent, StatusEvent
+from ci_common.events import CompleteEvent, Event, LogEvent, StatusEvent, WaitingEvent
 from ci_common.job import Job, JobStatus
 from ci_common.ports.logs import LogReader
 from ci_common.ports.rows import JobSubmissions
 from ci_common.ports.signals import JobSignals
+from ci_common.waiting import Waiting
 from ci_server.streams.queue_places import QueuePlaces
+from ci_server.streams.wait_reasons import WaitReasons
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +51,19 @@ class JobWatch:
         self.size = size
         self.position: int | None = None
         """The place in the queue; `None` when the job is not queued, or not known yet."""
+        self.waiting: Waiting | None = None
+        """Why it waits; `None` when it does not."""
         self.changed = asyncio.Event()
         """Set, and replaced by a new one, whenever `job` or `size` changed."""
         self.watchers = 0
         self.task: asyncio.Task[None] | None = None
 
-    def update(self, job: Job, size: int, position: int | None) -> bool:
+    def update(self, job: Job, size: int, position: int | None, waiting: Waiting | None) -> bool:
         """Take in what was seen; True when it is news."""
-        if (job, size, position) == (self.job, self.size, self.position):
+        seen = (job, size, position, waiting)
+        if seen == (self.job, self.size, self.position, self.waiting):
             return False
-        self.job, self.size, self.position = job, size, position
+        self.job, self.size, self.position, self.waiting = seen
         self.wake()
         return True
 
@@ -73,11 +78,14 @@ class LogStreams:
     but its own position.
     """
 
-    def __init__(self, jobs: JobSubmissions, logs: LogReader, signals: JobSignals) -> None:
+    def __init__(
+        self, jobs: JobSubmissions, logs: LogReader, signals: JobSignals, reasons: WaitReasons
+    ) -> None:
         self._jobs = jobs
         self._logs = logs
         self._signals = signals
         self._places = QueuePlaces(jobs)
+        self._reasons = reasons
         self._watches: dict[str, JobWatch] = {}
 
     def size(self, job: Job) -> int:
@@ -141,12 +149,21 @@ class LogStreams:
             position = start
         return 0
 
-    async def events(self, job: Job, offset: int) -> AsyncGenerator[Event, None]:
-        """The job's moves and its log from `offset`, to the end, then the result.
+    async def waiting(self, job: Job) -> Waiting | None:
+        """Why a job waits; `None` when it does not."""
+        queued = job.status is JobStatus.QUEUED
+        return await self._reasons.of(job, await self._places.place(job) if queued else None)
+
+    async def events(
+        self, job: Job, offset: int, *, with_waiting: bool = False
+    ) -> AsyncGenerator[Event, None]:
+        """The job's moves and its log from `offset`, to the end, then the result; and, if wanted,
+        why it waits, whenever that changes.
 
         Never gives up while the job is alive.
         """
         told: StatusEvent | None = None
+        told_waiting: Waiting | None = None
         async with self._watching(job) as watch:
             while True:
                 job, size, changed = watch.job, watch.size, watch.changed
@@ -154,6 +171,10 @@ class LogStreams:
                 if status != told and not job.status.is_terminal:
                     told = status
                     yield status
+                waiting = watch.waiting if with_waiting else None
+                if waiting is not None and waiting != told_waiting:
+                    yield WaitingEvent(waiting)
+                told_waiting = waiting
                 final = job.log_size is not None
                 end = size if job.log_size is None else job.log_size
                 try:
@@ -218,11 +239,12 @@ class LogStreams:
     @asynccontextmanager
     async def _watching(self, job: Job) -> AsyncIterator[JobWatch]:
         position = await self._first_position(job)
+        waiting = await self._reasons.of(job, position)
         watch = self._watches.get(job.job_id)
         if watch is None:
             # Row first, then size: see JobWatch.
             watch = self._watches[job.job_id] = JobWatch(job, self.size(job))
-            watch.position = position
+            watch.position, watch.waiting = position, waiting
             watch.task = asyncio.create_task(
                 # For all who watch, not for the request that happens to be the first.
                 self._keep_fresh(watch),
@@ -273,7 +295,7 @@ class LogStreams:
             size = self._logs.size(job.job_id)
         except StorageUnavailableError:
             size = watch.size  # the row may have news all the same
-        return watch.update(job, size, position)
+        return watch.update(job, size, position, await self._reasons.of(job, position))
 
     async def _first_position(self, job: Job) -> int | None:
         queued = job.status is JobStatus.QUEUED

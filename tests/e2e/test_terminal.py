@@ -2,50 +2,27 @@
 
 import json
 import os
-import re
 
 import pytest
 
 from support import projects
 from support.command_line import job_id_in
+from support.screen import screen
 
 pytestmark = pytest.mark.docker
 
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 
-
-def screen(shown):
-    """The lines a terminal would show, for what our program sends: a small emulator."""
-    lines, row, column = [""], 0, 0
-    for piece in re.split(rf"({CONTROL.pattern}|\r|\n)", shown):
-        if piece == "\r":
-            column = 0
-        elif piece == "\n":
-            row += 1
-            if row == len(lines):
-                lines.append("")
-        elif match := re.fullmatch(r"\x1b\[(\d*)A", piece):
-            row = max(0, row - int(match[1] or 1))
-        elif piece == "\x1b[2K":
-            lines[row] = ""
-        elif piece and not CONTROL.fullmatch(piece):
-            line, end = lines[row].ljust(column), column + len(piece)
-            lines[row] = line[:column] + piece + line[end:]
-            column = end
-    return [line.rstrip() for line in lines]
-
-
-def test_submit(user, project):
+def test_submit(server, user, project):
     script = "for i in 1 2 3; do echo line $i; done; printf 'no end'"
     code, text = user.on_terminal("submit", "--path", project, "--", "sh", "-c", script).end()
-    shown = [line for line in screen(text) if not line.startswith("status: ")]
+    shown = screen(text)
     assert code == 0
-    assert shown[0].startswith("Job ")
-    at = shown.index("line 1")
-    assert shown[at : at + 4] == ["line 1", "line 2", "line 3", "no end"]
-    assert shown[at + 4].startswith("\u2713 passed in ")
-    assert shown[at + 5 :] == [""]
-    assert "\x1b" not in text  # a small upload needs no progress bar
+    job_id = job_id_in(text)
+    assert shown[0] == f"Job {job_id}. Watch it with: ci wait {job_id[:8]} --server {server.url}"
+    assert shown[1:5] == ["line 1", "line 2", "line 3", "no end"]
+    assert shown[5].startswith("\u2713 passed in ")
+    assert shown[6:] == [""]
+    assert "uploading" not in text  # a small upload needs no progress bar
 
 
 def test_a_large_upload_has_a_progress_bar_that_goes_away(user, project):
@@ -154,7 +131,9 @@ def test_list_and_status(server, user):
     assert text.splitlines()[1].startswith(f"{job['job_id'][:8]} ")
     code, text = user.on_terminal("status", job["job_id"]).end()
     assert code == 0
-    assert job["job_id"] in text
+    assert f"Job:        {job['job_id'][:8]}\r\n" in text
+    assert json.loads(user.run("status", job["job_id"], "--json").text)["job_id"] == job["job_id"]
+    assert f"Job:        {job['job_id']}\n" in user.run("status", job["job_id"]).text
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def environment(server_url, **more):
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("CI_") and name != "NO_COLOR"
+        if not name.startswith("CI_") and name not in ("NO_COLOR", "FORCE_COLOR")
     }
     own = {"PYTHONPATH": str(ROOT), "CI_SERVER_URL": server_url, "NO_PROXY": "127.0.0.1"}
     return {**kept, **own, **more}
@@ -97,12 +97,12 @@ class CommandLine:
         argv = ["curl", "-sSN", "--noproxy", "*", *map(str, arguments)]
         return self._keep(RunningCommand(argv, self.directory, environment(self.server_url)))
 
-    def on_terminal(self, *arguments, name="ci", columns=80, **more):
-        """Start a command on a terminal of its own."""
+    def on_terminal(self, *arguments, name="ci", columns=80, stdout=None, **more):
+        """Start a command on a terminal of its own, or with the file `stdout` for its output."""
         argv = [*command(name), *map(str, arguments)]
-        return self._keep(
-            OnTerminal(argv, self.directory, environment(self.server_url, **more), columns)
-        )
+        of_terminal = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "24"}
+        variables = environment(self.server_url, **of_terminal | more)
+        return self._keep(OnTerminal(argv, self.directory, variables, columns, stdout))
 
     def close(self):
         for running in self._running:
@@ -180,9 +180,9 @@ class RunningCommand:
 
 
 class OnTerminal:
-    """A command with a pseudo-terminal for its input and both outputs."""
+    """A command with a pseudo-terminal for its input and both outputs; or for all but stdout."""
 
-    def __init__(self, argv, directory, environment, columns=80):
+    def __init__(self, argv, directory, environment, columns, stdout):
         self._master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (24, columns))
         self.shown = b""
@@ -194,14 +194,9 @@ class OnTerminal:
         self.process = subprocess.Popen(
             argv,
             cwd=directory,
-            env={
-                **environment,
-                "TERM": "xterm-256color",
-                "COLUMNS": str(columns),
-                "LINES": "24",
-            },
+            env=environment,
             stdin=slave,
-            stdout=slave,
+            stdout=stdout or slave,
             stderr=slave,
             start_new_session=True,
             preexec_fn=own_the_terminal,
@@ -220,6 +215,10 @@ class OnTerminal:
     def until_shown(self, content):
         """Wait until the terminal was sent these bytes."""
         until_sync(lambda: content in self.shown, what=f"{content!r} in {self.shown!r}")
+
+    def resize(self, columns):
+        """Make the terminal as wide."""
+        termios.tcsetwinsize(self._master, (24, columns))
 
     def press_ctrl_c(self):
         self.type("\x03")

@@ -8,6 +8,7 @@ from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import Controller, ReconcileSettings, new_holder
 from ci_controller.reconcile.leadership import LEASE_SECONDS
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
+from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
 from ci_controller.running.run_context import RunContext
 from ci_persistence.database.database import Database
@@ -95,6 +96,7 @@ class ControllerWorld:
                 self.clock,
                 self.secrets,
                 ProgressReports(transitions, self.clock, pause_seconds=0.01),
+                LaunchSteps(transitions),
                 self._check_files,
             ),
             SqliteControllerLease(self.database, self.monotonic),

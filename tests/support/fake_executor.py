@@ -2,7 +2,8 @@
 
 It polices the contract of the port (`violations`), and takes faults from the job, by its
 environment: `FAULT_LAUNCH` is the name of an error of `ci_common.errors` (or `defect`) that
-`launch` raises; `FAULT_STUBBORN` makes the workload ignore SIGTERM. A command such as
+`launch` raises; `FAULT_STUBBORN` makes the workload ignore SIGTERM. `STAGES` are those that a
+`launch` tells of. A command such as
 `("out:hello", "file:output/a=text", "exit:3")` plays by itself; what it leaves open the test
 drives. Calls can be held (`hold`) at these points: `launch` is the moment before the workload is
 made, `made` the one before it is started, and `list`, `inspect`, `files`, `remove` are those
@@ -21,7 +22,8 @@ from ci_common.errors import (
     LeaseLostError,
     WorkloadLostError,
 )
-from ci_common.ports.workloads import OutputEnd, Workload, WorkloadFile, WorkloadState
+from ci_common.launch_step import LaunchStage
+from ci_common.ports.workloads import OutputEnd, Workload, WorkloadFile, WorkloadState, untold
 from ci_controller.executors.shared.package import verify
 
 
@@ -215,12 +217,14 @@ class FakeExecutor:
         workload = self.workloads.get(job_id)
         return workload.seen() if workload else None
 
-    async def launch(self, request, log):
+    async def launch(self, request, log, on_stage=untold):
         await verify(request.package)
         job_id = request.job_id
         with _Once(self, "launch", job_id):
             log.append(self.setup_output)
             self._called("launch", job_id)
+            for stage in request.env.get("STAGES", "").split():
+                on_stage(LaunchStage(stage))
             self._fail_as(request.env.get("FAULT_LAUNCH"))
             log_base = log.size
             await self._reach("launch", job_id)

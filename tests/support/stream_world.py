@@ -5,6 +5,7 @@ import asyncio
 from ci_common.events import LogEvent
 from ci_common.job import JobStatus, Outcome, Reason
 from ci_common.ports.rows import Ending
+from ci_common.waiting import JobSlots
 from ci_persistence.database.database import Database
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.in_process import ProcessJobSignals
@@ -13,6 +14,7 @@ from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
 from ci_server.apis.native.present import event_json
 from ci_server.streams.log_stream import LogStreams
+from ci_server.streams.wait_reasons import WaitReasons
 from support.jobs import NOON, Clock, a_job
 
 PASSED = Outcome(JobStatus.COMPLETED, Reason.EXIT, "exited with code 0", 0)
@@ -52,7 +54,12 @@ class World:
         self.jobs = SqliteJobSubmissions(self.database, self.signals)
         self.moves = SqliteJobTransitions(self.database, self.signals, "me")
         await SqliteControllerLease(self.database).acquire("me", NOON, 3600)
-        self.streams = LogStreams(self.jobs, self.logs, self.signals)
+        self.streams = LogStreams(
+            self.jobs,
+            self.logs,
+            self.signals,
+            WaitReasons(self.jobs, JobSlots(4), lambda: self.clock()),
+        )
         self.clock = Clock()
         return self
 

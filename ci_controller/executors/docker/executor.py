@@ -23,7 +23,15 @@ from ci_common.job import Network, ResourceLimits
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
-from ci_common.ports.workloads import Executor, Leftover, Output, Workload, WorkloadFiles
+from ci_common.ports.workloads import (
+    Executor,
+    Leftover,
+    OnStage,
+    Output,
+    Workload,
+    WorkloadFiles,
+    untold,
+)
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.enforcement import unenforced
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
@@ -88,6 +96,7 @@ class _Launch:
     request: LaunchRequest
     base_image: str
     log: LogAppender
+    on_stage: OnStage
     interruption: Interruption = field(default_factory=Interruption)
     connected: list[KeptOutput] = field(default_factory=list)
     """To be closed when the launch fails."""
@@ -159,10 +168,12 @@ class DockerExecutor(Executor):
         return await self._engine.look(look)
 
     @override
-    async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
+    async def launch(
+        self, request: LaunchRequest, log: LogAppender, on_stage: OnStage = untold
+    ) -> Output:
         await verify(request.package)
         base = request.image or self._options.image
-        launch = _Launch(request, base, log)
+        launch = _Launch(request, base, log, on_stage)
         try:
             try:
                 return await self._prepare_and_start(launch)
@@ -185,7 +196,7 @@ class DockerExecutor(Executor):
 
     async def _prepare_and_start(self, launch: "_Launch") -> Output:
         request, log = launch.request, launch.log
-        image = await self._images.image_for(request, launch.base_image, log)
+        image = await self._images.image_for(request, launch.base_image, log, launch.on_stage)
         log_base = log.size
         bounds = await self._storage.bounds(request.limits, image)
 

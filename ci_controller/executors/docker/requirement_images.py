@@ -17,9 +17,11 @@ from typing_extensions import override
 from ci_common.errors import ImageUnavailableError, RegistryUnavailableError, SetupFailedError
 from ci_common.job import ResourceLimits
 from ci_common.job_states import WRONG_IMAGE
+from ci_common.launch_step import LaunchStage
 from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.packages import PackageSource
+from ci_common.ports.workloads import OnStage, untold
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
@@ -114,7 +116,9 @@ class RequirementImages:
         """Names of the containers in which requirements are being installed."""
         options.cache_dir.mkdir(parents=True, exist_ok=True)
 
-    async def image_for(self, request: LaunchRequest, base: str, log: LogAppender) -> str:
+    async def image_for(
+        self, request: LaunchRequest, base: str, log: LogAppender, on_stage: OnStage = untold
+    ) -> str:
         """The image of a job: `base`, or `base` with what the project needs in it.
 
         Raises SetupFailedError, ImageUnavailableError, PackageCorruptError.
@@ -122,9 +126,9 @@ class RequirementImages:
         package = request.package
         is_own = request.image is not None
         if package is None:
-            return await self._ensure_base(base, is_own)
+            return await self._ensure_base(base, is_own, on_stage)
         plan = await asyncio.to_thread(install_plan, package, request.install)
-        image = key = await self._ensure_base(base, is_own)
+        image = key = await self._ensure_base(base, is_own, on_stage)
         if plan.line is not None:
             log.append(f"{plan.line}\n".encode(errors="replace"))
         for layer in plan.layers:
@@ -138,12 +142,15 @@ class RequirementImages:
             # took over may both be at it, and must not take each other's container.
             bounds = await self._storage.bounds(self._options.limits, image)
             setup = _SetUp(name, image, bounds, package, plan, layer, variables, request)
-            image = await self._layer_image(setup, key, log)
+            image = await self._layer_image(setup, key, log, on_stage)
         return image
 
-    async def _layer_image(self, setup: "_SetUp", key: str, log: LogAppender) -> str:
+    async def _layer_image(
+        self, setup: "_SetUp", key: str, log: LogAppender, on_stage: OnStage
+    ) -> str:
         tag = f"{_REPOSITORY}:{self._options.instance_id[:12]}-{key}"
         if not await self._exists(tag):
+            on_stage(LaunchStage.INSTALLING)
             await self._flights.run(key, partial(self._build, setup, tag), log)
         await asyncio.to_thread(self._touch, tag)
         return tag
@@ -153,7 +160,7 @@ class RequirementImages:
         await self._engine.call(lambda client: self._remove_abandoned(client, epoch))
         await self._engine.call(self._evict)
 
-    async def _ensure_base(self, base: str, is_own: bool) -> str:
+    async def _ensure_base(self, base: str, is_own: bool, on_stage: OnStage) -> str:
         """The id of the base image, pulled when it is not here; `is_own` when the job names it."""
 
         def find(client: docker.APIClient) -> str:
@@ -161,6 +168,7 @@ class RequirementImages:
                 try:
                     return _base_id(client, base)
                 except ImageNotFound:
+                    on_stage(LaunchStage.PULLING)
                     _pull(client, base)
                 return _base_id(client, base)
             except APIError as error:

@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from ci_common.errors import SetupFailedError
+from ci_common.launch_step import LaunchStage
 from ci_common.ports.launch_request import LaunchRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.packages import PackageSource
+from ci_common.ports.workloads import OnStage, untold
 from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
 from ci_controller.executors.shared.install_layers import Layer, Step
 from ci_controller.executors.shared.install_plan import InstallPlan, failure, install_plan
@@ -45,7 +47,9 @@ class Environments:
         self._env = env or {}
         self._flights: SingleFlight[None] = SingleFlight()
 
-    async def bin_directories(self, request: LaunchRequest, log: LogAppender) -> list[Path]:
+    async def bin_directories(
+        self, request: LaunchRequest, log: LogAppender, on_stage: OnStage = untold
+    ) -> list[Path]:
         """The directories to put first on PATH. Raises SetupFailedError, PackageCorruptError."""
         found = [Path(sys.executable).parent]
         package = request.package
@@ -65,6 +69,7 @@ class Environments:
             )
             build = _Build(self._root / key, tuple(below), package, plan, layer, variables, request)
             if not (build.environment / _READY).exists():
+                on_stage(LaunchStage.INSTALLING)
                 await self._flights.run(key, partial(self._build, build), log)
             below.insert(0, build.environment)
         return [environment / "bin" for environment in below] or found

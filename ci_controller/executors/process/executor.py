@@ -24,7 +24,7 @@ from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostErro
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Limit, Unenforced
-from ci_common.ports.workloads import Executor, Leftover, Output, Workload
+from ci_common.ports.workloads import Executor, Leftover, OnStage, Output, Workload, untold
 from ci_common.secret import Secret
 from ci_controller.executors.process import supervisor
 from ci_controller.executors.process.environments import (
@@ -90,7 +90,9 @@ class ProcessExecutor(Executor):
         return self._directories(job_id).workload()
 
     @override
-    async def launch(self, request: LaunchRequest, log: LogAppender) -> Output:
+    async def launch(
+        self, request: LaunchRequest, log: LogAppender, on_stage: OnStage = untold
+    ) -> Output:
         await verify(request.package)
         self._check_reachable()
         directories = self._directories(request.job_id)
@@ -98,7 +100,7 @@ class ProcessExecutor(Executor):
             raise LeaseLostError
         await self.remove(request.job_id)
         self._make_works()
-        programs = await self._environments.bin_directories(request, log)
+        programs = await self._environments.bin_directories(request, log, on_stage)
         self._launching.add(request.job_id)
         interruption = Interruption()
 

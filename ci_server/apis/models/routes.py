@@ -12,6 +12,7 @@ from ci_common.job import Door, Job, utc_now
 from ci_common.model_manifest import MODEL_PACKAGE_BYTES
 from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
+from ci_common.waiting import JobSlots
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.apis.models.form import FORM, complete, read_form
 from ci_server.apis.models.openapi import SUBMISSION
@@ -32,7 +33,7 @@ from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
-from ci_server.services.start_estimate import Slots, estimated_start
+from ci_server.services.start_estimate import estimated_start
 
 WATCH_SECONDS = 15 * 60.0
 """Life of the token in `websocketUrl`."""
@@ -50,7 +51,7 @@ class ModelsApi:
     jobs: JobService
     results: ModelResults
     grants: Grants
-    slots: Slots
+    slots: JobSlots
     public_url: str | None
     proxies: TrustedProxies
 

@@ -5,10 +5,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, assert_never
 
-from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
+from ci_common.events import (
+    CompleteEvent,
+    Event,
+    JobIdEvent,
+    LogEvent,
+    StatusEvent,
+    WaitingEvent,
+)
 from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
 from ci_common.job_events import JobEvent
 from ci_common.ports.usage import TenantUsage
+from ci_common.waiting import Waiting
 from ci_server.access.auth.stream_tokens import StreamToken
 from ci_server.services.intake import SubmissionLimits
 from ci_server.services.usage import UsageReport
@@ -49,6 +57,19 @@ def job_json(job: Job) -> dict[str, Any]:
         "title": job.spec.title,
         "labels": dict(job.spec.labels),
         "private": job.visibility is Visibility.PRIVATE,
+    }
+
+
+def watched_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
+    """A job that is asked for by itself, and why it waits."""
+    return {**job_json(job), "waiting": None if waiting is None else _waiting_json(waiting)}
+
+
+def _waiting_json(waiting: Waiting) -> dict[str, Any]:
+    return {
+        "reason": waiting.reason.value,
+        "message": waiting.message,
+        "ahead": waiting.ahead,
     }
 
 
@@ -98,6 +119,8 @@ def event_json(event: Event) -> dict[str, Any]:
         case StatusEvent(status, position):
             told: dict[str, Any] = {"type": "status", "status": status.value}
             return told if position is None else {**told, "position": position}
+        case WaitingEvent(waiting):
+            return {"type": "waiting", **_waiting_json(waiting)}
         case LogEvent(content):
             return _log_json(content)
         case CompleteEvent(job):

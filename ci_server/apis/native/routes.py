@@ -20,7 +20,12 @@ from ci_server.apis.native.openapi import (
     TEXT_ANSWER,
     WATCH_ANSWER,
 )
-from ci_server.apis.native.present import job_json, limits_json, submitted_json
+from ci_server.apis.native.present import (
+    job_json,
+    limits_json,
+    submitted_json,
+    watched_job_json,
+)
 from ci_server.apis.native.sse import (
     LogEventCache,
     StreamOverError,
@@ -133,7 +138,8 @@ def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventS
 @router.get("/jobs/{job_id}")
 async def get_job(job_id: str, api: Api, principal: Reader) -> dict[str, Any]:
     """One job."""
-    return job_json(await api.service.get(principal, job_id))
+    job = await api.service.get(principal, job_id)
+    return watched_job_json(job, await api.streams.waiting(job))
 
 
 @router.delete("/jobs/{job_id}", status_code=202)
@@ -165,7 +171,8 @@ async def stream_job(
         start = 0 if from_beginning else api.streams.size(job)
     api.streams.check_readable(job)
     stream_slot(request, principal)
-    body = encoded_events(job.job_id, api.streams.events(job, start), api.cache, start)
+    events = api.streams.events(job, start, with_waiting=True)
+    body = encoded_events(job.job_id, events, api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
 
 

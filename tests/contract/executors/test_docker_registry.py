@@ -3,6 +3,8 @@
 import pytest
 
 from ci_common.errors import ImageUnavailableError, RegistryUnavailableError
+from ci_common.launch_step import LaunchStage
+from support.executors import collect
 from support.fake_registry import (
     DENIED,
     HANGS_UP,
@@ -12,6 +14,7 @@ from support.fake_registry import (
     TOO_MANY,
     fake_registry,
 )
+from support.memory_log import MemoryLog
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
 EXECUTORS = ("docker",)
@@ -46,6 +49,19 @@ async def test_a_registry_that_may_be_back_soon_is_tried_again(bench, answer):
     with fake_registry(answer) as registry:
         error = await refusal(bench, f"{registry}/some/image:7")
     assert isinstance(error, RegistryUnavailableError)
+
+
+async def test_a_pull_is_told_before_it_begins(bench):
+    stages = []
+    job = bench.job("true", "", image="localhost:1/no/such:tag")
+    with pytest.raises(RegistryUnavailableError):
+        await bench.executor.launch(bench.request(job), MemoryLog(), stages.append)
+    assert stages == [LaunchStage.PULLING]
+    output = await bench.executor.launch(
+        bench.request(bench.job("pass")), MemoryLog(), stages.append
+    )
+    await collect(output)
+    assert stages == [LaunchStage.PULLING], "an image that is there is not pulled"
 
 
 async def test_a_registry_that_nobody_answers_for(bench):

@@ -8,11 +8,13 @@ from unittest import mock
 
 from ci_common.events import CompleteEvent, Event, LogEvent
 from ci_common.job import Job, JobSpec, JobStatus, Outcome, Package, Reason
+from ci_common.waiting import JobSlots
 from ci_persistence.logs import archive as log_archive
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_server.apis.native.present import event_json
 from ci_server.streams.log_stream import LogStreams
+from ci_server.streams.wait_reasons import WaitReasons
 
 JOB = "4be0643f-1d98-473b-97cd-ca98a65347dd"
 
@@ -47,7 +49,9 @@ def test_the_stream_of_a_damaged_log_ends_with_the_result(tmp_path: Path) -> Non
         file.seek((begin + end) // 2)
         file.write(b"damage")
     jobs: Any = None
-    streams = LogStreams(jobs, FileLogStore(tmp_path, signals), signals)
+    streams = LogStreams(
+        jobs, FileLogStore(tmp_path, signals), signals, WaitReasons(jobs, JobSlots(4))
+    )
 
     async def watch() -> list[Event]:
         return [event async for event in streams.events(finished(size), 0)]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ci_common.launch_step import LaunchStage
 from ci_controller.executors.process.environments import Environments
 from ci_controller.running.launch_request import launch_request
 from ci_persistence.files.data_directory import no_check
@@ -18,7 +19,7 @@ class NoLog:
 
 
 async def test_tenants_do_not_share_them(tmp_path, monkeypatch):
-    built = []
+    built, stages = [], []
 
     async def build(self, build, transcript):
         built.append(build.environment)
@@ -33,10 +34,11 @@ async def test_tenants_do_not_share_them(tmp_path, monkeypatch):
 
     async def directory(tenant):
         request = launch_request(a_job(tenant=tenant), 1, (), package)
-        return (await environments.bin_directories(request, NoLog()))[0]
+        return (await environments.bin_directories(request, NoLog(), stages.append))[0]
 
     first = await directory("acme")
     assert await directory("acme") == first
     assert await directory("other") != first
     assert len(built) == 2
+    assert stages == [LaunchStage.INSTALLING] * 2, "not where it is installed already"
     assert not any("acme" in str(path) or "other" in str(path) for path in built)

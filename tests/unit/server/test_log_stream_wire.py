@@ -98,15 +98,15 @@ def naive_tail(content, lines):
 def test_tail_offset_is_that_of_the_naive_model(content, lines, block):
     before, log_stream._TAIL_BLOCK_BYTES = log_stream._TAIL_BLOCK_BYTES, block
     try:
-        streams = LogStreams(None, OneLog(content), None)
+        streams = LogStreams(None, OneLog(content), None, None)
         assert streams.tail_offset(a_job(), lines) == naive_tail(content, lines)
     finally:
         log_stream._TAIL_BLOCK_BYTES = before
 
 
 def test_a_longer_tail_than_the_log_is_all_of_it():
-    assert LogStreams(None, OneLog(b"a\nb\n"), None).tail_offset(a_job(), 1000) == 0
-    assert LogStreams(None, OneLog(b""), None).tail_offset(a_job(), 10) == 0
+    assert LogStreams(None, OneLog(b"a\nb\n"), None, None).tail_offset(a_job(), 1000) == 0
+    assert LogStreams(None, OneLog(b""), None, None).tail_offset(a_job(), 10) == 0
 
 
 # ------------------------------------------------------------------ on the wire
