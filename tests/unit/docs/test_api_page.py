@@ -4,16 +4,23 @@ import re
 from dataclasses import fields, replace
 
 from ci_admin.catalogue_columns import KINDS
-from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent
+from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent, WaitingEvent
 from ci_common.job import Artifact, CaseResult, CoverageSummary, JobStatus, Reason, SuiteSummary
 from ci_common.ports.catalogue import CellTypeTotal, PerturbationTotal
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
+from ci_common.waiting import Waiting, WaitReason
 from ci_server.apis.models.form import FORM
 from ci_server.apis.models.present import artifact_json as model_artifact
 from ci_server.apis.models.present import job_json as job_of_model
 from ci_server.apis.models.present import submitted_json as submitted_model
 from ci_server.apis.native.openapi import routes_of
-from ci_server.apis.native.present import artifact_json, event_json, job_json, usage_json
+from ci_server.apis.native.present import (
+    artifact_json,
+    event_json,
+    job_json,
+    usage_json,
+    watched_job_json,
+)
 from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.apis.runs.control_strategy import assessment_json
 from ci_server.app import create_app
@@ -52,7 +59,7 @@ def first_cells(title, header=None):
 def test_fields_of_a_job():
     shown = first_cells("Fields of a job")
     assert len(shown) == len(set(shown))
-    assert set(shown) == set(job_json(FINISHED))
+    assert set(shown) == set(watched_job_json(FINISHED, None))
 
 
 def test_fields_of_test_results():
@@ -110,10 +117,16 @@ def test_fields_of_coverage():
     assert first_cells("Coverage") == list(job_json(FINISHED)["coverage"])
 
 
+def test_reasons_to_wait():
+    rows = first_cells("Why a job waits", "reason")
+    assert rows == [reason.value for reason in WaitReason]
+
+
 def test_fields_of_events():
     events = [
         [JobIdEvent("id")],
         [StatusEvent(JobStatus.RUNNING), StatusEvent(JobStatus.QUEUED, 3)],
+        [WaitingEvent(Waiting(WaitReason.QUEUE, "1 job ahead", 1))],
         [LogEvent(b"text", 4), LogEvent(BYTES, 5)],
         [CompleteEvent(FINISHED)],
     ]
