@@ -1,6 +1,7 @@
 """Options and arguments that commands have in common, as decorators."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,16 +10,42 @@ from ci_client.command.programs import Whole, argument
 if TYPE_CHECKING:
     from ci_client.library.config import ServerChoice
 
-server = click.option(
+_PROFILE = "ci_client.profile"
+
+
+def _keep_profile(
+    context: click.Context, option: click.Parameter, profile: str | None
+) -> str | None:
+    context.meta[_PROFILE] = profile
+    return profile
+
+
+_server = click.option(
     "--server",
     metavar="URL",
-    help="Address of the server [default: $CI_SERVER_URL or ~/.ci/config]",
+    help="Address of the server [default: $CI_SERVER_URL, the project's, or that of your profile]",
 )
+_profile = click.option(
+    "--profile",
+    metavar="NAME",
+    expose_value=False,
+    callback=_keep_profile,
+    help="Your name for a server and your key for it [default: $CI_PROFILE]",
+)
+
+
+def server(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which server it is: `--server`, which the command is given, and `--profile`, which
+    `server_choice` adds.
+    """
+    return _server(_profile(command))
+
+
 api_key = click.option(
     "--api-key",
     metavar="KEY",
-    help="API key [default: $CI_API_KEY or ~/.ci/config; prefer these, because other users can see "
-    "command lines]",
+    help="API key [default: $CI_API_KEY, or what `ci login` stored; prefer these, because other "
+    "users can see command lines]",
 )
 job_id = argument(
     "job_id", metavar="ID", about="The job's id, or the four or more characters it begins with"
@@ -59,4 +86,5 @@ def server_choice(server: str | None, api_key: str | None) -> "ServerChoice":
     """What was given on the command line."""
     from ci_client.library.config import ServerChoice
 
-    return ServerChoice(server, api_key)
+    profile = click.get_current_context().meta.get(_PROFILE)
+    return ServerChoice(server, api_key, profile)
