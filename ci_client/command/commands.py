@@ -3,9 +3,11 @@
 import click
 
 from ci_client.command import job_commands
+from ci_client.command.login_commands import login, logout
 from ci_client.command.model_commands import model_app
 from ci_client.command.programs import HELP, Group
 from ci_client.command.submit_command import submit
+from ci_client.command.whoami_command import whoami
 
 
 def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -42,3 +44,6 @@ app.add_command(job_commands.status)
 app.add_command(job_commands.artifacts)
 app.add_command(job_commands.cancel)
 app.add_command(model_app, "model")
+app.add_command(login)
+app.add_command(logout)
+app.add_command(whoami)
