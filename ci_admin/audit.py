@@ -1,4 +1,4 @@
-"""The audit log as an operator uses it: what they did goes in, what happened comes out."""
+"""The audit log for operators: record what `ci-admin` did, and query entries."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def since(text: str, now: datetime) -> datetime:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
         raise BadRequestError(
-            f"{text!r} is no time: give an age, such as 30m, 12h, 7d or 2w, or a time such as "
+            f"{text!r} is not a valid time: give an age such as 30m, 12h, 7d or 2w, or a time like "
             "2030-01-31T12:00Z"
         ) from None
 

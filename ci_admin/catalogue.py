@@ -1,4 +1,4 @@
-"""`ci-admin catalogue`: which cells the metadata routes and the check of queries know."""
+"""`ci-admin catalogue`: import and show the cells that runs can use."""
 
 import asyncio
 import json

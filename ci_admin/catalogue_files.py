@@ -108,7 +108,9 @@ def _checked_kind(header: Sequence[str], problems: Problems) -> FileKind | None:
         return None
     for separator, word in _SEPARATORS.items():
         if len(header) == 1 and separator in header[0]:
-            problems.add(f"columns are separated by {word}; they must be by commas", row=HEADER_ROW)
+            problems.add(
+                f"columns are separated by {word}; they must be separated by commas", row=HEADER_ROW
+            )
             return None
     kind = kind_of(header)
     if kind is None:
@@ -120,7 +122,7 @@ def _checked_kind(header: Sequence[str], problems: Problems) -> FileKind | None:
         problems.add("is missing", row=HEADER_ROW, column=column)
     for place, column in enumerate(header):
         if column in header[:place]:
-            problems.add("is there twice", row=HEADER_ROW, column=shown(column))
+            problems.add("appears twice", row=HEADER_ROW, column=shown(column))
         elif column not in kind.columns:
             reason = f"is not a column of a {kind.name} file"
             problems.add(reason, row=HEADER_ROW, column=shown(column))
@@ -212,7 +214,7 @@ def _check_types(schema: Any, problems: Problems) -> None:
     for field in schema:
         kind = field.type.value_type if types.is_dictionary(field.type) else field.type
         if not any(is_it(kind) for is_it in usable):
-            reason = f"has the type {kind}; it must be text, a number or a boolean"
+            reason = f"has the type {kind}; it must be a string, a number or a boolean"
             problems.add(reason, row=HEADER_ROW, column=shown(field.name))
     if len(problems.lines) > before:
         raise UnreadableFileError

@@ -73,8 +73,8 @@ def restore(
         bool,
         typer.Option(
             "--new-instance",
-            help="Create a copy that runs beside the original: with an id of its own, and with "
-            "unfinished jobs recorded as lost",
+            help="Create a copy that can run beside the original: it gets its own id, and "
+            "unfinished jobs are recorded as lost",
         ),
     ] = False,
 ) -> None:
@@ -114,14 +114,14 @@ def doctor(
 
 @app.command()
 def adopt() -> None:
-    """Accept CI_DATA_DIR, although it lacks the files of jobs, as the data directory of the
-    database, after they were lost for good. The server may be running.
+    """Make CI_DATA_DIR the database's data directory although files of jobs are missing in it,
+    after they were lost for good. The server may be running.
     """
     from ci_admin.instance import adopt_directory
 
     settings = load_settings()
     asyncio.run(adopt_directory(settings))
-    _say(f"{settings.data_path}: belongs to the database {settings.db_path} from now on")
+    _say(f"{settings.data_path}: now belongs to the database {settings.db_path}")
 
 
 @app.command()

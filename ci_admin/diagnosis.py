@@ -111,15 +111,17 @@ def _diagnose_live(job: StoredJob, row: JobRow, world: World) -> Iterator[Findin
         if job.job_id in world.packages and job.package:
             yield _package_orphan(job.job_id, "the job was submitted without one")
     elif not job.package:
-        message = f"the upload of the {row.status} job is gone: it will fail as package_corrupt"
+        message = (
+            f"the upload of the {row.status} job is missing: it will fail with package_corrupt"
+        )
         yield Finding(Code.PACKAGE_MISSING, message, job.job_id)
     elif job.package_damage:
         message = f"the upload of the {row.status} job is damaged: {job.package_damage}"
         yield Finding(Code.PACKAGE_DAMAGED, message, job.job_id)
     if row.has_secrets and not job.secrets:
         message = (
-            f"the secrets of the {row.status} job are gone: it will fail as secrets_unavailable "
-            "when a controller starts it or takes it over"
+            f"the secrets of the {row.status} job are missing: it will fail with "
+            "secrets_unavailable when a controller starts or adopts it"
         )
         yield Finding(Code.SECRETS_MISSING, message, job.job_id)
 
@@ -131,10 +133,10 @@ def _diagnose_finished(
         message = f"a part of the log cannot be read: {job.log_damage}"
         yield Finding(Code.LOG_DAMAGED, message, job.job_id)
     elif row.log_size and not job.log_size:
-        message = f"the log of {row.log_size} bytes is gone"
+        message = f"the log of {row.log_size} bytes is missing"
         yield Finding(Code.LOG_MISSING, message, job.job_id)
     elif job.log_size < row.log_size:
-        message = f"the log has {job.log_size} bytes, and should have {row.log_size}"
+        message = f"the log has {job.log_size} bytes instead of {row.log_size}"
         yield Finding(Code.LOG_SHORT, message, job.job_id)
     for damage in job.artifact_damage:
         yield Finding(Code.ARTIFACT_DAMAGED, f"the artifact {damage}", job.job_id, damage)

@@ -1,4 +1,4 @@
-"""`ci-admin doctor`: examine, repair what was asked for, and tell."""
+"""`ci-admin doctor`: examine, repair on request, and report."""
 
 import asyncio
 import json

@@ -103,8 +103,8 @@ class Examiner:
                 lost += job.job_id not in workloads
         if lost and not self._controller_lives:
             found.notes.append(
-                f"{lost} running jobs have no container or process; the next controller starts "
-                "them again, where they ask for it, or records them as lost"
+                f"{lost} running jobs have no container or process; the next controller retries "
+                "those that have `retries`, and records the others as lost"
             )
         return suspects + sorted(unseen)
 
@@ -120,7 +120,7 @@ class Examiner:
                 await self._engine_leftovers(found)
                 found.notes += notes_of(await self.executor.check())
         except (EngineUnavailableError, TimeoutError) as error:
-            why = str(error) or "the engine does not answer in time"
+            why = str(error) or "the engine did not respond in time"
             message = f"{why}. Containers were not compared with jobs"
             found.findings.append(Finding(Code.ENGINE_UNREACHABLE, message))
             return None
@@ -129,7 +129,7 @@ class Examiner:
     async def _engine_leftovers(self, found: Examination) -> None:
         seconds = self.instance.settings.setup_timeout_seconds
         for leftover in await self.executor.leftovers(0 if self.instance.is_alone else seconds):
-            message = f"an abandoned {leftover.kind} is left: {leftover.name}"
+            message = f"abandoned {leftover.kind}: {leftover.name}"
             found.findings.append(Finding(Code.ENGINE_LEFTOVER, message, "", leftover.id))
             found.leftovers[leftover.id] = leftover
 
@@ -162,7 +162,7 @@ class Examiner:
             return False
         if ends >= (format_time(utc_now()) or ""):
             return True
-        message = f"a controller died without giving up its lease, which ended {ends}"
+        message = f"a controller died without releasing its lease, which expired {ends}"
         found.findings.append(Finding(Code.LEASE_STALE, message))
         return False
 
@@ -171,7 +171,7 @@ class Examiner:
         problems = await asyncio.to_thread(find_damage, path, thorough=True)
         found.findings += [Finding(Code.DATABASE_DAMAGED, problem) for problem in problems or ()]
         if await totals_are_wrong(self.instance.database):
-            message = "kept totals are wrong, so retention and quotas would miscount"
+            message = "stored totals are wrong, so retention and quotas would miscount"
             found.findings.append(Finding(Code.TOTALS_WRONG, message))
         if faults := await check_events(self.instance.database):
             message = (
@@ -192,11 +192,11 @@ class Examiner:
 
     def _staging(self, found: Examination) -> None:
         for path in leftover_files(self.instance, self._age):
-            message = f"{path} was left by something that was cut off"
+            message = f"{path} was left behind by an interrupted operation"
             found.findings.append(Finding(Code.STAGING_LEFTOVER, message, "", str(path)))
         for path in self.instance.settings.data_path.glob(f"{KEPT_PREFIX}*"):
             found.notes.append(
-                f"{path} is what a restore put aside; delete it when it is not needed"
+                f"{path} is the state from before a restore; delete it when you no longer need it"
             )
 
 

@@ -56,14 +56,14 @@ Email = Annotated[str, typer.Option(help="The user's e-mail address", show_defau
 @user_app.command("create")
 def create_user(
     email: Annotated[
-        str, typer.Option(help="E-mail address, which identifies the user", show_default=False)
+        str, typer.Option(help="E-mail address (identifies the user)", show_default=False)
     ],
     name: Annotated[str, typer.Option(help="The user's display name", show_default=False)],
     tenant: Annotated[
         str, typer.Option(help="Tenant (team) that the user belongs to")
     ] = LOCAL_TENANT,
 ) -> None:
-    """Create a user. From the first user on, every request to the server needs a key."""
+    """Create a user. Once there is a user, every request to the server needs an API key."""
     user = User(canonical_email(email), checked_name(name), utc_now(), checked_tenant(tenant))
     entry = operator_entry(
         AuditAction.USER_CREATE, tenant=user.tenant, target=user.email, detail=user.name
@@ -76,7 +76,7 @@ def create_user(
             f"created the database {database.absolute()}: start the server with this CI_DB_PATH"
         )
     typer.echo(f"user {user.email} of the tenant {user.tenant}")
-    _remark(f"next, a key: ci-admin key create --email {user.email} --name NAME")
+    _remark(f"next, create a key: ci-admin key create --email {user.email} --name NAME")
 
 
 @user_app.command("list")
@@ -90,7 +90,7 @@ def list_users(as_json: Json = False) -> None:
 
 @user_app.command("disable")
 def disable_user(email: Address) -> None:
-    """Disable a user: the next request with any of their keys is refused. Their jobs go on."""
+    """Disable a user: the next request with any of their keys is refused. Their jobs continue."""
     user = _change_user(
         AuditAction.USER_DISABLE,
         email,
@@ -113,7 +113,7 @@ def enable_user(email: Address) -> None:
 
 @user_app.command("delete")
 def delete_user(email: Address) -> None:
-    """Delete a user and their keys. Their jobs are kept, and run to their end."""
+    """Delete a user and their keys. Their jobs are kept and run to completion."""
     address = canonical_email(email)
     jobs = _change_user(
         AuditAction.USER_DELETE,
@@ -123,8 +123,8 @@ def delete_user(email: Address) -> None:
     typer.echo(f"the user {address} is deleted, with all keys")
     if jobs:
         _remark(
-            f"{_jobs(jobs)} of {address} are kept, and belong to this address: to a user of the "
-            "same tenant who is created with it"
+            f"{_jobs(jobs)} of {address} are kept; if you create a user with this address in the "
+            "same tenant, the jobs are theirs"
         )
 
 
@@ -133,7 +133,7 @@ def rename_user(
     email: Address,
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new e-mail address")],
 ) -> None:
-    """Change a user's e-mail address. Keys remain valid; all jobs, live ones too, move along."""
+    """Change a user's e-mail address. Keys remain valid; all jobs, even live ones, move along."""
     address, new_address = canonical_email(email), canonical_email(new)
     jobs = _change_user(
         AuditAction.USER_RENAME,
@@ -142,14 +142,14 @@ def rename_user(
         detail=f"renamed to {new_address}",
     )
     typer.echo(f"the user {address} is now {new_address}")
-    _remark(f"{_jobs(jobs)} moved along; the audit log still has the old address")
+    _remark(f"{_jobs(jobs)} moved to the new address; existing audit log entries keep the old one")
 
 
 @key_app.command("create")
 def create_key(
     email: Email,
     name: Annotated[str, typer.Option(help="What the key is for", show_default=False)],
-    role: Annotated[Role, typer.Option(help="What the key permits")] = Role.SUBMITTER,
+    role: Annotated[Role, typer.Option(help="Role: what the key permits")] = Role.SUBMITTER,
     expires: Annotated[str, Lifetime] = DEFAULT_EXPIRY,
 ) -> None:
     """Create an API key for a user. It is printed once; only its SHA-256 is stored."""
@@ -195,7 +195,7 @@ def rotate_key(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="How long the old key remains valid, e.g. 1h [default: not at all]",
+            help="Keep the old key valid for this long, e.g. 1h [default: revoke it at once]",
             show_default=False,
         ),
     ] = None,
@@ -240,7 +240,7 @@ def revoke_key(key: KeyReference) -> None:
         return before, await identities.revoke(before.key_id, utc_now(), entry)
 
     before, after = _administer(revoke)
-    state = "is revoked" if before.revoked_at is None else "was revoked already"
+    state = "is revoked" if before.revoked_at is None else "was already revoked"
     typer.echo(f"the key {after.key_id} ({after.name}) of {after.user.email} {state}")
 
 
@@ -289,7 +289,7 @@ def _lasting(text: str, option: str, otherwise: str = "") -> timedelta:
     lasts = int(found[1]) * _UNITS[found[2]] if found else None
     if lasts is None or lasts > _LONGEST:
         raise typer.BadParameter(
-            f"{text[:40]!r} is not a time such as 90d, 12h or 30m (at most 3650d){otherwise}",
+            f"{text[:40]!r} is not a duration such as 90d, 12h or 30m (at most 3650d){otherwise}",
             param_hint=f"'{option}'",
         )
     return lasts

@@ -55,7 +55,7 @@ def require_database(settings: InstanceSettings) -> None:
     if not _has_database(settings):
         raise DatabaseError(
             f"there is no database {settings.db_path.absolute()}: set CI_DB_PATH (and CI_DATA_DIR) "
-            "as for the server"
+            "to the same values as for the server"
         )
 
 

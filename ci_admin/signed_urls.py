@@ -6,7 +6,7 @@ from ci_controller.executors.registry import load_settings
 from ci_persistence.files.signed_url_keys import SignedUrlKeys
 
 app = typer.Typer(
-    help="Revoke URLs that let whoever has them download an artifact.",
+    help="Revoke signed URLs, with which anyone who has one can download an artifact.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -28,4 +28,6 @@ def rotate_command() -> None:
     require_database(settings)
     check_directory(settings)
     SignedUrlKeys(settings.data_path).rotate()
-    typer.echo("URLs are signed with a new key; those of the last one stay valid until they expire")
+    typer.echo(
+        "created a new signing key; URLs signed with the previous one stay valid until they expire"
+    )

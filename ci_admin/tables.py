@@ -1,4 +1,4 @@
-"""Tables for people."""
+"""Plain-text tables."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What each tenant has and keeps, for the operator."""
+"""`ci-admin usage`: jobs and storage of each tenant."""
 
 import json
 from collections.abc import Iterable

@@ -16,22 +16,22 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ci_client.errors import ConfigError, DownloadError, RequestRefused
+from typing_extensions import override
+
+from ci_client.errors import ConfigError, RequestRefused, UsageError
 from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
+from ci_client.library.job_content import JobContent
 from ci_client.library.job_ids import checked_job_id, is_whole_id
-from ci_client.library.job_list import JobList, list_parameters
-from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, RetryDelays
+from ci_client.library.job_list import JobList, list_parameters, why_refused
+from ci_client.library.retry import PATIENCE_SECONDS, OnRetry
 from ci_client.library.server_limits import ServerLimits
 from ci_client.library.transport import json_of, open_http, unexpected
 
 if TYPE_CHECKING:
-    from ci_client.library.artifact_download import OnFile, OnRename
     from ci_client.library.job_request import JobRequest
-    from ci_client.library.raw_log import RawLog
     from ci_client.library.upload import OnProgress
     from ci_client.packing.project_zip import ProjectZip, create_project_zip
     from ci_client.packing.upload_limits import UploadLimits
@@ -62,7 +62,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class Client:
+class Client(JobContent):
     """A connection to one server. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -258,6 +258,7 @@ class Client:
         front for the largest first.
 
         Raises:
+            UsageError: the server is too old for what is asked for.
             RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
         asked = list_parameters(
@@ -275,7 +276,10 @@ class Client:
             sort=sort,
             labels=labels,
         )
-        response = self._exchange.send("GET", "/jobs", params=asked)
+        try:
+            response = self._exchange.send("GET", "/jobs", params=asked)
+        except RequestRefused as error:
+            raise why_refused(error, asked, self.server_url) from error
         jobs = json_of(self._http, response)
         if not isinstance(jobs, list):
             raise unexpected(self._http, "not a list of jobs")
@@ -287,9 +291,16 @@ class Client:
         """My newest job.
 
         Raises:
+            UsageError: the server is too old to know which one that is.
             RequestRefused: there is none, too; ServerUnreachable, UnexpectedAnswer.
         """
-        jobs = self.list_jobs(mine=True, limit=1)
+        try:
+            jobs = self.list_jobs(mine=True, limit=1)
+        except UsageError as error:
+            raise UsageError(
+                f"The server at {self.server_url} is too old to tell which job is your newest. "
+                "Name the job's id; `ci list` shows the ids."
+            ) from error
         if not jobs:
             raise RequestRefused("job_not_found", "You have no job on this server yet.", 404)
         return jobs[0]
@@ -310,85 +321,7 @@ class Client:
         job = json_of(self._http, response)
         return str(job.get("job_id")) if isinstance(job, dict) else asked
 
-    def read_log(self, job_id: str, *, start: int = 0) -> Iterator[bytes]:
-        """The bytes of a job's log, from offset `start` to where it ends now.
-
-        Raises:
-            JobNotFound, RequestRefused, ServerUnreachable.
-        """
-        return self._raw_log(job_id).read(start)
-
-    def tail_start(self, job_id: str, lines: int) -> int:
-        """The offset in a job's log at which its last `lines` lines begin now.
-
-        Raises:
-            JobNotFound, RequestRefused, ServerUnreachable.
-        """
-        return self._raw_log(job_id).tail_start(lines)
-
-    def list_artifacts(self, job_id: str) -> list[dict[str, Any]]:
-        """The files a job left behind: `path`, `size` in bytes, `sha256`, and when the job wrote it
-        (`modified`); none before its end.
-
-        Raises:
-            JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
-        """
-        found = self._exchange.ask(
-            "GET", f"/jobs/{checked_job_id(job_id)}/artifacts", job_id=job_id
-        )
-        if not isinstance(found, list) or not all(map(_is_artifact, found)):
-            raise unexpected(self._http, "not a list of artifacts")
-        return found
-
-    def download_artifacts(
-        self,
-        job_id: str,
-        directory: str | os.PathLike[str],
-        on_file: "OnFile | None" = None,
-        *,
-        below: str | None = None,
-        on_rename: "OnRename | None" = None,
-    ) -> list[Path]:
-        """Put a job's artifacts below a directory, which is made; where each of them is.
-
-        With `below`, only those of this directory of the job, and without its name. Each is
-        complete and checked when it appears, and has the time at which the job wrote it. What is
-        there already is not fetched again. A name that the file system cannot hold is replaced by
-        another, which `on_rename` is told.
-
-        Raises:
-            ArtifactsIncomplete: after all others were fetched; it tells which could not be, and
-                why: damaged, gone, or a link in the directory leads elsewhere.
-            DownloadError: the directory cannot be made.
-            JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
-        """
-        from ci_client.library.artifact_download import ArtifactDownload
-        from ci_client.library.artifact_places import Places
-
-        job_id = self.whole_id(job_id)
-        found = self.list_artifacts(job_id)
-        try:
-            Path(directory).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DownloadError(f"Cannot create {directory}: {error.strerror or error}.") from error
-        download = ArtifactDownload(
-            self._http,
-            job_id,
-            Places(Path(directory)),
-            lambda patience: RetryDelays(
-                self._http,
-                self._patience if patience is None else min(patience, self._patience),
-                self._on_retry,
-            ),
-            below,
-        )
-        return download.fetch_all(found, on_file, on_rename)
-
-    def _raw_log(self, job_id: str) -> "RawLog":
-        from ci_client.library.raw_log import RawLog
-
-        return RawLog(self._http, self.whole_id(job_id), self._patience, self._on_retry)
-
+    @override
     def whole_id(self, job_id: str) -> str:
         """The whole id of a job, for whoever asks about it more than once: meanwhile, what it
         begins with may fit others, too. Asks the server only for what is not a whole id.
@@ -398,10 +331,3 @@ class Client:
         """
         checked = checked_job_id(job_id)
         return checked if is_whole_id(checked) else str(self.get_job(checked).get("job_id"))
-
-
-def _is_artifact(found: Any) -> bool:
-    kinds = {"path": str, "size": int, "sha256": str}
-    return isinstance(found, dict) and all(
-        isinstance(found.get(key), kind) for key, kind in kinds.items()
-    )

@@ -48,6 +48,7 @@ def submit_tests_async(
     cpu: int | None = None,
     memory: int | str | None = None,
     labels: Mapping[str, str] | None = None,
+    private: bool | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
     is False, or lines of a requirements file in place of what the project's files say. With `tty`
@@ -55,6 +56,7 @@ def submit_tests_async(
     `git` sends the commit as a small repository, or does not, in place of what the project's table
     says; so do `image`, `env` (in addition to the table's), `artifacts` (patterns), `cpu` (percent
     of a core), `memory` (MiB, or a text such as 512MB) and `labels` (in addition to the table's).
+    Only you and admins see a `private` job.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -69,7 +71,7 @@ def submit_tests_async(
     given = given_secrets(secrets)
     request = JobRequest(
         *(job, command, priority, retries, timeout, given, install, tty, color),
-        *(image, env, artifacts, cpu, memory, labels),
+        *(image, env, artifacts, cpu, memory, labels, private),
     )
     check_directory(path)
     with (
@@ -102,6 +104,7 @@ def submit_tests_streaming(
     cpu: int | None = None,
     memory: int | str | None = None,
     labels: Mapping[str, str] | None = None,
+    private: bool | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
@@ -109,7 +112,8 @@ def submit_tests_streaming(
     its programs are told to write colours without one. `git` sends the commit as a small
     repository, or does not, in place of what the project's table says; so do `image`, `env` (in
     addition to the table's), `artifacts` (patterns), `cpu` (percent of a core), `memory` (MiB,
-    or a text such as 512MB) and `labels` (in addition to the table's).
+    or a text such as 512MB) and `labels` (in addition to the table's). Only you and admins see a
+    `private` job.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -124,7 +128,7 @@ def submit_tests_streaming(
     given = given_secrets(secrets)
     request = JobRequest(
         *(job, command, priority, retries, timeout, given, install, tty, color),
-        *(image, env, artifacts, cpu, memory, labels),
+        *(image, env, artifacts, cpu, memory, labels, private),
     )
     check_directory(path)
     with Client(server_url, api_key=api_key, project=path) as client:
@@ -201,8 +205,11 @@ def download_artifacts(
     directory: str | os.PathLike[str],
     server_url: str | None = None,
     *,
+    patterns: Sequence[str] = (),
     api_key: str | None = None,
 ) -> list[Path]:
-    """Put a job's artifacts below a directory. Raises what `Client.download_artifacts` raises."""
+    """Put a job's artifacts, or those that match one of the patterns, below a directory. Raises
+    what `Client.download_artifacts` raises.
+    """
     with Client(server_url, api_key=api_key) as client:
-        return client.download_artifacts(job_id, directory)
+        return client.download_artifacts(job_id, directory, patterns=patterns)

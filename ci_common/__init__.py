@@ -1,1 +1,1 @@
-"""Words every room shares: the job, its life, the ports between rooms, errors and settings."""
+"""What all packages share: the job and its transitions, ports, errors and settings."""

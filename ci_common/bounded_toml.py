@@ -1,4 +1,4 @@
-"""TOML that others wrote, read only when reading it costs little."""
+"""Parse untrusted TOML, refusing documents that are expensive to parse."""
 
 import re
 import tomllib

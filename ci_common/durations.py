@@ -2,7 +2,7 @@
 
 import re
 
-EXAMPLES_OF_SECONDS = "a number of seconds, or a text such as '30s', '10m', '1h'"
+EXAMPLES_OF_SECONDS = "a number of seconds, or a string such as '30s', '10m', '1h'"
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 

@@ -38,7 +38,7 @@ class GitFacts:
 
     def __post_init__(self) -> None:
         if not _COMMIT.fullmatch(self.commit):
-            raise ValueError("commit: must be 40 or 64 digits of lower-case hex")
+            raise ValueError("commit: must be 40 or 64 lowercase hexadecimal digits")
         for name in ("branch", "describe", "remote"):
             text = getattr(self, name)
             if text is not None and not (0 < len(text) <= LONGEST_FACT and text.isprintable()):

@@ -108,8 +108,8 @@ def checked_tenant(text: str) -> str:
     """A tenant's name. Raises InvalidIdentityError."""
     if not _TENANT.fullmatch(text):
         raise InvalidIdentityError(
-            f"{text[:_MOST_CHARACTERS]!r} cannot name a tenant: up to 40 small letters, digits "
-            "and hyphens, with a letter or digit at both ends"
+            f"{text[:_MOST_CHARACTERS]!r} is not a valid tenant name: use up to 40 lowercase "
+            "letters, digits and hyphens, beginning and ending with a letter or digit"
         )
     return text
 
@@ -119,6 +119,6 @@ def checked_name(text: str) -> str:
     name = text.strip()
     if not name or len(name) > _MOST_CHARACTERS or not name.isprintable():
         raise InvalidIdentityError(
-            f"a name has 1 to {_MOST_CHARACTERS} printable characters on one line"
+            f"a name must have 1 to {_MOST_CHARACTERS} printable characters on one line"
         )
     return name

@@ -37,8 +37,7 @@ def needing(extra: str, program: str) -> Iterator[None]:
         if missing in _OURS:
             raise  # a bug, which no installation mends
         print(
-            f"{program}: not part of this installation, which lacks {missing}. Install it with: "
-            f"{install_command(extra)}",
+            f"{program}: {missing} is not installed. Install it with: {install_command(extra)}",
             file=sys.stderr,
         )
         raise SystemExit(_USAGE) from None

@@ -1,4 +1,4 @@
-"""The job: what was asked for (JobSpec), what became of it (Job), and the ways it may move."""
+"""The job: what was requested (JobSpec), its state (Job), and the allowed transitions."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

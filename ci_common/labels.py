@@ -34,7 +34,7 @@ def read_label(text: str, separator: str) -> tuple[str, str]:
     """
     key, found, value = text.partition(separator)
     if not found:
-        raise ValueError(f"{text[:80]!r} is no label; write it as key{separator}value")
+        raise ValueError(f"{text[:80]!r} is not a label; write it as key{separator}value")
     if problem := label_problem(key, value):
         raise ValueError(problem)
     return key, value

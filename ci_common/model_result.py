@@ -44,7 +44,9 @@ def parse_result(content: bytes) -> dict[str, Any]:
         problem = _problem(document)
         found = "" if problem else result_hash(document)
     except (ValueError, RecursionError, OverflowError) as error:  # integers beyond any float
-        raise ValueError(f"it is not JSON of numbers and texts ({type(error).__name__})") from None
+        raise ValueError(
+            f"it is not JSON of numbers and strings ({type(error).__name__})"
+        ) from None
     if problem:
         raise ValueError(problem)
     if found != document[HASH]:
@@ -64,7 +66,7 @@ def _problem(document: Any) -> str | None:
     if len(percentiles) > MOST_PERCENTILES:
         return f"it has more than {MOST_PERCENTILES} percentiles"
     if not all(_PERCENTILE.fullmatch(name) for name in percentiles):
-        return "a percentile has another name than p50 or p99.5"
+        return "the name of a percentile is not like p50 or p99.5"
     if not all(map(_is_number, percentiles.values())):
         return "a percentile is not a number"
     if not all(_is_count(document.get(name)) for name in _COUNTS):

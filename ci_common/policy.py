@@ -1,4 +1,4 @@
-"""Who may do what: the one table, and the one place that reads it."""
+"""Authorization: the one policy table, and the only code that reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -152,7 +152,7 @@ _PHRASES = {
     Action.READ: "read jobs",
     Action.CANCEL: "cancel jobs",
     Action.USAGE: "see usage",
-    Action.ISSUE_TOKEN: "give a token for a job",
+    Action.ISSUE_TOKEN: "create a token for a job",
     Action.PRIORITIZE: "submit jobs above the highest priority for users",
 }
 

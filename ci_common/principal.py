@@ -1,4 +1,4 @@
-"""Who is asking: the one shape every identity is turned into."""
+"""The principal: the authenticated caller, whichever authentication method was used."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

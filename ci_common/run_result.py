@@ -109,7 +109,7 @@ class _Reader:
     def _text(self, name: str) -> str | None:
         value = self._document.get(name)
         if value is not None and not isinstance(value, str):
-            raise ValueError(f"{name} must be a text")
+            raise ValueError(f"{name} must be a string")
         if value is not None and len(value) > _LONGEST_TEXT:
             raise ValueError(f"{name} must have at most {_LONGEST_TEXT} characters")
         return value
@@ -124,7 +124,7 @@ class _Reader:
         value = self._document.get(name)
         if value is None or (_is_number(value) and isinstance(value, int) and 0 <= value < 1 << 53):
             return value
-        raise ValueError(f"{name} must be an integer from 0")
+        raise ValueError(f"{name} must be an integer, 0 or more")
 
     def _scores(self, name: str) -> Mapping[str, float] | None:
         value = self._document.get(name)

@@ -20,7 +20,7 @@ KEY_BYTES = 32
 
 WHAT_A_KEY_IS = (
     f"a key is {KEY_BYTES} random bytes in base64, as `openssl rand -base64 {KEY_BYTES}` writes "
-    "them; several are separated by commas, and the first one encrypts"
+    "them; separate several by commas, the first one encrypts"
 )
 
 SECRETS_DIRECTORY_VARIABLE = "CI_SECRETS_DIR"
@@ -55,11 +55,11 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name) or name.endswith("\n"):
         raise InvalidSecretError(
-            "the name of a secret is like that of a variable: letters, digits and _, at most 100, "
-            "and no digit at its beginning"
+            "a secret's name must be a valid variable name: at most 100 letters, digits and _, "
+            "not beginning with a digit"
         )
     if name in _RESERVED:
-        raise InvalidSecretError(f"{name} has a meaning of its own; give the secret another name")
+        raise InvalidSecretError(f"{name} is reserved; choose another name for the secret")
 
 
 def check_secret(secret: Secret) -> None:
@@ -72,13 +72,13 @@ def check_secret(secret: Secret) -> None:
         )
     if not masked_lines(secret.value):
         raise InvalidSecretError(
-            f"the secret {secret.name} is too short: it has no line of {MIN_SECRET_BYTES} bytes, "
-            "and something so short could not be masked without masking ordinary words, too"
+            f"the secret {secret.name} is too short: it has no line of at least {MIN_SECRET_BYTES} "
+            "bytes, and masking anything shorter would mask ordinary words, too"
         )
     if secret.in_environment and b"\0" in secret.value:
         raise InvalidSecretError(
-            f"the secret {secret.name} has a NUL byte, which no variable can have; give it as a "
-            "file"
+            f"the secret {secret.name} contains a NUL byte, which environment variables cannot "
+            "hold; pass it as a file"
         )
 
 
@@ -93,10 +93,11 @@ def check_secrets(secrets: Iterable[Secret]) -> None:
         names.add(secret.name)
         size += len(secret.value)
     if len(names) > MAX_SECRETS:
-        raise InvalidSecretError(f"a job may have {MAX_SECRETS} secrets, not {len(names)}")
+        raise InvalidSecretError(f"a job may have at most {MAX_SECRETS} secrets, not {len(names)}")
     if size > MAX_ALL_SECRETS_BYTES:
         raise InvalidSecretError(
-            f"the secrets of a job may have {MAX_ALL_SECRETS_BYTES} bytes together, not {size}"
+            f"the secrets of a job may have at most {MAX_ALL_SECRETS_BYTES} bytes in total, not "
+            f"{size}"
         )
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-EXAMPLES_OF_MEBIBYTES = "an integer (MiB), or a text such as '512MB' or '2GB'"
+EXAMPLES_OF_MEBIBYTES = "an integer (MiB), or a string such as '512MB' or '2GB'"
 
 _AMOUNT = re.compile(r"(\d{1,12})(?:\.(\d{1,6}))?\s*(m|mb|mib|g|gb|gib|t|tb|tib)", re.IGNORECASE)
 _MEBIBYTES = {"m": 1, "g": 1 << 10, "t": 1 << 20}
@@ -20,5 +20,5 @@ def parse_mebibytes(text: str) -> int:
     scale = int("1" + "0" * len(fraction or ""))
     amount, rest = divmod(int(whole + (fraction or "")) * _MEBIBYTES[unit[0].lower()], scale)
     if rest:
-        raise ValueError(f"{text[:60]!r} is not allowed; it must be a whole number of MiB")
+        raise ValueError(f"{text[:60]!r} is not allowed; it must be an integer number of MiB")
     return amount

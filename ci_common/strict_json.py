@@ -1,4 +1,4 @@
-"""JSON from strangers: one meaning or none."""
+"""Strict parsing of untrusted JSON: ambiguous documents are refused."""
 
 import json
 import math
@@ -33,7 +33,7 @@ class AmbiguousJsonError(ValueError):
     """
 
     def __init__(self, what: str, path: Path = ()) -> None:
-        super().__init__(f"not a JSON object with one meaning: {what}")
+        super().__init__(f"not an unambiguous JSON object: {what}")
         self._what = what
         self._path = path
 

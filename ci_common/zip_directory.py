@@ -212,7 +212,7 @@ def _located(descriptor: int) -> tuple[int, int, int]:
         directory_bytes, directory_offset = values
     start = end - directory_bytes
     if start < 0:
-        raise BadZipFile("the end record tells a wrong size of the central directory")
+        raise BadZipFile("the end record has a wrong size for the central directory")
     return start, end, start - directory_offset
 
 

@@ -22,7 +22,7 @@ with needing("server", "python -m ci_server"):
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
 _NO_USERS = """\
-ci_server: refusing to listen at {host}: this server has no users yet, so
+ci_server: refusing to listen on {host}: this server has no users yet, so
 anyone who can reach it over the network could run commands on this machine.
 Either
 
@@ -32,21 +32,23 @@ Either
          ci-admin user create --email you@example.com --name You
          ci-admin key create --email you@example.com --name laptop --role admin
 
-     The server speaks plain HTTP: put a reverse proxy with TLS in front of it.
+     The server speaks plain HTTP: put a TLS-terminating reverse proxy in
+     front of it.
 
-  2. or serve this machine only: leave out --host, or give --host 127.0.0.1.
-     Requests through a reverse proxy are refused until there is a user.
+  2. or accept connections from this machine only: omit --host, or give
+     --host 127.0.0.1.
+     Requests through a reverse proxy are refused as long as there is no user.
 
 Both the server and ci-admin use this database (CI_DB_PATH):
 {database}
-If everyone who can reach {host} may run commands here, add --insecure."""
+To let anyone who can reach {host} run commands here, add --insecure."""
 """Both ways are tried by a test, as they are printed."""
 
 _LARGEST_PORT = 65535
 _WHY_NOT = {
-    errno.EADDRINUSE: "another program uses this port; choose another with --port, or stop it",
-    errno.EACCES: "this user may not use this port; choose one from 1024 on with --port",
-    errno.EADDRNOTAVAIL: "this is not an address of this machine; choose another with --host",
+    errno.EADDRINUSE: "another program uses this port; stop it, or choose another port with --port",
+    errno.EACCES: "this user is not permitted to use this port; choose 1024 or higher with --port",
+    errno.EADDRNOTAVAIL: "this machine does not have this address; choose another with --host",
 }
 
 WORKER_START_SECONDS = 60
@@ -75,7 +77,8 @@ def main() -> None:
     parser.add_argument(
         "--insecure",
         action="store_true",
-        help="serve other machines without authentication: everyone who reaches it has full access",
+        help="accept other machines without authentication: anyone who can reach the server has "
+        "full access",
     )
     options = parser.parse_args()
     if options.insecure:
@@ -112,7 +115,7 @@ def main() -> None:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) <= _LARGEST_PORT):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port, from 0 to {_LARGEST_PORT}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number from 0 to {_LARGEST_PORT}")
     return int(text)
 
 
@@ -127,15 +130,15 @@ def _check_port(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         why = _WHY_NOT.get(error.errno or 0, f"{error.strerror}; choose another with --host")
-        sys.exit(f"ci_server: cannot listen at {host}, port {port}: {why}")
+        sys.exit(f"ci_server: cannot listen on {host}, port {port}: {why}")
 
 
 def _refuse_to_be_open_by_accident(host: str, settings: Settings, *, identified: bool) -> None:
     """Exit with a word, unless callers have to prove who they are or the operator insists."""
     if settings.environment == "development":
         sys.exit(
-            f"ci_server: refusing to listen at {host}: CI_ENVIRONMENT=development is for this "
-            "machine only. Listen at 127.0.0.1, or leave CI_ENVIRONMENT at production"
+            f"ci_server: refusing to listen on {host}: CI_ENVIRONMENT=development is for this "
+            "machine only. Listen on 127.0.0.1, or leave CI_ENVIRONMENT at production"
         )
     if identified:
         return

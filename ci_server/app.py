@@ -175,9 +175,9 @@ async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
         try:
             await log.delete_before(utc_now() - age)
         except StorageUnavailableError as error:
-            logger.debug("old entries of the audit log stay for now: %s", error)
+            logger.debug("cannot delete old entries of the audit log now: %s", error)
         except Exception:
-            logger.exception("old entries of the audit log cannot be deleted now")
+            logger.exception("cannot delete old entries of the audit log")
         await asyncio.sleep(_AUDIT_PAUSE_SECONDS)
 
 
@@ -195,7 +195,7 @@ async def _background_task(name: str, work: Coroutine[None, None, None]) -> Asyn
 
 def _report_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.critical("the %s died; /ready will tell", task.get_name(), exc_info=error)
+        logger.critical("the %s died; /ready reports it", task.get_name(), exc_info=error)
 
 
 def create_app() -> FastAPI:

@@ -40,15 +40,18 @@ async def _jobs(settings: Settings) -> str:
         async with asyncio.timeout(_ENGINE_SECONDS):
             return f"run in {await what_jobs_run_in(settings)}"
     except (RunnerError, TimeoutError) as error:
-        why = str(error) or f"the container engine does not answer in {_ENGINE_SECONDS:g} s"
+        why = str(error) or f"the container engine did not respond within {_ENGINE_SECONDS:g} s"
         return f"wait: {why}"
 
 
 def _callers(settings: Settings, *, has_identities: bool) -> str:
     if not has_identities:
         if settings.insecure:
-            return "everyone who reaches it, without a key (--insecure)"
-        return "programs on this machine, without a key; `ci-admin user create` makes users"
+            return "anyone who can reach it, without a key (--insecure)"
+        return (
+            "programs on this machine, without a key; `ci-admin user create` turns on "
+            "authentication"
+        )
     others = {
         f"JWTs of {settings.jwt_issuer}": settings.jwt_issuer,
         "the Identity-Aware Proxy": settings.iap_audience or settings.trusted_proxies,

@@ -21,18 +21,20 @@ if TYPE_CHECKING:
 REVOKED = "revoked.txt"
 _SERIAL = re.compile(r"(?:0x)?[0-9A-Fa-f]+(?::[0-9A-Fa-f]+)*")
 
-app = typer.Typer(help="Make and revoke certificates.", **SETTINGS)
+app = typer.Typer(help="Create and revoke certificates.", **SETTINGS)
 
 Directory = Annotated[
     Path,
-    typer.Option("--dir", metavar="DIR", help="Directory of the authority, default certs"),
+    typer.Option(
+        "--dir", metavar="DIR", help="Directory of the certificate authority (CA), default certs"
+    ),
 ]
 Host = Annotated[
     list[str] | None,
     typer.Option(
         "--host",
         metavar="HOST",
-        help="Another name or address of the server; may be repeated",
+        help="Additional host name or address of the server; may be repeated",
         show_default=False,
     ),
 ]
@@ -41,18 +43,18 @@ Organization = Annotated[
     typer.Option(
         "--org",
         metavar="TENANT",
-        help="O of the certificate: the tenant [default: $CI_OPERATOR_TENANT or local]",
+        help="Tenant: O of the certificate [default: $CI_OPERATOR_TENANT or local]",
         show_default=False,
     ),
 ]
 
 _README = """\
-ca-key.pem signs certificates: whoever has it can be any user of any tenant. Keep it off the
+ca-key.pem signs certificates: anyone who has it can impersonate any user. Keep it off the
 server, which needs only ca-cert.pem, server-cert.pem and server-key.pem (CI_GRPC_CERTS).
 
 O of a client certificate is the tenant, CN the user, OU the role (admin or viewer). O={tenant},
-which is the operator's tenant by default (CI_OPERATOR_TENANT), with OU=admin reaches the jobs of
-all tenants: admin-client-cert.pem is such a certificate, and client-cert.pem is the same.
+which is the operator's tenant by default (CI_OPERATOR_TENANT), with OU=admin can access the
+jobs of all tenants: admin-client-cert.pem is such a certificate, and client-cert.pem is a copy.
 """
 
 
@@ -64,7 +66,7 @@ def init(
     org: Organization = None,
     as_json: Json = False,
 ) -> None:
-    """Make an authority, a server's certificate, and those of an admin and a viewer."""
+    """Create a certificate authority, a server certificate, and those of an admin and a viewer."""
     _, as_json = choice_of(context, as_json=as_json)
 
     def run() -> None:
@@ -73,8 +75,8 @@ def init(
         tenant = _organization(org)
         if (directory / f"{CA}-key.pem").exists():
             raise CommandError(
-                f"{directory} has an authority already: `certs issue` makes more certificates; "
-                "another --dir is another authority",
+                f"{directory} already has a certificate authority: use `certs issue` for more "
+                "certificates, or another --dir for a separate authority",
                 "ALREADY_EXISTS",
             )
         with _explained(directory):
@@ -102,7 +104,7 @@ def issue(
         str, typer.Option(metavar="ROLE", help="admin, viewer, or server", show_default=False)
     ],
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="CN: the user", show_default=False)
+        str, typer.Option(metavar="NAME", help="User: CN of the certificate", show_default=False)
     ] = "",
     org: Organization = None,
     directory: Directory = Path("certs"),
@@ -110,12 +112,15 @@ def issue(
     days: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Lifetime, default 365, of a server 825", show_default=False
+            min=1,
+            metavar="N",
+            help="Lifetime in days, default 365 (server: 825)",
+            show_default=False,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make NAME-client-cert.pem and NAME-client-key.pem; of a server, its pair anew."""
+    """Create NAME-client-cert.pem and NAME-client-key.pem, or renew the server's certificate."""
     _, as_json = choice_of(context, as_json=as_json)
 
     def run() -> None:
@@ -131,11 +136,11 @@ def issue(
                 )
             elif role in ("admin", "viewer"):
                 if not name:
-                    raise CommandError("--name is needed: the user that the certificate is of")
+                    raise CommandError("--name is required: the user that the certificate is for")
                 pair = authority.client(name, tenant, role, _life(days, CLIENT_LIFE))
                 file_name = f"{_file_name(name)}-client"
             else:
-                raise CommandError(f"--role: {role!r} is none of admin, viewer, server")
+                raise CommandError(f"--role must be admin, viewer or server, not {role!r}")
             written = pair.write(directory, file_name)
         display.print_files(written, as_json=as_json, serial=pair.serial)
 
@@ -157,14 +162,13 @@ def revoke(
         typer.Option(
             "--file",
             metavar="FILE",
-            help="The list of revoked certificates [default: $CI_GRPC_REVOKED or revoked.txt in "
-            "--dir]",
+            help="List of revoked certificates [default: $CI_GRPC_REVOKED or revoked.txt in --dir]",
             show_default=False,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add certificates to the list of revoked ones, which the server reads within 2 s."""
+    """Revoke certificates: add them to the list, which the server reloads within 2 s."""
     _, as_json = choice_of(context, as_json=as_json)
 
     def run() -> None:
@@ -206,7 +210,8 @@ def _authority(directory: Path) -> "Authority":
         return Authority.load(directory)
     except (OSError, ValueError) as error:
         raise CommandError(
-            f"there is no authority in {directory} ({error}): `certs init` makes one",
+            f"there is no certificate authority in {directory} ({error}): create one with `certs "
+            "init`",
             "FAILED_PRECONDITION",
         ) from error
 

@@ -36,8 +36,8 @@ MOST = 2**31 - 1
 
 app = typer.Typer(
     name="job-worker",
-    help="Run commands on a Job Worker server, watch their output, stop them. Options before or "
-    "behind the command; those of `create` before the COMMAND it runs.",
+    help="Run commands on a Job Worker server, watch their output, and stop them. Options may "
+    "precede or follow the subcommand; those of `create` must precede COMMAND.",
     **SETTINGS,
 )
 app.add_typer(certs_app, name="certs")
@@ -68,11 +68,11 @@ def create(
     as_json: bool,
     command: Annotated[str, typer.Argument(metavar="COMMAND", show_default=False)],
     args: Annotated[list[str] | None, typer.Argument(metavar="ARGS", show_default=False)] = None,
-    max_cpu: Annotated[int, Limit(help="Percent of one core; 0: 100")] = 0,
-    max_memory: Annotated[int, Limit(help="Memory in MiB; 0: 512")] = 0,
-    max_iobps: Annotated[int, Limit(help="Disk bytes per second; 0: no limit")] = 0,
+    max_cpu: Annotated[int, Limit(help="CPU limit in percent of one core; 0: 100")] = 0,
+    max_memory: Annotated[int, Limit(help="Memory limit in MiB; 0: 512")] = 0,
+    max_iobps: Annotated[int, Limit(help="Disk I/O limit in bytes per second; 0: no limit")] = 0,
 ) -> None:
-    """Run COMMAND with ARGS, as they are, without a shell."""
+    """Run COMMAND with ARGS, without a shell."""
     from ci_common.worker_api import worker_pb2 as messages
 
     request = messages.CreateJobReq(
@@ -112,7 +112,7 @@ def list_jobs(service: Any, as_json: bool) -> None:
 @app.command()
 @with_service
 def stop(service: Any, as_json: bool, job_id: JobId) -> None:
-    """Stop a job, and wait for its end."""
+    """Stop a job, and wait until it has ended."""
     from ci_common.worker_api import worker_pb2 as messages
 
     job = service.StopJob(messages.StopJobReq(id=job_id), timeout=STOP_SECONDS)
@@ -146,7 +146,7 @@ def stream(
             "-f",
             "--follow",
             metavar="true|false",
-            help="Whether to stay until the job has ended, default true",
+            help="Follow the output until the job has ended, default true",
             show_default=False,
         ),
     ] = "true",

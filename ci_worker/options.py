@@ -43,12 +43,17 @@ def _file(option: str, name: str, what: str) -> Any:
     )
 
 
-Cert = Annotated[str | None, _file("--cert", "client-cert.pem", "Certificate of the client")]
-Key = Annotated[str | None, _file("--key", "client-key.pem", "Its private key")]
-Ca = Annotated[str | None, _file("--ca", "ca-cert.pem", "Certificate of the authority")]
+Cert = Annotated[str | None, _file("--cert", "client-cert.pem", "Client certificate")]
+Key = Annotated[
+    str | None, _file("--key", "client-key.pem", "Private key of the client certificate")
+]
+Ca = Annotated[
+    str | None, _file("--ca", "ca-cert.pem", "Certificate of the certificate authority (CA)")
+]
 Json = Annotated[bool, typer.Option("--json", help="Output JSON")]
 JobId = Annotated[
-    str, typer.Argument(metavar="ID", help="The job's id, or how it begins", show_default=False)
+    str,
+    typer.Argument(metavar="ID", help="The job's id, or a unique prefix of it", show_default=False),
 ]
 
 

@@ -3,9 +3,10 @@
 import click
 
 from ci_client.command import job_commands
+from ci_client.command.completion_command import completion
 from ci_client.command.login_commands import login, logout
 from ci_client.command.model_commands import model_app
-from ci_client.command.programs import HELP, Group
+from ci_client.command.programs import HELP, Group, Section
 from ci_client.command.submit_command import submit
 from ci_client.command.whoami_command import whoami
 
@@ -23,7 +24,17 @@ def _show_version(context: click.Context, option: click.Parameter, wanted: bool)
     context.exit()
 
 
-@click.group(cls=Group, no_args_is_help=True, context_settings=HELP)
+@click.group(
+    cls=Group,
+    no_args_is_help=True,
+    context_settings=HELP,
+    examples=(
+        ("ci submit --path my-project", "run its tests and follow the log"),
+        ("ci list --mine", "my jobs, newest first"),
+        ("ci logs -f", "follow the log of my newest job"),
+        ("ci COMMAND --help", "options and examples of a command"),
+    ),
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -36,14 +47,15 @@ def app() -> None:
     """Run the tests of a directory on a CI server and follow their log."""
 
 
-app.add_command(submit)
-app.add_command(job_commands.wait)
-app.add_command(job_commands.logs)
-app.add_command(job_commands.list_command)
-app.add_command(job_commands.status)
-app.add_command(job_commands.artifacts)
-app.add_command(job_commands.cancel)
-app.add_command(model_app, "model")
-app.add_command(login)
-app.add_command(logout)
-app.add_command(whoami)
+app.add_command(submit, section=Section.RUN)
+app.add_command(job_commands.cancel, section=Section.RUN)
+app.add_command(model_app, "model", section=Section.RUN)
+app.add_command(job_commands.list_command, section=Section.LOOK)
+app.add_command(job_commands.status, section=Section.LOOK)
+app.add_command(job_commands.logs, section=Section.LOOK)
+app.add_command(job_commands.wait, section=Section.LOOK)
+app.add_command(job_commands.artifacts, section=Section.LOOK)
+app.add_command(login, section=Section.SET_UP)
+app.add_command(logout, section=Section.SET_UP)
+app.add_command(whoami, section=Section.SET_UP)
+app.add_command(completion, section=Section.SET_UP)

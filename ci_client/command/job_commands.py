@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from ci_client.command import options
+from ci_client.command.completers import complete_job_ids, complete_statuses
 from ci_client.command.options import server_choice
-from ci_client.command.programs import HELP, Command, Whole, exits
+from ci_client.command.programs import HELP, Command, Whole, argument, exits, option
 
 
 def _checked_status(
@@ -20,12 +21,22 @@ def _checked_status(
     return click.Choice(list(map(str, JobStatus))).convert(status, option, context)
 
 
+_FILTERS = "Which jobs"
+"""A section of the help."""
 _STATUS = "Only jobs that are queued, initializing, running, completed, failed or cancelled"
 
 
-@click.command(cls=Command, context_settings=HELP)
+@click.command(
+    cls=Command,
+    context_settings=HELP,
+    examples=(
+        ("ci wait", "my newest job, from now on"),
+        ("ci wait 4f1c2d3e --all", "with its log from the beginning"),
+        ("ci wait 4f1c2d3e && ./deploy", "go on only if it passes"),
+    ),
+)
 @options.job_id_or_newest
-@click.option(
+@option(
     "--all",
     "everything",
     is_flag=True,
@@ -41,45 +52,101 @@ def wait(job_id: str | None, everything: bool, server: str | None, api_key: str 
     return wait_for(job_id, server_choice(server, api_key), everything)
 
 
-@click.command(cls=Command, context_settings=HELP)
-@options.job_id_or_newest
-@click.option("--follow", "-f", is_flag=True, help="Follow the log until the job ends, like `wait`")
-@click.option("--tail", type=Whole(min=0), metavar="N", help="Start with the last N lines")
+@click.command(
+    cls=Command,
+    context_settings=HELP,
+    examples=(
+        ("ci logs 4f1c2d3e --tail 20", "the last 20 lines"),
+        ("ci logs -f", "follow my newest job to its end"),
+        ("ci logs 4f1c2d3e > test.log", "exactly the bytes that it wrote"),
+        ("ci logs -f 4f1c2d3e 9a0b1c2d", "several jobs, line by line"),
+    ),
+)
+@options.job_ids_or_newest
+@option("--follow", "-f", is_flag=True, help="Follow the log until the job ends, like `wait`")
+@option("--tail", type=Whole(min=0), metavar="N", help="Start with the last N lines")
 @options.server
 @options.api_key
 @exits
 def logs(
-    job_id: str | None, follow: bool, tail: int | None, server: str | None, api_key: str | None
+    job_ids: Sequence[str], follow: bool, tail: int | None, server: str | None, api_key: str | None
 ) -> int:
-    """Print a job's log."""
+    """Print the logs of jobs.
+
+    The log of one job is printed as it is. Those of several come one after the other, with headings
+    on stderr; with --follow they come together, line by line, and each line says whose it is.
+    """
+    choice = server_choice(server, api_key)
+    if len(job_ids) > 1:
+        from ci_client.command.several_logs import follow_logs, print_logs
+
+        return follow_logs(job_ids, choice, tail) if follow else print_logs(job_ids, choice, tail)
     from ci_client.command.queries import print_log
 
-    return print_log(job_id, server_choice(server, api_key), follow, tail)
+    return print_log(job_ids[0] if job_ids else None, choice, follow, tail)
 
 
-@click.command("list", cls=Command, context_settings=HELP)
-@options.as_json
-@click.option("--failed", is_flag=True, help="Only jobs that failed, also those whose tests did")
-@click.option("--mine", is_flag=True, help="Only my jobs")
-@click.option("--name", metavar="NAME", help="Only jobs of this name in the project's table")
-@click.option("--user", metavar="USER", help="Only jobs of this user")
-@click.option(
-    "--since", metavar="TIME", help="Submitted since 30m, 2h, 7d ago, or a date such as 2026-11-28"
+@click.command(
+    "list",
+    cls=Command,
+    context_settings=HELP,
+    examples=(
+        ("ci list --mine", "my jobs"),
+        ("ci list --failed --since 2d", "what failed lately"),
+        ("ci list --label git.branch=main --limit 5", "five of a branch"),
+        ("ci list --status running --json", "for programs"),
+    ),
 )
-@click.option("--until", metavar="TIME", help="Submitted before then")
-@click.option(
+@options.as_json
+@option(
+    "--failed",
+    section=_FILTERS,
+    is_flag=True,
+    help="Only jobs that failed, also those whose tests did",
+)
+@option("--mine", section=_FILTERS, is_flag=True, help="Only my jobs")
+@option(
+    "--name", section=_FILTERS, metavar="NAME", help="Only jobs of this name in the project's table"
+)
+@option("--user", section=_FILTERS, metavar="USER", help="Only jobs of this user")
+@option(
+    "--since",
+    section=_FILTERS,
+    metavar="TIME",
+    help="Submitted since 30m, 2h, 7d ago, or a date such as 2026-11-28",
+)
+@option("--until", section=_FILTERS, metavar="TIME", help="Submitted before then")
+@option(
     "--label",
+    section=_FILTERS,
     multiple=True,
     metavar="KEY=VALUE",
     help="Only jobs with this label, e.g. git.branch=main; may be repeated",
 )
-@click.option("--reason", metavar="REASON", help="Only jobs that ended for it, e.g. timeout, oom")
-@click.option(
-    "--text", metavar="WORDS", help="Only jobs with these words in command, labels, message, names"
+@option(
+    "--reason",
+    section=_FILTERS,
+    metavar="REASON",
+    help="Only jobs that ended for it, e.g. timeout, oom",
 )
-@click.option("--status", callback=_checked_status, metavar="STATUS", help=_STATUS)
-@click.option("--limit", type=Whole(min=1), metavar="N", help="At most N jobs, default 100")
-@click.option("--before", metavar="ID", help="Only jobs older than this one")
+@option(
+    "--text",
+    section=_FILTERS,
+    metavar="WORDS",
+    help="Only jobs with these words in command, labels, message, names",
+)
+@option(
+    "--status",
+    section=_FILTERS,
+    callback=_checked_status,
+    shell_complete=complete_statuses,
+    metavar="STATUS",
+    help=_STATUS,
+)
+@option("--limit", type=Whole(min=1), metavar="N", help="At most N jobs [default: 100]")
+@option(
+    "--before", metavar="ID", shell_complete=complete_job_ids, help="Only jobs older than this one"
+)
 @options.server
 @options.api_key
 @exits
@@ -105,7 +172,15 @@ def list_command(
     return list_jobs(server_choice(server, api_key), wanted, as_json)
 
 
-@click.command(cls=Command, context_settings=HELP)
+@click.command(
+    cls=Command,
+    context_settings=HELP,
+    examples=(
+        ("ci status", "my newest job"),
+        ("ci status 4f1c2d3e", "its result, and the tests that failed"),
+        ("ci status 4f1c2d3e --json", "all that the server knows of it"),
+    ),
+)
 @options.job_id_or_newest
 @options.as_json
 @options.server
@@ -123,26 +198,58 @@ def status(job_id: str | None, as_json: bool, server: str | None, api_key: str |
     return 0
 
 
-@click.command(cls=Command, context_settings=HELP)
+@click.command(
+    cls=Command,
+    context_settings=HELP,
+    examples=(
+        ("ci artifacts 4f1c2d3e", "list them"),
+        ("ci artifacts 4f1c2d3e 'output/**/*.png'", "only those that match"),
+        ("ci artifacts 4f1c2d3e --download results", "fetch them into results"),
+        ("ci artifacts 4f1c2d3e dist --download .", "fetch what is in dist"),
+    ),
+)
 @options.job_id
-@click.option("--download", metavar="DIR", help="Download them into this directory")
+@argument(
+    "patterns",
+    "Only artifacts that match: paths, directories, or patterns such as 'output/**/*.png'",
+    nargs=-1,
+    metavar="[PATTERN]...",
+)
+@option("--download", metavar="DIR", help="Download them into this directory")
 @options.as_json
 @options.server
 @options.api_key
 @exits
 def artifacts(
-    job_id: str, download: str | None, as_json: bool, server: str | None, api_key: str | None
+    job_id: str,
+    patterns: Sequence[str],
+    download: str | None,
+    as_json: bool,
+    server: str | None,
+    api_key: str | None,
 ) -> int:
-    """List or download a job's artifacts."""
+    """List or download a job's artifacts.
+
+    In patterns *, ? and [...] match within one name, and ** any number of directories; a directory
+    stands for everything in it. Quote them, so that the shell leaves them alone.
+    """
     from ci_client.command.artifacts import download_artifacts, show_artifacts
 
+    choice = server_choice(server, api_key)
     if download is not None:
-        return download_artifacts(job_id, server_choice(server, api_key), download)
-    return show_artifacts(job_id, server_choice(server, api_key), as_json)
+        return download_artifacts(job_id, choice, download, patterns)
+    return show_artifacts(job_id, choice, as_json, patterns)
 
 
-@click.command(cls=Command, context_settings=HELP)
-@options.job_id
+@click.command(
+    cls=Command,
+    context_settings=HELP,
+    examples=(
+        ("ci cancel 4f1c2d3e", "by its first characters"),
+        ("ci cancel 4f1c2d3e && ci wait 4f1c2d3e", "and wait for its end"),
+    ),
+)
+@options.unfinished_job_id
 @options.server
 @options.api_key
 @exits

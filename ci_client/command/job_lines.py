@@ -71,6 +71,11 @@ def commit_of(job: Mapping[str, Any]) -> str:
     return f"{commit[:7]}*" if commit and dirty else commit[:7]
 
 
+def age_of(job: Mapping[str, Any], now: datetime) -> str:
+    """How long ago it was submitted."""
+    return _since(job.get("submit_time"), now, _age)
+
+
 def what_happened(job: Mapping[str, Any]) -> str:
     """In a few words, with the mark of success or failure."""
     if not is_finished(job):
@@ -104,7 +109,7 @@ def _cells(job: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
         branch_of(job),
         commit_of(job),
         str(job.get("user") or "").partition("@")[0],
-        _since(job.get("submit_time"), now, _age),
+        age_of(job, now),
         _since(job.get("start_time"), _time(job.get("end_time")) or now, _duration),
     )
     return tuple(printable(cell) or _EMPTY for cell in cells)

@@ -7,7 +7,15 @@ from ci_client.command.options import server_choice
 from ci_client.command.programs import HELP, Command, exits
 
 
-@click.command(cls=Command, context_settings=HELP)
+@click.command(
+    cls=Command,
+    context_settings=HELP,
+    examples=(
+        ("ci login --server https://ci.example.com", "asks for the key"),
+        ("ci login --profile work --server URL", "under a name of its own"),
+        ("ci login --server URL < FILE", "without a terminal"),
+    ),
+)
 @options.server
 @exits
 def login(server: str | None) -> int:
@@ -23,7 +31,14 @@ def login(server: str | None) -> int:
     return carry_out(server_choice(server, None))
 
 
-@click.command(cls=Command, context_settings=HELP)
+@click.command(
+    cls=Command,
+    context_settings=HELP,
+    examples=(
+        ("ci logout", "of your default server"),
+        ("ci logout --profile work", "of another one"),
+    ),
+)
 @options.server
 @exits
 def logout(server: str | None) -> int:

@@ -6,41 +6,53 @@ import click
 
 from ci_client.command import options
 from ci_client.command.options import server_choice
-from ci_client.command.programs import HELP, Group, argument, exits
+from ci_client.command.programs import HELP, Group, argument, exits, option
 
 _directory = argument(
     "directory", "The model: has model.toml or livecalc.config.json", metavar="DIR"
 )
 
 
-@click.group(cls=Group, no_args_is_help=True, context_settings=HELP)
+@click.group(
+    cls=Group,
+    no_args_is_help=True,
+    context_settings=HELP,
+    examples=(
+        ("ci model submit examples/term_life", "value a model and fetch the results"),
+        ("ci model watch 4f1c2d3e", "follow a model's job"),
+    ),
+)
 def model_app() -> None:
     """Value models of the calculation engine on a CI server."""
 
 
-@model_app.command()
+@model_app.command(
+    examples=(
+        ("ci model submit examples/term_life", "value it"),
+        ("ci model submit my-model --output results", "put them into results"),
+        ("ci model submit my-model --detach", "print the id"),
+    ),
+)
 @_directory
-@click.option(
+@option(
     "--name",
     metavar="NAME",
     help="What people call the model [default: the directory's name]",
 )
 @options.priority
-@click.option(
+@option(
     "--output",
     metavar="DIR",
     help="Directory for the results [default: NAME-results-ID, a new one]",
 )
-@click.option(
+@option(
     "--verify-local",
     is_flag=True,
     help="Also value the model on this machine, running its hooks, and compare",
 )
-@click.option("--detach", is_flag=True, help="Print the job's id and return at once")
+@option("--detach", is_flag=True, help="Print the job's id and return at once")
 @options.detach_on_signal
-@click.option(
-    "--json", "as_json", is_flag=True, help="With --detach: output the server's answer, JSON"
-)
+@option("--json", "as_json", is_flag=True, help="With --detach: output the server's answer, JSON")
 @options.include
 @options.exclude
 @options.server
@@ -90,11 +102,14 @@ def submit(
     )
 
 
-@model_app.command()
-@_directory
-@click.option(
-    "--output", "-o", metavar="FILE.zip", help="Where to write it [default: DIR.zip, here]"
+@model_app.command(
+    examples=(
+        ("ci model package my-model", "write my-model.zip"),
+        ("ci model package my-model -o build/model.zip", "write another file"),
+    ),
 )
+@_directory
+@option("--output", "-o", metavar="FILE.zip", help="Where to write it [default: DIR.zip, here]")
 @options.as_json
 @options.include
 @options.exclude
@@ -115,7 +130,12 @@ def package(
     return carry_out(directory, output, include, exclude, as_json)
 
 
-@model_app.command()
+@model_app.command(
+    examples=(
+        ("ci model status 4f1c2d3e", "how it went"),
+        ("ci model status 4f1c2d3e --json", "as JSON, for programs"),
+    ),
+)
 @options.job_id
 @options.as_json
 @options.server
@@ -128,9 +148,15 @@ def status(job_id: str, as_json: bool, server: str | None, api_key: str | None) 
     return carry_out(job_id, server_choice(server, api_key), as_json)
 
 
-@model_app.command()
+@model_app.command(
+    short_help="Follow a job from its beginning to its end.",
+    examples=(
+        ("ci model watch 4f1c2d3e", "log, progress and result"),
+        ("ci model watch 4f1c2d3e --output results", "and fetch the results"),
+    ),
+)
 @options.job_id
-@click.option("--output", metavar="DIR", help="At the end, put the results into this directory")
+@option("--output", metavar="DIR", help="At the end, put the results into this directory")
 @options.server
 @options.api_key
 @exits
@@ -144,9 +170,15 @@ def watch(job_id: str, output: str | None, server: str | None, api_key: str | No
     return carry_out(job_id, server_choice(server, api_key), output)
 
 
-@model_app.command()
+@model_app.command(
+    short_help="Fetch, check and show the results of a job.",
+    examples=(
+        ("ci model results 4f1c2d3e", "into a new directory"),
+        ("ci model results 4f1c2d3e --output results", "into results"),
+    ),
+)
 @options.job_id
-@click.option(
+@option(
     "--output",
     metavar="DIR",
     help="Directory for them [default: NAME-results-ID, a new one]",
@@ -168,8 +200,13 @@ def results(
     return carry_out(job_id, server_choice(server, api_key), output, as_json)
 
 
-@model_app.command()
-@options.job_id
+@model_app.command(
+    examples=(
+        ("ci model cancel 4f1c2d3e", "by its first characters"),
+        ("ci model cancel 4f1c2d3e --server https://ci.example.com", "elsewhere"),
+    ),
+)
+@options.unfinished_job_id
 @options.server
 @options.api_key
 @exits

@@ -5,31 +5,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ci_client.command.programs import Whole, argument
+from ci_client.command.completers import (
+    PROFILE,
+    complete_job_ids,
+    complete_profiles,
+    complete_unfinished_job_ids,
+)
+from ci_client.command.programs import Whole, argument, option
 
 if TYPE_CHECKING:
     from ci_client.library.config import ServerChoice
 
-_PROFILE = "ci_client.profile"
+SENT, JOB = "What is sent", "The job"
+"""Sections of the help of commands that submit jobs."""
 
 
 def _keep_profile(
     context: click.Context, option: click.Parameter, profile: str | None
 ) -> str | None:
-    context.meta[_PROFILE] = profile
+    context.meta[PROFILE] = profile
     return profile
 
 
-_server = click.option(
+_server = option(
     "--server",
+    section="Server",
     metavar="URL",
     help="Address of the server [default: $CI_SERVER_URL, the project's, or that of your profile]",
 )
-_profile = click.option(
+_profile = option(
     "--profile",
+    section="Server",
     metavar="NAME",
     expose_value=False,
     callback=_keep_profile,
+    shell_complete=complete_profiles,
     help="Your name for a server and your key for it [default: $CI_PROFILE]",
 )
 
@@ -38,53 +48,68 @@ def server(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which server it is: `--server`, which the command is given, and `--profile`, which
     `server_choice` adds.
     """
-    return _server(_profile(command))
+    decorated: Callable[..., Any] = _server(_profile(command))
+    return decorated
 
 
-api_key = click.option(
+api_key = option(
     "--api-key",
+    section="Server",
     metavar="KEY",
     help="API key [default: $CI_API_KEY, or what `ci login` stored; prefer these, because other "
     "users can see command lines]",
 )
-job_id = argument(
-    "job_id", metavar="ID", about="The job's id, or the four or more characters it begins with"
+_ABOUT_ID = "The job's id, or the four or more characters it begins with"
+job_id = argument("job_id", _ABOUT_ID, metavar="ID", shell_complete=complete_job_ids)
+unfinished_job_id = argument(
+    "job_id", _ABOUT_ID, metavar="ID", shell_complete=complete_unfinished_job_ids
 )
 job_id_or_newest = argument(
     "job_id",
+    f"{_ABOUT_ID} [default: my newest job]",
     metavar="[ID]",
     required=False,
-    about="The job's id, or the four or more characters it begins with [default: my newest job]",
+    shell_complete=complete_job_ids,
 )
-include = click.option(
+job_ids_or_newest = argument(
+    "job_ids",
+    "Ids of jobs, or the four or more characters each begins with [default: my newest job]",
+    metavar="[ID]...",
+    nargs=-1,
+    shell_complete=complete_job_ids,
+)
+include = option(
     "--include",
+    section=SENT,
     multiple=True,
     metavar="PATTERN",
     help="Include matching files even if hidden or git-ignored; may be repeated",
 )
-exclude = click.option(
+exclude = option(
     "--exclude",
+    section=SENT,
     multiple=True,
     metavar="PATTERN",
     help="Leave out matching files (.gitignore syntax); may be repeated",
 )
-priority = click.option(
+priority = option(
     "--priority",
+    section=JOB,
     type=Whole(0, 10),
     metavar="N",
     help="0 (lowest) to 10 (highest), default 0; orders the jobs of your tenant",
 )
-detach_on_signal = click.option(
+detach_on_signal = option(
     "--detach-on-signal",
     is_flag=True,
     help="On Ctrl-C or SIGTERM leave the job running instead of cancelling it",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Output JSON")
+as_json = option("--json", "as_json", is_flag=True, help="Output JSON")
 
 
 def server_choice(server: str | None, api_key: str | None) -> "ServerChoice":
     """What was given on the command line."""
     from ci_client.library.config import ServerChoice
 
-    profile = click.get_current_context().meta.get(_PROFILE)
+    profile = click.get_current_context().meta.get(PROFILE)
     return ServerChoice(server, api_key, profile)

@@ -1,7 +1,8 @@
-"""How the command line is made: commands and groups of them, their values and their help."""
+"""How the command line is made: commands and groups of them, and their values."""
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Any
@@ -9,32 +10,42 @@ from typing import Any
 import click
 from typing_extensions import override
 
+from ci_client.command.help_page import (
+    Argument,
+    Example,
+    Option,
+    OptionalValue,
+    Section,
+    write_commands,
+    write_examples,
+    write_options,
+)
 from ci_common.suggestions import closest
+
+__all__ = [
+    "HELP",
+    "Command",
+    "Group",
+    "Number",
+    "OptionalValue",
+    "Section",
+    "Whole",
+    "argument",
+    "carry_out",
+    "exits",
+    "option",
+]
 
 HELP = {"help_option_names": ["-h", "--help"]}
 """Of every command and group, as `context_settings`."""
 
 
-class Argument(click.Argument):
-    """An argument that the help explains."""
-
-    def __init__(self, *names: Any, about: str, **attributes: Any) -> None:
-        super().__init__(*names, **attributes)
-        self.about = about
-
-
-class OptionalValue(click.Option):
-    """An option whose value, if it has one, follows a `=`. Without one it is empty."""
-
-    @override
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """How it is written, and its help."""
-        record = super().get_help_record(ctx)
-        return record and (record[0].replace(" [=", "[="), record[1])
-
-
 class Command(click.Command):
-    """A command whose arguments have a section of their own in its help."""
+    """A command whose help has sections of arguments and options, and examples at its end."""
+
+    def __init__(self, *names: Any, examples: Sequence[Example] = (), **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.examples = examples
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -53,20 +64,50 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections of arguments and options."""
         arguments = [
-            (one.make_metavar(ctx).strip("[]"), one.about)
+            (one.make_metavar(ctx).replace("[", "").replace("]", ""), one.about)
             for one in self.params
             if isinstance(one, Argument)
         ]
         if arguments:
             with formatter.section("Arguments"):
                 formatter.write_dl(arguments)
-        super().format_options(ctx, formatter)
+        write_options(formatter, ctx, self.shown_options(ctx))
+
+    def shown_options(self, ctx: click.Context) -> list[click.Parameter]:
+        """The options that its help explains."""
+        return self.get_params(ctx)
+
+    @override
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        write_examples(formatter, self.shown_examples(ctx))
+
+    def shown_examples(self, ctx: click.Context) -> Sequence[Example]:
+        """The examples at the end of its help."""
+        return self.examples
 
 
 class Group(click.Group):
-    """A group of commands, in the order in which they are defined."""
+    """A group of commands, in the order in which they are defined, and in the sections that they
+    name.
+    """
 
     command_class = Command
+
+    def __init__(self, *names: Any, examples: Sequence[Example] = (), **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.examples = examples
+        self.sections: dict[str, Section] = {}
+        """By the name of the command."""
+
+    @override
+    def add_command(
+        self, cmd: click.Command, name: str | None = None, section: Section | None = None
+    ) -> None:
+        """Register a command, in a section of the group's help."""
+        super().add_command(cmd, name)
+        if section is not None:
+            self.sections[str(name or cmd.name)] = section
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -82,8 +123,13 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is named. Raises click.UsageError, with the one that may be meant."""
         name = args[0]
-        if name in self.commands or name.startswith("-"):
+        if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
+        if name == "help":
+            if len(args) == 1:
+                click.echo(ctx.get_help())
+                ctx.exit()
+            return self.resolve_command(ctx, [*args[1:], "--help"])
         meant = _SYNONYMS.get(name)
         if meant not in self.commands:
             meant = closest(name, self.commands)
@@ -94,6 +140,22 @@ class Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands."""
         return list(self.commands)
+
+    @override
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, and the options of the group itself."""
+        commands = [
+            (name, command, self.sections.get(name, "Commands"))
+            for name, command in self.commands.items()
+            if not command.hidden
+        ]
+        write_commands(formatter, commands)
+        write_options(formatter, ctx, self.get_params(ctx))
+
+    @override
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        write_examples(formatter, self.examples)
 
 
 class Whole(click.IntRange):
@@ -162,6 +224,11 @@ def argument(name: str, about: str, **attributes: Any) -> Callable[[Any], Any]:
     return click.argument(name, cls=Argument, about=about, **attributes)
 
 
+def option(*names: str, cls: type[Option] = Option, **attributes: Any) -> Callable[[Any], Any]:
+    """An option of a section of the help, as a decorator."""
+    return click.option(*names, cls=cls, **attributes)
+
+
 def exits(command: Callable[..., int]) -> Callable[..., None]:
     """What the command's function returns is the exit code of the process."""
 
@@ -173,7 +240,14 @@ def exits(command: Callable[..., int]) -> Callable[..., None]:
 
 
 def carry_out(command: click.Command, program: str, arguments: list[str]) -> int:
-    """Do what the command line says; the exit code. Lets all errors through but those of usage."""
+    """Do what the command line says, or what the shell asks that completes it; the exit code. Lets
+    all errors through but those of usage.
+    """
+    asked = f"_{program.replace('-', '_').upper()}_COMPLETE"
+    if instruction := os.environ.get(asked):
+        from ci_client.command.completion import answer_shell
+
+        return answer_shell(command, program, asked, instruction)
     try:
         with command.make_context(program, arguments) as context:
             command.invoke(context)

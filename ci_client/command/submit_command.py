@@ -1,25 +1,32 @@
 """`ci submit`: its options and their help. Everything heavy is imported when it is used."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import click
 from typing_extensions import override
 
-from ci_client.command import options
+from ci_client.command import options, submit_options
 from ci_client.command.color import ColorChoice
+from ci_client.command.completers import IN_COMMAND, complete_job_names
+from ci_client.command.help_page import Example, Option
 from ci_client.command.options import server_choice
 from ci_client.command.programs import (
     HELP,
     Command,
-    Number,
     OptionalValue,
-    Whole,
     argument,
     exits,
+    option,
 )
 
-_COMMAND = "ci_client.command"
+_COMMAND, _IS_ENGINE = "ci_client.command", "ci_client.engine"
+_ENGINE_EXAMPLES = (
+    ("engine --path examples/term_life", "value a model"),
+    ("engine --scenarios 1000 --seed 7", "with other scenarios"),
+    ("engine --lapse-mult 1.1 --output up", "stress it"),
+)
+"""After the name of the command."""
 
 
 class SubmitCommand(Command):
@@ -29,10 +36,37 @@ class SubmitCommand(Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Set aside what follows the first `--`."""
         own, dashes, command = _split(args)
-        if dashes and not command:
+        if ctx.resilient_parsing:  # for the shell, which completes it
+            ctx.meta[IN_COMMAND] = dashes
+        elif dashes and not command:
             ctx.fail("There is no command after --.")
         ctx.meta[_COMMAND] = command or None
+        ctx.meta[_IS_ENGINE] = self._names_engine(ctx, own)
         return super().parse_args(ctx, own)
+
+    def _names_engine(self, ctx: click.Context, args: list[str]) -> bool:
+        """Whether NAME is the engine. Click shows the help before it has looked at NAME."""
+        if "engine" not in args:
+            return False
+        values, _, _ = self.make_parser(ctx).parse_args(list(args))
+        return values.get("name") == "engine"
+
+    @override
+    def shown_options(self, ctx: click.Context) -> list[click.Parameter]:
+        """Those of the engine only where it is the job, and then before the others."""
+        engine: list[click.Parameter] = []
+        others: list[click.Parameter] = []
+        for one in super().shown_options(ctx):
+            of_engine = isinstance(one, Option) and one.section == submit_options.ENGINE
+            (engine if of_engine else others).append(one)
+        return [*engine, *others] if ctx.meta.get(_IS_ENGINE) else others
+
+    @override
+    def shown_examples(self, ctx: click.Context) -> Sequence[Example]:
+        """Those of the engine where it is the job."""
+        if not ctx.meta.get(_IS_ENGINE):
+            return super().shown_examples(ctx)
+        return [(f"{ctx.command_path} {rest}", about) for rest, about in _ENGINE_EXAMPLES]
 
     @override
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
@@ -45,12 +79,6 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
         return args, False, []
     at = args.index("--")
     return args[:at], True, args[at + 1 :]
-
-
-def _multiplier(name: str, what: str) -> Callable[[Any], Any]:
-    """An option of the calculation engine."""
-    told = f"engine: multiply {what} by X (overrides the model)"
-    return click.option(name, type=Number(min=0), metavar="X", help=told)
 
 
 def _check_timeout(timeout: str | None) -> None:
@@ -66,96 +94,36 @@ def _check_timeout(timeout: str | None) -> None:
     raise UsageError("--timeout must be greater than zero, for example 10m")
 
 
-@click.command("submit", cls=SubmitCommand, context_settings=HELP)
+@click.command(
+    "submit",
+    cls=SubmitCommand,
+    context_settings=HELP,
+    short_help="Run a directory's tests, or any command, on the server.",
+    examples=(
+        ("ci submit --path my-project", "run the job test"),
+        ("ci submit lint --env LEVEL=2", "run the job lint of its table"),
+        ("ci submit --download -- make check", "run a command, fetch what it leaves"),
+        ("ci submit --async --label team=qa", "print the id and return at once"),
+    ),
+)
 @argument(
     "name",
     "Job from the project's [tool.ci.jobs] table, or engine [default: test]",
     required=False,
     metavar="[NAME]",
+    shell_complete=complete_job_names,
 )
-@click.option("--path", default=".", metavar="DIR", help="The project's directory [default: .]")
-@click.option(
-    "--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once"
-)
+@option("--path", default=".", metavar="DIR", help="The project's directory [default: .]")
+@option("--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once")
 @options.detach_on_signal
-@options.server
-@options.api_key
-@options.include
-@options.exclude
-@options.priority
-@click.option(
-    "--retries",
-    type=Whole(0, 10),
-    metavar="N",
-    help="Restart up to N times if the container is lost",
-)
-@click.option("--timeout", metavar="TIME", help="Override the job's timeout, e.g. 30s, 10m, 1h")
-@click.option("--image", metavar="IMAGE", help="Container image (overrides the project's table)")
-@click.option(
-    "--env",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Set a variable of the job, which is not secret; may be repeated",
-)
-@click.option(
-    "--env-file",
-    multiple=True,
-    metavar="FILE",
-    help="Set the variables in the lines NAME=VALUE of FILE; may be repeated",
-)
-@click.option(
-    "--memory", metavar="SIZE", help="Limit of memory, e.g. 512MB, 2GB (overrides the table)"
-)
-@click.option(
-    "--cpu", type=Whole(min=1), metavar="N", help="Percent of one core (overrides the table)"
-)
-@click.option(
-    "--artifacts",
-    multiple=True,
-    metavar="PATTERN",
-    help="Keep matching files (overrides the table); may be repeated",
-)
-@click.option(
-    "--label",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Give the job a label, by which `ci list` finds it; may be repeated",
-)
-@click.option(
+@option(
     "--download",
     cls=OptionalValue,
     metavar="[=DIR]",
     help="At the job's end download its artifacts [default: PROJECT-artifacts-ID, a new directory]",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line"
-)
-@click.option(
-    "--secret",
-    multiple=True,
-    metavar="NAME",
-    help="Pass this environment variable as a secret, masked in the log; may be repeated",
-)
-@click.option(
-    "--secret-file",
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Pass this file as the secret /run/secrets/NAME; may be repeated",
-)
-@click.option(
-    "--git/--no-git",
-    default=None,
-    help="Send the commit as a small git repository (overrides the project's table)",
-)
-@click.option(
-    "--no-install", is_flag=True, help="Install nothing of the project before the command"
-)
-@click.option(
-    "--tty/--no-tty",
-    default=None,
-    help="Run the command on a terminal, which ends lines with CR LF",
-)
-@click.option(
+@option("--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line")
+@option(
     "--color",
     type=click.Choice(list(map(str, ColorChoice))),
     default=str(ColorChoice.AUTO),
@@ -163,29 +131,13 @@ def _check_timeout(timeout: str | None) -> None:
     help="Tell programs to use colors: always, never, or auto: if stdout is a terminal [default: "
     "auto]",
 )
-@click.option("--private", is_flag=True, help="Show the job only to you and to administrators")
-@click.option("--scenarios", type=Whole(min=1), metavar="N", help="engine: number of scenarios")
-@click.option(
-    "--seed",
-    type=Whole(min=0),
-    metavar="S",
-    help="engine: seed for generating scenarios",
-)
-@click.option("--threads", type=Whole(min=1), metavar="N", help="engine: number of threads")
-@click.option("--per-policy", is_flag=True, help="engine: also output values by policy")
-@_multiplier("--mortality-mult", "mortality")
-@_multiplier("--lapse-mult", "lapses")
-@_multiplier("--expense-mult", "expenses")
-@click.option(
-    "--output",
-    metavar="DIR",
-    help="engine: directory for the results [default: MODEL-results-ID, a new one]",
-)
-@click.option(
-    "--verify-local",
-    is_flag=True,
-    help="engine: also value the model on this machine, running its hooks, and compare",
-)
+@options.include
+@options.exclude
+@submit_options.of_job
+@submit_options.secrets
+@options.server
+@options.api_key
+@submit_options.of_engine
 @click.pass_context
 @exits
 def submit(
@@ -229,7 +181,8 @@ def submit(
 ) -> int:
     """Send a directory to the server, run its tests there and follow the log.
 
-    The job engine values a model: a directory with model.toml or livecalc.config.json.
+    The job engine values a model: a directory with model.toml or livecalc.config.json. Its options
+    are in `ci submit engine --help`.
 
     The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
     for its end.

@@ -7,7 +7,15 @@ from ci_client.command.options import server_choice
 from ci_client.command.programs import HELP, Command, exits
 
 
-@click.command(cls=Command, context_settings=HELP)
+@click.command(
+    cls=Command,
+    context_settings=HELP,
+    short_help="Show who you are to which server, and why.",
+    examples=(
+        ("ci whoami", "also tells which server it is"),
+        ("ci whoami --profile work --json", "of another server, for programs"),
+    ),
+)
 @options.as_json
 @options.server
 @options.api_key

@@ -3,6 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ci_client.errors import ClientError, RequestRefused, UsageError
+
+_UNKNOWN = "is not a parameter of this request"
+"""How a server says that it does not know a parameter."""
+
+_OPTIONS = {"q": "text", "label": "labels"}
+"""What we call parameters that have another name in a request."""
+
 
 class JobList(list[dict[str, Any]]):
     """A page of jobs, newest first."""
@@ -22,3 +30,16 @@ def list_parameters(
         "label": [f"{key}:{value}" for key, value in (labels or {}).items()] or None,
     }
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def why_refused(refused: RequestRefused, asked: Mapping[str, Any], server_url: str) -> ClientError:
+    """The error that this refusal stands for, which names what only newer servers know."""
+    if refused.code != "invalid_request" or _UNKNOWN not in refused.message:
+        return refused
+    problems = [one for one in refused.message.split("; ") if _UNKNOWN in one]
+    named = {one.partition(":")[0].strip(" '`") for one in problems}
+    unknown = [_OPTIONS.get(name, name) for name in asked if name in named]
+    return UsageError(
+        f"The server at {server_url} is too old to list jobs by {', '.join(unknown) or 'these'}. "
+        "Leave that out, or have the server upgraded."
+    )

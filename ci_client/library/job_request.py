@@ -135,8 +135,13 @@ def _check_text(name: str, value: object) -> None:
         raise _wrong(name, "text: a part of it is not UTF-8", value)
 
 
+def is_job_name(name: str) -> bool:
+    """Whether a job of a table may be called so."""
+    return _JOB_NAME.fullmatch(name) is not None
+
+
 def _check_job_name(name: str) -> None:
-    if not _JOB_NAME.fullmatch(name):
+    if not is_job_name(name):
         problem = "has at most 64 letters, digits, and _ . -"
         advice = f"; did you mean: ci submit -- {name}" if " " in name else ""
         raise UsageError(f"job: the name of a job {problem}; this is {name!r:.60}{advice}")

@@ -1,5 +1,6 @@
 """What the project's table of jobs says about packing: its keys beside `jobs`."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,21 @@ def read_packing_table(directory: str) -> PackingTable:
     """
     table = read_project_table(directory)
     return PackingTable(_exclude(table), _git(table))
+
+
+def read_commands(directory: str) -> dict[str, str]:
+    """The jobs of the project's table, and the command of each as a shell would be given it; empty
+    where the table does not name one. What else is wrong with the table, the server explains.
+
+    Raises what `read_project_table` raises.
+    """
+    commands: dict[str, str] = {}
+    jobs = read_project_table(directory).values.get("jobs")
+    for name, job in (jobs if isinstance(jobs, dict) else {}).items():
+        command = job.get("command", "") if isinstance(job, dict) else ""
+        is_list = isinstance(command, list)
+        commands[name] = shlex.join(map(str, command)) if is_list else str(command)
+    return commands
 
 
 def _exclude(table: ProjectTable) -> tuple[str, ...]:

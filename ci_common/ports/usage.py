@@ -1,4 +1,4 @@
-"""What tenants have and keep, and what they may."""
+"""Usage and quotas of tenants."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -23,15 +23,15 @@ def _networks(value: str) -> str:
 
 
 class ConnectionSettings(EnvironmentSettings):
-    """How many, how slow, from whom."""
+    """Limits of connections, timeouts, and trusted proxies."""
 
     send_timeout_seconds: float = Field(default=60, gt=0)
-    """A watcher that takes no byte for so long is disconnected; it can resume."""
+    """A watcher that reads nothing for this long is disconnected; it can resume."""
     request_timeout_seconds: float = Field(default=30, gt=0)
-    """Time for a request's head; and over so long a body has to come at 1 KiB/s or more."""
+    """Timeout for a request's headers; a body must average 1 KiB/s over any such period."""
     max_connections: int = Field(default=8192, ge=16)
-    """Connections a server process takes at once (`python -m ci_server` only)."""
+    """Maximum number of connections of a server process (`python -m ci_server` only)."""
     max_connections_per_address: int = Field(default=512, ge=1)
-    """Of those, connections of any one address but this machine's own."""
+    """The same per address, except for this machine."""
     trusted_proxies: Annotated[str, AfterValidator(_networks)] = ""
-    """Addresses and networks of proxies whose word about addresses and users is taken."""
+    """Addresses and networks of proxies whose headers about clients and users are trusted."""

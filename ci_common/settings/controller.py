@@ -1,4 +1,4 @@
-"""What the controller does at once, and what it keeps."""
+"""The controller's concurrency limits and retention."""
 
 from typing import Annotated
 
@@ -25,23 +25,23 @@ class ControllerSettings(EnvironmentSettings):
     """Pace, artifacts and retention."""
 
     reconcile_seconds: float = Field(default=2.0, gt=0, le=5)
-    """Longest time between two looks at the world; the doorbell makes it sooner."""
+    """Longest pause between reconcile ticks; a submission or cancel starts one at once."""
     max_concurrent_jobs: int = Field(default=4, ge=1)
     """Jobs that may be initializing or running at once."""
     max_jobs_per_tenant: int | None = Field(default=None, ge=1)
-    """Of those, jobs of any one tenant; unset means no bound of its own."""
+    """The same per tenant; unset means no separate limit."""
     max_artifacts_mb: int = Field(default=1024, ge=0)
-    """Size of all artifacts of a job, in MiB; what is beyond is left out, and said."""
+    """Maximum size of all artifacts of a job, in MiB; the rest is left out and reported."""
     max_artifacts: int = Field(default=10_000, ge=0)
-    """Number of artifacts of a job."""
+    """Maximum number of artifacts of a job."""
     max_collections: int = Field(default=4, ge=1)
     """Jobs whose artifacts are collected at once, half of them of one tenant; they hold no slot."""
     retention_days: float | None = Field(default=None, gt=0, le=_CENTURY_DAYS)
     """Finished jobs older than this are deleted, with logs and artifacts; unset keeps them."""
     retention_jobs: int | None = Field(default=None, ge=0)
-    """So many finished jobs are kept, the newest; unset keeps all."""
+    """Maximum number of finished jobs to keep, the newest; unset keeps all."""
     model_job_hours: OptionalHours = 24.0
-    """Finished jobs of the model-job API are deleted so many hours after their end; `none` keeps
+    """Finished jobs of the model-job API are deleted this many hours after their end; `none` keeps
     them as long as the others.
     """
     artifact_retention_days: float | None = Field(default=None, gt=0, le=_CENTURY_DAYS)
@@ -49,4 +49,4 @@ class ControllerSettings(EnvironmentSettings):
     max_disk_mb: int | None = Field(default=None, ge=1)
     """Disk budget, in MiB, of logs and artifacts; the oldest finished jobs go first."""
     log_compress_seconds: float = Field(default=60, ge=0)
-    """So long after its end a job's log is compressed."""
+    """Delay before a finished job's log is compressed."""

@@ -28,9 +28,9 @@ def _variables(value: object) -> object:
 
 def _variable_names(value: dict[str, str]) -> dict[str, str]:
     if any(not (name.isascii() and name.isidentifier()) for name in value):
-        raise ValueError("must name variables, with letters, digits and _ only")
+        raise ValueError("must have variable names as keys: letters, digits and _ only")
     if any("\0" in text for text in value.values()):
-        raise ValueError("must not have a NUL character in it")
+        raise ValueError("must not contain a NUL character")
     return value
 
 
@@ -40,13 +40,13 @@ SetupVariables = Annotated[
 
 
 class ExecutorSettings(EnvironmentSettings):
-    """Which executor there is, and its bounds."""
+    """Which executor runs jobs, and settings that all executors have."""
 
     executor: str = "docker"
     """Where commands run: `docker`, or `process` (not isolated)."""
     max_work_mb: int | None = Field(default=None, ge=16)
-    """Disk a job's container may fill, in MiB, where the engine's storage driver can bound it."""
+    """Disk space of a job's container, in MiB, if the engine's storage driver can limit it."""
     setup_timeout_seconds: float = Field(default=900, gt=0)
-    """Longest time the installation of a project's requirements may take."""
+    """Timeout for installing a project's requirements."""
     setup_env: SetupVariables = Field(default={})
-    """Variables of every installation, as a JSON object: a default index, say, or a proxy."""
+    """Environment of every installation, as a JSON object: a package index, say, or a proxy."""

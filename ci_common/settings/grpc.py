@@ -1,4 +1,4 @@
-"""The Job Worker service, a door of its own with certificates of its own."""
+"""Settings of the Job Worker service (gRPC)."""
 
 import re
 from pathlib import Path
@@ -19,11 +19,11 @@ def _address(value: str) -> str:
 
 
 class GrpcSettings(EnvironmentSettings):
-    """Where it listens, and whom it believes."""
+    """Its address and certificates."""
 
     grpc_address: Annotated[str, AfterValidator(_address)] = "0.0.0.0:50051"
     """Host and port of the Job Worker service."""
     grpc_certs: Path | None = None
-    """A directory as `job-worker certs init` writes it; unset means that the service is off."""
+    """Directory created by `job-worker certs init`; unset means that the service is off."""
     grpc_revoked: Path | None = None
-    """A file of the serial numbers of revoked certificates; unset: revoked.txt in `grpc_certs`."""
+    """File with the serial numbers of revoked certificates; unset: revoked.txt in `grpc_certs`."""

@@ -1,4 +1,4 @@
-"""Who is believed to be whom: keys of issuers, the identity-aware proxy, tokens of browsers."""
+"""Authentication settings: JWTs, the identity-aware proxy, stream tokens."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -29,7 +29,7 @@ def _key_set_url(value: str | None) -> str | None:
         raise ValueError("must be a URL like https://issuer.example/.well-known/jwks.json")
     if url.scheme == "http" and not is_loopback(url.hostname):
         raise ValueError(
-            "must be https: whoever can alter the keys in transit can impersonate any user"
+            "must be https: anyone who can alter the keys in transit can impersonate any user"
         )
     return value
 
@@ -56,41 +56,41 @@ class IdentitySettings(EnvironmentSettings):
     """Authentication."""
 
     operator_tenant: str = LOCAL_TENANT
-    """Admins of this tenant reach the jobs of all tenants."""
+    """The operator's tenant: its admins can access the jobs of all tenants."""
     insecure: bool = False
-    """Serve other machines although no identities are set up: everybody may do everything."""
+    """Accept other machines without authentication: anyone who can connect has full access."""
     environment: Literal["production", "development"] = "production"
-    """`development`: requests of this machine that prove nothing are dev@example.com."""
+    """`development`: requests from this machine without credentials are dev@example.com."""
     jwt_jwks_url: Annotated[str | None, AfterValidator(_key_set_url)] = None
     """Where the issuer of JWTs publishes its keys; unset: below the issuer, when that is a URL."""
     jwt_issuer: str | None = Field(default=None, min_length=1)
     """The `iss` that JWTs must have; unset means that JWTs are not accepted."""
     jwt_audience: str | None = Field(default=None, min_length=1)
-    """The `aud` that JWTs must have, or have among others."""
+    """The `aud` that JWTs must have, alone or among others."""
     jwt_check_audience: bool = True
-    """`False`: tokens that the issuer made for other services are accepted, too."""
+    """`False`: tokens that were issued for other services are accepted, too."""
     jwt_require_kid: bool = False
-    """Refuse JWTs that do not name their key."""
+    """Refuse JWTs without a key id (`kid`)."""
     jwt_tenant_claims: Annotated[str, AfterValidator(_claim_names)] = "tenant_id"
-    """Claims that name the tenant, separated by commas; the first that a token has counts."""
+    """Claims that name the tenant, comma-separated; the first one present in a token counts."""
     jwt_user_claims: Annotated[str, AfterValidator(_claim_names)] = "user_id,sub"
-    """Claims that name the user, in the same way."""
+    """Claims that name the user; the same rule applies."""
     jwt_default_role: Role = Role.SUBMITTER
-    """The role of JWTs that name none."""
+    """Role of JWTs without a claim `role`."""
     iap_audience: str | None = Field(default=None, min_length=1)
     """The `aud` of signed assertions of Google's identity-aware proxy; unset: none is accepted."""
     iap_jwks_url: Annotated[str, AfterValidator(_key_set_url)] = IAP_JWKS_URL
-    """Where the keys of these assertions are."""
+    """URL of the keys of these assertions."""
     iap_header: bool | None = None
-    """Take the plain e-mail header of trusted proxies; unset: unless assertions are asked for."""
+    """Trust the e-mail header of trusted proxies; unset: unless assertions are required."""
     iap_tenant: str = Field(default=LOCAL_TENANT, min_length=1)
     """The tenant of users that come through the identity-aware proxy."""
     iap_role: Role = Role.SUBMITTER
-    """Their role."""
+    """Role of users that come through the identity-aware proxy."""
     signed_url_seconds: int = Field(default=3600, ge=1, le=7 * 86_400)
-    """Life of the URLs that let whoever has them download one artifact."""
+    """Lifetime of signed URLs, with which anyone who has one can download an artifact."""
     stream_token_seconds: int = Field(default=60, ge=1, le=3600)
-    """Life of the tokens that let browsers watch one job."""
+    """Lifetime of the tokens with which browsers watch one job."""
 
     @property
     def jwt_keys_url(self) -> str | None:
@@ -103,8 +103,8 @@ class IdentitySettings(EnvironmentSettings):
     def _jwt_is_whole(self) -> Self:
         if not self.jwt_check_audience and self.jwt_audience is not None:
             raise ValueError(
-                "CI_JWT_CHECK_AUDIENCE=false and CI_JWT_AUDIENCE contradict each other: with an "
-                "audience to go by, it is checked. Leave out one of them"
+                "CI_JWT_CHECK_AUDIENCE=false and CI_JWT_AUDIENCE cannot be combined: if an "
+                "audience is set, it is checked. Remove one of them"
             )
         wanted: dict[str, str | bool | None] = {
             "CI_JWT_JWKS_URL": self.jwt_keys_url,
@@ -114,7 +114,7 @@ class IdentitySettings(EnvironmentSettings):
         missing = [name for name, value in wanted.items() if value is None]
         if missing and len(missing) < len(wanted):
             raise ValueError(
-                f"JWTs need {', '.join(wanted)}; {' and '.join(missing)} missing. Without them a "
-                "token that was made for somebody else would be accepted here"
+                f"JWTs need {', '.join(wanted)}; {' and '.join(missing)} missing. Without them, "
+                "tokens issued for other services would be accepted"
             )
         return self

@@ -1,4 +1,4 @@
-"""Where an instance is: what each of its programs has to know."""
+"""The instance's database, data directory and keys: what all of its programs need."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,17 +20,17 @@ class InstanceSettings(EnvironmentSettings):
     """The database, the files beside it, and their keys."""
 
     db_path: Path = Path("ci_jobs.db")
-    """The SQLite database. Made when missing; an empty file is fine."""
+    """The SQLite database. Created if missing; an empty file is fine."""
     data_dir: Path | None = None
-    """Where packages, logs and caches live; by default beside the database."""
+    """Directory of packages, logs and caches; by default beside the database."""
     min_free_disk_mb: int = Field(default=512, ge=0)
-    """The disk floor: with less free space in the data directory uploads are refused."""
+    """Minimum free disk space of the data directory, in MiB; below it, uploads are refused."""
     disk_reserve_mb: int = Field(default=16, ge=0)
-    """What logs and artifacts leave of the data directory's disk to the database."""
+    """Disk space, in MiB, that logs and artifacts leave free for the database."""
     secret_key: Annotated[SecretStr | None, AfterValidator(_secret_keys)] = None
     """Keys that encrypt secrets, separated by commas; unset means a file of the data directory."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """How much the server tells on stderr."""
+    """Log level."""
 
     @property
     def secret_keys(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What a run of the runs API is as a job."""
+"""How runs of the runs API are executed."""
 
 import shlex
 from typing import Annotated
@@ -19,18 +19,18 @@ def _command(value: str) -> str:
 
 
 class RunSettings(EnvironmentSettings):
-    """Image, command and limits of runs. The ceilings of jobs hold for them, too."""
+    """Image, command and limits of runs. The ceilings of jobs apply to them, too."""
 
     run_image: str = Field(default="ci-runner-haystack:latest", pattern=r"^[!-~]{1,500}$")
     """Container image."""
     run_command: Annotated[str, AfterValidator(_command)] = "python -m haystack"
-    """Words as a shell splits them; no shell runs it."""
+    """Command, split into words as a shell would; it is not run by a shell."""
     run_cpu_percent: int = Field(default=400, ge=1, le=1_000_000)
     """CPU limit in percent of one core."""
     run_memory_mb: int = Field(default=16_384, ge=16)
     """Memory limit in MiB."""
     run_timeout_seconds: float = Field(default=3600, gt=0, le=31_536_000)
-    """Wall clock."""
+    """Timeout."""
 
     @property
     def run_argv(self) -> tuple[str, ...]:

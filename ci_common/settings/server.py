@@ -1,4 +1,4 @@
-"""What the server accepts."""
+"""Settings of the HTTP server: uploads, web pages, the audit log."""
 
 import re
 from pathlib import Path
@@ -25,8 +25,9 @@ def _origins(value: str) -> str:
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(
-                f"{origin!r} is not an origin: scheme and host in lower case, and a port that is "
-                "not the scheme's own, such as https://ci.example.com or vscode-webview://1a2b3c; "
+                f"{origin!r} is not an origin: scheme and host in lowercase, and the port unless "
+                "it is the scheme's default, such as https://ci.example.com or "
+                "vscode-webview://1a2b3c; "
                 "'*' is not allowed"
             )
     return ",".join(origins)
@@ -42,7 +43,7 @@ def _base_url(value: str | None) -> str | None:
         is_base = False
     if not (is_base and _BASE_URL.fullmatch(value)):
         raise ValueError(
-            "must be the address at which clients reach this server, such as "
+            "must be the URL at which clients reach this server, such as "
             "https://ci.example.com or https://example.com/ci"
         )
     return value
@@ -58,19 +59,19 @@ class ServerSettings(EnvironmentSettings):
     max_unpacked_mb: int = Field(default=2048, ge=1)
     """Largest unpacked project, in MiB."""
     max_compression_ratio: int = Field(default=200, ge=1)
-    """Largest unpacked size over zip size."""
+    """Maximum ratio of unpacked size to zip size."""
     max_entries: int = Field(default=100_000, ge=1)
-    """Most entries in an upload."""
+    """Maximum number of entries in an upload."""
     public_url: Annotated[str | None, AfterValidator(_base_url)] = None
-    """Where clients reach this server; unset: as each request came."""
+    """Base URL for clients; unset: taken from each request."""
     cors_origins: Annotated[str, AfterValidator(_origins)] = ""
-    """Origins whose web pages may use the server, separated by commas."""
+    """Origins whose web pages may call the API, comma-separated."""
     frontend_dir: Path | None = None
-    """A static site with an `index.html`, shown to browsers where the API has no route."""
+    """Directory of a static site with an `index.html`, served where the API has no route."""
     control_names: str = "PBS,DMSO,control,vehicle,untreated"
-    """Perturbations of the catalogue that are controls, in any case, besides cells marked so."""
+    """Perturbations that count as controls, case-insensitive, besides cells marked as such."""
     audit_days: float | None = Field(default=None, ge=2)
-    """Entries of the audit log older than this are deleted; unset keeps them for ever."""
+    """Entries of the audit log older than this are deleted; unset keeps them forever."""
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How much a user, an address and a tenant may do and store."""
+"""Rate limits and quotas of users, addresses and tenants."""
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ class TrafficSettings(EnvironmentSettings):
     requests_per_second_per_address: float = Field(default=200, ge=0)
     """Requests from an address, on average; 0 means no limit."""
     request_burst_seconds: float = Field(default=10, ge=1)
-    """Requests of so many seconds may come at once, after a time of rest."""
+    """Burst: after a pause, the requests of this many seconds may come at once."""
     max_streams_per_user: int = Field(default=200, ge=0)
     """Streams and downloads of a user at once; 0 means no limit."""
     max_streams_per_address: int = Field(default=1000, ge=0)
@@ -23,7 +23,7 @@ class TrafficSettings(EnvironmentSettings):
     max_uploads_per_address: int = Field(default=50, ge=0)
     """Uploads from an address at once; 0 means no limit."""
     failed_logins_per_minute: float = Field(default=10, ge=0)
-    """Credentials from an address that may turn out not to be valid; 0 means no limit."""
+    """Invalid credentials from an address; 0 means no limit."""
     limit_local: bool = False
     """Apply these limits to loopback addresses and the single local user, too."""
     max_live_jobs_per_user: int | None = Field(default=None, ge=1)

@@ -55,7 +55,7 @@ class Housekeeping:
                 logger.debug("housekeeping: %s", error)
             except Exception:
                 # Such as a file that cannot be deleted: the other duties are not to end with it.
-                logger.exception("housekeeping failed; the next round tries again")
+                logger.exception("housekeeping failed; retrying in the next round")
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _round(self, epoch: int, *, with_orphans: bool) -> None:

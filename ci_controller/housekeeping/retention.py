@@ -153,7 +153,7 @@ class Retention:
             batch = stored[start : start + _ORPHAN_BATCH]
             for job_id in await self._rows.without_artifacts(batch):
                 await asyncio.to_thread(self._artifacts.delete, job_id)
-                logger.info("job %s: artifacts that nobody knew of deleted", job_id)
+                logger.info("job %s: deleted unrecorded artifacts", job_id)
                 done += 1
         return done
 
@@ -234,7 +234,7 @@ class Retention:
         try:
             stored = await asyncio.to_thread(self._logs.compress, job_id, size)
         except LogCorruptError as error:
-            logger.error("job %s: its log stays as it is: %s", job_id, error)  # noqa: TRY400
+            logger.error("job %s: its log is not compressed: %s", job_id, error)  # noqa: TRY400
             stored = size
         except OSError as error:
             logger.warning("job %s: its log cannot be compressed now: %s", job_id, error)
@@ -247,9 +247,9 @@ class Retention:
         if full and not self._told_full:
             logger.warning(
                 "the disk is nearly full; %s",
-                "finished jobs go as the retention settings allow"
+                "finished jobs are deleted as the retention settings allow"
                 if self._policy.deletes_jobs or self._policy.door_seconds
-                else "no setting allows finished jobs to be deleted (CI_RETENTION_DAYS, "
+                else "no retention setting allows finished jobs to be deleted (CI_RETENTION_DAYS, "
                 "CI_RETENTION_JOBS, CI_MAX_DISK_MB)",
             )
         self._told_full = full

@@ -43,8 +43,8 @@ class SettledClock:
     def _has_settled(self, ahead: float, at: float) -> bool:
         if self._ahead is None or abs(ahead - self._ahead[0]) > _SLACK_SECONDS:
             logger.warning(
-                "the clock was set ahead by %.0f s (or the machine slept); nothing is deleted for "
-                "its age by that until it has stayed so for %.0f s",
+                "the clock was set ahead by %.0f s (or the machine slept); retention ignores the "
+                "new time until it has stayed so for %.0f s",
                 ahead,
                 _SETTLE_SECONDS,
             )

@@ -105,7 +105,7 @@ class CappedLog(OutputLog):
         line = self._held.find(b"\n", surplus, surplus + _CUT_AT_LINE_BYTES) + 1
         start = line or surplus
         dropped = self._forgotten + start
-        marker = f"\n[... {dropped} bytes left out: the log is larger than it may be ...]\n"
+        marker = f"\n[... {dropped} bytes left out: the log is larger than its limit ...]\n"
         return dropped, marker.encode() + self._held[start:]
 
 

@@ -49,7 +49,7 @@ class BackgroundTasks:
                 self._retries.failed(name)
             explained = isinstance(error, OSError) and not self._has_files()
             if explained or isinstance(error, RunnerError):
-                logger.warning("%s: %s; it is tried again", name, error)
+                logger.warning("%s: %s; retrying", name, error)
             else:
                 logger.error("%s failed", name, exc_info=error)
 

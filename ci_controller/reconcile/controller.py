@@ -57,7 +57,7 @@ _ENDING_SECONDS = 10.0
 _RUNS = ("start", "follow")
 _BACKGROUND = ("stop", "finish", "remove")
 
-_BROKEN = "an error of the server, whose log has the details; tell the operator"
+_BROKEN = "internal error; the server's log has the details, tell the operator"
 
 
 def new_holder() -> str:
@@ -127,10 +127,10 @@ class Controller:
                 try:
                     await self.run_once()
                 except StorageUnavailableError as error:
-                    logger.debug("no tick: %s", error)  # whoever noticed has logged what to do
+                    logger.debug("tick skipped: %s", error)  # what to do was logged already
                 except Exception:
                     # Level-triggered: whatever it was, the next tick looks again.
-                    logger.exception("reconcile failed; the next tick tries again")
+                    logger.exception("reconcile failed; retrying at the next tick")
                 await self._wait()
         finally:
             await self.close()
@@ -214,7 +214,7 @@ class Controller:
         except (EngineUnavailableError, TimeoutError) as error:
             self._engine.failed(began)
             self._retries.reset()
-            await self._engine_is(str(error) or "the container engine does not answer in time")
+            await self._engine_is(str(error) or "the container engine did not respond in time")
             return None
         self._engine.succeeded()
         await self._engine_is(self._health.trouble)
@@ -322,11 +322,11 @@ class Controller:
 
     async def _retry(self, job: Job, epoch: int) -> None:
         if await self._context.transitions.retry(job.job_id, job.attempt):
-            logger.warning("job %s: attempt %d was lost; trying again", job.job_id, job.attempt)
+            logger.warning("job %s: attempt %d was lost; retrying", job.job_id, job.attempt)
             try:
                 await asyncio.to_thread(note_retry, self._context.logs, job, epoch)
             except (OSError, RunnerError) as error:
-                logger.warning("job %s: its log cannot tell of that: %s", job.job_id, error)
+                logger.warning("job %s: cannot note that in its log: %s", job.job_id, error)
             self._bell.ring()  # the next tick sees an initializing job without a workload
 
     async def _finish(self, job: Job, outcome: Outcome, epoch: int) -> None:
@@ -368,7 +368,7 @@ class Controller:
             waiting = Follow(run.job) if run.launched else Start(run.job)
             self._retries.failed(key(waiting), answered)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("job %s: the run broke", job_id, exc_info=error)
+            logger.error("job %s: its run failed", job_id, exc_info=error)
             if self._leadership.epoch is not None:
                 broken = Finish(run.job, Outcome(JobStatus.FAILED, Reason.INTERNAL, _BROKEN))
                 self._background.spawn(

@@ -46,7 +46,7 @@ class Leadership:
         if self.epoch == before:
             return False
         if before is not None:
-            logger.warning("another process took over; what this one had under way is dropped")
+            logger.warning("another process took over; this one drops its work in progress")
         if self.epoch is not None:
             logger.info("controller lease acquired (epoch %d)", self.epoch)
         return True
@@ -60,4 +60,4 @@ class Leadership:
         try:
             await self._lease.release(self._holder)
         except StorageUnavailableError as error:
-            logger.debug("the lease is not released, and ends by itself: %s", error)
+            logger.debug("cannot release the lease, so it has to expire: %s", error)

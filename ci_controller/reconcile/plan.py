@@ -68,13 +68,13 @@ class Remove:
 Action = Start | Follow | Hurry | Stop | Retry | Finish | Remove
 
 CANCELLED = Outcome(
-    JobStatus.CANCELLED, Reason.CANCELLED, "cancelled while no command of it was running"
+    JobStatus.CANCELLED, Reason.CANCELLED, "cancelled while its command was not running"
 )
 LOST = Outcome(
     JobStatus.FAILED,
     Reason.LOST,
-    "the job's workload vanished without leaving an exit code (was it removed by hand, or did "
-    "the machine restart?); submit it again",
+    "the job's container or process disappeared without an exit code (was it removed, or did the "
+    "machine restart?); submit the job again",
 )
 
 

@@ -66,7 +66,7 @@ class ArtifactCollector:
                         await held.enter_async_context(self._slots.slot(job.tenant))
                 except TimeoutError:
                     return Collected(
-                        left_out=f"{LEFT_OUT}all of them: their turn did not come {time.why}"
+                        left_out=f"{LEFT_OUT}all of them: collecting could not begin {time.why}"
                     )
                 seconds = self._limits.max_seconds
                 time.shorten(seconds, f"within {seconds:g} s")
@@ -116,7 +116,7 @@ class ArtifactCollector:
                 if collection.lacks_report:
                     await self._take(job.job_id, REPORT, collection, last_try)
         except TimeoutError:
-            collection.unreadable.append(f"whatever was not found {time.why}")
+            collection.unreadable.append(f"files that were not reached {time.why}")
         return collection
 
     async def _take_further_reports(

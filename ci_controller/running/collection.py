@@ -157,7 +157,7 @@ class Collection:
         least = "at least " if self._ended_at is not None else ""
         missing = [f"{least}{count} {why}" for why, count in self._left_out.items()]
         if self._ended_at is not None:
-            missing.append(f"everything from {self._ended_at[:_SHOWN]!r} on in the order of paths")
+            missing.append(f"everything from {self._ended_at[:_SHOWN]!r} on, in the order of paths")
         missing += self.unreadable
         left_out = [f"{LEFT_OUT}{', '.join(missing)}"] if missing else []
         left_out += [

@@ -304,7 +304,7 @@ def _check_count(sources: Mapping[SourceKey, object], key: SourceKey) -> None:
 
 def _check_totals(told: SourceCoverage) -> None:
     if told.covered > told.lines or told.taken > told.branches:
-        raise BadReportError("it has more covered than there is")
+        raise BadReportError("it has more covered lines than there are")
 
 
 def _is_hit(count: bytes) -> bool:

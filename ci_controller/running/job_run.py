@@ -125,8 +125,8 @@ class JobRun:
                 if error.errno not in DISK_FULL:
                     raise
                 message = (
-                    f"the server cannot store its files: {error.strerror or error}; the operator "
-                    "frees space on its disk, then submit the job again"
+                    f"the server cannot store its files: {error.strerror or error}; the "
+                    "operator must free space on its disk, then submit the job again"
                 )
                 await self._fail(Reason.DISK_FULL, message, log)
             finally:
@@ -141,7 +141,7 @@ class JobRun:
             StorageUnavailableError,
         ) as error:
             if self.finished:
-                logger.warning("job %s: what is left of it waits: %s", self.job.job_id, error)
+                logger.warning("job %s: its clean-up waits: %s", self.job.job_id, error)
                 return
             logger.warning("job %s waits: %s", self.job.job_id, error)
             if isinstance(error, EngineUnavailableError):
@@ -193,7 +193,9 @@ class JobRun:
             # launch wrote: a controller that was paused past its lease made this one late.
             workload = await self._inspect()
             if workload.log_base < log.size:
-                logger.warning("job %s: replacing a workload that came late", self.job.job_id)
+                logger.warning(
+                    "job %s: replacing a workload that was created late", self.job.job_id
+                )
                 return await self._launch(log)
         return await self._reattach(log)
 

@@ -48,12 +48,12 @@ def outcome(
         return Outcome(JobStatus.FAILED, Reason.TIMEOUT, message, code)
     if code != 0 and workload.oom_killed:
         limit = job.spec.limits.memory_mb
-        bound = f"its memory limit of {limit} MiB" if limit else "the memory there is"
+        bound = f"its memory limit of {limit} MiB" if limit else "the available memory"
         message = f"killed: it used more than {bound}"
         return Outcome(JobStatus.COMPLETED, Reason.OOM, message, code)
     message = f"exited with code {code}{_signal(code)}"
     if log_dropped:
-        message += f"; its log is larger than {job.spec.limits.log_mb} MiB: the middle is left out"
+        message += f"; its log is larger than {job.spec.limits.log_mb} MiB: the middle was left out"
         return Outcome(JobStatus.COMPLETED, Reason.LOG_LIMIT, message, code)
     return Outcome(JobStatus.COMPLETED, Reason.EXIT, message, code)
 
@@ -65,7 +65,7 @@ def _signal(code: int | None) -> str:
     except ValueError:
         return ""
     if name == "SIGBUS":
-        return f" ({name}: /dev/shm may be full; shm = … in the job's table makes it larger)"
+        return f" ({name}: /dev/shm may be full; raise `shm` in the job's configuration)"
     return f" ({name})"
 
 

@@ -105,7 +105,7 @@ class XmlReport(ABC):
                 raise NotAReportError(f"the root is {tag[:_SHOWN]!r}")
             self._is_report = True
         if self._depth > _MAX_DEPTH:
-            raise BadReportError("it is nested too deep")
+            raise BadReportError("it is nested too deeply")
         self.start_tag(tag, attributes)
 
     def _end(self, tag: str) -> None:

@@ -1,13 +1,13 @@
-"""When what the engine failed at is tried again, and when it is given up."""
+"""Retries of what the container engine failed at: backoff, and when to give up."""
 
 import random
 from collections.abc import Callable, Collection
 
 LAUNCH_TRIES = 5
-"""A launch at which the engine fails so often, though it otherwise answers, is given up."""
+"""Attempts to launch a job before giving up, if the engine responds otherwise."""
 
 FILES_TRIES = 10
-"""The same for the files a workload left: its result is known, and not to wait for them."""
+"""Attempts to get the files of a workload, whose result is known and must not wait for them."""
 
 _LONGEST_SECONDS = 15.0
 
@@ -52,11 +52,11 @@ class RetryPolicy:
         self._refusals: dict[str, int] = {}
 
     def resting(self) -> set[str]:
-        """What is to be left alone for now."""
+        """What must not be retried yet."""
         return {name for name, pauses in self._pauses.items() if pauses.waits}
 
     def is_last_try(self, name: str, tries: int) -> bool:
-        """Whether the engine failed at it so often that it must not fail once more."""
+        """Whether this is the last attempt."""
         return self._refusals.get(name, 0) >= tries - 1
 
     def failed(self, name: str, answered: bool = False) -> None:

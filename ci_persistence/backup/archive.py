@@ -136,7 +136,7 @@ class ArchiveReader:
                     return header
                 digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
                 found.write(_line(digest, member.name))
-        raise BackupError(f"{self._path} is cut off: it does not end with its manifest")
+        raise BackupError(f"{self._path} is truncated: it does not end with its manifest")
 
     def members(self) -> Iterator[tuple[Member, IO[bytes]]]:
         """Every file; its content is to be read before the next one is asked for."""

@@ -134,7 +134,7 @@ class Backup:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BackupError(f"another backup to {self._target} is being made") from None
+                raise BackupError(f"another backup to {self._target} is in progress") from None
             file.truncate()  # what a backup that was killed left
             try:
                 yield file
@@ -278,7 +278,7 @@ class Backup:
             copy(content, spool)
             name = member_name("artifacts", job_id, artifact.sha256)
             if _add_spooled(writer, name, spool) != artifact.sha256:
-                return f"{about} is damaged: its SHA-256 is another"
+                return f"{about} is damaged: its SHA-256 differs"
         return None
 
 

@@ -125,15 +125,16 @@ class Restore:
         if not self._plan.new_instance and self._original_runs(header):
             raise BackupError(
                 f"the original of this backup ({header.database}) is running on this machine, and "
-                "both would use the same containers: stop it first, or make a copy that runs "
-                "nothing of it with --new-instance"
+                "both would use the same containers: stop it first, or restore an independent "
+                "copy with --new-instance"
             )
         self._check_owner()
         occupied = [path for path in self._former() if _holds_anything(path)]
         if occupied and not self._plan.force:
             raise BackupError(
-                f"{occupied[0]} is there already; restore into an empty place (CI_DB_PATH, "
-                "CI_DATA_DIR), or put aside what is there with --force"
+                f"{occupied[0]} is there already; restore to paths where nothing exists "
+                "(CI_DB_PATH, CI_DATA_DIR), or use --force to keep the existing state under "
+                "another name"
             )
 
     def _check_owner(self) -> None:
@@ -351,8 +352,8 @@ def _check_lease(database: Path) -> None:
             return
         if not is_dead(str(holder), database):
             raise BackupError(
-                f"a controller reconciles {database} (its lease holds until {expires}); stop it, "
-                "and wait for the lease to end"
+                f"a controller is running on {database} (its lease is valid until {expires}); stop "
+                "it, and wait until the lease expires"
             )
 
 

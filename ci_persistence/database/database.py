@@ -108,7 +108,7 @@ class Database:
         await self._migrate(migrate)
         row = await self.fetch_one("SELECT instance_id FROM instance")
         if row is None:
-            raise DatabaseError(f"the database {self.path} does not say whose it is; restore it")
+            raise DatabaseError(f"the database {self.path} has no instance id; restore it")
         self.instance_id = str(row["instance_id"])
         self._files.remember()
 
@@ -207,8 +207,8 @@ class Database:
         while not self._own_lock.try_share():
             if time.monotonic() > deadline:
                 raise DatabaseError(
-                    f"an administrator's command (`ci-admin restore` or `ci-admin doctor --fix`) "
-                    f"is at work on {self.path}; start again when it has ended"
+                    f"`ci-admin restore` or `ci-admin doctor --fix` is running on {self.path}; "
+                    "start again when it has finished"
                 )
             await asyncio.sleep(0.1)
 

@@ -108,7 +108,7 @@ def refused_by_system(path: Path, error: OSError) -> DatabaseError:
         return disk_full(path)
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return DatabaseError(
-            f"{path} cannot be made: a part of its path is a file, not a directory; {_CHOOSE}"
+            f"{path} cannot be created: a part of its path is a file, not a directory; {_CHOOSE}"
         )
     return DatabaseError(
         f"the database {path} cannot be used: {error}. This user ({_user()}) must be able to "

@@ -104,7 +104,7 @@ class DatabaseFiles:
         if why != self._problem:
             self._problem = why
             logger.error(
-                "the database %s %s, so nothing is accepted and no job moves: %s",
+                "the database %s %s, so no job is accepted, started or finished: %s",
                 self._path,
                 what,
                 why,

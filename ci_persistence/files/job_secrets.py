@@ -89,7 +89,7 @@ class FileJobSecrets(SecretFiles, SecretIntake, JobSecrets):
         except SecretKeyError as error:
             self._check()  # the key file may be gone with all others
             raise SecretsUnavailableError(
-                f"the job's secrets cannot be had: {error.message}; then submit the job again"
+                f"the job's secrets cannot be read: {error.message}; then submit the job again"
             ) from error
         if {secret.name for secret in secrets} != set(job.spec.secrets):
             raise SecretsUnavailableError

@@ -57,8 +57,8 @@ class SecretKeys:
                 except InvalidTag:
                     raise SecretKeyError("what is stored of it is damaged") from None
         raise SecretKeyError(
-            "it was encrypted with a key that this server does not have: the operator adds it to "
-            f"CI_SECRET_KEY, or puts the file {KEY_FILE} back, or sets the secret again"
+            "it was encrypted with a key that this server does not have: the operator must add "
+            f"the key to CI_SECRET_KEY, put the file {KEY_FILE} back, or set the secret again"
         )
 
     def _from_file(self) -> bytes | None:
@@ -70,8 +70,9 @@ class SecretKeys:
             raise SecretKeyError(f"{_FILE} cannot be read: {error.strerror}") from error
         if not found.is_private:
             raise SecretKeyError(
-                f"{_FILE} can be read by others, so what is encrypted with it is no secret: the "
-                "operator does `chmod 600` on it, and changes the secrets if it may have been read"
+                f"{_FILE} can be read by other users, so secrets encrypted with it are not safe: "
+                "the operator must run `chmod 600` on it, and change the secrets if it may have "
+                "been read"
             )
         try:
             return _decoded(found.content.decode("ascii", "replace"))
@@ -83,7 +84,7 @@ class SecretKeys:
         make_key_file(self._path, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
         key = self._from_file()
         if key is None:
-            raise SecretKeyError(f"{_FILE} was removed while it was made; try again")
+            raise SecretKeyError(f"{_FILE} was removed while it was being created; try again")
         return key
 
 

@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+|none)\.log")
 
 _LOOKS = 5
-"""A file may be renamed between its listing and its opening. That is rare, so a few do."""
+"""Attempts, since a file may be renamed between its listing and its opening, which is rare."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,8 +173,8 @@ def _write(data_path: Path, marker: Marker, *, replace: bool = False) -> None:
         write_marker(data_path, marker, replace=replace)
     except OSError as error:
         raise DatabaseError(
-            f"the data directory {data_path.absolute()} cannot be written: {error}. Make it, give "
-            "it the server's user, or name another one with CI_DATA_DIR"
+            f"the data directory {data_path.absolute()} cannot be written: {error}. Create it, "
+            "make the server's user its owner, or choose another one with CI_DATA_DIR"
         ) from error
 
 

@@ -75,7 +75,7 @@ class SqliteIssuedKeys(IssuedKeys):
                 (format_time(at), key_id, format_time(at)),
             )
         except (sqlite3.Error, RunnerError) as error:
-            logger.warning("the use of the API key %s could not be noted: %s", key_id, error)
+            logger.warning("the use of the API key %s could not be recorded: %s", key_id, error)
 
 
 class SqliteIdentityAdministration(IdentityAdministration):
@@ -93,8 +93,8 @@ class SqliteIdentityAdministration(IdentityAdministration):
             audit,
         ):
             raise UserExistsError(
-                f"{_taken(user.email)}; make keys with "
-                f"`ci-admin key create --email {user.email} --name NAME`"
+                f"{_taken(user.email)}; create keys with `ci-admin key create --email {user.email} "
+                "--name NAME`"
             )
 
     @override
@@ -136,8 +136,8 @@ class SqliteIdentityAdministration(IdentityAdministration):
             others = "SELECT 1 FROM users WHERE email != ? LIMIT 1"
             if not list(await connection.execute_fetchall(others, (email,))):
                 raise LastUserError(
-                    f"{user.email} is the only user: without users the server would let every "
-                    "local program do everything. Create another user first, or disable this one"
+                    f"{user.email} is the only user: without users, the server would give every "
+                    "local program full access. Create another user first, or disable this one"
                 )
             await connection.execute("DELETE FROM api_keys WHERE email = ?", (email,))
             await connection.execute("DELETE FROM users WHERE email = ?", (email,))
@@ -179,8 +179,8 @@ class SqliteIdentityAdministration(IdentityAdministration):
             )
             if not list(ended):
                 raise KeyNotFoundError(
-                    f"there is no live API key {_shown(key_id)}: what has expired, or is revoked, "
-                    "is replaced with `ci-admin key create`"
+                    f"there is no live API key {_shown(key_id)}; replace an expired or revoked key "
+                    "with `ci-admin key create`"
                 )
             await connection.execute_fetchall(_INSERT_KEY, _key_row(new, digest))
             await insert(connection, audit)
@@ -207,7 +207,9 @@ class SqliteIdentityAdministration(IdentityAdministration):
             )
         if len(rows) > 1:
             ids = ", ".join(row["key_id"] for row in rows)
-            raise KeyNotFoundError(f"{_shown(reference)} fits several API keys: name one of {ids}")
+            raise KeyNotFoundError(
+                f"{_shown(reference)} matches several API keys: use one of {ids}"
+            )
         return _key(rows[0])
 
     @override
@@ -287,8 +289,8 @@ def _taken(email: str) -> str:
 
 def _unknown(email: str) -> str:
     return (
-        f"there is no user {email}: `ci-admin user list` shows who there is, and "
-        f"`ci-admin user create --email {email} --name NAME` makes one"
+        f"there is no user {email}: `ci-admin user list` lists all users, and `ci-admin user "
+        f"create --email {email} --name NAME` creates one"
     )
 
 

@@ -32,7 +32,7 @@ class SqliteTenantSecrets(TenantSecrets, TenantSecretKeeper):
         if missing := [name for name in wanted if name not in values]:
             raise UnknownSecretError(
                 f"there is no secret {', '.join(missing)} here; send it with the job (`ci submit "
-                f"--secret {missing[0]}`), or have it set (`ci-admin secret set`)"
+                f"--secret {missing[0]}`), or ask the operator to store it (`ci-admin secret set`)"
             )
         return [Secret(name, self._decrypted(tenant, name, values[name])) for name in wanted]
 

@@ -1,1 +1,1 @@
-"""Dialects: each maps its own wire format to the one job service."""
+"""APIs: each maps its own wire format to the one job service."""

@@ -90,14 +90,14 @@ class ConnectionGuard:
         if self._total >= self._most:
             return ConnectionRefusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                f"the server has all the {self._most} connections it takes; try again in a while",
+                f"the server has reached its limit of {self._most} connections; try again later",
             )
         if not self._is_bounded(address):
             return None
         if self._addresses.get(limited_as(address or ""), 0) >= self._most_per_address:
             return ConnectionRefusal(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"your address has all the {self._most_per_address} connections it may have; "
+                f"your address has reached its limit of {self._most_per_address} connections; "
                 "close some",
             )
         return None

@@ -49,12 +49,13 @@ PIPELINED_REQUESTS = 16
 TOO_MANY_PIPELINED = Refusal(
     HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_requests",
-    f"more than {PIPELINED_REQUESTS} requests wait for an answer on this connection",
+    f"more than {PIPELINED_REQUESTS} requests are pending on this connection",
 )
 BUSY_UPGRADE = Refusal(
     HTTPStatus.BAD_REQUEST,
     "bad_request",
-    "a request that opens a WebSocket has no body, and waits for the answers to earlier ones",
+    "a WebSocket request must not have a body, nor be sent before the responses to earlier "
+    "requests",
 )
 BODY_TOO_SLOW = Refusal(
     HTTPStatus.REQUEST_TIMEOUT,
@@ -346,7 +347,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _end_silence(self, patience: float) -> None:
         if self._in_head:
-            message = f"the head of the request was not whole after {patience:g} s"
+            message = f"the headers of the request were not complete after {patience:g} s"
             self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", message))
         else:
             self.transport.abort()  # nothing was asked, so nobody waits for an answer

@@ -25,12 +25,12 @@ HEAD_TOO_LARGE = Refusal(
 URL_TOO_LONG = Refusal(
     HTTPStatus.REQUEST_URI_TOO_LONG,
     "url_too_long",
-    f"the address is longer than {URL_BYTES} bytes",
+    f"the URL is longer than {URL_BYTES} bytes",
 )
 OTHER_HOST = Refusal(
     HTTPStatus.BAD_REQUEST,
     "bad_request",
-    "the request target names another host than the Host header",
+    "the request target names a different host than the Host header",
 )
 
 

@@ -105,7 +105,9 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             if answer := b"".join(self.conn.data_to_send()):
                 self.transport.write(answer)
             else:
-                self._refuse(HTTPStatus.BAD_REQUEST, "bad_request", "this opens no WebSocket")
+                self._refuse(
+                    HTTPStatus.BAD_REQUEST, "bad_request", "there is no WebSocket at this path"
+                )
             self.transport.close()
 
     def _parse(self) -> None:
@@ -190,7 +192,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             async with asyncio.timeout(self._send_timeout):
                 await self.writable.wait()
         except TimeoutError:
-            logger.info("%r: cut off, as its reader takes nothing", self.scope["path"])
+            logger.info("%r: disconnected, because the client stopped reading", self.scope["path"])
             self.transport.abort()
 
     @override
@@ -247,7 +249,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.stop_keepalive()
             self.transport.close()
         else:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "the server is about to stop")
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "the server is shutting down")
             self.transport.close()
         self._abort_soon()
 
@@ -258,7 +260,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             self._refuse(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
                 "internal_error",
-                "internal error; the server's log tells more",
+                "internal error; see the server's log",
             )
 
     def _refuse(self, status: HTTPStatus, code: str, message: str) -> None:

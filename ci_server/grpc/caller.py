@@ -1,4 +1,4 @@
-"""Who calls, as the connection tells it."""
+"""The caller of a request, from the client certificate of its connection."""
 
 import re
 import ssl

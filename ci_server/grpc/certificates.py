@@ -34,8 +34,8 @@ class CertificateFiles:
             self._current = self._read()
         except (OSError, ValueError) as error:
             raise SettingsError(
-                f"CI_GRPC_CERTS: {error}; `job-worker certs init --dir {directory}` makes what "
-                "has to be there"
+                f"CI_GRPC_CERTS: {error}; `job-worker certs init --dir {directory}` creates the "
+                "files"
             ) from error
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -57,15 +57,15 @@ class CertificateFiles:
                 self._current = self._read()
             except (OSError, ValueError) as error:
                 logger.error(  # noqa: TRY400
-                    "the certificates in %s cannot be used, those from before stay: %s",
+                    "cannot use the certificates in %s, keeping the previous ones: %s",
                     self._directory,
                     error,
                 )
                 return None
             except Exception:
-                logger.exception("the certificates in %s cannot be read", self._directory)
+                logger.exception("cannot read the certificates in %s", self._directory)
                 return None
-            logger.info("the certificates in %s were read again", self._directory)
+            logger.info("reloaded the certificates in %s", self._directory)
             return self._current
 
     def _signature(self) -> _Signature:

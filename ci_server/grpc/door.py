@@ -73,7 +73,7 @@ class WorkerDoor:
             try:
                 await self._serve()
             except Exception:
-                logger.exception("the Job Worker service failed; it is started again")
+                logger.exception("the Job Worker service failed; restarting it")
             await asyncio.sleep(BIND_SECONDS)
 
     async def _serve(self) -> NoReturn:
@@ -84,7 +84,7 @@ class WorkerDoor:
                 self._revocations.begin_streams()
                 await self._revocations.refresh_in_thread()
                 await server.start()
-                logger.info("the Job Worker service listens at %s", self._address)
+                logger.info("the Job Worker service is listening on %s", self._address)
                 while True:
                     await asyncio.sleep(LOOK_SECONDS)
                     await self._revocations.refresh_in_thread()
@@ -106,8 +106,9 @@ class WorkerDoor:
             await server.stop(None)
             if not is_told:
                 logger.error(
-                    "the Job Worker service cannot listen at %s (CI_GRPC_ADDRESS): another program "
-                    "has the port, or the address is not this machine's; trying every %g s",
+                    "the Job Worker service cannot listen on %s (CI_GRPC_ADDRESS): another "
+                    "program uses the port, or this machine does not have the address; retrying "
+                    "every %g s",
                     self._address,
                     BIND_SECONDS,
                 )

@@ -52,6 +52,6 @@ async def abort(context: Context, error: Exception, method: str) -> NoReturn:
     logger.error("%s failed", method, exc_info=error)
     await context.abort(
         grpc.StatusCode.INTERNAL,
-        f"internal error; the server's log tells more (request id {request_id})",
+        f"internal error; see the server's log (request id {request_id})",
         tuple(metadata),
     )

@@ -1,4 +1,4 @@
-"""The way of every call: a name for it, who calls and whether they may, and errors as statuses."""
+"""What every call passes: request id, authentication, authorization, errors as statuses."""
 
 import asyncio
 import inspect
@@ -154,7 +154,7 @@ async def _written(answers: Any, context: Context) -> None:
                 # What grpc raises where the client has gone is a class of its own internals.
                 if not (context.cancelled() or context.done()):
                     raise
-                logger.debug("the client was gone before the end of its stream")
+                logger.debug("the client disconnected before the end of its stream")
                 return
     finally:
         await answers.aclose()

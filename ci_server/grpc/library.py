@@ -28,7 +28,7 @@ def prepare() -> None:
     if missing:
         raise SettingsError(
             f"CI_GRPC_CERTS is set, but {', '.join(missing)} is not installed, which the Job "
-            "Worker service needs: pip install 'ci-runner[grpc]', or leave out CI_GRPC_CERTS"
+            "Worker service needs: pip install 'ci-runner[grpc]', or unset CI_GRPC_CERTS"
         )
     os.environ.update({**_DEFAULTS, **os.environ, **_ENVIRONMENT})
     try:

@@ -62,7 +62,7 @@ def _revoked(settings: Settings, directory: Path) -> Path:
         path.open("rb").close()
     except OSError as error:
         raise SettingsError(
-            f"CI_GRPC_REVOKED: {path} cannot be read: {error.strerror}; where no certificate is "
-            "revoked, the file is empty"
+            f"CI_GRPC_REVOKED: {path} cannot be read: {error.strerror}; if no certificate is "
+            "revoked, create an empty file"
         ) from error
     return path

@@ -1,4 +1,4 @@
-"""Serial numbers of certificates that do not count any more, and who waits to hear of them."""
+"""Revoked certificates: their serial numbers, and streams that end when one is revoked."""
 
 import asyncio
 import logging
@@ -91,7 +91,9 @@ class Revocations:
 
     def _report_missing(self, error: OSError) -> None:
         if self._serials and not self._is_missing:
-            logger.error("%s cannot be read, what it said stays: %s", self._path, error)
+            logger.error("cannot read %s, keeping the previous list: %s", self._path, error)
         elif not isinstance(error, FileNotFoundError) and not self._is_missing:
-            logger.error("%s cannot be read: no certificate is revoked: %s", self._path, error)
+            logger.error(
+                "cannot read %s, so no certificate is treated as revoked: %s", self._path, error
+            )
         self._is_missing = True

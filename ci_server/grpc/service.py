@@ -95,7 +95,8 @@ class JobWorker(JobServiceServicer):
         except TimeoutError:
             await context.abort(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
-                f"the job has not ended within {STOP_SECONDS:g} s; it will: {job.job_id}",
+                f"the job has not ended within {STOP_SECONDS:g} s; it is still being stopped: "
+                f"{job.job_id}",
             )
 
     @override
@@ -150,13 +151,13 @@ class JobWorker(JobServiceServicer):
         try:
             return await self._jobs.list_jobs(_caller(), query)
         except JobNotFoundError as error:
-            raise BadRequestError("page-token: it is not of this list") from error
+            raise BadRequestError("page-token: not from this list") from error
 
     def _wanted(self, request: messages.CreateJobReq) -> SubmissionRequest:
         ceilings = self._intake.limits.ceilings
         for name in ("maxCPU", "maxMemory", "maxIOBPS"):
             if getattr(request, name) < 0:
-                raise InvalidConfigError(f"{name} must be 0, which is the default, or greater")
+                raise InvalidConfigError(f"{name} must be 0 (the default) or greater")
         return SubmissionRequest(
             command=(request.command, *request.args),
             cpu_percent=request.maxCPU or _at_most(DEFAULT_CPU_PERCENT, ceilings.cpu_percent),

@@ -19,7 +19,7 @@ _NO_END_YET = 2**53 - 1
 def offset_in_log(streams: LogStreams, job: Job, wanted: str) -> int:
     """An offset that was asked for. Raises InvalidOffsetError."""
     if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 18:
-        raise InvalidOffsetError(f"{quoted(wanted)} is not an offset: a whole number of bytes")
+        raise InvalidOffsetError(f"{quoted(wanted)} is not an offset (an integer number of bytes)")
     streams.check_offset(job, int(wanted))
     return int(wanted)
 
@@ -81,7 +81,7 @@ def ranged(
     first, last = wanted or (0, size - 1)
     if wanted and (first > last or first >= size):
         refusal = error_response(
-            416, "range_not_satisfiable", f"there are {size} bytes{so_far}, and none of these"
+            416, "range_not_satisfiable", f"the range is outside of the {size} bytes{so_far}"
         )
         refusal.headers["Content-Range"] = f"bytes */{size}"
         return refusal

@@ -1,4 +1,4 @@
-"""What is to happen when a request is over, in whatever way it ends."""
+"""Cleanup after a request, however it ends."""
 
 from collections.abc import Callable
 from contextlib import ExitStack

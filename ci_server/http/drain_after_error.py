@@ -1,4 +1,4 @@
-"""Answers that are given before the request was read: the client gets to see them."""
+"""Errors sent before the request was read: keep reading, so that the client sees them."""
 
 import asyncio
 from collections.abc import Callable

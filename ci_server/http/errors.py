@@ -161,7 +161,7 @@ async def _unknown_error(connection: HTTPConnection, error: Exception) -> JSONRe
     return error_response(
         500,
         "internal_error",
-        f"internal error; the server's log tells more (request id {current_request_id()})",
+        f"internal error; see the server's log (request id {current_request_id()})",
         connection,
     )
 

@@ -1,4 +1,4 @@
-"""Who is asking, for routes: each says by its parameter what it lets people do.
+"""Authentication and authorization of routes: a guard's parameter is the action it permits.
 
 They take any `HTTPConnection`, so that requests and WebSockets share them. A route without one of
 these is a defect, and a test over all routes finds it.

@@ -58,7 +58,7 @@ async def _content(request: Request, patience_seconds: float, max_bytes: int) ->
                     f"the body is larger than the {max_bytes >> 10} KiB accepted here"
                 )
     except ClientDisconnect:
-        raise _refusal((), "the connection was closed before the body was whole") from None
+        raise _refusal((), "the connection was closed before the body was complete") from None
     return bytes(content)
 
 

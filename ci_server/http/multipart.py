@@ -78,7 +78,9 @@ class UploadForm(Framing):
             with _told(self._shape):
                 self._parser.write(chunk)
         elif self._received - self._ended_at > _EPILOGUE_BYTES:
-            raise InvalidUploadError("the form has ended, but the request goes on; send it again")
+            raise InvalidUploadError(
+                "the request continues after the end of the form; send it again"
+            )
         return self._pieces
 
     @override
@@ -155,8 +157,8 @@ class UploadForm(Framing):
             self._passed_over += end - start
             if self._passed_over > _PASSED_OVER_BYTES:
                 raise InvalidUploadError(
-                    f"the form has more than {_PASSED_OVER_BYTES >> 10} KiB in parts that mean "
-                    f"nothing here; the last one is {quoted(self._field)}"
+                    f"the form has more than {_PASSED_OVER_BYTES >> 10} KiB in unknown parts; the "
+                    f"last one is {quoted(self._field)}"
                 )
 
     def _on_end(self) -> None:

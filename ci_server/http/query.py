@@ -1,4 +1,4 @@
-"""Query parameters: one meaning or none, as in `ci_common.strict_json`."""
+"""Strict parsing of query parameters, as in `ci_common.strict_json`."""
 
 import re
 from collections import Counter
@@ -67,7 +67,7 @@ def _with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
 
 def _decimal(value: object) -> object:
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
-        raise PydanticCustomError("decimal", "must be a whole number of at most 18 digits")
+        raise PydanticCustomError("decimal", "must be an integer of at most 18 digits")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Headers of every answer that tell browsers to be careful with it."""
+"""Security headers of every response."""
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),

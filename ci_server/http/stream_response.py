@@ -1,4 +1,4 @@
-"""Readers that stopped taking bytes: their connections are cut, not waited for."""
+"""Responses to clients that stopped reading: their connections are closed."""
 
 import asyncio
 import logging

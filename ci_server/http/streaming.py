@@ -38,7 +38,7 @@ class PatientResponse(EventSourceResponse):
             # Too late to answer with it. An end that is not one is all that a client can be told.
             logger.error("%s: the answer is cut off: %s", scope["path"], error)  # noqa: TRY400
         except SendTimeoutError:
-            logger.info("%r: cut off, as its reader takes nothing", scope["path"])
+            logger.info("%r: disconnected, because the client stopped reading", scope["path"])
 
 
 def event_stream(body: AsyncIterator[bytes], send_timeout_seconds: float) -> EventSourceResponse:

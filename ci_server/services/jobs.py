@@ -114,7 +114,7 @@ class JobService:
         except JobNotFoundError:
             if not tells_of_others or await self._submissions.get(job_id) is None:
                 raise
-            error = ForbiddenError("this job is not yours to cancel")
+            error = ForbiddenError("you may not cancel this job")
             await self._audit.denied(principal, AuditAction.CANCEL, error, job_id)
             raise error from None
         entry = self._audit.entry(principal, AuditAction.CANCEL, job_id=job_id)
@@ -147,7 +147,9 @@ class JobService:
 
         Raises JobNotFoundError, and ForbiddenError for a job the principal may only see.
         """
-        job = await self._within_reach(principal, Action.ISSUE_TOKEN, job_id, "give a token for it")
+        job = await self._within_reach(
+            principal, Action.ISSUE_TOKEN, job_id, "create a token for it"
+        )
         await self._audit.token_issued(principal, job)
         return self._tokens.issue(principal, job.job_id, seconds)
 

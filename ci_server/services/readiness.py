@@ -59,12 +59,12 @@ class Readiness:
     async def _controller_problem(self) -> str | None:
         state = await self._submissions.controller_state()
         if state is None or self._now() - state.heartbeat_at > timedelta(seconds=HEARTBEAT_SECONDS):
-            return "no controller is running: jobs are queued but none is started"
+            return "no controller is running: jobs are queued but not started"
         if state.engine_error is None:
             return None
         if state.engine_is_disturbed:
             return (
-                "engine_disturbed: the container engine answers, but starts no container: jobs "
-                "wait until it does"
+                "engine_disturbed: the container engine responds but cannot start containers: "
+                "jobs wait until it can"
             )
-        return "the container engine does not answer: jobs wait until it does"
+        return "the container engine does not respond: jobs wait until it does"

@@ -1,4 +1,4 @@
-"""When a queued job will start, as far as that can be told."""
+"""Estimate when a queued job will start."""
 
 import math
 from dataclasses import dataclass

@@ -251,7 +251,7 @@ class LogStreams:
                 except StorageUnavailableError:
                     news = False
                 except Exception:
-                    logger.exception("job %s: cannot look at it; trying again", job_id)
+                    logger.exception("job %s: cannot read its state; retrying", job_id)
                     news = False
                 pause = _FASTEST_POLL_SECONDS if news else min(pause * 1.5, _SLOWEST_POLL_SECONDS)
                 if watch.size - before >= _FLOOD_BYTES:

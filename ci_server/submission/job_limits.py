@@ -1,4 +1,4 @@
-"""How much of the machine a job gets, how early, and how much it may ask for."""
+"""Limits and priority of a job: defaults and ceilings."""
 
 from dataclasses import dataclass, replace
 from typing import TypeVar

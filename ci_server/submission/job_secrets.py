@@ -50,8 +50,8 @@ def _check_not_shown(spec: JobSpec, secrets: Sequence[Secret]) -> None:
     for secret in secrets:
         if secret.value.strip() in shown.encode(errors="surrogatepass"):
             raise InvalidSecretError(
-                f"the command, or a variable of the job, holds the value of the secret "
-                f"{secret.name}, where everybody who sees the job could read it; let the job read "
-                f"it from the variable {secret.name} or its file (in a shell, quote '$"
-                f"{secret.name}' so that it is not replaced on this side)"
+                f"the command or an environment variable of the job contains the value of the "
+                f"secret {secret.name}, where everyone who can see the job could read it; let the "
+                f"job read it from the variable {secret.name} or its file (in a shell, quote '$"
+                f"{secret.name}' so that your own shell does not expand it)"
             )

@@ -79,7 +79,8 @@ class _Top:
             found = [name for name in DESCRIPTIONS if prefix + name in self.known]
             if len(found) > 1:
                 raise InvalidPackageError(
-                    f"the package has both {' and '.join(found)}: a model has one description"
+                    f"the package has both {' and '.join(found)}: a model must have only one "
+                    "description"
                 )
             if found:
                 return ModelPackage(directory or ".", found[0])
@@ -133,7 +134,7 @@ def _problem(asset: Mapping[str, Any], contents: "_Contents", path: str) -> str 
     if size is not None and size != contents.sizes[path]:
         return f"has {contents.sizes[path]} bytes, not the {quoted(str(size))} of the manifest"
     if contents.sha256(path) != hashed:
-        return "is not what its hash says"
+        return "does not match its hash"
     return None
 
 

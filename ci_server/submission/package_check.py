@@ -1,4 +1,4 @@
-"""Whether an uploaded zip is one we would unpack: decided before anything is promised."""
+"""Check of an uploaded zip, before the submission is accepted."""
 
 import re
 import stat
@@ -92,7 +92,7 @@ def _check_directory(archive: ZipReader, zip_bytes: int, limits: PackageLimits) 
         overlaps |= entry.offset < end
         end = _least_end(entry)
     if not has_file:
-        raise InvalidPackageError("the zip is empty: it has no file in it")
+        raise InvalidPackageError("the zip contains no files")
     if overlaps:
         _check_overlaps(archive)
 
@@ -157,7 +157,7 @@ def _safe_path(entry: ZipEntry) -> str:
     if len(name.encode()) > _NAME_BYTES:
         _check_lengths(entry, name, parts)
     if len(parts) > _DEPTH:
-        raise _bad(entry, f"lies in more than {_DEPTH - 1} directories, one in another")
+        raise _bad(entry, f"is nested more than {_DEPTH - 1} directories deep")
     return entry.path
 
 
@@ -206,7 +206,7 @@ def _check_overlaps(archive: ZipReader) -> None:
         if end > offset:
             raise _bad(
                 archive.entry_at(following),
-                f"shares its bytes with the entry {archive.entry_at(position).name!r}",
+                f"overlaps the entry {archive.entry_at(position).name!r}",
             )
 
 
@@ -237,7 +237,7 @@ def _content(archive: ZipReader, entry: ZipEntry) -> Iterator[bytes]:
 
 def _check_link(archive: ZipReader, entry: ZipEntry) -> None:
     if _config_name(entry) is not None:
-        raise _bad(entry, "is a link; the project's table must be in a file")
+        raise _bad(entry, "is a link; the job configuration must be a regular file")
     if entry.size > _LINK_BYTES:
         raise _bad(entry, "is a link with a target longer than any path")
     try:

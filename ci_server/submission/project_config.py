@@ -1,4 +1,4 @@
-"""The project's table of jobs: `[tool.ci]` in pyproject.toml, or the same in ci.toml."""
+"""Job configuration: `[tool.ci]` in pyproject.toml, or the same in ci.toml."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -56,7 +56,7 @@ def _glob(value: str) -> str:
 
 def _without_nul(value: str) -> str:
     if "\0" in value:
-        raise ValueError("must not have a NUL character in it")
+        raise ValueError("must not contain a NUL character")
     return value
 
 
@@ -69,7 +69,7 @@ def _variable_name(value: str) -> str:
 def _given(value: object) -> object:
     """What is not to be said is left out."""
     if value is None:
-        raise PydanticCustomError("null", "must be left out rather than null")
+        raise PydanticCustomError("null", "must be omitted, not null")
     return value
 
 
@@ -193,8 +193,8 @@ def read_table(config_files: Mapping[str, bytes]) -> ProjectTable:
     table = _table(file, config_files[file])
     if file == OWN_FILE and _has_table(config_files.get(PYPROJECT)):
         raise InvalidConfigError(
-            f"{OWN_FILE} and {PYPROJECT} both have a table of jobs, so it is not clear which is "
-            f"meant: delete {OWN_FILE}, or [tool.ci] in {PYPROJECT}"
+            f"{OWN_FILE} and {PYPROJECT} both configure jobs, so it is ambiguous which to use: "
+            f"delete {OWN_FILE}, or [tool.ci] in {PYPROJECT}"
         )
     try:
         return ProjectTable.model_validate(table)

@@ -93,11 +93,11 @@ class SubmissionRequest:
 def _problem(request: SubmissionRequest) -> str | None:
     command, timeout = request.command, request.timeout_seconds
     if request.job is not None and not re.fullmatch(JOB_NAME, request.job):
-        return "job: a name has at most 64 letters, digits, and _ . -"
+        return "job: a name must have at most 64 letters, digits, and _ . -"
     if command is not None and (not command or not command[0]):
         return "command: must begin with the name of a program"
     if command is not None and any("\0" in argument for argument in command):
-        return "command: must not have a NUL character in it"
+        return "command: must not contain a NUL character"
     if request.priority is not None and not 0 <= request.priority <= MOST_PRIORITY:
         return f"priority: must be an integer from 0 to {MOST_PRIORITY}"
     if request.retries is not None and not 0 <= request.retries <= MOST_RETRIES:
@@ -125,7 +125,7 @@ def resolve_spec(
     Raises InvalidConfigError, UnknownJobNameError.
     """
     if config_files is None and request.command is None:
-        raise InvalidConfigError("a job without a package has no table of jobs: give a command")
+        raise InvalidConfigError("a job without a package has no configuration: specify a command")
     job = _overridden(_job_table(config_files or {}, request), request)
     defaults = ceilings.at_most(defaults)
     limits = _limits(job, request, defaults)
@@ -169,7 +169,7 @@ def _job_table(config_files: Mapping[str, bytes], request: SubmissionRequest) ->
         known = sorted({DEFAULT_JOB, *jobs})
         meant = closest(name, known)
         raise UnknownJobNameError(
-            f"the project has no job {name!r}; it has: {', '.join(known)}. Jobs are the tables "
+            f"the project has no job {name!r}; it has: {', '.join(known)}. Jobs are configured as "
             f"[{name_of_table(file)}] in its {file}"
             + (f". Did you mean {meant!r}?" if meant else "")
         )

@@ -16,14 +16,14 @@ from ci_common.suggestions import closest
 _MOST_PROBLEMS = 5
 _LONGEST_VALUE = 60
 
-OR_A_TEXT = "or a text such as '512MB' or '2GB'"
+OR_A_TEXT = "or a string such as '512MB' or '2GB'"
 INSTALL = "false, or a list of lines as in requirements.txt, such as '-e .[test]'"
 FLAG = "true or false"
 LABELS = f"a table of at most {MOST_LABELS} labels: {OF_A_LABEL}"
 RETRIES = "an integer from 0 to 10"
 TIMEOUT = f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year"
 OF_A_JOB = {
-    "command": "a string (run by /bin/sh) or a list of strings, and not empty",
+    "command": "a string (run by /bin/sh) or a list of strings, not empty",
     "image": "the name of an image, 1 to 500 ASCII characters without spaces",
     "env": "a table of strings",
     "timeout": TIMEOUT,

@@ -54,7 +54,7 @@ async def receive_body(
 def upload_too_large(max_bytes: int) -> UploadTooLargeError:
     """The error that tells what is allowed."""
     return UploadTooLargeError(
-        f"the upload is larger than the {max_bytes >> 20} MiB accepted here; leave out what the "
-        "job does not need (a .gitignore does it). The operator may raise CI_MAX_UPLOAD_MB, which "
-        "is for projects; packages of models have 100 MiB at most"
+        f"the upload is larger than the {max_bytes >> 20} MiB accepted here; exclude files that "
+        "the job does not need, for example with a .gitignore. The operator can raise "
+        "CI_MAX_UPLOAD_MB for projects; packages of models may have at most 100 MiB"
     )

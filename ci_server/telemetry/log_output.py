@@ -1,4 +1,4 @@
-"""The server's own log lines, written so that nobody who does not read them can stop it."""
+"""The server's log, written so that a reader that stalls cannot block the server."""
 
 import logging
 import os

@@ -54,7 +54,7 @@ def _large(root: Path, count: int, plan: Plan) -> Iterator[Timing]:
     path = root / "policies.csv"
     write_portfolio(path, count)
     files = [(path, path.name)]
-    yield timed(f"load {count:,} of CSV", lambda: load_policies(files, threads=plan.threads))
+    yield timed(f"load {count:,} from CSV", lambda: load_policies(files, threads=plan.threads))
     model = _model(root)
     yield timed(f"portfolio, {count:,} x 1,000", lambda: value(model, plan))
 

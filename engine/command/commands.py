@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except MemoryError:
-        print("out of memory: give fewer scenarios, or a smaller --max-memory", file=sys.stderr)
+        print("out of memory: use fewer scenarios, or a smaller --max-memory", file=sys.stderr)
         return EngineError.exit_code
     except OSError as error:
         print(f"{error.filename or 'input or output'}: {error.strerror}", file=sys.stderr)
@@ -66,30 +66,33 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(prog="python -m engine", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="value a model"))
-    validate = commands.add_parser("validate", help="check a model, and value nothing")
+    validate = commands.add_parser("validate", help="check a model without valuing it")
     validate.add_argument("model", type=Path)
     validate.set_defaults(command=_validate)
-    _add_package(commands.add_parser("package", help="make a zip of a model, with a manifest"))
+    _add_package(commands.add_parser("package", help="create a zip of a model, with a manifest"))
     _add_scenarios(commands.add_parser("scenarios", help="write generated interest rates"))
-    able = commands.add_parser("capabilities", help="what this machine gives numpy to work with")
+    able = commands.add_parser("capabilities", help="show what numpy can use on this machine")
     able.set_defaults(command=_capabilities)
-    add_parity(commands.add_parser("parity", help="compare results with other machines'"))
-    add_bench(commands.add_parser("bench", help="how fast this machine is"))
-    add_serve(commands.add_parser("serve", help="a small HTTP worker"))
+    add_parity(commands.add_parser("parity", help="compare results between environments"))
+    add_bench(commands.add_parser("bench", help="benchmark this machine"))
+    add_serve(commands.add_parser("serve", help="run a small HTTP worker"))
     return top
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("model", type=Path, help="a directory, or a zip of one")
-    add("--scenarios", type=_Whole(1, MAX_SCENARIOS), metavar="N", help="how many scenarios")
+    add("model", type=Path, help="the model: a directory, or a zip of one")
+    add("--scenarios", type=_Whole(1, MAX_SCENARIOS), metavar="N", help="number of scenarios")
     add("--seed", type=_Whole(0, MAX_SEED), help="seed of generated scenarios")
-    add("--threads", type=_Whole(1, 1024), metavar="N")
-    add("--max-memory", type=_size, metavar="SIZE", help="for blocks of values, like 512M")
-    add("--block-size", type=_Whole(1, 1 << 30), metavar="N", help="policies or scenarios a block")
-    add("--per-policy", action="store_true", help="values by policy, too; written with --output")
+    add("--threads", type=_Whole(1, 1024), metavar="N", help="number of threads")
+    add("--max-memory", type=_size, metavar="SIZE", help="for values by policy, e.g. 512M")
+    add(
+        "--block-size", type=_Whole(1, 1 << 30), metavar="N", help="policies or scenarios per block"
+    )
+    add("--per-policy", action="store_true", help="values by policy, written with --output")
     for name in ("mortality", "lapse", "expense"):
-        add(f"--{name}-mult", type=_multiplier, metavar="X", help=f"instead of the model's {name}")
+        effect = f"multiply {name} by X (overrides the model)"
+        add(f"--{name}-mult", type=_multiplier, metavar="X", help=effect)
     add("--output", type=Path, metavar="DIR", help="write results.json, npv.npy, timings.json")
     add("--plot", type=Path, metavar="FILE", help="draw the distribution, PNG or SVG")
     add("--json", action="store_true", help="print results.json instead of a table")
@@ -98,23 +101,25 @@ def _add_run(command: argparse.ArgumentParser) -> None:
 
 def _add_package(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", type=Path, metavar="DIR", help="the directory of a model")
-    command.add_argument("--output", type=Path, metavar="FILE", help="default DIR.zip, here")
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: DIR.zip in the current directory"
+    )
     command.set_defaults(command=_package)
 
 
 def _add_scenarios(command: argparse.ArgumentParser) -> None:
     default = RateModel()
     add = command.add_argument
-    add("model", type=Path, nargs="?", help="take the settings of this model's description")
+    add("model", type=Path, nargs="?", help="use the settings of this model")
     add("--count", "--scenarios", type=_Whole(1, MAX_SCENARIOS), metavar="N", help="default 1000")
     add("--seed", type=_Whole(0, MAX_SEED), help="default 42")
-    add("--rng", choices=STREAMS, help="stream of random numbers, default philox")
+    add("--rng", choices=STREAMS, help="random number generator, default philox")
     add("--initial", type=float, help=f"default {default.initial}")
     add("--drift", type=float, help=f"default {default.drift}")
     add("--volatility", type=float, help=f"default {default.volatility}")
     add("--min-rate", dest="low", type=float, help=f"default {default.low}")
     add("--max-rate", dest="high", type=float, help=f"default {default.high}")
-    add("--output", type=Path, metavar="FILE", help=".csv or .npy; standard output if not given")
+    add("--output", type=Path, metavar="FILE", help=".csv or .npy; default: stdout, as CSV")
     command.set_defaults(command=_scenarios)
 
 
@@ -191,7 +196,7 @@ def load_settings(options: argparse.Namespace) -> tuple[RateModel, int, int, str
         with opened(options.model) as root:
             scenarios = load_config(root).scenarios
         if scenarios.file is not None:
-            raise RequestError(f"{options.model} has its scenarios in {scenarios.file}")
+            raise RequestError(f"{options.model} reads its scenarios from {scenarios.file}")
     base = scenarios.rates if scenarios else RateModel()
     names = ("initial", "drift", "volatility", "low", "high")
     given = {n: getattr(options, n) for n in names if getattr(options, n) is not None}
@@ -242,7 +247,7 @@ class _Whole:
         except ValueError:
             number = self._low - 1
         if not self._low <= number <= self._high:
-            _refuse(f"{text!r} is not a whole number from {self._low} to {self._high}")
+            _refuse(f"{text!r} is not an integer from {self._low} to {self._high}")
         return number
 
 

@@ -23,12 +23,16 @@ DEFAULT_IMAGE = "ci-runner:latest"
 def add_parity(command: argparse.ArgumentParser) -> None:
     """The grammar of `parity`."""
     add = command.add_argument
-    add("--golden", type=Path, default=GOLDEN, metavar="DIR", help="a directory of cases")
-    add("--image", default=DEFAULT_IMAGE, help=f"to compare with, default {DEFAULT_IMAGE}")
+    add("--golden", type=Path, default=GOLDEN, metavar="DIR", help="directory of test cases")
+    add(
+        "--image",
+        default=DEFAULT_IMAGE,
+        help=f"container image to compare with, default {DEFAULT_IMAGE}",
+    )
     add("--no-image", action="store_true", help="compare on this machine only")
     add("--url", help="compare with this running worker only; its token is in $ENGINE_TOKEN")
     add("--json", action="store_true", help="print the comparison as JSON")
-    add("--from-zip", action="store_true", help="read a set from standard input, print its hashes")
+    add("--from-zip", action="store_true", help="read a set from stdin and print its hashes")
     command.set_defaults(command=_parity)
 
 
@@ -36,8 +40,8 @@ def add_bench(command: argparse.ArgumentParser) -> None:
     """The grammar of `bench`."""
     add = command.add_argument
     add("--threads", type=int, metavar="N")
-    add("--quick", action="store_true", help="without the million policies")
-    add("--json", action="store_true", help="print seconds as JSON")
+    add("--quick", action="store_true", help="skip the runs with a million policies")
+    add("--json", action="store_true", help="print the timings as JSON")
     command.set_defaults(command=_bench)
 
 
@@ -45,12 +49,12 @@ def add_serve(command: argparse.ArgumentParser) -> None:
     """The grammar of `serve`."""
     default = WorkerLimits()
     add = command.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on, default this machine only")
-    port_help = f"0 is any [default: $PORT, or {DEFAULT_PORT}]"
+    add("--host", default="127.0.0.1", help="address to listen on, default 127.0.0.1")
+    port_help = f"port to listen on; 0: any free port [default: $PORT, or {DEFAULT_PORT}]"
     add("--port", type=int, help=port_help)
-    add("--threads", type=int, metavar="N", help="of a model's run")
+    add("--threads", type=int, metavar="N", help="threads per model")
     add("--max-body", type=int, default=default.body, metavar="BYTES")
-    add("--allow-hooks", action="store_true", help="run the Python code that models bring")
+    add("--allow-hooks", action="store_true", help="run the hooks (Python code) of models")
     command.set_defaults(command=_serve)
 
 

@@ -121,7 +121,7 @@ def load_expenses(path: Path, name: str) -> Expenses:
             known = ", ".join(EXPENSE_LIMITS)
             problems.add(f"is not one of {known}", row=row, column="name", value=word)
         elif word in found:
-            problems.add("is there twice", row=row, column="name", value=word)
+            problems.add("appears twice", row=row, column="name", value=word)
         elif value > EXPENSE_LIMITS[word]:
             limit = f"is out of range: at most {EXPENSE_LIMITS[word]:g}"
             problems.add(limit, row=row, column="value", value=value)
@@ -162,7 +162,7 @@ def _rows(table: Table, name: str, key: str, wanted: Sequence[int]) -> dict[int,
     rows: dict[int, int] = {}
     for row, value in enumerate(table.array(key).tolist()):
         if value in rows:
-            where = f"is there twice, also in row {rows[value] + 2}"
+            where = f"appears twice, also in row {rows[value] + 2}"
             problems.add(where, row=row + 2, column=key, value=value)
         rows.setdefault(value, row)
     for value in wanted:

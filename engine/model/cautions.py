@@ -34,8 +34,8 @@ def _whole_life(policies: Policies) -> str:
     if not count:
         return ""
     return (
-        f"{count:,} whole-life policies are cut off before age {MAX_AGE}: the projection ends with "
-        f"their term, and after {YEARS} years at the latest, and later claims are left out."
+        f"{count:,} whole-life policies end before age {MAX_AGE}: the projection ends with "
+        f"their term, and after {YEARS} years at the latest, so later claims are left out."
     )
 
 

@@ -122,7 +122,7 @@ def load_document(root: Path) -> tuple[Any, str]:
     """
     found = [name for name in NAMES if (root / name).is_file()]
     if len(found) != 1:
-        what = "are both there: keep one" if found else "not found: one of them describes a model"
+        what = "both exist: keep one" if found else "not found: one of them describes a model"
         problems = Problems(" and ".join(NAMES))
         problems.add(what)
         problems.raise_if_any()

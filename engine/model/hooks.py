@@ -89,7 +89,7 @@ def load_hooks(path: Path, name: str) -> Hooks:
 def _real(answer: Any) -> Floats:
     """As doubles; what a complex number or a mask would silently lose is an error."""
     if isinstance(answer, np.ma.MaskedArray) or np.asarray(answer).dtype.kind == "c":
-        raise TypeError("masked arrays and complex numbers are no multipliers")
+        raise TypeError("masked arrays and complex numbers are not valid multipliers")
     return np.asarray(answer, dtype=np.float64)
 
 

@@ -120,7 +120,7 @@ def _rates(reader: _Reader, scenarios: Scenarios, threads: int) -> Rates | None:
         return None
     if scenarios.count is not None and scenarios.count > len(found):
         raise RequestError(
-            f"{scenarios.count} scenarios are asked for; {scenarios.file} has {len(found)}"
+            f"{scenarios.count} scenarios were requested, but {scenarios.file} has {len(found)}"
         )
     return GivenRates(found[: scenarios.count])
 
@@ -152,8 +152,8 @@ def _check_maturities(model: Model, problems: Problems) -> None:
     if count and not model.config.output.accept_no_maturity:
         problems.add(
             f"is not true, and the number of endowments is {count:,}. Maturity benefits are not "
-            "projected, so endowments would be valued as term insurance, which can be wrong many "
-            "times over. Remove them, or set output.acceptNoMaturity = true to value them so",
+            "projected, so endowments would be valued as term insurance, which can be wrong by a "
+            "multiple. Remove them, or set output.acceptNoMaturity = true to value them anyway",
             column="output.acceptNoMaturity",
         )
 
@@ -164,7 +164,7 @@ def _check_breakdown(model: Model, problems: Problems) -> None:
             known = ", ".join(model.policies.attributes)
             problems.add(f"is not one of {known}", column="output.breakdown", value=name)
         elif len(model.policies.attributes[name].labels) > MAX_PARTS:
-            reason = f"has more than {MAX_PARTS} different words to split by"
+            reason = f"has more than {MAX_PARTS} different values to break down by"
             problems.add(reason, column="output.breakdown", value=name)
 
 

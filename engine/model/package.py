@@ -96,7 +96,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
         elif kind and kind not in (stat.S_IFREG, stat.S_IFDIR):
             problems.add("is not a plain file", value=entry.filename)
         elif entry.filename.rstrip("/") in seen:
-            problems.add("is there twice", value=entry.filename)
+            problems.add("appears twice", value=entry.filename)
         elif not entry.is_dir() and str(PurePosixPath(entry.filename)) in directories:
             problems.add("is both a file and a directory", value=entry.filename)
         elif any(len(p.encode()) > MAX_NAME for p in PurePosixPath(entry.filename).parts):
@@ -142,7 +142,7 @@ def resolve(root: Path, reference: str, said_in: str, key: str) -> Path:
     if not _is_inside(relative):
         problems.add("is not a path inside the model", column=key, value=reference)
     elif not _exists(path):
-        problems.add("is not there", column=key, value=reference)
+        problems.add("does not exist", column=key, value=reference)
     elif not path.resolve().is_relative_to(root.resolve()):
         problems.add("is a link that leads out of the model", column=key, value=reference)
     elif not path.is_file():

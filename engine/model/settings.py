@@ -15,7 +15,7 @@ class Section:
         self._left: dict[str, Any] = dict(content) if isinstance(content, dict) else {}
         self.empty = not self._left
         if not isinstance(content, dict):
-            problems.add("is not a table of settings", column=name or None, value=content)
+            problems.add("is not a section of settings", column=name or None, value=content)
 
     def note(self, key: str, reason: str, value: object | None = None) -> None:
         """Note a mistake at a key."""
@@ -38,7 +38,7 @@ class Section:
         value = self.take(key, required=required)
         if value is None or (isinstance(value, str) and value):
             return value
-        self.note(key, "is not a text", value)
+        self.note(key, "is not a string", value)
         return None
 
     def texts(self, key: str, *, required: bool = False) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ class Section:
         value = self.take(key, required=required)
         values = value if isinstance(value, list) else [] if value is None else [value]
         if not all(isinstance(entry, str) and entry for entry in values) or value == []:
-            self.note(key, "is not a text or a list of texts", value)
+            self.note(key, "is not a string or a list of strings", value)
             return ()
         return tuple(values)
 
@@ -85,7 +85,7 @@ class Section:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.note(key, f"is not a whole number from {low} to {high}", value)
+            self.note(key, f"is not an integer from {low} to {high}", value)
             return default
         return value
 

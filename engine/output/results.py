@@ -78,14 +78,14 @@ def check_place(path: Path) -> None:
             file's name is that of a directory.
     """
     if path.is_dir():
-        raise EngineError(f"cannot write {path}: it is a directory. Give another place")
+        raise EngineError(f"cannot write {path}: it is a directory. Choose another path")
     above = next(place for place in path.absolute().parents if place.exists())
     try:
         with tempfile.TemporaryFile(dir=above):
             pass
     except OSError as error:
         what = f"{above}: {error.strerror}"
-        raise EngineError(f"cannot write {path} ({what}). Give another place") from error
+        raise EngineError(f"cannot write {path} ({what}). Choose another path") from error
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -61,7 +61,7 @@ def fingerprints(golden: Path, *, every_way: bool = True) -> Fingerprints:
         if name == AS_IT_IS:
             _check_expected(case, model)
     if not found:
-        raise RequestError(f"{golden} holds no case")
+        raise RequestError(f"{golden} contains no cases")
     return found
 
 

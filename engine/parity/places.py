@@ -57,7 +57,7 @@ def compare(golden: Path, image: str | None) -> Iterator[Comparison]:
 def _container(image: str) -> list[str]:
     docker = shutil.which("docker")
     if docker is None:
-        raise RequestError("the command docker is not here: compare without it by --no-image")
+        raise RequestError("docker is not installed: use --no-image to compare without it")
     run = [docker, "run", "--rm", "--interactive", "--network", "none", image]
     return [*run, "python", "-m", "engine", "parity", "--from-zip"]
 

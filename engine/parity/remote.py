@@ -79,7 +79,7 @@ class Remote:
                 answer = connection.getresponse()
                 return answer.status, answer.read()
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise EngineError(f"cannot be asked: {error}") from error
+            raise EngineError(f"cannot be reached: {error}") from error
 
     def _decoded(self, status: int, text: bytes) -> dict[str, Any]:
         try:
@@ -93,7 +93,7 @@ class Remote:
             message = error.get("message") if isinstance(error, dict) else None
             told = f"answers {status}: {message}"
             if status == HTTPStatus.UNAUTHORIZED:
-                told += "; give the worker's token in the variable ENGINE_TOKEN"
+                told += "; set the environment variable ENGINE_TOKEN to the worker's token"
             raise EngineError(told)
         return document
 

@@ -119,7 +119,7 @@ def _report_years(cells: list[int], counts: list[int], ids: list[bytes], name: s
     for row, cell in enumerate(cells, 2):
         if cell in seen:
             year, scenario = cell % YEARS + 1, ids[cell // YEARS].decode()
-            reason = f"is there twice in scenario {scenario!r}"
+            reason = f"appears twice in scenario {scenario!r}"
             problems.add(reason, row=row, column="year", value=year)
         seen.add(cell)
     for cell, count in enumerate(counts):

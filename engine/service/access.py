@@ -37,17 +37,17 @@ class Access:
         kind, _, token = (headers[0] if len(headers) == 1 else "").partition(" ")
         token = token.strip()
         if kind.lower() != "bearer" or not token:
-            raise _unauthorized("a bearer token is needed", "Bearer")
+            raise _unauthorized("a bearer token is required", "Bearer")
         if self.token is not None and _same(token, self.token):
             return
         if self.keys is None or self.expected is None:
-            raise _invalid("the token is wrong")
+            raise _invalid("the token is invalid")
         try:
             verify(token, self.keys.find, self.expected)
         except InvalidToken as error:
             raise _invalid(str(error)) from error
         except KeysUnavailable as error:
-            message = "the keys that tokens are checked with cannot be had"
+            message = "the keys that tokens are verified with cannot be fetched"
             raise come_again(message, RETRY_SECONDS) from error
 
 

@@ -47,7 +47,7 @@ def error_document(error: EngineError) -> dict[str, Any]:
 
 def memory_document(limit: int | None) -> dict[str, Any]:
     """The model needs more memory than it may have."""
-    allowed = "there is" if limit is None else f"the {limit >> 20} MiB that one may take here"
+    allowed = "there is" if limit is None else f"the {limit >> 20} MiB that a model may use here"
     message = (
         f"the model needs more memory than {allowed}: send fewer policies or scenarios, no values "
         "by policy, or use a larger worker"

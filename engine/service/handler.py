@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
             message = "send a model with POST"
             raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, message, {"Allow": "POST"})
         if self._path not in PATHS:
-            raise Refused(HTTPStatus.NOT_FOUND, f"there is {', '.join(PATHS)}")
+            raise Refused(HTTPStatus.NOT_FOUND, f"the paths are {', '.join(PATHS)}")
         if self._path not in WITHOUT_TOKEN:
             self._check_access()
         if self._path == "/metrics":
@@ -119,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _execute(self) -> None:
         if self._path != "/execute":
-            raise Refused(HTTPStatus.NOT_FOUND, "models are sent to /execute")
+            raise Refused(HTTPStatus.NOT_FOUND, "send models to /execute")
         self._check_access()
         content_type = self.headers.get_content_type()
         check_content_type(content_type)
@@ -156,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
                 if not block:
                     raise Refused(HTTPStatus.BAD_REQUEST, "the request ended early")
                 if time.monotonic() > deadline:
-                    raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the model took too long to arrive")
+                    raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the request body arrived too slowly")
                 self._left -= len(block)
                 file.write(block)
 

@@ -1,7 +1,7 @@
 """The public keys of those who issue tokens: a JSON Web Key Set (RFC 7517), fetched and kept.
 
 Only RSA keys are taken. An unknown key's name makes the set be fetched again, but not at any rate
-that strangers choose; while the set cannot be had, what is known is used for an hour.
+that strangers choose; while the set cannot be fetched, cached keys are used for an hour.
 """
 
 import base64
@@ -30,7 +30,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class KeysUnavailable(Exception):
-    """The keys cannot be had at the moment; whether a token is valid is not known."""
+    """The keys cannot be fetched at the moment, so the token cannot be verified."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Keys:
                 self._lock.release()
         held = self._usable()
         if held is None:
-            raise KeysUnavailable(f"the keys at {self._url} cannot be had")
+            raise KeysUnavailable(f"cannot fetch the keys at {self._url}")
         return held.keys.get(name)
 
     def _usable(self) -> _Held | None:
@@ -108,8 +108,8 @@ def check_url(url: str) -> None:
     local = parts.scheme == "http" and parts.hostname in LOOPBACK
     if not parts.hostname or not (parts.scheme == "https" or local):
         raise RequestError(
-            "ENGINE_JWKS_URL must be https: whoever can alter the keys in transit can impersonate "
-            "any user"
+            "ENGINE_JWKS_URL must be https: anyone who can alter the keys in transit can "
+            "impersonate any user"
         )
 
 

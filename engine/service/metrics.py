@@ -53,14 +53,14 @@ class Metrics:
             f'{name}{{path="{path}",code="{code}"}} {count}'
             for (path, code), count in sorted(self._requests.items())
         ]
-        return _described(name, "Requests that were answered.", "counter", rows)
+        return _described(name, "Requests answered.", "counter", rows)
 
     def _model_lines(self) -> list[str]:
         name = "engine_models_total"
         rows = [f'{name}{{outcome="{word}"}} {n}' for word, n in sorted(self._models.items())]
-        lines = _described(name, "Models that have ended, by how they ended.", "counter", rows)
+        lines = _described(name, "Models ended, by outcome.", "counter", rows)
         name = "engine_busy_refusals_total"
-        what = "Models that came while another one ran."
+        what = "Models refused because another one was running."
         return lines + _described(name, what, "counter", [f"{name} {self._busy}"])
 
     def _second_lines(self) -> list[str]:
@@ -68,10 +68,10 @@ class Metrics:
         rows = [f'{name}_bucket{{le="{bound}"}} {self._buckets[bound]}' for bound in BUCKETS]
         rows += [f'{name}_bucket{{le="+Inf"}} {total}']
         rows += [f"{name}_sum {_number(self._seconds)}", f"{name}_count {total}"]
-        lines = _described(name, "Seconds that models took.", "histogram", rows)
+        lines = _described(name, "Duration of models in seconds.", "histogram", rows)
         peak = "engine_model_peak_memory_bytes"
         row = f"{peak} {self._peak}"
-        return lines + _described(peak, "Most memory that a model has taken.", "gauge", [row])
+        return lines + _described(peak, "Peak memory of any completed model.", "gauge", [row])
 
 
 def _described(name: str, what: str, kind: str, rows: Iterable[str]) -> list[str]:

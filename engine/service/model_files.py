@@ -53,7 +53,9 @@ def _write_files(root: Path, body: bytes) -> None:
     document = _document(body)
     for name, text in document["files"].items():
         if not FILE_NAME.fullmatch(name) or name in NAMES or not isinstance(text, str):
-            raise ModelError([Problem("files", "is not a plain file's name and text", value=name)])
+            raise ModelError(
+                [Problem("files", "is not a plain file name with a string as content", value=name)]
+            )
         (root / name).write_bytes(text.encode(errors="surrogatepass"))  # which is not UTF-8 then
     (root / NAMES[1]).write_text(json.dumps(document["config"]), encoding="utf-8")
 
@@ -65,5 +67,5 @@ def _document(body: bytes) -> dict[str, Any]:
         raise Refused(HTTPStatus.BAD_REQUEST, "the body is not JSON") from error
     files = document.get("files") if isinstance(document, dict) else None
     if not isinstance(files, dict) or not isinstance(document.get("config"), dict):
-        raise Refused(HTTPStatus.BAD_REQUEST, 'the body has to be {"config": {…}, "files": {…}}')
+        raise Refused(HTTPStatus.BAD_REQUEST, 'the body must be {"config": {…}, "files": {…}}')
     return dict(document)

@@ -39,15 +39,17 @@ def serve(host: str, port: int | None, limits: WorkerLimits) -> None:
     with Worker(address, limits, settings.access) as worker, _signals() as (reader, writer):
         warm_up()
         if not worker.verdict.passed:
-            LOG.error("not ready: wrong results here: %s", "; ".join(worker.verdict.failed))
+            LOG.error(
+                "not ready: this machine gives wrong results: %s", "; ".join(worker.verdict.failed)
+            )
         if settings.access.is_open and host not in LOCAL_HOSTS:
-            LOG.warning("anyone who reaches this port may send models: set ENGINE_TOKEN")
+            LOG.warning("anyone who can reach this port may send models: set ENGINE_TOKEN")
         shown = f"[{host}]" if ":" in host else worker.server_address[0]
         print(f"listening on http://{shown!s}:{worker.server_address[1]}", flush=True)
         serving = threading.Thread(target=worker.serve_forever, args=(0.1,))
         serving.start()
         os.read(reader, 1)
-        LOG.info("stopping: a model that runs has %d s to end", settings.grace)
+        LOG.info("stopping: a running model has %d s to finish", settings.grace)
         _drain(worker, settings.grace, reader, writer)
         worker.shutdown()
         serving.join()

@@ -52,7 +52,7 @@ def verify(
     if key is None:
         raise InvalidToken("the token is signed with an unknown key")
     if not signature_fits(key, signed.encode("ascii", "replace"), _bytes(signature)):
-        raise InvalidToken("the token's signature is wrong")
+        raise InvalidToken("the token's signature is invalid")
     _check_claims(_object(payload), expected, now())
 
 
@@ -69,22 +69,22 @@ def signature_fits(key: PublicKey, signed: bytes, signature: bytes) -> bool:
 
 def _key_name(header: dict[str, Any]) -> str:
     if header.get("alg") != ALGORITHM:
-        raise InvalidToken(f"the token has to be signed with {ALGORITHM}")
+        raise InvalidToken(f"the token must be signed with {ALGORITHM}")
     if "crit" in header:
-        raise InvalidToken("the token has extensions that are not known here")
+        raise InvalidToken("the token requires unsupported extensions (crit)")
     name = header.get("kid")
     if not isinstance(name, str):
-        raise InvalidToken("the token does not name its key (kid)")
+        raise InvalidToken("the token has no key id (kid)")
     return name
 
 
 def _check_claims(claims: dict[str, Any], expected: Expected, now: float) -> None:
     if not _is_time(claims.get("exp")) or now >= claims["exp"] + LEEWAY_SECONDS:
-        raise InvalidToken("the token has expired, or does not say when it does")
+        raise InvalidToken("the token has expired, or has no expiry (exp)")
     if "nbf" in claims and not (_is_time(claims["nbf"]) and claims["nbf"] <= now + LEEWAY_SECONDS):
         raise InvalidToken("the token is not valid yet")
     if claims.get("iss") != expected.issuer:
-        raise InvalidToken("the token is of another issuer")
+        raise InvalidToken("the token is from another issuer")
     audience = claims.get("aud")
     if expected.audience not in (audience if isinstance(audience, list) else [audience]):
         raise InvalidToken("the token is for another audience")
@@ -114,7 +114,7 @@ def _object(text: str) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name appears twice")
     return found
 
 

@@ -104,9 +104,9 @@ class Worker(ThreadingHTTPServer):
             Refused: it is about to stop, or its results would not be those of others.
         """
         if self.draining:
-            raise come_again("the worker is about to stop")
+            raise come_again("the worker is shutting down")
         if not self.verdict.passed:
-            raise come_again(f"wrong results here: {'; '.join(self.verdict.failed)}")
+            raise come_again(f"this machine gives wrong results: {'; '.join(self.verdict.failed)}")
         return {"status": "ready"}
 
     def metrics_text(self) -> str:
@@ -114,11 +114,11 @@ class Worker(ThreadingHTTPServer):
         health = self.health()
         return self.metrics.text(
             {
-                "engine_busy": ("1 while a model runs.", int(health["running"])),
+                "engine_busy": ("1 while a model is running.", int(health["running"])),
                 "engine_draining": ("1 after SIGTERM.", int(self.draining)),
-                "engine_parity_passed": ("1 if results are right.", int(self.verdict.passed)),
+                "engine_parity_passed": ("1 if results are correct.", int(self.verdict.passed)),
                 "engine_memory_bytes": (
-                    "Memory of the worker without its models.",
+                    "Memory of the worker without models.",
                     health["memory_bytes"],
                 ),
                 "engine_memory_limit_bytes": (
@@ -126,7 +126,7 @@ class Worker(ThreadingHTTPServer):
                     health["memory_limit_bytes"],
                 ),
                 "engine_model_memory_limit_bytes": (
-                    "Memory that one model may take.",
+                    "Memory limit of a model.",
                     self.limits.memory,
                 ),
                 "engine_uptime_seconds": ("Seconds since the start.", health["uptime_seconds"]),
@@ -155,10 +155,10 @@ class Worker(ThreadingHTTPServer):
             Refused: another one does, or the worker is about to stop.
         """
         if self.draining:
-            raise come_again("the worker is about to stop: send the model again")
+            raise come_again("the worker is shutting down: send the model again")
         if not self.busy.acquire(blocking=False):
             self.metrics.count_busy()
-            raise come_again("another model is running: come again")
+            raise come_again("another model is running: try again later")
         try:
             yield
         finally:
@@ -204,7 +204,7 @@ class Worker(ThreadingHTTPServer):
 
     def _turn_away(self, request: socket.socket) -> None:
         """Answer at once, without a thread and without waiting for anything."""
-        content = canonical(come_again("too many connections: come again").document) + b"\n"
+        content = canonical(come_again("too many connections: try again later").document) + b"\n"
         head = (
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(content)}\r\nRetry-After: {RETRY_SECONDS}\r\n"

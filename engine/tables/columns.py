@@ -31,7 +31,7 @@ class Number:
         """The number that the text means, correctly rounded."""
         text = text.strip()
         if not text:
-            raise ValueError("is empty: a number is needed")
+            raise ValueError("is empty: a number is required")
         if not NUMBER.fullmatch(text):
             raise ValueError("is not a number")
         return self.check(float(text))
@@ -41,7 +41,7 @@ class Number:
         if not math.isfinite(value):
             raise ValueError("is not a finite number")
         if self.whole and value != math.floor(value):
-            raise ValueError("is not a whole number")
+            raise ValueError("is not an integer")
         above = value > self.low if self.above_low else value >= self.low
         if not above or value > self.high:
             raise ValueError(f"is out of range: {self.describe()}")
@@ -94,7 +94,7 @@ class Text:
         if len(text.encode()) > MAX_TEXT_BYTES:
             raise ValueError(f"is longer than {MAX_TEXT_BYTES} bytes")
         if any(ord(character) < 32 for character in text):
-            raise ValueError("has control characters in it")
+            raise ValueError("contains control characters")
         return text
 
 

@@ -12,7 +12,7 @@ from engine.errors import LIMIT, ModelError, Problem, Problems
 from engine.tables.rows import HEADER_ROW
 
 Key = tuple[str, ...]
-MISSING = 'is missing: give it, or set assumptions.interpolate = "linear" or "step"'
+MISSING = 'is missing: add it, or set assumptions.interpolate = "linear" or "step"'
 
 
 def with_keys(
@@ -30,7 +30,7 @@ def with_keys(
     rows: dict[Key, int] = {}
     for row, key in _keys(path, columns):
         if key in rows:
-            where = f"is there twice, also in row {rows[key]}"
+            where = f"appears twice, also in row {rows[key]}"
             problems.add(where, row=row, column=columns[-1], value=key[-1])
         rows.setdefault(key, row)
     missing = [number for number in wanted if (str(number),) not in rows]

@@ -79,7 +79,7 @@ def _values(column: Any, kind: Column, name: str, first_row: int, problems: Prob
     try:
         return [_value(v, kind, name, first_row + i, problems, known) for i, v in enumerate(raw)]
     except TypeError:  # they cannot be keys
-        problems.add("holds nested values", row=first_row, column=name)
+        problems.add("contains nested values", row=first_row, column=name)
         return []
 
 

@@ -32,8 +32,8 @@ def _check_separator(names: Sequence[str], problems: Problems) -> None:
     for separator, word in SEPARATORS.items():
         if len(names) == 1 and separator in names[0]:
             problems.add(
-                f"the columns are separated by {word}, and have to be by commas: save the file as "
-                "CSV with commas, and with points in decimal numbers",
+                f"the columns are separated by {word} instead of commas: save the file as CSV with "
+                "commas, and with decimal points",
                 row=HEADER_ROW,
             )
             return
@@ -48,7 +48,7 @@ def check_names(names: Sequence[str], schema: Schema, problems: Problems) -> Non
         if not name:
             problems.add(f"column {place + 1} has no name", row=1)
         elif name in names[:place]:
-            problems.add("column is there twice", row=1, column=name)
+            problems.add("column appears twice", row=1, column=name)
         elif schema.kind(name) is None:
             problems.add("unknown column", row=1, column=name)
 

@@ -215,7 +215,7 @@ def _table(
         if not problems:
             chunks.append(part.columns)
     if not problems and not sum(map(_rows, chunks)):
-        problems.add("has no rows under its header", row=2)
+        problems.add("has no rows below its header", row=2)
     problems.raise_if_any()
     columns: dict[str, AnyArray | Categories] = {}
     for place, (name, kind) in enumerate(zip(names, kinds, strict=True)):

@@ -46,7 +46,7 @@ class Plan:
             needed = curves_size(scenarios) + in_hand * scenarios * DOUBLE
             raise RequestError(
                 f"values by policy of {scenarios} scenarios need {-(-needed >> 10):,} KiB on "
-                f"{self.threads} threads, of which {self.max_memory >> 10:,} are allowed: give a "
+                f"{self.threads} threads, of which {self.max_memory >> 10:,} are allowed: use a "
                 "larger --max-memory, or fewer threads or scenarios"
             )
         return ranges(policies, self._even(policies, min(self.policy_block, rows)))

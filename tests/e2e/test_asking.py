@@ -96,3 +96,22 @@ def test_cancel_of_a_finished_job(history, user_of):
     done = user_of(server.url).run("cancel", passed)
     assert (done.code, done.out) == (2, b"")
     assert "already finished" in done.err
+
+
+def test_artifacts_that_match(server, user):
+    script = "mkdir -p output/deep; echo a > output/a.txt; echo b > output/deep/b.txt; : > output/c"
+    job, _ = server.run(projects.ANY, projects.shell(script))
+    job_id = job["job_id"]
+    done = user.run("artifacts", job_id, "output/**/*.txt", "--download", "got")
+    assert (done.code, sorted(done.text.split())) == (
+        0,
+        ["got/output/a.txt", "got/output/deep/b.txt"],
+    )
+    assert (user.directory / "got/output/deep/b.txt").read_text() == "b\n"
+    assert [
+        one["path"]
+        for one in json.loads(user.run("artifacts", job_id, "output/deep", "--json").out)
+    ] == ["output/deep/b.txt"]
+    done = user.run("artifacts", job_id, "*.txt")
+    assert (done.code, done.out) == (2, b"")
+    assert "matches '*.txt'. The job has 3 artifacts" in done.err

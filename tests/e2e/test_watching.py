@@ -46,6 +46,27 @@ def test_tail_and_follow(server, user):
     assert (done.code, done.out) == (0, b"19\n20\n21\n22\n23\n")
 
 
+def test_several_logs_after_each_other_and_together(server, user):
+    script = "printf 'half a '; while [ ! -e go ]; do sleep 0.02; done; printf 'line\\nno end'"
+    slow = server.submit(projects.ANY, projects.shell(script))
+    server.log_has(slow, b"half a ")
+    quick, _ = server.run(projects.ANY, projects.shell("printf 'a\\r\\nb'; exit 3"))
+    done = user.run("logs", slow, quick["job_id"])
+    assert (done.code, done.out) == (0, b"half a a\r\nb")
+    assert done.err == f"==> test {slow[:8]} <==\n==> test {quick['job_id'][:8]} <==\n"
+    following = user.start("logs", "-f", slow[:8], quick["job_id"])
+    following.until_out(b"| b\n")
+    following.until_err(f"test {quick['job_id'][:8]} | ✗ failed: exit code 3")
+    engine.release(server, slow)
+    done = following.end()
+    of_slow, of_quick = (f"test {job_id[:8]} | ".encode() for job_id in (slow, quick["job_id"]))
+    assert done.code == 1
+    assert done.out == b"".join(
+        (of_quick, b"a\r\n", of_quick, b"b\n", of_slow, b"half a line\n", of_slow, b"no end\n")
+    )
+    assert f"test {slow[:8]} | ✓ passed" in done.err
+
+
 def test_wait_without_all_is_what_follows(server, user):
     job_id = server.submit(projects.ANY, projects.WAITING)
     server.under_way(job_id, b"waiting")

@@ -43,7 +43,7 @@ def test_policies(root):
         "policies_0.csv, row 9, column policy_id",
     ]
     assert "row 7" in found[2]
-    assert found[1].endswith("'1' is there twice, also in row 2")
+    assert found[1].endswith("'1' appears twice, also in row 2")
     assert more == 0
 
 
@@ -53,7 +53,7 @@ def test_the_first_twenty_by_row(root):
     change(path, ("\n3,", "\n2,"))
     found, more = mistakes(root)
     assert (len(found), more) == (20, 11)
-    assert found[3] == "policies_0.csv, row 4, column policy_id: '2' is there twice, also in row 3"
+    assert found[3] == "policies_0.csv, row 4, column policy_id: '2' appears twice, also in row 3"
 
 
 def test_tables(root):
@@ -64,14 +64,14 @@ def test_tables(root):
     found = "\n".join(mistakes(root)[0])
     for message in (
         "mortality.csv, row 52, column male_qx: '7.",
-        "mortality.csv, row 63, column age: '61' is there twice, also in row 62",
+        "mortality.csv, row 63, column age: '61' appears twice, also in row 62",
         "mortality.csv, column age: '60' is missing",
         "lapse.csv, row 4, column lapse_rate: '-0.",
-        "lapse.csv, row 51, column year: '49' is there twice",
+        "lapse.csv, row 51, column year: '49' appears twice",
         "lapse.csv, column year: '50' is missing",
         "expenses.csv, row 3, column value: 'NaN' is not a number",
-        "expenses.csv, row 5, column name: 'percent_of_premium' is there twice",
-        "scenarios.csv, row 3, column scenario_id: '1' is there twice",
+        "expenses.csv, row 5, column name: 'percent_of_premium' appears twice",
+        "scenarios.csv, row 3, column scenario_id: '1' appears twice",
         "scenarios.csv, row 4, column year_1: '-9.",
     ):
         assert message in found
@@ -83,4 +83,4 @@ def test_long_scenarios(root):
     (root / "scenarios.csv").write_text("\n".join(["scenario_id,year,rate", *lines]))
     found = mistakes(root)[0]
     assert len(found) == 3
-    assert found[2] == "scenarios.csv, row 102, column year: '7' is there twice, also in row 58"
+    assert found[2] == "scenarios.csv, row 102, column year: '7' appears twice, also in row 58"

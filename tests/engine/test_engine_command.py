@@ -73,7 +73,7 @@ def test_a_model_with_a_missing_file_says_nothing_of_what_is_valued(root, capsys
     assert main(["run", str(root)]) == 1
     error = capsys.readouterr().err
     assert "::initialized" not in error
-    assert "is not there" in error
+    assert "does not exist" in error
 
 
 def test_results_are_canonical(tmp_path, capsys):
@@ -337,7 +337,7 @@ def refused_at_once(root, capsys, option, path):
     assert main(["run", str(root), option, str(path)]) == 3
     error = capsys.readouterr().err
     assert f"cannot write {path}" in error
-    assert "Give another place" in error
+    assert "Choose another path" in error
     assert "::progress" not in error
     assert (sorted(path.parent.iterdir()) if path.parent.is_dir() else []) == before
 

@@ -88,7 +88,7 @@ def test_a_portfolio_without_classes_can_be_split_by_them_and_seen_by_hooks(root
         ({"model": "my.mgx"}, "setting model: 'my.mgx' is not one of term_life, *.mga"),
         ({"model": ["a.mga"]}, "setting model"),
         ({"execution": {"autoRunOnSave": "yes"}}, "execution.autoRunOnSave: 'yes' is not true"),
-        ({"execution": {"timeout": 0}}, "execution.timeout: '0' is not a whole number"),
+        ({"execution": {"timeout": 0}}, "execution.timeout: '0' is not an integer"),
         ({"execution": {"maxPolicies": 19}}, "'19' is less than the 20 policies of the model"),
         ({"extends": "base.json"}, "setting extends: unknown setting"),
         ({"pipeline": {"nodes": []}}, "setting pipeline: unknown setting"),
@@ -104,7 +104,7 @@ def test_what_does_not_mean_the_same_is_refused(root, settings, message):
     [
         ("{", "expenses.json: cannot be read"),
         ("[" * 100_000, "expenses.json: cannot be read"),
-        ("[]", "expenses.json: '[]' is not a table of settings"),
+        ("[]", "expenses.json: '[]' is not a section of settings"),
         (json.dumps(EXPENSES | {"perClaim": None}), "setting perClaim: is missing"),
         (json.dumps(EXPENSES | {"perClaim": -1}), "setting perClaim: '-1' is not a number from 0"),
         (json.dumps(EXPENSES | {"percentOfPremium": 6}), "'6' is not a number from 0 to 1"),
@@ -120,7 +120,7 @@ def test_bad_expenses_in_json(root, text, message):
 def test_both_names_of_a_column_are_one_too_many(root):
     replace(root / "lapse.csv", ("lapse_rate", "rate,lapse_rate"))
     assert messages(load_model, root) == [
-        "lapse.csv, row 1, column lapse_rate: column is there twice"
+        "lapse.csv, row 1, column lapse_rate: column appears twice"
     ]
 
 
@@ -144,7 +144,7 @@ def sparse(root):
 def test_gaps_are_refused_with_what_fills_them(root):
     sparse(root)
     found = messages(load_model, root)
-    hint = 'is missing: give it, or set assumptions.interpolate = "linear" or "step"'
+    hint = 'is missing: add it, or set assumptions.interpolate = "linear" or "step"'
     assert found[0] == f"mortality.csv, column age: '0' {hint}"
     assert f"lapse.csv, column year: '2' {hint}" in found
     assumptions(root, interpolate="spline")
@@ -185,7 +185,7 @@ def test_keys_that_come_twice_are_refused_in_sparse_tables(root, way):
     write_lines(root / "lapse.csv", ["year,rate", "5,0.04", "5,0.1"])
     assumptions(root, interpolate=way)
     found = messages(load_model, root)
-    assert found == ["lapse.csv, row 3, column year: '5' is there twice, also in row 2"]
+    assert found == ["lapse.csv, row 3, column year: '5' appears twice, also in row 2"]
     write_lines(root / "lapse.csv", ["year,rate", "5,0.04", "5,7"])
     assert len(messages(load_model, root)) == 2
     assert load_mortality(root / "mortality.csv", "m", way).shape == (2, 121)

@@ -43,7 +43,7 @@ def hook(root, body):
     ("body", "message"),
     [
         ("sys.exit(0)", "SystemExit: 0"),
-        ("return lives * 1j", "complex numbers are no multipliers"),
+        ("return lives * 1j", "complex numbers are not valid multipliers"),
         ("return np.ma.masked_less(lives, 2)", "masked arrays"),
         ("return None", "not a number"),
         ("return [[1], [1, 2]]", "inhomogeneous"),
@@ -84,8 +84,8 @@ def test_json_that_is_too_deep(root, capsys, name):
         ({"output": {"percentiles": [10**400]}}, "output.percentiles"),
         ({"policies": None}, "setting policies: is missing"),
         ({"scenarios": None}, "setting scenarios: is missing"),
-        ({"policies": "a" * 5000}, "is not there"),
-        ({"policies": "\ud800"}, "is not there"),
+        ({"policies": "a" * 5000}, "does not exist"),
+        ({"policies": "\ud800"}, "does not exist"),
     ],
 )
 def test_settings_out_of_this_world(root, capsys, settings, message):

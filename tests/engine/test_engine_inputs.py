@@ -30,8 +30,8 @@ def root(tmp_path):
     ("row", "message"),
     [
         ("1,x,M,1,1,20,Term,Standard", "column age: 'x' is not a number"),
-        ("1,,M,1,1,20,Term,Standard", "column age: '' is empty: a number is needed"),
-        ("1,40.5,M,1,1,20,Term,Standard", "column age: '40.5' is not a whole number"),
+        ("1,,M,1,1,20,Term,Standard", "column age: '' is empty: a number is required"),
+        ("1,40.5,M,1,1,20,Term,Standard", "column age: '40.5' is not an integer"),
         ("1,121,M,1,1,20,Term,Standard", "column age: '121' is out of range: at least 0 and at"),
         ("1,-1,M,1,1,20,Term,Standard", "column age: '-1' is out of range"),
         ("1,40,X,1,1,20,Term,Standard", "column gender: 'X' is not one of m, f, male"),
@@ -68,7 +68,7 @@ def test_bad_rows(tmp_path, row, message):
         (HEADER, "row 2: has no rows"),
         (HEADER + "\n", "row 2: has no rows"),
         (HEADER.replace("age,", "") + "\n", "row 1, column age: column is missing"),
-        (HEADER + ",age\n", "row 1, column age: column is there twice"),
+        (HEADER + ",age\n", "row 1, column age: column appears twice"),
         (HEADER + ",\n", "row 1: column 9 has no name"),
     ],
 )
@@ -86,8 +86,8 @@ def test_other_separators_get_a_hint(root, file, separator, word):
     path = root / f"{file}.csv"
     path.write_text(path.read_text().replace(",", separator).replace(".", ","))
     assert messages(load_model, root) == [
-        f"{file}.csv, row 1: the columns are separated by {word}, and have to be by commas: "
-        "save the file as CSV with commas, and with points in decimal numbers"
+        f"{file}.csv, row 1: the columns are separated by {word} instead of commas: "
+        "save the file as CSV with commas, and with decimal points"
     ]
 
 
@@ -145,7 +145,7 @@ def test_mistakes_of_all_files_are_told_at_once(root):
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
-        ("mortality.csv", "\n50,", "\n51,", "column age: '51' is there twice, also in row 52"),
+        ("mortality.csv", "\n50,", "\n51,", "column age: '51' appears twice, also in row 52"),
         ("mortality.csv", "\n50,", "\n151,", "row 52, column age: '151' is out of range"),
         ("mortality.csv", "female_qx", "women", "row 1, column women: unknown column"),
         ("mortality.csv", "\n5,0.0", "\n5,1.0", "row 7, column male_qx: '1.0"),
@@ -179,7 +179,7 @@ def test_long_scenarios_are_the_wide_ones(root, tmp_path):
     assert gap == [f"s, column year: '{cells[-1][1] + 1}' is missing in scenario 's1'"]
     twice = messages(load_rates, write(tmp_path / "twice.csv", [*lines, lines[-1]]), "s")
     assert twice == [
-        f"s, row 102, column year: '{cells[-1][1] + 1}' is there twice in scenario 's1'"
+        f"s, row 102, column year: '{cells[-1][1] + 1}' appears twice in scenario 's1'"
     ]
 
 
@@ -202,7 +202,7 @@ def test_parquet_is_read_like_csv(root, tmp_path):
     bad = pyarrow.table({"year": [1, 2, None], "lapse_rate": [0.1, 7.0, math.nan]})
     parquet.write_table(bad, root / "lapse.parquet")
     assert messages(load_model, root) == [
-        "lapse.parquet, row 4, column year: '' is empty: a number is needed",
+        "lapse.parquet, row 4, column year: '' is empty: a number is required",
         "lapse.parquet, row 3, column lapse_rate: '7.0' is out of range: at least 0 and at most 1",
         "lapse.parquet, row 4, column lapse_rate: 'nan' is not a number",
     ]
@@ -214,7 +214,7 @@ def test_more_scenarios_than_a_file_has(root):
     config = parse_config(json.loads((root / "livecalc.config.json").read_text()), "x")
     from engine.output.run import Changes
 
-    with pytest.raises(RequestError, match=r"3 scenarios are asked for; scenarios.csv has 2"):
+    with pytest.raises(RequestError, match=r"3 scenarios were requested, but scenarios.csv has 2"):
         load_model(root, Changes(scenarios=3).apply(config))
     assert load_model(root, Changes(scenarios=1).apply(config)).rates.count == 1
 

@@ -34,10 +34,10 @@ CONFIG = {
     [
         ({"model": "whole_life"}, "setting model: 'whole_life' is not one of term_life"),
         ({"polices": 1}, "setting polices: unknown setting"),
-        ({"policies": []}, "setting policies: '[]' is not a text or a list of texts"),
+        ({"policies": []}, "setting policies: '[]' is not a string or a list of strings"),
         ({"assumptions": {"mortality": "m"}}, "setting assumptions.lapse: is missing"),
-        ({"scenarios": {"count": 0}}, "setting scenarios.count: '0' is not a whole number from 1"),
-        ({"scenarios": {"count": True}}, "setting scenarios.count: 'True' is not a whole number"),
+        ({"scenarios": {"count": 0}}, "setting scenarios.count: '0' is not an integer from 1"),
+        ({"scenarios": {"count": True}}, "setting scenarios.count: 'True' is not an integer"),
         ({"scenarios": {"rng": "lcg"}}, "scenarios.rng: 'lcg' is not one of philox, mt19937_64"),
         ({"scenarios": {"file": "s", "count": 1}}, "setting scenarios.count: unknown setting"),
         ({"scenarios": {"interestRate": {"initial": -1}}}, "interestRate.initial: '-1' is not a"),
@@ -47,11 +47,11 @@ CONFIG = {
         ),
         ({"multipliers": {"mortality": -1}}, "multipliers.mortality: '-1' is not a number from 0"),
         ({"multipliers": {"lapse": math.nan}}, "multipliers.lapse: 'nan' is not a number from 0"),
-        ({"multipliers": []}, "setting multipliers: '[]' is not a table of settings"),
+        ({"multipliers": []}, "setting multipliers: '[]' is not a section of settings"),
         ({"dynamicLapse": {"sensitivity": 1}}, "setting dynamicLapse.referenceRate: is missing"),
         ({"output": {"percentiles": [101]}}, "output.percentiles: '[101]' is not a list of"),
         ({"execution": {"maxMemory": "lots"}}, "execution.maxMemory: 'lots' is not a size"),
-        ({"hooks": 5}, "setting hooks: '5' is not a table"),
+        ({"hooks": 5}, "setting hooks: '5' is not a section"),
     ],
 )
 def test_bad_descriptions(change, message):
@@ -71,7 +71,7 @@ def test_toml_and_json_are_one_schema(root):
     ]
     expected = load_model(root)
     write_lines(root / "model.toml", lines)
-    assert "are both there" in messages(load_model, root)[0]
+    assert "both exist" in messages(load_model, root)[0]
     (root / "livecalc.config.json").unlink()
     assert (load_model(root).policies.premium == expected.policies.premium).all()
     write_lines(root / "model.toml", ["model = "])
@@ -95,7 +95,7 @@ def test_paths_out_of_the_model(root, reference):
 
 def test_links_out_of_the_model(root, tmp_path):
     (root / "lapse.csv").rename(tmp_path / "lapse.csv")
-    assert "'lapse.csv' is not there" in messages(load_model, root)[0]
+    assert "'lapse.csv' does not exist" in messages(load_model, root)[0]
     (root / "lapse.csv").symlink_to(tmp_path / "lapse.csv")
     assert "is a link that leads out of the model" in messages(load_model, root)[0]
 
@@ -121,7 +121,7 @@ def check(path):
         ({"hash": "0" * 64}, "'expenses.csv' has the SHA-256"),
         ({"hash": None}, "'expenses.csv' has no hash"),
         ({"size": 3}, "'expenses.csv' has "),
-        ({"relativePath": "gone.csv"}, "'gone.csv' is not there"),
+        ({"relativePath": "gone.csv"}, "'gone.csv' does not exist"),
         ({"relativePath": "../x.csv"}, "'../x.csv' is not a path inside the model"),
         ({"relativePath": 5}, "has no relativePath"),
     ],

@@ -90,11 +90,11 @@ def test_long_scenarios(root, capsys):
     [
         ("age", [None, *[30] * 19], "row 2, column age: '' is empty"),
         ("age", [*[30] * 19, 121], "row 21, column age: '121' is out of range"),
-        ("age", [*[30.0] * 19, 30.5], "row 21, column age: '30.5' is not a whole number"),
+        ("age", [*[30.0] * 19, 30.5], "row 21, column age: '30.5' is not an integer"),
         ("premium", [float("nan"), *[1.0] * 19], "row 2, column premium: 'nan' is not a number"),
         ("premium", [float("inf"), *[1.0] * 19], "row 2, column premium: 'inf' is not a number"),
         ("policy_id", [1] * COUNT, "row 3, column policy_id: '1' is a duplicate id"),
-        ("region", [[1]] * COUNT, "row 2, column region: holds nested values"),
+        ("region", [[1]] * COUNT, "row 2, column region: contains nested values"),
         ("gender", [True] * COUNT, "row 2, column gender: 'True' is not one of"),
     ],
 )

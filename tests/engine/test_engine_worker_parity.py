@@ -50,7 +50,8 @@ def test_a_token_is_taken_from_the_environment(capsys, monkeypatch):
         status, found = compared(capsys, address(worker))
     assert status == 3
     assert [place["error"] for place in found] == [
-        "answers 401: the token is wrong; give the worker's token in the variable ENGINE_TOKEN"
+        "answers 401: the token is invalid; "
+        "set the environment variable ENGINE_TOKEN to the worker's token"
     ]
 
 
@@ -141,5 +142,5 @@ def test_nothing_there(capsys):
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         status, places = compared(capsys, url)
     assert status == 3
-    assert "cannot be asked" in places[0]["error"]
+    assert "cannot be reached" in places[0]["error"]
     assert main(["parity", "--url", "worker:3000"]) == 2

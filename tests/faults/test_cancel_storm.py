@@ -15,9 +15,9 @@ JOBS = 20
 
 @pytest.mark.fault(
     "20 jobs cancelled at random moments",
-    "20 jobs are submitted one after the other and each is cancelled at a random moment of the "
+    "20 jobs are submitted one after the other; each is cancelled at a random moment within the "
     "next 4 s, some of them twice",
-    "each is cancelled, or completed before; a cancel is answered 202 or 409",
+    "each is cancelled, or completed before; cancel requests get 202 or 409",
 )
 def test_cancel_storm(make_server, settled, dice):
     server = make_server(cancel_grace_seconds=1).start().ready()

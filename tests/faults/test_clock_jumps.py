@@ -125,10 +125,10 @@ async def runner(tmp_path):
 
 @pytest.mark.fault(
     "the clock is set while jobs run",
-    "three days forward, or back, at a random size of a job's log; another controller stands by, "
-    "and finished jobs older than a day are to be deleted",
-    "the job completed with its whole log; one beside it that ran too long was stopped for that; "
-    "nobody took over; no job was deleted for its age",
+    "the clock is set three days forward or back when a job's log has a random size; another "
+    "controller is on standby, and retention deletes finished jobs older than a day",
+    "the job completed with its whole log; another job that exceeded its timeout was stopped; no "
+    "controller took over; retention deleted no job",
 )
 @pytest.mark.parametrize("days", [3, -3], ids=["forward", "back"])
 async def test_clock_is_set(runner, dice, days):

@@ -51,11 +51,11 @@ def submit(accepted, dice, **options):
 
 
 @pytest.mark.fault(
-    "dockerd stopped or killed in mid-job",
-    "a dockerd of the test's own is ended with SIGTERM or `kill -9` while two jobs run and two "
-    "wait, and started again; it takes its containers down with it",
-    "who was running ended with the code that the engine recorded, and not with success unless all "
-    "of it was done; who waited completed; no volume",
+    "dockerd stopped or killed during a job",
+    "the test's own dockerd is stopped with SIGTERM or `kill -9` while two jobs run and two "
+    "wait, and started again; its containers end with it",
+    "running jobs ended with the code that the engine recorded, and with success only if all "
+    "their work was done; waiting jobs completed; no volume is left",
 )
 @pytest.mark.parametrize("how", ["terminate", "kill"])
 def test_engine_restarts(dockerd, server_on, settled, dice, how):
@@ -79,7 +79,7 @@ def test_engine_restarts(dockerd, server_on, settled, dice, how):
 
 @pytest.mark.fault(
     "dockerd restarted with live restore",
-    "the same, and its containers live on (`--live-restore`), longer than the outage",
+    "the same, but its containers survive (`--live-restore`), and run longer than the outage",
     "the jobs completed with their own exit codes and whole logs",
 )
 @pytest.mark.parametrize("how", ["terminate", "kill"])
@@ -97,7 +97,7 @@ def test_live_restore(dockerd, server_on, settled, dice, how):
 
 @pytest.mark.fault(
     "a job ends while dockerd with live restore is down",
-    "a dockerd of the test's own is ended while two jobs run, and started again when they are over",
+    "the test's own dockerd is stopped while two jobs run, and started again when they have ended",
     "the jobs completed with their own exit codes and whole logs, although the engine discards "
     "what a container writes meanwhile",
 )

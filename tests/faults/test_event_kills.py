@@ -130,10 +130,10 @@ def may_be_missing(written, gaps):
 
 @pytest.mark.fault(
     "`kill -9` of processes that write and read events",
-    "two processes move jobs (and, in half the runs, delete some) and one follows the events from "
-    "cursor to cursor; again and again one of them is killed and started again",
-    "the reader has every committed event once, in the order of the commits, and was told when "
-    "events of a deleted job were gone; numbers have no gap",
+    "two processes change jobs (and, in half the runs, delete some) and one follows the events "
+    "from cursor to cursor; one of them is killed and restarted repeatedly",
+    "the reader has every committed event once, in commit order, and was told when events of a "
+    "deleted job were gone; numbers have no gap",
     repeats=1,
 )
 @pytest.mark.parametrize("deletes", [False, True], ids=["kept", "deleted"])

@@ -23,7 +23,7 @@ SOURCE = Path(exact_output.__file__).read_bytes()
 SECONDS = 2.0
 """For about so long a job writes."""
 
-SHAPES_TOLD = "bytes that are no UTF-8, lines of 30 KB and of 5 MB, a secret, no newline at the end"
+SHAPES_TOLD = "invalid UTF-8, lines of 30 KB and of 5 MB, a secret, no newline at the end"
 
 
 def submit_all(server, dice, shapes=exact_output.SHAPES, seconds=SECONDS, **table):
@@ -65,9 +65,9 @@ def until_some_run(server, accepted):
 
 @pytest.mark.fault(
     "server restarted under every shape of output",
-    "`kill -9` or SIGTERM, and a start after a random pause, twice, while jobs write "
+    "`kill -9` or SIGTERM, and a restart after a random pause, twice, while jobs write "
     f"{SHAPES_TOLD}",
-    "true exit codes; nothing is missing",
+    "correct exit codes; nothing is missing",
     repeats=1,
 )
 @pytest.mark.parametrize("how", ["kill", "terminate"])
@@ -85,8 +85,8 @@ def test_restarted(make_server, settled, dice, how):
 
 @pytest.mark.fault(
     "jobs end while no server runs",
-    f"`kill -9`, and a start once all containers have ended, of jobs that write {SHAPES_TOLD}",
-    "true exit codes; nothing is missing",
+    f"`kill -9`, and a restart once all containers have exited, with jobs that write {SHAPES_TOLD}",
+    "correct exit codes; nothing is missing",
     repeats=1,
 )
 def test_away_at_the_end(make_server, settled, dice):
@@ -103,7 +103,7 @@ def test_away_at_the_end(make_server, settled, dice):
 
 @pytest.mark.fault(
     "server does not read while jobs end",
-    f"SIGSTOP for 3 to 9 s at a random moment of jobs that write {SHAPES_TOLD}",
+    f"SIGSTOP for 3 to 9 s at a random moment, with jobs that write {SHAPES_TOLD}",
     "nothing is missing",
     repeats=1,
 )
@@ -122,8 +122,8 @@ def test_stalled(make_server, settled, dice):
 
 @pytest.mark.fault(
     "200 MB, the server restarted or stalled",
-    "`kill -9` and a start, or SIGSTOP for 4 s, at a random size of a log of 200 MB that is "
-    "written as fast as it can be",
+    "`kill -9` and a restart, or SIGSTOP for 4 s, at a random size of a 200 MB log that is "
+    "written at full speed",
     "nothing is missing",
     repeats=1,
 )
@@ -150,10 +150,10 @@ def log_size(server, job_id):
 
 
 @pytest.mark.fault(
-    "lease handed over in mid-line",
-    f"SIGSTOP to the controller that reconciles, past its lease, while jobs write {SHAPES_TOLD}; "
-    "another takes over, and the first one goes on later",
-    "nothing is missing, and nothing comes twice",
+    "lease handed over in the middle of a line",
+    "SIGSTOP to the active controller until its lease has expired, while jobs write "
+    f"{SHAPES_TOLD}; another takes over, and the first one continues later",
+    "nothing is missing, and nothing is duplicated",
     repeats=1,
 )
 def test_handed_over(make_server, settled, dice):
@@ -184,8 +184,8 @@ def frozen(path):
 
 @pytest.mark.fault(
     "the server's disk stalls",
-    "the file system of data and database is frozen (`fsfreeze`) for 2 to 5 s at a random moment "
-    f"of jobs that write {SHAPES_TOLD}",
+    "the file system of data and database is frozen (`fsfreeze`) for 2 to 5 s at a random "
+    f"moment, with jobs that write {SHAPES_TOLD}",
     "nothing is missing",
     repeats=1,
 )
@@ -211,7 +211,7 @@ def test_stalled_disk(make_server, settled, dice):
 
 @pytest.mark.fault(
     "container removed while no server runs",
-    "`kill -9` of the server, `docker rm -f` of a running job's container, and a start",
+    "`kill -9` of the server, `docker rm -f` of a running job's container, and a restart",
     "`failed`, reason `lost`; the log ends with a line that says so, `log_dropped` is unknown",
     repeats=1,
 )

@@ -42,11 +42,11 @@ def fill(disk, leave):
 
 @pytest.mark.fault(
     "disk full",
-    "the data directory is a file system of 64 MiB, on which the database is, too, or not; at a "
-    "random size a job's log fills it, up to the reserve, while another job is under way; then "
-    "space is freed",
-    "the job failed with `disk_full` while the disk was full; uploads were answered 507; the other "
-    "job completed, and uploads were taken again",
+    "the data directory is a file system of 64 MiB, with or without the database on it; at a "
+    "random size a job's log fills it up to the reserve while another job is running; then space "
+    "is freed",
+    "the job failed with `disk_full` while the disk was full; uploads got 507; the other job "
+    "completed, and uploads were accepted again",
 )
 @pytest.mark.parametrize("database", ["beside", "elsewhere"])
 def test_full_disk(small_disk, make_server, settled, dice, database):
@@ -66,8 +66,8 @@ def test_full_disk(small_disk, make_server, settled, dice, database):
 @pytest.mark.fault(
     "disk full to the last byte",
     "the same without a reserve, so that the database on the same disk has no room either",
-    "the job failed with `disk_full`, or, where that could not be recorded, it went on once there "
-    "was space, and completed with its whole log",
+    "the job failed with `disk_full`, or, where that could not be recorded, the job continued "
+    "once there was space, and completed with its whole log",
 )
 def test_disk_full_to_the_last_byte(small_disk, make_server, settled, dice):
     server = serve_from(small_disk, make_server, disk_reserve_mb=0, db_path=small_disk / "ci.db")

@@ -90,7 +90,7 @@ def test_daemons(make_server, settled, dice):
 @pytest.mark.fault(
     "job ignores SIGTERM",
     "a job that ignores every signal it can is cancelled at a random moment, grace 1.5 s",
-    "it ended after its grace and within 8 s more",
+    "it ended after its grace period, within another 8 s",
 )
 def test_deaf(make_server, settled, dice):
     server = make_server(cancel_grace_seconds=1.5).start().ready()
@@ -109,8 +109,8 @@ def test_deaf(make_server, settled, dice):
 
 
 @pytest.mark.fault(
-    "job writes 1 MB without a newline, and bytes that are no text",
-    "one line of 1 MB; every byte value, cut characters and random bytes in pieces of 7",
+    "job writes 1 MB without a newline, and binary output",
+    "one line of 1 MB; every byte value, split characters and random bytes in pieces of 7",
     "-",
     repeats=1,
 )
@@ -126,7 +126,7 @@ def test_odd_output(make_server, settled, dice):
 
 @pytest.mark.fault(
     "job writes 200 MB, the cap above it",
-    "200 MB as fast as it can be made, CI_DEFAULT_LOG_MB=256",
+    "200 MB at full speed, CI_DEFAULT_LOG_MB=256",
     "every byte is kept",
     repeats=1,
 )
@@ -141,9 +141,9 @@ def test_big_log(make_server, settled, dice):
 
 @pytest.mark.fault(
     "job writes 200 MB, the default cap",
-    "200 MB as fast as it can be made, CI_DEFAULT_LOG_MB left at 100",
+    "200 MB at full speed, with the default CI_DEFAULT_LOG_MB of 100",
     "the log is exactly the first 92 MiB, one line that says how much is left out, and the last "
-    "8 MiB from a start of a line on; reason `log_limit`, and success by the exit code",
+    "8 MiB from the start of a line; reason `log_limit`; success depends on the exit code",
     repeats=1,
 )
 def test_capped_log(make_server, settled, dice):
@@ -157,5 +157,5 @@ def test_capped_log(make_server, settled, dice):
     start = output.index(b"\n", len(output) - tail) + 1
     dropped = start - head
     assert row["log_dropped"] == dropped
-    marker = f"\n[... {dropped} bytes left out: the log is larger than it may be ...]\n".encode()
+    marker = f"\n[... {dropped} bytes left out: the log is larger than its limit ...]\n".encode()
     same(server.log(job.job_id), output[:head] + marker + output[start:], "the stored log")

@@ -33,9 +33,9 @@ def test_lost(make_server, settled, dice):
 
 @pytest.mark.fault(
     "container removed, one retry",
-    "the same for a job that asks for `retries = 1`",
+    "the same for a job with `retries = 1`",
     "`completed` at the second attempt; the log has the beginning of the first attempt's output, "
-    "one line that says so, and all of the second's",
+    "one line that says so, and all output of the second",
 )
 def test_retried(make_server, settled, dice):
     server = make_server(reconcile_seconds=0.5).start().ready()

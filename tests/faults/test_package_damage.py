@@ -26,7 +26,7 @@ def flip(path, dice):
 @pytest.mark.fault(
     "package damaged while queued",
     "the stored upload of a queued job is cut short, deleted, or has one bit flipped",
-    "`failed`, reason `package_corrupt`, no output; the jobs before and behind it complete",
+    "`failed`, reason `package_corrupt`, no output; the jobs before and after it complete",
     repeats=1,
 )
 @pytest.mark.parametrize("damage", [truncate, delete, flip])

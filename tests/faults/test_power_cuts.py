@@ -137,7 +137,7 @@ def test_a_cut_loses_what_was_not_synced(plant):
     "power cut during submissions",
     "the file system of the database and the data directory (ext4, XFS) is shut down without a "
     "journal flush, and all processes are killed, while three clients submit jobs, some with "
-    "secrets, and `ci-admin secret set` runs; one time in four again during the next start",
+    "secrets, and `ci-admin secret set` runs; one time in four, again during the next start",
     "every acknowledged job ran to its end, once; acknowledged secrets have the values that were "
     "set; the database passes its integrity check (also after the other power cuts)",
     repeats=1,

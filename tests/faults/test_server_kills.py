@@ -66,10 +66,10 @@ def test_during_uploads(make_server, settled, dice):
 
 
 @pytest.mark.fault(
-    "server killed between row and answer",
+    "server killed between commit and response",
     "`kill -9` once the first of ten rows is seen in the database, which is before or just after "
-    "its answer is sent",
-    "jobs whose answer got lost end as well",
+    "its response is sent",
+    "jobs whose response was lost end as well",
 )
 def test_between_row_and_answer(make_server, settled, dice):
     server = make_server().start().ready()
@@ -99,7 +99,7 @@ def test_between_row_and_answer(make_server, settled, dice):
 
 @pytest.mark.fault(
     "server killed while jobs are queued",
-    "`kill -9` with one job running and four waiting for it",
+    "`kill -9` with one job running and four queued",
     "each ran once, in the order of submission",
 )
 def test_while_queued(make_server, settled, dice):
@@ -159,8 +159,8 @@ SLOW = {
 
 @pytest.mark.fault(
     "server killed while requirements are installed",
-    "`kill -9` while the image with the project's requirements is being made",
-    "the job ran with them; one cached layer, no container of the installation",
+    "`kill -9` while the image with the project's requirements is being built",
+    "the job ran with them; there is one cached layer and no installation container",
 )
 def test_while_the_image_builds(make_server, settled, dice):
     server = make_server().start().ready()
@@ -179,8 +179,8 @@ def test_while_the_image_builds(make_server, settled, dice):
 
 @pytest.mark.fault(
     "server killed while jobs run",
-    "`kill -9` twice while three jobs write; some end while nobody looks",
-    "true exit codes",
+    "`kill -9` twice while three jobs write; some end while no server is running",
+    "correct exit codes",
 )
 def test_while_running(make_server, settled, dice):
     server = make_server().start().ready()
@@ -198,7 +198,7 @@ def test_while_running(make_server, settled, dice):
 
 @pytest.mark.fault(
     "server killed while a big log is drained",
-    "`kill -9` at a random size of a log of 48 MB that is written as fast as it can be",
+    "`kill -9` at a random size of a 48 MB log that is written at full speed",
     "-",
 )
 def test_while_draining(make_server, settled, dice):

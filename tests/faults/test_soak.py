@@ -11,10 +11,11 @@ JOBS = 30
 
 @pytest.mark.fault(
     "jobs of every shape of output, several readers each",
-    f"{JOBS} jobs: output at the first instruction and at the last moment, sizes at the borders of "
-    "buffers, cut characters, long lines, children, secrets, logs over their cap, any exit code or "
-    "signal; readers that hang up, stall, come late, or begin anywhere",
-    "no reader was cut off that did not stall; the server's memory and descriptors stayed level",
+    f"{JOBS} jobs: output at the first instruction and at the last moment, sizes at buffer "
+    "boundaries, split characters, long lines, child processes, secrets, logs over their limit, "
+    "any exit code or signal; readers that disconnect, stall, come late, or start anywhere",
+    "only readers that stalled were disconnected; the server's memory and file descriptors "
+    "stayed level",
     repeats=1,
 )
 def test_soak(tmp_path, seed):

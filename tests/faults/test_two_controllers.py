@@ -36,8 +36,8 @@ def starts(server, since):
 
 @pytest.mark.fault(
     "controller paused past its lease",
-    "SIGSTOP to the controller that reconciles, with three jobs under way and more queued; after "
-    "another took over, and a random time, SIGCONT",
+    "SIGSTOP to the active controller with three jobs running and more queued; SIGCONT a random "
+    "time after another took over",
     "no job was started twice; all completed at their first attempt",
 )
 def test_paused_past_the_lease(make_server, settled, dice):

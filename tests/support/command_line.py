@@ -222,10 +222,10 @@ class OnTerminal:
         until_sync(lambda: content in self.shown, what=f"{content!r} in {self.shown!r}")
 
     def press_ctrl_c(self):
-        self.type(b"\x03")
+        self.type("\x03")
 
-    def type(self, content):
-        os.write(self._master, content)
+    def type(self, text):
+        os.write(self._master, text.encode())
 
     def end(self):
         """Wait for the end; the exit code and all that was shown."""

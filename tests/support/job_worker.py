@@ -77,7 +77,7 @@ class WorkerServer:
 
     def __enter__(self):
         self.live.start()
-        self.live.until(lambda: "Job Worker service listens" in self.live.log_path.read_text())
+        self.live.until(lambda: "Job Worker service is listening" in self.live.log_path.read_text())
         return self
 
     def __exit__(self, *error):

@@ -26,9 +26,9 @@ _HEAD = """\
 
 This page is written by `scripts/faults --write` from the fault runs recorded so far, or from one
 run of the tests (`scripts/test tests/faults --write-reliability`); do not edit it. The tests run
-real processes and a real container engine. A run repeats a fault at other random points, which are
-derived from its seed: the number in the test's name. `--first-seed 40 --fault-repeats 10` runs the
-seeds 40 to 49 again.
+real processes and a real container engine. Each run injects the fault at different random points,
+derived from its seed: the number in the test's name. `--first-seed 40 --fault-repeats 10` repeats
+the runs with the seeds 40 to 49.
 
 After every fault, whatever else the test asserts:
 
@@ -38,9 +38,9 @@ After every fault, whatever else the test asserts:
 - a reader that followed the job from its submission, across all reconnects, got exactly the bytes
   of the stored log, each once, and then one `complete` event with the job's result;
 - no container, package, partial upload or artifact collection, temporary file or unfinished row
-  of the instance is left, and no image except cached requirement layers. What a kill leaves
-  partially written on disk is deleted after an hour; the tests make it look that old and restart
-  the server.
+  of the instance is left, and no image except cached requirement layers. Files that a kill leaves
+  partially written are deleted after an hour; the tests make them look that old and restart the
+  server.
 """
 
 _TAIL = """\
@@ -51,18 +51,18 @@ _TAIL = """\
 - A disk that something other than jobs fills to the last byte, when nobody frees space: the
   controller then cannot even record how a job ended, and waits. The test frees more than the log
   still needs.
-- `kill -9` of a server whose request to create a container is carried out by the engine only
-  after the next server has looked for it (the launch fault aims at this but cannot force it).
+- `kill -9` of a server whose request to create a container is executed by the engine only after
+  the next server has looked for it (the launch fault aims at this but cannot force it).
 - Power cuts: disks with a volatile write cache, torn writes, file systems other than ext4 and XFS,
   and what a power cut does to running containers (the tests cut the disk of data and database).
 - Disks that lie, return errors on reads, or become read-only while in use; damaged databases (the
   unit tests cover refusing those at startup).
 - Engines on another machine, and rootless Docker. What holds on gVisor, Podman and other storage:
   [engines.md](engines.md).
-- What a job had written to its pipe, and its init process not yet to the spool, when the init
-  process was killed with the machine or by an engine that takes its containers down: at most
-  256 KiB. The log says so.
-- The kernel killing the server for lack of memory is the same `kill -9`; a machine that swaps
+- Output, at most 256 KiB, that a job had written to its pipe but its init process not yet to the
+  spool when the init process was killed with the machine, or by an engine that takes its containers
+  down. The log says so.
+- The kernel killing the server for lack of memory is the same as `kill -9`; a machine that swaps
   until it stops responding is not tested.
 """
 
@@ -157,8 +157,8 @@ class FaultRuns:
 
     def page(self):
         """docs/reliability.md."""
-        names = ("Fault", "What is done", "What is asserted besides", "Runs", "Passed", "Failed")
-        cells = [(*names, "Each"), ("---",) * 7, *(row.cells for row in self.rows())]
+        names = ("Fault", "What the test does", "Additional assertions", "Runs", "Passed", "Failed")
+        cells = [(*names, "Duration"), ("---",) * 7, *(row.cells for row in self.rows())]
         table = "\n".join(f"| {' | '.join(row)} |" for row in cells)
         return f"{_HEAD}\n{self._summary()}\n\n{table}\n\n{_TAIL}"
 

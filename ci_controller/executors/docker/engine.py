@@ -121,7 +121,7 @@ def translated() -> Iterator[None]:
     except APIError as error:
         if not is_engine_fault(error):
             raise
-        raise EngineFailingError(f"the Docker engine fails: {explanation(error)}") from error
+        raise EngineFailingError(f"the Docker engine failed: {explanation(error)}") from error
     except (DockerException, requests.RequestException, HTTPError, OSError) as error:
         raise EngineUnavailableError(_no_answer(_innermost(error))) from error
 
@@ -155,13 +155,13 @@ def _no_answer(cause: BaseException) -> str:
     told = str(cause) or type(cause).__name__
     if isinstance(cause, PermissionError):
         return (
-            f"the server's user may not use the Docker engine's socket ({told}). Add the user to "
-            "the group `docker`, or set DOCKER_HOST to an engine it may use, and restart the "
-            "server; jobs wait until then"
+            f"the server's user is not permitted to use the Docker daemon's socket ({told}). "
+            "Add the user to the group `docker`, or set DOCKER_HOST to a daemon that it may use, "
+            "and restart the server; jobs wait until then"
         )
     return (
-        f"the Docker engine does not answer ({told}). Is it running? Start it, or set DOCKER_HOST; "
-        "jobs wait until it answers"
+        f"the Docker daemon does not respond ({told}). Is it running? Start it, or set "
+        "DOCKER_HOST; jobs wait until it responds"
     )
 
 

@@ -49,7 +49,7 @@ class EngineFacts:
                 self._info = client.info()
             except APIError as error:
                 raise EngineFailingError(
-                    f"the container engine did not answer `docker info`: {explanation(error)}"
+                    f"the container engine did not respond to `docker info`: {explanation(error)}"
                 ) from error
         return self._info
 

@@ -127,8 +127,8 @@ def remedy(error: APIError, runtime: str | None) -> str:
         return ""
     return (
         f"the container engine has no runtime {runtime!r}, which CI_DOCKER_RUNTIME names "
-        f"({explanation(error)}); the operator installs it and adds it to `runtimes` in the "
-        "engine's daemon.json, or changes the setting"
+        f"({explanation(error)}); the operator must install it and add it to `runtimes` in the "
+        "engine's daemon.json, or change the setting"
     )
 
 

@@ -61,7 +61,7 @@ def container_files(client: docker.APIClient, container: str, path: str) -> "Tar
         if not is_unreadable(error):
             raise
         raise FilesUnreadableError(
-            f"the container engine does not hand out {path!r}: {why}"
+            f"the container engine does not return {path!r}: {why}"
         ) from error
     return None
 
@@ -101,7 +101,7 @@ def _exactly(source: "_Source", size: int) -> bytes:
         pieces.append(piece)
         size -= len(piece)
     if size:
-        raise ConnectionError("the container engine broke off in the middle of a file")
+        raise ConnectionError("the container engine closed the connection in the middle of a file")
     return b"".join(pieces)
 
 
@@ -204,4 +204,4 @@ def _translated() -> Iterator[None]:
     except tarfile.TarError as error:
         raise FilesUnreadableError(f"the container engine's archive is broken: {error}") from error
     except _TRANSPORT_ERRORS as error:
-        raise EngineUnavailableError(f"the container's files broke off: {error}") from error
+        raise EngineUnavailableError(f"the container's files are truncated: {error}") from error

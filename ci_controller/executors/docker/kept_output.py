@@ -52,7 +52,7 @@ _LONGEST_PAUSE_SECONDS = 1.0
 _LONGEST_REPLACEMENT = 1 << 20
 
 _KILLED = "the container's init process was killed, or the machine went down"
-_NO_OUTPUT = "the container engine does not hand out the output"
+_NO_OUTPUT = "the container engine does not return the output"
 
 
 class KeptOutput(Output):
@@ -174,7 +174,7 @@ class KeptOutput(Output):
             self._look()
             return
         except EngineUnavailableError as error:
-            logger.debug("the output of %s broke off: %s", self._container, error)
+            logger.debug("the output of %s was interrupted: %s", self._container, error)
             content = b""
         finally:
             self._is_receiving = False

@@ -17,8 +17,8 @@ from ci_controller.executors.docker.container import (
 )
 from ci_controller.executors.docker.engine import remove_container
 
-_CONTAINER = "container of a set-up"
-_IMAGE = "image without a name"
+_CONTAINER = "installation container"
+_IMAGE = "untagged image"
 
 
 def find_leftovers(

@@ -1,4 +1,4 @@
-"""The network that jobs are on: they reach the world on it, but not each other."""
+"""The jobs' bridge network: jobs have internet access, but cannot reach each other."""
 
 import hashlib
 import time

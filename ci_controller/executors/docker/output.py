@@ -100,7 +100,8 @@ class AttachedOutput:
         except OSError as error:
             if not self._closed:
                 raise EngineUnavailableError(
-                    f"the container engine broke off in the middle of an output ({error})"
+                    "the container engine closed the connection in the middle of the output "
+                    f"({error})"
                 ) from error
         return b""
 
@@ -132,7 +133,7 @@ class LegacyOutput(Output):
 
     _WHY = (
         "the job was started by an earlier version of the server; since its restart, the log is "
-        "read from the container engine's copy, in which bytes may be replaced or doubled"
+        "read from the container engine's copy, in which bytes may be replaced or duplicated"
     )
     _REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
     _LONG_BYTES = 16 << 10
@@ -244,7 +245,7 @@ class StoredOutput:
         except (OSError, HTTPError, requests.RequestException, ValueError) as error:
             if not self._closed:
                 raise EngineUnavailableError(
-                    f"the container engine broke off in the middle of a log ({error})"
+                    f"the container engine closed the connection in the middle of a log ({error})"
                 ) from error
         return b""
 

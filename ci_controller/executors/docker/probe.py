@@ -56,8 +56,8 @@ class EngineProbe:
             if told := remedy(error, self._options.runtime):
                 raise LaunchFailedError(told) from error
             raise EngineDisturbedError(
-                "the container engine answers, but starts no container, not even one of the "
-                f"server's own: {explanation(error)}. Jobs wait until it does"
+                "the container engine responds but cannot start any container, not even one of "
+                f"the server's own image: {explanation(error)}. Jobs wait until it can"
             ) from error
 
     def start(

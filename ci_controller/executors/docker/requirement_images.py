@@ -167,8 +167,8 @@ class RequirementImages:
                 if is_registry_away(error):
                     raise RegistryUnavailableError(
                         f"the image {base!r} is not on the engine, and its registry cannot be "
-                        f"reached ({explanation(error)}); {how_to_get(base)} there, or check "
-                        "the name and the engine's way to the registry"
+                        f"reached ({explanation(error)}); {how_to_get(base)} there, or check the "
+                        "name and the engine's connection to the registry"
                     ) from error
                 if not isinstance(error, NotFound) and not is_registry_fault(error):
                     raise
@@ -297,7 +297,7 @@ class RequirementImages:
             try:
                 client.remove_image(tag)
             except APIError as error:
-                logger.debug("%s stays: %s", tag, error)  # a job is using it
+                logger.debug("could not remove %s: %s", tag, error)  # a job is using it
                 continue
             (self._options.cache_dir / tag.rpartition(":")[2]).unlink(missing_ok=True)
             logger.info("removed the cached requirements %s", tag)

@@ -22,23 +22,25 @@ def _network_name(value: str | None) -> str | None:
 
 def _container_prefix(value: str) -> str:
     if value and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", value):
-        raise ValueError("must start with a letter or digit and hold only letters, digits, _ . -")
+        raise ValueError(
+            "must start with a letter or digit and contain only letters, digits, _ . -"
+        )
     return value
 
 
 class DockerSettings(EnvironmentSettings):
-    """Images, and how containers are made."""
+    """Images, networks and names of containers."""
 
     image: str = "ci-runner:latest"
-    """The container image of jobs that name none."""
+    """Default container image."""
     docker_network: Annotated[str | None, AfterValidator(_network_name)] = None
-    """The bridge that jobs are on, made when missing so that they cannot reach each other;
+    """Bridge network of jobs, created if missing so that they cannot reach each other;
     `bridge` is the engine's own, on which they can. Unset: `ci-runner`, and for the jobs of a
     server without identities the engine's own.
     """
     docker_runtime: str | None = Field(default=None, min_length=1)
-    """The engine's runtime that jobs are run with, such as `runsc`; unset is its default."""
+    """Container runtime for jobs, such as `runsc`; unset is the engine's default."""
     container_prefix: Annotated[str, AfterValidator(_container_prefix)] = ""
-    """Put before the job id in container names, to tell instances apart."""
+    """Prefix of container names, before the job id, to distinguish instances."""
     deps_cache_mb: int = Field(default=10_240, ge=0)
-    """Disk budget, in MiB, of the installed-requirements cache; the least recently used goes."""
+    """Disk budget, in MiB, of cached requirements; the least recently used are deleted first."""

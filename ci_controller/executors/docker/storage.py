@@ -22,7 +22,7 @@ from ci_controller.executors.docker.error_kinds import explanation
 
 logger = logging.getLogger(__name__)
 
-_ADVICE = "overlay2 on XFS mounted with pquota, btrfs and zfs can; see docs/engines.md"
+_ADVICE = "overlay2 on XFS mounted with pquota, btrfs and zfs support it; see docs/engines.md"
 
 _MAY_BOUND = frozenset({"btrfs", "zfs", "devicemapper", "windowsfilter"})
 _MAY_BOUND_ON_XFS = frozenset({"overlay2", "overlay"})
@@ -61,9 +61,9 @@ class EngineStorage:
             device = whole_disk(Path(root))
             if device is None:
                 raise LaunchFailedError(
-                    "the job bounds its block I/O, but the disk of the container engine "
-                    f"({root}) cannot be found on this machine; leave `block_io` out of the job's "
-                    "table"
+                    f"the job limits its block I/O, but the disk of the container engine ({root}) "
+                    "cannot be determined on this machine; remove `block_io` from the job's "
+                    "configuration"
                 )
         is_bounded = await self._find_out(image) == ""
         return EngineBounds(device, self._work.mb if is_bounded else None)
@@ -100,9 +100,9 @@ class EngineStorage:
                 if not error.is_client_error():
                     raise
                 raise LaunchFailedError(
-                    f"the engine refuses to make a container of a bounded size: {said}"
+                    f"the engine refuses to create a container of limited size: {said}"
                 ) from error
-            return f"the engine refuses to bound the size of a container ({said}); {_ADVICE}"
+            return f"the engine refuses to limit the size of a container ({said}); {_ADVICE}"
         return ""
 
     def _try(self, client: docker.APIClient, image: str) -> None:

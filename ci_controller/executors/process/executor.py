@@ -209,8 +209,8 @@ class ProcessExecutor(Executor):
         own = stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid()
         if not own or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise LaunchFailedError(
-                f"{self._works}, where jobs run, is another user's, or others may write there; "
-                "the operator removes it"
+                f"{self._works}, the directory in which jobs run, belongs to another user or is "
+                "writable by others; the operator must remove it"
             )
 
     def _check_reachable(self) -> None:
@@ -219,9 +219,9 @@ class ProcessExecutor(Executor):
         closed = [path for path in (*python.parents, python) if not path.stat().st_mode & 0o001]
         if self._user is not None and closed:
             raise LaunchFailedError(
-                f"jobs run as the user {UNPRIVILEGED_USER!r} here, who may not enter {closed[-1]}, "
-                "where the server's Python lives; start the server as an ordinary user, or with "
-                "a Python that everybody can start"
+                f"jobs run as the user {UNPRIVILEGED_USER!r} here, who has no access to "
+                f"{closed[-1]}, where the server's Python is installed; run the server as an "
+                "ordinary user, or with a Python that every user can run"
             )
 
     def _directories(self, job_id: str) -> WorkloadDirectories:
@@ -237,7 +237,7 @@ class ProcessExecutor(Executor):
             if directories.epoch > request.epoch:
                 raise LeaseLostError from error
             raise LaunchFailedError(
-                f"the directory {directories.work} of the job is there already; remove it"
+                f"the directory {directories.work} of the job already exists; remove it"
             ) from error
         unpack(request.package, directories.work, self._user, interruption, request.submitted_at)
 

@@ -4,4 +4,4 @@ from ci_common.settings import EnvironmentSettings
 
 
 class ProcessSettings(EnvironmentSettings):
-    """It has none of its own."""
+    """There are none of its own."""

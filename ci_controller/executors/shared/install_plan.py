@@ -71,7 +71,8 @@ class InstallPlan:
         if any(layer.needs_project for layer in self.layers):
             return (
                 "if the project is not meant to be installed, put `install = false` (or a list "
-                'such as `["-r requirements.txt"]`) in the job\'s table, or use --no-install'
+                'such as `["-r requirements.txt"]`) in the job\'s configuration, or use '
+                "--no-install"
             )
         return ""
 
@@ -109,8 +110,8 @@ def plan_of(
 def failure(plan: InstallPlan, code: int) -> str:
     """Why there is no job, when an installation ended with this exit code, and what to do."""
     told = (
-        f"installing {plan.what} failed with exit code {code}, so the job was not run; "
-        "the end of the log tells why"
+        f"installing {plan.what} failed with exit code {code}, so the job was not run; the end "
+        "of the log shows why"
     )
     return f"{told}; {plan.advice}" if plan.advice else told
 

@@ -25,8 +25,8 @@ SCM_BACKENDS = "setuptools[_-]scm|hatch-vcs|pbr|dynamic-versioning|source *= *.s
 """In the files of such a project (an extended regular expression)."""
 
 WITHOUT_GIT = (
-    f"the version is {NO_VERSION}: the project takes it from git, of which nothing was sent; set "
-    "SETUPTOOLS_SCM_PRETEND_VERSION in the job's env (empty to leave it to the project)"
+    f"the version is {NO_VERSION}: the project reads it from git, but no git data was "
+    "sent; set SETUPTOOLS_SCM_PRETEND_VERSION in the job's env (empty to leave it to the project)"
 )
 
 _OF_THE_COMMIT = frozenset({"CI_COMMIT_SHA", "CI_BRANCH", *VERSION_VARIABLES})

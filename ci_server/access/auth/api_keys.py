@@ -85,4 +85,4 @@ class ApiKeyIdentity(Identity):
     def _recorded_use(self, task: asyncio.Task[None]) -> None:
         self._recordings.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("the use of an API key could not be noted", exc_info=error)
+            logger.error("could not record the use of an API key", exc_info=error)

@@ -85,8 +85,9 @@ def _of_header(settings: Settings, users: ProxyUsers) -> list[Identity]:
     if not proxies or wanted is False or (wanted is None and settings.iap_audience is not None):
         return []
     logger.info(
-        "the proxies %s may name a request's user (X-Goog-Authenticated-User-Email), so they must "
-        "drop that header of clients; CI_IAP_HEADER=false if they are ordinary proxies",
+        "the proxies %s are trusted to set X-Goog-Authenticated-User-Email, so they must remove "
+        "that header from clients' requests; set CI_IAP_HEADER=false if they are ordinary "
+        "reverse proxies",
         settings.trusted_proxies,
     )
     return [IapHeaderIdentity(proxies, users)]

@@ -69,7 +69,7 @@ class JwtIdentity(Identity):
         try:
             return Role(claims["role"])
         except ValueError:
-            refuse(f"the token's role is none of {', '.join(Role)}", f"{claims['role']!r:.80}")
+            refuse(f"the token's role is not one of {', '.join(Role)}", f"{claims['role']!r:.80}")
 
 
 def is_email(value: object) -> TypeGuard[str]:
@@ -94,7 +94,7 @@ def text_claim(claims: Claims, names: Sequence[str]) -> str:
     if value is None:
         refuse(f"the token has no claim {' or '.join(map(repr, names))}")
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        refuse(f"the token's claim {name!r} is not a text")
+        refuse(f"the token's claim {name!r} is not a string")
     if len(value) > _MOST_CHARACTERS:
         refuse(f"the token's claim {name!r} is too long")
     return value

@@ -62,7 +62,7 @@ def _parse_key(entry: Any) -> VerificationKey:
         raise UnusableKeyError("it is not for verification (key_ops)")
     algorithm, key = _public_key(entry)
     if entry.get("alg", algorithm) != algorithm:
-        raise UnusableKeyError(f"it is for another algorithm than {algorithm} (alg)")
+        raise UnusableKeyError(f"it is not for the algorithm {algorithm} (alg)")
     return VerificationKey(kid, algorithm, key)
 
 

@@ -32,9 +32,9 @@ Claims = dict[str, Any]
 _TOLD = (
     (jwt.ExpiredSignatureError, "the token has expired"),
     (jwt.ImmatureSignatureError, "the token is not valid yet"),
-    (jwt.InvalidIssuerError, "the token is of another issuer"),
+    (jwt.InvalidIssuerError, "the token is from another issuer"),
     (jwt.InvalidAudienceError, "the token is for another audience"),
-    (jwt.MissingRequiredClaimError, "the token lacks a claim that it needs"),
+    (jwt.MissingRequiredClaimError, "the token lacks a required claim"),
 )
 
 
@@ -92,9 +92,9 @@ class JwtVerifier:
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
             refuse("the token's algorithm is not accepted", f"{algorithm!r:.40}")
         if "crit" in header:
-            refuse("the token asks for an extension that this server does not have (crit)")
+            refuse("the token requires an extension that this server does not support (crit)")
         if self.requires_kid and "kid" not in header:
-            refuse("the token does not name its key (kid)")
+            refuse("the token has no key id (kid)")
         kid = header.get("kid", "")
         if not isinstance(kid, str) or len(kid) > _MOST_KID:
             refuse("the token is malformed", "kid")

@@ -1,4 +1,4 @@
-"""The issuer's keys, at hand for every request."""
+"""Cache of the issuer's public keys."""
 
 import asyncio
 import logging
@@ -50,7 +50,7 @@ class KeyCache:
     def not_ready(self) -> NotReadyError:
         """To raise for a token that cannot be checked; it tells when the keys are fetched again."""
         return NotReadyError(
-            "tokens cannot be checked now: the server cannot fetch the keys of their issuer; "
+            "tokens cannot be verified now: the server cannot fetch the keys of their issuer; "
             "try again in a minute, or tell an administrator",
             max(1.0, self._asked_at + PAUSE_SECONDS - self._monotonic()),
         )
@@ -77,15 +77,15 @@ class KeyCache:
     def _landed(self, flight: "asyncio.Task[None]") -> None:
         self._flight = None
         if not flight.cancelled() and (error := flight.exception()) is not None:
-            logger.error("the keys of %s: a defect", self._fetcher.url, exc_info=error)
+            logger.error("bug while fetching the keys of %s", self._fetcher.url, exc_info=error)
 
     async def _fetch(self) -> None:
         try:
             keys, ignored = parse_key_set(await self._fetcher.fetch())
             if not keys:
-                raise ValueError("it has no key that could be used")
+                raise ValueError("it has no usable key")
         except (KeySetUnavailableError, ValueError) as error:
-            then = "the keys at hand are used on" if self._keys else "no token can be checked"
+            then = "the cached keys stay in use" if self._keys else "no token can be verified"
             self.is_failing = True
             logger.warning("no keys from %s (%s): %s", self._fetcher.url, error, then)
             return

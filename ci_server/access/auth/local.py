@@ -13,9 +13,9 @@ from ci_server.access.auth.credentials import Credentials
 from ci_server.access.auth.request_host import host_of, is_origin_of
 
 _WHAT_TO_DO = (
-    "this server knows no users, so it serves programs of its own machine only; make a user "
-    "(`ci-admin user create`) and a key (`ci-admin key create`), or, where everybody who reaches "
-    "the server may use it, set CI_INSECURE=true"
+    "this server has no users yet, so it accepts only programs on its own machine; "
+    "create a user (`ci-admin user create`) and a key (`ci-admin key create`), or set "
+    "CI_INSECURE=true to let anyone who can reach the server use it"
 )
 _OWN_SITES = ("same-origin", "none")
 """Values of `Sec-Fetch-Site`: a page of ours, and what the user typed or opened from a bookmark."""

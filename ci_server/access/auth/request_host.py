@@ -1,4 +1,4 @@
-"""The `Host` header and origins of web pages, read strictly: what does not parse is nobody's."""
+"""Strict parsing of the `Host` header and of origins: what does not parse matches nothing."""
 
 import ipaddress
 import re

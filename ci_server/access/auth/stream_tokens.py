@@ -25,9 +25,9 @@ PREFIX = "st1."
 MOST_CHARACTERS = 4096
 
 _NOT_IN_URLS = (
-    "only tokens for one job, from POST /jobs/{id}/token, may be in a URL, which ends up in logs "
-    "and histories: send API keys and other tokens as `Authorization: Bearer ...`, and replace "
-    "the one that was in this URL"
+    "a URL may contain only stream tokens (POST /jobs/{id}/token), because URLs end up "
+    "in logs and histories: send API keys and other tokens as `Authorization: Bearer ...`, and "
+    "replace the one that was in this URL"
 )
 
 
@@ -72,15 +72,15 @@ class StreamTokens:
         """The giver, narrowed to the job. Raises InvalidCredentialsError."""
         body, _, mac = token.rpartition(".")
         if len(token) > MOST_CHARACTERS or not token.isascii():
-            raise InvalidCredentialsError("this is not a token of this server")
+            raise InvalidCredentialsError("this token was not issued by this server")
         if not hmac.compare_digest(mac, self._mac(body)):
             raise InvalidCredentialsError(
-                "this token for one job is not of this server, or was changed"
+                "this stream token was not issued by this server, or was altered"
             )
         payload = _payload(body)
         if payload["exp"] <= self._now().timestamp():
             raise InvalidCredentialsError(
-                "this token for one job has expired; get another from POST /jobs/{id}/token"
+                "this stream token has expired; get a new one from POST /jobs/{id}/token"
             )
         giver = Principal(payload["tenant"], payload["user"], Role(payload["role"]))
         credential = f"stream-token of {payload['credential']}"
@@ -129,5 +129,5 @@ def _payload(body: str) -> dict[str, Any]:
             base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
         )
     except (binascii.Error, ValueError):
-        raise InvalidCredentialsError("this is not a token of this server") from None
+        raise InvalidCredentialsError("this token was not issued by this server") from None
     return found

@@ -1,4 +1,4 @@
-"""Token buckets: so many a second on average, and some more at once after a rest."""
+"""Token buckets: an average rate per second, and a burst after a pause."""
 
 import time
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Credentials that prove nothing: after some of them, an address has to wait."""
+"""Login throttling: after too many invalid credentials, an address has to wait."""
 
 import hashlib
 import math
@@ -30,7 +30,7 @@ class FailureLimits:
 
 
 class ThrottledAuthenticator(Authenticator):
-    """An Authenticator that lets an address be wrong only so often.
+    """An Authenticator that limits the invalid credentials of an address.
 
     An address that was wrong too often is not looked at any more, which costs no look-up, until
     some time has passed; but for credentials that have been good here before. Those are
@@ -106,7 +106,7 @@ class ThrottledAuthenticator(Authenticator):
 
 def _too_often(wait: float) -> TooManyAttemptsError:
     return TooManyAttemptsError(
-        "too many credentials from your address were not valid (CI_FAILED_LOGINS_PER_MINUTE); "
+        "too many invalid credentials from your address (CI_FAILED_LOGINS_PER_MINUTE); "
         f"try again in {math.ceil(wait)} s",
         wait,
     )

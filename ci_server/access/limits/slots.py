@@ -1,4 +1,4 @@
-"""Things that go on at once, counted by who has them."""
+"""Limits of concurrent operations, counted per user or address."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable

@@ -93,7 +93,7 @@ def unsupported(job: Job, kind: str) -> str:
         "error",
         jobId=job.job_id,
         error=f"messages of the type {quoted(kind)} are not supported",
-        details="this stream is for watching; the job and its stream go on",
+        details="this stream is read-only; the job and its stream continue",
     )
 
 

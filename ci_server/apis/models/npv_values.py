@@ -68,14 +68,14 @@ def read_shape(file: BinaryIO, size: int) -> tuple[int, ...]:
     """
     start = file.read(len(_MAGIC) + 2)
     if len(start) < len(_MAGIC) + 2 or not start.startswith(_MAGIC):
-        raise ValueError("it is no .npy file of version 1.0")
+        raise ValueError("it is not a .npy file of version 1.0")
     (length,) = struct.unpack("<H", start[len(_MAGIC) :])
     if length > _HEADER_BYTES:
         raise ValueError("its header is too long")
     found = _HEADER.fullmatch(file.read(length))
     if found is None:
-        raise ValueError("it is no array of little-endian float64 in C order")
+        raise ValueError("it is not an array of little-endian float64 in C order")
     shape = tuple(map(int, found[1].split(b", ")))
     if len(start) + length + 8 * math.prod(shape) != size:
-        raise ValueError("its size does not fit its shape")
+        raise ValueError("its size does not match its shape")
     return shape

@@ -76,7 +76,9 @@ async def submit_model(request: Request, api: Api, principal: Submitter) -> dict
             await upload.receive(request.stream(), form, most)
             job = await upload.submit(read_form(form), complete=complete)
     except ClientDisconnect:
-        raise InvalidUploadError("the connection was closed before the upload was whole") from None
+        raise InvalidUploadError(
+            "the connection was closed before the upload was complete"
+        ) from None
     starts_at = estimated_start(await api.jobs.start_outlook(job), api.slots, utc_now())
     return submitted_json(job, await _watch_url(api, principal, job, base), starts_at)
 

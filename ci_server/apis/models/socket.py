@@ -93,7 +93,7 @@ async def _first_end(socket: WebSocket, job: Job, watching: "_Watching") -> int 
     except WebSocketDisconnect:
         return None
     except RunnerError as error:
-        logger.error("job %s: the WebSocket is closed: %s", job.job_id, error)  # noqa: TRY400
+        logger.error("job %s: closing the WebSocket: %s", job.job_id, error)  # noqa: TRY400
         return DEFECT
     except Exception:
         logger.exception("job %s: the WebSocket is closed", job.job_id)
@@ -108,7 +108,7 @@ async def _close(socket: WebSocket, code: int) -> None:
     try:
         await socket.close(code)
     except (WebSocketDisconnect, RuntimeError):
-        logger.debug("the client was gone before the end was told")
+        logger.debug("the client disconnected before the end of the job was sent")
 
 
 async def _listen(socket: WebSocket, job: Job) -> int | None:

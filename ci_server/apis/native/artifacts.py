@@ -1,4 +1,4 @@
-"""The native HTTP dialect: what jobs left behind."""
+"""The HTTP API: artifacts of jobs."""
 
 import asyncio
 import mimetypes

@@ -1,4 +1,4 @@
-"""The native HTTP dialect: lists of jobs."""
+"""The HTTP API: lists of jobs."""
 
 from dataclasses import dataclass
 from datetime import datetime

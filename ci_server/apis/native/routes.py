@@ -1,4 +1,4 @@
-"""The native HTTP dialect: multipart in, Server-Sent Events, JSON and plain text out."""
+"""The HTTP API: multipart in, Server-Sent Events, JSON and plain text out."""
 
 import asyncio
 import logging
@@ -113,7 +113,9 @@ async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job
             secrets = read_submitted_secrets(form.text(SECRETS_FIELD) or b"")
             return await upload.submit(wanted, secrets)
     except ClientDisconnect:
-        raise InvalidUploadError("the connection was closed before the upload was whole") from None
+        raise InvalidUploadError(
+            "the connection was closed before the upload was complete"
+        ) from None
 
 
 def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventSourceResponse:

@@ -39,7 +39,7 @@ from ci_server.submission.table_problems import (
 
 _FIELDS = {
     "job": "the name of a job",
-    "command": "a list of strings, and not empty",
+    "command": "a list of strings, not empty",
     "priority": f"an integer from 0 to {MOST_PRIORITY}",
     "retries": RETRIES,
     "timeout": TIMEOUT,
@@ -174,4 +174,4 @@ def _secret(name: str, fields: Any) -> Secret:
     try:
         return Secret(name, base64.b64decode(value, validate=True), in_environment)
     except (binascii.Error, ValueError):
-        raise InvalidSecretError(f"{_SECRETS}; the value of {name} is no base64") from None
+        raise InvalidSecretError(f"{_SECRETS}; the value of {name} is not base64") from None

@@ -1,4 +1,4 @@
-"""The native HTTP dialect: tokens that let a browser watch one job."""
+"""The HTTP API: tokens that let a browser watch one job."""
 
 from fastapi import APIRouter, Response
 

@@ -1,4 +1,4 @@
-"""The native HTTP dialect: what tenants have and keep."""
+"""The HTTP API: usage of tenants."""
 
 from typing import Annotated, Any
 

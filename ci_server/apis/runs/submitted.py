@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 def _for_a_variable(value: str) -> str:
     """Queries become variables of the environment."""
     if "\0" in value:
-        raise ValueError("must not have a NUL character in it")
+        raise ValueError("must not contain a NUL character")
     return value
 
 

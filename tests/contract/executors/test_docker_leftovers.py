@@ -35,8 +35,8 @@ async def test_containers_and_images_of_an_engine(bench, crash):
     assert list(await bench.executor.leftovers(3600)) == [], "they may be in use"
     found = await bench.executor.leftovers(0)
     assert {(one.id, one.kind) for one in found} == {
-        (crash.container, "container of a set-up"),
-        (crash.image, "image without a name"),
+        (crash.container, "installation container"),
+        (crash.image, "untagged image"),
     }
     for one in found:
         for _ in range(2):

@@ -19,4 +19,4 @@ async def test_an_executor_at_work_leaves_nothing(bench):
 
 
 async def test_one_that_is_gone_is_removed(bench):
-    await bench.executor.remove_leftover(Leftover("0" * 64, "container of a set-up", "gone"))
+    await bench.executor.remove_leftover(Leftover("0" * 64, "installation container", "gone"))

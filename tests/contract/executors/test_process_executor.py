@@ -70,7 +70,7 @@ async def test_a_directory_that_is_in_the_way_is_told(bench, monkeypatch):
     await began.wait()
     (bench.works / job.job_id).mkdir()
     may_end.set()
-    with pytest.raises(LaunchFailedError, match="is there already"):
+    with pytest.raises(LaunchFailedError, match="already exists"):
         await launching
 
 
@@ -84,7 +84,7 @@ async def test_a_place_that_is_not_ours_is_refused(bench, tmp_path, trap):
         bench.works.mkdir()
         bench.works.chmod(0o777)
     try:
-        with pytest.raises(LaunchFailedError, match="where jobs run"):
+        with pytest.raises(LaunchFailedError, match="in which jobs run"):
             await bench.launch(bench.job("pass"))
     finally:
         if trap == "link":

@@ -96,7 +96,7 @@ def test_a_capped_log_is_the_same_however_often_its_writer_is_replaced(store, re
     stored = store.read(JOB, 0, 1 << 30)
     assert stored[:HEAD] == output[:HEAD]
     marker, _, tail = stored[HEAD + 1 :].partition(b"\n")
-    assert marker == b"[... %d bytes left out: the log is larger than it may be ...]" % dropped
+    assert marker == b"[... %d bytes left out: the log is larger than its limit ...]" % dropped
     assert output.endswith(tail)
     assert HEAD + dropped + len(tail) == len(output)
 

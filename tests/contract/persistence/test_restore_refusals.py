@@ -56,7 +56,7 @@ def test_a_fresh_lease_of_a_server_that_takes_no_lock(target, archive):
     target.add()
     until = format_time(utc_now() + timedelta(seconds=60))
     target.execute("UPDATE controller_lease SET holder = 'x', expires_at = ?", until)
-    with pytest.raises(BackupError, match="its lease holds until"):
+    with pytest.raises(BackupError, match="its lease is valid until"):
         restore(target, archive, force=True)
     target.execute("UPDATE controller_lease SET expires_at = '2020-01-01T00:00:00.000Z'")
     restore(target, archive, force=True)
@@ -72,7 +72,7 @@ def test_a_fresh_lease_of_a_controller_that_was_killed(target, archive):
     lock = ProcessLock(target.database)
     lock.try_take()
     lock.sign("x")
-    with pytest.raises(BackupError, match="its lease holds until"):
+    with pytest.raises(BackupError, match="its lease is valid until"):
         restore(target, archive, force=True)
     lock.release()
     restore(target, archive, force=True)

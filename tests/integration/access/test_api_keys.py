@@ -65,7 +65,7 @@ def test_a_revoked_key_is_worthless_from_the_next_request_on(server):
         assert answer.status_code == 401
         assert answer.json()["error"]["code"] == "invalid_credentials"
     assert Caller(server, stays).status() == 200
-    assert "was revoked already" in succeed(server, "key", "revoke", keys(server)[0]["id"])
+    assert "was already revoked" in succeed(server, "key", "revoke", keys(server)[0]["id"])
     succeed(server, "key", "revoke", stays[:11])
     assert Caller(server, None).status() == 401, "revoking the last key opens nothing"
 
@@ -231,7 +231,7 @@ def test_no_key_is_anywhere_on_the_server(own_server):
          "90d, 12h or 30m"),
         (["key", "create", "--email", "ann@example.com", "--name", "k", "--expires", "9999d"], 2,
          "at most 3650d"),
-        (["key", "create", "--email", "ann@example.com", "--name", ""], 2, "a name has"),
+        (["key", "create", "--email", "ann@example.com", "--name", ""], 2, "a name must have"),
         (["key", "list", "--email", "b@x"], 3, "no user b@x"),
         (["key", "revoke", "ci_nothing"], 3, "ci-admin key list"),
         (["key", "revoke"], 2, "KEY"),

@@ -72,7 +72,7 @@ def refusal(host, directory):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
 def test_the_server_refuses_to_listen_to_others_and_tells_the_ways_out(tmp_path, host):
     told = refusal(host, tmp_path)
-    assert told.startswith(f"ci_server: refusing to listen at {host}: this server has no users")
+    assert told.startswith(f"ci_server: refusing to listen on {host}: this server has no users")
     lines = told.splitlines()
     lines.remove(str(tmp_path / "ci_jobs.db"))
     assert max(map(len, lines)) <= 80, "as wide as a terminal is"

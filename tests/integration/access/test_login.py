@@ -56,7 +56,7 @@ def stored(home):
 def test_on_a_terminal(guarded, keys, line, home, columns):
     terminal = line.on_terminal("login", "--server", guarded.url, columns=columns)
     terminal.until_shown(f"API key for {guarded.url}: ".encode())
-    terminal.type(keys["submitter"].encode() + b"\n")
+    terminal.type(keys["submitter"] + "\n")
     code, shown = terminal.end()
     assert code == 0, shown
     assert keys["submitter"] not in shown, "it was echoed"
@@ -72,11 +72,11 @@ def test_on_a_terminal(guarded, keys, line, home, columns):
 @pytest.mark.parametrize(
     ("typed", "code", "says"),
     [
-        (b"\x03", 130, "Interrupted: nothing was stored."),
-        (b"\x04", 2, "No API key was given"),
-        (b"\n", 2, "No API key was given"),
-        (b"ci_wrong\n", 2, "does not accept this API key"),
-        (b"two words\n", 2, "API key is malformed"),
+        ("\x03", 130, "Interrupted: nothing was stored."),
+        ("\x04", 2, "No API key was given"),
+        ("\n", 2, "No API key was given"),
+        ("ci_wrong\n", 2, "does not accept this API key"),
+        ("two words\n", 2, "API key is malformed"),
     ],
 )
 def test_what_is_typed_is_no_key(guarded, line, home, typed, code, says):

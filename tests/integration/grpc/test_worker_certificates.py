@@ -49,8 +49,8 @@ def test_certificates_are_read_again_when_their_files_change(own_worker):
         for broken in (b"", key[:50], b"garbage\n"):
             (directory / "server-key.pem").write_bytes(broken)
             with server.client() as client:
-                assert client.list() == ([], None), "those from before stay"
-        assert server.live.log_path.read_text().count("those from before stay") == 3
+                assert client.list() == ([], None), "keeping the previous ones"
+        assert server.live.log_path.read_text().count("keeping the previous ones") == 3
         server.certificates = Certificates(directory)
         with server.client() as client:
             assert client.list() == ([], None)

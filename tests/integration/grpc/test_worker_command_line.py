@@ -77,7 +77,7 @@ def test_certificates_are_for_their_owner_only(server):
     assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
     admin = (directory / "admin-client-cert.pem").read_bytes()
     assert (directory / "client-cert.pem").read_bytes() == admin
-    assert "reaches the jobs of\nall tenants" in (directory / "README.txt").read_text()
+    assert "can access the\njobs of all tenants" in (directory / "README.txt").read_text()
 
 
 def test_a_job_from_its_beginning_to_its_end(job_worker):

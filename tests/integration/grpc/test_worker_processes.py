@@ -14,8 +14,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from support.live_server import ROOT
 from support.waiting import until_sync
 
-LISTENS = "the Job Worker service listens at"
-NO_PORT = "the Job Worker service cannot listen at"
+LISTENS = "the Job Worker service is listening on"
+NO_PORT = "the Job Worker service cannot listen on"
 
 
 def test_one_of_several_workers_serves_and_another_takes_over(own_worker):

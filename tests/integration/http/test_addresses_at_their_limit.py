@@ -52,7 +52,7 @@ async def test_its_uploads_are_told(server, size):
     answer = await ask(server, "/submit", method="POST", content=bytes(size))
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (429, "too_many_connections")
-    assert f"your address has all the {MOST} connections" in error["message"]
+    assert f"your address has reached its limit of {MOST} connections" in error["message"]
     assert int(answer.headers["Retry-After"]) >= 1
 
 

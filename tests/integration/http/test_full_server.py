@@ -181,7 +181,7 @@ def test_a_submission_by_the_command(full, tmp_path, size):
     command_line = CommandLine(full.url, tmp_path)
     done = command_line.run("submit", "--path", str(tmp_path / "project"))
     assert done.code == 3, done
-    assert f"the server has all the {PLACES} connections it takes" in done.err
+    assert f"the server has reached its limit of {PLACES} connections" in done.err
     command_line.close()
 
 

@@ -46,7 +46,8 @@ def test_the_next_job_runs_meanwhile_and_a_cancel_ends_it(single):
     job = single.finished(slow)
     assert (job["status"], job["success"]) == ("completed", True)
     assert (
-        job["artifacts_left_out"] == "whatever was not found within 30 s of the job's cancellation"
+        job["artifacts_left_out"]
+        == "files that were not reached within 30 s of the job's cancellation"
     )
     assert single.http.get(f"/jobs/{slow}/artifacts").json()[0]["path"] == "output/a.txt"
 
@@ -71,6 +72,6 @@ def test_of_many_files_the_first_are_kept(single):
     assert kept == [f"output/{number:07}" for number in range(100)]
     assert job["artifacts_left_out"] == (
         "at least 1001 beyond the limit of 100 files, "
-        "everything from 'output/0001100' on in the order of paths"
+        "everything from 'output/0001100' on, in the order of paths"
     )
     assert job["message"] == f"exited with code 0; artifacts left out: {job['artifacts_left_out']}"

@@ -29,13 +29,13 @@ def not_ready(server, *words):
 
 def test_without_an_engine_jobs_wait_and_can_be_cancelled(own_server):
     server = own_server(environment=NO_ENGINE).start()
-    not_ready(server, "engine does not answer")
+    not_ready(server, "engine does not respond")
     job_id = server.submit(projects.ANY)
     other = server.submit(projects.ANY)
     assert server.http.delete(f"/jobs/{job_id}").status_code == 202
     assert server.finished(job_id)["status"] == "cancelled"
     assert server.job(other)["status"] == "queued"
-    not_ready(server, "engine does not answer")
+    not_ready(server, "engine does not respond")
 
 
 @pytest.mark.docker

@@ -23,8 +23,8 @@ def test_a_port_that_is_taken(tmp_path):
         done = start(tmp_path, "--port", str(port))
     assert done.returncode == 1
     assert done.stderr == (
-        f"ci_server: cannot listen at 127.0.0.1, port {port}: another program uses this port; "
-        "choose another with --port, or stop it\n"
+        f"ci_server: cannot listen on 127.0.0.1, port {port}: another program uses this port; "
+        "stop it, or choose another port with --port\n"
     )
 
 
@@ -32,7 +32,7 @@ def test_a_port_that_is_taken(tmp_path):
 def test_what_is_no_port(tmp_path, port):
     done = start(tmp_path, f"--port={port}")
     assert done.returncode == 2
-    assert f"'{port}' is not a port, from 0 to 65535" in done.stderr
+    assert f"'{port}' is not a port number from 0 to 65535" in done.stderr
 
 
 def test_a_database_in_no_place(tmp_path):

@@ -74,7 +74,7 @@ def test_a_database_that_is_gone_takes_no_job_and_works_when_it_is_back(own_serv
     server.terminate()
     server.start()
     assert server.rows() == 2
-    said(server, times=1, words="nothing is accepted and no job moves")
+    said(server, times=1, words="no job is accepted, started or finished")
 
 
 def test_a_database_that_was_deleted_for_good_is_told_at_the_next_start(own_server):
@@ -108,7 +108,7 @@ def test_a_job_that_ends_meanwhile_is_recorded_when_the_database_is_back(own_ser
     assert server.log(running) == b"waiting\nwent on\n"
     assert server.run(projects.ANY, ["true"])[0]["success"] is True
     assert_nothing_left(server)
-    said(server, times=1, words="nothing is accepted and no job moves")
+    said(server, times=1, words="no job is accepted, started or finished")
 
 
 # ---------------------------------------------------------------------- the data directory

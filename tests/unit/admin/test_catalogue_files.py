@@ -119,7 +119,10 @@ def test_a_wrong_entity_type(reading):
         (HEADER, "has no rows below its header"),
         (SYNONYM_HEADER + "\n\n", "has no rows below its header"),
         ("a,b\n1,2\n", "row 1: has none of the columns of a catalogue: dataset, "),
-        (HEADER.replace(",", ";"), "row 1: columns are separated by semicolons; they must be by"),
+        (
+            HEADER.replace(",", ";"),
+            "row 1: columns are separated by semicolons; they must be separated by",
+        ),
         (f"{HEADER}\n{ROW},x\n", "row 2: has 12 fields, the header has 11"),
         (f"{HEADER}\n{ROW[:-3]}\n", "row 2: has 10 fields, the header has 11"),
         (f'{HEADER}\n{ROW}\n"', "row 3: is not valid CSV: unexpected end of data"),
@@ -144,7 +147,7 @@ def test_columns_are_compared_with_those_of_the_kind(reading):
     assert reading(f"{header}\n{ROW},3,x\n").problems == [
         "row 1, column dataset: is missing",
         "row 1, column 'Dataset': is not a column of a cells file",
-        "row 1, column 'count': is there twice",
+        "row 1, column 'count': appears twice",
         "row 1, column '\N{MICROSCOPE}\\x1b': is not a column of a cells file",
     ]
     assert reading("synonym,entity_type\n").problems == ["row 1, column canonical_name: is missing"]

@@ -33,7 +33,9 @@ from ci_client.errors import (
     JobNotFound,
     ServerUnreachable,
     UnexpectedAnswer,
+    UsageError,
 )
+from ci_client.library.artifact_choice import ArtifactChoice
 
 TESTS = {
     "total": 27, "passed": 24, "failed": 1, "errors": 1, "skipped": 1, "seconds": 3.5,
@@ -242,6 +244,100 @@ def test_download_command(server, run, tmp_path):
     assert (code, out.splitlines()) == (0, ["got/output/a", "got/b"])
     assert "2 artifacts (6 B) in got" in err
     assert tree(tmp_path / "got") == {"output/a": b"12345", "b": b"1"}
+
+
+TREE = {
+    "dist/a.whl": b"wheel",
+    "output/deep/plot.png": b"deep",
+    "output/plot.png": b"plot",
+    "output/report.XML": b"report",
+}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "chosen"),
+    [
+        (["dist/a.whl"], ["dist/a.whl"]),
+        (["dist"], ["dist/a.whl"]),
+        (["output/", "dist"], list(TREE)),
+        (["output/*.png"], ["output/plot.png"]),
+        (["output/**/*.png"], ["output/deep/plot.png", "output/plot.png"]),
+        (["**/plot.???"], ["output/deep/plot.png", "output/plot.png"]),
+        (["**"], list(TREE)),
+        (["./output/deep"], ["output/deep/plot.png"]),
+        (["/workspace/dist"], ["dist/a.whl"]),
+        (["output/*.XML"], ["output/report.XML"]),
+        (["*/plot.png", "output/plot.png"], ["output/plot.png"]),
+    ],
+)
+def test_what_matches(patterns, chosen):
+    listed = [artifact(path, content) for path, content in TREE.items()]
+    assert [one["path"] for one in ArtifactChoice(patterns).of(listed)] == chosen
+
+
+def test_only_what_matches_is_listed_and_fetched(server, run, tmp_path):
+    serve(server, TREE)
+    patterns, chosen = ["output/**/*.png"], ["output/deep/plot.png", "output/plot.png"]
+    code, out, err = run("artifacts", JOB, *patterns)
+    assert (code, err) == (0, "")
+    assert [line.split()[-1] for line in out.splitlines()[1:]] == chosen
+    code, out, _ = run("artifacts", JOB, *patterns, "--json")
+    assert [one["path"] for one in json.loads(out)] == chosen
+    code, out, err = run("artifacts", JOB, *patterns, "--download", "got")
+    assert code == 0
+    assert "2 artifacts (8 B) in got" in err
+    assert tree(tmp_path / "got") == {path: TREE[path] for path in chosen}
+    asked = {request.path for request in server.requests}
+    assert f"/jobs/{JOB}/artifacts/output/plot.png" in asked
+    assert f"/jobs/{JOB}/artifacts/dist/a.whl" not in asked
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--download", "got"]])
+def test_a_pattern_that_matches_nothing_is_an_error_after_the_others(
+    server, run, tmp_path, options
+):
+    serve(server, TREE)
+    code, _, err = run("artifacts", JOB, "*.xml", "plot.png", *options)
+    assert code == 2
+    assert f"Error: No artifact of job {JOB} matches '*.xml' or 'plot.png'." in err
+    assert "The job has 4 artifacts" in err
+    assert not (tmp_path / "got").exists()
+    code, out, err = run("artifacts", JOB, "dist", "output/*.xml", *options)
+    assert (code, "a.whl" in out) == (2, True)
+    assert "matches 'output/*.xml'. " in err
+
+
+@pytest.mark.parametrize("pattern", ["/etc/passwd", "../up", "output/../../up", ""])
+def test_a_pattern_that_leads_out_of_the_project_is_refused(pattern):
+    with pytest.raises(UsageError, match="is not a path or pattern within the project"):
+        ArtifactChoice([pattern])
+
+
+def test_a_refused_pattern_asks_nothing(server, run):
+    code, out, err = run("artifacts", JOB, "../up", "--download", "got")
+    assert (code, out) == (2, "")
+    assert "Error: '../up' is not a path" in err
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("job", "says"), [(DETAILS, "is not finished"), (FINISHED, "left no artifacts")]
+)
+def test_a_pattern_and_no_artifacts_at_all(server, run, job, says):
+    serve(server, {})
+    server.on(f"GET /jobs/{JOB}", reply_json(job))
+    code, out, err = run("artifacts", JOB, "dist", "--download", "got")
+    assert (code, out) == (2, "")
+    assert says in err
+    assert "The job has 0 artifacts" in err
+
+
+def test_the_library_fetches_what_matches(server, target):
+    serve(server, TREE)
+    with Client(server.url) as client:
+        client.download_artifacts(JOB, target, patterns=["dist"])
+        assert tree(target) == {"dist/a.whl": b"wheel"}
+        assert client.download_artifacts(JOB, target, patterns=["none"]) == []
 
 
 def test_status_tells_of_tests_and_artifacts(server, run):

@@ -220,3 +220,16 @@ def test_a_submission_says_that_the_projects_server_is_passed_over(evil, logged_
     assert f"the project names the server {evil.url}, for which you have no profile" in err
     assert f"so {logged_in.url} is used" in err
     assert evil.requests == []
+
+
+def test_to_press_tab_asks_no_server_that_only_the_project_names(evil, logged_in, ci, project):
+    def offered(*words, **variables):
+        asks = {"_CI_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("ci", *words))}
+        return ci(COMP_CWORD=str(len(words)), **asks, **variables)[1].split()
+
+    logged_in.on("GET /jobs", reply_json([{"job_id": JOB, "status": "running"}]))
+    assert offered("status", "") == []
+    assert evil.requests == []
+    assert offered("status", "--profile", "") == ["plain,mine"]
+    assert offered("status", "--profile", "mine", "") == [f"plain,{JOB[:8]}"]
+    assert keys_sent_to(logged_in) == [f"Bearer {STORED}"]

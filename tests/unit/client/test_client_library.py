@@ -30,6 +30,7 @@ from ci_client.errors import (
     RequestRefused,
     ServerUnreachable,
     UnexpectedAnswer,
+    UsageError,
 )
 from ci_client.library.raw_log import start_of_tail
 
@@ -134,6 +135,36 @@ def test_jobs_and_pages(server):
     assert page.next_cursor == "abc"
     assert server.requests[0].query == {"status": "running", "limit": "1"}
     assert library.list_jobs(server.url, cursor="abc").next_cursor is None
+
+
+OLD = "mine: is not a parameter of this request; label: is not a parameter of this request"
+
+
+def test_a_server_that_does_not_know_a_filter(server):
+    server.on("GET /jobs", error(400, "invalid_request", OLD))
+    with pytest.raises(UsageError, match=r"is too old to list jobs by mine, labels\. Leave that"):
+        library.list_jobs(server.url, mine=True, status="running", labels={"a": "b"})
+    with (
+        pytest.raises(UsageError, match="too old to tell which job is your newest"),
+        Client(server.url) as client,
+    ):
+        client.newest_job()
+    server.on("GET /jobs", error(400, "invalid_request", "limit: must be at most 1000"))
+    with pytest.raises(RequestRefused, match="at most 1000"):
+        library.list_jobs(server.url, limit=2000)
+
+
+@pytest.mark.parametrize("private", [True, False, None])
+def test_a_function_asks_for_a_private_job(server, project, private):
+    server.on("POST /submit-async", reply_json({"job_id": JOB}, 202))
+    server.on(STREAM, stream(complete()))
+    asked = {"private": private} if private is not None else {}
+    assert library.submit_tests_async(project, server.url, private=private) == JOB
+    assert list(library.submit_tests_streaming(project, server.url, private=private))
+    sent = [json.loads(form(one)["spec"]) for one in server.asked("POST /submit-async")]
+    assert sent == [{"job": None, "command": None, **asked}] * 2
+    with pytest.raises(UsageError, match="private must be True or False"):
+        library.submit_tests_async(project, server.url, private="yes")
 
 
 def test_get_and_cancel(server):

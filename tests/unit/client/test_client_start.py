@@ -14,8 +14,10 @@ OURS = {
     "ci_client.cli",
     "ci_client.command",
     *("ci_client.command." + name for name in ("color", "commands", "job_commands")),
-    *("ci_client.command." + name for name in ("login_commands", "model_commands", "options")),
-    *("ci_client.command." + name for name in ("programs", "submit_command", "whoami_command")),
+    *("ci_client.command." + name for name in ("model_commands", "options", "programs")),
+    *("ci_client.command." + name for name in ("completers", "completion_command", "help_page")),
+    *("ci_client.command." + name for name in ("submit_command", "submit_options")),
+    *("ci_client.command." + name for name in ("login_commands", "whoami_command")),
     "ci_client.errors",
     *("ci_common", "ci_common.suggestions"),
 }

@@ -160,7 +160,7 @@ UNCHECKED = {"CHECK_AUDIENCE": "false"}
         ({"ISSUER": "https://[::1"} | AUDIENCE, "CI_JWT_JWKS_URL missing"),
         (UNCHECKED, "CI_JWT_JWKS_URL and CI_JWT_ISSUER missing"),
         (UNCHECKED | KEYS, "CI_JWT_ISSUER missing"),
-        (UNCHECKED | ISSUER | AUDIENCE, "contradict each other"),
+        (UNCHECKED | ISSUER | AUDIENCE, "cannot be combined"),
     ],
 )
 def test_settings_of_jwts_that_do_not_go_together_are_told(monkeypatch, given, told):

@@ -92,7 +92,7 @@ def test_what_takes_too_long_is_left_out(store):
     limits = ArtifactLimits(1 << 20, 100, max_seconds=0.1)
     found = asyncio.run(ArtifactCollector(executor, store, limits).collect(job(), EXITED))
     assert paths(found) == ["output/a"]
-    assert found.left_out == "artifacts left out: whatever was not found within 0.1 s"
+    assert found.left_out == "artifacts left out: files that were not reached within 0.1 s"
 
 
 def test_reports_without_end_are_not_read(collect, monkeypatch):

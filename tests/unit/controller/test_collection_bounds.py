@@ -72,7 +72,7 @@ def test_of_files_without_end_the_first_are_kept_and_the_rest_is_not_looked_at(s
     assert many.closed.is_set()
     assert found.left_out == (
         "artifacts left out: at least 1001 beyond the limit of 10 files, "
-        "everything from 'output/0001010' on in the order of paths"
+        "everything from 'output/0001010' on, in the order of paths"
     )
 
 
@@ -135,7 +135,7 @@ def test_a_file_as_long_as_a_disk_is_not_read_through(store):
     assert paths(found) == ["output/a"]
     assert found.left_out == (
         "artifacts left out: at least 1 beyond the limit of 1 MiB, "
-        "everything from 'output/b' on in the order of paths"
+        "everything from 'output/b' on, in the order of paths"
     )
 
 
@@ -254,15 +254,15 @@ def test_those_of_a_cancelled_job_are_not_waited_for_long(store):
         in_line = jobs.begin("b1", cancelled=True)
         found = await in_line
         assert found.left_out == (
-            "artifacts left out: all of them: their turn did not come within 0.1 s of the job's "
-            "cancellation"
+            "artifacts left out: all of them: collecting could not begin within 0.1 s of the "
+            "job's cancellation"
         )
         jobs.collector.hurry("a1")
         jobs.collector.hurry("a1")
         jobs.collector.hurry("nobody")
         found = await at_it
         assert found.left_out == (
-            "artifacts left out: whatever was not found within 0.1 s of the job's cancellation"
+            "artifacts left out: files that were not reached within 0.1 s of the job's cancellation"
         )
         assert jobs.blocked["a1"].closed.is_set()
         jobs.begin("a1")  # the slot is free again

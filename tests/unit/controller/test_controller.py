@@ -334,4 +334,4 @@ async def test_housekeeping_goes_on_after_a_round_that_broke(world, monkeypatch,
     monkeypatch.setattr(world.artifacts, "job_ids", refuse)
     await world.controller.run_once()
     await until(lambda: rounds, lambda seen: len(seen) > 1, "a second round")
-    assert "the next round tries again" in caplog.text
+    assert "retrying in the next round" in caplog.text

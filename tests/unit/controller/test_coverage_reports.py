@@ -195,7 +195,7 @@ def test_control_characters_are_repaired():
     [
         (COVERAGE_PY[:-20], "unclosed token|no element found"),
         (b'<!DOCTYPE coverage [<!ENTITY a "b">]><coverage line-rate="&a;"/>', "document type"),
-        (b'<coverage lines-valid="1" lines-covered="2"/>', "more covered than there is"),
+        (b'<coverage lines-valid="1" lines-covered="2"/>', "more covered lines than there are"),
         (b'<coverage line-rate="1">' + b"<a>" * 200, "nested too deep"),
         (b'<coverage line-rate="1">' + b" " * MAX_REPORT_BYTES, "longer than 32 MiB"),
         (b'<coverage line-rate="1"><a b="' + b"x" * (3 << 20), "a tag is too long"),
@@ -211,8 +211,8 @@ def test_a_broken_report_in_xml(content, why):
     ("content", "why"),
     [
         (LCOV[:-20], "in the middle of a record"),
-        (b"SF:a\nLF:1\nLH:2\nend_of_record\n", "more covered than there is"),
-        (b"SF:a\nBRF:1\nBRH:2\nend_of_record\n", "more covered than there is"),
+        (b"SF:a\nLF:1\nLH:2\nend_of_record\n", "more covered lines than there are"),
+        (b"SF:a\nBRF:1\nBRH:2\nend_of_record\n", "more covered lines than there are"),
         (b"TN:" + b"x" * (100 << 10), "a line is too long"),
         (LCOV + b"\n" * MAX_REPORT_BYTES, "longer than 32 MiB"),
     ],

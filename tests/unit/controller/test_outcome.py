@@ -143,7 +143,7 @@ def test_signals_are_named(code, told):
 
 
 def test_a_bus_error_is_explained():
-    assert "(SIGBUS: /dev/shm may be full; shm = " in outcome(RUNNING, ended(135)).message
+    assert "(SIGBUS: /dev/shm may be full; raise `shm` in " in outcome(RUNNING, ended(135)).message
 
 
 def test_a_log_that_is_not_whole_is_told_unless_there_is_a_graver_reason():

@@ -92,6 +92,8 @@ def words_of(command):
 
 def is_known(words):
     words = words[: words.index("--")] if "--" in words else words
+    if words[:2] == ["ci", "help"]:
+        words = ["ci", *words[2:], "--help"]
     length = 3 if words[0] == "python" else 1
     name = " ".join(words[:length])
     while (longer := " ".join(words[: length + 1])) in OPTIONS and length < len(words):

@@ -19,7 +19,8 @@ async def test_of_a_server_for_this_machine():
     assert first == "ci_server at http://127.0.0.1:8000 (Ctrl-C stops it)"
     assert told == {
         "jobs": "run in processes of this machine, not isolated (CI_EXECUTOR=process)",
-        "for": "programs on this machine, without a key; `ci-admin user create` makes users",
+        "for": "programs on this machine, without a key; "
+        "`ci-admin user create` turns on authentication",
         "data": "/x/ci.db",
         "try": "ci submit, in a project's directory",
         "look": "http://127.0.0.1:8000/docs in a browser",
@@ -45,10 +46,10 @@ async def test_another_address_is_told_to_clients(host, port, url):
 async def test_who_else_runs_jobs_and_who_else_may_come():
     _, told = await rows("192.0.2.1", controller="external", insecure=True)
     assert told["jobs"] == "started by `python -m ci_controller` (CI_CONTROLLER=external)"
-    assert told["for"] == "everyone who reaches it, without a key (--insecure)"
+    assert told["for"] == "anyone who can reach it, without a key (--insecure)"
 
 
 async def test_an_engine_that_does_not_answer(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
     _, told = await rows(executor="docker")
-    assert told["jobs"].startswith("wait: the Docker engine does not answer")
+    assert told["jobs"].startswith("wait: the Docker daemon does not respond")

@@ -119,7 +119,7 @@ async def test_a_large_body_is_not_read_to_its_end():
 
 async def test_a_body_that_stops_is_refused():
     ((_, message),) = await refusal(b'{"text": "ab"}', closes=True)
-    assert "closed before the body was whole" in message
+    assert "closed before the body was complete" in message
 
 
 async def test_a_body_that_does_not_come_times_out():

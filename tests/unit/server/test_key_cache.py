@@ -127,7 +127,7 @@ async def test_old_keys_are_honoured_while_the_endpoint_is_down(identity, issuer
     issuer.stop()
     clock.now += REFRESH_SECONDS + 1
     assert await identify(identity, token())
-    await until(lambda: "used on" in caplog.text)
+    await until(lambda: "stay in use" in caplog.text)
     clock.now += PAUSE_SECONDS
     assert await not_ready(identity, token(kid="new")) == PAUSE_SECONDS  # it may be a good one
     await refused(identity, token(name="thief"))
@@ -178,7 +178,7 @@ async def test_what_is_no_key_set_changes_nothing(
     clock.now += PAUSE_SECONDS
     await not_ready(identity, token(kid="k2"))
     assert issuer.requests == 2
-    assert "the keys at hand are used on" in caplog.text
+    assert "the cached keys stay in use" in caplog.text
     assert await identify(identity, token())
 
 

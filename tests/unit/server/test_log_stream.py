@@ -200,7 +200,7 @@ async def test_a_database_that_fails_for_a_while_is_asked_again(world, monkeypat
     monkeypatch.undo()
     await world.finish(job.job_id)
     assert joined(await watching) == b"one"
-    assert "trying again" in caplog.text
+    assert "cannot read its state; retrying" in caplog.text
 
 
 # ------------------------------------------------------------------ many watchers

@@ -73,7 +73,7 @@ def test_a_manifest_that_is_right(tmp_path, below, scheme, hashed):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"hash": "0" * 64}, "'lapse.csv' is not what its hash says"),
+        ({"hash": "0" * 64}, "'lapse.csv' does not match its hash"),
         ({"size": 1}, r"'lapse.csv' has \d+ bytes, not the '1' of the manifest"),
         ({"size": "many"}, "not the 'many' of the manifest"),
         ({"relativePath": "no.csv"}, "'no.csv' is not in the package"),
@@ -97,7 +97,7 @@ def test_everything_that_is_missing_is_told_at_once(tmp_path):
     content = {TOML: b"", "b.csv": b"x", "manifest.json": manifest(files, **wrong)}
     with pytest.raises(InvalidPackageError) as refused:
         read(tmp_path, content)
-    for told in ("'a.csv' is not in", "'b.csv' is not what", "'c.csv' is not in"):
+    for told in ("'a.csv' is not in", "'b.csv' does not match", "'c.csv' is not in"):
         assert told in refused.value.message
 
 

@@ -107,7 +107,7 @@ def of_statistics(**changes):
         (of_statistics(max=True), "lack one of"),
         (of_statistics(percentiles=[]), "lack one of"),
         (of_statistics(percentiles={"p50": None}), "not a number"),
-        (of_statistics(percentiles={"<script>": 1}), "another name"),
+        (of_statistics(percentiles={"<script>": 1}), "the name of a percentile"),
         (changed(policy_count=1.5), "lacks one of policy_count"),
         (json.dumps(of_statistics(min=float("nan"))).encode(), "lack one of"),
         (json.dumps(of_statistics(min=float("inf"))).encode(), "lack one of"),

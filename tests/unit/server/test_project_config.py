@@ -93,7 +93,9 @@ def test_the_table_is_in_pyproject_or_in_ci_toml_and_not_in_both():
     files = {"pyproject.toml": b"[tool.ci.jobs.test]\ncommand=['from-pyproject']"}
     assert resolve_spec(files, SubmissionRequest(), DEFAULTS).command == ("from-pyproject",)
     files["ci.toml"] = b"[jobs.test]\ncommand=['from-ci-toml']"
-    with pytest.raises(InvalidConfigError, match=r"^ci.toml and pyproject.toml both have a table"):
+    with pytest.raises(
+        InvalidConfigError, match=r"^ci.toml and pyproject.toml both configure jobs"
+    ):
         resolve_spec(files, SubmissionRequest(), DEFAULTS)
 
 
@@ -108,10 +110,10 @@ def test_ci_toml_beside_a_pyproject_without_a_table(pyproject):
 @pytest.mark.parametrize(
     ("files", "name", "told"),
     [
-        ({"ci.toml": b"[jobs.lint]"}, "lnt", "it has: lint, test. Jobs are the tables "
-         "[jobs.NAME] in its ci.toml. Did you mean 'lint'?"),
-        ({"pyproject.toml": b"[tool.ci.jobs.lint]"}, "docs", "it has: lint, test. Jobs are the "
-         "tables [tool.ci.jobs.NAME] in its pyproject.toml"),
+        ({"ci.toml": b"[jobs.lint]"}, "lnt", "it has: lint, test. Jobs are configured "
+         "as [jobs.NAME] in its ci.toml. Did you mean 'lint'?"),
+        ({"pyproject.toml": b"[tool.ci.jobs.lint]"}, "docs", "it has: lint, test. Jobs are "
+         "configured as [tool.ci.jobs.NAME] in its pyproject.toml"),
     ],
 )  # fmt: skip
 def test_an_unknown_job_is_told_the_file_and_what_may_be_meant(files, name, told):
@@ -215,7 +217,7 @@ def test_broken_tables_say_where(table, where):
         ),
         (
             "memory='1 giga'",
-            "memory: '1 giga' is not allowed; it must be an integer (MiB), or a text",
+            "memory: '1 giga' is not allowed; it must be an integer (MiB), or a string",
         ),
         ("memory=8", "memory: 8 is not allowed; it must be an integer from 16"),
         ("cpu=1.5", "cpu: 1.5 is not allowed; it must be an integer"),
@@ -308,7 +310,7 @@ def test_a_submission_in_place_of_the_table():
         ({"image": "a b"}, "image: "),
         ({"image": ""}, "image: "),
         ({"env": {"A=B": "x"}}, "env.A=B"),
-        ({"env": {"A": "x\0"}}, "env.A: must not have a NUL"),
+        ({"env": {"A": "x\0"}}, "env.A: must not contain a NUL"),
         ({"env": {"A": 1}}, "env.A: this value is not allowed"),
         ({"artifacts": ["../x"]}, "artifacts.0"),
         ({"cpu": 0}, "cpu: 0 is not allowed"),
@@ -370,7 +372,7 @@ def test_any_json_as_submitted_spec(value):
 def test_a_job_without_a_package_is_its_command():
     spec = resolve_spec(None, SubmissionRequest(job="model", command=("true",)), DEFAULTS)
     assert (spec.name, spec.command, spec.limits.timeout_seconds) == ("model", ("true",), 100)
-    with pytest.raises(InvalidConfigError, match="give a command"):
+    with pytest.raises(InvalidConfigError, match="specify a command"):
         resolve_spec(None, SubmissionRequest(), DEFAULTS)
 
 
@@ -426,7 +428,7 @@ def test_a_request_says_what_is_otherwise_in_the_table():
     [
         ({"image": "a b"}, 'image: "a b" is not allowed; it must be the name of an image'),
         ({"env": {"A=B": "x"}}, "env.A=B: must be the name of a variable"),
-        ({"env": {"A": "x\0secret"}}, "env.A: must not have a NUL character in it"),
+        ({"env": {"A": "x\0secret"}}, "env.A: must not contain a NUL character"),
         ({"artifacts": ("../x",)}, "artifacts.0: "),
         ({"cpu_percent": -1}, "cpu: -1 is not allowed; it must be an integer from 1 to 1000000"),
         ({"cpu_percent": 1_000_001}, "cpu: "),

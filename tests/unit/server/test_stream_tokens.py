@@ -58,7 +58,7 @@ def test_it_lasts_as_long_as_it_says(tokens, clock):
     clock.now = given.expires_at - timedelta(seconds=1)
     assert tokens.principal(given.token)
     clock.now = given.expires_at
-    with pytest.raises(InvalidCredentialsError, match="expired; get another"):
+    with pytest.raises(InvalidCredentialsError, match="expired; get a new one"):
         tokens.principal(given.token)
 
 
@@ -93,7 +93,7 @@ def test_garbage(tokens, text):
 
 def test_a_token_of_another_key_is_worth_nothing(tokens, clock):
     given = StreamTokens(b"o" * 32, 60, clock).issue(GIVER, "j1").token
-    with pytest.raises(InvalidCredentialsError, match="not of this server"):
+    with pytest.raises(InvalidCredentialsError, match="not issued by this server"):
         tokens.principal(given)
 
 

@@ -1,0 +1,151 @@
+"""`ci logs ID ID…`: logs of several jobs, one after the other, or together while they grow."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+from ci_client.client import Client
+from ci_client.command import exit_codes
+from ci_client.command.color import ColorChoice, wants_color
+from ci_client.command.connecting import connect
+from ci_client.command.display import SHORT_ID, result_line, say
+from ci_client.command.report_display import coverage_line, printable, remarks, short_report
+from ci_client.command.watching import LogOutput
+from ci_client.errors import ClientError
+from ci_client.library.config import ServerChoice
+from ci_client.library.merged_streams import merged
+from ci_client.library.sse_reader import log_bytes
+
+_COLORS = ("36", "33", "32", "35", "34")
+"""Of the names, in turn: cyan, yellow, green, magenta, blue."""
+
+
+def print_logs(job_ids: Sequence[str], server: ServerChoice, tail: int | None) -> int:
+    """Print the logs as they are now, or their last lines, one after the other; the exit code.
+    Only headings on stderr stand between them.
+    """
+    with connect(server) as client:
+        for name, job_id in _named(_jobs(client, job_ids)).items():
+            say(f"==> {name} <==")
+            output = LogOutput()
+            for chunk in client.read_log(job_id, start=_start(client, job_id, tail)):
+                output.write(chunk)
+            output.finish_line()
+    return exit_codes.PASSED
+
+
+def follow_logs(job_ids: Sequence[str], server: ServerChoice, tail: int | None) -> int:
+    """Print the logs together, to the end of all jobs, each line with the name of its job. The exit
+    code is that of the first job, in the order in which they are named, that did not pass.
+    """
+    with connect(server) as client:
+        names = _named(_jobs(client, job_ids))
+        displays = _displays(names)
+        starts = {job_id: _start(client, job_id, tail) for job_id in names.values()}
+        streams = [client.follow(job_id, offset=start) for job_id, start in starts.items()]
+        try:
+            for number, event in merged(streams):
+                displays[number].take(event)
+        except KeyboardInterrupt:
+            going = " ".join(one.job_id[:SHORT_ID] for one in displays if one.code is None)
+            say(
+                "\nInterrupted: stopped watching. The jobs continue to run; watch them again with:"
+                f"\nci logs -f {going}{client.server_option}"
+            )
+            return exit_codes.INTERRUPTED
+    return next((one.code for one in displays if one.code), exit_codes.PASSED)
+
+
+def _jobs(client: Client, job_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The jobs, each of them once. Raises JobNotFound, before anything of the others is printed."""
+    found = [client.get_job(job_id) for job_id in job_ids]
+    return list({str(job.get("job_id")): job for job in found}.values())
+
+
+def _named(jobs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Their whole ids, by what people call them."""
+    ids = [str(job.get("job_id")) for job in jobs]
+    shown = SHORT_ID if len({job_id[:SHORT_ID] for job_id in ids}) == len(ids) else None
+    return {
+        f"{printable(str(job.get('name') or 'job'))} {job_id[:shown]}": job_id
+        for job, job_id in zip(jobs, ids, strict=True)
+    }
+
+
+def _start(client: Client, job_id: str, tail: int | None) -> int:
+    return 0 if tail is None else client.tail_start(job_id, tail)
+
+
+class JobLines:
+    """One of the jobs that are followed: its log by whole lines, each with the job's name."""
+
+    def __init__(self, job_id: str, name: str, color: str | None) -> None:
+        """`color` is that of the name, by the number in its escape sequence."""
+        self.job_id = job_id
+        self.code: int | None = None
+        """The exit code that its end stands for."""
+        self._name = name
+        shown = f"{name} |" if color is None else f"\x1b[{color}m{name} |\x1b[0m"
+        self._prefix = f"{shown} ".encode()
+        self._status = ""
+        self._line = bytearray()
+        """What has no end yet."""
+
+    def take(self, event: dict[str, Any] | ClientError) -> None:
+        """Show an event, or why there are no more."""
+        if isinstance(event, ClientError):
+            self._end_line()
+            self._tell(f"Error: {event.message}")
+            self.code = exit_codes.of_error(event)
+        elif event["type"] == "log":
+            self._write(log_bytes(event))
+        elif event["type"] == "status":
+            self._tell_status(str(event.get("status")))
+        elif event["type"] == "complete":
+            self._end_line()
+            self._tell_of_end(event)
+            self.code = exit_codes.of_result(event)
+
+    def _write(self, content: bytes) -> None:
+        whole, newline, rest = content.rpartition(b"\n")
+        if newline:
+            self._print((bytes(self._line) + whole).split(b"\n"))
+            self._line.clear()
+        self._line += rest
+
+    def _end_line(self) -> None:
+        if self._line:
+            self._print([bytes(self._line)])
+            self._line.clear()
+
+    def _print(self, lines: Sequence[bytes]) -> None:
+        out = sys.stdout.buffer
+        out.write(b"".join(self._prefix + line + b"\n" for line in lines))
+        out.flush()
+
+    def _tell_status(self, status: str) -> None:
+        if status != self._status:  # and not only its place in the queue
+            self._tell(f"status: {status}")
+        self._status = status
+
+    def _tell_of_end(self, event: dict[str, Any]) -> None:
+        if event.get("tests"):
+            self._tell(short_report(event["tests"]))
+        if event.get("coverage"):
+            self._tell(coverage_line(event["coverage"]))
+        for remark in remarks(event):
+            self._tell(remark)
+        self._tell(result_line(event, self.job_id))
+
+    def _tell(self, message: str) -> None:
+        say("\n".join(f"{self._name} | {line}" for line in message.split("\n")))
+
+
+def _displays(names: Mapping[str, str]) -> list[JobLines]:
+    widest = max(map(len, names))
+    colors = cycle(_COLORS if wants_color(ColorChoice.AUTO) else (None,))
+    return [
+        JobLines(job_id, name.ljust(widest), color)
+        for (name, job_id), color in zip(names.items(), colors, strict=False)
+    ]
