@@ -77,8 +77,8 @@ class ServerUnreachable(ClientError):
         through = f", through the proxy {proxy}" if proxy else ""
         super().__init__(
             f"Cannot reach the server at {server_url} ({cause}{through}). "
-            f"{_advice(cause, proxy)}, or choose another with --server, CI_SERVER_URL or `server` "
-            "in ~/.ci/config."
+            f"{_advice(cause, proxy)}, or choose another with --server, CI_SERVER_URL or "
+            "--profile."
         )
         self.server_url = server_url
 

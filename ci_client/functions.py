@@ -75,7 +75,7 @@ def submit_tests_async(
     )
     check_directory(path)
     with (
-        Client(server_url, api_key=api_key) as client,
+        Client(server_url, api_key=api_key, project=path) as client,
         create_project_zip(path, include, exclude, client.upload_limits(), git) as project,
     ):
         return client.submit(project, request=request)
@@ -131,7 +131,7 @@ def submit_tests_streaming(
         *(image, env, artifacts, cpu, memory, labels, private),
     )
     check_directory(path)
-    with Client(server_url, api_key=api_key) as client:
+    with Client(server_url, api_key=api_key, project=path) as client:
         with create_project_zip(path, include, exclude, client.upload_limits(), git) as project:
             job_id = client.submit(project, request=request)
         yield {"type": "job_id", "job_id": job_id}

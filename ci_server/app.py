@@ -30,6 +30,7 @@ from ci_server.apis.native import lists as native_lists
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
+from ci_server.apis.native import whoami as native_whoami
 from ci_server.apis.native.openapi import describe
 from ci_server.apis.native.routes import NativeApi, router
 from ci_server.apis.native.sse import LogEventCache
@@ -219,6 +220,7 @@ def create_app() -> FastAPI:
         native_artifacts.router,
         native_usage.router,
         native_tokens.router,
+        native_whoami.router,
     )
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     for routes in (*native, models.router, models_socket.router, *of_runs):

@@ -4,9 +4,11 @@ import click
 
 from ci_client.command import job_commands
 from ci_client.command.completion_command import completion
+from ci_client.command.login_commands import login, logout
 from ci_client.command.model_commands import model_app
 from ci_client.command.programs import HELP, Group, Section
 from ci_client.command.submit_command import submit
+from ci_client.command.whoami_command import whoami
 
 
 def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -53,4 +55,7 @@ app.add_command(job_commands.status, section=Section.LOOK)
 app.add_command(job_commands.logs, section=Section.LOOK)
 app.add_command(job_commands.wait, section=Section.LOOK)
 app.add_command(job_commands.artifacts, section=Section.LOOK)
+app.add_command(login, section=Section.SET_UP)
+app.add_command(logout, section=Section.SET_UP)
+app.add_command(whoami, section=Section.SET_UP)
 app.add_command(completion, section=Section.SET_UP)

@@ -187,6 +187,9 @@ _SYNONYMS = {
     **dict.fromkeys(("show", "view", "info", "inspect", "describe", "get"), "status"),
     **dict.fromkeys(("stop", "kill", "rm", "delete", "abort"), "cancel"),
     **dict.fromkeys(("download", "fetch", "results", "cp"), "artifacts"),
+    **dict.fromkeys(("auth", "signin", "configure"), "login"),
+    **dict.fromkeys(("me", "who", "id", "config"), "whoami"),
+    "signout": "logout",
     "tail": "logs",
     "zip": "package",
 }

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from typing_extensions import override
@@ -17,7 +17,7 @@ from ci_client.command import exit_codes
 from ci_client.command.artifacts import fetch_artifacts, new_directory
 from ci_client.command.cancellation import Cancellation
 from ci_client.command.color import ColorChoice
-from ci_client.command.connecting import connect
+from ci_client.command.connecting import connect, tell_of_server
 from ci_client.command.display import say, shown_id
 from ci_client.command.hints import OWN_TABLE, TABLE
 from ci_client.command.interruption import Interruption
@@ -70,11 +70,12 @@ def submit(asked: Submission) -> int:
     asked.check()
     check_directory(asked.path)
     with (
-        connect(asked.server) as client,
+        connect(replace(asked.server, project=asked.path)) as client,
         create_project_zip(
             asked.path, asked.include, asked.exclude, client.upload_limits(), asked.git
         ) as project,
     ):
+        tell_of_server(client.config)
         tell_of_packing(project.notes, project)
         if asked.request.secrets and goes_openly(client.server_url):
             say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")

@@ -16,6 +16,7 @@ from ci_common.events import (
 from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
 from ci_common.job_events import JobEvent
 from ci_common.ports.usage import TenantUsage
+from ci_common.principal import Principal
 from ci_common.waiting import Waiting
 from ci_server.access.auth.stream_tokens import StreamToken
 from ci_server.services.intake import SubmissionLimits
@@ -175,6 +176,23 @@ def _complete_json(job: Job) -> dict[str, Any]:
 
 def _coverage_json(coverage: CoverageSummary | None) -> dict[str, Any] | None:
     return None if coverage is None else {**asdict(coverage), "rate": coverage.rate}
+
+
+def caller_json(principal: Principal) -> dict[str, Any]:
+    """Who is asking, as the server knows them."""
+    kind, key = principal.credential.partition(":")[0], principal.key
+    return {
+        "user": principal.user,
+        "tenant": principal.tenant,
+        "role": principal.role.value,
+        "credential": "api_key" if kind == "key" else kind,
+        "key": key
+        and {
+            "prefix": key.prefix,
+            "name": key.name,
+            "expires_at": format_time(key.expires_at),
+        },
+    }
 
 
 def usage_json(report: UsageReport) -> dict[str, Any]:

@@ -91,6 +91,7 @@ REQUESTS = {
     "HEAD /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "GET /usage": Request(Action.USAGE),
+    "GET /whoami": Request(Action.LIST),
     "GET /": Request(None),
     "HEAD /": Request(None),
     "GET /docs": Request(None),

@@ -17,6 +17,7 @@ OURS = {
     *("ci_client.command." + name for name in ("model_commands", "options", "programs")),
     *("ci_client.command." + name for name in ("completers", "completion_command", "help_page")),
     *("ci_client.command." + name for name in ("submit_command", "submit_options")),
+    *("ci_client.command." + name for name in ("login_commands", "whoami_command")),
     "ci_client.errors",
     *("ci_common", "ci_common.suggestions"),
 }

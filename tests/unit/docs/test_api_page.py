@@ -8,6 +8,7 @@ from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent, W
 from ci_common.job import Artifact, CaseResult, CoverageSummary, JobStatus, Reason, SuiteSummary
 from ci_common.ports.catalogue import CellTypeTotal, PerturbationTotal
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
+from ci_common.principal import LOCAL_PRINCIPAL, KeyFacts
 from ci_common.waiting import Waiting, WaitReason
 from ci_server.apis.models.form import FORM
 from ci_server.apis.models.present import artifact_json as model_artifact
@@ -16,6 +17,7 @@ from ci_server.apis.models.present import submitted_json as submitted_model
 from ci_server.apis.native.openapi import routes_of
 from ci_server.apis.native.present import (
     artifact_json,
+    caller_json,
     event_json,
     job_json,
     usage_json,
@@ -152,6 +154,13 @@ def test_fields_of_usage():
     }
     shown = {words_in_code(row[0])[0]: set(words_in_code(row[1])) for row in API.rows("Usage")}
     assert {name: words - {"null"} for name, words in shown.items()} == expected
+
+
+def test_fields_of_the_caller():
+    told = caller_json(replace(LOCAL_PRINCIPAL, key=KeyFacts("ci_", "a key")))
+    assert first_cells("Who may do what", "field") == list(told)
+    (key,) = (row[1] for row in API.rows("Who may do what", "field") if row[0] == "`key`")
+    assert [name for name in words_in_code(key) if name != "null"] == list(told["key"])
 
 
 def test_keys_of_a_submission():
