@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
+from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import RunSettings, Settings
 from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor
@@ -29,7 +31,11 @@ from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.catalogue import SqliteCatalogueReader
 from ci_persistence.sqlite.data_claim import check_before_open, claim
-from ci_persistence.sqlite.identities import SqliteIssuedKeys, has_users
+from ci_persistence.sqlite.identities import (
+    SqliteIdentityAdministration,
+    SqliteIssuedKeys,
+    has_users,
+)
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.runs import SqliteRuns
@@ -105,9 +111,7 @@ class Services:
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
     """Open the database and claim the data directory, until the stack is left."""
     check_before_open(settings.data_path, settings.db_path)
-    database = Database(settings.db_path)
-    await database.open()
-    stack.push_async_callback(database.close)
+    database = await _open_database(settings, stack)
     directory = await claim(settings.data_path, database)
     signals = ProcessJobSignals()
     bell = SocketDoorbell(settings.data_path)
@@ -207,6 +211,44 @@ async def what_jobs_run_in(settings: Settings) -> str:
         return await executor.describe()
     finally:
         await executor.close()
+
+
+async def issue_key(settings: Settings, name: str) -> str:
+    """A new user, and an API key of theirs, which lets its holder submit: a token.
+
+    Raises DatabaseError, and UserExistsError the second time.
+    """
+    now, token = utc_now(), new_token()
+    user = User(f"{name}@localhost", name, now, LOCAL_TENANT)
+    key = ApiKey(new_key_id(), prefix_of(token), name, user, Role.SUBMITTER, now)
+    async with AsyncExitStack() as stack:
+        database = await _open_database(settings, stack)
+        identities = SqliteIdentityAdministration(database)
+        await identities.add_user(user)
+        await identities.add_key(key, token_digest(token))
+    return token
+
+
+async def remove_workloads(settings: Settings) -> None:
+    """Remove all that this instance has on the engine but cached images: its controller has ended.
+
+    Raises DatabaseError, EngineUnavailableError.
+    """
+    async with AsyncExitStack() as stack:
+        database = await _open_database(settings, stack)
+        executor = build_executor(settings, database.instance_id)
+        stack.push_async_callback(executor.close)
+        for workload in await executor.list_workloads():
+            await executor.remove(workload.job_id)
+        for leftover in await executor.leftovers(0):
+            await executor.remove_leftover(leftover)
+
+
+async def _open_database(settings: Settings, stack: AsyncExitStack) -> Database:
+    database = Database(settings.db_path)
+    await database.open()
+    stack.push_async_callback(database.close)
+    return database
 
 
 async def has_identities(settings: Settings) -> bool:

@@ -20,6 +20,7 @@ from ci_client.command.programs import (
     argument,
     exits,
 )
+from ci_client.command.run_command import CARRY_OUT, run_like
 
 _COMMAND = "ci_client.command"
 
@@ -319,7 +320,7 @@ def submit(
         read_labels(label) or None,
         private or None,
     )
-    return carry_out(
+    code: int = context.meta.get(CARRY_OUT, carry_out)(
         Submission(
             path,
             request,
@@ -334,9 +335,11 @@ def submit(
             download,
         )
     )
+    return code
 
 
 app.add_command(submit)
+app.add_command(run_like(submit))
 
 
 @app.command()

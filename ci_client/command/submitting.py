@@ -17,7 +17,7 @@ from ci_client.command.artifacts import fetch_artifacts, new_directory
 from ci_client.command.cancellation import Cancellation
 from ci_client.command.connecting import connect
 from ci_client.command.display import say
-from ci_client.command.hints import OWN_TABLE, TABLE
+from ci_client.command.hints import OWN_TABLE, SUBMIT, TABLE
 from ci_client.command.interruption import Interruption
 from ci_client.command.model_run import ModelRun
 from ci_client.command.packing_display import left_out_line, upload_bar
@@ -61,8 +61,11 @@ class Submission:
             raise UsageError("--download is not for the job engine: --output names the directory.")
 
 
-def submit(asked: Submission) -> int:
-    """Carry out a submission; the exit code."""
+def submit(
+    asked: Submission,
+    sending: "Callable[[Client, Submission], ProjectSending] | None" = None,
+) -> int:
+    """Carry out a submission, by a `sending` of another class where one is given; the exit code."""
     asked.check()
     check_directory(asked.path)
     with (
@@ -74,7 +77,7 @@ def submit(asked: Submission) -> int:
         tell_of_packing(project.notes, project)
         if asked.request.secrets and goes_openly(client.server_url):
             say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")
-        return _ProjectSending(client, asked).run(project)
+        return (sending or ProjectSending)(client, asked).run(project)
 
 
 def tell_of_packing(notes: Sequence[str], project: ProjectZip) -> None:
@@ -108,6 +111,10 @@ class Sending(ABC, Generic[_Client, _Package]):
     watch_all_command = "ci wait {} --all"
     cancel_command = "ci cancel {}"
     _table = TABLE
+    _is_kept = True
+    """Whether people can ask about the job later."""
+    _command_line = SUBMIT
+    """What the user has typed."""
 
     def __init__(
         self,
@@ -165,7 +172,7 @@ class Sending(ABC, Generic[_Client, _Package]):
 
     def _watched(self, job_id: str) -> int:
         since = time.monotonic()
-        say(f"Job {job_id}. Watch it from anywhere with: {self._command(self.watch_command)}")
+        self._announce(job_id)
         if self._detach_on_signal:
             self._interruption.release()
         else:
@@ -173,7 +180,8 @@ class Sending(ABC, Generic[_Client, _Package]):
             self._interruption.on_first(self._cancellation.start)
         events = self._client.follow(job_id, from_beginning=True)
         with closing(self._output(job_id)) as output:
-            code = show(events, output, job_id, since, self._table)
+            kept = job_id if self._is_kept else None
+            code = show(events, output, kept, since, self._table, self._command_line)
         if self._interruption.is_pending:
             if code == exit_codes.CANCELLED:
                 say(f"Interrupted: job {job_id} was cancelled.")
@@ -181,6 +189,10 @@ class Sending(ABC, Generic[_Client, _Package]):
         self._interruption.release()
         code = self._collect(job_id, code)
         return self._interruption.exit_code if code == exit_codes.INTERRUPTED else code
+
+    def _announce(self, job_id: str) -> None:
+        """Say what the job is called."""
+        say(f"Job {job_id}. Watch it from anywhere with: {self._command(self.watch_command)}")
 
     def _output(self, job_id: str) -> LogOutput:
         return LogOutput() if self._model is None else ProgressOutput()
@@ -225,7 +237,9 @@ class Sending(ABC, Generic[_Client, _Package]):
         return None
 
 
-class _ProjectSending(Sending[Client, ProjectZip]):
+class ProjectSending(Sending[Client, ProjectZip]):
+    """The upload of a project."""
+
     def __init__(self, client: Client, asked: Submission) -> None:
         super().__init__(client, asked.detach, asked.model, asked.detach_on_signal)
         self._request = asked.request
@@ -244,7 +258,7 @@ class _ProjectSending(Sending[Client, ProjectZip]):
                 and "did you mean" not in error.message.lower()
                 and name
             ):
-                advice = f"To run a program: ci submit -- {name}"
+                advice = f"To run a program: {self._command_line} -- {name}"
                 raise UsageError(f"{error.message}. {advice}") from error
             raise
 
@@ -275,7 +289,10 @@ class _ProjectSending(Sending[Client, ProjectZip]):
             say(f"Error: {error.message}")
             return code or exit_codes.of_error(error)
         except KeyboardInterrupt:
-            command = f"ci artifacts {job_id} --download {shlex.quote(directory)}"
-            say(f"\nInterrupted. Fetch the rest with: {command}{self._client.server_option}")
+            say(f"\nInterrupted. {self._fetch_later(job_id, directory)}")
             return exit_codes.INTERRUPTED
         return code
+
+    def _fetch_later(self, job_id: str, directory: str) -> str:
+        command = f"ci artifacts {job_id} --download {shlex.quote(directory)}"
+        return f"Fetch the rest with: {command}{self._client.server_option}"
