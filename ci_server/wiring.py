@@ -13,7 +13,7 @@ from ci_common.ports.catalogue import CatalogueReader
 from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import RunSettings, Settings
 from ci_controller.assembly import ControllerStores, build_controller
-from ci_controller.executors.registry import build_executor
+from ci_controller.executors.registry import build_executor, default_image
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
 from ci_persistence.database.database import Database
@@ -66,6 +66,7 @@ from ci_server.services.model_results import ModelResults
 from ci_server.services.readiness import Readiness
 from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
+from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageService
 from ci_server.streams.log_stream import LogStreams
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
@@ -106,6 +107,7 @@ class Services:
     grants: Grants
     catalogue: CatalogueReader
     control_strategies: ControlStrategies
+    facts: ServerFacts
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
@@ -173,6 +175,7 @@ def build_services(
         Grants(SignedUrlKeys(settings.data_path).keys, settings.signed_url_seconds, utc_now),
         catalogue,
         strategies,
+        _facts(settings, limits),
     )
 
 
@@ -305,6 +308,18 @@ def _authenticator(
         identities,
         LocalIdentity(insecure=settings.insecure, origins=settings.allowed_origins),
         None if tokens is None else StreamTokenIdentity(tokens),
+    )
+
+
+def _facts(settings: Settings, limits: SubmissionLimits) -> ServerFacts:
+    return ServerFacts(
+        limits,
+        settings.executor,
+        default_image(settings),
+        settings.max_concurrent_jobs,
+        settings.max_jobs_per_tenant,
+        settings.max_artifacts_mb,
+        settings.max_artifacts,
     )
 
 

@@ -21,6 +21,7 @@ from ci_client.command.programs import (
     exits,
 )
 from ci_client.command.run_command import CARRY_OUT, run_like
+from ci_client.command.server_command import server
 
 _COMMAND = "ci_client.command"
 
@@ -66,13 +67,9 @@ _STATUS = "Only jobs that are queued, initializing, running, completed, failed o
 def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
+    from ci_client.command.version import client_version
 
-    try:
-        number = version("ci-runner")
-    except PackageNotFoundError:  # run from its sources
-        number = "(not installed)"
-    print(f"ci {number}", flush=True)
+    print(f"ci {client_version()}", flush=True)
     context.exit()
 
 
@@ -472,4 +469,5 @@ def cancel(job_id: str, server: str | None, api_key: str | None) -> int:
     return carry_out(job_id, server_choice(server, api_key))
 
 
+app.add_command(server)
 app.add_command(model_app, "model")

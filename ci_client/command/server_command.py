@@ -1,0 +1,22 @@
+"""`ci server`, as a command."""
+
+import click
+
+from ci_client.command import options
+from ci_client.command.options import server_choice
+from ci_client.command.programs import HELP, Command, exits
+
+
+@click.command("server", cls=Command, context_settings=HELP)
+@options.as_json
+@options.server
+@options.api_key
+@exits
+def server(as_json: bool, server: str | None, api_key: str | None) -> int:
+    """Show what the server is: version, state, limits, and who you are to it.
+
+    Exit codes: 0 ready, 2 it does not accept your key, 3 not ready or not reachable.
+    """
+    from ci_client.command.server_status import show_server
+
+    return show_server(server_choice(server, api_key), as_json)
