@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from ci_client.command import options
 from ci_client.command.color import ColorChoice
+from ci_client.command.init_command import init
 from ci_client.command.model_commands import model_app
 from ci_client.command.options import server_choice
 from ci_client.command.programs import (
@@ -470,4 +471,5 @@ def cancel(job_id: str, server: str | None, api_key: str | None) -> int:
 
 
 app.add_command(server)
+app.add_command(init)
 app.add_command(model_app, "model")
