@@ -5,11 +5,14 @@ import time
 from ci_client.client import Client
 from ci_client.command.display import say
 from ci_client.library.config import ServerChoice
+from ci_client.library.retry import PATIENCE_SECONDS
 
 
-def connect(server: ServerChoice) -> Client:
+def connect(server: ServerChoice, patience: float = PATIENCE_SECONDS) -> Client:
     """A connection that says on stderr when it is lost."""
-    return Client(server.server_url, api_key=server.api_key, on_retry=RetryNotice())
+    return Client(
+        server.server_url, api_key=server.api_key, patience=patience, on_retry=RetryNotice()
+    )
 
 
 class RetryNotice:

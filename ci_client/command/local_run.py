@@ -9,8 +9,12 @@ from ci_client.client import Client
 from ci_client.command.display import say
 from ci_client.command.local_server import LocalServer
 from ci_client.command.submitting import ProjectSending, Submission, submit
+from ci_client.errors import ServerUnreachable
 from ci_client.library.config import ServerChoice
 from ci_client.packing.project_files import check_directory
+
+_PATIENCE_SECONDS = 5.0
+"""A process that is gone does not come back."""
 
 
 def run(asked: Submission) -> int:
@@ -20,7 +24,11 @@ def run(asked: Submission) -> int:
     with LocalServer() as server:
         say(f"Local server: {server.jobs_run_in}.")
         choice = ServerChoice(server.url, server.api_key)
-        return submit(replace(asked, server=choice), partial(_LocalSending, server))
+        local = replace(asked, server=choice, patience=_PATIENCE_SECONDS)
+        try:
+            return submit(local, partial(_LocalSending, server))
+        except ServerUnreachable as error:
+            raise server.lost() from error
 
 
 class _LocalSending(ProjectSending):

@@ -100,6 +100,10 @@ class LocalServer:
         """Do not wait for its end: what has to be removed it removes by itself."""
         self._is_left = True
 
+    def lost(self) -> LocalServerError:
+        """The error when it does not answer any more."""
+        return LocalServerError(f"The local server does not answer any more.{self._tail()}")
+
     def _start(self) -> "subprocess.Popen[bytes]":
         with open(os.path.join(self._directory, _LOG), "wb") as log:
             return subprocess.Popen(
@@ -169,7 +173,7 @@ class LocalServer:
         was_running = process.poll() is None
         for pipe in (process.stdin, process.stdout):
             cast(IO[bytes], pipe).close()
-        if self._is_left:
+        if self._is_left and was_running:
             return False
         try:
             code = process.wait(_STOP_SECONDS)
@@ -179,7 +183,8 @@ class LocalServer:
         if self.url and (code != 0 or not was_running):
             say(
                 f"Warning: the local server ended with exit code {code}, and may have left "
-                f"containers: docker ps -a --filter name={self._prefix}{self._tail()}"
+                "containers. To remove them: docker rm -f $(docker ps -aq --filter "
+                f"name={self._prefix})"
             )
         return True
 
@@ -196,6 +201,8 @@ def _cache_directory() -> str | None:
         return None
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
+        status = os.stat(path)
     except OSError:
         return None  # installations are then not kept
-    return path
+    # The server would refuse one that others may write to, and not start.
+    return path if status.st_uid == os.geteuid() and not status.st_mode & 0o022 else None

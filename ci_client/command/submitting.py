@@ -26,6 +26,7 @@ from ci_client.command.watching import JsonOutput, LogOutput, show
 from ci_client.errors import ClientError, RequestRefused, UsageError
 from ci_client.library.config import ServerChoice
 from ci_client.library.job_request import JobRequest
+from ci_client.library.retry import PATIENCE_SECONDS
 from ci_client.library.secret_options import goes_openly
 from ci_client.library.upload import OnProgress
 from ci_client.packing.project_files import check_directory
@@ -52,6 +53,8 @@ class Submission:
     """Whether stdout has events, one JSON object per line, in place of the log."""
     download: str | None = None
     """The directory for the job's artifacts, empty for a new one; `None` leaves them there."""
+    patience: float = PATIENCE_SECONDS
+    """How many seconds the server may be away while its job is followed."""
 
     def check(self) -> None:
         """Raises UsageError for options that do not go together."""
@@ -69,7 +72,7 @@ def submit(
     asked.check()
     check_directory(asked.path)
     with (
-        connect(asked.server) as client,
+        connect(asked.server, asked.patience) as client,
         create_project_zip(
             asked.path, asked.include, asked.exclude, client.upload_limits(), asked.git
         ) as project,

@@ -15,6 +15,7 @@ OURS = {
     "ci_client.command",
     *("ci_client.command." + name for name in ("color", "commands", "model_commands")),
     *("ci_client.command." + name for name in ("options", "programs")),
+    *("ci_client.command." + name for name in ("init_command", "run_command", "server_command")),
     "ci_client.errors",
     *("ci_common", "ci_common.suggestions"),
 }
@@ -44,7 +45,7 @@ def imported(*arguments):
     return set(done.stderr.splitlines())
 
 
-@pytest.mark.parametrize("command", ["--help", "submit --help", "list --help"])
+@pytest.mark.parametrize("command", ["--help", "submit --help", "list --help", "run --help"])
 def test_help_imports_what_it_shows(command):
     found = imported(*command.split())
     assert {name for name in found if name.startswith(("ci_", "engine"))} == OURS
