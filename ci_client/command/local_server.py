@@ -34,7 +34,7 @@ _NEEDED = ("aiosqlite", "docker", "fastapi", "pydantic_settings", "uvicorn")
 
 _KEPT = frozenset(
     {
-        *("CI_EXECUTOR", "CI_IMAGE", "CI_DOCKER_NETWORK", "CI_DOCKER_RUNTIME", "CI_LOG_LEVEL"),
+        *("CI_IMAGE", "CI_DOCKER_NETWORK", "CI_DOCKER_RUNTIME", "CI_LOG_LEVEL"),
         *("CI_SETUP_TIMEOUT_SECONDS", "CI_SETUP_ENV", "CI_DEPS_CACHE_MB", "CI_DEPS_CACHE_DIR"),
         *("CI_DEFAULT_TIMEOUT_SECONDS", "CI_DEFAULT_MEMORY_MB", "CI_DEFAULT_CPU_PERCENT"),
         *("CI_DEFAULT_PIDS", "CI_DEFAULT_LOG_MB", "CI_CANCEL_GRACE_SECONDS"),
@@ -45,7 +45,8 @@ _KEPT = frozenset(
     }
 )
 """Settings that say how jobs run. Others, such as those of identities or of another database, are
-about a server that may happen to be configured in the same shell.
+about a server that may happen to be configured in the same shell. Jobs are always in containers: on
+this machine's own system they would do what tests do, with all that the user may do.
 """
 
 
