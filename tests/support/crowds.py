@@ -8,6 +8,7 @@ import httpx
 
 from support.raw_http import connected, send
 
+
 def answer_of(server, path="/jobs"):
     """The answer to a request on a connection of its own."""
     return httpx.get(f"{server.url}{path}", timeout=20, trust_env=False)
