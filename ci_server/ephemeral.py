@@ -3,7 +3,8 @@
 The program gives it an empty directory of its own (that of CI_DB_PATH), and keeps the other end of
 its stdin open. One line of JSON on stdout tells the address and an API key that nobody else has, or
 why there is no server. When stdin ends, which it also does when the program was killed, jobs are
-cancelled, containers and the directory removed.
+cancelled, containers and the directory removed. Started once more in the directory of one that was
+killed, it only removes what that one left.
 """
 
 import asyncio
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 LOG_NAME = "server.log"
 """What the directory may hold already: our own stderr."""
+
+_MARKER = "ephemeral"
+"""A file that makes the directory ours, to be deleted."""
 
 _HOST = "127.0.0.1"
 _USER = "ci-run"
@@ -73,9 +77,12 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings, app: FastAPI, configure: Configure) -> int:
     """Serve until stdin ends, or a signal comes; the exit code. Raises SettingsError."""
     directory = settings.db_path.parent
-    _check(directory)
     answers = _take_stdout()
+    is_left = _check(directory)
     try:
+        if is_left:
+            asyncio.run(remove_workloads(settings))
+            return 0
         token = asyncio.run(issue_key(settings, _USER))
         engine = asyncio.run(what_jobs_run_in(settings))
         try:
@@ -98,29 +105,34 @@ def serve(settings: Settings, app: FastAPI, configure: Configure) -> int:
     return 0
 
 
-def _check(directory: Path) -> None:
-    """Nothing is to be deleted that somebody may need, and nobody else is to look in."""
+def _check(directory: Path) -> bool:
+    """Nothing is to be deleted that somebody may need, and nobody else is to look in. Whether
+    another process of ours was here, and was killed: what it left is to be removed.
+    """
     status = directory.stat()
     is_private = status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077
-    if not is_private or {path.name for path in directory.iterdir()} - {LOG_NAME}:
+    names = {path.name for path in directory.iterdir()} - {LOG_NAME}
+    if not is_private or (names and _MARKER not in names):
         raise SettingsError(
             f"CI_DB_PATH: with --ephemeral its directory is deleted at the end, so it must be "
             f"empty and this user's alone: {directory} is not"
         )
     if not stat.S_ISFIFO(os.fstat(0).st_mode):
         raise SettingsError("--ephemeral is for programs: stdin must be a pipe")
+    (directory / _MARKER).touch()
+    return bool(names)
 
 
 def _remove(directory: Path) -> None:
     """All of it; but for a program that is still there, not the log, which it may want to read."""
-    is_gone = select.select([0], [], [], 0)[0] and not os.read(0, 1)
+    if select.select([0], [], [], 0)[0] and not os.read(0, 1):
+        shutil.rmtree(directory, ignore_errors=True)
+        return
     for path in list(directory.iterdir()):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif is_gone or path.name != LOG_NAME:
+        elif path.name != LOG_NAME:
             path.unlink(missing_ok=True)
-    if is_gone:
-        directory.rmdir()
 
 
 def _take_stdout() -> int:

@@ -10,7 +10,7 @@ from ci_client.command.programs import HELP, Command, exits
 @click.option("--print", "only_print", is_flag=True, help="Print the table and write nothing")
 @exits
 def init(path: str, only_print: bool) -> int:
-    """Write a table of jobs for the project, with a comment on each line.
+    """Write a commented table of jobs for the project.
 
     It goes to the end of pyproject.toml, or into a new ci.toml where there is no pyproject.toml. A
     table that is there already is left alone.

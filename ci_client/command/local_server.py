@@ -181,13 +181,24 @@ class LocalServer:
         except subprocess.TimeoutExpired:
             say("The local server still stops the job. It removes everything when that is done.")
             return False
-        if self.url and (code != 0 or not was_running):
-            say(
-                f"Warning: the local server ended with exit code {code}, and may have left "
-                "containers. To remove them: docker rm -f $(docker ps -aq --filter "
-                f"name={self._prefix})"
-            )
+        if self.url and code != 0:
+            self._remove_what_it_left(code)
         return True
+
+    def _remove_what_it_left(self, code: int) -> None:
+        """Have another process do what the server was to do at its end."""
+        say(f"The local server was ended (exit code {code}). Removing what it left.")
+        try:
+            another = self._start()
+            another.communicate(timeout=_STOP_SECONDS)
+            is_done = another.returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            is_done = False
+        if not is_done:
+            say(
+                "Warning: there may be containers left. To remove them: "
+                f"docker rm -f $(docker ps -aq --filter name={self._prefix})"
+            )
 
 
 def _is_passed_on(name: str) -> bool:

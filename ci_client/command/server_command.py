@@ -13,7 +13,7 @@ from ci_client.command.programs import HELP, Command, exits
 @options.api_key
 @exits
 def server(as_json: bool, server: str | None, api_key: str | None) -> int:
-    """Show what the server is: version, state, limits, and who you are to it.
+    """Show the server's version, state and limits, and who you are.
 
     Exit codes: 0 ready, 2 it does not accept your key, 3 not ready or not reachable.
     """
