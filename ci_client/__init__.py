@@ -29,12 +29,9 @@ from ci_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from ci_client.client import (
-        Client,
-        JobList,
-        ProjectZip,
+    from ci_client.client import Client, JobList, ProjectZip, create_project_zip
+    from ci_client.functions import (
         cancel_job,
-        create_project_zip,
         download_artifacts,
         get_job,
         list_artifacts,
@@ -113,10 +110,16 @@ _OF_MODELS = frozenset(
 )
 
 
+_OF_CONNECTIONS = frozenset({"Client", "JobList", "ProjectZip", "create_project_zip"})
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "models" if name in _OF_MODELS else "client"
+    if name in _OF_MODELS:
+        module = "models"
+    else:
+        module = "client" if name in _OF_CONNECTIONS else "functions"
     return getattr(import_module(f"{__name__}.{module}"), name)
 
 

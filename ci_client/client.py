@@ -1,9 +1,9 @@
-"""The library: submit a directory, follow its job, ask about jobs. Where a function takes a job's
-id, four or more characters that it begins with are enough, if no other job of yours has them.
+"""A connection to one server: submit a project, follow its job, ask about jobs. Where a function
+takes a job's id, four or more characters that it begins with are enough, if no other job of yours
+has them.
 
-The functions open a connection for one call; `Client` keeps one for many. Generators hand out
-events as dicts: `{"type": "job_id", "job_id"}` first where a job is submitted, then
-`{"type": "status", "status"}` and `{"type": "log", "data"}` as they happen, and at last
+Events are dicts: `{"type": "status", "status"}` and `{"type": "log", "data"}` as they happen, and
+at last
 `{"type": "complete", "success", "status", "exit_code", "reason", "message", "tests", "coverage"}`,
 where `tests` sums up the job's JUnit reports and `coverage` its coverage reports, if it has any.
 The exact bytes of a `log` event are those of `ci_common.events.log_bytes`.
@@ -13,62 +13,54 @@ What only some calls need is imported by them: `ci list` is quicker for it.
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ci_client.errors import DownloadError, JobNotFound, RequestRefused, UsageError
+from ci_client.errors import DownloadError, RequestRefused
 from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
+from ci_client.library.job_ids import checked_job_id, is_whole_id
+from ci_client.library.job_list import JobList, list_parameters
 from ci_client.library.retry import PATIENCE_SECONDS, OnRetry, RetryDelays
+from ci_client.library.server_limits import ServerLimits
 from ci_client.library.transport import json_of, open_http, unexpected
 
 if TYPE_CHECKING:
     from ci_client.library.artifact_download import OnFile, OnRename
     from ci_client.library.job_request import JobRequest
     from ci_client.library.raw_log import RawLog
+    from ci_client.library.server_facts import ServerFacts
     from ci_client.library.upload import OnProgress
     from ci_client.packing.project_zip import ProjectZip, create_project_zip
     from ci_client.packing.upload_limits import UploadLimits
 
-__all__ = [
-    "Client",
-    "JobList",
-    "ProjectZip",
-    "cancel_job",
-    "create_project_zip",
-    "download_artifacts",
-    "get_job",
-    "list_artifacts",
-    "list_jobs",
-    "read_log",
-    "submit_tests_async",
-    "submit_tests_streaming",
-    "wait_for_job",
-]
+__all__ = ["Client", "JobList", "ProjectZip", "create_project_zip"]
 
-_DISPENSABLE = frozenset({"git", "color", "labels"})
-"""What is left out where the server does not know it: nothing of a job depends on it."""
-
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
+_FUNCTIONS = frozenset(
+    {
+        "cancel_job",
+        "download_artifacts",
+        "get_job",
+        "list_artifacts",
+        "list_jobs",
+        "read_log",
+        "submit_tests_async",
+        "submit_tests_streaming",
+        "wait_for_job",
+    }
+)
+"""Of `ci_client.functions`, which programs could always import from here."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("ProjectZip", "create_project_zip"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ci_client.packing import project_zip
-
-    return getattr(project_zip, name)
-
-
-class JobList(list[dict[str, Any]]):
-    """A page of jobs, newest first."""
-
-    next_cursor: str | None = None
-    """Asks for the page after this one; `None` on the last."""
+    if name in ("ProjectZip", "create_project_zip"):
+        return getattr(import_module("ci_client.packing.project_zip"), name)
+    if name in _FUNCTIONS:
+        return getattr(import_module("ci_client.functions"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Client:
@@ -99,8 +91,14 @@ class Client:
         self._exchange = Exchange(self._http, on_retry)
         self._patience = patience
         self._on_retry = on_retry
-        self._limits: dict[str, Any] | None = None
-        """What the server said it takes, once it was asked."""
+        self._limits = ServerLimits(self._http, self._exchange, self.server_url)
+
+    @property
+    def server(self) -> "ServerFacts":
+        """What one may ask about the server itself."""
+        from ci_client.library.server_facts import ServerFacts
+
+        return ServerFacts(self._http, self._exchange, self._limits)
 
     def close(self) -> None:
         """Close the connection."""
@@ -133,12 +131,12 @@ class Client:
         request = request or JobRequest()
         spec = request.to_spec()
         if asked := [name for name in OVERRIDES if name in spec]:
-            self._check_known(asked)
+            self._limits.check_known(asked)
         if project.git is not None:
             spec["git"] = asdict(project.git)
         if project.labels:
             spec["labels"] = {**project.labels, **spec.get("labels", {})}
-        self._leave_out_unknown(spec)
+        self._limits.leave_out_unknown(spec)
         data = {"spec": json.dumps(spec)}
         if request.secrets:
             data["secrets"] = json.dumps(request.to_secrets())
@@ -155,23 +153,6 @@ class Client:
             raise unexpected(self._http, "no job id")
         return job_id
 
-    def _leave_out_unknown(self, spec: dict[str, Any]) -> None:
-        dispensable = _DISPENSABLE & spec.keys()
-        known = self._server_limits().get("fields", ()) if dispensable else ()
-        for name in dispensable.difference(known):
-            del spec[name]
-        if "git" in spec and "labels" not in known:
-            del spec["git"]["remote"]  # both came with the same version
-
-    def _check_known(self, fields: Sequence[str]) -> None:
-        known = self._server_limits().get("fields", ())
-        unknown = [name for name in fields if name not in known]
-        if unknown:
-            raise UsageError(
-                f"The server at {self.server_url} is too old for {', '.join(unknown)}: it does not "
-                "know what that is. The project's table can say the same."
-            )
-
     def upload_limits(self) -> "UploadLimits":
         """What the server takes; no limits, where it is too old to tell.
 
@@ -180,75 +161,10 @@ class Client:
         """
         from ci_client.packing.upload_limits import UploadLimits
 
-        told = self._server_limits()
+        told = self._limits.told()
         names = ("max_files", "max_unpacked_bytes", "max_upload_bytes")
         known = {name: told[name] for name in names if isinstance(told.get(name), int)}
         return UploadLimits(**known)
-
-    def health(self) -> dict[str, Any]:
-        """What answers at the address, which anybody may ask: `service` and `version`.
-
-        Raises:
-            RequestRefused, ServerUnreachable, UnexpectedAnswer.
-        """
-        told = self._exchange.ask("GET", "/health")
-        if not isinstance(told, dict) or "status" not in told:
-            raise unexpected(self._http, "no health")
-        return told
-
-    def why_not_ready(self) -> str | None:
-        """Why jobs submitted now would not run; `None`: they would.
-
-        Raises:
-            RequestRefused, ServerUnreachable, UnexpectedAnswer.
-        """
-        try:
-            self._exchange.ask("GET", "/ready")
-        except RequestRefused as error:
-            if error.http_status != 503:
-                raise
-            return error.message
-        return None
-
-    def server_facts(self) -> dict[str, Any] | None:
-        """What the server is and allows, and who we are to it; `None` where it is too old to tell.
-
-        Raises:
-            RequestRefused, ServerUnreachable, UnexpectedAnswer.
-        """
-        try:
-            told = self._exchange.ask("GET", "/server")
-        except RequestRefused as error:
-            if error.http_status not in (404, 405):
-                raise
-            return None
-        if not isinstance(told, dict):
-            raise unexpected(self._http, "no facts")
-        return told
-
-    def unknown_fields(self) -> list[str]:
-        """What this client can ask for and the server does not know, because it is older.
-
-        Raises:
-            RequestRefused, ServerUnreachable, UnexpectedAnswer.
-        """
-        from ci_client.library.job_request import FIELDS
-
-        known = self._server_limits().get("fields", ())
-        return [name for name in FIELDS if name not in known]
-
-    def _server_limits(self) -> dict[str, Any]:
-        if self._limits is None:
-            try:
-                told = self._exchange.ask("GET", "/limits")
-            except RequestRefused as error:
-                if error.http_status not in (404, 405):
-                    raise
-                told = {}  # an older server
-            if not isinstance(told, dict):
-                raise unexpected(self._http, "no limits")
-            self._limits = told
-        return self._limits
 
     def follow(
         self, job_id: str, *, from_beginning: bool = False, offset: int | None = None
@@ -269,6 +185,22 @@ class Client:
             last_event_id=None if offset is None else str(offset),
             patience=self._patience,
             on_retry=self._on_retry,
+        ).events()
+
+    def job_events(
+        self, *, kinds: Sequence[str] = (), mine: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """What happens to all jobs that one may see, from now on, without end, over as many
+        connections as it takes: see `GET /events`. `{"type": "begin"}` comes first, and after each
+        reconnect; after `{"type": "gone"}` the jobs have to be listed again.
+
+        Raises:
+            RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        from ci_client.library.job_events import JobEventsReader
+
+        return JobEventsReader(
+            self._http, kinds=kinds, mine=mine, patience=self._patience, on_retry=self._on_retry
         ).events()
 
     def get_job(self, job_id: str) -> dict[str, Any]:
@@ -308,24 +240,22 @@ class Client:
         Raises:
             RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
-        asked = {
-            "status": status,
-            "limit": limit,
-            "cursor": cursor,
-            "outcome": outcome,
-            "mine": "true" if mine else None,
-            "user": user,
-            "name": name,
-            "since": since,
-            "until": until,
-            "q": text,
-            "reason": reason,
-            "sort": sort,
-            "label": [f"{key}:{value}" for key, value in (labels or {}).items()] or None,
-        }
-        response = self._exchange.send(
-            "GET", "/jobs", params={k: v for k, v in asked.items() if v is not None}
+        asked = list_parameters(
+            status=status,
+            limit=limit,
+            cursor=cursor,
+            outcome=outcome,
+            mine=mine,
+            user=user,
+            name=name,
+            since=since,
+            until=until,
+            text=text,
+            reason=reason,
+            sort=sort,
+            labels=labels,
         )
+        response = self._exchange.send("GET", "/jobs", params=asked)
         jobs = json_of(self._http, response)
         if not isinstance(jobs, list):
             raise unexpected(self._http, "not a list of jobs")
@@ -450,206 +380,8 @@ class Client:
         return checked if is_whole_id(checked) else str(self.get_job(checked).get("job_id"))
 
 
-def checked_job_id(job_id: str) -> str:
-    """The id, or the four or more characters that it begins with, in lower case. What cannot be
-    that of a job is JobNotFound.
-    """
-    canonical = job_id.strip().lower()
-    if not _ID_PREFIX.fullmatch(canonical):
-        raise JobNotFound(job_id)
-    return canonical
-
-
-def is_whole_id(job_id: str) -> bool:
-    """Whether it is a job's whole id."""
-    return _UUID.fullmatch(job_id) is not None
-
-
 def _is_artifact(found: Any) -> bool:
     kinds = {"path": str, "size": int, "sha256": str}
     return isinstance(found, dict) and all(
         isinstance(found.get(key), kind) for key, kind in kinds.items()
     )
-
-
-def submit_tests_async(
-    path: str | os.PathLike[str],
-    server_url: str | None = None,
-    *,
-    job: str | None = None,
-    command: Sequence[str] | None = None,
-    priority: int | None = None,
-    retries: int | None = None,
-    timeout: str | float | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    api_key: str | None = None,
-    secrets: Mapping[str, str | bytes] | None = None,
-    install: Literal[False] | Sequence[str] | None = None,
-    tty: bool | None = None,
-    color: bool | None = None,
-    git: bool | None = None,
-    image: str | None = None,
-    env: Mapping[str, str] | None = None,
-    artifacts: Sequence[str] | None = None,
-    cpu: int | None = None,
-    memory: int | str | None = None,
-    labels: Mapping[str, str] | None = None,
-) -> str:
-    """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
-    is False, or lines of a requirements file in place of what the project's files say. With `tty`
-    it is on a pseudo-terminal; with `color` its programs are told to write colours without one.
-    `git` sends the commit as a small repository, or does not, in place of what the project's table
-    says; so do `image`, `env` (in addition to the table's), `artifacts` (patterns), `cpu` (percent
-    of a core), `memory` (MiB, or a text such as 512MB) and `labels` (in addition to the table's).
-
-    Raises:
-        ProjectError: the directory cannot be sent.
-        UsageError: a value is of the wrong type or out of range, or a secret cannot be one.
-        ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
-    """
-    from ci_client.library.job_request import JobRequest
-    from ci_client.library.secret_options import given_secrets
-    from ci_client.packing.project_files import check_directory
-    from ci_client.packing.project_zip import create_project_zip
-
-    given = given_secrets(secrets)
-    request = JobRequest(
-        *(job, command, priority, retries, timeout, given, install, tty, color),
-        *(image, env, artifacts, cpu, memory, labels),
-    )
-    check_directory(path)
-    with (
-        Client(server_url, api_key=api_key) as client,
-        create_project_zip(path, include, exclude, client.upload_limits(), git) as project,
-    ):
-        return client.submit(project, request=request)
-
-
-def submit_tests_streaming(
-    path: str | os.PathLike[str],
-    server_url: str | None = None,
-    *,
-    job: str | None = None,
-    command: Sequence[str] | None = None,
-    priority: int | None = None,
-    retries: int | None = None,
-    timeout: str | float | None = None,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    api_key: str | None = None,
-    secrets: Mapping[str, str | bytes] | None = None,
-    install: Literal[False] | Sequence[str] | None = None,
-    tty: bool | None = None,
-    color: bool | None = None,
-    git: bool | None = None,
-    image: str | None = None,
-    env: Mapping[str, str] | None = None,
-    artifacts: Sequence[str] | None = None,
-    cpu: int | None = None,
-    memory: int | str | None = None,
-    labels: Mapping[str, str] | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Send a directory, and follow its job to the end. The job goes on if the caller does not.
-    It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
-    in place of what the project's files say. With `tty` it is on a pseudo-terminal; with `color`
-    its programs are told to write colours without one. `git` sends the commit as a small
-    repository, or does not, in place of what the project's table says; so do `image`, `env` (in
-    addition to the table's), `artifacts` (patterns), `cpu` (percent of a core), `memory` (MiB,
-    or a text such as 512MB) and `labels` (in addition to the table's).
-
-    Raises:
-        ProjectError: the directory cannot be sent.
-        UsageError: a value is of the wrong type or out of range, or a secret cannot be one.
-        ConfigError, RequestRefused, ServerUnreachable, UnexpectedAnswer.
-    """
-    from ci_client.library.job_request import JobRequest
-    from ci_client.library.secret_options import given_secrets
-    from ci_client.packing.project_files import check_directory
-    from ci_client.packing.project_zip import create_project_zip
-
-    given = given_secrets(secrets)
-    request = JobRequest(
-        *(job, command, priority, retries, timeout, given, install, tty, color),
-        *(image, env, artifacts, cpu, memory, labels),
-    )
-    check_directory(path)
-    with Client(server_url, api_key=api_key) as client:
-        with create_project_zip(path, include, exclude, client.upload_limits(), git) as project:
-            job_id = client.submit(project, request=request)
-        yield {"type": "job_id", "job_id": job_id}
-        yield from client.follow(job_id, from_beginning=True)
-
-
-def wait_for_job(
-    job_id: str,
-    server_url: str | None = None,
-    *,
-    from_beginning: bool = False,
-    api_key: str | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Follow a job to its end: from now on, or with everything it has written so far.
-
-    Raises:
-        ConfigError, JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
-    """
-    with Client(server_url, api_key=api_key) as client:
-        yield from client.follow(job_id, from_beginning=from_beginning)
-
-
-def list_jobs(
-    server_url: str | None = None,
-    *,
-    status: str | None = None,
-    limit: int | None = None,
-    cursor: str | None = None,
-    api_key: str | None = None,
-    **filters: Any,
-) -> JobList:
-    """A page of the server's jobs, newest first. `filters` are the other arguments of
-    `Client.list_jobs`. Raises what that raises.
-    """
-    with Client(server_url, api_key=api_key) as client:
-        return client.list_jobs(status=status, limit=limit, cursor=cursor, **filters)
-
-
-def get_job(
-    job_id: str, server_url: str | None = None, *, api_key: str | None = None
-) -> dict[str, Any]:
-    """What the server knows about a job. Raises what `Client.get_job` raises."""
-    with Client(server_url, api_key=api_key) as client:
-        return client.get_job(job_id)
-
-
-def cancel_job(job_id: str, server_url: str | None = None, *, api_key: str | None = None) -> None:
-    """Ask for a job to stop. Raises what `Client.cancel_job` raises."""
-    with Client(server_url, api_key=api_key) as client:
-        client.cancel_job(job_id)
-
-
-def read_log(
-    job_id: str, server_url: str | None = None, *, start: int = 0, api_key: str | None = None
-) -> Iterator[bytes]:
-    """The bytes of a job's log as it is now. Raises what `Client.read_log` raises."""
-    with Client(server_url, api_key=api_key) as client:
-        yield from client.read_log(job_id, start=start)
-
-
-def list_artifacts(
-    job_id: str, server_url: str | None = None, *, api_key: str | None = None
-) -> list[dict[str, Any]]:
-    """The files a job left behind. Raises what `Client.list_artifacts` raises."""
-    with Client(server_url, api_key=api_key) as client:
-        return client.list_artifacts(job_id)
-
-
-def download_artifacts(
-    job_id: str,
-    directory: str | os.PathLike[str],
-    server_url: str | None = None,
-    *,
-    api_key: str | None = None,
-) -> list[Path]:
-    """Put a job's artifacts below a directory. Raises what `Client.download_artifacts` raises."""
-    with Client(server_url, api_key=api_key) as client:
-        return client.download_artifacts(job_id, directory)

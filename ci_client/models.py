@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ci_client.client import Client, checked_job_id, is_whole_id
+from ci_client.client import Client
 from ci_client.errors import RequestRefused
+from ci_client.library.job_ids import checked_job_id, is_whole_id
 from ci_client.library.model_job import (
     ModelArtifact,
     ModelJob,

@@ -10,6 +10,7 @@ RunnerError
 │   ├── InvalidSecretError          a secret that cannot be given to a job, or masked
 │   ├── UnknownSecretError          the tenant has no such secret
 │   ├── InvalidOffsetError          a log position that is not one
+│   ├── InvalidEventCursorError     a position among job events that is not one
 │   ├── AmbiguousJobIdError         the beginning of the ids of several jobs
 │   └── RequestTimeoutError         the body came too slowly
 ├── UnauthenticatedError            nobody we know
@@ -162,6 +163,12 @@ class InvalidOffsetError(BadRequestError):
     """A log offset is a whole number of bytes, from 0 to the size of the log."""
 
     code = "invalid_offset"
+
+
+class InvalidEventCursorError(BadRequestError):
+    """That is not the id of an event of this stream: use one that the server sent, or none."""
+
+    code = "invalid_cursor"
 
 
 class AmbiguousJobIdError(BadRequestError):

@@ -8,6 +8,8 @@ from typing import Any
 
 from typing_extensions import override
 
+from ci_common.job import Visibility
+
 _MOST_DIGITS = 18
 """SQLite integers have 63 bits plus sign."""
 
@@ -60,6 +62,8 @@ class JobEvent:
     """Wall clock time. The clock may be adjusted, so order by `seq`."""
     facts: Mapping[str, Any]
     """JSON values by name, see JobEventKind."""
+    visibility: Visibility
+    """The job's: who else may see the event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Who may do what: the one table, and the one place that reads it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
+from typing import Protocol
 
 from ci_common.errors import ForbiddenError
-from ci_common.job import Job, Visibility
+from ci_common.job import Visibility
 from ci_common.principal import LOCAL_TENANT, Principal, Role
 
 
@@ -70,6 +71,26 @@ _OTHERS: Mapping[Reach, tuple[Visibility, ...]] = {
 """Which jobs of other users of the tenant these reach."""
 
 
+class Owned(Protocol):
+    """A job, or something else that belongs to one."""
+
+    @property
+    def job_id(self) -> str:
+        """The job's."""
+
+    @property
+    def tenant(self) -> str:
+        """The job's."""
+
+    @property
+    def user(self) -> str:
+        """The job's submitter."""
+
+    @property
+    def visibility(self) -> Visibility:
+        """Who else may read it."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobScope:
     """The jobs of a tenant, of a user of it, or a single one; `None` does not narrow."""
@@ -80,8 +101,8 @@ class JobScope:
     others: tuple[Visibility, ...] = ()
     """With a user: also the jobs of other users that have one of these visibilities."""
 
-    def covers(self, job: Job) -> bool:
-        """Whether the job is one of these."""
+    def covers(self, job: Owned) -> bool:
+        """Whether the job, or what is given in its place, belongs to these."""
         return (
             self.tenant in (None, job.tenant)
             and (self.user in (None, job.user) or job.visibility in self.others)
@@ -114,6 +135,15 @@ class Policy:
             job_id=principal.only_job,
             others=_OTHERS.get(reach, ()),
         )
+
+    def listed(self, principal: Principal, *, mine: bool) -> JobScope:
+        """The jobs that the principal may list, or those of them that are `mine`: that they
+        submitted. Raises ForbiddenError.
+        """
+        scope = self.scope(principal, Action.LIST)
+        if not mine:
+            return scope
+        return replace(scope, tenant=principal.tenant, user=principal.user, others=())
 
 
 _PHRASES = {

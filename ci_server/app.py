@@ -24,6 +24,7 @@ from ci_server.apis.models import routes as models
 from ci_server.apis.models import socket as models_socket
 from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
+from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import server as native_server
@@ -125,6 +126,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     app.state.native_api = NativeApi(
         services.intake,
         services.jobs,
+        services.job_events,
         services.readiness,
         services.streams,
         cache,
@@ -214,6 +216,7 @@ def create_app() -> FastAPI:
     app.add_middleware(StartRefusal)
     native = (
         native_lists.router,
+        native_events.router,
         router,
         native_artifacts.router,
         native_usage.router,

@@ -31,6 +31,7 @@ from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.catalogue import SqliteCatalogueReader
 from ci_persistence.sqlite.data_claim import check_before_open, claim
+from ci_persistence.sqlite.events import SqliteJobEvents
 from ci_persistence.sqlite.identities import (
     SqliteIdentityAdministration,
     SqliteIssuedKeys,
@@ -61,6 +62,7 @@ from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
+from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
 from ci_server.services.readiness import Readiness
@@ -68,6 +70,7 @@ from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageService
+from ci_server.streams.event_feed import EventFeed
 from ci_server.streams.log_stream import LogStreams
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
@@ -97,6 +100,7 @@ class Services:
     access: AccessControl
     intake: Intake
     jobs: JobService
+    job_events: JobEventService
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
@@ -163,6 +167,7 @@ def build_services(
         access,
         intake,
         jobs,
+        JobEventService(EventFeed(SqliteJobEvents(database), stores.signals), policy),
         Readiness(submissions, stores.packages, utc_now),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant

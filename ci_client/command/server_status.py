@@ -38,8 +38,8 @@ def _status(client: Client) -> dict[str, Any]:
     """What anybody may ask for."""
     from ci_client.command.version import client_version
 
-    health = client.health()
-    why_not = client.why_not_ready()
+    health = client.server.health()
+    why_not = client.server.why_not_ready()
     return {
         "address": client.server_url,
         "version": health.get("version"),
@@ -52,7 +52,7 @@ def _status(client: Client) -> dict[str, Any]:
 def _add_what_it_tells_us(client: Client, status: dict[str, Any]) -> RequestRefused | None:
     """Add what only those are told who may use it; the refusal, if we may not."""
     try:
-        facts = client.server_facts()
+        facts = client.server.facts()
         if facts is None:
             limits = client.upload_limits()
             facts = {
@@ -64,7 +64,7 @@ def _add_what_it_tells_us(client: Client, status: dict[str, Any]) -> RequestRefu
             }
         status |= {name: value for name, value in facts.items() if name not in status}
         if facts.get("role") != "viewer":
-            status["unknown_fields"] = client.unknown_fields()
+            status["unknown_fields"] = client.server.unknown_fields()
     except RequestRefused as error:
         if error.http_status not in (401, 403):
             raise

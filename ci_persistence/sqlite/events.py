@@ -14,6 +14,7 @@ from datetime import datetime
 from typing_extensions import override
 
 from ci_common.errors import DatabaseError, EventsGoneError
+from ci_common.job import Visibility
 from ci_common.job_events import EventCursor, JobEvent, JobEventKind
 from ci_common.policy import JobScope
 from ci_common.ports.events import EventBatch, JobEvents
@@ -73,7 +74,7 @@ class SqliteJobEvents(JobEvents):
             "EXISTS (SELECT 1 FROM job_events WHERE kind = 'deleted' AND seq > ? "
             f"AND json_extract(facts, '$.last_seq') > ?{narrow}) AS gone, found.* "
             "FROM event_stream AS stream LEFT JOIN ("
-            "SELECT seq, job_id, tenant, user, kind, at, facts FROM job_events "
+            "SELECT seq, job_id, tenant, user, kind, at, facts, visibility FROM job_events "
             f"WHERE seq > ?{narrow} ORDER BY seq LIMIT ?) AS found ON true ORDER BY found.seq",
             [
                 max(cursor.seq, cursor.reported),
@@ -110,6 +111,7 @@ def _from_row(row: sqlite3.Row) -> JobEvent:
         kind=JobEventKind(row["kind"]),
         at=datetime.fromisoformat(row["at"]),
         facts=json.loads(row["facts"]),
+        visibility=Visibility(row["visibility"]),
     )
 
 

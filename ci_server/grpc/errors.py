@@ -16,6 +16,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 STATUS_OF_CODE: dict[str, grpc.StatusCode] = {
     "bad_request": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_config": grpc.StatusCode.INVALID_ARGUMENT,
+    "invalid_cursor": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_offset": grpc.StatusCode.INVALID_ARGUMENT,
     "ambiguous_job_id": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_secret": grpc.StatusCode.INVALID_ARGUMENT,

@@ -11,7 +11,7 @@ from ci_common.errors import (
     quoted,
 )
 from ci_common.job import Artifact, Job
-from ci_common.policy import Action, JobScope, Policy, Reach
+from ci_common.policy import Action, Policy, Reach
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.rows import JobQuery, JobSubmissions, StartOutlook
 from ci_common.ports.signals import Doorbell
@@ -84,7 +84,7 @@ class JobService:
 
         Raises ForbiddenError; JobNotFoundError for a `before` that is not one of them.
         """
-        scope = self._listed(principal, mine)
+        scope = self._policy.listed(principal, mine=mine)
         if query.before is not None and len(query.before) < _WHOLE_ID:
             before = await self._submissions.find(scope, query.before.lower())
             query = replace(query, before=before.job_id if before else query.before)
@@ -92,13 +92,8 @@ class JobService:
 
     async def count_jobs(self, principal: Principal, query: JobQuery, *, mine: bool = False) -> int:
         """How many jobs there are on all pages of such a list. Raises ForbiddenError."""
-        return await self._submissions.count_jobs(self._listed(principal, mine), query)
-
-    def _listed(self, principal: Principal, mine: bool) -> JobScope:
-        scope = self._policy.scope(principal, Action.LIST)
-        if not mine:
-            return scope
-        return replace(scope, tenant=principal.tenant, user=principal.user, others=())
+        scope = self._policy.listed(principal, mine=mine)
+        return await self._submissions.count_jobs(scope, query)
 
     async def cancel(
         self,

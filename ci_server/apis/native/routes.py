@@ -42,6 +42,7 @@ from ci_server.http.query import decimal, query_error
 from ci_server.http.streaming import event_stream
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
+from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
 from ci_server.streams.log_stream import LogStreams
@@ -55,6 +56,7 @@ class NativeApi:
 
     intake: Intake
     service: JobService
+    events: JobEventService
     readiness: Readiness
     streams: LogStreams
     cache: LogEventCache

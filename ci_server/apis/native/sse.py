@@ -21,7 +21,7 @@ RETRY_MILLISECONDS = 1000
 FIRST_EVENT_BYTES = 16 << 10
 """The most that the first log event of a connection takes on the wire."""
 
-_RETRY_FIELD = b"retry: %d\n" % RETRY_MILLISECONDS
+RETRY_FIELD = b"retry: %d\n" % RETRY_MILLISECONDS
 _EVENT_ID = re.compile(r"([0-9]{1,18})(:complete)?")
 _CACHE_BYTES = 16 << 20
 _JSON = json.JSONEncoder(separators=(",", ":"))
@@ -70,7 +70,7 @@ class LogPieces:
         """How much of the content comes first, and its encoded form. What is tried is encoded in
         the cache, so that readers at the same place share the search, too.
         """
-        room = self._limit - len(_RETRY_FIELD)
+        room = self._limit - len(RETRY_FIELD)
         # Encoded content is never shorter.
         piece = content if len(content) <= room else cut_where_readable(content[:room])
         while True:
@@ -143,7 +143,7 @@ async def encoded_events(
     make an event without data.
     """
     yield b": stream of job %s\n\n" % job_id.encode()
-    retry = _RETRY_FIELD
+    retry = RETRY_FIELD
     if with_job_id:
         yield retry + encode(event_json(JobIdEvent(job_id)), offset)
         retry = b""

@@ -19,7 +19,7 @@ from ci_common.policy import POLICY, Action, Reach
 from ci_common.principal import Role
 from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
-from support import models, projects
+from support import events, models, projects
 from support.access_world import ABSENT, ARTIFACT, OPERATOR, SAM, access_world
 
 OK, ACCEPTED = (200, None), (202, None)
@@ -75,6 +75,7 @@ REQUESTS = {
     "GET /limits": Request(Action.SUBMIT),
     "GET /server": Request(Action.LIST),
     "GET /jobs": Request(Action.LIST),
+    "GET /events": Request(Action.LIST),
     "GET /jobs/{job_id}": READING,
     "DELETE /jobs/{job_id}": CANCELLATION,
     "POST /jobs/{job_id}/cancel": CANCELLATION,
@@ -301,6 +302,36 @@ def test_everybody_gets_what_the_policy_says(world, name):
         if len(not_there) > 1:
             problems.append(f"{caller} can tell from {not_there} which jobs there are")
     assert not problems, f"{name}:\n" + "\n".join(problems)
+
+
+# ------------------------------------------------------------------ events of all jobs
+
+
+def told_of(world, caller, wanted):
+    """The jobs of which the stream of events tells, until it has told of those that are wanted."""
+    params = {**caller.params, "stored": True}
+    found = set()
+    with events.streaming(
+        world.server.http, "GET", "/events", headers=dict(caller.headers), params=params
+    ) as stream:
+        for event in stream:
+            if event.type == "job":
+                found.add(event.data["job_id"])
+            if found >= wanted:
+                return found
+    return found
+
+
+def test_the_stream_of_events_tells_of_what_one_may_list(world):
+    there = [target for target in world.targets if target.job_id != ABSENT]
+    for caller in world.callers:
+        if caller.refused or caller.role is None:
+            continue
+        if reach_of(caller, Action.LIST) is Reach.NONE:
+            continue
+        wanted = {target.job_id for target in there if may(caller, Action.LIST, target)}
+        if wanted:
+            assert told_of(world, caller, wanted) == wanted, caller
 
 
 # ------------------------------------------------------------------ WebSockets

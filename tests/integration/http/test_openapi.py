@@ -16,6 +16,7 @@ from ci_server.apis.native.submitted import FILE_FIELD, SECRETS_FIELD, SPEC_FIEL
 from ci_server.app import create_app
 from support.archives import zip_bytes
 from support.live_server import LiveServer
+from support.short_streams import short_streams
 
 CHECKS = [
     not_a_server_error,
@@ -32,7 +33,8 @@ OPERATIONS = [found.ok() for found in SCHEMA.get_all_operations()]
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A server with a finished job, so that requests also find what they ask for."""
-    with LiveServer(tmp_path_factory.mktemp("openapi")) as server:
+    environment = short_streams(tmp_path_factory.mktemp("customized"), 0.05)
+    with LiveServer(tmp_path_factory.mktemp("openapi"), environment=environment) as server:
         server.start().ready()
         job, _ = server.run(PROJECT, ["sh", "run.sh"])
         assert job["success"], job

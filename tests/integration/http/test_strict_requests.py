@@ -91,7 +91,7 @@ QUERY = list(query_parameters())
 def test_the_document_has_the_parameters_that_there_are():
     assert {name for _, _, name, _ in QUERY} == {
         *("limit", "tail", "follow", "from_beginning", "force", "page", "page_size"),
-        *("mine", "total"),
+        *("mine", "total", "stored"),
     }
     bodies = [
         operation.get("requestBody", {"content": {}})["content"]

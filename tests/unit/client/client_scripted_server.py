@@ -185,8 +185,8 @@ def hang(handler: Handler) -> None:
     handler.close_connection = True
 
 
-def event(value: Any, offset: int | None = None) -> bytes:
-    head = b"" if offset is None else b"id: %d\r\n" % offset
+def event(value: Any, offset: int | str | None = None) -> bytes:
+    head = b"" if offset is None else b"id: %s\r\n" % str(offset).encode()
     return head + b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\r\n\r\n"
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import ci_client
-from ci_client import client, errors, models
+from ci_client import client, errors, functions, models
 
 NAMES = [
     "AccessRefused",
@@ -58,8 +58,13 @@ def test_the_names():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_that_of_the_published_module(name):
-    module = next((one for one in (client, models) if name in one.__all__), errors)
+    module = next((one for one in (client, functions, models) if name in one.__all__), errors)
     assert getattr(ci_client, name) is getattr(module, name)
+
+
+@pytest.mark.parametrize("name", [*client.__all__, *functions.__all__])
+def test_what_was_in_one_module_is_still_found_there(name):
+    assert getattr(client, name) is getattr(ci_client, name)
 
 
 def test_every_error_is_public():
@@ -77,7 +82,7 @@ def test_any_other_name_is_none():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    heavy = {"httpx", "rich", "ci_client.client", "ci_client.models"}
+    heavy = {"httpx", "rich", "ci_client.client", "ci_client.functions", "ci_client.models"}
     script = f"import sys, ci_client; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "set()\n"
