@@ -33,6 +33,7 @@ from ci_client.library.transport import json_of, open_http, unexpected
 
 if TYPE_CHECKING:
     from ci_client.library.job_request import JobRequest
+    from ci_client.library.server_facts import ServerFacts
     from ci_client.library.upload import OnProgress
     from ci_client.packing.project_zip import ProjectZip, create_project_zip
     from ci_client.packing.upload_limits import UploadLimits
@@ -97,6 +98,13 @@ class Client(JobContent):
         self._patience = patience
         self._on_retry = on_retry
         self._limits = ServerLimits(self._http, self._exchange, self.server_url)
+
+    @property
+    def server(self) -> "ServerFacts":
+        """What one may ask about the server itself."""
+        from ci_client.library.server_facts import ServerFacts
+
+        return ServerFacts(self._http, self._exchange, self._limits)
 
     def close(self) -> None:
         """Close the connection."""

@@ -28,6 +28,7 @@ from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
 from ci_server.apis.native import probes as native_probes
+from ci_server.apis.native import server as native_server
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
 from ci_server.apis.native import whoami as native_whoami
@@ -121,6 +122,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     """Put into the application's state what its routes ask for."""
     app.state.access = services.access
     app.state.usage = services.usage
+    app.state.server_facts = services.facts
     cache = LogEventCache()
     app.state.native_api = NativeApi(
         services.intake,
@@ -219,6 +221,7 @@ def create_app() -> FastAPI:
         router,
         native_artifacts.router,
         native_usage.router,
+        native_server.router,
         native_tokens.router,
         native_whoami.router,
     )

@@ -7,22 +7,26 @@ from typing import TypeVar
 from ci_client.client import Client
 from ci_client.command.display import say
 from ci_client.library.config import ClientConfig, ServerChoice
+from ci_client.library.retry import PATIENCE_SECONDS
 
 _Client = TypeVar("_Client", bound=Client)
 
 
-def connect(server: ServerChoice) -> Client:
+def connect(server: ServerChoice, patience: float = PATIENCE_SECONDS) -> Client:
     """A connection that says on stderr when it is lost."""
-    return connected(Client, server)
+    return connected(Client, server, patience)
 
 
-def connected(kind: type[_Client], server: ServerChoice) -> _Client:
+def connected(
+    kind: type[_Client], server: ServerChoice, patience: float = PATIENCE_SECONDS
+) -> _Client:
     """The same, of a kind of client."""
     return kind(
         server.server_url,
         api_key=server.api_key,
         profile=server.profile,
         project=server.project,
+        patience=patience,
         on_retry=RetryNotice(),
     )
 

@@ -181,7 +181,7 @@ class Number(click.FloatRange):
 
 
 _SYNONYMS = {
-    **dict.fromkeys(("run", "start", "exec", "test", "push", "send"), "submit"),
+    **dict.fromkeys(("start", "exec", "test", "push", "send"), "submit"),
     **dict.fromkeys(("ps", "ls", "jobs", "history"), "list"),
     **dict.fromkeys(("watch", "follow", "attach"), "wait"),
     **dict.fromkeys(("show", "view", "info", "inspect", "describe", "get"), "status"),

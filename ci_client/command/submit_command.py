@@ -19,6 +19,7 @@ from ci_client.command.programs import (
     exits,
     option,
 )
+from ci_client.command.run_command import CARRY_OUT
 
 _COMMAND, _IS_ENGINE = "ci_client.command", "ci_client.engine"
 _ENGINE_EXAMPLES = (
@@ -231,7 +232,7 @@ def submit(
         read_labels(label) or None,
         private or None,
     )
-    return carry_out(
+    code: int = context.meta.get(CARRY_OUT, carry_out)(
         Submission(
             path,
             request,
@@ -247,3 +248,4 @@ def submit(
             ColorChoice(color),
         )
     )
+    return code

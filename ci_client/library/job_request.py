@@ -23,6 +23,13 @@ _JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 OVERRIDES = ("image", "env", "artifacts", "cpu", "memory", "labels")
 """Fields that older servers do not know."""
 
+FIELDS = (
+    *("job", "command", "priority", "retries", "timeout", "install", "git", "tty", "color"),
+    *OVERRIDES,
+    "private",
+)
+"""All that may be in the part `spec`."""
+
 _HIGHEST = 10
 """Of priorities and retries."""
 

@@ -73,6 +73,7 @@ REQUESTS = {
     "POST /submit-stream": SUBMISSION,
     "POST /submit-async": SUBMISSION,
     "GET /limits": Request(Action.SUBMIT),
+    "GET /server": Request(Action.LIST),
     "GET /jobs": Request(Action.LIST),
     "GET /events": Request(Action.LIST),
     "GET /jobs/{job_id}": READING,

@@ -18,6 +18,7 @@ NAMES = [
     "JobFinished",
     "JobList",
     "JobNotFound",
+    "LocalServerError",
     "ModelArtifact",
     "ModelClient",
     "ModelJob",

@@ -20,6 +20,7 @@ from ci_server.apis.native.present import (
     caller_json,
     event_json,
     job_json,
+    server_json,
     usage_json,
     watched_job_json,
 )
@@ -28,8 +29,12 @@ from ci_server.apis.runs.control_strategy import assessment_json
 from ci_server.app import create_app
 from ci_server.http.errors import STATUS_OF_CODE
 from ci_server.services.control_strategy import ControlAssessment
+from ci_server.services.intake import SubmissionLimits
 from ci_server.services.result_files import FileResult
+from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageReport
+from ci_server.submission.job_limits import DefaultLimits
+from ci_server.submission.package_check import PackageLimits
 from tests.support.jobs import a_job
 from tests.support.pages import page, words_in_code
 
@@ -161,6 +166,19 @@ def test_fields_of_the_caller():
     assert first_cells("Who may do what", "field") == list(told)
     (key,) = (row[1] for row in API.rows("Who may do what", "field") if row[0] == "`key`")
     assert [name for name in words_in_code(key) if name != "null"] == list(told["key"])
+
+
+def test_fields_of_the_server():
+    limits = SubmissionLimits(
+        1, 1.0, PackageLimits(1, 1, 1), DefaultLimits(60.0, None, None, 1, 1, 1.0)
+    )
+    facts = ServerFacts(limits, "docker", "image", 4, None, 1, 1)
+    told = server_json(facts, LOCAL_PRINCIPAL)
+    assert first_cells("Server", "field") == list(told)
+    assert first_cells("Server", "limit") == list(told["limits"])
+    (rows,) = (row for row in API.rows("Server", "limit") if "pids" in row[0])
+    for name in words_in_code(rows[0]):
+        assert set(words_in_code(rows[1])) == set(told["limits"][name])
 
 
 def test_keys_of_a_submission():
