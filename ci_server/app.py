@@ -26,6 +26,7 @@ from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import lists as native_lists
 from ci_server.apis.native import probes as native_probes
+from ci_server.apis.native import reruns as native_reruns
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
 from ci_server.apis.native.openapi import describe
@@ -131,6 +132,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         settings.send_timeout_seconds,
         settings.public_url,
         app.state.trusted_proxies,
+        services.reruns,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -214,6 +216,7 @@ def create_app() -> FastAPI:
         native_lists.router,
         router,
         native_artifacts.router,
+        native_reruns.router,
         native_usage.router,
         native_tokens.router,
     )

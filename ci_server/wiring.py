@@ -58,6 +58,7 @@ from ci_server.services.intake import Intake, SubmissionLimits
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
 from ci_server.services.readiness import Readiness
+from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.usage import UsageService
@@ -90,6 +91,7 @@ class Services:
     access: AccessControl
     intake: Intake
     jobs: JobService
+    reruns: RerunService
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
@@ -157,6 +159,7 @@ def build_services(
         access,
         intake,
         jobs,
+        RerunService(jobs, intake),
         Readiness(submissions, stores.packages, utc_now),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
