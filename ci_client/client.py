@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ci_client.library.upload import OnProgress
     from ci_client.packing.project_zip import ProjectZip, create_project_zip
     from ci_client.packing.upload_limits import UploadLimits
+    from ci_common.secret import Secret
 
 __all__ = [
     "Client",
@@ -44,6 +45,7 @@ __all__ = [
     "list_artifacts",
     "list_jobs",
     "read_log",
+    "rerun_job",
     "submit_tests_async",
     "submit_tests_streaming",
     "wait_for_job",
@@ -307,6 +309,21 @@ class Client:
             return asked
         job = json_of(self._http, response)
         return str(job.get("job_id")) if isinstance(job, dict) else asked
+
+    def rerun_job(self, job_id: str, *, secrets: "Sequence[Secret]" = ()) -> str:
+        """Run a job again, with the package and the settings that the server keeps of it; the id of
+        the new job. Secrets are not kept: those that the job was sent with must be given again.
+
+        Raises:
+            JobNotFound: there is no such job, or none that we may see.
+            RequestRefused: with the code `package_gone`, the package is not kept any more; with
+                `secrets_needed`, `secrets` lacks some, which the message names.
+            UsageError: the server is too old.
+            ServerUnreachable, UnexpectedAnswer.
+        """
+        from ci_client.library.rerun import rerun
+
+        return rerun(self._http, self._exchange, checked_job_id(job_id), secrets)
 
     def read_log(self, job_id: str, *, start: int = 0) -> Iterator[bytes]:
         """The bytes of a job's log, from offset `start` to where it ends now.
@@ -573,6 +590,23 @@ def cancel_job(job_id: str, server_url: str | None = None, *, api_key: str | Non
     """Ask for a job to stop. Raises what `Client.cancel_job` raises."""
     with Client(server_url, api_key=api_key) as client:
         client.cancel_job(job_id)
+
+
+def rerun_job(
+    job_id: str,
+    server_url: str | None = None,
+    *,
+    secrets: Mapping[str, str | bytes] | None = None,
+    api_key: str | None = None,
+) -> str:
+    """Run a job again; the id of the new one. Raises what `Client.rerun_job` raises, and UsageError
+    for what cannot be a secret.
+    """
+    from ci_client.library.secret_options import given_secrets
+
+    given = given_secrets(secrets)
+    with Client(server_url, api_key=api_key) as client:
+        return client.rerun_job(job_id, secrets=given)
 
 
 def read_log(

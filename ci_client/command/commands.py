@@ -15,11 +15,11 @@ from ci_client.command.programs import (
     Command,
     Group,
     Number,
-    OptionalValue,
     Whole,
     argument,
     exits,
 )
+from ci_client.command.rerun_command import rerun
 
 _COMMAND = "ci_client.command"
 
@@ -115,9 +115,7 @@ def _check_timeout(timeout: str | None) -> None:
     metavar="[NAME]",
 )
 @click.option("--path", default=".", metavar="DIR", help="The project's directory [default: .]")
-@click.option(
-    "--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once"
-)
+@options.detach
 @options.detach_on_signal
 @options.server
 @options.api_key
@@ -162,27 +160,10 @@ def _check_timeout(timeout: str | None) -> None:
     metavar="KEY=VALUE",
     help="Give the job a label, by which `ci list` finds it; may be repeated",
 )
-@click.option(
-    "--download",
-    cls=OptionalValue,
-    metavar="[=DIR]",
-    help="At the job's end download its artifacts [default: PROJECT-artifacts-ID, a new directory]",
-)
-@click.option(
-    "--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line"
-)
-@click.option(
-    "--secret",
-    multiple=True,
-    metavar="NAME",
-    help="Pass this environment variable as a secret, masked in the log; may be repeated",
-)
-@click.option(
-    "--secret-file",
-    multiple=True,
-    metavar="NAME=PATH",
-    help="Pass this file as the secret /run/secrets/NAME; may be repeated",
-)
+@options.download
+@options.events_as_json
+@options.secret
+@options.secret_file
 @click.option(
     "--git/--no-git",
     default=None,
@@ -337,6 +318,7 @@ def submit(
 
 
 app.add_command(submit)
+app.add_command(rerun)
 
 
 @app.command()

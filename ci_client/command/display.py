@@ -163,6 +163,8 @@ def job_details(job: Mapping[str, Any]) -> str:
     lines = [
         f"{label + ':':<11} {_value(key, job[key])}" for key, label in _JOB_FIELDS if key in job
     ]
+    if rerun_of := job.get("rerun_of"):
+        lines.append(f"Rerun of:   {printable(str(rerun_of))}")
     if size := job.get("artifacts_size"):
         lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {job.get('job_id')})")
     if tests := job.get("tests"):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ci_client.command.programs import Whole, argument
+from ci_client.command.programs import OptionalValue, Whole, argument
 
 if TYPE_CHECKING:
     from ci_client.library.config import ServerChoice
@@ -51,6 +51,30 @@ detach_on_signal = click.option(
     "--detach-on-signal",
     is_flag=True,
     help="On Ctrl-C or SIGTERM leave the job running instead of cancelling it",
+)
+detach = click.option(
+    "--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once"
+)
+download = click.option(
+    "--download",
+    cls=OptionalValue,
+    metavar="[=DIR]",
+    help="At the job's end download its artifacts [default: PROJECT-artifacts-ID, a new directory]",
+)
+events_as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line"
+)
+secret = click.option(
+    "--secret",
+    multiple=True,
+    metavar="NAME",
+    help="Pass this environment variable as a secret, masked in the log; may be repeated",
+)
+secret_file = click.option(
+    "--secret-file",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Pass this file as the secret /run/secrets/NAME; may be repeated",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Output JSON")
 

@@ -72,9 +72,14 @@ def submit(asked: Submission) -> int:
         ) as project,
     ):
         tell_of_packing(project.notes, project)
-        if asked.request.secrets and goes_openly(client.server_url):
-            say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")
-        return _ProjectSending(client, asked).run(project)
+        warn_of_open_secrets(client, asked.request)
+        return ProjectSending(client, asked).run(project)
+
+
+def warn_of_open_secrets(client: Client, request: JobRequest) -> None:
+    """Say so when others on the way can read the job's secrets."""
+    if request.secrets and goes_openly(client.server_url):
+        say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")
 
 
 def tell_of_packing(notes: Sequence[str], project: ProjectZip) -> None:
@@ -127,9 +132,12 @@ class Sending(ABC, Generic[_Client, _Package]):
 
     def run(self, package: _Package) -> int:
         """Upload and watch; the exit code."""
+        return self._follow(lambda: self._upload(package))
+
+    def _follow(self, submit: Callable[[], str]) -> int:
         with self._interruption:
             try:
-                self._job_id = self._upload(package)
+                self._job_id = submit()
                 return self._detached(self._job_id) if self._detach else self._watched(self._job_id)
             except KeyboardInterrupt:
                 self._say_interrupted()
@@ -225,7 +233,9 @@ class Sending(ABC, Generic[_Client, _Package]):
         return None
 
 
-class _ProjectSending(Sending[Client, ProjectZip]):
+class ProjectSending(Sending[Client, ProjectZip]):
+    """That of a project."""
+
     def __init__(self, client: Client, asked: Submission) -> None:
         super().__init__(client, asked.detach, asked.model, asked.detach_on_signal)
         self._request = asked.request

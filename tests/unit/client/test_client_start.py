@@ -14,7 +14,7 @@ OURS = {
     "ci_client.cli",
     "ci_client.command",
     *("ci_client.command." + name for name in ("color", "commands", "model_commands")),
-    *("ci_client.command." + name for name in ("options", "programs")),
+    *("ci_client.command." + name for name in ("options", "programs", "rerun_command")),
     "ci_client.errors",
     *("ci_common", "ci_common.suggestions"),
 }
