@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ci_client.library.upload import OnProgress
     from ci_client.packing.project_zip import ProjectZip, create_project_zip
     from ci_client.packing.upload_limits import UploadLimits
+    from ci_common.secret import Secret
 
 __all__ = ["Client", "JobList", "ProjectZip", "create_project_zip"]
 
@@ -48,6 +49,7 @@ _FUNCTIONS = frozenset(
         "list_artifacts",
         "list_jobs",
         "read_log",
+        "rerun_job",
         "submit_tests_async",
         "submit_tests_streaming",
         "wait_for_job",
@@ -329,6 +331,21 @@ class Client(JobContent):
             return asked
         job = json_of(self._http, response)
         return str(job.get("job_id")) if isinstance(job, dict) else asked
+
+    def rerun_job(self, job_id: str, *, secrets: "Sequence[Secret]" = ()) -> str:
+        """Run a job again, with the package and the settings that the server keeps of it; the id of
+        the new job. Secrets are not kept: those that the job was sent with must be given again.
+
+        Raises:
+            JobNotFound: there is no such job, or none that we may see.
+            RequestRefused: with the code `package_gone`, the package is not kept any more; with
+                `secrets_needed`, `secrets` lacks some, which the message names.
+            UsageError: the server is too old.
+            ServerUnreachable, UnexpectedAnswer.
+        """
+        from ci_client.library.rerun import rerun
+
+        return rerun(self._http, self._exchange, checked_job_id(job_id), secrets)
 
     @override
     def whole_id(self, job_id: str) -> str:

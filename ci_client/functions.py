@@ -184,6 +184,23 @@ def cancel_job(job_id: str, server_url: str | None = None, *, api_key: str | Non
         client.cancel_job(job_id)
 
 
+def rerun_job(
+    job_id: str,
+    server_url: str | None = None,
+    *,
+    secrets: Mapping[str, str | bytes] | None = None,
+    api_key: str | None = None,
+) -> str:
+    """Run a job again; the id of the new one. Raises what `Client.rerun_job` raises, and UsageError
+    for what cannot be a secret.
+    """
+    from ci_client.library.secret_options import given_secrets
+
+    given = given_secrets(secrets)
+    with Client(server_url, api_key=api_key) as client:
+        return client.rerun_job(job_id, secrets=given)
+
+
 def read_log(
     job_id: str, server_url: str | None = None, *, start: int = 0, api_key: str | None = None
 ) -> Iterator[bytes]:

@@ -28,6 +28,7 @@ from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
 from ci_server.apis.native import probes as native_probes
+from ci_server.apis.native import reruns as native_reruns
 from ci_server.apis.native import server as native_server
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
@@ -136,6 +137,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         settings.send_timeout_seconds,
         settings.public_url,
         app.state.trusted_proxies,
+        services.reruns,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -220,6 +222,7 @@ def create_app() -> FastAPI:
         native_events.router,
         router,
         native_artifacts.router,
+        native_reruns.router,
         native_usage.router,
         native_server.router,
         native_tokens.router,

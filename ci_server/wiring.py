@@ -67,6 +67,7 @@ from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
 from ci_server.services.readiness import Readiness
+from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.server_facts import ServerFacts
@@ -103,6 +104,7 @@ class Services:
     intake: Intake
     jobs: JobService
     job_events: JobEventService
+    reruns: RerunService
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
@@ -172,6 +174,7 @@ def build_services(
         intake,
         jobs,
         JobEventService(EventFeed(SqliteJobEvents(database), stores.signals), policy),
+        RerunService(jobs, intake),
         Readiness(submissions, stores.packages, utc_now),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant

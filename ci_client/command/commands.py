@@ -8,6 +8,7 @@ from ci_client.command.init_command import init
 from ci_client.command.login_commands import login, logout
 from ci_client.command.model_commands import model_app
 from ci_client.command.programs import HELP, Group, Section
+from ci_client.command.rerun_command import rerun
 from ci_client.command.run_command import run_like
 from ci_client.command.server_command import server
 from ci_client.command.submit_command import submit
@@ -47,6 +48,7 @@ def app() -> None:
 
 
 app.add_command(submit, section=Section.RUN)
+app.add_command(rerun, section=Section.RUN)
 app.add_command(run_like(submit), section=Section.RUN)
 app.add_command(job_commands.cancel, section=Section.RUN)
 app.add_command(model_app, "model", section=Section.RUN)

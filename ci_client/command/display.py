@@ -175,6 +175,8 @@ def job_details(job: Mapping[str, Any]) -> str:
         for key, label in _JOB_FIELDS
         if key in job and (key != "waiting" or job[key])
     ]
+    if rerun_of := job.get("rerun_of"):
+        lines.append(f"Rerun of:   {printable(str(rerun_of))}")
     if size := job.get("artifacts_size"):
         lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {shown['job_id']})")
     if tests := job.get("tests"):

@@ -11,7 +11,7 @@ from ci_client.command.completers import (
     complete_profiles,
     complete_unfinished_job_ids,
 )
-from ci_client.command.programs import Whole, argument, option
+from ci_client.command.programs import OptionalValue, Whole, argument, option
 
 if TYPE_CHECKING:
     from ci_client.library.config import ServerChoice
@@ -103,6 +103,18 @@ detach_on_signal = option(
     "--detach-on-signal",
     is_flag=True,
     help="On Ctrl-C or SIGTERM leave the job running instead of cancelling it",
+)
+detach = option(
+    "--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once"
+)
+download = option(
+    "--download",
+    cls=OptionalValue,
+    metavar="[=DIR]",
+    help="At the job's end download its artifacts [default: PROJECT-artifacts-ID, a new directory]",
+)
+events_as_json = option(
+    "--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line"
 )
 as_json = option("--json", "as_json", is_flag=True, help="Output JSON")
 

@@ -14,7 +14,6 @@ from ci_client.command.options import server_choice
 from ci_client.command.programs import (
     HELP,
     Command,
-    OptionalValue,
     argument,
     exits,
     option,
@@ -115,15 +114,10 @@ def _check_timeout(timeout: str | None) -> None:
     shell_complete=complete_job_names,
 )
 @option("--path", default=".", metavar="DIR", help="The project's directory [default: .]")
-@option("--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once")
+@options.detach
 @options.detach_on_signal
-@option(
-    "--download",
-    cls=OptionalValue,
-    metavar="[=DIR]",
-    help="At the job's end download its artifacts [default: PROJECT-artifacts-ID, a new directory]",
-)
-@option("--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line")
+@options.download
+@options.events_as_json
 @option(
     "--color",
     type=click.Choice(list(map(str, ColorChoice))),

@@ -83,9 +83,14 @@ def submit(
     ):
         tell_of_server(client.config)
         tell_of_packing(project.notes, project)
-        if asked.request.secrets and goes_openly(client.server_url):
-            say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")
+        warn_of_open_secrets(client, asked.request)
         return (sending or ProjectSending)(client, asked).run(project)
+
+
+def warn_of_open_secrets(client: Client, request: JobRequest) -> None:
+    """Say so when others on the way can read the job's secrets."""
+    if request.secrets and goes_openly(client.server_url):
+        say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")
 
 
 def tell_of_packing(notes: Sequence[str], project: ProjectZip) -> None:
@@ -143,9 +148,12 @@ class Sending(ABC, Generic[_Client, _Package]):
 
     def run(self, package: _Package) -> int:
         """Upload and watch; the exit code."""
+        return self._follow(lambda: self._upload(package))
+
+    def _follow(self, submit: Callable[[], str]) -> int:
         with self._interruption:
             try:
-                self._job_id = self._upload(package)
+                self._job_id = submit()
                 return self._detached(self._job_id) if self._detach else self._watched(self._job_id)
             except KeyboardInterrupt:
                 self._say_interrupted()

@@ -60,6 +60,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "title": job.spec.title,
         "labels": dict(job.spec.labels),
         "private": job.visibility is Visibility.PRIVATE,
+        "rerun_of": job.rerun_of,
     }
 
 

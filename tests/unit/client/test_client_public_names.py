@@ -45,6 +45,7 @@ NAMES = [
     "list_artifacts",
     "list_jobs",
     "read_log",
+    "rerun_job",
     "submit_tests_async",
     "submit_tests_streaming",
     "wait_for_job",
