@@ -109,13 +109,14 @@ async def measure(path: Path, ticks: int) -> tuple[float, float]:
     rows = SqliteJobRetention(database, holder)
     logs = FileLogStore(settings.data_path, signals)
     artifacts = FileArtifactStore(settings.data_path)
+    packages = FilePackageStore(settings.data_path, 0)
     stores = ControllerStores(
         holder=holder,
         transitions=SqliteJobTransitions(database, signals, holder),
         retention=rows,
         lease=SqliteControllerLease(database),
         logs=logs,
-        packages=FilePackageStore(settings.data_path, 0),
+        packages=packages,
         artifacts=artifacts,
         bell=SocketDoorbell(settings.data_path),
         secrets=FileJobSecrets(settings.data_path, SecretKeys(settings.data_path, None)),
@@ -126,7 +127,9 @@ async def measure(path: Path, ticks: int) -> tuple[float, float]:
 
     async def look() -> None:
         # A new one, because one that has found nothing rests.
-        await Retention(rows, logs, artifacts, policy, lambda: 1 << 40, utc_now).run_once()
+        await Retention(
+            rows, logs, artifacts, packages, policy, lambda: 1 << 40, utc_now
+        ).run_once()
 
     try:
         return await median(controller.run_once, ticks), await median(look, ticks)

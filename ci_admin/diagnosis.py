@@ -17,6 +17,7 @@ class Code(StrEnum):
     PACKAGE_MISSING = "package_missing"
     PACKAGE_DAMAGED = "package_damaged"
     PACKAGE_ORPHAN = "package_orphan"
+    KEPT_PACKAGE_LOST = "kept_package_lost"
     SECRETS_MISSING = "secrets_missing"
     SECRETS_ORPHAN = "secrets_orphan"
     LOG_MISSING = "log_missing"
@@ -40,7 +41,7 @@ REPAIRABLE = frozenset(
     {
         *(Code.PACKAGE_ORPHAN, Code.LOG_ORPHAN, Code.ARTIFACTS_ORPHAN, Code.WORKLOAD_ORPHAN),
         *(Code.STAGING_LEFTOVER, Code.ENGINE_LEFTOVER, Code.TOTALS_WRONG, Code.LEASE_STALE),
-        *(Code.SECRETS_ORPHAN, Code.EVENTS_WRONG),
+        *(Code.SECRETS_ORPHAN, Code.EVENTS_WRONG, Code.KEPT_PACKAGE_LOST),
     }
 )
 """What can be put right without losing anything that somebody could still want."""
@@ -92,7 +93,7 @@ def diagnose(job: StoredJob, world: World) -> list[Finding]:
 def _diagnose_orphan(job: StoredJob, world: World, has_workload: bool) -> Iterator[Finding]:
     if has_workload:
         yield _workload_orphan(job.job_id, "there is no such job")
-    if job.job_id in world.packages and job.package:
+    if _has_old_package(job, world):
         yield _package_orphan(job.job_id, "there is no such job")
     if job.job_id in world.secrets and job.secrets:
         yield _secrets_orphan(job.job_id, "there is no such job")
@@ -143,12 +144,20 @@ def _diagnose_finished(
     if job.artifacts and not job.recorded_artifacts and not job.to_be_deleted:
         message = "there are files of artifacts, but the job has none"
         yield Finding(Code.ARTIFACTS_ORPHAN, message, job.job_id)
-    if job.job_id in world.packages and job.package:
+    if row.keeps_package:
+        if problem := job.package_damage or ("" if job.package else "it is gone"):
+            message = f"the kept upload cannot be used to run the job again: {problem}"
+            yield Finding(Code.KEPT_PACKAGE_LOST, message, job.job_id)
+    elif _has_old_package(job, world):
         yield _package_orphan(job.job_id, "the job has ended")
     if job.job_id in world.secrets and job.secrets:
         yield _secrets_orphan(job.job_id, "the job has ended")
     if has_workload and not _is_being_cleaned(row, world):
         yield _workload_orphan(job.job_id, "the job has ended")
+
+
+def _has_old_package(job: StoredJob, world: World) -> bool:
+    return job.package and job.job_id in world.packages and not job.package_to_be_deleted
 
 
 def _is_being_cleaned(row: JobRow, world: World) -> bool:

@@ -8,6 +8,7 @@ from ci_admin.examination import Examination, Examiner
 from ci_common.errors import RunnerError
 from ci_common.job import utc_now
 from ci_persistence.sqlite.event_check import repair_events
+from ci_persistence.sqlite.kept_packages import forget_kept_package
 from ci_persistence.sqlite.lease import release_ended_lease
 from ci_persistence.sqlite.totals_check import repair_totals
 
@@ -36,6 +37,9 @@ class Repairer:
         stores = self._instance.stores
         match finding.code:
             case Code.PACKAGE_ORPHAN:
+                stores.packages.delete(finding.job_id)
+            case Code.KEPT_PACKAGE_LOST:
+                await forget_kept_package(self._instance.database, finding.job_id)
                 stores.packages.delete(finding.job_id)
             case Code.SECRETS_ORPHAN:
                 stores.secrets.forget(finding.job_id)

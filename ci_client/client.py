@@ -13,6 +13,7 @@ What only some calls need is imported by them: `ci list` is quicker for it.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from typing_extensions import override
 
-from ci_client.errors import RequestRefused, UsageError
+from ci_client.errors import ConfigError, RequestRefused, UsageError
 from ci_client.library.config import load_config
 from ci_client.library.exchange import Exchange
 from ci_client.library.job_content import JobContent
@@ -32,9 +33,11 @@ from ci_client.library.transport import json_of, open_http, unexpected
 
 if TYPE_CHECKING:
     from ci_client.library.job_request import JobRequest
+    from ci_client.library.server_facts import ServerFacts
     from ci_client.library.upload import OnProgress
     from ci_client.packing.project_zip import ProjectZip, create_project_zip
     from ci_client.packing.upload_limits import UploadLimits
+    from ci_common.secret import Secret
 
 __all__ = ["Client", "JobList", "ProjectZip", "create_project_zip"]
 
@@ -46,6 +49,7 @@ _FUNCTIONS = frozenset(
         "list_artifacts",
         "list_jobs",
         "read_log",
+        "rerun_job",
         "submit_tests_async",
         "submit_tests_streaming",
         "wait_for_job",
@@ -70,20 +74,25 @@ class Client(JobContent):
         server_url: str | None = None,
         *,
         api_key: str | None = None,
+        profile: str | None = None,
+        project: str | os.PathLike[str] = ".",
         patience: float = PATIENCE_SECONDS,
         on_retry: OnRetry | None = None,
     ) -> None:
-        """Prepare to talk to `server_url`, or to the configured server; nothing is sent yet.
+        """Prepare to talk to `server_url`, to the server of `profile`, or to the configured one,
+        which may be that of the table of `project`, a directory; nothing is sent yet.
 
-        `api_key`, or the configured one, says who we are.
+        `api_key`, or the configured one for this server, says who we are.
 
         `patience` is how many seconds the server may be away while its job is followed, and
         `on_retry` is told about every attempt to reach it again.
 
         Raises:
-            ConfigError: the address, the key, or the configuration file is not usable.
+            ConfigError: the address, the key, the profile or the configuration file is not usable,
+                or only the project names the server, and there is a key that is not for it.
+            UsageError: what the project's table says of its server is wrong.
         """
-        config = load_config(server_url, api_key)
+        self.config = config = load_config(server_url, api_key, profile, project)
         self.server_url = config.server_url
         self.server_option = config.server_option
         self._http = open_http(self.server_url, config.api_key)
@@ -91,6 +100,13 @@ class Client(JobContent):
         self._patience = patience
         self._on_retry = on_retry
         self._limits = ServerLimits(self._http, self._exchange, self.server_url)
+
+    @property
+    def server(self) -> "ServerFacts":
+        """What one may ask about the server itself."""
+        from ci_client.library.server_facts import ServerFacts
+
+        return ServerFacts(self._http, self._exchange, self._limits)
 
     def close(self) -> None:
         """Close the connection."""
@@ -116,11 +132,13 @@ class Client(JobContent):
             ServerUnreachable: no answer.
             UnexpectedAnswer: this is no CI server.
             UsageError: the server is too old for what is asked for.
+            ConfigError: there are secrets, and only the project names the server.
         """
         from ci_client.library.job_request import OVERRIDES, JobRequest
         from ci_client.library.upload import VALIDATION_SECONDS, UploadFile
 
         request = request or JobRequest()
+        self._check_secrets_may_go(request)
         spec = request.to_spec()
         if asked := [name for name in OVERRIDES if name in spec]:
             self._limits.check_known(asked)
@@ -145,6 +163,14 @@ class Client(JobContent):
             raise unexpected(self._http, "no job id")
         return job_id
 
+    def _check_secrets_may_go(self, request: "JobRequest") -> None:
+        if request.secrets and self.config.is_projects_choice:
+            raise ConfigError(
+                f"The secrets were not sent: only the project's {self.config.server_source.name} "
+                f"names the server {self.server_url}. If you trust this server, name it with "
+                "--server or CI_SERVER_URL, or in a profile (`ci login --server URL`)."
+            )
+
     def upload_limits(self) -> "UploadLimits":
         """What the server takes; no limits, where it is too old to tell.
 
@@ -157,6 +183,19 @@ class Client(JobContent):
         names = ("max_files", "max_unpacked_bytes", "max_upload_bytes")
         known = {name: told[name] for name in names if isinstance(told.get(name), int)}
         return UploadLimits(**known)
+
+    def whoami(self) -> dict[str, Any]:
+        """Whom the server takes us for: `user`, `tenant`, `role`, `credential` (such as api_key,
+        jwt, or local where nobody has to prove who they are), and of an API key `key`, with its
+        `prefix`, `name` and `expires_at`. Empty where the server is too old to tell.
+
+        Raises:
+            AccessRefused: it asks for a key, or does not know ours.
+            RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        from ci_client.library.caller import ask_caller
+
+        return ask_caller(self._exchange)
 
     def follow(
         self, job_id: str, *, from_beginning: bool = False, offset: int | None = None
@@ -292,6 +331,21 @@ class Client(JobContent):
             return asked
         job = json_of(self._http, response)
         return str(job.get("job_id")) if isinstance(job, dict) else asked
+
+    def rerun_job(self, job_id: str, *, secrets: "Sequence[Secret]" = ()) -> str:
+        """Run a job again, with the package and the settings that the server keeps of it; the id of
+        the new job. Secrets are not kept: those that the job was sent with must be given again.
+
+        Raises:
+            JobNotFound: there is no such job, or none that we may see.
+            RequestRefused: with the code `package_gone`, the package is not kept any more; with
+                `secrets_needed`, `secrets` lacks some, which the message names.
+            UsageError: the server is too old.
+            ServerUnreachable, UnexpectedAnswer.
+        """
+        from ci_client.library.rerun import rerun
+
+        return rerun(self._http, self._exchange, checked_job_id(job_id), secrets)
 
     @override
     def whole_id(self, job_id: str) -> str:

@@ -7,6 +7,7 @@ ClientError
 │   ├── NotAModel               the directory has no description of a model, or two
 │   ├── ProjectNotFound         there is no such directory
 │   └── ProjectTooLarge         the server would not take it
+├── LocalServerError            the server that `ci run` starts did not start
 ├── ServerUnreachable           no answer, for as long as we were prepared to wait
 ├── UnexpectedAnswer            something answered, but not as the CI server does
 ├── DownloadError               an artifact is damaged, or has no place in the directory
@@ -69,6 +70,16 @@ class ProjectTooLarge(ProjectError):
     """The directory has more than the server takes."""
 
 
+class LocalServerError(ClientError):
+    """The server that `ci run` starts for itself did not start."""
+
+    @property
+    @override
+    def is_infrastructure(self) -> bool:
+        """Always: the container engine, or this machine, is not as it should be."""
+        return True
+
+
 class ServerUnreachable(ClientError):
     """The server does not answer."""
 
@@ -77,8 +88,8 @@ class ServerUnreachable(ClientError):
         through = f", through the proxy {proxy}" if proxy else ""
         super().__init__(
             f"Cannot reach the server at {server_url} ({cause}{through}). "
-            f"{_advice(cause, proxy)}, or choose another with --server, CI_SERVER_URL or `server` "
-            "in ~/.ci/config."
+            f"{_advice(cause, proxy)}, or choose another with --server, CI_SERVER_URL or "
+            "--profile."
         )
         self.server_url = server_url
 

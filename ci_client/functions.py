@@ -75,7 +75,7 @@ def submit_tests_async(
     )
     check_directory(path)
     with (
-        Client(server_url, api_key=api_key) as client,
+        Client(server_url, api_key=api_key, project=path) as client,
         create_project_zip(path, include, exclude, client.upload_limits(), git) as project,
     ):
         return client.submit(project, request=request)
@@ -131,7 +131,7 @@ def submit_tests_streaming(
         *(image, env, artifacts, cpu, memory, labels, private),
     )
     check_directory(path)
-    with Client(server_url, api_key=api_key) as client:
+    with Client(server_url, api_key=api_key, project=path) as client:
         with create_project_zip(path, include, exclude, client.upload_limits(), git) as project:
             job_id = client.submit(project, request=request)
         yield {"type": "job_id", "job_id": job_id}
@@ -182,6 +182,23 @@ def cancel_job(job_id: str, server_url: str | None = None, *, api_key: str | Non
     """Ask for a job to stop. Raises what `Client.cancel_job` raises."""
     with Client(server_url, api_key=api_key) as client:
         client.cancel_job(job_id)
+
+
+def rerun_job(
+    job_id: str,
+    server_url: str | None = None,
+    *,
+    secrets: Mapping[str, str | bytes] | None = None,
+    api_key: str | None = None,
+) -> str:
+    """Run a job again; the id of the new one. Raises what `Client.rerun_job` raises, and UsageError
+    for what cannot be a secret.
+    """
+    from ci_client.library.secret_options import given_secrets
+
+    given = given_secrets(secrets)
+    with Client(server_url, api_key=api_key) as client:
+        return client.rerun_job(job_id, secrets=given)
 
 
 def read_log(

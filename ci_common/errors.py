@@ -9,6 +9,7 @@ RunnerError
 │   ├── UnknownJobNameError         the table has no such job
 │   ├── InvalidSecretError          a secret that cannot be given to a job, or masked
 │   ├── UnknownSecretError          the tenant has no such secret
+│   ├── SecretsNeededError          a job had secrets, which must be sent again
 │   ├── InvalidOffsetError          a log position that is not one
 │   ├── InvalidEventCursorError     a position among job events that is not one
 │   ├── AmbiguousJobIdError         the beginning of the ids of several jobs
@@ -33,6 +34,8 @@ RunnerError
 ├── RunEndedError                   too late to cancel a run
 ├── JobFinishedError                too late to cancel
 ├── JobStartedError                 too late to cancel without force
+├── PackageGoneError                a job cannot be run again: its package is not kept
+├── NotRerunnableError              a job cannot be run again: it belongs to a run
 ├── EventsGoneError                 events after a reader's cursor were removed
 ├── DiskFullError                   below the disk floor
 ├── LogCorruptError                 a stored log is damaged
@@ -157,6 +160,12 @@ class UnknownSecretError(BadRequestError):
     """The tenant has no secret of this name."""
 
     code = "unknown_secret"
+
+
+class SecretsNeededError(BadRequestError):
+    """The job had secrets, whose values are not kept: send them again."""
+
+    code = "secrets_needed"
 
 
 class InvalidOffsetError(BadRequestError):
@@ -303,6 +312,18 @@ class JobStartedError(RunnerError):
     """The job is under way. Cancel it with force=true, which stops it."""
 
     code = "job_started"
+
+
+class PackageGoneError(RunnerError):
+    """The job's package is not kept any more; submit the project again."""
+
+    code = "package_gone"
+
+
+class NotRerunnableError(RunnerError):
+    """The job cannot be run again by itself."""
+
+    code = "not_rerunnable"
 
 
 class EventsGoneError(RunnerError):

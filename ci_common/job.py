@@ -99,6 +99,8 @@ class JobSpec:
     """How often a job whose workload was lost is started again."""
     secrets: tuple[str, ...] = ()
     """The names of its secrets. Their values are in no row."""
+    tenant_secrets: tuple[str, ...] = ()
+    """Those of them that were not sent with the job: its tenant keeps them here."""
     install: tuple[str, ...] | None = None
     """Lines of a requirements file, which are installed before; `None` is what the project has."""
     git: GitFacts | None = None
@@ -245,10 +247,19 @@ class Job:
     """Set at the end, when the job left a coverage report."""
     door: Door = Door.NATIVE
     visibility: Visibility = Visibility.TENANT
+    rerun_of: str | None = None
+    """The id of the job that this one repeats, which may have been deleted since."""
+    package_kept: bool = False
+    """Whether its package is still here although it has ended."""
     failing: BegunFailure | None = None
     """Set while a failure is being recorded; never when `status` is terminal."""
     launch_step: LaunchStep | None = None
     """What its launch takes time for; only while it is initializing, and not always then."""
+
+    @property
+    def has_package(self) -> bool:
+        """Whether its package is here: until its end, and then for as long as it is kept."""
+        return self.package is not None and (self.package_kept or not self.status.is_terminal)
 
     @property
     def artifacts_left_out(self) -> str | None:

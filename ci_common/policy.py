@@ -18,6 +18,8 @@ class Action(StrEnum):
     READ = "read"
     """A job, its log and stream, its artifacts."""
     CANCEL = "cancel"
+    RERUN = "rerun"
+    """Submit a job again, with its package; the new one belongs to whoever does."""
     USAGE = "usage"
     """How much of what a tenant has and keeps."""
     ISSUE_TOKEN = "lend"  # noqa: S105 - its name
@@ -47,6 +49,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.LIST: Reach.SHARED,
         Action.READ: Reach.SHARED,
         Action.CANCEL: Reach.OWN,
+        Action.RERUN: Reach.OWN,
         Action.USAGE: Reach.NONE,
         Action.ISSUE_TOKEN: Reach.OWN,
         Action.PRIORITIZE: Reach.NONE,
@@ -56,12 +59,18 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.LIST: Reach.VIEWED,
         Action.READ: Reach.VIEWED,
         Action.CANCEL: Reach.NONE,
+        Action.RERUN: Reach.NONE,
         Action.USAGE: Reach.NONE,
         Action.ISSUE_TOKEN: Reach.VIEWED,
         Action.PRIORITIZE: Reach.NONE,
     },
 }
-"""Role and action to reach. Admins of the operator's tenant reach all tenants."""
+"""Role and action to reach. Admins of the operator's tenant reach all tenants, but for what would
+take something from one tenant to another, see `_WITHIN_A_TENANT`.
+"""
+
+_WITHIN_A_TENANT = frozenset({Action.RERUN})
+"""The new job would be the operator's, with the package of another tenant."""
 
 _OTHERS: Mapping[Reach, tuple[Visibility, ...]] = {
     Reach.OWN: (),
@@ -122,7 +131,7 @@ class Policy:
             return Reach.NONE
         reach = POLICY[principal.role][action]
         operates = principal.role is Role.ADMIN and principal.tenant == self.operator_tenant
-        return Reach.ALL if operates and reach else reach
+        return Reach.ALL if operates and reach and action not in _WITHIN_A_TENANT else reach
 
     def scope(self, principal: Principal, action: Action) -> JobScope:
         """The jobs the principal may do this to. Raises ForbiddenError when there can be none."""
@@ -151,6 +160,7 @@ _PHRASES = {
     Action.LIST: "list jobs",
     Action.READ: "read jobs",
     Action.CANCEL: "cancel jobs",
+    Action.RERUN: "run jobs again",
     Action.USAGE: "see usage",
     Action.ISSUE_TOKEN: "create a token for a job",
     Action.PRIORITIZE: "submit jobs above the highest priority for users",

@@ -1,6 +1,7 @@
 """The principal: the authenticated caller, whichever authentication method was used."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 LOCAL_TENANT = "local"
@@ -23,6 +24,16 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What may be told of an API key to whoever holds it."""
+
+    prefix: str
+    name: str
+    expires_at: datetime | None = None
+    """`None`: never."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller. Two credentials of one user of one tenant are the same caller."""
 
@@ -37,6 +48,8 @@ class Principal:
     """Where this request of theirs came from; no part of who they are."""
     email: str | None = field(default=None, compare=False)
     """What the issuer of their token says of it, where it is not `user` itself. It is only told."""
+    key: KeyFacts | None = field(default=None, compare=False)
+    """The API key that proved it, where one did. It is only told, too."""
 
 
 LOCAL_PRINCIPAL = Principal(tenant=LOCAL_TENANT, user="local", role=Role.ADMIN)

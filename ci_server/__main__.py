@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import sys
+from typing import Any
 
 from ci_common.installation import needing
 
@@ -44,6 +45,15 @@ Both the server and ci-admin use this database (CI_DB_PATH):
 To let anyone who can reach {host} run commands here, add --insecure."""
 """Both ways are tried by a test, as they are printed."""
 
+_OF_ALL: dict[str, Any] = {
+    "proxy_headers": False,  # auth.addresses reads them, and knows whom to believe
+    "timeout_graceful_shutdown": GRACEFUL_SHUTDOWN_SECONDS,
+    "http": "ci_server.connections.protocol:BoundedHttpProtocol",
+    "ws": "none",  # the class above brings its own, with bounds
+    "server_header": False,
+}
+"""Options of uvicorn, however the server is started."""
+
 _LARGEST_PORT = 65535
 _WHY_NOT = {
     errno.EADDRINUSE: "another program uses this port; stop it, or choose another port with --port",
@@ -80,6 +90,11 @@ def main() -> None:
         help="accept other machines without authentication: anyone who can reach the server has "
         "full access",
     )
+    parser.add_argument(
+        "--ephemeral",
+        action="store_true",
+        help="for programs such as `ci run`: serve until stdin ends, then remove everything",
+    )
     options = parser.parse_args()
     if options.insecure:
         os.environ["CI_INSECURE"] = "true"  # the workers read it, too
@@ -88,6 +103,8 @@ def main() -> None:
         uvicorn_shape.check()
     except RunnerError as error:
         sys.exit(f"ci_server: {error.message}")
+    if options.ephemeral:
+        sys.exit(_serve_a_program(settings))
     try:
         check_database_location(settings)
         identified = asyncio.run(has_identities(settings))
@@ -104,13 +121,20 @@ def main() -> None:
         host=options.host,
         port=options.port,
         workers=options.workers,
-        proxy_headers=False,  # auth.addresses reads them, and knows whom to believe
-        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         timeout_worker_healthcheck=WORKER_START_SECONDS,
-        http="ci_server.connections.protocol:BoundedHttpProtocol",
-        ws="none",  # the class above brings its own, with bounds
-        server_header=False,
+        **_OF_ALL,
     )
+
+
+def _serve_a_program(settings: Settings) -> int:
+    """The exit code."""
+    from ci_server.app import app
+    from ci_server.ephemeral import serve
+
+    try:
+        return serve(settings, app, lambda: uvicorn.Config(app, log_config=None, **_OF_ALL))
+    except RunnerError as error:
+        sys.exit(f"ci_server: {error.message}")
 
 
 def _port(text: str) -> int:

@@ -28,8 +28,11 @@ from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
 from ci_server.apis.native import probes as native_probes
+from ci_server.apis.native import reruns as native_reruns
+from ci_server.apis.native import server as native_server
 from ci_server.apis.native import tokens as native_tokens
 from ci_server.apis.native import usage as native_usage
+from ci_server.apis.native import whoami as native_whoami
 from ci_server.apis.native.openapi import describe
 from ci_server.apis.native.routes import NativeApi, router
 from ci_server.apis.native.sse import LogEventCache
@@ -120,6 +123,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     """Put into the application's state what its routes ask for."""
     app.state.access = services.access
     app.state.usage = services.usage
+    app.state.server_facts = services.facts
     cache = LogEventCache()
     app.state.native_api = NativeApi(
         services.intake,
@@ -133,6 +137,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         settings.send_timeout_seconds,
         settings.public_url,
         app.state.trusted_proxies,
+        services.reruns,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -217,8 +222,11 @@ def create_app() -> FastAPI:
         native_events.router,
         router,
         native_artifacts.router,
+        native_reruns.router,
         native_usage.router,
+        native_server.router,
         native_tokens.router,
+        native_whoami.router,
     )
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     for routes in (*native, models.router, models_socket.router, *of_runs):

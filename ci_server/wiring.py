@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
+from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import RunSettings, Settings
 from ci_common.waiting import JobSlots
 from ci_controller.assembly import ControllerStores, build_controller
-from ci_controller.executors.registry import build_executor
+from ci_controller.executors.registry import build_executor, default_image
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
 from ci_persistence.database.database import Database
@@ -31,7 +33,11 @@ from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.catalogue import SqliteCatalogueReader
 from ci_persistence.sqlite.data_claim import check_before_open, claim
 from ci_persistence.sqlite.events import SqliteJobEvents
-from ci_persistence.sqlite.identities import SqliteIssuedKeys, has_users
+from ci_persistence.sqlite.identities import (
+    SqliteIdentityAdministration,
+    SqliteIssuedKeys,
+    has_users,
+)
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.runs import SqliteRuns
@@ -61,8 +67,10 @@ from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
 from ci_server.services.readiness import Readiness
+from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
+from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageService
 from ci_server.streams.event_feed import EventFeed
 from ci_server.streams.log_stream import LogStreams
@@ -96,6 +104,7 @@ class Services:
     intake: Intake
     jobs: JobService
     job_events: JobEventService
+    reruns: RerunService
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
@@ -106,14 +115,13 @@ class Services:
     grants: Grants
     catalogue: CatalogueReader
     control_strategies: ControlStrategies
+    facts: ServerFacts
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
     """Open the database and claim the data directory, until the stack is left."""
     check_before_open(settings.data_path, settings.db_path)
-    database = Database(settings.db_path)
-    await database.open()
-    stack.push_async_callback(database.close)
+    database = await _open_database(settings, stack)
     directory = await claim(settings.data_path, database)
     signals = ProcessJobSignals()
     bell = SocketDoorbell(settings.data_path)
@@ -166,6 +174,7 @@ def build_services(
         intake,
         jobs,
         JobEventService(EventFeed(SqliteJobEvents(database), stores.signals), policy),
+        RerunService(jobs, intake),
         Readiness(submissions, stores.packages, utc_now),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
@@ -178,6 +187,7 @@ def build_services(
         Grants(SignedUrlKeys(settings.data_path).keys, settings.signed_url_seconds, utc_now),
         catalogue,
         strategies,
+        _facts(settings, limits),
     )
 
 
@@ -216,6 +226,44 @@ async def what_jobs_run_in(settings: Settings) -> str:
         return await executor.describe()
     finally:
         await executor.close()
+
+
+async def issue_key(settings: Settings, name: str) -> str:
+    """A new user, and an API key of theirs, which lets its holder submit: a token.
+
+    Raises DatabaseError, and UserExistsError the second time.
+    """
+    now, token = utc_now(), new_token()
+    user = User(f"{name}@localhost", name, now, LOCAL_TENANT)
+    key = ApiKey(new_key_id(), prefix_of(token), name, user, Role.SUBMITTER, now)
+    async with AsyncExitStack() as stack:
+        database = await _open_database(settings, stack)
+        identities = SqliteIdentityAdministration(database)
+        await identities.add_user(user)
+        await identities.add_key(key, token_digest(token))
+    return token
+
+
+async def remove_workloads(settings: Settings) -> None:
+    """Remove all that this instance has on the engine but cached images: its controller has ended.
+
+    Raises DatabaseError, EngineUnavailableError.
+    """
+    async with AsyncExitStack() as stack:
+        database = await _open_database(settings, stack)
+        executor = build_executor(settings, database.instance_id)
+        stack.push_async_callback(executor.close)
+        for workload in await executor.list_workloads():
+            await executor.remove(workload.job_id)
+        for leftover in await executor.leftovers(0):
+            await executor.remove_leftover(leftover)
+
+
+async def _open_database(settings: Settings, stack: AsyncExitStack) -> Database:
+    database = Database(settings.db_path)
+    await database.open()
+    stack.push_async_callback(database.close)
+    return database
 
 
 async def has_identities(settings: Settings) -> bool:
@@ -272,6 +320,18 @@ def _authenticator(
         identities,
         LocalIdentity(insecure=settings.insecure, origins=settings.allowed_origins),
         None if tokens is None else StreamTokenIdentity(tokens),
+    )
+
+
+def _facts(settings: Settings, limits: SubmissionLimits) -> ServerFacts:
+    return ServerFacts(
+        limits,
+        settings.executor,
+        default_image(settings),
+        settings.max_concurrent_jobs,
+        settings.max_jobs_per_tenant,
+        settings.max_artifacts_mb,
+        settings.max_artifacts,
     )
 
 

@@ -19,6 +19,7 @@ from ci_client.command.report_display import printable
 from ci_client.errors import ClientError
 from ci_client.library.job_ids import is_whole_id
 from ci_client.library.job_request import is_job_name
+from ci_client.library.user_config import read_user_config
 from ci_client.packing.project_table import read_commands
 
 _SECONDS = 2.0
@@ -65,9 +66,20 @@ def job_names(path: str, incomplete: str) -> list[CompletionItem]:
     ]
 
 
+def profiles(incomplete: str) -> list[str]:
+    """Names of profiles."""
+    try:
+        return [name for name in read_user_config().profiles if name.startswith(incomplete)]
+    except ClientError:
+        return []  # of a broken file the command tells
+
+
 def _jobs(given: Mapping[str, Any], beginning: str) -> list[dict[str, Any]]:
     try:
-        with Client(given.get("server"), api_key=given.get("api_key")) as client:
+        server, profile = given.get("server"), given.get("profile")
+        with Client(server, api_key=given.get("api_key"), profile=profile) as client:
+            if client.config.is_projects_choice:
+                return []  # to press Tab in somebody's project is not to talk to their server
             newest = client.list_jobs(limit=_MOST)
             found = [job for job in newest if str(job.get("job_id")).startswith(beginning)]
             if not found and len(beginning) >= _LEAST_CHARACTERS:

@@ -2,13 +2,15 @@
 imported when the shell asks.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+PROFILE = "ci_client.profile"
+"""In the context: the value of `--profile`."""
 IN_COMMAND = "ci_client.in_command"
 """In the context: whether what is completed belongs to the command that follows `--`."""
 
@@ -19,7 +21,7 @@ def complete_job_ids(
     """Jobs of the server, newest first."""
     from ci_client.command.candidates import job_ids
 
-    return job_ids(context.params, parameter, incomplete)
+    return job_ids(_given(context), parameter, incomplete)
 
 
 def complete_unfinished_job_ids(
@@ -28,7 +30,16 @@ def complete_unfinished_job_ids(
     """Jobs of the server that have not ended, newest first."""
     from ci_client.command.candidates import job_ids
 
-    return job_ids(context.params, parameter, incomplete, unfinished=True)
+    return job_ids(_given(context), parameter, incomplete, unfinished=True)
+
+
+def complete_profiles(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Profiles of the user's configuration."""
+    from ci_client.command.candidates import profiles
+
+    return profiles(incomplete)
 
 
 def complete_job_names(
@@ -51,3 +62,8 @@ def complete_statuses(
     from ci_common.job_states import JobStatus
 
     return [str(status) for status in JobStatus if status.startswith(incomplete)]
+
+
+def _given(context: click.Context) -> dict[str, Any]:
+    """The values of the command line."""
+    return {**context.params, "profile": context.meta.get(PROFILE)}

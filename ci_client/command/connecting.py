@@ -1,15 +1,46 @@
 """A connection to the server that says when it is lost."""
 
+import shlex
 import time
+from typing import TypeVar
 
 from ci_client.client import Client
 from ci_client.command.display import say
-from ci_client.library.config import ServerChoice
+from ci_client.library.config import ClientConfig, ServerChoice
+from ci_client.library.retry import PATIENCE_SECONDS
+
+_Client = TypeVar("_Client", bound=Client)
 
 
-def connect(server: ServerChoice) -> Client:
+def connect(server: ServerChoice, patience: float = PATIENCE_SECONDS) -> Client:
     """A connection that says on stderr when it is lost."""
-    return Client(server.server_url, api_key=server.api_key, on_retry=RetryNotice())
+    return connected(Client, server, patience)
+
+
+def connected(
+    kind: type[_Client], server: ServerChoice, patience: float = PATIENCE_SECONDS
+) -> _Client:
+    """The same, of a kind of client."""
+    return kind(
+        server.server_url,
+        api_key=server.api_key,
+        profile=server.profile,
+        project=server.project,
+        patience=patience,
+        on_retry=RetryNotice(),
+    )
+
+
+def tell_of_server(config: ClientConfig) -> None:
+    """Say which server it is where that may be another than the user expects."""
+    if config.is_projects_choice:
+        say(f"Server: {config.server_url}, which {config.server_source} of this project names.")
+    elif config.passed_over is not None:
+        say(
+            f"Note: the project names the server {config.passed_over}, for which you have no "
+            f"profile, so {config.server_url} is used. To use the project's: "
+            f"ci login --server {shlex.quote(config.passed_over)}"
+        )
 
 
 class RetryNotice:

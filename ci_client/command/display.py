@@ -66,8 +66,10 @@ def discard(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = None) -> str:
-    """How a job ended, in one line, and where to read more if it did not pass."""
+def result_line(result: Mapping[str, Any], job_id: str | None, seconds: float | None = None) -> str:
+    """How a job ended, in one line, and where to read more if it did not pass: nowhere, if there is
+    no `job_id`.
+    """
     verdict = _verdict(result)
     says_how_long = known_reason(result) is Reason.TIMEOUT
     if seconds is not None and not says_how_long:
@@ -76,6 +78,8 @@ def result_line(result: Mapping[str, Any], job_id: str, seconds: float | None = 
         verdict = f"{first} in {duration_text(seconds)}{colon}{message}"
     if result.get("success") is True:
         return f"✓ {verdict}"
+    if job_id is None:
+        return f"✗ {verdict}"
     return f"✗ {verdict} (ci logs {shown_id(job_id, sys.stderr)})"
 
 
@@ -171,6 +175,8 @@ def job_details(job: Mapping[str, Any]) -> str:
         for key, label in _JOB_FIELDS
         if key in job and (key != "waiting" or job[key])
     ]
+    if rerun_of := job.get("rerun_of"):
+        lines.append(f"Rerun of:   {printable(str(rerun_of))}")
     if size := job.get("artifacts_size"):
         lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {shown['job_id']})")
     if tests := job.get("tests"):

@@ -37,6 +37,9 @@ _PLUGINS = {
 TABLE, OWN_TABLE = "[tool.ci.jobs.NAME]", "[jobs.NAME] of ci.toml"
 """How the table of a job begins in pyproject.toml, and in a file of its own."""
 
+SUBMIT = "ci submit"
+"""What people type who run a job, but for those who type `ci run`."""
+
 _USAGE = 4
 _NO_TESTS = 5
 """Exit codes of pytest."""
@@ -59,9 +62,11 @@ class LogTail:
         return _ESCAPES.sub("", self._content.decode(errors="replace"))
 
 
-def hint(result: Mapping[str, Any], log: str, table: str = TABLE) -> str | None:
+def hint(
+    result: Mapping[str, Any], log: str, table: str = TABLE, command_line: str = SUBMIT
+) -> str | None:
     """What to try after this result (a `complete` event), by the end of the log; `None` when there
-    is nothing to say. `table` is how the job's table begins.
+    is nothing to say. `table` is how the job's table begins, `command_line` what was typed.
     """
     if result.get("success") is True or result.get("status") != "completed":
         return None
@@ -82,7 +87,7 @@ def hint(result: Mapping[str, Any], log: str, table: str = TABLE) -> str | None:
     if result.get("exit_code") == _NOT_FOUND:
         if words := _one_word(log):
             said = "the command was a single argument with spaces in it"
-            return f"Hint: {said}. Did you mean: ci submit -- {words}"
+            return f"Hint: {said}. Did you mean: {command_line} -- {words}"
         return (
             f"Hint: exit code 127 means that a command was not found. In {table}, set "
             "install = […], or image = … to an image that has it."

@@ -4,14 +4,14 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta
 from pathlib import Path
 
 from typing_extensions import override
 
 from ci_client.command import exit_codes
-from ci_client.command.connecting import RetryNotice
+from ci_client.command.connecting import connected, tell_of_server
 from ci_client.command.display import say
 from ci_client.command.model_display import model_details
 from ci_client.command.model_results import (
@@ -62,20 +62,17 @@ class ModelSubmission:
             raise UsageError(f"--name must be 1 to {LONGEST_TITLE} printable characters.")
 
 
-def _connect(server: ServerChoice) -> ModelClient:
-    return ModelClient(server.server_url, api_key=server.api_key, on_retry=RetryNotice())
-
-
 def submit(asked: ModelSubmission) -> int:
     """Pack a model, upload it, and watch its job; the exit code."""
     asked.check()
     check_model(asked.path)
     with (
-        _connect(asked.server) as client,
+        connected(ModelClient, replace(asked.server, project=asked.path)) as client,
         create_model_package(
             asked.path, asked.include, asked.exclude, client.upload_limits()
         ) as package,
     ):
+        tell_of_server(client.config)
         tell_of_packing(package.notes, package.project)
         if asked.verify_local and package.stale_manifest:
             raise UsageError(
@@ -137,7 +134,7 @@ class _ModelSending(Sending[ModelClient, ModelPackage]):
 
 def status(job_id: str, server: ServerChoice, as_json: bool) -> int:
     """Show a model's job; the exit code."""
-    with _connect(server) as client:
+    with connected(ModelClient, server) as client:
         job = client.get_model_job(job_id)
     print(json.dumps(job.raw, indent=2) if as_json else model_details(job), flush=True)
     return exit_codes.PASSED
@@ -145,7 +142,7 @@ def status(job_id: str, server: ServerChoice, as_json: bool) -> int:
 
 def cancel(job_id: str, server: ServerChoice) -> int:
     """Stop a model's job, queued or under way; the exit code."""
-    with _connect(server) as client:
+    with connected(ModelClient, server) as client:
         job_id = client.whole_id(job_id)
         client.cancel_model_job(job_id, force=True)
     print(f"Job {job_id} cancelled.", flush=True)
@@ -154,7 +151,7 @@ def cancel(job_id: str, server: ServerChoice) -> int:
 
 def watch(job_id: str, server: ServerChoice, output: str | None) -> int:
     """Watch a job from its beginning to its end, and show its results; the exit code."""
-    with _connect(server) as client:
+    with connected(ModelClient, server) as client:
         # A server that is not there is told at once, not waited for.
         job_id = client.get_model_job(job_id).job_id
         try:
@@ -175,7 +172,7 @@ def watch(job_id: str, server: ServerChoice, output: str | None) -> int:
 
 def results(job_id: str, server: ServerChoice, output: str | None, as_json: bool) -> int:
     """Fetch, check and show the results of a job that succeeded; the exit code."""
-    with _connect(server) as client:
+    with connected(ModelClient, server) as client:
         job = client.get_model_job(job_id)
         if job.result is None:
             return _no_results(client, job)

@@ -1,9 +1,17 @@
 """Options and arguments that commands have in common, as decorators."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from ci_client.command.completers import complete_job_ids, complete_unfinished_job_ids
-from ci_client.command.programs import Whole, argument, option
+import click
+
+from ci_client.command.completers import (
+    PROFILE,
+    complete_job_ids,
+    complete_profiles,
+    complete_unfinished_job_ids,
+)
+from ci_client.command.programs import OptionalValue, Whole, argument, option
 
 if TYPE_CHECKING:
     from ci_client.library.config import ServerChoice
@@ -11,18 +19,45 @@ if TYPE_CHECKING:
 SENT, JOB = "What is sent", "The job"
 """Sections of the help of commands that submit jobs."""
 
-server = option(
+
+def _keep_profile(
+    context: click.Context, option: click.Parameter, profile: str | None
+) -> str | None:
+    context.meta[PROFILE] = profile
+    return profile
+
+
+_server = option(
     "--server",
     section="Server",
     metavar="URL",
-    help="Address of the server [default: $CI_SERVER_URL or ~/.ci/config]",
+    help="Address of the server [default: $CI_SERVER_URL, the project's, or that of your profile]",
 )
+_profile = option(
+    "--profile",
+    section="Server",
+    metavar="NAME",
+    expose_value=False,
+    callback=_keep_profile,
+    shell_complete=complete_profiles,
+    help="Your name for a server and your key for it [default: $CI_PROFILE]",
+)
+
+
+def server(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which server it is: `--server`, which the command is given, and `--profile`, which
+    `server_choice` adds.
+    """
+    decorated: Callable[..., Any] = _server(_profile(command))
+    return decorated
+
+
 api_key = option(
     "--api-key",
     section="Server",
     metavar="KEY",
-    help="API key [default: $CI_API_KEY or ~/.ci/config; prefer these, because other users can see "
-    "command lines]",
+    help="API key [default: $CI_API_KEY, or what `ci login` stored; prefer these, because other "
+    "users can see command lines]",
 )
 _ABOUT_ID = "The job's id, or the four or more characters it begins with"
 job_id = argument("job_id", _ABOUT_ID, metavar="ID", shell_complete=complete_job_ids)
@@ -69,6 +104,18 @@ detach_on_signal = option(
     is_flag=True,
     help="On Ctrl-C or SIGTERM leave the job running instead of cancelling it",
 )
+detach = option(
+    "--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once"
+)
+download = option(
+    "--download",
+    cls=OptionalValue,
+    metavar="[=DIR]",
+    help="At the job's end download its artifacts [default: PROJECT-artifacts-ID, a new directory]",
+)
+events_as_json = option(
+    "--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line"
+)
 as_json = option("--json", "as_json", is_flag=True, help="Output JSON")
 
 
@@ -76,4 +123,5 @@ def server_choice(server: str | None, api_key: str | None) -> "ServerChoice":
     """What was given on the command line."""
     from ci_client.library.config import ServerChoice
 
-    return ServerChoice(server, api_key)
+    profile = click.get_current_context().meta.get(PROFILE)
+    return ServerChoice(server, api_key, profile)

@@ -181,12 +181,15 @@ class Number(click.FloatRange):
 
 
 _SYNONYMS = {
-    **dict.fromkeys(("run", "start", "exec", "test", "push", "send"), "submit"),
+    **dict.fromkeys(("start", "exec", "test", "push", "send"), "submit"),
     **dict.fromkeys(("ps", "ls", "jobs", "history"), "list"),
     **dict.fromkeys(("watch", "follow", "attach"), "wait"),
     **dict.fromkeys(("show", "view", "info", "inspect", "describe", "get"), "status"),
     **dict.fromkeys(("stop", "kill", "rm", "delete", "abort"), "cancel"),
     **dict.fromkeys(("download", "fetch", "results", "cp"), "artifacts"),
+    **dict.fromkeys(("auth", "signin", "configure"), "login"),
+    **dict.fromkeys(("me", "who", "id", "config"), "whoami"),
+    "signout": "logout",
     "tail": "logs",
     "zip": "package",
 }

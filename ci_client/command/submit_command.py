@@ -14,11 +14,11 @@ from ci_client.command.options import server_choice
 from ci_client.command.programs import (
     HELP,
     Command,
-    OptionalValue,
     argument,
     exits,
     option,
 )
+from ci_client.command.run_command import CARRY_OUT
 
 _COMMAND, _IS_ENGINE = "ci_client.command", "ci_client.engine"
 _ENGINE_EXAMPLES = (
@@ -114,15 +114,10 @@ def _check_timeout(timeout: str | None) -> None:
     shell_complete=complete_job_names,
 )
 @option("--path", default=".", metavar="DIR", help="The project's directory [default: .]")
-@option("--detach", "--async", "detach", is_flag=True, help="Print the job's id and return at once")
+@options.detach
 @options.detach_on_signal
-@option(
-    "--download",
-    cls=OptionalValue,
-    metavar="[=DIR]",
-    help="At the job's end download its artifacts [default: PROJECT-artifacts-ID, a new directory]",
-)
-@option("--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line")
+@options.download
+@options.events_as_json
 @option(
     "--color",
     type=click.Choice(list(map(str, ColorChoice))),
@@ -231,7 +226,7 @@ def submit(
         read_labels(label) or None,
         private or None,
     )
-    return carry_out(
+    code: int = context.meta.get(CARRY_OUT, carry_out)(
         Submission(
             path,
             request,
@@ -247,3 +242,4 @@ def submit(
             ColorChoice(color),
         )
     )
+    return code

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from typing_extensions import override
@@ -17,9 +17,9 @@ from ci_client.command import exit_codes
 from ci_client.command.artifacts import fetch_artifacts, new_directory
 from ci_client.command.cancellation import Cancellation
 from ci_client.command.color import ColorChoice
-from ci_client.command.connecting import connect
+from ci_client.command.connecting import connect, tell_of_server
 from ci_client.command.display import say, shown_id
-from ci_client.command.hints import OWN_TABLE, TABLE
+from ci_client.command.hints import OWN_TABLE, SUBMIT, TABLE
 from ci_client.command.interruption import Interruption
 from ci_client.command.model_run import ModelRun
 from ci_client.command.packing_display import left_out_line, upload_bar
@@ -28,6 +28,7 @@ from ci_client.command.watching import JsonOutput, LogOutput, show
 from ci_client.errors import ClientError, RequestRefused, UsageError
 from ci_client.library.config import ServerChoice
 from ci_client.library.job_request import JobRequest
+from ci_client.library.retry import PATIENCE_SECONDS
 from ci_client.library.secret_options import goes_openly
 from ci_client.library.upload import OnProgress
 from ci_client.packing.project_files import check_directory
@@ -56,6 +57,8 @@ class Submission:
     """The directory for the job's artifacts, empty for a new one; `None` leaves them there."""
     color: ColorChoice = ColorChoice.AUTO
     """Of the result."""
+    patience: float = PATIENCE_SECONDS
+    """How many seconds the server may be away while its job is followed."""
 
     def check(self) -> None:
         """Raises UsageError for options that do not go together."""
@@ -65,20 +68,29 @@ class Submission:
             raise UsageError("--download is not for the job engine: --output names the directory.")
 
 
-def submit(asked: Submission) -> int:
-    """Carry out a submission; the exit code."""
+def submit(
+    asked: Submission,
+    sending: "Callable[[Client, Submission], ProjectSending] | None" = None,
+) -> int:
+    """Carry out a submission, by a `sending` of another class where one is given; the exit code."""
     asked.check()
     check_directory(asked.path)
     with (
-        connect(asked.server) as client,
+        connect(replace(asked.server, project=asked.path), asked.patience) as client,
         create_project_zip(
             asked.path, asked.include, asked.exclude, client.upload_limits(), asked.git
         ) as project,
     ):
+        tell_of_server(client.config)
         tell_of_packing(project.notes, project)
-        if asked.request.secrets and goes_openly(client.server_url):
-            say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")
-        return _ProjectSending(client, asked).run(project)
+        warn_of_open_secrets(client, asked.request)
+        return (sending or ProjectSending)(client, asked).run(project)
+
+
+def warn_of_open_secrets(client: Client, request: JobRequest) -> None:
+    """Say so when others on the way can read the job's secrets."""
+    if request.secrets and goes_openly(client.server_url):
+        say(f"Warning: secrets go to {client.server_url} unencrypted; use https.")
 
 
 def tell_of_packing(notes: Sequence[str], project: ProjectZip) -> None:
@@ -113,6 +125,10 @@ class Sending(ABC, Generic[_Client, _Package]):
     cancel_command = "ci cancel {}"
     _table = TABLE
     _color = ColorChoice.AUTO
+    _is_kept = True
+    """Whether people can ask about the job later."""
+    _command_line = SUBMIT
+    """What the user has typed."""
 
     def __init__(
         self,
@@ -132,9 +148,12 @@ class Sending(ABC, Generic[_Client, _Package]):
 
     def run(self, package: _Package) -> int:
         """Upload and watch; the exit code."""
+        return self._follow(lambda: self._upload(package))
+
+    def _follow(self, submit: Callable[[], str]) -> int:
         with self._interruption:
             try:
-                self._job_id = self._upload(package)
+                self._job_id = submit()
                 return self._detached(self._job_id) if self._detach else self._watched(self._job_id)
             except KeyboardInterrupt:
                 self._say_interrupted()
@@ -170,7 +189,7 @@ class Sending(ABC, Generic[_Client, _Package]):
 
     def _watched(self, job_id: str) -> int:
         since = time.monotonic()
-        say(self._first_line(job_id))
+        self._announce(job_id)
         if self._detach_on_signal:
             self._interruption.release()
         else:
@@ -178,7 +197,8 @@ class Sending(ABC, Generic[_Client, _Package]):
             self._interruption.on_first(self._cancellation.start)
         events = self._client.follow(job_id, from_beginning=True)
         with closing(self._output(job_id)) as output:
-            code = show(events, output, job_id, since, self._table)
+            kept = job_id if self._is_kept else None
+            code = show(events, output, kept, since, self._table, self._command_line)
         if self._interruption.is_pending:
             if code == exit_codes.CANCELLED:
                 say(f"Interrupted: job {job_id} was cancelled.")
@@ -186,6 +206,10 @@ class Sending(ABC, Generic[_Client, _Package]):
         self._interruption.release()
         code = self._collect(job_id, code)
         return self._interruption.exit_code if code == exit_codes.INTERRUPTED else code
+
+    def _announce(self, job_id: str) -> None:
+        """Say what the job is called."""
+        say(self._first_line(job_id))
 
     def _first_line(self, job_id: str) -> str:
         """With the whole id, and how to watch the job: on a terminal with the short one."""
@@ -239,7 +263,9 @@ class Sending(ABC, Generic[_Client, _Package]):
         return None
 
 
-class _ProjectSending(Sending[Client, ProjectZip]):
+class ProjectSending(Sending[Client, ProjectZip]):
+    """The upload of a project."""
+
     def __init__(self, client: Client, asked: Submission) -> None:
         super().__init__(client, asked.detach, asked.model, asked.detach_on_signal)
         self._request = asked.request
@@ -259,7 +285,7 @@ class _ProjectSending(Sending[Client, ProjectZip]):
                 and "did you mean" not in error.message.lower()
                 and name
             ):
-                advice = f"To run a program: ci submit -- {name}"
+                advice = f"To run a program: {self._command_line} -- {name}"
                 raise UsageError(f"{error.message}. {advice}") from error
             raise
 
@@ -290,7 +316,10 @@ class _ProjectSending(Sending[Client, ProjectZip]):
             say(f"Error: {error.message}")
             return code or exit_codes.of_error(error)
         except KeyboardInterrupt:
-            command = f"ci artifacts {job_id} --download {shlex.quote(directory)}"
-            say(f"\nInterrupted. Fetch the rest with: {command}{self._client.server_option}")
+            say(f"\nInterrupted. {self._fetch_later(job_id, directory)}")
             return exit_codes.INTERRUPTED
         return code
+
+    def _fetch_later(self, job_id: str, directory: str) -> str:
+        command = f"ci artifacts {job_id} --download {shlex.quote(directory)}"
+        return f"Fetch the rest with: {command}{self._client.server_option}"

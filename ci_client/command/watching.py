@@ -11,7 +11,7 @@ from typing_extensions import override
 from ci_client.command import exit_codes
 from ci_client.command.color import ColorChoice
 from ci_client.command.display import result_line, say
-from ci_client.command.hints import TABLE, LogTail, hint
+from ci_client.command.hints import SUBMIT, TABLE, LogTail, hint
 from ci_client.command.painting import color_of
 from ci_client.command.report_display import coverage_line, remarks, short_report
 from ci_client.command.status_line import StatusLine
@@ -120,14 +120,16 @@ class JsonOutput(LogOutput):
 def show(
     events: Iterable[dict[str, Any]],
     output: LogOutput,
-    job_id: str,
+    job_id: str | None,
     since: float | None = None,
     table: str = TABLE,
+    command_line: str = SUBMIT,
 ) -> int:
     """Show a job's events to its end; the exit code its result stands for.
 
-    `since` is when it was submitted (monotonic), to tell how long it took. `table` is how the table
-    of its project begins.
+    `job_id` is `None` for one that nobody can ask about later. `since` is when it was submitted
+    (monotonic), to tell how long it took. `table` is how the table of its project begins, and
+    `command_line` what the user has typed.
     """
     tail = LogTail()
     for event in events:
@@ -150,7 +152,7 @@ def show(
                 say(remark)
             seconds = None if since is None else time.monotonic() - since
             say(result_line(event, job_id, seconds), color_of(event), output.color)
-            if advice := hint(event, tail.text, table):
+            if advice := hint(event, tail.text, table, command_line):
                 say(advice)
             return exit_codes.of_result(event)
     raise AssertionError("a job's events end with `complete`")

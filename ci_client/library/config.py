@@ -1,34 +1,70 @@
 """Which server to talk to, and who we are to it.
 
-The server is the first that is set of: an explicit address, `CI_SERVER_URL`, `server` in the
-configuration file (TOML, `~/.ci/config`), and at last the address of a server on this machine. The
-API key is the first of: an explicit one, `CI_API_KEY`, `api_key` in the configuration file, which,
-where the file names a server, is for that server only.
+The server is the first that is named by: an option, the environment (`CI_SERVER_URL`,
+`CI_PROFILE`), the project's table if the user has a profile for that server, the user's default
+profile, the project's table, and at last the address of a server on this machine.
+
+A key is sent to one server only. A stored one belongs to the server (scheme, host and port) of its
+profile. One of an option or of `CI_API_KEY` is for the server that the user named: the server that
+only a project names never gets it.
 """
 
 import os
 import re
-import stat
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+import shlex
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
-from ci_client.errors import ConfigError
+from typing_extensions import override
 
-DEFAULT_SERVER = "http://localhost:8000"
-CONFIG_FILE = Path("~/.ci/config")
-_KEYS = ("server", "api_key")
+from ci_client.errors import ConfigError, UsageError
+from ci_client.library.server_address import (
+    DEFAULT_SERVER,
+    check_key_is_safe,
+    check_without_user,
+    normal_url,
+    origin,
+)
+from ci_client.library.user_config import Profile, UserConfig, read_user_config
+from ci_client.project_config import read_project_table
 
-_ALLOW_HTTP = "CI_ALLOW_HTTP"
-_TRUE = ("1", "true", "yes", "on")
+_SERVER, _PROFILE, KEY_VARIABLE = "CI_SERVER_URL", "CI_PROFILE", "CI_API_KEY"
+
+
+class SourceKind(StrEnum):
+    """Who named a server, or gave a key."""
+
+    OPTION = "option"
+    ENVIRONMENT = "environment"
+    PROFILE = "profile"
+    PROJECT = "project"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a server or a key comes from."""
+
+    kind: SourceKind
+    name: str = ""
+    """Of the option, the variable, the profile or the project's file."""
+
+    @override
+    def __str__(self) -> str:
+        if self.kind is SourceKind.PROFILE:
+            return f"profile {self.name}"
+        return self.name or "default"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerChoice:
-    """What a user asked for explicitly; `None` leaves it to the environment and the file."""
+    """What a user asked for explicitly; `None` leaves it to the environment and the files."""
 
     server_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
+    profile: str | None = None
+    project: str = "."
+    """The directory whose table may name a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,158 +76,199 @@ class ClientConfig:
     api_key: str | None = field(default=None, repr=False)
     """Never to be shown."""
     server_option: str = ""
-    """What `ci` must be told elsewhere to reach the same server: ` --server URL`, or nothing."""
+    """What `ci` must be told elsewhere to reach the same server, such as ` --server URL`."""
+    server_source: Source = Source(SourceKind.DEFAULT)
+    key_source: Source | None = None
+    is_projects_choice: bool = False
+    """Whether only the project's table names the server, and the user never did."""
+    passed_over: str | None = None
+    """The server that the project names, if the user's own is used because there is no profile for
+    the project's."""
 
 
-def load_config(server_url: str | None = None, api_key: str | None = None) -> ClientConfig:
-    """The configuration in force, given what was asked for explicitly.
+@dataclass(frozen=True, slots=True)
+class ChosenServer:
+    """A server, and who named it."""
+
+    url: str
+    source: Source
+    profile: Profile | None = None
+    """The profile that names it, or is to give the key for it."""
+    project_file: str | None = None
+    """The project's file, if it is the project's choice which server this is."""
+    passed_over: str | None = None
+    """The server that the project names, if that of the default profile is used instead."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anybody but the project names it."""
+        return self.project_file is None or self.profile is not None
+
+
+def load_config(
+    server_url: str | None = None,
+    api_key: str | None = None,
+    profile: str | None = None,
+    project: str | os.PathLike[str] = ".",
+) -> ClientConfig:
+    """The configuration in force, given what was asked for explicitly. `project` is the directory
+    whose table may name a server.
 
     Raises:
         ConfigError: the configuration file cannot be read, has a key that means nothing, or others
-            can read the API key in it; the address or the key is not one; or the key would be sent
-            where everybody can read it.
+            can read the API key in it; the address, the profile or the key is not one; or the key
+            would be sent to a server that only the project names, or where everybody can read it.
+        UsageError: what the project's table says of its server is wrong.
     """
-    asked_for = (server_url, os.environ.get("CI_SERVER_URL"))
-    api_key = api_key or os.environ.get("CI_API_KEY")
-    file = {} if any(asked_for) and api_key else _read_file()
-    named = _text(file, "server", DEFAULT_SERVER)
-    url = _normal_url(*_chosen(asked_for, named))
-    if not api_key and (stored := _text(file, "api_key", "ci_...")):
-        is_meant = named is None or _origin(_normal_url(named, str(CONFIG_FILE))) == _origin(url)
-        api_key = stored if is_meant else None
-    key = _checked_key(api_key) if api_key else None
-    if key is not None and not _may_see_key(url):
-        raise ConfigError(
-            f"The API key was not sent, because anyone on the way to {url} could read it. Use an "
-            f"https:// address, or, in a network you trust, set {_ALLOW_HTTP}=true."
-        )
-    return ClientConfig(url, key, _server_option(server_url, url, named))
+    choice = ServerChoice(server_url, api_key, profile, os.fspath(project))
+    names_server = server_url or (os.environ.get(_SERVER) and not os.environ.get(_PROFILE))
+    is_complete = names_server and not profile and (api_key or os.environ.get(KEY_VARIABLE))
+    user = UserConfig() if is_complete else read_user_config()
+    user.check_private()
+    server = choose_server(choice, user)
+    found = _choose_key(choice, user, server)
+    key, key_source = found or (None, None)
+    if key is not None:
+        key = checked_key(key)
+        check_key_is_safe(server.url)
+    return ClientConfig(
+        server.url,
+        key,
+        _server_option(choice, user, server),
+        server.source,
+        key_source,
+        not server.is_known,
+        server.passed_over,
+    )
 
 
-def _read_file() -> dict[str, Any]:
-    path = _config_path()
-    if path is None:
-        return {}
-    import tomllib
-
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            table = tomllib.loads(file.read().decode())
-    except FileNotFoundError:
-        return {}
-    except tomllib.TOMLDecodeError as error:
-        raise _unreadable(path, str(error)) from None
-    except UnicodeDecodeError:
-        raise _unreadable(path, "it is not UTF-8") from None
-    except OSError as error:
-        raise _unreadable(path, str(error)) from error
-    if "api_key" in table and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(
-            f"{path} holds an API key, and others on this machine can read it. Run: "
-            f"chmod 600 {path} (and, if others may have read it, get a new key)."
-        )
-    _check_keys(path, table)
-    return table
+def choose_server(choice: ServerChoice, user: UserConfig) -> ChosenServer:
+    """The server in force. Raises what `load_config` raises for it."""
+    return (
+        _named_server(choice.server_url, "--server", choice.profile, "--profile", user)
+        or _named_server(os.environ.get(_SERVER), _SERVER, os.environ.get(_PROFILE), _PROFILE, user)
+        or _configured_server(choice.project, user)
+    )
 
 
-def _check_keys(path: Path, table: dict[str, Any]) -> None:
-    unknown = [name for name in table if name not in _KEYS]
-    if unknown:
-        raise ConfigError(
-            f"{path}: unknown key {', '.join(map(repr, unknown))}, which would have no effect. "
-            f"Known are {' and '.join(map(repr, _KEYS))}. Correct the name, or remove the line."
-        )
-
-
-def _unreadable(path: Path, why: str) -> ConfigError:
-    return ConfigError(f"Cannot read {path}: {why}. Fix or delete the file.")
-
-
-def _config_path() -> Path | None:
-    try:
-        path = CONFIG_FILE.expanduser()
-    except RuntimeError:  # an account without a home directory
-        return None
-    return path if path.exists() else None
-
-
-def _chosen(asked_for: tuple[str | None, str | None], named: str | None) -> tuple[str, str]:
-    """The address, and where it was said."""
-    option, variable = asked_for
-    if option:
-        return option, "--server"
-    if variable:
-        return variable, "CI_SERVER_URL"
-    return named or DEFAULT_SERVER, str(CONFIG_FILE)
-
-
-def _text(file: dict[str, Any], name: str, example: str) -> str | None:
-    value = file.get(name)
-    if value is not None and not isinstance(value, str):
-        raise ConfigError(f'{_config_path()}: `{name}` must be a string such as "{example}".')
-    return value or None
-
-
-def _checked_key(text: str) -> str:
+def checked_key(text: str) -> str:
+    """The key without white space around it. Raises ConfigError, without the key in it."""
     # What a header cannot carry would come back in somebody's error message, key and all.
     key = text.strip()
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise ConfigError(
             "The API key is malformed: it must be a single word of ASCII characters. Keys are "
-            "looked up in this order: --api-key, CI_API_KEY, `api_key` in ~/.ci/config."
+            "looked up in this order: --api-key, CI_API_KEY, the profile (`ci login` stores it)."
         )
     return key
 
 
-def _server_option(option: str | None, url: str, named: str | None) -> str:
-    # The variable may be set in this terminal only; the file and the default are everywhere.
-    if not option and url == _normal_url(named or DEFAULT_SERVER, str(CONFIG_FILE)):
-        return ""
-    import shlex
-
-    return f" --server {shlex.quote(url)}"
-
-
-def _may_see_key(url: str) -> bool:
-    """Whether nobody else can read what is sent there, or the user does not mind."""
-    from urllib.parse import urlsplit
-
-    from ci_common.addresses import is_loopback
-
-    parts = urlsplit(url)
-    if parts.scheme == "https" or is_loopback(parts.hostname or ""):
-        return True
-    return os.environ.get(_ALLOW_HTTP, "").strip().lower() in _TRUE
-
-
-def _origin(url: str) -> tuple[str, str | None, int]:
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _is_host(name: str | None) -> bool:
-    """Whether the name service can be asked for it: it refuses labels that are empty or long."""
-    return bool(name) and all(0 < len(part) < 64 for part in str(name).rstrip(".").split("."))
-
-
-def _normal_url(text: str, said_in: str) -> str:
-    from urllib.parse import urlsplit
-
-    url = text.strip()
-    if "://" not in url:
-        url = f"http://{url}"
-    url = url.rstrip("/")
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.port != 0 and _is_host(parts.hostname)
-    except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment:
+def _named_server(
+    url: str | None, url_name: str, profile: str | None, profile_name: str, user: UserConfig
+) -> ChosenServer | None:
+    """What options, or the environment, name."""
+    kind = SourceKind.OPTION if url_name.startswith("--") else SourceKind.ENVIRONMENT
+    named = user.profile(profile, profile_name) if profile else None
+    if url:
+        address = normal_url(url, url_name)
+        if named and named.server_url and origin(named.server_url) != origin(address):
+            raise ConfigError(
+                f"{url_name} and {profile_name} name different servers: {address}, and "
+                f"{named.server_url} of the profile {named.name!r}. Leave out one of them."
+            )
+        return ChosenServer(address, Source(kind, url_name), named)
+    if named is None:
+        return None
+    if named.server_url is None:
         raise ConfigError(
-            f"{said_in}: {text!r} is not the address of a server; it should look like "
-            f"{DEFAULT_SERVER}."
+            f"{profile_name}: the profile {named.name!r} in {user.path} names no server. Add "
+            f'`server = "https://…"` there, or use --server.'
         )
-    return url
+    return ChosenServer(named.server_url, Source(SourceKind.PROFILE, named.name), named)
+
+
+def _configured_server(project: str, user: UserConfig) -> ChosenServer:
+    """What files name, or the default."""
+    projects, usual = _projects_server(project), user.default_profile()
+    url = usual.server_url if usual else None
+    if projects is not None and (url is None or origin(url) != origin(projects.url)):
+        if known := user.profiles_of(origin(projects.url)):
+            return replace(projects, profile=known[0])
+        if url is None:
+            return projects
+    if url is None or usual is None:
+        return ChosenServer(DEFAULT_SERVER, Source(SourceKind.DEFAULT))
+    passed_over = projects.url if projects and not usual.is_for(origin(projects.url)) else None
+    source = Source(SourceKind.PROFILE, usual.name)
+    return ChosenServer(url, source, usual, passed_over=passed_over)
+
+
+def _projects_server(directory: str) -> ChosenServer | None:
+    table = read_project_table(directory)
+    url = table.values.get("server")
+    if url is None:
+        return None
+    said_in = f"{table.prefix}server"
+    if not isinstance(url, str) or not url:
+        raise UsageError(
+            f"{said_in} must be the address of a server, such as 'https://ci.example.com'"
+        )
+    address = normal_url(url, said_in)
+    check_without_user(address, said_in)
+    return ChosenServer(address, Source(SourceKind.PROJECT, table.file), None, table.file)
+
+
+def _choose_key(
+    choice: ServerChoice, user: UserConfig, server: ChosenServer
+) -> tuple[str, Source] | None:
+    option = (choice.api_key, Source(SourceKind.OPTION, "--api-key"))
+    variable = (os.environ.get(KEY_VARIABLE), Source(SourceKind.ENVIRONMENT, KEY_VARIABLE))
+    stored = _stored_key(user, server)
+    order = [option, variable, stored]
+    if server.project_file is not None and server.profile is not None:
+        order = [option, stored]  # the variable may hold the key of another server of the user
+    elif choice.profile:
+        order = [option, stored, variable]
+    for key, source in order:
+        if not key:
+            continue
+        if not server.is_known:
+            raise ConfigError(_not_the_projects(source.name, server))
+        return key, source
+    return None
+
+
+def _stored_key(user: UserConfig, server: ChosenServer) -> tuple[str | None, Source]:
+    """The key of the profile in force, or of another one for this server."""
+    profiles = [one for one in (server.profile,) if one]
+    if any(one.api_key for one in user.profiles.values()):
+        profiles += user.profiles_of(origin(server.url))
+        if server.project_file is None:
+            # A key without a server is for those that the user names.
+            profiles += [one for one in user.profiles.values() if one.server_url is None]
+    profile = next((one for one in profiles if one.api_key), Profile(""))
+    return profile.api_key, Source(SourceKind.PROFILE, profile.name)
+
+
+def _not_the_projects(key_name: str, server: ChosenServer) -> str:
+    address = shlex.quote(server.url)
+    return (
+        f"The API key of {key_name} was not sent: only {server.project_file} of this project names "
+        f"the server {server.url}, and a project does not choose who gets your key. If you trust "
+        f"this server, run: ci login --server {address} (or name it with --server or {_SERVER})."
+    )
+
+
+def _server_option(choice: ServerChoice, user: UserConfig, server: ChosenServer) -> str:
+    profile = server.profile.name if server.profile else ""
+    if server.source.kind is SourceKind.PROFILE:
+        return "" if profile == user.default else f" --profile {profile}"
+    if server.source.kind is SourceKind.DEFAULT:
+        return ""
+    if server.source.kind is SourceKind.ENVIRONMENT:
+        # The variable may be set in this terminal only; the file and the default are everywhere.
+        usual = user.default_profile()
+        if server.url == ((usual and usual.server_url) or DEFAULT_SERVER):
+            return ""
+    option = f" --server {shlex.quote(server.url)}"
+    return f"{option} --profile {profile}" if choice.profile else option

@@ -7,7 +7,7 @@ import httpx
 
 from ci_client.errors import ClientError, RequestRefused
 from ci_client.library.retry import MAX_RETRY_AFTER_SECONDS, OnRetry
-from ci_client.library.transport import json_of, refusal, unreachable
+from ci_client.library.transport import address, json_of, refusal, unreachable
 
 _ATTEMPTS = 4
 """Of a question that the server is too busy to answer."""
@@ -19,6 +19,11 @@ class Exchange:
     def __init__(self, http: httpx.Client, on_retry: OnRetry | None) -> None:
         self._http = http
         self._on_retry = on_retry
+
+    @property
+    def address(self) -> str:
+        """Of the server, as people write it."""
+        return address(self._http)
 
     def ask(self, method: str, path: str, job_id: str | None = None, **options: Any) -> Any:
         """The JSON of the answer. Raises UnexpectedAnswer, too."""

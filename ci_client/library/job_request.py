@@ -3,7 +3,7 @@
 import base64
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +22,13 @@ from ci_common.secret import Secret
 _JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 OVERRIDES = ("image", "env", "artifacts", "cpu", "memory", "labels")
 """Fields that older servers do not know."""
+
+FIELDS = (
+    *("job", "command", "priority", "retries", "timeout", "install", "git", "tty", "color"),
+    *OVERRIDES,
+    "private",
+)
+"""All that may be in the part `spec`."""
 
 _HIGHEST = 10
 """Of priorities and retries."""
@@ -104,13 +111,18 @@ class JobRequest:
 
     def to_secrets(self) -> dict[str, Any]:
         """The form's part `secrets`."""
-        return {
-            secret.name: {
-                "value": base64.b64encode(secret.value).decode(),
-                "environment": secret.in_environment,
-            }
-            for secret in self.secrets
+        return encoded_secrets(self.secrets)
+
+
+def encoded_secrets(secrets: Iterable[Secret]) -> dict[str, Any]:
+    """Secrets by name, as servers read them."""
+    return {
+        secret.name: {
+            "value": base64.b64encode(secret.value).decode(),
+            "environment": secret.in_environment,
         }
+        for secret in secrets
+    }
 
 
 def _check_rest(request: JobRequest) -> None:

@@ -1,6 +1,7 @@
 """HTTP to the CI server: one kept-alive client, and what its answers and failures mean."""
 
 import math
+import shlex
 import socket
 import time
 from email.utils import parsedate_to_datetime
@@ -71,7 +72,7 @@ def open_http(server_url: str, api_key: str | None = None) -> httpx.Client:
 def _certificates(server_url: str, is_local: bool) -> "bool | SSLContext":
     # To read all certificates of the machine takes longer than a whole request does, so it is
     # left out where nothing could be encrypted: redirects are not followed.
-    if server_url.startswith("https:"):
+    if urlsplit(server_url).scheme == "https":
         return httpx.create_ssl_context() if is_local else True
     return proxy_of(server_url) is not None
 
@@ -161,16 +162,17 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def _who_are_you(http: httpx.Client) -> str:
+    server = address(http)
     if "Authorization" not in http.headers:
         return (
-            f"{address(http)} requires authentication; no API key was sent. Provide one with "
-            "--api-key, CI_API_KEY, or `api_key` in ~/.ci/config (which is sent only to the "
-            "`server` that the file names, if it names one)."
+            f"{server} requires authentication; no API key was sent. Store one with "
+            f"`ci login --server {shlex.quote(server)}`, or set CI_API_KEY. A stored key is sent "
+            "to the server that it was stored for, and to no other."
         )
     return (
-        f"{address(http)} does not accept the API key: it is unknown there, expired or revoked. "
-        "Keys are looked up in this order: --api-key, CI_API_KEY, `api_key` in ~/.ci/config. "
-        "An administrator creates a new one with `ci-admin key create`."
+        f"{server} does not accept the API key: it is unknown there, expired or revoked. "
+        "`ci whoami` tells where the key comes from. An administrator creates a new one with "
+        "`ci-admin key create`, and `ci login` stores it."
     )
 
 

@@ -11,6 +11,7 @@ class AuditAction(StrEnum):
 
     SUBMIT = "submit"
     CANCEL = "cancel"
+    RERUN = "rerun"
     LIST = "list"
     READ = "read"
     ISSUE_TOKEN = "lend"  # noqa: S105 - its name

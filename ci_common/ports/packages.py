@@ -35,6 +35,12 @@ class PackageIntake(Protocol):
     def stage(self) -> StagedUpload:
         """Start an upload. Raises DiskFullError below the disk floor."""
 
+    def share(self, job: Job, job_id: str) -> Package | None:
+        """Make the package of `job` that of another job, too, durably: of one that is about to get
+        its row. `None` when it is not here any more. Raises DiskFullError, also below the disk
+        floor, and StorageUnavailableError.
+        """
+
     def delete(self, job_id: str) -> None:
         """Remove a committed package; safe to repeat."""
 

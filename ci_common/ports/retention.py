@@ -27,6 +27,16 @@ class FinishedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptPackage:
+    """A package whose job has ended."""
+
+    job_id: str
+    ended_at: datetime
+    size: int
+    """In bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileDeletion:
     """Files whose row is gone already."""
 
@@ -72,6 +82,30 @@ class JobRetention(Protocol):
 
     async def without_artifacts(self, job_ids: Sequence[str]) -> list[str]:
         """Those of them that are no live job and have no artifacts on record: they never will."""
+
+    async def oldest_packages(self, limit: int) -> list[KeptPackage]:
+        """Kept packages, that of the job that ended first comes first."""
+
+    async def kept_package_bytes(self) -> int:
+        """Of all kept packages, as their jobs count them: some may share their bytes on disk.
+        Costs O(tenants).
+        """
+
+    async def drop_packages(self, job_ids: Sequence[str]) -> int:
+        """Say that these packages are not kept any more and note their files; returns how many.
+        The jobs stay.
+        """
+
+    async def package_deletions(self, limit: int) -> list[str]:
+        """The jobs of packages whose files were noted and not reported deleted yet. Whatever drops
+        a package, or deletes its job, notes it.
+        """
+
+    async def packages_deleted(self, job_ids: Sequence[str]) -> None:
+        """The files are gone, for good."""
+
+    async def without_package(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of them that are no live job and keep no package: they never will."""
 
     async def uncompressed(self, ended_before: datetime) -> tuple[str, int] | None:
         """The job that ended first of those whose log is not compressed, and its log's size."""

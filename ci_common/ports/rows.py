@@ -262,8 +262,13 @@ class JobTransitions(Protocol):
         the log must be on disk.
         """
 
-    async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
-        """Any live status -> `ending.outcome.status`. What the ending speaks of must be on disk."""
+    async def finish(
+        self, job_id: str, ending: Ending, at: datetime, *, keep_package: bool = False
+    ) -> bool:
+        """Any live status -> `ending.outcome.status`. What the ending speaks of must be on disk.
+
+        With `keep_package` the job's package, if it has one, stays: retention drops it some day.
+        """
 
     async def report_progress(self, reports: Sequence[ProgressReport], at: datetime) -> None:
         """Add a PROGRESS event for each report, in one transaction. Changes no job. What a report

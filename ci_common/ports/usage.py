@@ -31,7 +31,7 @@ class TenantUsage:
     finished: int = 0
     """Jobs that are kept."""
     package_bytes: int = 0
-    """Of the uploads of live jobs."""
+    """Of the uploads of live jobs, and of those that are kept after their jobs' ends."""
     log_bytes: int = 0
     """Of the logs of finished jobs, as they are on disk."""
     artifact_bytes: int = 0

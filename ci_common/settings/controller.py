@@ -48,5 +48,14 @@ class ControllerSettings(EnvironmentSettings):
     """Artifacts older than this are deleted although their job is kept."""
     max_disk_mb: int | None = Field(default=None, ge=1)
     """Disk budget, in MiB, of logs and artifacts; the oldest finished jobs go first."""
+    keep_packages_days: float = Field(default=7.0, ge=0, le=_CENTURY_DAYS)
+    """Days for which finished jobs' packages are kept, to run them again; 0 keeps none."""
+    keep_packages_mb: int = Field(default=1024, ge=0)
+    """Maximum size of all kept packages, in MiB; the oldest are deleted first."""
     log_compress_seconds: float = Field(default=60, ge=0)
     """Delay before a finished job's log is compressed."""
+
+    @property
+    def keeps_packages(self) -> bool:
+        """Whether any package stays after its job's end."""
+        return self.keep_packages_days > 0 and self.keep_packages_mb > 0

@@ -82,6 +82,16 @@ def build_executor(
     return kind.build(own or read_settings(kind.settings), context)
 
 
+def default_image(settings: Settings) -> str | None:
+    """The image of jobs that name none; `None` for an executor without images.
+
+    Raises SettingsError.
+    """
+    kind = EXECUTORS.get(settings.executor)
+    own = read_settings(kind.settings) if kind else None
+    return own.image if isinstance(own, DockerSettings) else None
+
+
 def _unknown_name() -> str:
     *names, last = (f"'{name}'" for name in EXECUTORS)
     return f"Input should be {', '.join(names)} or {last}"

@@ -65,9 +65,7 @@ class Housekeeping:
         await self._executor.tidy(epoch)
 
     async def _sweep(self) -> None:
-        for job_id in await asyncio.to_thread(self._packages.job_ids, _STALE_SECONDS):
-            if await self._has_ended(job_id):
-                await asyncio.to_thread(self._packages.delete, job_id)
+        await self._retention.sweep_packages(_STALE_SECONDS)
         for job_id in await asyncio.to_thread(self._secrets.job_ids, _STALE_SECONDS):
             if await self._has_ended(job_id):
                 await asyncio.to_thread(self._secrets.forget, job_id)

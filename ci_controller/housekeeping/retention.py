@@ -11,7 +11,9 @@ from ci_common.errors import LogCorruptError
 from ci_common.job import Door
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.logs import LogKeeper
+from ci_common.ports.packages import Packages
 from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals, JobRetention
+from ci_controller.housekeeping.kept_packages import KeptPackages
 from ci_controller.housekeeping.settled_clock import SettledClock
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,9 @@ class RetentionPolicy:
     min_free_bytes: int = 0
     door_seconds: Mapping[Door, float] = field(default_factory=dict)
     """How long finished jobs of a door are kept at most, whatever else is allowed."""
+    package_days: float = 0.0
+    package_bytes: int = 0
+    """How long after their jobs' ends packages are kept, and how much of them."""
 
     @property
     def deletes_jobs(self) -> bool:
@@ -96,7 +101,7 @@ class Retention:
     """Brings rows and files to what the policy asks for. One call at a time.
 
     Nothing is deleted that the policy does not allow, however full the disk is: then only
-    compression is sooner, and uploads are refused until there is room.
+    compression is sooner, kept packages are dropped, and uploads are refused until there is room.
     """
 
     def __init__(
@@ -104,6 +109,7 @@ class Retention:
         rows: JobRetention,
         logs: LogKeeper,
         artifacts: ArtifactWriter,
+        packages: Packages,
         policy: RetentionPolicy,
         free_bytes: Callable[[], int],
         now: Callable[[], datetime],
@@ -113,6 +119,7 @@ class Retention:
         self._rows = rows
         self._logs = logs
         self._artifacts = artifacts
+        self._packages = KeptPackages(rows, packages, policy.package_days, policy.package_bytes)
         self._policy = policy
         self._free_bytes = free_bytes
         self._wall = now
@@ -138,6 +145,7 @@ class Retention:
             if not step:
                 self._rest_until = self._clock() + _REST_SECONDS
                 self._stuck = frozenset()
+                self._packages.rest()
             done += step
         return done
 
@@ -157,12 +165,18 @@ class Retention:
                 done += 1
         return done
 
+    async def sweep_packages(self, older_than_seconds: float) -> None:
+        """Delete packages that a crash left, see `KeptPackages.sweep`."""
+        await self._packages.sweep(older_than_seconds)
+
     async def _step(self, limit: int) -> int:
         return (
             await self._delete_files(limit)
+            or await self._packages.delete_files(limit)
             or await self._expire_jobs(limit)
             or await self._expire_jobs_of_doors(limit)
             or await self._expire_artifacts(limit)
+            or await self._packages.expire(limit, self._now(), need_room=self._disk_is_full())
             or await self._compress_one()
             or await self._forget_deletions(limit)
         )

@@ -72,7 +72,7 @@ async def conclude(job_id: str, outcome: Outcome, log: LogAppender, context: Run
 
 async def finish_queued(job_id: str, outcome: Outcome, context: RunContext) -> None:
     """The same for a job that was never begun: it has no log, so that this needs no files."""
-    if await context.transitions.finish(job_id, Ending(outcome, 0), context.now()):
+    if await _finish(job_id, Ending(outcome, 0), context):
         logger.info("job %s %s: %s", job_id, outcome.status, outcome.message)
         await _remove_what_it_held(job_id, context)
 
@@ -86,8 +86,10 @@ async def clean_up(job_id: str, log: LogAppender, context: RunContext) -> None:
 
 
 async def _remove_what_it_held(job_id: str, context: RunContext) -> None:
-    await asyncio.to_thread(context.packages.delete, job_id)
     await asyncio.to_thread(context.secrets.forget, job_id)
+    job = await context.transitions.get(job_id)
+    if job is None or not job.package_kept:
+        await asyncio.to_thread(context.packages.delete, job_id)
     await context.executor.remove(job_id)
 
 
@@ -99,12 +101,16 @@ async def _begin(job_id: str, ending: Ending, log: LogAppender, context: RunCont
 async def _commit(job_id: str, ending: Ending, log: LogAppender, context: RunContext) -> bool:
     await asyncio.to_thread(log.sync)
     await context.progress.flush(job_id)
-    if not await context.transitions.finish(
-        job_id, replace(ending, log_size=log.size), context.now()
-    ):
+    if not await _finish(job_id, replace(ending, log_size=log.size), context):
         return False
     logger.info("job %s %s: %s", job_id, ending.outcome.status, ending.outcome.message)
     return True
+
+
+async def _finish(job_id: str, ending: Ending, context: RunContext) -> bool:
+    """A package that is damaged is of no use to anybody."""
+    keep = context.keeps_packages and ending.outcome.reason is not Reason.PACKAGE_CORRUPT
+    return await context.transitions.finish(job_id, ending, context.now(), keep_package=keep)
 
 
 def _say(ending: Ending, start: int, log: LogAppender) -> None:

@@ -30,6 +30,8 @@ class RunContext:
     steps: LaunchSteps
     check_files: Callable[[], None] = lambda: None
     """Raises StorageUnavailableError when the stores above cannot be used now."""
+    keeps_packages: bool = False
+    """Whether packages stay after their jobs' ends, so that the jobs can be run again."""
 
 
 def has_files(context: RunContext) -> bool:

@@ -1,7 +1,7 @@
 """A backup as one tar file, gzipped when its name ends with `.gz` or `.tgz`.
 
     backup.json                     format, time, and whose it is
-    packages/JOB.zip                the uploads of live jobs
+    packages/JOB.zip                the uploads of live jobs, and those that are kept
     live/JOB.log, logs/JOB.log      logs of live and of finished jobs: what the API serves
     artifacts/JOB/SHA256            artifacts, named by their content
     database.sqlite                 the rows

@@ -1,9 +1,10 @@
 """A backup of a running server: its rows, and the files that they speak of.
 
 Rows are copied from one snapshot. Files are immutable, or only grow, but they go away: a package
-when its job ends, the rest when retention deletes the job. So packages are taken before the rows
-as well as after them, and a job that is no longer there when its files are read is left out of
-the copy. What is missing although its row is still there was missing before; it is told.
+when its job ends or when it has been kept long enough, the rest when retention deletes the job. So
+packages are taken before the rows as well as after them, and a job that is no longer there when its
+files are read is left out of the copy. What is missing although its row is still there was missing
+before; it is told.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from ci_persistence.backup.archive import (
     copy,
     member_name,
 )
-from ci_persistence.backup.live_jobs import live_jobs
+from ci_persistence.backup.stored_packages import keeps_package, kept_packages, live_jobs
 from ci_persistence.database.errors import damaged, explain, is_disk_full
 from ci_persistence.database.integrity import find_damage
 from ci_persistence.database.location import make_private
@@ -230,6 +231,7 @@ class Backup:
     def _add_files(
         self, source: sqlite3.Connection, rows: sqlite3.Connection, writer: ArchiveWriter
     ) -> None:
+        self._add_kept_packages(source, rows, writer)
         for job_id, ended, log_size in _jobs(rows):
             problems = self._add_log(writer, job_id, log_size if ended else None)
             gone = []
@@ -245,6 +247,16 @@ class Backup:
                 rows.execute("UPDATE jobs SET artifacts_size = 0 WHERE job_id = ?", (job_id,))
             self._summary.finished_jobs += ended
             self._summary.warnings += problems + gone
+
+    def _add_kept_packages(
+        self, source: sqlite3.Connection, rows: sqlite3.Connection, writer: ArchiveWriter
+    ) -> None:
+        for job_id in kept_packages(rows):
+            if self._add_package(writer, job_id):
+                continue
+            if keeps_package(source, job_id):
+                self._summary.warnings.append(f"the kept package of job {job_id} is missing")
+            rows.execute("UPDATE jobs SET package_kept = 0 WHERE job_id = ?", (job_id,))
 
     def _add_log(self, writer: ArchiveWriter, job_id: str, size: int | None) -> list[str]:
         """Add the log of a finished job of `size` bytes, or what there is of a live one's."""

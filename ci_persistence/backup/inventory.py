@@ -17,7 +17,7 @@ _PIECE = 1 << 20
 
 _COLUMNS = (
     "seq, job_id, status, started_at, ended_at, coalesce(log_size, 0), package_sha256, "
-    "coalesce(json_array_length(spec, '$.secrets'), 0)"
+    "coalesce(json_array_length(spec, '$.secrets'), 0), package_kept"
 )
 
 
@@ -33,6 +33,8 @@ class JobRow:
     package_sha256: str | None
     """`None` for a job that has no package."""
     has_secrets: bool = False
+    keeps_package: bool = False
+    """Whether its package is to be there although it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class StoredJob:
     artifact_damage: tuple[str, ...] = ()
     to_be_deleted: bool = False
     """Whether retention has noted files of it for deletion; told by `Inventory.job` only."""
+    package_to_be_deleted: bool = False
+    """The same of its package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +114,14 @@ class Inventory:
         pending = await self._database.fetch_one(
             "SELECT 1 FROM file_deletions WHERE job_id = ?", (job_id,)
         )
+        dropped = await self._database.fetch_one(
+            "SELECT 1 FROM package_deletions WHERE job_id = ?", (job_id,)
+        )
         row = None if found is None else _row(found)
         stored = self._look(job_id, row, recorded[job_id])
-        return replace(stored, to_be_deleted=pending is not None)
+        return replace(
+            stored, to_be_deleted=pending is not None, package_to_be_deleted=dropped is not None
+        )
 
     async def _recorded(
         self, condition: str, *parameters: str | int
@@ -148,7 +157,8 @@ class Inventory:
         if content is None:
             return False, ""
         with content:
-            needed = row if row is not None and row.ended_at is None else None
+            is_needed = row is not None and (row.ended_at is None or row.keeps_package)
+            needed = row if is_needed else None
             if self._deep and needed and _sha256(content) != needed.package_sha256:
                 return True, "its SHA-256 is not the upload's"
         return True, ""
@@ -188,7 +198,7 @@ def _sha256(content: BinaryIO) -> str:
 
 
 def _row(row: Any) -> JobRow:
-    _, job_id, status, started_at, ended_at, log_size, package_sha256, secrets = row
+    _, job_id, status, started_at, ended_at, log_size, package_sha256, secrets, kept = row
     return JobRow(
         job_id=job_id,
         status=JobStatus(status),
@@ -197,4 +207,5 @@ def _row(row: Any) -> JobRow:
         log_size=log_size,
         package_sha256=package_sha256,
         has_secrets=bool(secrets),
+        keeps_package=bool(kept),
     )

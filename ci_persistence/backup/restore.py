@@ -29,7 +29,7 @@ from ci_persistence.backup.archive import (
     Member,
     copy,
 )
-from ci_persistence.backup.live_jobs import live_jobs
+from ci_persistence.backup.stored_packages import kept_packages, live_jobs
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import damaged, explain
 from ci_persistence.database.integrity import find_damage
@@ -194,11 +194,14 @@ class Restore:
             rows.execute("UPDATE instance SET instance_id = lower(hex(randomblob(16)))")
             _end_live_jobs(rows, logs)
         _note_archives(rows, logs)
-        live = live_jobs(rows)
+        live, kept = live_jobs(rows), kept_packages(rows)
         expected = {job_id for job_id, has_package in live.items() if has_package}
         stored = set(packages.job_ids(0))
-        for job_id in stored - expected:
+        for job_id in stored - expected - kept:
             packages.delete(job_id)
+        lost = [(job_id,) for job_id in kept - stored]
+        rows.executemany("UPDATE jobs SET package_kept = 0 WHERE job_id = ?", lost)
+        rows.execute("DELETE FROM package_deletions")  # their files were not laid out
         summary.warnings += [f"job {job_id} has no package" for job_id in sorted(expected - stored)]
         summary.live_jobs = len(live)
         summary.jobs = int(rows.execute("SELECT count(*) FROM jobs").fetchone()[0])

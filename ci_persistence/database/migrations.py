@@ -527,6 +527,72 @@ MIGRATIONS: tuple[str, ...] = (
         DELETE FROM job_texts WHERE seq = OLD.seq;
     END;
     """,
+    # 17: packages that are kept after their jobs' ends, and jobs that repeat another one. What is
+    # dropped is noted by triggers, so that its file is known until it is gone.
+    """
+    ALTER TABLE jobs ADD COLUMN rerun_of TEXT;
+    ALTER TABLE jobs ADD COLUMN package_kept INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_with_kept_package ON jobs (ended_at) WHERE package_kept = 1;
+    CREATE INDEX jobs_with_kept_package_of_tenant ON jobs (tenant, ended_at)
+        WHERE package_kept = 1;
+    CREATE TABLE package_deletions (
+        job_id TEXT PRIMARY KEY
+    ) WITHOUT ROWID;
+    CREATE TRIGGER kept_package_dropped AFTER UPDATE OF package_kept ON jobs
+    WHEN OLD.package_kept = 1 AND NEW.package_kept = 0 BEGIN
+        INSERT INTO package_deletions VALUES (NEW.job_id) ON CONFLICT DO NOTHING;
+    END;
+    CREATE TRIGGER kept_package_orphaned AFTER DELETE ON jobs WHEN OLD.package_kept = 1 BEGIN
+        INSERT INTO package_deletions VALUES (OLD.job_id) ON CONFLICT DO NOTHING;
+    END;
+    ALTER TABLE tenant_totals ADD COLUMN kept_package_bytes INTEGER NOT NULL DEFAULT 0;
+    DROP TRIGGER tenant_job_added;
+    DROP TRIGGER tenant_job_removed;
+    DROP TRIGGER tenant_job_changed;
+    CREATE TRIGGER tenant_job_added AFTER INSERT ON jobs BEGIN
+        INSERT INTO tenant_totals (tenant) VALUES (NEW.tenant) ON CONFLICT DO NOTHING;
+        UPDATE tenant_totals SET
+            finished_jobs = finished_jobs + (NEW.ended_at IS NOT NULL),
+            package_bytes = package_bytes
+                + (NEW.ended_at IS NULL OR NEW.package_kept) * coalesce(NEW.package_size, 0),
+            kept_package_bytes = kept_package_bytes
+                + NEW.package_kept * coalesce(NEW.package_size, 0),
+            log_bytes = log_bytes
+                + (NEW.ended_at IS NOT NULL) * coalesce(NEW.log_stored, NEW.log_size, 0),
+            artifact_bytes = artifact_bytes + NEW.artifacts_size
+            WHERE tenant = NEW.tenant;
+    END;
+    CREATE TRIGGER tenant_job_removed AFTER DELETE ON jobs BEGIN
+        UPDATE tenant_totals SET
+            finished_jobs = finished_jobs - (OLD.ended_at IS NOT NULL),
+            package_bytes = package_bytes
+                - (OLD.ended_at IS NULL OR OLD.package_kept) * coalesce(OLD.package_size, 0),
+            kept_package_bytes = kept_package_bytes
+                - OLD.package_kept * coalesce(OLD.package_size, 0),
+            log_bytes = log_bytes
+                - (OLD.ended_at IS NOT NULL) * coalesce(OLD.log_stored, OLD.log_size, 0),
+            artifact_bytes = artifact_bytes - OLD.artifacts_size
+            WHERE tenant = OLD.tenant;
+    END;
+    CREATE TRIGGER tenant_job_changed
+    AFTER UPDATE OF ended_at, log_size, log_stored, artifacts_size, package_size, package_kept
+    ON jobs BEGIN
+        UPDATE tenant_totals SET
+            finished_jobs = finished_jobs
+                + (NEW.ended_at IS NOT NULL) - (OLD.ended_at IS NOT NULL),
+            package_bytes = package_bytes
+                + (NEW.ended_at IS NULL OR NEW.package_kept) * coalesce(NEW.package_size, 0)
+                - (OLD.ended_at IS NULL OR OLD.package_kept) * coalesce(OLD.package_size, 0),
+            kept_package_bytes = kept_package_bytes
+                + NEW.package_kept * coalesce(NEW.package_size, 0)
+                - OLD.package_kept * coalesce(OLD.package_size, 0),
+            log_bytes = log_bytes
+                + (NEW.ended_at IS NOT NULL) * coalesce(NEW.log_stored, NEW.log_size, 0)
+                - (OLD.ended_at IS NOT NULL) * coalesce(OLD.log_stored, OLD.log_size, 0),
+            artifact_bytes = artifact_bytes + NEW.artifacts_size - OLD.artifacts_size
+            WHERE tenant = NEW.tenant;
+    END;
+    """,
     # 18: what the launch of an initializing job takes time for, as its controller says.
     """
     ALTER TABLE jobs ADD COLUMN launch_step TEXT;

@@ -1,7 +1,9 @@
 """What the stores of files share: making them durable, and finding what was left behind."""
 
 import contextlib
+import errno
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,28 @@ def sync_file(path: Path) -> None:
 def sync_directory(path: Path) -> None:
     """Make renames in the directory survive a power cut."""
     _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
+"""What file systems say that have no hard links, or not so many of one file."""
+
+
+def link_or_copy(source: Path, target: Path, part: Path) -> None:
+    """Give a file that never changes a second name; where that cannot be, make a copy, by way of
+    `part`. Raises FileNotFoundError when it is gone. The directory is for the caller to sync.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        try:
+            shutil.copyfile(source, part)
+            part.chmod(0o600)
+            sync_file(part)
+            part.rename(target)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _sync(path: Path, flags: int) -> None:

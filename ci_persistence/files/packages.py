@@ -21,7 +21,7 @@ from ci_common.errors import (
 from ci_common.job import Job, Package
 from ci_common.ports.packages import PackageIntake, Packages, StagedUpload
 from ci_persistence.files.data_directory import Check, explained, make_below, no_check
-from ci_persistence.files.durable import sync_directory, untouched
+from ci_persistence.files.durable import link_or_copy, sync_directory, untouched
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -65,6 +65,23 @@ class FilePackageStore(PackageIntake, Packages):
         if package is None:
             return None
         return StoredPackage(package.sha256, package.size, self._path(job.job_id), self._check)
+
+    @override
+    def share(self, job: Job, job_id: str) -> Package | None:
+        self.check_space()
+        source, target = self._path(job.job_id), self._path(job_id)
+        try:
+            with explained(self._check), _disk_full_told():
+                # Links have one time of last change. Without a new one the new name would seem to
+                # have waited for its row for long, and could be swept.
+                os.utime(source)
+                link_or_copy(source, target, self._staging / f"{uuid.uuid4()}.part")
+                sync_directory(self._packages)
+        except FileNotFoundError:
+            self._check()
+            return None
+        self._check()
+        return job.package
 
     def open(self, job_id: str) -> BinaryIO | None:
         """The job's zip as it is, to be closed by the caller; `None` when there is none."""

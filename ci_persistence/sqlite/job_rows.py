@@ -35,7 +35,8 @@ from ci_persistence.database.database import Database
 COLUMNS = (
     "job_id, tenant, user, spec, package_sha256, package_size, status, created_at, started_at, "
     "ended_at, cancel_requested_at, reason, message, exit_code, log_size, priority, attempt, "
-    "log_dropped, artifacts_size, tests, door, coverage, visibility, name, launch_step"
+    "log_dropped, artifacts_size, tests, door, coverage, visibility, name, rerun_of, package_kept, "
+    "launch_step"
 )
 ARTIFACT_COLUMNS = "path, size, sha256, modified"
 _UNKNOWN = -1
@@ -116,6 +117,8 @@ def to_row(job: Job) -> tuple[str | int | None, ...]:
         None,
         job.visibility.value,
         job.spec.name,
+        job.rerun_of,
+        int(job.package_kept),
         None,
     )
 
@@ -145,6 +148,8 @@ def from_row(row: sqlite3.Row) -> Job:
         coverage=coverage_from_json(row["coverage"]),
         door=Door(row["door"]),
         visibility=Visibility(row["visibility"]),
+        rerun_of=row["rerun_of"],
+        package_kept=bool(row["package_kept"]),
         failing=None if outcome is not None else _failing(row, log_dropped),
         launch_step=LaunchStep.parse(row["launch_step"]) if launching else None,
     )
@@ -250,6 +255,7 @@ def _spec_from_json(text: str) -> JobSpec:
             "command": tuple(fields["command"]),
             "artifacts": tuple(fields["artifacts"]),
             "secrets": tuple(fields.get("secrets", ())),  # rows of older versions have none
+            "tenant_secrets": tuple(fields.get("tenant_secrets", ())),
             "install": None if install is None else tuple(install),
             "git": GitFacts(**git) if git else None,
             "limits": ResourceLimits(**{**limits, "network": Network(limits["network"])}),

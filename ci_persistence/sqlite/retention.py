@@ -9,7 +9,13 @@ import aiosqlite
 from typing_extensions import override
 
 from ci_common.job import Door, format_time
-from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals, JobRetention
+from ci_common.ports.retention import (
+    FileDeletion,
+    FinishedJob,
+    FinishedTotals,
+    JobRetention,
+    KeptPackage,
+)
 from ci_persistence.database.database import Database
 from ci_persistence.sqlite.events import LATEST
 from ci_persistence.sqlite.job_rows import LIVE
@@ -35,6 +41,15 @@ WITHOUT_ARTIFACTS = (
     "SELECT value AS job_id FROM json_each(?) "  # noqa: S608 - constants
     f"WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE job_id = value AND status IN {LIVE}) "
     "AND NOT EXISTS (SELECT 1 FROM artifacts WHERE job_id = value)"
+)
+
+OLDEST_PACKAGES = (
+    "SELECT job_id, ended_at, coalesce(package_size, 0) AS size FROM jobs WHERE package_kept = 1 "
+    "ORDER BY ended_at LIMIT ?"
+)
+WITHOUT_PACKAGE = (
+    "SELECT value AS job_id FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM jobs "  # noqa: S608
+    f"WHERE job_id = value AND (status IN {LIVE} OR package_kept = 1))"
 )
 
 DELETIONS = (
@@ -115,6 +130,49 @@ class SqliteJobRetention(JobRetention):
     @override
     async def without_artifacts(self, job_ids: Sequence[str]) -> list[str]:
         rows = await self._database.fetch_all(WITHOUT_ARTIFACTS, (json.dumps(list(job_ids)),))
+        return [row["job_id"] for row in rows]
+
+    @override
+    async def oldest_packages(self, limit: int) -> list[KeptPackage]:
+        rows = await self._database.fetch_all(OLDEST_PACKAGES, (limit,))
+        return [
+            KeptPackage(row["job_id"], datetime.fromisoformat(row["ended_at"]), row["size"])
+            for row in rows
+        ]
+
+    @override
+    async def kept_package_bytes(self) -> int:
+        row = await self._database.fetch_one("SELECT sum(kept_package_bytes) FROM tenant_totals")
+        return int(row[0] or 0) if row else 0
+
+    @override
+    async def drop_packages(self, job_ids: Sequence[str]) -> int:
+        marks = ", ".join("?" * len(job_ids))
+        dropped = await self._database.write(
+            f"UPDATE jobs SET package_kept = 0 WHERE job_id IN ({marks}) "  # noqa: S608 - constants
+            f"AND package_kept = 1 AND {HOLDS_LEASE} RETURNING job_id",
+            (*job_ids, self._holder),
+        )
+        return len(dropped)
+
+    @override
+    async def package_deletions(self, limit: int) -> list[str]:
+        rows = await self._database.fetch_all(
+            "SELECT job_id FROM package_deletions LIMIT ?", (limit,)
+        )
+        return [row["job_id"] for row in rows]
+
+    @override
+    async def packages_deleted(self, job_ids: Sequence[str]) -> None:
+        async with self._database.transaction() as connection:
+            await connection.executemany(
+                f"DELETE FROM package_deletions WHERE job_id = ? AND {HOLDS_LEASE}",  # noqa: S608
+                [(job_id, self._holder) for job_id in job_ids],
+            )
+
+    @override
+    async def without_package(self, job_ids: Sequence[str]) -> list[str]:
+        rows = await self._database.fetch_all(WITHOUT_PACKAGE, (json.dumps(list(job_ids)),))
         return [row["job_id"] for row in rows]
 
     @override

@@ -48,7 +48,7 @@ from ci_persistence.sqlite.job_rows import (
     to_row,
 )
 from ci_persistence.sqlite.runs import insert_run
-from ci_persistence.sqlite.usage import check_room
+from ci_persistence.sqlite.usage import check_room, make_room
 
 _INSERT = (
     f"INSERT INTO jobs ({COLUMNS}) "  # noqa: S608 - constants
@@ -112,6 +112,7 @@ class SqliteJobSubmissions(JobSubmissions):
             async with self._database.transaction() as connection:
                 # It has the write lock: nobody adds a job between the look and the row.
                 size = job.package.size if job.package else 0
+                await make_room(connection, job.tenant, quotas, size)
                 await check_room(connection.execute_fetchall, job.tenant, job.user, quotas, size)
                 await connection.execute(_INSERT, to_row(job))
                 if run is not None:

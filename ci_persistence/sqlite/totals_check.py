@@ -16,7 +16,8 @@ _AGREEMENT = (
     "WHERE counted.jobs = kept.jobs AND counted.stored_bytes = kept.stored_bytes "
     f"AND NOT EXISTS ({COUNTED} EXCEPT SELECT * FROM tenant_totals) "
     "AND NOT EXISTS (SELECT * FROM tenant_totals "
-    "WHERE (finished_jobs, package_bytes, log_bytes, artifact_bytes) != (0, 0, 0, 0) "
+    "WHERE (finished_jobs, package_bytes, log_bytes, artifact_bytes, kept_package_bytes) "
+    "!= (0, 0, 0, 0, 0) "
     f"EXCEPT {COUNTED})"
 )
 """One statement, so that it is of one snapshot."""

@@ -96,7 +96,9 @@ class SqliteJobTransitions(JobTransitions):
         return bool(rows)
 
     @override
-    async def finish(self, job_id: str, ending: Ending, at: datetime) -> bool:
+    async def finish(
+        self, job_id: str, ending: Ending, at: datetime, *, keep_package: bool = False
+    ) -> bool:
         facts = {
             "ended_at": format_time(at),
             "reason": ending.outcome.reason.value,
@@ -109,7 +111,8 @@ class SqliteJobTransitions(JobTransitions):
             "coverage": coverage_to_json(ending.coverage),
         }
         target = ending.outcome.status
-        statement, parameters = self._statement(job_id, target, facts)
+        kept = ", package_kept = package_sha256 IS NOT NULL" if keep_package else ""
+        statement, parameters = self._statement(job_id, target, facts, kept)
         with disk_full_told(self._database.path):
             async with self._database.transaction() as connection:
                 rows = list(await connection.execute_fetchall(statement, parameters))
@@ -154,12 +157,16 @@ class SqliteJobTransitions(JobTransitions):
         return bool(rows)
 
     def _statement(
-        self, job_id: str, target: JobStatus, facts: Mapping[str, str | int | None]
+        self,
+        job_id: str,
+        target: JobStatus,
+        facts: Mapping[str, str | int | None],
+        derived: str = "",
     ) -> tuple[str, tuple[str | int | None, ...]]:
         sources = sources_of(target)
         changes = "".join(f", {column} = ?" for column in facts)
         statement = (
-            f"UPDATE jobs SET status = ?{changes} WHERE job_id = ? "  # noqa: S608 - constants
+            f"UPDATE jobs SET status = ?{changes}{derived} WHERE job_id = ? "  # noqa: S608 - constants
             f"AND status IN ({', '.join('?' * len(sources))}) AND {HOLDS_LEASE} RETURNING job_id"
         )
         return statement, (target.value, *facts.values(), job_id, *sources, self._holder)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 
+import aiosqlite
 from typing_extensions import override
 
 from ci_common.errors import QuotaExceededError, TooManyJobsError
@@ -14,11 +15,28 @@ Fetch = Callable[[str, tuple[str, ...]], Awaitable[Iterable[sqlite3.Row]]]
 
 LIVE_OF_TENANT = f"SELECT count(*) FROM jobs WHERE tenant = ? AND status IN {LIVE}"  # noqa: S608
 LIVE_OF_USER = f"{LIVE_OF_TENANT} AND user = ?"
-STORED = "SELECT package_bytes + log_bytes + artifact_bytes FROM tenant_totals WHERE tenant = ?"
+STORED = (
+    "SELECT package_bytes + log_bytes + artifact_bytes - kept_package_bytes FROM tenant_totals "
+    "WHERE tenant = ?"
+)
+"""Without the packages that are kept: those make room for whatever comes."""
+
+_EXCESS = (
+    "SELECT kept_package_bytes, package_bytes + log_bytes + artifact_bytes "
+    "- ? + max(?, 1) AS excess FROM tenant_totals WHERE tenant = ?"
+)
+DROPPED_FOR_ROOM = (
+    "UPDATE jobs SET package_kept = 0 WHERE job_id IN (SELECT job_id FROM ("
+    "SELECT job_id, sum(package_size) OVER (ORDER BY ended_at, seq) - package_size AS before "
+    "FROM jobs WHERE tenant = ? AND package_kept = 1) WHERE before < ?)"
+)
+"""Those of the jobs that ended first, as many as it takes."""
+
 COUNTED = (
     "SELECT tenant, sum(ended_at IS NOT NULL), "
-    "sum((ended_at IS NULL) * coalesce(package_size, 0)), "
-    "sum((ended_at IS NOT NULL) * coalesce(log_stored, log_size, 0)), sum(artifacts_size) "
+    "sum((ended_at IS NULL OR package_kept) * coalesce(package_size, 0)), "
+    "sum((ended_at IS NOT NULL) * coalesce(log_stored, log_size, 0)), sum(artifacts_size), "
+    "sum(package_kept * coalesce(package_size, 0)) "
     "FROM jobs GROUP BY tenant"
 )
 """What `tenant_totals` holds, the slow way; there it may have rows of nothing, too."""
@@ -69,6 +87,20 @@ async def check_room(
         stored = await _number(fetch, STORED, (tenant,))
         if stored + package_size > most or stored >= most:
             raise QuotaExceededError(_too_much(tenant, stored, package_size, most))
+
+
+async def make_room(
+    connection: aiosqlite.Connection, tenant: str, quotas: Quotas, package_size: int
+) -> None:
+    """Drop as many of the tenant's kept packages as one more job needs, the oldest first; none
+    when that would not be enough. In one transaction with `check_room` and the job's row.
+    """
+    if (most := quotas.stored_bytes_per_tenant) is None:
+        return
+    rows = await connection.execute_fetchall(_EXCESS, (most, package_size, tenant))
+    for kept, excess in rows:
+        if 0 < excess <= kept:
+            await connection.execute(DROPPED_FOR_ROOM, (tenant, excess))
 
 
 async def _number(fetch: Fetch, sql: str, parameters: tuple[str, ...]) -> int:

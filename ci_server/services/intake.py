@@ -4,26 +4,32 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from ci_common.errors import DataDirectoryUnavailableError, InvalidConfigError, InvalidPackageError
+from ci_common.errors import (
+    DataDirectoryUnavailableError,
+    InvalidConfigError,
+    InvalidPackageError,
+    PackageGoneError,
+)
 from ci_common.job import Door, Job, JobSpec, JobStatus, Package, Visibility
 from ci_common.policy import Action, Policy, Reach
-from ci_common.ports.audit import AuditAction
+from ci_common.ports.audit import AuditAction, AuditEntry
 from ci_common.ports.packages import PackageIntake, StagedUpload
 from ci_common.ports.rows import JobSubmissions
 from ci_common.ports.signals import Doorbell
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
+from ci_common.run import RunRequest
 from ci_common.secret import Secret
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.limits.traffic import Traffic
 from ci_server.submission.body_rate import paced
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
-from ci_server.submission.job_secrets import SecretService
+from ci_server.submission.job_secrets import SecretService, check_secrets_sent
 from ci_server.submission.package_check import PackageLimits, check_package
 from ci_server.submission.request import SubmissionRequest, resolve_spec
 from ci_server.submission.upload_body import Framing, NoFraming, receive_body
@@ -179,15 +185,68 @@ class Intake:
         job_id = str(uuid.uuid4())
         package = await asyncio.to_thread(staged.commit, job_id) if staged else None
         job = self._new_job(job_id, principal, spec, package, request.door)
-        try:
-            await self._secrets.store(job_id, secrets)
-            entry = self._audit.entry(
-                principal, AuditAction.SUBMIT, job_id=job_id, target=spec.name
+        entry = self._audit.entry(principal, AuditAction.SUBMIT, job_id=job_id, target=spec.name)
+        return await self._add(job, secrets, entry, request.run)
+
+    async def repeat(self, principal: Principal, source: Job, sent: Sequence[Secret] = ()) -> Job:
+        """Queue a job like `source`, with its package and settings, as one of the principal's.
+        Secrets that were sent with `source` must be among those `sent`; the tenant's are read anew.
+
+        Raises PackageGoneError; SecretsNeededError, which tells the names that are missing; and
+        what `accept` raises.
+        """
+        with self._upload_slot(principal):
+            await self._check_room(principal)
+            if source.package is not None and not source.has_package:
+                raise _package_gone(source)
+            spec = self._repeated(principal, source.spec)
+            check_secrets_sent(spec, sent)
+            spec, secrets = await self._secrets.resolve(principal.tenant, spec, sent)
+            job_id = str(uuid.uuid4())
+            package = await self._share_package(source, job_id)
+            job = replace(
+                self._new_job(job_id, principal, spec, package, source.door),
+                visibility=source.visibility,
+                rerun_of=source.job_id,
             )
-            await self._submissions.add(job, self.limits.quotas, entry, request.run)
+            entry = self._audit.entry(
+                principal, AuditAction.RERUN, job_id=job_id, target=source.job_id
+            )
+            return await self._add(job, secrets, entry)
+
+    def _repeated(self, principal: Principal, spec: JobSpec) -> JobSpec:
+        """What today's ceilings allow. Raises InvalidConfigError for limits above them."""
+        ceilings, most_log = self.limits.ceilings, self.limits.defaults.log_mb
+        ceilings.check(spec.limits)
+        limits = ceilings.filled(spec.limits)
+        spec = replace(spec, limits=replace(limits, log_mb=min(limits.log_mb, most_log)))
+        most = ceilings.priority
+        if most is None or self._policy.reach(principal, Action.PRIORITIZE) is not Reach.NONE:
+            return spec
+        return replace(spec, priority=min(spec.priority, most))
+
+    async def _share_package(self, source: Job, job_id: str) -> Package | None:
+        if source.package is None:
+            return None
+        package = await asyncio.to_thread(self._packages.share, source, job_id)
+        if package is None:  # deleted just now, or behind our back
+            raise _package_gone(source)
+        return package
+
+    async def _add(
+        self,
+        job: Job,
+        secrets: Sequence[Secret],
+        entry: AuditEntry,
+        run: RunRequest | None = None,
+    ) -> Job:
+        """Queue a job whose package is stored; it is deleted when that fails."""
+        try:
+            await self._secrets.store(job.job_id, secrets)
+            await self._submissions.add(job, self.limits.quotas, entry, run)
         except Exception:
-            self._packages.delete(job_id)
-            self._secrets.forget(job_id, secrets)
+            self._packages.delete(job.job_id)
+            self._secrets.forget(job.job_id, secrets)
             raise
         self._bell.ring()
         return job
@@ -235,6 +294,14 @@ class Intake:
         # A few at a time: a check takes a core, and others' requests need threads, too.
         async with self._checks:
             return await asyncio.to_thread(check)
+
+
+def _package_gone(job: Job) -> PackageGoneError:
+    return PackageGoneError(
+        f"the package of job {job.job_id} is not kept any more, so it cannot be run again; submit "
+        "the project again (ci submit). CI_KEEP_PACKAGES_DAYS and CI_KEEP_PACKAGES_MB set how long "
+        "a server keeps packages"
+    )
 
 
 def _config_files(staged: StagedUpload, limits: PackageLimits) -> dict[str, bytes]:

@@ -128,6 +128,12 @@ class JobService:
         """One job. Raises what `cancel` raises for one that the principal may not cancel."""
         return await self._within_reach(principal, Action.CANCEL, job_id, "cancel it")
 
+    async def check_rerun(self, principal: Principal, job_id: str) -> Job:
+        """One job that the principal may run again. Raises JobNotFoundError for one it may not see,
+        and ForbiddenError for one it may only see.
+        """
+        return await self._within_reach(principal, Action.RERUN, job_id, "run it again")
+
     async def start_outlook(self, job: Job) -> StartOutlook:
         """What tells when a queued job will start."""
         return await self._submissions.start_outlook(job)

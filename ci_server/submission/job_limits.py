@@ -60,6 +60,14 @@ class LimitCeilings:
             pids=_least(defaults.pids, self.pids),
         )
 
+    def filled(self, limits: ResourceLimits) -> ResourceLimits:
+        """Limits with the ceiling where there is none, as a job has them that asks for none."""
+        return replace(
+            limits,
+            cpu_percent=self.cpu_percent if limits.cpu_percent is None else limits.cpu_percent,
+            memory_mb=self.memory_mb if limits.memory_mb is None else limits.memory_mb,
+        )
+
     def _check(
         self, key: str, asked: float | None, most: float | None, unit: str, setting: str
     ) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ci_common.errors import InvalidSecretError
+from ci_common.errors import InvalidSecretError, SecretsNeededError
 from ci_common.job import JobSpec
 from ci_common.ports.secrets import SecretIntake, TenantSecrets
 from ci_common.secret import Secret, check_secrets
@@ -31,7 +31,8 @@ class SecretService:
         if secrets:
             check_secrets(secrets)
             _check_not_shown(spec, secrets)
-        return replace(spec, secrets=tuple(secret.name for secret in secrets)), secrets
+        all_names = tuple(secret.name for secret in secrets)
+        return replace(spec, secrets=all_names, tenant_secrets=tuple(asked)), secrets
 
     async def store(self, job_id: str, secrets: Sequence[Secret]) -> None:
         """Keep them for the job, durably."""
@@ -42,6 +43,17 @@ class SecretService:
         """The job was not queued after all."""
         if secrets:
             self._intake.forget(job_id)
+
+
+def check_secrets_sent(spec: JobSpec, sent: Sequence[Secret]) -> None:
+    """Raise SecretsNeededError unless those are sent again that a job like this was sent with."""
+    known = {*spec.tenant_secrets, *(secret.name for secret in sent)}
+    missing = [name for name in spec.secrets if name not in known]
+    if missing:
+        raise SecretsNeededError(
+            f"the job had secrets that must be given again, because their values are not kept: "
+            f"{', '.join(missing)}"
+        )
 
 
 def _check_not_shown(spec: JobSpec, secrets: Sequence[Secret]) -> None:

@@ -26,6 +26,7 @@ JOB_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 _IMAGE = r"^[!-~]{1,500}$"
 _MOST_INSTALL_LINES = 100
 _MOST_PATTERNS = 1000
+_LONGEST_ADDRESS = 2000
 LONGEST_SECONDS = 31_536_000
 MOST_PRIORITY = 10
 MOST_RETRIES = 10
@@ -161,10 +162,11 @@ class JobTable(BaseModel):
 
 
 class ProjectTable(BaseModel):
-    """The whole table. What clients follow when they pack the project is only checked here."""
+    """The whole table. What only clients follow, the server and what is packed, is checked here."""
 
     model_config = _CONFIG
 
+    server: str | None = Field(default=None, min_length=1, max_length=_LONGEST_ADDRESS)
     exclude: list[str] = Field(default_factory=list, max_length=_MOST_PATTERNS)
     git: bool = False
     jobs: dict[Annotated[str, Field(pattern=JOB_NAME)], JobTable] = Field(default_factory=dict)

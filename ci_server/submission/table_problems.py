@@ -44,6 +44,7 @@ OF_A_JOB = {
     "private": FLAG,
 }
 _TABLE = {
+    "server": "the address of a server, such as 'https://ci.example.com'",
     "exclude": "a list of at most 1000 patterns as in .gitignore, such as 'data/'",
     "git": "true or false",
     "jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -",

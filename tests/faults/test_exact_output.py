@@ -15,6 +15,7 @@ from support.accepted_jobs import AcceptedJobs, project
 from support.engine import LABEL_INSTANCE, LABEL_JOB, engine
 from support.failure_lines import without_failure_line
 from support.loop_disks import loop_disk
+from support.nothing_left import half_done
 from support.waiting import until_sync
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -235,4 +236,4 @@ def test_removed_while_away(make_server, dice):
     assert exact_output.stored(seed, "no_text").startswith(log)
     assert marker.endswith(b"...]\n")
     assert "some of its output may be missing" in row["message"]
-    until_sync(lambda: not server.stored_files(), what="nothing left")
+    until_sync(lambda: not half_done(server), what="nothing left")

@@ -74,13 +74,13 @@ class CommandLine:
         self.directory = Path(directory)
         self._running = []
 
-    def run(self, *arguments, name="ci", cwd=None, **more):
-        """Run a command to its end, with pipes."""
+    def run(self, *arguments, name="ci", cwd=None, stdin=b"", **more):
+        """Run a command to its end, with pipes; the first of them has `stdin` in it."""
         done = subprocess.run(
             [*command(name), *map(str, arguments)],
             cwd=cwd or self.directory,
             env=environment(self.server_url, **more),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             timeout=SECONDS,
             check=False,

@@ -43,7 +43,11 @@ ENGINE_RETRY_SECONDS = 15.0
 class ControllerWorld:
     """One database, one engine; controllers come and go."""
 
-    def __init__(self, path, max_concurrent_jobs=4, max_jobs_per_tenant=None):
+    def __init__(self, path, max_concurrent_jobs=4, max_jobs_per_tenant=None, package_days=0):
+        self.free_bytes = 1 << 40
+        self._policy = RetentionPolicy(
+            package_days=package_days, package_bytes=1 << 20, min_free_bytes=1
+        )
         self.clock = Clock()
         self._set_by = 0.0
         self.signals = ProcessJobSignals()
@@ -98,6 +102,7 @@ class ControllerWorld:
                 ProgressReports(transitions, self.clock, pause_seconds=0.01),
                 LaunchSteps(transitions),
                 self._check_files,
+                self._policy.package_days > 0,
             ),
             SqliteControllerLease(self.database, self.monotonic),
             SocketDoorbell(self.data_path),
@@ -121,8 +126,9 @@ class ControllerWorld:
             SqliteJobRetention(self.database, holder),
             self.logs,
             self.artifacts,
-            RetentionPolicy(),
-            free_bytes=lambda: 1 << 40,
+            self.packages,
+            self._policy,
+            free_bytes=lambda: self.free_bytes,
             now=self.clock,
             clock=self.monotonic,
         )

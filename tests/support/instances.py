@@ -65,20 +65,38 @@ class Instance:
 
     # ------------------------------------------------------------------ making
 
-    def add(self, status=JobStatus.COMPLETED, *, log=b"hello\n", artifacts=None, package=b"a zip"):
+    def add(
+        self,
+        status=JobStatus.COMPLETED,
+        *,
+        log=b"hello\n",
+        artifacts=None,
+        package=b"a zip",
+        keep=False,
+    ):
         """A job that got to its status in the ordinary way, with its files; its id. A `package` of
         `None` is none.
         """
-        return asyncio.run(self._add(status, log, artifacts or {}, package))
+        return asyncio.run(self._add(status, log, artifacts or {}, package, keep))
 
-    async def _add(self, status, log, artifacts, package):
+    async def _add(self, status, log, artifacts, package, keep):
         async with self.opened() as database:
-            return await self.add_to(database, status, log, artifacts, package)
+            return await self.add_to(database, status, log, artifacts, package, keep=keep)
 
     async def add_to(
-        self, database, status, log=b"", artifacts=None, package=b"a zip", run=None, **about
+        self,
+        database,
+        status,
+        log=b"",
+        artifacts=None,
+        package=b"a zip",
+        run=None,
+        keep=False,
+        **about,
     ):
-        """The same in a database that is open; `about` is for `a_job`, `run` asks for its run."""
+        """The same in a database that is open; `about` is for `a_job`, `run` asks for its run, and
+        `keep` for its package to stay after its end.
+        """
         job = a_job(created_at=utc_now())
         kept = None if package is None else self.write_package(job.job_id, package)
         signals = ProcessJobSignals()
@@ -97,14 +115,16 @@ class Instance:
         if status is JobStatus.COMPLETED:
             stored = self.write_artifacts(job.job_id, artifacts or {})
             ending = Ending(PASSED, len(log), artifacts=stored)
-            assert await self._finish(rows, job.job_id, ending)
-            self.stores.packages.delete(job.job_id)
+            assert await self._finish(rows, job.job_id, ending, keep)
+            if not keep:
+                self.stores.packages.delete(job.job_id)
         await lease.release("maker")
         return job.job_id
 
-    async def _finish(self, rows, job_id, ending):
+    async def _finish(self, rows, job_id, ending, keep):
         # An hour ago: nobody is still cleaning up after it.
-        return await rows.finish(job_id, ending, utc_now() - timedelta(hours=1))
+        ended_at = utc_now() - timedelta(hours=1)
+        return await rows.finish(job_id, ending, ended_at, keep_package=keep)
 
     def write_log(self, job_id, content):
         log = self.stores.logs.open(job_id)

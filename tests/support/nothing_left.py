@@ -34,13 +34,21 @@ def assert_nothing_left(server, layers=0, volumes=False):
 def half_done(server):
     """Files that belong to no finished job."""
     data, known = server.data, _rows(server)
-    found = [*data.glob("packages/*"), *data.glob("staging/*.part")]
+    kept = _kept_packages(server)
+    found = [path for path in data.glob("packages/*") if path.stem not in kept]
+    found += data.glob("staging/*.part")
     found += [*data.glob("staging/artifacts/*"), *data.glob("logs/*/*.part")]
     found += [path for path in data.glob("artifacts/??/*") if path.name not in known]
     found += [path for path in data.glob("logs/??/*") if path.name.partition(".")[0] not in known]
     temporary = server.directory / "tmp"
     found += temporary.iterdir() if temporary.exists() else []
     return sorted(str(path) for path in found)
+
+
+def _kept_packages(server):
+    with closing(sqlite3.connect(server.database, timeout=30)) as connection:
+        rows = connection.execute("SELECT job_id FROM jobs WHERE package_kept = 1").fetchall()
+    return {job_id for (job_id,) in rows}
 
 
 def _age(server):

@@ -37,10 +37,10 @@ After every fault, whatever else the test asserts:
   the test computes it; if the job was stopped or lost, the log is a prefix of that);
 - a reader that followed the job from its submission, across all reconnects, got exactly the bytes
   of the stored log, each once, and then one `complete` event with the job's result;
-- no container, package, partial upload or artifact collection, temporary file or unfinished row
-  of the instance is left, and no image except cached requirement layers. Files that a kill leaves
-  partially written are deleted after an hour; the tests make them look that old and restart the
-  server.
+- no container, package (except those kept for reruns), partial upload or artifact collection,
+  temporary file or unfinished row of the instance is left, and no image except cached requirement
+  layers. Files that a kill leaves partially written are deleted after an hour; the tests make them
+  look that old and restart the server.
 """
 
 _TAIL = """\

@@ -73,6 +73,8 @@ class DockerOptions:
     """Labels all that is ours; the engine may serve other instances too."""
     image: str
     cache_dir: Path
+    cache_id: str | None = None
+    """Whose installed requirements: of a cache that instances share; `None`: its own."""
     container_prefix: str = ""
     deps_cache_bytes: int = 10 << 30
     setup_timeout_seconds: float = 900.0
@@ -139,6 +141,7 @@ class DockerExecutor(Executor):
                 instance_id=options.instance_id,
                 container_prefix=options.container_prefix,
                 cache_dir=options.cache_dir,
+                cache_id=options.cache_id or options.instance_id,
                 budget_bytes=options.deps_cache_bytes,
                 setup_timeout_seconds=options.setup_timeout_seconds,
                 runtime=options.runtime,

@@ -3,9 +3,10 @@
 import shlex
 from collections.abc import Mapping
 
+from ci_common.install_files import Lock
 from ci_common.secret import SECRETS_DIRECTORY_VARIABLE
 from ci_controller.executors.docker.project_tar import ENVIRONMENT_FILE, SECRETS
-from ci_controller.executors.shared.install_layers import Layer, Lock, Step
+from ci_controller.executors.shared.install_layers import Layer, Step
 from ci_controller.executors.shared.setup_environment import (
     NO_VERSION,
     SCM_BACKENDS,

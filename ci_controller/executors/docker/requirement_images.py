@@ -71,6 +71,8 @@ class RequirementImageOptions:
     container_prefix: str
     cache_dir: Path
     """Holds an empty file for each image; its time is when the image was last used."""
+    cache_id: str
+    """Whose images: the instance's, or that of a cache which instances share."""
     budget_bytes: int
     setup_timeout_seconds: float
     runtime: str | None = None
@@ -148,7 +150,7 @@ class RequirementImages:
     async def _layer_image(
         self, setup: "_SetUp", key: str, log: LogAppender, on_stage: OnStage
     ) -> str:
-        tag = f"{_REPOSITORY}:{self._options.instance_id[:12]}-{key}"
+        tag = f"{_REPOSITORY}:{self._options.cache_id[:12]}-{key}"
         if not await self._exists(tag):
             on_stage(LaunchStage.INSTALLING)
             await self._flights.run(key, partial(self._build, setup, tag), log)
@@ -213,7 +215,9 @@ class RequirementImages:
         try:
             output = await self._engine.call(start, interruption)
             await self._run_to_end(setup, output, transcript)
-            await self._engine.call(lambda client: _commit(client, name, tag, self._labels()))
+            labels = {container.LABEL_INSTANCE: self._options.cache_id}
+            if not await self._exists(tag):  # an instance that shares the cache may be quicker
+                await self._engine.call(lambda client: _commit(client, name, tag, labels))
         finally:
             for output in connected:
                 output.close()
@@ -291,7 +295,7 @@ class RequirementImages:
     def _evict(self, client: docker.APIClient) -> None:
         images = client.images(
             name=_REPOSITORY,
-            filters={"label": f"{container.LABEL_INSTANCE}={self._options.instance_id}"},
+            filters={"label": f"{container.LABEL_INSTANCE}={self._options.cache_id}"},
         )
         by_use = sorted(images, key=lambda image: self._last_used(image["RepoTags"]), reverse=True)
         total = 0

@@ -1,6 +1,7 @@
 """The settings of the Docker executor."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -44,3 +45,7 @@ class DockerSettings(EnvironmentSettings):
     """Prefix of container names, before the job id, to distinguish instances."""
     deps_cache_mb: int = Field(default=10_240, ge=0)
     """Disk budget, in MiB, of cached requirements; the least recently used are deleted first."""
+    deps_cache_dir: Path | None = None
+    """A directory that instances of one user name to share this cache; unset: it is the instance's
+    own. It holds the cache's id, and when which image was last used.
+    """

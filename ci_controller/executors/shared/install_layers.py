@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+
+from ci_common.install_files import Lock
 
 LINES = ".ci-install.txt"
 """Lines that are in no file of the project: those of `install`, or that this module found."""
@@ -13,16 +14,6 @@ PROJECT = ".ci-project.txt"
 
 _VERSION = "2"
 """Of how a plan is carried out: another one makes other layers."""
-
-
-class Lock(StrEnum):
-    """A lock file, by its name, in the order in which they are looked for."""
-
-    UV = "uv.lock"
-    POETRY = "poetry.lock"
-    PDM = "pdm.lock"
-    PIPENV = "Pipfile.lock"
-    PYLOCK = "pylock.toml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ci_common.install_files import TEST_FILES, Lock
 from ci_common.ports.packages import PackageSource
-from ci_controller.executors.shared.install_layers import LINES, Layer, Lock, content_of
+from ci_controller.executors.shared.install_layers import LINES, Layer, content_of
 from ci_controller.executors.shared.lock_layers import locked_layers
 from ci_controller.executors.shared.manifests import ArchivedManifests, Manifests
 from ci_controller.executors.shared.project_archive import ProjectArchive
 from ci_controller.executors.shared.project_metadata import (
-    TEST_NAMES,
     ProjectMetadata,
     has_sources,
     read_metadata,
@@ -22,17 +22,6 @@ from ci_controller.executors.shared.requirement_layers import layers_of_lines
 from ci_controller.executors.shared.requirements import (
     FILE_NAME,
     read_requirements,
-)
-
-_TEST_FILES = tuple(
-    pattern.format(name)
-    for pattern in (
-        "requirements-{}.txt",
-        "requirements_{}.txt",
-        "{}-requirements.txt",
-        "requirements/{}.txt",
-    )
-    for name in TEST_NAMES
 )
 
 _OTHERS = re.compile(r"[^/]*requirements[^/]*\.txt|requirements/[^/]*\.txt")
@@ -117,10 +106,8 @@ def failure(plan: InstallPlan, code: int) -> str:
 
 
 def _has_its_project(manifests: Manifests, lock: Lock) -> bool:
-    """A lock of uv, Poetry or PDM is read together with pyproject.toml."""
-    if lock is Lock.PIPENV:
-        return manifests.has("Pipfile")
-    return lock is Lock.PYLOCK or manifests.has("pyproject.toml")
+    """Whether what it is read together with is there, too."""
+    return lock.project_file is None or manifests.has(lock.project_file)
 
 
 def _unlocked(
@@ -138,7 +125,7 @@ def _unlocked(
     has_tests = False
     if not has_requirements and metadata is not None:
         lines, what, has_tests = _project_lines(manifests, metadata)
-    for name in (name for name in _TEST_FILES if manifests.has(name)):
+    for name in (name for name in TEST_FILES if manifests.has(name)):
         if has_tests:
             left.setdefault(name, "`install` can name it")
         else:

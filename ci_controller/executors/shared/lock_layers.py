@@ -3,16 +3,16 @@
 import re
 from dataclasses import replace
 
+from ci_common.install_files import TEST_NAMES, Lock
 from ci_controller.executors.shared.install_layers import (
     BUILD,
     PROJECT,
     Layer,
-    Lock,
     Step,
     content_of,
 )
 from ci_controller.executors.shared.manifests import Manifests
-from ci_controller.executors.shared.project_metadata import TEST_NAMES, ProjectMetadata
+from ci_controller.executors.shared.project_metadata import ProjectMetadata
 
 _LOCAL_SOURCE = re.compile(
     r'^\s*(type\s*=\s*"(directory|file)"|path\s*=\s*"|directory\s*=\s*\{)'

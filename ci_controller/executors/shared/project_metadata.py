@@ -12,11 +12,9 @@ from packaging.utils import canonicalize_name
 
 from ci_common.bounded_toml import read_toml
 from ci_common.errors import SetupFailedError
+from ci_common.install_files import TEST_NAMES
 from ci_controller.executors.shared.manifests import Manifests, in_directory
 from ci_controller.executors.shared.requirements import file_lines
-
-TEST_NAMES = ("test", "tests", "testing", "dev")
-"""Extras and dependency groups with what the tests need; the first that exists is installed."""
 
 _LEGACY_BUILD = ("setuptools>=40.8.0", "wheel")
 _EDITABLE_BUILD = {"hatchling": ("editables",), "setuptools": ("wheel",)}

@@ -10,7 +10,7 @@ from typing_extensions import override
 from ci_common.errors import InvalidCredentialsError
 from ci_common.identities import TOKEN_MARK, ApiKey, token_digest
 from ci_common.ports.identities import IssuedKeys
-from ci_common.principal import Principal
+from ci_common.principal import KeyFacts, Principal
 from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
 
@@ -64,6 +64,7 @@ class ApiKeyIdentity(Identity):
             user=key.user.email,
             role=key.role,
             credential=f"key:{key.key_id}",
+            key=KeyFacts(key.prefix, key.name, key.expires_at),
         )
 
     async def close(self) -> None:

@@ -16,10 +16,13 @@ from ci_common.events import (
 from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
 from ci_common.job_events import JobEvent
 from ci_common.ports.usage import TenantUsage
+from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_common.waiting import Waiting
 from ci_server.access.auth.stream_tokens import StreamToken
 from ci_server.services.intake import SubmissionLimits
+from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageReport
+from ci_server.telemetry.service import VERSION
 
 
 def job_json(job: Job) -> dict[str, Any]:
@@ -57,6 +60,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "title": job.spec.title,
         "labels": dict(job.spec.labels),
         "private": job.visibility is Visibility.PRIVATE,
+        "rerun_of": job.rerun_of,
     }
 
 
@@ -81,6 +85,42 @@ def limits_json(limits: SubmissionLimits, fields: Sequence[str]) -> dict[str, An
         "max_files": limits.package.max_entries,
         "fields": list(fields),
     }
+
+
+def server_json(facts: ServerFacts, principal: Principal) -> dict[str, Any]:
+    """What a server is, as the caller may know it."""
+    limits, ceilings = facts.limits, facts.limits.ceilings
+    defaults = ceilings.at_most(limits.defaults)
+    return {
+        "version": VERSION,
+        "authentication": principal != LOCAL_PRINCIPAL,
+        "user": principal.user,
+        "tenant": principal.tenant,
+        "role": principal.role.value,
+        "executor": facts.executor,
+        "image": facts.image,
+        "limits": {
+            "upload_bytes": limits.max_upload_bytes,
+            "unpacked_bytes": limits.package.max_unpacked_bytes,
+            "files": limits.package.max_entries,
+            "concurrent_jobs": facts.concurrent_jobs,
+            "concurrent_jobs_per_tenant": facts.concurrent_jobs_per_tenant,
+            "live_jobs_per_user": limits.quotas.live_jobs_per_user,
+            "priority": ceilings.priority,
+            "artifacts": facts.artifacts,
+            "artifacts_mb": facts.artifacts_mb,
+            "timeout_seconds": _bound(defaults.timeout_seconds, ceilings.timeout_seconds),
+            "memory_mb": _bound(defaults.memory_mb, ceilings.memory_mb),
+            "cpu_percent": _bound(defaults.cpu_percent, ceilings.cpu_percent),
+            "pids": _bound(defaults.pids, ceilings.pids),
+            "log_mb": _bound(defaults.log_mb, defaults.log_mb),
+        },
+    }
+
+
+def _bound(default: float | None, most: float | None) -> dict[str, float | None]:
+    """What a job gets that says nothing, and the most it may ask for; `None` is no limit."""
+    return {"default": default, "max": most}
 
 
 def listed_job_json(job: Job) -> dict[str, Any]:
@@ -175,6 +215,23 @@ def _complete_json(job: Job) -> dict[str, Any]:
 
 def _coverage_json(coverage: CoverageSummary | None) -> dict[str, Any] | None:
     return None if coverage is None else {**asdict(coverage), "rate": coverage.rate}
+
+
+def caller_json(principal: Principal) -> dict[str, Any]:
+    """Who is asking, as the server knows them."""
+    kind, key = principal.credential.partition(":")[0], principal.key
+    return {
+        "user": principal.user,
+        "tenant": principal.tenant,
+        "role": principal.role.value,
+        "credential": "api_key" if kind == "key" else kind,
+        "key": key
+        and {
+            "prefix": key.prefix,
+            "name": key.name,
+            "expires_at": format_time(key.expires_at),
+        },
+    }
 
 
 def usage_json(report: UsageReport) -> dict[str, Any]:

@@ -50,6 +50,7 @@ from ci_server.services.intake import Intake
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
+from ci_server.services.reruns import RerunService
 from ci_server.streams.log_stream import LogStreams
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class NativeApi:
     send_timeout_seconds: float
     public_url: str | None
     proxies: TrustedProxies
+    reruns: RerunService
 
 
 async def _native_api(request: Request) -> NativeApi:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -159,6 +160,11 @@ def read_submitted_secrets(content: bytes) -> list[Secret]:
         table = strict_object(content)
     except AmbiguousJsonError as error:
         raise InvalidSecretError(f"{_SECRETS}; this is {error}") from None
+    return secrets_in(table)
+
+
+def secrets_in(table: Mapping[str, Any]) -> list[Secret]:
+    """Those of a JSON object by name. Raises InvalidSecretError, which repeats nothing of it."""
     secrets = [_secret(name, fields) for name, fields in table.items()]
     check_secrets(secrets)
     return secrets

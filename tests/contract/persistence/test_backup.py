@@ -317,3 +317,43 @@ def test_a_disk_that_fills_up(source, tmp_path, monkeypatch):
     with pytest.raises(BackupError, match="No space left"):
         back_up(source, tmp_path / "b.tar")
     assert sorted(os.listdir(tmp_path)) == ["source"]
+
+
+# ---------------------------------------------------------------------- kept packages
+
+
+def test_kept_packages_come_back_and_go_with_a_copys_rows(source, target, tmp_path):
+    kept, lost = source.add(package=b"a kept zip", keep=True), source.add(keep=True)
+    dropped = source.add(keep=True)
+    source.execute("UPDATE jobs SET package_kept = 0 WHERE job_id = ?", dropped)
+    source.stores.packages.delete(lost)
+    summary = back_up(source, tmp_path / "b.tar")
+    assert summary.warnings == [f"the kept package of job {lost} is missing"]
+    restore(target, tmp_path / "b.tar")
+    found = dict(target.execute("SELECT job_id, package_kept FROM jobs"))
+    assert found == {kept: 1, lost: 0, dropped: 0}
+    assert (target.package(kept), target.package(dropped)) == (b"a kept zip", None)
+    assert target.execute("SELECT * FROM package_deletions") == []
+    size = len(b"a kept zip")
+    totals = target.execute("SELECT package_bytes, kept_package_bytes FROM tenant_totals")
+    assert totals == [(size, size)]
+
+
+def test_a_kept_package_that_is_dropped_meanwhile_is_no_damage(source, target, tmp_path):
+    kept = source.add(keep=True)
+
+    class Dropping(Backup):
+        def _copy_rows(self, rows):
+            copied = super()._copy_rows(rows)
+            source.execute("UPDATE jobs SET package_kept = 0")
+            source.stores.packages.delete(kept)
+            return copied
+
+        def _add_package(self, writer, job_id):
+            return False  # it went before it could be read
+
+    summary = Dropping(source.database, source.stores, tmp_path / "b.tar").make()
+    assert summary.warnings == []
+    restored = restore(target, tmp_path / "b.tar")
+    assert (restored.warnings, target.package(kept)) == ([], None)
+    assert target.execute("SELECT package_kept FROM jobs") == [(0,)]

@@ -66,7 +66,10 @@ def snapshot(database):
         "started_at, ended_at, reason, message, exit_code, log_size, log_stored, artifacts_size, "
         "priority, attempt, log_dropped FROM jobs ORDER BY seq"
     )
-    totals = database.execute("SELECT * FROM tenant_totals ORDER BY tenant")
+    totals = database.execute(
+        "SELECT tenant, finished_jobs, package_bytes, log_bytes, artifact_bytes "
+        "FROM tenant_totals ORDER BY tenant"
+    )
     finished = database.execute("SELECT * FROM finished_totals")
     artifacts = database.execute("SELECT job_id, path, size, sha256 FROM artifacts")
     events = database.execute(
@@ -178,13 +181,13 @@ async def test_it_counts_as_a_job_and_as_no_bytes(rows):
     with pytest.raises(QuotaExceededError):
         await rows.submissions.add(a_job(tenant="acme", package=None), quotas)
     counted, kept = await counted_and_kept(rows.database)
-    assert counted == kept == [("acme", 0, 100, 0, 0)]
+    assert counted == kept == [("acme", 0, 100, 0, 0, 0)]
 
 
 async def test_a_tenant_without_any_package_is_counted(rows):
     await rows.add(tenant="acme", package=None)
     counted, kept = await counted_and_kept(rows.database)
-    assert counted == kept == [("acme", 0, 0, 0, 0)]
+    assert counted == kept == [("acme", 0, 0, 0, 0, 0)]
 
 
 # ------------------------------------------------------------------ backups and examinations

@@ -28,6 +28,7 @@ from ci_common.ports.rows import Ending, JobQuery
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy, WorkBudget
 from ci_persistence.database.database import Database
 from ci_persistence.database.migrations import MIGRATIONS
+from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.lease import SqliteControllerLease
@@ -75,6 +76,7 @@ class World:
     lease: SqliteControllerLease
     logs: FileLogStore
     artifacts: FakeArtifacts
+    packages: FilePackageStore
 
     async def finished(
         self, number: int, log: bytes, artifacts: dict[str, int], door: Door = Door.NATIVE
@@ -108,7 +110,13 @@ class World:
     def retention(self, **rules: Any) -> Retention:
         artifacts: Any = self.artifacts
         return Retention(
-            self.rows, self.logs, artifacts, RetentionPolicy(**rules), lambda: 1 << 40, lambda: NOW
+            self.rows,
+            self.logs,
+            artifacts,
+            self.packages,
+            RetentionPolicy(**rules),
+            lambda: 1 << 40,
+            lambda: NOW,
         )
 
     async def counted(self) -> FinishedTotals:
@@ -141,6 +149,7 @@ async def opened(path: Path) -> AsyncIterator[World]:
             lease,
             FileLogStore(path, signals),
             FakeArtifacts(path / "artifacts"),
+            FilePackageStore(path, 0),
         )
     finally:
         await database.close()

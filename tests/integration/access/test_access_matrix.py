@@ -73,6 +73,7 @@ REQUESTS = {
     "POST /submit-stream": SUBMISSION,
     "POST /submit-async": SUBMISSION,
     "GET /limits": Request(Action.SUBMIT),
+    "GET /server": Request(Action.LIST),
     "GET /jobs": Request(Action.LIST),
     "GET /events": Request(Action.LIST),
     "GET /jobs/{job_id}": READING,
@@ -90,7 +91,9 @@ REQUESTS = {
     "GET /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
     "HEAD /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
+    "POST /jobs/{job_id}/rerun": Request(Action.RERUN, (409, "not_rerunnable")),  # all are runs'
     "GET /usage": Request(Action.USAGE),
+    "GET /whoami": Request(Action.LIST),
     "GET /": Request(None),
     "HEAD /": Request(None),
     "GET /docs": Request(None),
@@ -145,7 +148,9 @@ def reach_of(caller, action):
     if caller.only_job is not None and action is not Action.READ:
         return Reach.NONE
     operates = caller.role is Role.ADMIN and caller.tenant == OPERATOR
-    return Reach.ALL if operates else POLICY[caller.role][action]
+    if operates and action is not Action.RERUN:  # which takes nothing from one tenant to another
+        return Reach.ALL
+    return POLICY[caller.role][action]
 
 
 LEAST = {"tenant": Reach.SHARED, "viewers": Reach.VIEWED, "private": Reach.TENANT}

@@ -271,7 +271,7 @@ def test_a_user_is_disabled_renamed_and_deleted_while_the_server_runs(server):
     succeed(server, "user", "enable", "ann@example.com")
     assert ann.status() == 200
     renamed = admin(server, "user", "rename", "ann@example.com", "zoe@example.com")
-    assert "1 job moved along" in renamed.stderr
+    assert "1 job moved to the new address" in renamed.stderr
     assert ann.ask("GET", f"/jobs/{job_id}").json()["user"] == "zoe@example.com"
     assert ann.status(f"/jobs/{job_id}/cancel", "POST") == 202
     deleted = admin(server, "user", "delete", "zoe@example.com")

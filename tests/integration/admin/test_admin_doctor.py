@@ -238,3 +238,29 @@ def test_the_copy_of_a_running_instance_is_healthy(instance, tmp_path):
     server.release()
     assert copy.admin("doctor", "--deep").returncode == 0
     assert set(copy.statuses().values()) == {"completed", "failed"}
+
+
+# ---------------------------------------------------------------------- kept packages
+
+
+def test_kept_packages_that_cannot_be_used_are_forgotten(instance):
+    kept, lost, damaged = (instance.add(package=b"a zip", keep=True) for _ in range(3))
+    assert instance.admin("doctor", "--deep").returncode == 0
+    instance.stores.packages.delete(lost)
+    instance.write_package(damaged, b"another zip")
+    assert codes(instance.admin("doctor", "--json")) == ["kept_package_lost"]
+    done = instance.admin("doctor", "--deep", "--fix", "--json")
+    assert (done.returncode, codes(done)) == (0, ["kept_package_lost"] * 2)
+    found = dict(instance.execute("SELECT job_id, package_kept FROM jobs WHERE package_kept"))
+    assert found == {kept: 1}
+    assert (instance.package(kept), instance.package(damaged)) == (b"a zip", None)
+    assert instance.admin("doctor", "--deep").returncode == 0
+
+
+def test_a_package_that_is_about_to_go_is_none_without_a_job(instance):
+    job = instance.add(keep=True)
+    age(instance.data / "packages" / f"{job}.zip")
+    instance.execute("UPDATE jobs SET package_kept = 0 WHERE job_id = ?", job)
+    assert instance.admin("doctor").returncode == 0
+    instance.execute("DELETE FROM package_deletions")
+    assert codes(instance.admin("doctor", "--json")) == ["package_orphan"]

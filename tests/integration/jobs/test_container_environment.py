@@ -92,7 +92,7 @@ def test_containers_are_named_and_labelled_while_they_run_and_then_gone(server):
     server.until(
         lambda: engine.containers_of(server), lambda found: job_id not in found, "no container"
     )
-    assert f"{job_id}.zip" not in server.stored_files()
+    assert f"{job_id}.zip" in server.stored_files()  # kept, so that it can be run again
 
 
 def test_a_container_removed_by_hand_is_a_lost_job(own_server):

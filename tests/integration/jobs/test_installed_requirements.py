@@ -9,24 +9,9 @@ import pytest
 from support import engine, events, projects
 from support.archives import zip_bytes
 from support.failure_lines import without_failure_line
+from support.wheels import wheel
 
 pytestmark = pytest.mark.docker
-
-WHEEL_METADATA = {
-    "METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
-    "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    "RECORD": "",
-}
-
-
-def wheel(word):
-    """A wheel with one module, whose `WORD` is this."""
-    return zip_bytes(
-        {
-            "greeting.py": f"WORD = {word!r}\n",
-            **{f"greeting-1.0.dist-info/{name}": text for name, text in WHEEL_METADATA.items()},
-        }
-    )
 
 
 def project(word, requirements="./greeting-1.0-py3-none-any.whl\n"):

@@ -27,6 +27,7 @@ WITH_WORKLOAD = replace(WORLD, workloads=frozenset({ID}))
 WITHOUT_CONTROLLER = replace(WITH_WORKLOAD, controller_lives=False)
 YOUNG_PACKAGE = replace(WORLD, packages=frozenset())
 WITHOUT_PACKAGE = replace(QUEUED, package_sha256=None)
+KEEPING = replace(ENDED, keeps_package=True)
 ASKING = replace(QUEUED, has_secrets=True)
 WITH_SECRETS = replace(WORLD, secrets=frozenset({ID}))
 ENGINE_DOWN = replace(WORLD, workloads=None)
@@ -53,6 +54,17 @@ HEALTHY = [
     ),
     ("just finished, being cleaned up", replace(FINISHED, row=JUST_ENDED), WITH_WORKLOAD),
     ("just finished, its package still there", replace(FINISHED, package=True), YOUNG_PACKAGE),
+    ("finished, its package kept", replace(FINISHED, row=KEEPING, package=True), WORLD),
+    (
+        "finished, its package about to go",
+        replace(FINISHED, package=True, package_to_be_deleted=True),
+        WORLD,
+    ),
+    (
+        "deleted, its package to follow",
+        replace(GONE, package=True, package_to_be_deleted=True),
+        WORLD,
+    ),
     ("an upload whose row is about to come", replace(GONE, package=True), YOUNG_PACKAGE),
     ("nothing any more", GONE, WORLD),
     ("queued with secrets", replace(LIVE, row=ASKING, secrets=True), WITH_SECRETS),
@@ -75,6 +87,12 @@ WRONG = [
     (replace(FINISHED, artifact_damage=("a", "b")), WORLD, [Code.ARTIFACT_DAMAGED] * 2),
     (replace(FINISHED, artifacts=True), WORLD, [Code.ARTIFACTS_ORPHAN]),
     (replace(FINISHED, package=True), WORLD, [Code.PACKAGE_ORPHAN]),
+    (replace(FINISHED, row=KEEPING), WORLD, [Code.KEPT_PACKAGE_LOST]),
+    (
+        replace(FINISHED, row=KEEPING, package=True, package_damage="x"),
+        WORLD,
+        [Code.KEPT_PACKAGE_LOST],
+    ),
     (FINISHED, WITH_WORKLOAD, [Code.WORKLOAD_ORPHAN]),
     (replace(FINISHED, row=JUST_ENDED), WITHOUT_CONTROLLER, [Code.WORKLOAD_ORPHAN]),
     (replace(GONE, package=True), WORLD, [Code.PACKAGE_ORPHAN]),

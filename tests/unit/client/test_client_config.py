@@ -73,7 +73,8 @@ def test_a_broken_file_is_named(configure, content):
 def test_an_unknown_key_is_named_with_those_that_are_known(configure, line):
     configure(f"{line}\n")
     unknown = re.search("sever|other|apikey", line)[0]
-    with pytest.raises(ConfigError, match=f"unknown key '{unknown}'.*'server' and 'api_key'"):
+    known = "'server', 'api_key', 'profile' and 'profiles'"
+    with pytest.raises(ConfigError, match=f"unknown key '{unknown}'.*{known}"):
         load_config()
 
 

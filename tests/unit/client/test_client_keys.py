@@ -79,7 +79,7 @@ def test_a_server_that_asks_who_we_are(server):
     server.on("GET /jobs", error(401, "unauthenticated", "who are you?"))
     told = refused(server)
     assert told.code == "unauthenticated"
-    assert "--api-key, CI_API_KEY, or `api_key` in ~/.ci/config" in told.message
+    assert f"`ci login --server {server.url}`, or set CI_API_KEY" in told.message
 
 
 def test_a_key_that_is_worth_nothing(server):

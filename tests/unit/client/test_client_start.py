@@ -16,7 +16,12 @@ OURS = {
     *("ci_client.command." + name for name in ("color", "commands", "job_commands")),
     *("ci_client.command." + name for name in ("model_commands", "options", "programs")),
     *("ci_client.command." + name for name in ("completers", "completion_command", "help_page")),
-    *("ci_client.command." + name for name in ("submit_command", "submit_options")),
+    *("ci_client.command." + name for name in ("server_command", "submit_command", "submit_options")),
+    *(
+        "ci_client.command." + name
+        for name in ("login_commands", "whoami_command")
+    ),
+    *("ci_client.command." + name for name in ("init_command", "rerun_command", "run_command")),
     "ci_client.errors",
     *("ci_common", "ci_common.suggestions"),
 }
@@ -46,7 +51,7 @@ def imported(*arguments):
     return set(done.stderr.splitlines())
 
 
-@pytest.mark.parametrize("command", ["--help", "submit --help", "list --help"])
+@pytest.mark.parametrize("command", ["--help", "submit --help", "list --help", "run --help"])
 def test_help_imports_what_it_shows(command):
     found = imported(*command.split())
     assert {name for name in found if name.startswith(("ci_", "engine"))} == OURS

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ci_common.errors import LogCorruptError
-from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals
+from ci_common.ports.retention import FileDeletion, FinishedJob, FinishedTotals, KeptPackage
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy, WorkBudget, expired
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -119,6 +119,12 @@ class World:
         for one in deletions:
             del self.noted[one.job_id]
 
+    async def package_deletions(self, limit: int) -> list[str]:
+        return []
+
+    async def oldest_packages(self, limit: int) -> list[KeptPackage]:
+        return []
+
     async def uncompressed(self, ended_before: datetime) -> tuple[str, int] | None:
         self._take("uncompressed")
         found = [key for key in self.raw if self.finished[key] <= ended_before]
@@ -158,6 +164,7 @@ class World:
         return Retention(
             self,
             self,
+            artifacts,
             artifacts,
             RetentionPolicy(**rules),
             lambda: self.free,

@@ -4,23 +4,37 @@ import re
 from dataclasses import fields, replace
 
 from ci_admin.catalogue_columns import KINDS
-from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent
+from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent, WaitingEvent
 from ci_common.job import Artifact, CaseResult, CoverageSummary, JobStatus, Reason, SuiteSummary
 from ci_common.ports.catalogue import CellTypeTotal, PerturbationTotal
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
+from ci_common.principal import LOCAL_PRINCIPAL, KeyFacts
+from ci_common.waiting import Waiting, WaitReason
 from ci_server.apis.models.form import FORM
 from ci_server.apis.models.present import artifact_json as model_artifact
 from ci_server.apis.models.present import job_json as job_of_model
 from ci_server.apis.models.present import submitted_json as submitted_model
 from ci_server.apis.native.openapi import routes_of
-from ci_server.apis.native.present import artifact_json, event_json, job_json, usage_json
+from ci_server.apis.native.present import (
+    artifact_json,
+    caller_json,
+    event_json,
+    job_json,
+    server_json,
+    usage_json,
+    watched_job_json,
+)
 from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.apis.runs.control_strategy import assessment_json
 from ci_server.app import create_app
 from ci_server.http.errors import STATUS_OF_CODE
 from ci_server.services.control_strategy import ControlAssessment
+from ci_server.services.intake import SubmissionLimits
 from ci_server.services.result_files import FileResult
+from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageReport
+from ci_server.submission.job_limits import DefaultLimits
+from ci_server.submission.package_check import PackageLimits
 from tests.support.jobs import a_job
 from tests.support.pages import page, words_in_code
 
@@ -52,7 +66,7 @@ def first_cells(title, header=None):
 def test_fields_of_a_job():
     shown = first_cells("Fields of a job")
     assert len(shown) == len(set(shown))
-    assert set(shown) == set(job_json(FINISHED))
+    assert set(shown) == set(watched_job_json(FINISHED, None))
 
 
 def test_fields_of_test_results():
@@ -110,10 +124,16 @@ def test_fields_of_coverage():
     assert first_cells("Coverage") == list(job_json(FINISHED)["coverage"])
 
 
+def test_reasons_to_wait():
+    rows = first_cells("Why a job waits", "reason")
+    assert rows == [reason.value for reason in WaitReason]
+
+
 def test_fields_of_events():
     events = [
         [JobIdEvent("id")],
         [StatusEvent(JobStatus.RUNNING), StatusEvent(JobStatus.QUEUED, 3)],
+        [WaitingEvent(Waiting(WaitReason.QUEUE, "1 job ahead", 1))],
         [LogEvent(b"text", 4), LogEvent(BYTES, 5)],
         [CompleteEvent(FINISHED)],
     ]
@@ -139,6 +159,26 @@ def test_fields_of_usage():
     }
     shown = {words_in_code(row[0])[0]: set(words_in_code(row[1])) for row in API.rows("Usage")}
     assert {name: words - {"null"} for name, words in shown.items()} == expected
+
+
+def test_fields_of_the_caller():
+    told = caller_json(replace(LOCAL_PRINCIPAL, key=KeyFacts("ci_", "a key")))
+    assert first_cells("Who may do what", "field") == list(told)
+    (key,) = (row[1] for row in API.rows("Who may do what", "field") if row[0] == "`key`")
+    assert [name for name in words_in_code(key) if name != "null"] == list(told["key"])
+
+
+def test_fields_of_the_server():
+    limits = SubmissionLimits(
+        1, 1.0, PackageLimits(1, 1, 1), DefaultLimits(60.0, None, None, 1, 1, 1.0)
+    )
+    facts = ServerFacts(limits, "docker", "image", 4, None, 1, 1)
+    told = server_json(facts, LOCAL_PRINCIPAL)
+    assert first_cells("Server", "field") == list(told)
+    assert first_cells("Server", "limit") == list(told["limits"])
+    (rows,) = (row for row in API.rows("Server", "limit") if "pids" in row[0])
+    for name in words_in_code(rows[0]):
+        assert set(words_in_code(rows[1])) == set(told["limits"][name])
 
 
 def test_keys_of_a_submission():

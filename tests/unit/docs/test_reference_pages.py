@@ -21,7 +21,7 @@ from ci_controller.running.git_environment import git_environment
 from ci_server.submission.project_config import JobTable, ProjectTable, read_table
 from tests.support.pages import CURRENT, DOCS, ROOT, Page, page, words_in_code
 
-CLIENT_VARIABLES = {"CI_SERVER_URL", "CI_API_KEY", "CI_ALLOW_HTTP"}
+CLIENT_VARIABLES = {"CI_SERVER_URL", "CI_PROFILE", "CI_API_KEY", "CI_ALLOW_HTTP"}
 WITH_EVERYTHING = LaunchRequest(
     "id", 1, 1, ("true",), secrets=(Secret("TOKEN", b"value"),), tty=True, color=True
 )
@@ -64,7 +64,8 @@ def test_every_variable_in_the_pages_exists(path):
 def test_variables_of_the_client():
     named = set(re.findall(r"CI_\w+", page("configuration.md").section("The client")))
     assert named == CLIENT_VARIABLES
-    source = (ROOT / "ci_client" / "library" / "config.py").read_text()
+    library = (ROOT / "ci_client" / "library").glob("*.py")
+    source = "".join(path.read_text() for path in library)
     assert set(re.findall(r'"(CI_\w+)"', source)) == CLIENT_VARIABLES
 
 

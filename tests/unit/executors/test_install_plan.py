@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from ci_common.install_files import Lock
 from ci_controller.executors.shared.install_layers import (
     BUILD,
     LINES,
     PROJECT,
     Layer,
-    Lock,
     Step,
 )
 from ci_controller.executors.shared.install_plan import failure, plan_of

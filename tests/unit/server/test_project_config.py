@@ -260,8 +260,16 @@ def test_what_clients_do_not_send():
             resolve(f"exclude = {value}")
 
 
+def test_the_server_in_the_table_is_for_clients():
+    assert read_table({"ci.toml": b'server = "https://ci.example.com"'}).server is not None
+    for value in ("3", "true", '""', "[]"):
+        with pytest.raises(InvalidConfigError, match=r"server: .*must be the address of a server"):
+            resolve(f"server = {value}")
+
+
 def test_known_keys_of_the_table_and_of_a_submission():
-    with pytest.raises(InvalidConfigError, match="jbos: is not a known key; known are: exclude"):
+    known = "known are: server, exclude"
+    with pytest.raises(InvalidConfigError, match=f"jbos: is not a known key; {known}"):
         resolve("[jbos]")
     with pytest.raises(InvalidUploadError, match="x: is not a known key; known are: job, command"):
         read_submitted_request(b'{"x": 1}')

@@ -1,0 +1,30 @@
+"""`ci server`, as a command."""
+
+import click
+
+from ci_client.command import options
+from ci_client.command.options import server_choice
+from ci_client.command.programs import HELP, Command, exits
+
+
+@click.command(
+    "server",
+    cls=Command,
+    context_settings=HELP,
+    examples=(
+        ("ci server", "is it ready, and what does it allow?"),
+        ("ci server --server https://ci.example.com --json", "of another server, for programs"),
+    ),
+)
+@options.as_json
+@options.server
+@options.api_key
+@exits
+def server(as_json: bool, server: str | None, api_key: str | None) -> int:
+    """Show the server's version, state and limits, and who you are.
+
+    Exit codes: 0 ready, 2 it does not accept your key, 3 not ready or not reachable.
+    """
+    from ci_client.command.server_status import show_server
+
+    return show_server(server_choice(server, api_key), as_json)
