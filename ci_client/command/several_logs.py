@@ -10,6 +10,7 @@ from ci_client.command import exit_codes
 from ci_client.command.color import ColorChoice, wants_color
 from ci_client.command.connecting import connect
 from ci_client.command.display import SHORT_ID, result_line, say
+from ci_client.command.painting import Color, color_of
 from ci_client.command.report_display import coverage_line, printable, remarks, short_report
 from ci_client.command.watching import LogOutput
 from ci_client.errors import ClientError
@@ -88,7 +89,7 @@ class JobLines:
         self._name = name
         shown = f"{name} |" if color is None else f"\x1b[{color}m{name} |\x1b[0m"
         self._prefix = f"{shown} ".encode()
-        self._status = ""
+        self._news = ""
         self._line = bytearray()
         """What has no end yet."""
 
@@ -101,7 +102,9 @@ class JobLines:
         elif event["type"] == "log":
             self._write(log_bytes(event))
         elif event["type"] == "status":
-            self._tell_status(str(event.get("status")))
+            self._tell_news(f"status: {event.get('status')}")
+        elif event["type"] == "waiting":
+            self._tell_news(f"waiting: {event.get('message')}")
         elif event["type"] == "complete":
             self._end_line()
             self._tell_of_end(event)
@@ -124,10 +127,10 @@ class JobLines:
         out.write(b"".join(self._prefix + line + b"\n" for line in lines))
         out.flush()
 
-    def _tell_status(self, status: str) -> None:
-        if status != self._status:  # and not only its place in the queue
-            self._tell(f"status: {status}")
-        self._status = status
+    def _tell_news(self, news: str) -> None:
+        if news != self._news:  # and not only another place in the queue
+            self._tell(news)
+        self._news = news
 
     def _tell_of_end(self, event: dict[str, Any]) -> None:
         if event.get("tests"):
@@ -136,10 +139,10 @@ class JobLines:
             self._tell(coverage_line(event["coverage"]))
         for remark in remarks(event):
             self._tell(remark)
-        self._tell(result_line(event, self.job_id))
+        self._tell(result_line(event, self.job_id), color_of(event))
 
-    def _tell(self, message: str) -> None:
-        say("\n".join(f"{self._name} | {line}" for line in message.split("\n")))
+    def _tell(self, message: str, color: Color | None = None) -> None:
+        say("\n".join(f"{self._name} | {line}" for line in message.split("\n")), color)
 
 
 def _displays(names: Mapping[str, str]) -> list[JobLines]:

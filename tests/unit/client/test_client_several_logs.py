@@ -90,7 +90,8 @@ def test_followed_logs_are_mixed_by_whole_lines(server, run):
         raw(EXACT[8:], len(EXACT)),
         has_ended(success=False, exit_code=7),
     )
-    stream_of(server, TWO, log("a\nb", 3), log("c\n\n", 6), has_ended())
+    pulling = event({"type": "waiting", "reason": "image_pull", "message": "pulls the image"})
+    stream_of(server, TWO, pulling, pulling, log("a\nb", 3), log("c\n\n", 6), has_ended())
     code, out, err = run("logs", "-f", "aaaa", "bbbb")
     assert code == 1
     ours = [line for line in out.splitlines(keepends=True) if line.startswith(b"lint bbbb2222 | ")]
@@ -100,6 +101,7 @@ def test_followed_logs_are_mixed_by_whole_lines(server, run):
         assert b"test aaaa1111 | " + line in out
     assert len(out) == len(EXACT) + 1 + len(b"a\nbc\n\n") + 5 * len("lint bbbb2222 | ")
     assert "test aaaa1111 | status: running\n" in err
+    assert err.count("lint bbbb2222 | waiting: pulls the image\n") == 1
     assert "test aaaa1111 | ✗ failed: exit code 7 (ci logs" in err
     assert "lint bbbb2222 | ✓ passed\n" in err
 
@@ -183,6 +185,7 @@ def test_on_a_terminal_the_names_have_colors(server, tmp_path, no_color):
     else:
         assert f"\x1b[36m{names[0]}\x1b[0m one\r\n" in shown
         assert f"\x1b[33m{names[1]}\x1b[0m two\r\n" in shown
+        assert f"\x1b[32m{names[0]} ✓ passed\x1b[0m\r\n" in shown
 
 
 def test_ids_that_begin_alike_are_shown_whole(server, run):
