@@ -256,7 +256,7 @@ def test_a_local_run_that_differs(server, arguments, tmp_path):
     leave(server, good_files())
     code, _, err = run(arguments(*SUBMIT, "--verify-local"))
     assert code == 1
-    assert "This machine's result differs" in err
+    assert "The local result differs" in err
 
 
 def test_a_job_that_fails_leaves_nothing_here(server, arguments, tmp_path):
