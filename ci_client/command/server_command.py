@@ -21,7 +21,7 @@ from ci_client.command.programs import HELP, Command, exits
 @options.api_key
 @exits
 def server(as_json: bool, server: str | None, api_key: str | None) -> int:
-    """Show the server's version, readiness and limits, and your role.
+    """Show the server's version, readiness and limits.
 
     Exit codes: 0 ready, 2 your API key was rejected, 3 not ready or unreachable.
     """

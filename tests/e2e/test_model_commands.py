@@ -183,7 +183,7 @@ def test_on_a_terminal(user, model):
     assert code == 0
     assert "::progress" not in text
     assert text.count("Mean NPV") == 1
-    assert "their result_hash is right" in text
+    assert "their result_hash matches" in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is back
 
 

@@ -98,7 +98,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_clean_up(server, start):
     process = start("submit")
     read_until(process.stdout, b"hello\n")
     process.send_signal(signal.SIGINT)
-    read_until(process.stderr, b"waiting for its end")
+    read_until(process.stderr, b"waiting for it to end")
     server.wait_for(CANCEL)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)

@@ -125,7 +125,7 @@ def test_https_where_http_is_spoken(server, told):
     url = server.url.replace("http://", "https://")
     code, line = told("list", "--server", url)
     assert code == 3
-    assert f"Cannot reach the server at {url} (it speaks http, not https). Write http:// in" in line
+    assert f"Cannot reach the server at {url} (it speaks http, not https). Use http:// in" in line
 
 
 def test_http_where_https_is_spoken(told):

@@ -74,7 +74,7 @@ def test_an_older_one(newest, run):
     code, out, err = run("server")
     assert (code, err) == (0, "")
     assert "older than this ci" in out.decode()
-    assert "it does not know image, env, artifacts, cpu, memory, labels" in out.decode()
+    assert "it does not support image, env, artifacts, cpu, memory, labels" in out.decode()
     assert "1 MiB packed" in out.decode()
 
 

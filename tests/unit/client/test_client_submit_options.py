@@ -59,7 +59,7 @@ def test_memory_without_a_unit_is_mebibytes(server, run):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--image", "a b"], "image must be the name of an image"),
+        (["--image", "a b"], "image must be an image name"),
         (["--env", "NOWHERE"], "--env NOWHERE: the environment variable NOWHERE is not set"),
         (["--env", "=x"], "is not a valid variable name"),
         (["--env-file", "nothing"], "--env-file: nothing cannot be read"),
@@ -80,7 +80,7 @@ def test_an_older_server_is_not_asked_for_what_it_does_not_know(server, run):
     server.on("GET /limits", reply_json({"fields": ["job", "command"]}))
     code, _, err = run("submit", "--image", "x", "--cpu", "100")
     assert code == 2
-    assert "is too old for image, cpu" in err
+    assert "is too old to support image, cpu" in err
     assert server.asked("POST /submit-async") == []
 
 

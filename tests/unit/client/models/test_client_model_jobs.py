@@ -292,7 +292,7 @@ def test_results(server, run, project):
     assert out.decode().startswith(TABLE)
     made = project / f"Term life-results-{JOB[:8]}"
     assert (made / "results.json").read_bytes() == RESULTS
-    assert f"Results in {made.name}; their result_hash is right.\n" == err
+    assert f"Results in {made.name}; their result_hash matches.\n" == err
 
 
 def test_results_as_json(server, run, project):
@@ -345,7 +345,7 @@ def test_results_with_another_hash_than_the_servers(server, run):
     serve(server, {"output/results.json": content})
     code, out, err = run("model", "results", JOB)
     assert (code, out) == (1, b"")
-    assert f"the server says {HASH}" in err
+    assert f"the server reports {HASH}" in err
 
 
 # ------------------------------------------------------------------ status, cancel
@@ -459,7 +459,7 @@ def test_a_package_in_the_directory_is_not_in_itself(run, portfolio, name):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("x.tar", "ends in .zip"),
+        ("x.tar", "must end in .zip"),
         ("no/where.zip", "Cannot write no/where.zip"),
         ("directory.zip", "Cannot write directory.zip"),
     ],
