@@ -7,7 +7,7 @@ from typing import TypeVar
 from ci_client.client import Client
 from ci_client.command.display import say
 from ci_client.library.config import ClientConfig, ServerChoice
-from ci_client.library.retry import PATIENCE_SECONDS
+from ci_client.library.retry import PATIENCE_SECONDS, OnRetry
 
 _Client = TypeVar("_Client", bound=Client)
 
@@ -18,16 +18,19 @@ def connect(server: ServerChoice, patience: float = PATIENCE_SECONDS) -> Client:
 
 
 def connected(
-    kind: type[_Client], server: ServerChoice, patience: float = PATIENCE_SECONDS
+    kind: type[_Client],
+    server: ServerChoice,
+    patience: float = PATIENCE_SECONDS,
+    on_retry: OnRetry | None = None,
 ) -> _Client:
-    """The same, of a kind of client."""
+    """The same, of a kind of client; or one that calls `on_retry` in place of saying it."""
     return kind(
         server.server_url,
         api_key=server.api_key,
         profile=server.profile,
         project=server.project,
         patience=patience,
-        on_retry=RetryNotice(),
+        on_retry=on_retry or RetryNotice(),
     )
 
 

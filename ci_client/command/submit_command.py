@@ -18,8 +18,11 @@ from ci_client.command.programs import (
     exits,
     option,
 )
-from ci_client.command.run_command import CARRY_OUT
 
+CARRY_OUT = "ci_client.carry_out"
+"""The key of a context's `meta` with what is to be done with a submission, in place of sending it
+to the server.
+"""
 _COMMAND, _IS_ENGINE = "ci_client.command", "ci_client.engine"
 _ENGINE_EXAMPLES = (
     ("engine --path examples/term_life", "value a model"),

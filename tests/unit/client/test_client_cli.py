@@ -180,7 +180,7 @@ def test_usage_errors(run, arguments):
     ("arguments", "says"),
     [
         ("ps", "No such command 'ps'. Did you mean ci list?"),
-        ("run", "No such command 'run'. Did you mean ci submit?"),
+        ("exec", "No such command 'exec'. Did you mean ci submit?"),
         ("sbmit", "No such command 'sbmit'. Did you mean ci submit?"),
         ("frobnicate", "No such command 'frobnicate'."),
         ("model pakage", "No such command 'pakage'. Did you mean ci model package?"),

@@ -97,7 +97,9 @@ def test_no_call_of_the_library_gives_the_key_away(
 
 def test_a_key_given_to_the_library_is_not_the_projects_to_direct(evil, project):
     names(project, evil.url)
-    with pytest.raises(ConfigError, match=r"from --api-key was not sent: only this project's ci\.toml"):
+    with pytest.raises(
+        ConfigError, match=r"from --api-key was not sent: only this project's ci\.toml"
+    ):
         library.list_jobs(api_key=VARIABLE)
     assert evil.requests == []
     library.list_jobs(evil.url, api_key=VARIABLE)
