@@ -24,8 +24,9 @@ from ci_client.command.programs import HELP, Command, exits, option
 @options.api_key
 @exits
 def watch(mine: bool, as_json: bool, server: str | None, api_key: str | None) -> int:
-    """Show a live table of the newest jobs on a terminal, or one line per event in a pipe. Runs until
-    Ctrl-C.
+    """Show a live table of the newest jobs on a terminal, or one line per event in a pipe.
+
+    It runs until Ctrl-C.
     """
     from ci_client.command.job_watch import watch_jobs
 
