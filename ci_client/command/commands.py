@@ -51,7 +51,7 @@ _COMMANDS = {
             "rerun",
             "Run a job again, with the files it was submitted with.",
         ),
-        ("run", "run_command", "run", "Run a directory's tests here, without a server."),
+        ("run", "run_command", "run", "Run a directory's tests locally, without a server."),
         ("cancel", "job_commands", "cancel", "Cancel a job."),
         (
             "model",
@@ -69,26 +69,36 @@ _COMMANDS = {
         ("artifacts", "job_commands", "artifacts", "List or download a job's artifacts."),
     ),
     Section.SET_UP: (
-        ("init", "init_command", "init", "Write a commented table of jobs for the project."),
+        (
+            "init",
+            "init_command",
+            "init",
+            "Write a job configuration, with comments, for the project.",
+        ),
         ("login", "login_commands", "login", "Check your API key for a server and store it."),
         (
             "logout",
             "login_commands",
             "logout",
-            "Remove your stored API key for a server, or of a profile.",
+            "Remove the stored API key of a server or a profile.",
         ),
-        ("whoami", "whoami_command", "whoami", "Show who you are to which server, and why."),
+        (
+            "whoami",
+            "whoami_command",
+            "whoami",
+            "Show your user, server and key, and their sources.",
+        ),
         (
             "server",
             "server_command",
             "server",
-            "Show the server's version, state and limits, and who you are.",
+            "Show the server's version, readiness and limits.",
         ),
         (
             "completion",
             "completion_command",
             "completion",
-            "Print the script by which your shell completes `ci`.",
+            "Print the shell completion script for `ci`.",
         ),
     ),
 }

@@ -37,12 +37,12 @@ def connected(
 def tell_of_server(config: ClientConfig) -> None:
     """Say which server it is where that may be another than the user expects."""
     if config.is_projects_choice:
-        say(f"Server: {config.server_url}, which {config.server_source} of this project names.")
+        say(f"Server: {config.server_url} (from this project's {config.server_source})")
     elif config.passed_over is not None:
         say(
-            f"Note: the project names the server {config.passed_over}, for which you have no "
-            f"profile, so {config.server_url} is used. To use the project's: "
-            f"ci login --server {shlex.quote(config.passed_over)}"
+            f"Note: using {config.server_url}, because you have no profile for the project's "
+            f"server {config.passed_over}. To use that one: ci login --server "
+            f"{shlex.quote(config.passed_over)}"
         )
 
 

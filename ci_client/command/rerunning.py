@@ -37,7 +37,7 @@ class _JobSending(ProjectSending):
             if error.code != "secrets_needed":
                 raise
             raise UsageError(
-                f"{error.message}. Give each with --secret NAME, which takes the variable NAME, or "
-                "with --secret-file NAME=PATH."
+                f"{error.message}. Pass each with --secret NAME (its value is the environment "
+                "variable NAME), or with --secret-file NAME=PATH."
             ) from error
         return self._job_id

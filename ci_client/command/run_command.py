@@ -21,14 +21,15 @@ _NOT_OF_RUN: dict[str, Any] = {
 
 _EXAMPLES = (
     ("ci run --path my-project", "run the job test"),
-    ("ci run lint", "run the job lint of this directory's table"),
+    ("ci run lint", "run the job lint of this directory"),
     ("ci run --image node:22 -- npm test", "run a command in another image"),
 )
 
 _ABOUT = """Run a directory's tests on this machine, without a server.
 
-It does what `ci submit` does: a server is started for this job alone, and removed with its
-containers and files at the end, also after Ctrl-C or when this command is killed. Needs Docker.
+Like `ci submit`, but on a temporary server for this job only. The server is removed, with its
+containers and files, when the job ends, after Ctrl-C, and when this command is killed. Requires
+Docker.
 
 The log goes to stdout, everything else to stderr. Exit codes: 0 passed, 1 failed, 2 usage,
 3 infrastructure failure, 4 cancelled, 5 timed out.
@@ -48,7 +49,7 @@ run = type(submit)(
     params=[one for one in submit.params if one.name not in {*_NOT_OF_RUN, _PROFILE}],
     callback=_run,
     help=_ABOUT,
-    short_help="Run a directory's tests here, without a server.",
+    short_help="Run a directory's tests locally, without a server.",
     examples=_EXAMPLES,
     context_settings=HELP,
 )
