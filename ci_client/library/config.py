@@ -26,7 +26,6 @@ from ci_client.library.server_address import (
     origin,
 )
 from ci_client.library.user_config import Profile, UserConfig, read_user_config
-from ci_client.project_config import read_project_table
 
 _SERVER, _PROFILE, KEY_VARIABLE = "CI_SERVER_URL", "CI_PROFILE", "CI_API_KEY"
 
@@ -204,6 +203,8 @@ def _configured_server(project: str, user: UserConfig) -> ChosenServer:
 
 
 def _projects_server(directory: str) -> ChosenServer | None:
+    from ci_client.project_config import read_project_table  # only where nothing else names one
+
     table = read_project_table(directory)
     url = table.values.get("server")
     if url is None:
