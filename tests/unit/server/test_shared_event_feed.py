@@ -121,7 +121,8 @@ async def test_every_event_once_and_in_order(rows, scope, remembered, monkeypatc
     assert {scope.covers(event) for event in plain.seen} == {True}
 
 
-async def test_deletions_are_told_in_their_place_or_as_gone(rows):
+async def test_deletions_are_told_in_their_place_or_as_gone(rows, monkeypatch):
+    monkeypatch.setattr(event_feed, "_MOST_REMEMBERED", 5)  # so that the late one reads the rows
     rng = random.Random(5)
     start = await rows.events.latest()
     live = Reader(rows, start, JobScope("acme"))
@@ -172,3 +173,15 @@ async def test_another_stream_is_gone(rows):
     feed = rows.feed.follow(EventCursor("another", 3), JobScope())
     with pytest.raises(EventsGoneError):
         await anext(feed)
+
+
+async def test_a_cursor_from_before_an_older_copy_of_the_database_is_gone(rows):
+    """Also when others read already, and the shared look knows no more than they do."""
+    latest = await rows.events.latest()
+    others = Reader(rows, latest, JobScope())
+    await until(lambda: rows.feed._recent is not None, what="the shared look")
+    feed = rows.feed.follow(EventCursor(latest.stream, latest.seq + 100), JobScope())
+    with pytest.raises(EventsGoneError) as error:
+        await asyncio.wait_for(anext(feed), SECONDS)
+    assert error.value.resume == latest
+    await others.stop()
