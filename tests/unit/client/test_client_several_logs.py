@@ -115,6 +115,14 @@ def test_the_exit_code_is_that_of_the_first_that_did_not_pass(server, run, ids, 
     assert run("logs", "-f", *ids)[0] == code
 
 
+def test_a_stream_that_never_was_one_is_no_success(server, run):
+    server.on(f"GET /jobs/{ONE}/stream", reply(204, b""))
+    stream_of(server, TWO, has_ended())
+    code, _, err = run("logs", "-f", "aaaa", "bbbb")
+    assert code == 3
+    assert "test aaaa1111 | Error: " in err
+
+
 def test_one_that_is_refused_does_not_end_the_others(server, run):
     server.on(f"GET /jobs/{ONE}/stream", error(403, "forbidden", "not for you"))
     stream_of(server, TWO, log("still here\n", 11), has_ended())
