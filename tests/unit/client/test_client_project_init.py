@@ -159,6 +159,7 @@ def test_what_is_in_pyproject_stays(run, project, before):
         ({"pyproject.toml": "tool = { x = 1 }\n"}, "cannot be added"),
         ({"pyproject.toml": "[project\n"}, "not valid TOML"),
         ({"pyproject.toml": "#" * (256 << 10)}, "would be larger than the 256 KiB"),
+        ({"pyproject.toml": "#" * (1 << 20)}, "would be larger than the 256 KiB"),
     ],
 )
 def test_nothing_is_overwritten(run, project, files, said):
@@ -183,3 +184,13 @@ def test_without_a_project(run):
     code, out, err = run("init", "--path", "nowhere")
     assert (code, out) == (2, b"")
     assert "nowhere" in err
+
+
+@pytest.mark.timeout(20)
+def test_hostile_files_cost_nothing(run, project):
+    os.mkfifo(project / "pipe")
+    (project / "test_0.py").symlink_to("pipe")
+    write(project, {"test_b.py": "\n" * (64 << 10), "test_c.py": "from" + "\n" * (64 << 10)})
+    code, out, err = run("init", "--print")
+    assert (code, err) == (0, "")
+    assert b"test_0.py looks like a test" in out
