@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import sys
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,20 @@ def _too_large(path: Path) -> UsageError:
     )
 
 
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Write at the end; where there is no room for all of it, nothing of it stays."""
+    start = file.seek(0, os.SEEK_END)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) or 0 :]
+    except OSError:
+        file.truncate(start)
+        if file.mode == "xb":
+            os.unlink(file.name)
+        raise
+
+
 def _append(path: Path, content: bytes | None, text: str) -> None:
     """Add the text at the end, with the file's own line ends; what is there stays as it is."""
     before = content or b""
@@ -134,8 +149,8 @@ def _append(path: Path, content: bytes | None, text: str) -> None:
         raise _too_large(path)
     _check_result(path, before + added)
     try:
-        with path.open("xb" if content is None else "ab") as file:
-            file.write(added)
+        with path.open("xb" if content is None else "ab", buffering=0) as file:
+            _write_all(file, added)
     except OSError as error:
         raise ProjectError(
             f"Cannot write {path} ({error.strerror}). ci init --print only prints the table."

@@ -1,6 +1,7 @@
 """`ci init`: what it finds, and what it writes."""
 
 import os
+import resource
 from itertools import pairwise
 
 import pytest
@@ -194,3 +195,21 @@ def test_hostile_files_cost_nothing(run, project):
     code, out, err = run("init", "--print")
     assert (code, err) == (0, "")
     assert b"test_0.py looks like a test" in out
+
+
+@pytest.mark.parametrize("before", [None, b"", b"[project]\nname = 'a'\n"])
+def test_on_a_full_disk_nothing_stays(run, project, before):
+    path = project / "pyproject.toml"
+    if before is not None:
+        path.write_bytes(before)
+    (project / "main.py").touch()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))  # less than the table
+    try:
+        code, _, err = run("init")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 2
+    assert "Cannot write" in err
+    assert not (project / "ci.toml").exists()
+    assert before is None or path.read_bytes() == before
