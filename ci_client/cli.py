@@ -7,27 +7,28 @@ Whatever happens, a user sees a message and never a traceback. What the commands
 import os
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
 
 def main() -> None:
     """The command `ci`."""
-    sys.exit(_exit_code("app", "ci"))
+    sys.exit(_exit_code("commands", "app", "ci"))
 
 
 def submit_main() -> None:
     """The command `ci-submit`: the same as `ci submit`."""
-    sys.exit(_exit_code("submit", "ci-submit"))
+    sys.exit(_exit_code("submit_command", "submit", "ci-submit"))
 
 
-def _exit_code(command: str, program: str) -> int:
+def _exit_code(module: str, command: str, program: str) -> int:
     try:
         _prepare_process()
-        from ci_client.command import commands
         from ci_client.command.programs import carry_out
 
-        return carry_out(getattr(commands, command), program, sys.argv[1:])
+        defined = import_module(f"ci_client.command.{module}")
+        return carry_out(getattr(defined, command), program, sys.argv[1:])
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 (no traceback, ever)

@@ -166,9 +166,9 @@ class Client(JobContent):
     def _check_may_go(self, secrets: "Sequence[Secret]") -> None:
         if secrets and self.config.is_projects_choice:
             raise ConfigError(
-                f"The secrets were not sent: only the project's {self.config.server_source.name} "
-                f"names the server {self.server_url}. If you trust this server, name it with "
-                "--server or CI_SERVER_URL, or in a profile (`ci login --server URL`)."
+                f"Secrets were not sent: only the project's {self.config.server_source.name} "
+                f"names the server {self.server_url}. If you trust this server, set it with "
+                "--server or CI_SERVER_URL, or add a profile (`ci login --server URL`)."
             )
 
     def upload_limits(self) -> "UploadLimits":
@@ -309,11 +309,11 @@ class Client(JobContent):
             jobs = self.list_jobs(mine=True, limit=1)
         except UsageError as error:
             raise UsageError(
-                f"The server at {self.server_url} is too old to tell which job is your newest. "
-                "Name the job's id; `ci list` shows the ids."
+                f"The server at {self.server_url} is too old to find your newest job. Pass a job "
+                "id; `ci list` shows them."
             ) from error
         if not jobs:
-            raise RequestRefused("job_not_found", "You have no job on this server yet.", 404)
+            raise RequestRefused("job_not_found", "You have no jobs on this server yet.", 404)
         return jobs[0]
 
     def cancel_job(self, job_id: str, *, timeout: float = 10.0) -> str:

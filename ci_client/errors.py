@@ -88,7 +88,7 @@ class ServerUnreachable(ClientError):
         through = f", through the proxy {proxy}" if proxy else ""
         super().__init__(
             f"Cannot reach the server at {server_url} ({cause}{through}). "
-            f"{_advice(cause, proxy)}, or choose another with --server, CI_SERVER_URL or "
+            f"{_advice(cause, proxy)}, or select another server with --server, CI_SERVER_URL or "
             "--profile."
         )
         self.server_url = server_url
@@ -106,11 +106,11 @@ SPEAKS_HTTP, SPEAKS_HTTPS = "it speaks http, not https", "it speaks https, not h
 
 def _advice(cause: str, proxy: str | None) -> str:
     if cause in (SPEAKS_HTTP, SPEAKS_HTTPS):
-        return f"Write {cause.split()[2].rstrip(',')}:// in its address"
+        return f"Use {cause.split()[2].rstrip(',')}:// in the address"
     if proxy:
-        return "Is the proxy right? Set NO_PROXY to the server's name to go around it"
+        return "Check the proxy, or set NO_PROXY to the server's host name to bypass it"
     if "certificate" in cause:
-        return "If a private CA issued the certificate, set SSL_CERT_FILE to the CA's"
+        return "If a private CA issued the certificate, set SSL_CERT_FILE to the CA's certificate"
     return "Is it running? Start it with `python -m ci_server`"
 
 
@@ -120,8 +120,8 @@ class UnexpectedAnswer(ClientError):
     def __init__(self, server_url: str, what: str, proxy: str | None = None) -> None:
         """`proxy` is the address of the one that the request went through."""
         super().__init__(
-            f"{server_url} gave an answer that a CI server would not give ({what}). "
-            f"Check the address (--server, CI_SERVER_URL), or {_named(proxy)} on the way."
+            f"{server_url} sent a response that is not from a CI server ({what}). Check the "
+            f"address (--server, CI_SERVER_URL), or {_named(proxy)} in between."
         )
         self.server_url = server_url
 

@@ -19,6 +19,7 @@ __all__ = [
     "list_artifacts",
     "list_jobs",
     "read_log",
+    "rerun_job",
     "submit_tests_async",
     "submit_tests_streaming",
     "wait_for_job",

@@ -127,8 +127,8 @@ class ModelClient(Client):
             if error.http_status in (404, 405) and error.code in _NO_SUCH_ROUTE:
                 raise RequestRefused(
                     "no_model_api",
-                    f"The server at {address(self._http)} has no model-job API: it is an older "
-                    "one. `ci submit engine` values models there, too.",
+                    f"The server at {address(self._http)} is too old for the model-job API. Use "
+                    "`ci submit engine` to value models there.",
                     error.http_status,
                 ) from error
             raise

@@ -44,8 +44,8 @@ def read_project_table(directory: str) -> ProjectTable:
     own, pyproject = (_read(directory, file, place) for file, place in _FILES)
     if own is not None and pyproject:
         raise UsageError(
-            "ci.toml and pyproject.toml both have a table of jobs, so it is not clear which is "
-            "meant: delete ci.toml, or [tool.ci] in pyproject.toml."
+            "ci.toml and pyproject.toml both configure jobs, so it is ambiguous which to use: "
+            "delete ci.toml, or [tool.ci] in pyproject.toml."
         )
     (file, place), values = (_FILES[1], pyproject) if own is None else (_FILES[0], own)
     prefix = f"{file}: " + "".join(f"{key}." for key in place)
@@ -57,9 +57,9 @@ def _check_no_key(table: Mapping[str, Any], prefix: str) -> None:
     for name in table:
         if name.lower().replace("-", "_") in _KEYS:
             raise UsageError(
-                f"{prefix}{name}: an API key does not belong into a project, where everyone who "
-                "has the project can read it. Delete the line, and if the key is a real one, have "
-                "it revoked. `ci login` stores yours, or set CI_API_KEY."
+                f"{prefix}{name}: do not put an API key in a project: everyone with the project "
+                "can read it. Delete the line, and if the key is real, have it revoked. Store "
+                "yours with `ci login`, or set CI_API_KEY."
             )
 
 
@@ -96,6 +96,6 @@ def _content(path: str) -> bytes | None:
         return None
     except OSError as error:
         raise ProjectError(
-            f"Cannot read {path} ({error.strerror}). Make it readable: it may hold the project's "
-            "table of jobs."
+            f"Cannot read {path} ({error.strerror}). Make it readable: it may contain the job "
+            "configuration."
         ) from error

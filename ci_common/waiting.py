@@ -1,7 +1,7 @@
-"""Why a job waits, for whoever waits for it.
+"""Why a job waits, for the person who waits for it.
 
-It says nothing of another tenant: neither how many jobs it has, nor that there is one. That all
-places of the server are taken can be told from a job with nothing ahead of it that does not start.
+It reveals nothing about other tenants: neither how many jobs they have, nor that they exist. That
+the server is full can be inferred anyway, from a job with nothing ahead of it that does not start.
 """
 
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ from ci_common.ports.rows import ServerLoad
 
 
 class WaitReason(StrEnum):
-    """Machine-readable and stable; `Waiting.message` is for people. Clients take one that they do
-    not know for a reason like any other.
+    """Machine-readable and stable; `Waiting.message` is for humans. Clients must accept reasons
+    that they do not know.
     """
 
     NO_CONTROLLER = "no_controller"
-    """No controller is running, so that no job is started."""
+    """No controller is running, so no jobs are started."""
     ENGINE_DOWN = "engine_down"
     """The container engine does not answer."""
     ENGINE_DISTURBED = "engine_disturbed"
-    """The container engine answers, and starts no container."""
+    """The container engine answers but starts no containers."""
     TENANT_LIMIT = "tenant_limit"
-    """The tenant runs as many jobs as any tenant may."""
+    """The tenant has reached its limit of running jobs."""
     SERVER_FULL = "server_full"
-    """The server runs as many jobs as it may, of whichever tenants."""
+    """The server has reached its limit of running jobs, over all tenants."""
     QUEUE = "queue"
     """Other jobs of the tenant start first."""
     PULLING = "pulling"
@@ -36,7 +36,7 @@ class WaitReason(StrEnum):
     INSTALLING = "installing"
     """The project is being installed."""
     RETRYING = "retrying"
-    """The engine failed to start the job, which is tried again."""
+    """The engine failed to start the job; the launch is retried."""
     RESTARTING = "restarting"
     """The job's container was lost, and the next attempt begins."""
 
@@ -47,14 +47,14 @@ class Waiting:
 
     reason: WaitReason
     message: str
-    """For people: a clause without a capital letter or a full stop."""
+    """For humans: a clause without a capital letter or a full stop."""
     ahead: int | None = None
-    """Of a queued job: how many jobs of its tenant start before it, where that is known."""
+    """For a queued job: how many jobs of its tenant start before it, if known."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobSlots:
-    """How many jobs run at once; of one tenant `None` means that it may have all."""
+    """How many jobs run at once; `of_tenant` is `None` if a tenant may use all slots."""
 
     total: int
     of_tenant: int | None = None
@@ -63,7 +63,7 @@ class JobSlots:
 def why_it_waits(
     job: Job, position: int | None, load: ServerLoad, slots: JobSlots, now: datetime
 ) -> Waiting | None:
-    """What a job waits for; `None` for one that starts at once, or waits no more. `position` is
+    """What a job waits for; `None` for one that starts at once, or no longer waits. `position` is
     its place in the queue of its tenant, from 1.
     """
     if job.cancel_requested_at is not None or job.failing is not None:
@@ -77,7 +77,7 @@ def why_it_waits(
 
 
 def _trouble(load: ServerLoad, now: datetime, ahead: int | None = None) -> Waiting | None:
-    """What keeps all jobs waiting, if anything does."""
+    """What blocks all jobs, if anything does."""
     state = load.controller
     if state is None or state.is_silent(now):
         return Waiting(WaitReason.NO_CONTROLLER, "no controller is running", ahead)
@@ -99,7 +99,7 @@ def _queue(
         message = f"your tenant runs {of_tenant} of {of_tenant} jobs{then}"
         return Waiting(WaitReason.TENANT_LIMIT, message, ahead)
     if sum(under_way.values()) >= slots.total:
-        message = f"the server runs as many jobs as it may{then}"
+        message = f"the server has reached its limit of running jobs{then}"
         return Waiting(WaitReason.SERVER_FULL, message, ahead)
     return Waiting(WaitReason.QUEUE, told, ahead) if told else None
 
@@ -109,12 +109,12 @@ def _launch(step: LaunchStep | None, attempt: int) -> Waiting | None:
     if step is None:
         if not again:
             return None
-        return Waiting(WaitReason.RESTARTING, f"its container was lost, starting again{again}")
+        return Waiting(WaitReason.RESTARTING, f"its container was lost; starting again{again}")
     match step.stage:
         case LaunchStage.PULLING:
             return Waiting(WaitReason.PULLING, f"the container image is being pulled{again}")
         case LaunchStage.INSTALLING:
             return Waiting(WaitReason.INSTALLING, f"the project is being installed{again}")
         case LaunchStage.RETRYING:
-            message = f"the container engine failed to start it, try {step.tries} follows{again}"
+            message = f"the container engine failed to start it; retrying, try {step.tries}{again}"
             return Waiting(WaitReason.RETRYING, message)

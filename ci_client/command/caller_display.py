@@ -17,7 +17,7 @@ def caller_line(caller: Mapping[str, Any]) -> str:
     if not caller:
         return ""
     if caller["credential"] == LOCAL:
-        return "It has no users: whoever reaches it has full access."
+        return "It has no users: anyone who can reach it has full access."
     who = f"You are {caller['user']} (tenant {caller['tenant']}, role {caller['role']})."
     key = caller.get("key")
     return printable(f"{who} The key {key_text(key)}." if isinstance(key, dict) else who)

@@ -21,7 +21,9 @@ class Cancellation:
     def start(self) -> None:
         """Ask for it, and return at once. If it fails, the main thread is interrupted."""
         if self._thread is None:
-            say_at_once("Interrupted: cancelling the job, and waiting for its end (again to quit)")
+            say_at_once(
+                "Interrupted: cancelling the job and waiting for it to end (Ctrl-C again to quit)"
+            )
             # A daemon, which a second Ctrl-C does not wait for.
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()

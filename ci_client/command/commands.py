@@ -2,17 +2,7 @@
 
 import click
 
-from ci_client.command import job_commands
-from ci_client.command.completion_command import completion
-from ci_client.command.init_command import init
-from ci_client.command.login_commands import login, logout
-from ci_client.command.model_commands import model_app
-from ci_client.command.programs import HELP, Group, Section
-from ci_client.command.rerun_command import rerun
-from ci_client.command.run_command import run_like
-from ci_client.command.server_command import server
-from ci_client.command.submit_command import submit
-from ci_client.command.whoami_command import whoami
+from ci_client.command.programs import HELP, Group, Section, Unloaded
 
 
 def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -47,19 +37,74 @@ def app() -> None:
     """Run the tests of a directory on a CI server and follow their log."""
 
 
-app.add_command(submit, section=Section.RUN)
-app.add_command(rerun, section=Section.RUN)
-app.add_command(run_like(submit), section=Section.RUN)
-app.add_command(job_commands.cancel, section=Section.RUN)
-app.add_command(model_app, "model", section=Section.RUN)
-app.add_command(job_commands.list_command, section=Section.LOOK)
-app.add_command(job_commands.status, section=Section.LOOK)
-app.add_command(job_commands.logs, section=Section.LOOK)
-app.add_command(job_commands.wait, section=Section.LOOK)
-app.add_command(job_commands.artifacts, section=Section.LOOK)
-app.add_command(init, section=Section.SET_UP)
-app.add_command(login, section=Section.SET_UP)
-app.add_command(logout, section=Section.SET_UP)
-app.add_command(whoami, section=Section.SET_UP)
-app.add_command(server, section=Section.SET_UP)
-app.add_command(completion, section=Section.SET_UP)
+_COMMANDS = {
+    Section.RUN: (
+        (
+            "submit",
+            "submit_command",
+            "submit",
+            "Run a directory's tests, or any command, on the server.",
+        ),
+        (
+            "rerun",
+            "rerun_command",
+            "rerun",
+            "Run a job again, with the files it was submitted with.",
+        ),
+        ("run", "run_command", "run", "Run a directory's tests locally, without a server."),
+        ("cancel", "job_commands", "cancel", "Cancel a job."),
+        (
+            "model",
+            "model_commands",
+            "model_app",
+            "Value models of the calculation engine on a CI server.",
+        ),
+    ),
+    Section.LOOK: (
+        ("list", "job_commands", "list_command", "List jobs, newest first."),
+        ("watch", "watch_command", "watch", "Watch the list of jobs change."),
+        ("status", "job_commands", "status", "Show the details of a job."),
+        ("logs", "job_commands", "logs", "Print the logs of jobs."),
+        ("wait", "job_commands", "wait", "Follow a job until it ends, and exit like `submit`."),
+        ("artifacts", "job_commands", "artifacts", "List or download a job's artifacts."),
+    ),
+    Section.SET_UP: (
+        (
+            "init",
+            "init_command",
+            "init",
+            "Write a job configuration, with comments, for the project.",
+        ),
+        ("login", "login_commands", "login", "Check your API key for a server and store it."),
+        (
+            "logout",
+            "login_commands",
+            "logout",
+            "Remove the stored API key of a server or a profile.",
+        ),
+        (
+            "whoami",
+            "whoami_command",
+            "whoami",
+            "Show your user, server and key, and their sources.",
+        ),
+        (
+            "server",
+            "server_command",
+            "server",
+            "Show the server's version, readiness and limits.",
+        ),
+        (
+            "completion",
+            "completion_command",
+            "completion",
+            "Print the shell completion script for `ci`.",
+        ),
+    ),
+}
+"""By the section of the help: name, module and attribute, and what the help says."""
+
+for _section, _commands in _COMMANDS.items():
+    for _name, _module, _attribute, _summary in _commands:
+        _unloaded = Unloaded(f"ci_client.command.{_module}", _attribute, _summary)
+        app.add_unloaded(_name, _unloaded, _section)

@@ -8,7 +8,7 @@ from ci_client.command.programs import HELP, Command, argument, exits
 @click.command(
     cls=Command,
     context_settings=HELP,
-    short_help="Print the script by which your shell completes `ci`.",
+    short_help="Print the shell completion script for `ci`.",
     examples=(
         ('eval "$(ci completion bash)"', "for this shell; in ~/.bashrc for all"),
         ("ci completion zsh > ~/.zfunc/_ci", "where fpath has ~/.zfunc"),
@@ -24,11 +24,11 @@ from ci_client.command.programs import HELP, Command, argument, exits
 @click.pass_context
 @exits
 def completion(context: click.Context, shell: str) -> int:
-    """Print the script by which your shell completes commands, options, the jobs of the project's
-    table, and the ids of jobs.
+    """Print the script that lets your shell complete commands, options, the project's jobs, and job
+    ids.
 
-    A shell that has read the script asks `ci` on every Tab; for ids it asks the server, and
-    waits two seconds at most.
+    The shell then runs `ci` on every Tab. For job ids, `ci` asks the server, for at most two
+    seconds.
     """
     from ci_client.command.completion import answer_shell
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from ci_client.client import Client
 from ci_client.command.display import say
 from ci_client.library.config import ClientConfig, ServerChoice
-from ci_client.library.retry import PATIENCE_SECONDS
+from ci_client.library.retry import PATIENCE_SECONDS, OnRetry
 
 _Client = TypeVar("_Client", bound=Client)
 
@@ -18,28 +18,31 @@ def connect(server: ServerChoice, patience: float = PATIENCE_SECONDS) -> Client:
 
 
 def connected(
-    kind: type[_Client], server: ServerChoice, patience: float = PATIENCE_SECONDS
+    kind: type[_Client],
+    server: ServerChoice,
+    patience: float = PATIENCE_SECONDS,
+    on_retry: OnRetry | None = None,
 ) -> _Client:
-    """The same, of a kind of client."""
+    """The same, of a kind of client; or one that calls `on_retry` in place of saying it."""
     return kind(
         server.server_url,
         api_key=server.api_key,
         profile=server.profile,
         project=server.project,
         patience=patience,
-        on_retry=RetryNotice(),
+        on_retry=on_retry or RetryNotice(),
     )
 
 
 def tell_of_server(config: ClientConfig) -> None:
     """Say which server it is where that may be another than the user expects."""
     if config.is_projects_choice:
-        say(f"Server: {config.server_url}, which {config.server_source} of this project names.")
+        say(f"Server: {config.server_url} (from this project's {config.server_source})")
     elif config.passed_over is not None:
         say(
-            f"Note: the project names the server {config.passed_over}, for which you have no "
-            f"profile, so {config.server_url} is used. To use the project's: "
-            f"ci login --server {shlex.quote(config.passed_over)}"
+            f"Note: using {config.server_url}, because you have no profile for the project's "
+            f"server {config.passed_over}. To use that one: ci login --server "
+            f"{shlex.quote(config.passed_over)}"
         )
 
 

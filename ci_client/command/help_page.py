@@ -98,16 +98,13 @@ def write_options(
 
 
 def write_commands(
-    formatter: click.HelpFormatter, commands: Sequence[tuple[str, click.Command, str]]
+    formatter: click.HelpFormatter, commands: Sequence[tuple[str, str, str]]
 ) -> None:
-    """Write name and short help of each command, in its section."""
+    """Write name and summary of each command, in its section."""
     widest = max((len(name) for name, _, _ in commands), default=0)
-    room = formatter.width - 6 - widest
     for title in (*Section, "Commands"):
         rows = [
-            (name.ljust(widest), command.get_short_help_str(room))
-            for name, command, section in commands
-            if section == title
+            (name.ljust(widest), summary) for name, summary, section in commands if section == title
         ]
         if rows:
             with formatter.section(title):

@@ -11,17 +11,17 @@ from ci_client.command.programs import HELP, Command, exits, option
     context_settings=HELP,
     examples=(
         ("ci init", "for the project in this directory"),
-        ("ci init --path my-project --print", "look at the table first"),
+        ("ci init --path my-project --print", "preview the configuration"),
     ),
 )
 @option("--path", default=".", metavar="DIR", help="The project's directory [default: .]")
-@option("--print", "only_print", is_flag=True, help="Print the table and write nothing")
+@option("--print", "only_print", is_flag=True, help="Print the configuration without writing it")
 @exits
 def init(path: str, only_print: bool) -> int:
-    """Write a commented table of jobs for the project.
+    """Write a job configuration, with comments, for the project.
 
-    It goes to the end of pyproject.toml, or into a new ci.toml where there is no pyproject.toml. A
-    table that is there already is left alone.
+    It is appended to pyproject.toml, or written to a new ci.toml if there is no pyproject.toml. An
+    existing configuration is not changed.
     """
     from ci_client.command.project_init import init_project
 

@@ -89,7 +89,7 @@ class Interruption:
         if phase is _Phase.CALL:
             self._call()
             return
-        say_at_once("Interrupted: waiting for the job's id to cancel it (again to quit)")
+        say_at_once("Interrupted: waiting for the job's id to cancel it (Ctrl-C again to quit)")
 
 
 def interrupt_main_thread() -> None:

@@ -30,9 +30,9 @@ _STATUS = "Only jobs that are queued, initializing, running, completed, failed o
     cls=Command,
     context_settings=HELP,
     examples=(
-        ("ci wait", "my newest job, from now on"),
-        ("ci wait 4f1c2d3e --all", "with its log from the beginning"),
-        ("ci wait 4f1c2d3e && ./deploy", "go on only if it passes"),
+        ("ci wait", "my newest job, new output only"),
+        ("ci wait 4f1c2d3e --all", "with the whole log"),
+        ("ci wait 4f1c2d3e && ./deploy", "deploy only if it passes"),
     ),
 )
 @options.job_id_or_newest
@@ -40,7 +40,7 @@ _STATUS = "Only jobs that are queued, initializing, running, completed, failed o
     "--all",
     "everything",
     is_flag=True,
-    help="Show the log from its beginning instead of from now on",
+    help="Show the whole log instead of new output only",
 )
 @options.server
 @options.api_key
@@ -58,7 +58,7 @@ def wait(job_id: str | None, everything: bool, server: str | None, api_key: str 
     examples=(
         ("ci logs 4f1c2d3e --tail 20", "the last 20 lines"),
         ("ci logs -f", "follow my newest job to its end"),
-        ("ci logs 4f1c2d3e > test.log", "exactly the bytes that it wrote"),
+        ("ci logs 4f1c2d3e > test.log", "exactly the bytes it wrote"),
         ("ci logs -f 4f1c2d3e 9a0b1c2d", "several jobs, line by line"),
     ),
 )
@@ -73,8 +73,8 @@ def logs(
 ) -> int:
     """Print the logs of jobs.
 
-    The log of one job is printed as it is. Those of several come one after the other, with headings
-    on stderr; with --follow they come together, line by line, and each line says whose it is.
+    The log of one job is printed verbatim. Several logs are printed one after the other, with
+    headings on stderr; with --follow they are interleaved, and each line begins with its job.
     """
     choice = server_choice(server, api_key)
     if len(job_ids) > 1:
@@ -92,9 +92,9 @@ def logs(
     context_settings=HELP,
     examples=(
         ("ci list --mine", "my jobs"),
-        ("ci list --failed --since 2d", "what failed lately"),
-        ("ci list --label git.branch=main --limit 5", "five of a branch"),
-        ("ci list --status running --json", "for programs"),
+        ("ci list --failed --since 2d", "recent failures"),
+        ("ci list --label git.branch=main --limit 5", "the newest five of a branch"),
+        ("ci list --status running --json", "as JSON"),
     ),
 )
 @options.as_json
@@ -102,20 +102,20 @@ def logs(
     "--failed",
     section=_FILTERS,
     is_flag=True,
-    help="Only jobs that failed, also those whose tests did",
+    help="Only jobs that failed, including those with failed tests",
 )
 @option("--mine", section=_FILTERS, is_flag=True, help="Only my jobs")
 @option(
-    "--name", section=_FILTERS, metavar="NAME", help="Only jobs of this name in the project's table"
+    "--name", section=_FILTERS, metavar="NAME", help="Only jobs with this name in [tool.ci.jobs]"
 )
 @option("--user", section=_FILTERS, metavar="USER", help="Only jobs of this user")
 @option(
     "--since",
     section=_FILTERS,
     metavar="TIME",
-    help="Submitted since 30m, 2h, 7d ago, or a date such as 2026-11-28",
+    help="Only jobs submitted since then: 30m, 2h, 7d (ago), or e.g. 2026-11-28",
 )
-@option("--until", section=_FILTERS, metavar="TIME", help="Submitted before then")
+@option("--until", section=_FILTERS, metavar="TIME", help="Only jobs submitted before then")
 @option(
     "--label",
     section=_FILTERS,
@@ -127,13 +127,13 @@ def logs(
     "--reason",
     section=_FILTERS,
     metavar="REASON",
-    help="Only jobs that ended for it, e.g. timeout, oom",
+    help="Only jobs that ended for this reason, e.g. timeout, oom",
 )
 @option(
     "--text",
     section=_FILTERS,
     metavar="WORDS",
-    help="Only jobs with these words in command, labels, message, names",
+    help="Only jobs with all these words in name, command, labels or message",
 )
 @option(
     "--status",
@@ -178,7 +178,7 @@ def list_command(
     examples=(
         ("ci status", "my newest job"),
         ("ci status 4f1c2d3e", "its result, and the tests that failed"),
-        ("ci status 4f1c2d3e --json", "all that the server knows of it"),
+        ("ci status 4f1c2d3e --json", "all fields, as JSON"),
     ),
 )
 @options.job_id_or_newest
@@ -204,8 +204,8 @@ def status(job_id: str | None, as_json: bool, server: str | None, api_key: str |
     examples=(
         ("ci artifacts 4f1c2d3e", "list them"),
         ("ci artifacts 4f1c2d3e 'output/**/*.png'", "only those that match"),
-        ("ci artifacts 4f1c2d3e --download results", "fetch them into results"),
-        ("ci artifacts 4f1c2d3e dist --download .", "fetch what is in dist"),
+        ("ci artifacts 4f1c2d3e --download results", "download them to results"),
+        ("ci artifacts 4f1c2d3e dist --download .", "download everything in dist"),
     ),
 )
 @options.job_id
@@ -215,7 +215,7 @@ def status(job_id: str | None, as_json: bool, server: str | None, api_key: str |
     nargs=-1,
     metavar="[PATTERN]...",
 )
-@option("--download", metavar="DIR", help="Download them into this directory")
+@option("--download", metavar="DIR", help="Download the artifacts to this directory")
 @options.as_json
 @options.server
 @options.api_key
@@ -230,8 +230,8 @@ def artifacts(
 ) -> int:
     """List or download a job's artifacts.
 
-    In patterns *, ? and [...] match within one name, and ** any number of directories; a directory
-    stands for everything in it. Quote them, so that the shell leaves them alone.
+    In patterns, *, ? and [...] match within one name, ** matches any number of directories, and a
+    directory matches everything in it. Quote patterns, or the shell expands them.
     """
     from ci_client.command.artifacts import download_artifacts, show_artifacts
 
@@ -245,8 +245,8 @@ def artifacts(
     cls=Command,
     context_settings=HELP,
     examples=(
-        ("ci cancel 4f1c2d3e", "by its first characters"),
-        ("ci cancel 4f1c2d3e && ci wait 4f1c2d3e", "and wait for its end"),
+        ("ci cancel 4f1c2d3e", "a short id is enough"),
+        ("ci cancel 4f1c2d3e && ci wait 4f1c2d3e", "and wait until it ends"),
     ),
 )
 @options.unfinished_job_id

@@ -51,7 +51,7 @@ class _LocalSending(ProjectSending):
             super()._say_interrupted()
             return
         self._server.leave()
-        say(f"\nInterrupted: job {self._job_id} is stopped and removed in the background.")
+        say(f"\nInterrupted: job {self._job_id} is being stopped and removed in the background.")
 
     @override
     def _continues(self) -> str:
@@ -59,4 +59,4 @@ class _LocalSending(ProjectSending):
 
     @override
     def _fetch_later(self, job_id: str, directory: str) -> str:
-        return "The rest is gone with the local server."
+        return "The rest was removed with the local server."

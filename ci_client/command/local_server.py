@@ -64,8 +64,8 @@ class LocalServer:
         """Raises UsageError where no server can be."""
         if os.name != "posix":
             raise UsageError(
-                "ci run needs a server on this machine, and servers do not run on Windows: use "
-                "WSL, or `ci submit` with a server elsewhere."
+                "ci run starts a server on this machine, and servers do not run on Windows: use "
+                "WSL, or `ci submit` with a remote server."
             )
         if not all(map(is_installed, _NEEDED)):
             raise UsageError(
@@ -103,7 +103,7 @@ class LocalServer:
 
     def lost(self) -> LocalServerError:
         """The error when it does not answer any more."""
-        return LocalServerError(f"The local server does not answer any more.{self._tail()}")
+        return LocalServerError(f"The local server stopped responding.{self._tail()}")
 
     def _start(self) -> "subprocess.Popen[bytes]":
         with open(os.path.join(self._directory, _LOG), "wb") as log:
@@ -179,7 +179,10 @@ class LocalServer:
         try:
             code = process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            say("The local server still stops the job. It removes everything when that is done.")
+            say(
+                "The local server is still stopping the job; it removes everything when that is "
+                "done."
+            )
             return False
         if self.url and code != 0:
             self._remove_what_it_left(code)
@@ -187,7 +190,7 @@ class LocalServer:
 
     def _remove_what_it_left(self, code: int) -> None:
         """Have another process do what the server was to do at its end."""
-        say(f"The local server was ended (exit code {code}). Removing what it left.")
+        say(f"The local server was killed (exit code {code}). Removing what it left behind.")
         try:
             another = self._start()
             another.communicate(timeout=_STOP_SECONDS)
@@ -196,8 +199,8 @@ class LocalServer:
             is_done = False
         if not is_done:
             say(
-                "Warning: there may be containers left. To remove them: "
-                f"docker rm -f $(docker ps -aq --filter name={self._prefix})"
+                "Warning: some containers may be left. Remove them with: docker rm -f $(docker "
+                f"ps -aq --filter name={self._prefix})"
             )
 
 

@@ -77,7 +77,7 @@ def logout(choice: ServerChoice) -> int:
     if found:
         say("The key itself stays valid; an administrator revokes it with `ci-admin key revoke`.")
     else:
-        print(f"No key for {server.url} is stored.", flush=True)
+        print(f"No key is stored for {server.url}.", flush=True)
     _tell_of_variable()
     return exit_codes.PASSED
 
@@ -93,8 +93,8 @@ def _wanted_profile(choice: ServerChoice, user: UserConfig) -> Profile:
     check_without_user(server.url, str(server.source))
     if not server.is_known:
         raise ConfigError(
-            f"Only {server.project_file} of this project names the server {server.url}. If you "
-            f"trust it with your key, name it yourself: ci login --server {shlex.quote(server.url)}"
+            f"Only this project's {server.project_file} names the server {server.url}. If you "
+            f"trust it with your key, run: ci login --server {shlex.quote(server.url)}"
         )
     known = server.profile or next(iter(user.profiles_of(origin(server.url))), None)
     if known is not None and server.project_file is not None:
@@ -145,8 +145,8 @@ def _read_key(server: str) -> str:
         text = sys.stdin.buffer.read(_MOST_BYTES).decode("utf-8-sig", "replace")
     if not text.strip():
         raise UsageError(
-            "No API key was given, and nothing was stored. Enter it where it is asked for, or pass "
-            f"it through a pipe: ci login --server {shlex.quote(server)} < FILE"
+            "No API key was given; nothing was stored. Enter it at the prompt, or pass it on "
+            f"stdin: ci login --server {shlex.quote(server)} < FILE"
         )
     return checked_key(text)
 
@@ -164,7 +164,7 @@ def _typed(prompt: str) -> str:
             return ""
         except getpass.GetPassWarning:
             raise UsageError(
-                "This terminal cannot hide what you type. Pass the key through a pipe."
+                "This terminal cannot hide what you type. Pass the key on stdin."
             ) from None
 
 
@@ -173,17 +173,17 @@ def _store(profile: Profile) -> None:
     if user.profiles.get(profile.name) == profile and not user.is_exposed:
         return
     path = store_profile(user, profile)
-    how = "which is used by default"
+    how = "used by default"
     if profile.name != user.default:
-        how = f"which is used with --profile {profile.name}, or --server {profile.server_url}"
+        how = f"used with --profile {profile.name} or --server {profile.server_url}"
     print(f"Stored as the profile {profile.name}, {how}, in {path}", flush=True)
     if user.is_exposed:
         say(
-            f"Warning: others on this machine could read {path}, and now cannot. If somebody may "
-            "have read a key in it, have that key revoked."
+            f"Warning: {path} was readable by other users of this machine; it no longer is. If "
+            "someone may have read a key in it, have that key revoked."
         )
 
 
 def _tell_of_variable() -> None:
     if os.environ.get(KEY_VARIABLE):
-        say(f"Note: {KEY_VARIABLE} is set, and goes before stored keys. Unset it to use those.")
+        say(f"Note: {KEY_VARIABLE} is set and overrides stored keys. Unset it to use them.")

@@ -11,8 +11,8 @@ from ci_client.command.programs import HELP, Command, exits
     cls=Command,
     context_settings=HELP,
     examples=(
-        ("ci login --server https://ci.example.com", "asks for the key"),
-        ("ci login --profile work --server URL", "under a name of its own"),
+        ("ci login --server https://ci.example.com", "prompt for the key"),
+        ("ci login --profile work --server URL", "store it as the profile work"),
     ),
 )
 @options.server
@@ -20,10 +20,10 @@ from ci_client.command.programs import HELP, Command, exits
 def login(server: str | None) -> int:
     """Check your API key for a server and store it.
 
-    The key is asked for on the terminal, and not shown; without a terminal it is read from stdin.
-    It is stored for this server alone, in a file that only you can read.
+    The key is read from a prompt, without echo, or from stdin if that is not a terminal. It is
+    stored in a file that only you can read, and sent only to this server.
 
-    With --profile NAME --server URL the server gets a name, by which other commands find it.
+    --profile NAME --server URL names the server; other commands then take --profile NAME.
     """
     from ci_client.command.login import login as carry_out
 
@@ -35,13 +35,13 @@ def login(server: str | None) -> int:
     context_settings=HELP,
     examples=(
         ("ci logout", "of your default server"),
-        ("ci logout --profile work", "of another one"),
+        ("ci logout --profile work", "of the profile work"),
     ),
 )
 @options.server
 @exits
 def logout(server: str | None) -> int:
-    """Remove your stored API key for a server, or of a profile."""
+    """Remove the stored API key of a server or a profile."""
     from ci_client.command.login import logout as carry_out
 
     return carry_out(server_choice(server, None))

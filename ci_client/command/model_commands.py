@@ -9,7 +9,7 @@ from ci_client.command.options import server_choice
 from ci_client.command.programs import HELP, Group, argument, exits, option
 
 _directory = argument(
-    "directory", "The model: has model.toml or livecalc.config.json", metavar="DIR"
+    "directory", "Directory of the model, with model.toml or livecalc.config.json", metavar="DIR"
 )
 
 
@@ -29,7 +29,7 @@ def model_app() -> None:
 @model_app.command(
     examples=(
         ("ci model submit examples/term_life", "value it"),
-        ("ci model submit my-model --output results", "put them into results"),
+        ("ci model submit my-model --output results", "save them to results"),
         ("ci model submit my-model --detach", "print the id"),
     ),
 )
@@ -37,7 +37,7 @@ def model_app() -> None:
 @option(
     "--name",
     metavar="NAME",
-    help="What people call the model [default: the directory's name]",
+    help="Display name of the model [default: the directory's name]",
 )
 @options.priority
 @option(
@@ -48,11 +48,13 @@ def model_app() -> None:
 @option(
     "--verify-local",
     is_flag=True,
-    help="Also value the model on this machine, running its hooks, and compare",
+    help="Also value the model locally (this runs its hooks) and compare",
 )
 @option("--detach", is_flag=True, help="Print the job's id and return at once")
 @options.detach_on_signal
-@option("--json", "as_json", is_flag=True, help="With --detach: output the server's answer, JSON")
+@option(
+    "--json", "as_json", is_flag=True, help="With --detach: output the server's response as JSON"
+)
 @options.include
 @options.exclude
 @options.server
@@ -72,13 +74,13 @@ def submit(
     server: str | None,
     api_key: str | None,
 ) -> int:
-    """Send a model to the server, follow its job and fetch the results.
+    """Send a model to the server, follow its job, fetch the results.
 
-    The package gets a manifest.json of its files; nothing is written into DIR. The model is valued
-    as it is: `ci submit engine` has --scenarios, --seed and other options that override it.
+    The package gets a manifest.json of its files; nothing is written to DIR. To override the model
+    (--scenarios, --seed, …), use `ci submit engine`.
 
     The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
-    for its end.
+    until it has ended.
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
@@ -105,11 +107,16 @@ def submit(
 @model_app.command(
     examples=(
         ("ci model package my-model", "write my-model.zip"),
-        ("ci model package my-model -o build/model.zip", "write another file"),
+        ("ci model package my-model -o build/model.zip", "write to another file"),
     ),
 )
 @_directory
-@option("--output", "-o", metavar="FILE.zip", help="Where to write it [default: DIR.zip, here]")
+@option(
+    "--output",
+    "-o",
+    metavar="FILE.zip",
+    help="Output file [default: DIR.zip in the current directory]",
+)
 @options.as_json
 @options.include
 @options.exclude
@@ -121,7 +128,7 @@ def package(
     include: Sequence[str],
     exclude: Sequence[str],
 ) -> int:
-    """Write the package that `submit` would send into a file.
+    """Write the package that `submit` would send to a file.
 
     The same directory gives the same file, byte for byte.
     """
@@ -132,8 +139,8 @@ def package(
 
 @model_app.command(
     examples=(
-        ("ci model status 4f1c2d3e", "how it went"),
-        ("ci model status 4f1c2d3e --json", "as JSON, for programs"),
+        ("ci model status 4f1c2d3e", "status and statistics"),
+        ("ci model status 4f1c2d3e --json", "as JSON"),
     ),
 )
 @options.job_id
@@ -149,19 +156,19 @@ def status(job_id: str, as_json: bool, server: str | None, api_key: str | None) 
 
 
 @model_app.command(
-    short_help="Follow a job from its beginning to its end.",
+    short_help="Follow a job from start to end.",
     examples=(
         ("ci model watch 4f1c2d3e", "log, progress and result"),
-        ("ci model watch 4f1c2d3e --output results", "and fetch the results"),
+        ("ci model watch 4f1c2d3e --output results", "and save the results"),
     ),
 )
 @options.job_id
-@option("--output", metavar="DIR", help="At the end, put the results into this directory")
+@option("--output", metavar="DIR", help="Save the results to this directory at the end")
 @options.server
 @options.api_key
 @exits
 def watch(job_id: str, output: str | None, server: str | None, api_key: str | None) -> int:
-    """Follow a job from its beginning until it ends, and exit like `submit`.
+    """Follow a job from start to end, and exit like `submit`.
 
     Shows log, progress and results. Ctrl-C only stops watching.
     """
@@ -181,7 +188,7 @@ def watch(job_id: str, output: str | None, server: str | None, api_key: str | No
 @option(
     "--output",
     metavar="DIR",
-    help="Directory for them [default: NAME-results-ID, a new one]",
+    help="Directory for the results [default: NAME-results-ID, a new one]",
 )
 @options.as_json
 @options.server
@@ -194,7 +201,7 @@ def results(
     server: str | None,
     api_key: str | None,
 ) -> int:
-    """Fetch the results of a job that has succeeded, check their hashes and show them."""
+    """Fetch the results of a job that succeeded, check their hashes, and show them."""
     from ci_client.command.model_jobs import results as carry_out
 
     return carry_out(job_id, server_choice(server, api_key), output, as_json)
@@ -202,8 +209,8 @@ def results(
 
 @model_app.command(
     examples=(
-        ("ci model cancel 4f1c2d3e", "by its first characters"),
-        ("ci model cancel 4f1c2d3e --server https://ci.example.com", "elsewhere"),
+        ("ci model cancel 4f1c2d3e", "a short id is enough"),
+        ("ci model cancel 4f1c2d3e --server https://ci.example.com", "on another server"),
     ),
 )
 @options.unfinished_job_id
@@ -211,7 +218,7 @@ def results(
 @options.api_key
 @exits
 def cancel(job_id: str, server: str | None, api_key: str | None) -> int:
-    """Cancel a job, also one that is already running."""
+    """Cancel a queued or running job."""
     from ci_client.command.model_jobs import cancel as carry_out
 
     return carry_out(job_id, server_choice(server, api_key))

@@ -55,7 +55,10 @@ class ModelSubmission:
     def check(self) -> None:
         """Raises UsageError for options that do not go together, and for what is no name."""
         if self.detach and (self.output is not None or self.verify_local):
-            raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
+            raise UsageError(
+                "--output and --verify-local wait for the job to end, so they cannot be combined "
+                "with --detach."
+            )
         if self.as_json and not self.detach:
             raise UsageError("--json needs --detach: otherwise stdout is the job's log.")
         if self.name is not None and not is_title(self.name):
@@ -180,8 +183,8 @@ def results(job_id: str, server: ServerChoice, output: str | None, as_json: bool
         found = fetch_results(client, job.job_id, Path(directory))
     if found[HASH] != job.result.result_hash:
         raise ModelResultError(
-            f"The files in {directory} have the {HASH} {found[HASH]}, but the server says "
-            f"{job.result.result_hash}. Delete them, and fetch them again."
+            f"The files in {directory} have the {HASH} {found[HASH]}, but the server reports "
+            f"{job.result.result_hash}. Delete them and fetch them again."
         )
     told = json.dumps(job.raw["resultData"], indent=2) if as_json else statistics_table(found)
     print(told, flush=True)
@@ -209,8 +212,8 @@ def _no_results(client: ModelClient, job: ModelJob) -> int:
     """Say why; the exit code that watching the job has."""
     if not job.is_ended:
         say(
-            f"Error: Job {job.job_id} is {job.status}; its results come with its end. Watch it "
-            f"with: ci model watch {job.job_id}{client.server_option}"
+            f"Error: Job {job.job_id} is {job.status}; its results are available when it ends. "
+            f"Watch it with: ci model watch {job.job_id}{client.server_option}"
         )
         return exit_codes.USAGE
     say(f"Error: {_why_nothing(job)}")

@@ -24,7 +24,7 @@ def package(
     """Write a model's package into a file; the exit code."""
     place = Path(output or f"{directory_name(path)}.zip")
     if place.suffix != ".zip":
-        raise UsageError(f"--output: the name of a package ends in .zip; this is {str(place)!r}.")
+        raise UsageError(f"--output: the file name must end in .zip; this is {str(place)!r}.")
     with create_model_package(path, include, (*exclude, *_pattern_of(place, path))) as made:
         tell_of_packing(made.notes, made.project)
         _put(made, place)

@@ -31,7 +31,7 @@ def results_directory(model: str | None, job_id: str) -> str:
 
 def where_results_are(directory: str) -> str:
     """A message, once `fetch_results` has returned."""
-    return f"Results in {directory}; their {HASH} is right."
+    return f"Results in {directory}; their {HASH} matches."
 
 
 def fetch_results(client: Client, job_id: str, directory: Path) -> dict[str, Any]:

@@ -136,15 +136,15 @@ class ModelRun:
         return exit_codes.PASSED
 
     def _verify(self, remote: str) -> None:
-        say("Valuing the model on this machine, too (its hooks are Python code, and run here).")
+        say("Valuing the model locally, too (this runs its hooks, which are Python code).")
         local = self._local_hash()
         if local != remote:
             raise ModelResultError(
-                f"This machine's result differs: its result_hash is {local}, the job's {remote}. "
-                "Was the model changed, or is a file of it not sent? Otherwise compare "
-                "`python -m engine parity` on both machines."
+                f"The local result differs: its result_hash is {local}, the job's is {remote}. "
+                "Was the model changed, or one of its files not sent? If not, compare `python -m "
+                "engine parity` on both machines."
             )
-        say(f"This machine has the same result: {local}")
+        say(f"The local result is the same: {local}")
 
     def _local_hash(self) -> str:
         model = os.path.abspath(self._path)
@@ -179,7 +179,7 @@ def model_run(path: str, name: str | None, options: ModelOptions) -> ModelRun | 
         return ModelRun(path, options)
     if not options.is_empty():
         raise UsageError(
-            f"Options of the engine need NAME to be {JOB!r}, and --path a directory with "
+            f"Engine options require NAME to be {JOB!r}, and --path to be a directory with "
             f"{' or '.join(DESCRIPTIONS)} whose project has no job of that name."
         )
     return None

@@ -31,7 +31,7 @@ _server = option(
     "--server",
     section="Server",
     metavar="URL",
-    help="Address of the server [default: $CI_SERVER_URL, the project's, or that of your profile]",
+    help="Server URL [default: $CI_SERVER_URL, the project's, or your profile's]",
 )
 _profile = option(
     "--profile",
@@ -40,7 +40,7 @@ _profile = option(
     expose_value=False,
     callback=_keep_profile,
     shell_complete=complete_profiles,
-    help="Your name for a server and your key for it [default: $CI_PROFILE]",
+    help="Profile: a named server with its API key [default: $CI_PROFILE]",
 )
 
 
@@ -56,10 +56,10 @@ api_key = option(
     "--api-key",
     section="Server",
     metavar="KEY",
-    help="API key [default: $CI_API_KEY, or what `ci login` stored; prefer these, because other "
-    "users can see command lines]",
+    help="API key [default: $CI_API_KEY, or the one stored by `ci login`; prefer these: command "
+    "lines are visible to other users]",
 )
-_ABOUT_ID = "The job's id, or the four or more characters it begins with"
+_ABOUT_ID = "Job id, or its first four or more characters"
 job_id = argument("job_id", _ABOUT_ID, metavar="ID", shell_complete=complete_job_ids)
 unfinished_job_id = argument(
     "job_id", _ABOUT_ID, metavar="ID", shell_complete=complete_unfinished_job_ids
@@ -73,7 +73,7 @@ job_id_or_newest = argument(
 )
 job_ids_or_newest = argument(
     "job_ids",
-    "Ids of jobs, or the four or more characters each begins with [default: my newest job]",
+    "Job ids, or the first four or more characters of each [default: my newest job]",
     metavar="[ID]...",
     nargs=-1,
     shell_complete=complete_job_ids,
@@ -111,7 +111,8 @@ download = option(
     "--download",
     cls=OptionalValue,
     metavar="[=DIR]",
-    help="At the job's end download its artifacts [default: PROJECT-artifacts-ID, a new directory]",
+    help="Download the artifacts when the job ends [default: PROJECT-artifacts-ID, a new "
+    "directory]",
 )
 events_as_json = option(
     "--json", "as_json", is_flag=True, help="Output the job's events as JSON, one per line"

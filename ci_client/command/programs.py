@@ -5,7 +5,8 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import click
 from typing_extensions import override
@@ -35,6 +36,9 @@ __all__ = [
     "exits",
     "option",
 ]
+
+_LONGEST_SUMMARY = 66
+"""What has room beside the names in 80 columns."""
 
 HELP = {"help_option_names": ["-h", "--help"]}
 """Of every command and group, as `context_settings`."""
@@ -87,6 +91,17 @@ class Command(click.Command):
         return self.examples
 
 
+class Unloaded(NamedTuple):
+    """A command of which only this is known until it is used: to import all of them would take
+    longer than most of them do.
+    """
+
+    module: str
+    attribute: str
+    summary: str
+    """Its short help."""
+
+
 class Group(click.Group):
     """A group of commands, in the order in which they are defined, and in the sections that they
     name.
@@ -99,15 +114,37 @@ class Group(click.Group):
         self.examples = examples
         self.sections: dict[str, Section] = {}
         """By the name of the command."""
+        self._unloaded: dict[str, Unloaded] = {}
+        self._names: list[str] = []
 
     @override
-    def add_command(
-        self, cmd: click.Command, name: str | None = None, section: Section | None = None
-    ) -> None:
-        """Register a command, in a section of the group's help."""
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Register a command."""
         super().add_command(cmd, name)
-        if section is not None:
-            self.sections[str(name or cmd.name)] = section
+        if (name := str(name or cmd.name)) not in self._names:
+            self._names.append(name)
+
+    def add_unloaded(self, name: str, command: Unloaded, section: Section) -> None:
+        """Register a command that is imported when it is used, in a section of the help."""
+        self._names.append(name)
+        self._unloaded[name] = command
+        self.sections[name] = section
+
+    def load_all(self) -> None:
+        """Import all commands."""
+        for name in list(self._unloaded):
+            self._load(name)
+
+    def _load(self, name: str) -> None:
+        if (unloaded := self._unloaded.pop(name, None)) is not None:
+            module = import_module(unloaded.module)
+            self.add_command(getattr(module, unloaded.attribute), name)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        self._load(cmd_name)
+        return super().get_command(ctx, cmd_name)
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -123,7 +160,7 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is named. Raises click.UsageError, with the one that may be meant."""
         name = args[0]
-        if name in self.commands or name.startswith("-") or ctx.resilient_parsing:
+        if name in self._names or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         if name == "help":
             if len(args) == 1:
@@ -131,26 +168,29 @@ class Group(click.Group):
                 ctx.exit()
             return self.resolve_command(ctx, [*args[1:], "--help"])
         meant = _SYNONYMS.get(name)
-        if meant not in self.commands:
-            meant = closest(name, self.commands)
+        if meant not in self._names:
+            meant = closest(name, self._names)
         advice = f" Did you mean {ctx.command_path} {meant}?" if meant else ""
         raise click.UsageError(f"No such command {name!r}.{advice}", ctx)
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands."""
-        return list(self.commands)
+        return list(self._names)
 
     @override
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, and the options of the group itself."""
-        commands = [
-            (name, command, self.sections.get(name, "Commands"))
-            for name, command in self.commands.items()
-            if not command.hidden
+        summaries = [
+            (name, self._summary(name), self.sections.get(name, "Commands")) for name in self._names
         ]
-        write_commands(formatter, commands)
+        write_commands(formatter, summaries)
         write_options(formatter, ctx, self.get_params(ctx))
+
+    def _summary(self, name: str) -> str:
+        if (unloaded := self._unloaded.get(name)) is not None:
+            return unloaded.summary
+        return self.commands[name].get_short_help_str(_LONGEST_SUMMARY)
 
     @override
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -176,14 +216,14 @@ class Number(click.FloatRange):
         """The number. Raises click.BadParameter."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
-            self.fail(f"{value!r} is not a number that can be calculated with.", param, ctx)
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
 
 
 _SYNONYMS = {
     **dict.fromkeys(("start", "exec", "test", "push", "send"), "submit"),
     **dict.fromkeys(("ps", "ls", "jobs", "history"), "list"),
-    **dict.fromkeys(("watch", "follow", "attach"), "wait"),
+    **dict.fromkeys(("follow", "attach"), "wait"),
     **dict.fromkeys(("show", "view", "info", "inspect", "describe", "get"), "status"),
     **dict.fromkeys(("stop", "kill", "rm", "delete", "abort"), "cancel"),
     **dict.fromkeys(("download", "fetch", "results", "cp"), "artifacts"),

@@ -37,7 +37,7 @@ def init_project(path: str, *, only_print: bool) -> int:
     _check_none_exists(directory, pyproject)
     target = directory / (_OWN_FILE if pyproject is None else _PYPROJECT)
     _append(target, pyproject, text)
-    say(f"Wrote the job `test` to {target}. Run it with: ci submit, or, without a server, ci run")
+    say(f"Wrote the job `test` to {target}. Run it with: ci submit (or, without a server: ci run)")
     return exit_codes.PASSED
 
 
@@ -78,7 +78,7 @@ def _check_none_exists(directory: Path, pyproject: bytes | None) -> None:
     """Raises UsageError, which says where there is a table."""
     own = directory / _OWN_FILE
     if os.path.lexists(own):
-        raise UsageError(f"{own} has the project's table already; nothing was changed.")
+        raise UsageError(f"{own} already exists; nothing was changed.")
     if pyproject is None:
         return
     path = directory / _PYPROJECT
@@ -89,7 +89,7 @@ def _check_none_exists(directory: Path, pyproject: bytes | None) -> None:
         table = table.get(key) if isinstance(table, dict) else None
     if table is not None:
         where = f"{path}{_line_of_table(pyproject)}"
-        raise UsageError(f"{where} has the table [tool.ci] already; nothing was changed.")
+        raise UsageError(f"{where} already has the table [tool.ci]; nothing was changed.")
 
 
 def _line_of_table(pyproject: bytes) -> str:
@@ -113,15 +113,15 @@ def _check_result(path: Path, content: bytes) -> None:
         read_toml(content)
     except (ValueError, RecursionError):
         raise UsageError(
-            f"The table cannot be added at the end of {path}, which has `tool` in one line. Add it "
-            "by hand (ci init --print shows it); nothing was changed."
+            f"Cannot append to {path}, because `tool` is an inline table there. Add the "
+            "configuration by hand (ci init --print shows it); nothing was changed."
         ) from None
 
 
 def _too_large(path: Path) -> UsageError:
     return UsageError(
-        f"{path} would be larger than the {_MOST_BYTES >> 10} KiB that a server reads, so nothing "
-        "was changed. Write the table into a ci.toml: ci init --print shows one."
+        f"{path} would exceed the {_MOST_BYTES >> 10} KiB that a server reads, so nothing was "
+        "changed. Put the configuration in a ci.toml instead: ci init --print shows one."
     )
 
 
@@ -153,5 +153,6 @@ def _append(path: Path, content: bytes | None, text: str) -> None:
             _write_all(file, added)
     except OSError as error:
         raise ProjectError(
-            f"Cannot write {path} ({error.strerror}). ci init --print only prints the table."
+            f"Cannot write {path} ({error.strerror}). ci init --print prints the configuration "
+            "instead."
         ) from error

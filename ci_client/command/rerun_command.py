@@ -15,7 +15,7 @@ from ci_client.command.programs import HELP, Command, exits
     short_help="Run a job again, with the files it was submitted with.",
     examples=(
         ("ci rerun", "my newest job"),
-        ("ci rerun 0b5d6f3e --secret PYPI_TOKEN", "secrets are not kept"),
+        ("ci rerun 0b5d6f3e --secret PYPI_TOKEN", "pass its secrets again"),
     ),
 )
 @options.job_id_or_newest
@@ -41,11 +41,10 @@ def rerun(
     """Run a job again and follow its log.
 
     The new job has the files and settings that the old one was submitted with. The server keeps
-    them for a while after a job's end (7 days, unless its operator has set another time). It does
-    not keep secrets: give those that the job was sent with again.
+    them for 7 days after the job has ended, by default. It does not keep secrets: pass them again.
 
     The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the new job and
-    wait for its end.
+    wait until it has ended.
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """

@@ -1,7 +1,7 @@
 """`ci rerun`: ask for a job again, and watch it like one that was just submitted."""
 
 from ci_client.client import Client
-from ci_client.command.connecting import connect
+from ci_client.command.connecting import connect, tell_of_server
 from ci_client.command.display import say
 from ci_client.command.submitting import ProjectSending, Submission, warn_of_open_secrets
 from ci_client.errors import RequestRefused, UsageError
@@ -11,6 +11,7 @@ def rerun(job_id: str | None, asked: Submission) -> int:
     """Run a job again, or my newest one; the exit code. Of `asked` the project is not used."""
     asked.check()
     with connect(asked.server) as client:
+        tell_of_server(client.config)
         warn_of_open_secrets(client, asked.request)
         return _JobSending(client, asked).run_again(job_id or _newest(client))
 
@@ -36,7 +37,7 @@ class _JobSending(ProjectSending):
             if error.code != "secrets_needed":
                 raise
             raise UsageError(
-                f"{error.message}. Give each with --secret NAME, which takes the variable NAME, or "
-                "with --secret-file NAME=PATH."
+                f"{error.message}. Pass each with --secret NAME (its value is the environment "
+                "variable NAME), or with --secret-file NAME=PATH."
             ) from error
         return self._job_id

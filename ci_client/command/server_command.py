@@ -12,8 +12,8 @@ from ci_client.command.programs import HELP, Command, exits
     cls=Command,
     context_settings=HELP,
     examples=(
-        ("ci server", "is it ready, and what does it allow?"),
-        ("ci server --server https://ci.example.com --json", "of another server, for programs"),
+        ("ci server", "readiness, image and limits"),
+        ("ci server --server https://ci.example.com --json", "another server, as JSON"),
     ),
 )
 @options.as_json
@@ -21,9 +21,9 @@ from ci_client.command.programs import HELP, Command, exits
 @options.api_key
 @exits
 def server(as_json: bool, server: str | None, api_key: str | None) -> int:
-    """Show the server's version, state and limits, and who you are.
+    """Show the server's version, readiness and limits.
 
-    Exit codes: 0 ready, 2 it does not accept your key, 3 not ready or not reachable.
+    Exit codes: 0 ready, 2 your API key was rejected, 3 not ready or unreachable.
     """
     from ci_client.command.server_status import show_server
 

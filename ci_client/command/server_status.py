@@ -91,7 +91,8 @@ def _fits(status: Mapping[str, Any]) -> str:
     """Whether client and server can do the same."""
     if unknown := status.get("unknown_fields"):
         return (
-            f"older than this ci {status['client_version']}: it does not know {', '.join(unknown)}"
+            f"older than this ci {status['client_version']}: it does not support "
+            f"{', '.join(unknown)}"
         )
     if status["version"] == status["client_version"]:
         return "the same as this ci"
@@ -100,7 +101,7 @@ def _fits(status: Mapping[str, Any]) -> str:
 
 def _you(status: Mapping[str, Any]) -> str:
     if not status.get("authentication"):
-        return "no users are set up: every program on its machine has full access"
+        return "no users yet: every local user has full access"
     return f"{status['user']} (tenant {status.get('tenant')}, role {status.get('role')})"
 
 
@@ -108,7 +109,7 @@ def _jobs(status: Mapping[str, Any]) -> str:
     if status["executor"] == "process":
         return "as processes, not isolated"
     image = status.get("image")
-    return f"in containers, by default of the image {image}" if image else str(status["executor"])
+    return f"in containers, default image {image}" if image else str(status["executor"])
 
 
 def _limits(limits: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -18,8 +18,11 @@ from ci_client.command.programs import (
     exits,
     option,
 )
-from ci_client.command.run_command import CARRY_OUT
 
+CARRY_OUT = "ci_client.carry_out"
+"""The key of a context's `meta` with what is to be done with a submission, in place of sending it
+to the server.
+"""
 _COMMAND, _IS_ENGINE = "ci_client.command", "ci_client.engine"
 _ENGINE_EXAMPLES = (
     ("engine --path examples/term_life", "value a model"),
@@ -101,8 +104,8 @@ def _check_timeout(timeout: str | None) -> None:
     short_help="Run a directory's tests, or any command, on the server.",
     examples=(
         ("ci submit --path my-project", "run the job test"),
-        ("ci submit lint --env LEVEL=2", "run the job lint of its table"),
-        ("ci submit --download -- make check", "run a command, fetch what it leaves"),
+        ("ci submit lint --env LEVEL=2", "run the job lint, with a variable"),
+        ("ci submit --download -- make check", "run a command, download its artifacts"),
         ("ci submit --async --label team=qa", "print the id and return at once"),
     ),
 )
@@ -174,13 +177,13 @@ def submit(
     output: str | None,
     verify_local: bool,
 ) -> int:
-    """Send a directory to the server, run its tests there and follow the log.
+    """Send a directory to the server, run its tests there, and follow the log.
 
-    The job engine values a model: a directory with model.toml or livecalc.config.json. Its options
-    are in `ci submit engine --help`.
+    The job `engine` values a model (a directory with model.toml or livecalc.config.json): see
+    `ci submit engine --help`.
 
     The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
-    for its end.
+    until it has ended.
 
     Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
     """
@@ -200,10 +203,13 @@ def submit(
     model = model_run(path, None if command else name, asked)
     if model is not None:
         if detach and (output is not None or verify_local):
-            raise UsageError("--output and --verify-local need the job's end: leave out --detach.")
+            raise UsageError(
+                "--output and --verify-local wait for the job to end, so they cannot be combined "
+                "with --detach."
+            )
         if tty:
             raise UsageError(
-                "--tty is not for the job engine, whose progress is read from its log."
+                "--tty cannot be used with the job engine, whose progress is read from its log."
             )
         command = job_command(asked)
     given = read_secrets(secret, secret_file)

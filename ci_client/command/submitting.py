@@ -63,9 +63,11 @@ class Submission:
     def check(self) -> None:
         """Raises UsageError for options that do not go together."""
         if self.download is not None and self.detach:
-            raise UsageError("--download needs the job's end: leave out --detach.")
+            raise UsageError(
+                "--download waits for the job to end, so it cannot be combined with --detach."
+            )
         if self.download is not None and self.model is not None:
-            raise UsageError("--download is not for the job engine: --output names the directory.")
+            raise UsageError("--download cannot be used with the job engine: use --output DIR.")
 
 
 def submit(

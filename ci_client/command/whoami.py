@@ -25,9 +25,11 @@ def whoami(server: ServerChoice, as_json: bool) -> int:
             return exit_codes.PASSED
         print(caller_details(client.config, caller), flush=True)
         if not caller:
-            say("The server is too old to say who you are. It lets you in.")
+            say("The server is too old to report who you are, but it accepts your requests.")
         elif caller["credential"] == LOCAL:
-            say("The server has no users, and needs no key: whoever reaches it has full access.")
+            say(
+                "The server has no users and needs no key: anyone who can reach it has full access."
+            )
         return exit_codes.PASSED
 
 

@@ -10,10 +10,10 @@ from ci_client.command.programs import HELP, Command, exits
 @click.command(
     cls=Command,
     context_settings=HELP,
-    short_help="Show who you are to which server, and why.",
+    short_help="Show your user, server and key, and their sources.",
     examples=(
-        ("ci whoami", "also tells which server it is"),
-        ("ci whoami --profile work --json", "of another server, for programs"),
+        ("ci whoami", "user, role, server and key"),
+        ("ci whoami --profile work --json", "on another server, as JSON"),
     ),
 )
 @options.as_json
@@ -21,7 +21,7 @@ from ci_client.command.programs import HELP, Command, exits
 @options.api_key
 @exits
 def whoami(as_json: bool, server: str | None, api_key: str | None) -> int:
-    """Show who you are to the server, and where server and key come from."""
+    """Show your user and role on the server, and where server and key are set."""
     from ci_client.command.whoami import whoami as carry_out
 
     return carry_out(server_choice(server, api_key), as_json)

@@ -131,9 +131,9 @@ class ArtifactDownload:
                 digest = self._download(artifact, file)
             if digest != artifact["sha256"]:
                 raise DownloadError(
-                    f"The artifact {artifact['path']!r} arrived damaged: its SHA-256 is not the "
-                    "one that was recorded. Try again; if that does not help, the server's copy "
-                    "is damaged.",
+                    f"The artifact {artifact['path']!r} is damaged: its SHA-256 does not match "
+                    "the recorded one. Try again; if it happens again, the server's copy is "
+                    "damaged.",
                     damaged=True,
                 )
             _set_time(part, artifact.get("modified"))

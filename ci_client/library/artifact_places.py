@@ -61,8 +61,8 @@ class Places:
                 if error.errno not in _NO_SUCH_NAME:
                     raise
         raise DownloadError(
-            f"{path!r} cannot be saved in {self._directory}: its name and all replacements for it "
-            "are taken. Choose another directory."
+            f"{path!r} cannot be saved in {self._directory}: its name and all fallback names are "
+            "taken. Choose another directory."
         )
 
     def part(self, place: Path) -> Path:
@@ -98,8 +98,8 @@ class Places:
             directory /= name
             if directory.is_symlink():
                 raise DownloadError(
-                    f"{directory} is a link, so {path!r} would be written to another place. "
-                    "Remove the link, or choose another directory."
+                    f"{directory} is a symbolic link, so {path!r} would be written somewhere "
+                    "else. Remove the link, or choose another directory."
                 )
             directory.mkdir(exist_ok=True)
 

@@ -26,7 +26,6 @@ from ci_client.library.server_address import (
     origin,
 )
 from ci_client.library.user_config import Profile, UserConfig, read_user_config
-from ci_client.project_config import read_project_table
 
 _SERVER, _PROFILE, KEY_VARIABLE = "CI_SERVER_URL", "CI_PROFILE", "CI_API_KEY"
 
@@ -174,14 +173,14 @@ def _named_server(
         if named and named.server_url and origin(named.server_url) != origin(address):
             raise ConfigError(
                 f"{url_name} and {profile_name} name different servers: {address}, and "
-                f"{named.server_url} of the profile {named.name!r}. Leave out one of them."
+                f"{named.server_url} of the profile {named.name!r}. Use only one of them."
             )
         return ChosenServer(address, Source(kind, url_name), named)
     if named is None:
         return None
     if named.server_url is None:
         raise ConfigError(
-            f"{profile_name}: the profile {named.name!r} in {user.path} names no server. Add "
+            f"{profile_name}: the profile {named.name!r} in {user.path} has no `server`. Add "
             f'`server = "https://…"` there, or use --server.'
         )
     return ChosenServer(named.server_url, Source(SourceKind.PROFILE, named.name), named)
@@ -204,15 +203,15 @@ def _configured_server(project: str, user: UserConfig) -> ChosenServer:
 
 
 def _projects_server(directory: str) -> ChosenServer | None:
+    from ci_client.project_config import read_project_table  # only where nothing else names one
+
     table = read_project_table(directory)
     url = table.values.get("server")
     if url is None:
         return None
     said_in = f"{table.prefix}server"
     if not isinstance(url, str) or not url:
-        raise UsageError(
-            f"{said_in} must be the address of a server, such as 'https://ci.example.com'"
-        )
+        raise UsageError(f"{said_in} must be a server address, such as 'https://ci.example.com'")
     address = normal_url(url, said_in)
     check_without_user(address, said_in)
     return ChosenServer(address, Source(SourceKind.PROJECT, table.file), None, table.file)
@@ -253,9 +252,10 @@ def _stored_key(user: UserConfig, server: ChosenServer) -> tuple[str | None, Sou
 def _not_the_projects(key_name: str, server: ChosenServer) -> str:
     address = shlex.quote(server.url)
     return (
-        f"The API key of {key_name} was not sent: only {server.project_file} of this project names "
-        f"the server {server.url}, and a project does not choose who gets your key. If you trust "
-        f"this server, run: ci login --server {address} (or name it with --server or {_SERVER})."
+        f"The API key from {key_name} was not sent: only this project's {server.project_file} "
+        f"names the server {server.url}, and a project must not decide who gets your key. If you "
+        f"trust this server, run: ci login --server {address} (or set it with --server or "
+        f"{_SERVER})."
     )
 
 

@@ -30,7 +30,7 @@ def store_profile(user: UserConfig, profile: Profile) -> Path:
     path = user.path
     if path is None:
         raise ConfigError(
-            "There is no place for your key: this account has no home directory. Set HOME, or use "
+            "Cannot store the key: this account has no home directory. Set HOME, or use "
             "CI_SERVER_URL and CI_API_KEY."
         )
     profiles = {**user.profiles, profile.name: profile}

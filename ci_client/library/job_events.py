@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 from typing_extensions import override
 
-from ci_client.errors import ClientError
+from ci_client.errors import ClientError, UsageError
 from ci_client.library.resuming_reader import ResumingReader
 from ci_client.library.retry import Dropped
-from ci_client.library.transport import refusal
+from ci_client.library.transport import address, refusal
 
 _SHORTEST_SECONDS = 10.0
 
@@ -53,4 +53,9 @@ class JobEventsReader(ResumingReader):
 
     @override
     def _refusal(self, response: httpx.Response) -> ClientError:
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return UsageError(
+                f"The server at {address(self._http)} does not know GET /events. Check the "
+                "address, or have the server upgraded."
+            )
         return refusal(self._http, response)

@@ -40,6 +40,7 @@ def why_refused(refused: RequestRefused, asked: Mapping[str, Any], server_url: s
     named = {one.partition(":")[0].strip(" '`") for one in problems}
     unknown = [_OPTIONS.get(name, name) for name in asked if name in named]
     return UsageError(
-        f"The server at {server_url} is too old to list jobs by {', '.join(unknown) or 'these'}. "
-        "Leave that out, or have the server upgraded."
+        f"The server at {server_url} is too old to filter jobs by "
+        f"{', '.join(unknown) or 'these options'}. Omit the filter, or ask an administrator to "
+        "upgrade the server."
     )

@@ -31,7 +31,8 @@ def read_variables(files: Iterable[str], options: Iterable[str]) -> dict[str, st
             value = os.environ.get(name, "")
             if name not in os.environ:
                 raise UsageError(
-                    f"--env {name}: there is no variable {name} here. Write --env {name}=VALUE."
+                    f"--env {name}: the environment variable {name} is not set. Set it, or use "
+                    f"--env {name}=VALUE."
                 )
         found[name] = value
     check_variables(found)
@@ -71,18 +72,20 @@ def check_variables(variables: Mapping[str, str]) -> None:
     """Raises UsageError, which repeats no value, for what no environment can hold."""
     for name, value in variables.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            raise UsageError("env must be strings by their names, such as {'CI_LEVEL': '2'}")
+            raise UsageError("env must map names to strings, such as {'CI_LEVEL': '2'}")
         if not name or "=" in name:
-            raise UsageError(f"env: {name!r:.60} is not the name of a variable")
+            raise UsageError(f"env: {name!r:.60} is not a valid variable name")
         if "\0" in name + value or _is_not_utf8(name + value):
-            raise UsageError(f"env: {name!r:.60} is not text: NUL, or a part that is not UTF-8")
+            raise UsageError(
+                f"env: {name!r:.60}: the name or the value contains NUL or is not UTF-8"
+            )
 
 
 def check_image(image: str) -> None:
     """Raises UsageError for what is no name of an image."""
     if not isinstance(image, str) or not _IMAGE.fullmatch(image):
         raise UsageError(
-            "image must be the name of an image, 1 to 500 ASCII characters without spaces; this is "
+            "image must be an image name of 1 to 500 ASCII characters without spaces; this is "
             f"{image!r:.60}"
         )
 
@@ -105,7 +108,7 @@ def check_memory(memory: int | str) -> None:
     is_integer = isinstance(amount, int) and not isinstance(amount, bool)
     if not is_integer or not _LEAST_MEMORY <= amount <= _LARGEST_MEMORY:
         raise UsageError(
-            f"memory must be at least {_LEAST_MEMORY} (MiB), or a text such as '512MB'; this is "
+            f"memory must be at least {_LEAST_MEMORY} (MiB), or a string such as '512MB'; this is "
             f"{memory!r:.60}"
         )
 

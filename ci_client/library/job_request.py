@@ -130,7 +130,9 @@ def _check_rest(request: JobRequest) -> None:
         check_image(request.image)
     if request.env is not None:
         if not isinstance(request.env, Mapping):
-            raise _wrong("env", "strings by their names, such as {'LEVEL': '2'}", request.env)
+            raise _wrong(
+                "env", "a mapping of names to strings, such as {'LEVEL': '2'}", request.env
+            )
         check_variables(request.env)
     if request.artifacts is not None:
         check_artifacts(request.artifacts)
@@ -144,7 +146,7 @@ def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise _wrong(name, "made of strings", value)
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise _wrong(name, "text: a part of it is not UTF-8", value)
+        raise _wrong(name, "valid UTF-8", value)
 
 
 def is_job_name(name: str) -> bool:

@@ -26,6 +26,6 @@ def utc_text(name: str, text: str, now: datetime | None = None) -> str:
         return utc.replace("+00:00", "Z")
     except (ValueError, OverflowError):
         raise UsageError(
-            f"{name}: {text[:60]!r} is not a time; write how long ago, such as 30m, 2h or 7d, a "
-            "date such as 2026-11-28, or a time such as 2026-11-28T09:00"
+            f"{name}: {text[:60]!r} is not a valid time; use an age such as 30m, 2h or 7d, a date "
+            "such as 2026-11-28, or a time such as 2026-11-28T09:00"
         ) from None

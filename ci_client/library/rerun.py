@@ -40,5 +40,5 @@ def _check_old_server(http: httpx.Client, exchange: Exchange, job_id: str) -> No
     exchange.ask("GET", f"/jobs/{job_id}", job_id)
     raise UsageError(
         f"The server at {address(http)} is too old to run a job again. Submit the project again "
-        "with `ci submit`, or ask an administrator to update the server."
+        "with `ci submit`, or ask an administrator to upgrade the server."
     )

@@ -51,15 +51,15 @@ def goes_openly(server_url: str) -> bool:
 def _of_variable(name: str) -> Secret:
     if "=" in name:
         raise UsageError(
-            "--secret takes the NAME of a variable, not a value: everybody on this machine can see "
-            "what is on a command line. Set the variable (`read -rs NAME && export NAME`), or use "
-            "--secret-file."
+            "--secret takes the NAME of an environment variable, not a value: command lines are "
+            "visible to other users of this machine. Set the variable (`read -rs NAME && export "
+            "NAME`), or use --secret-file."
         )
     check_name(name)
     value = os.environ.get(name)
     if value is None:
         raise UsageError(
-            f"--secret {name}: there is no variable {name} here. Export it, or use "
+            f"--secret {name}: the environment variable {name} is not set. Export it, or use "
             f"--secret-file {name}=PATH."
         )
     return Secret(name, os.fsencode(value))

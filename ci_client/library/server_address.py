@@ -37,8 +37,7 @@ def normal_url(text: str, said_in: str) -> str:
         usable = False
     if not usable or parts.query or parts.fragment or _NOT_IN_ADDRESSES.search(url):
         raise ConfigError(
-            f"{said_in}: {text!r} is not the address of a server; it should look like "
-            f"{DEFAULT_SERVER}."
+            f"{said_in}: {text!r} is not a server address; it should look like {DEFAULT_SERVER}."
         )
     return url
 
@@ -49,8 +48,8 @@ def check_without_user(url: str, said_in: str) -> None:
 
     if "@" in urlsplit(url).netloc:
         raise ConfigError(
-            f"{said_in}: the address of a server has no user name or password in it here; this "
-            f"one leads to the host {urlsplit(url).hostname}."
+            f"{said_in}: a server address must not contain a user name or password; this one "
+            f"points to the host {urlsplit(url).hostname}."
         )
 
 
@@ -65,7 +64,7 @@ def origin(url: str) -> Origin:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ConfigError(f"{url} is not the address of a server: {error}.") from error
+        raise ConfigError(f"{url} is not a server address: {error}.") from error
     return parsed.scheme, parsed.raw_host, parsed.port or (443 if parsed.scheme == "https" else 80)
 
 

@@ -46,8 +46,8 @@ class ServerLimits:
         unknown = [name for name in fields if name not in known]
         if unknown:
             raise UsageError(
-                f"The server at {self._server_url} is too old for {', '.join(unknown)}: it does "
-                "not know what that is. The project's table can say the same."
+                f"The server at {self._server_url} is too old to support {', '.join(unknown)}. "
+                "Set this in the project's job configuration instead."
             )
 
     def leave_out_unknown(self, spec: dict[str, Any]) -> None:

@@ -60,12 +60,12 @@ def open_http(server_url: str, api_key: str | None = None) -> httpx.Client:
             trust_env=not is_local,
         )
     except httpx.InvalidURL as error:
-        raise ConfigError(f"{server_url} is not the address of a server: {error}.") from error
+        raise ConfigError(f"{server_url} is not a server address: {error}.") from error
     except (ImportError, ValueError) as error:
         why = "it is a SOCKS proxy" if isinstance(error, ImportError) else str(error)
         raise ConfigError(
-            "The environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) names a proxy that ci cannot "
-            f"use: {why}. Name an http:// proxy, or set NO_PROXY={host}."
+            "The environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) sets a proxy that ci cannot "
+            f"use: {why}. Use an http:// proxy, or set NO_PROXY={host}."
         ) from error
 
 
@@ -95,11 +95,11 @@ def address(http: httpx.Client) -> str:
 def describe(error: BaseException) -> str:
     """In a few words, why a connection failed."""
     if isinstance(error, httpx.TimeoutException):
-        return "no answer in time"
+        return "timed out"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, socket.gaierror):
-            return "no machine of this name is known"
+            return "unknown host name"
         if any(sign in str(cause) for sign in _SIGNS_OF_HTTP):
             return SPEAKS_HTTP
         if _SIGN_OF_HTTPS in str(cause):
@@ -124,15 +124,14 @@ def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = N
         return AccessRefused(code or "unauthenticated", _who_are_you(http), status)
     if code in (None, "not_found") and status == _NOT_FOUND:
         message = (
-            f"There is no CI server at {address(http)}: it does not know the path "
-            f"{response.request.url.path}. Check the address, with its path (--server, "
-            "CI_SERVER_URL)."
+            f"There is no CI server at {address(http)}: the path {response.request.url.path} was "
+            "not found. Check the address, including its path (--server, CI_SERVER_URL)."
         )
     message = message or f"The server at {address(http)} refused the request with status {status}."
     if code is None and (proxy := proxy_of(address(http))):
-        message += f" The answer may be that of the proxy {proxy}."
+        message += f" The response may come from the proxy {proxy}."
     if code is None and status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-        message += " What is sent is too large for it, or for a proxy on the way."
+        message += " The request is too large for it, or for a proxy in between."
     wait = retry_after(response)
     if wait and "try again in" not in message.lower():
         message += f" Try again in {math.ceil(wait)} s."
@@ -145,7 +144,7 @@ def refusal(http: httpx.Client, response: httpx.Response, job_id: str | None = N
 
 def _redirection(response: httpx.Response) -> str | None:
     to = response.headers.get("Location") if response.is_redirect else None
-    return f"status {response.status_code}, which leads to {to!r}" if to else None
+    return f"status {response.status_code}, a redirect to {to!r}" if to else None
 
 
 def retry_after(response: httpx.Response) -> float | None:
@@ -165,14 +164,14 @@ def _who_are_you(http: httpx.Client) -> str:
     server = address(http)
     if "Authorization" not in http.headers:
         return (
-            f"{server} requires authentication; no API key was sent. Store one with "
-            f"`ci login --server {shlex.quote(server)}`, or set CI_API_KEY. A stored key is sent "
-            "to the server that it was stored for, and to no other."
+            f"{server} requires authentication; no API key was sent. Store one with `ci login "
+            f"--server {shlex.quote(server)}`, or set CI_API_KEY. A stored key is sent only to "
+            "the server it was stored for."
         )
     return (
-        f"{server} does not accept the API key: it is unknown there, expired or revoked. "
-        "`ci whoami` tells where the key comes from. An administrator creates a new one with "
-        "`ci-admin key create`, and `ci login` stores it."
+        f"{server} does not accept the API key: it is unknown there, expired or revoked. `ci "
+        "whoami` shows where the key comes from. An administrator can create a new one with "
+        "`ci-admin key create`; store it with `ci login`."
     )
 
 

@@ -57,11 +57,15 @@ class UserConfig:
         from ci_common.suggestions import closest
 
         meant = closest(name, self.profiles)
-        known = f"Known are: {', '.join(self.profiles)}." if self.profiles else "There is none yet."
+        known = (
+            f"Your profiles: {', '.join(self.profiles)}."
+            if self.profiles
+            else "There are no profiles yet."
+        )
         advice = f" Did you mean {meant}?" if meant else ""
         raise ConfigError(
-            f"{said_in}: there is no profile {name!r} in {self.path}.{advice} {known} "
-            "`ci login --profile NAME --server URL` makes one."
+            f"{said_in}: there is no profile {name!r} in {self.path}.{advice} {known} `ci login "
+            "--profile NAME --server URL` creates one."
         )
 
     def default_profile(self) -> Profile | None:
@@ -79,8 +83,8 @@ class UserConfig:
         """Raise ConfigError if others can read keys in it."""
         if self.is_exposed:
             raise ConfigError(
-                f"{self.path} holds an API key, and others on this machine can read it. Run: "
-                f"chmod 600 {self.path} (and, if others may have read it, get a new key)."
+                f"{self.path} contains an API key and is readable by other users of this machine. "
+                f"Run: chmod 600 {self.path} (and, if others may have read it, get a new key)."
             )
 
 
@@ -120,8 +124,8 @@ def config_path() -> Path | None:
         return usual
     if usual is not None and usual.exists():
         raise ConfigError(
-            f"There are two configuration files, {first} and {usual}, so it is not clear which is "
-            "meant: move all that you need into one of them, and delete the other."
+            f"There are two configuration files, {first} and {usual}, so it is ambiguous which to "
+            "use: merge them into one, and delete the other."
         )
     return first
 
@@ -130,8 +134,8 @@ def check_profile_name(name: str, said_in: str) -> None:
     """Raise ConfigError for what cannot be the name of a profile."""
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{said_in}: {name!r:.80} cannot name a profile: up to 64 letters, digits, and _ . -, "
-            "and the first of them no dot or dash."
+            f"{said_in}: {name!r:.80} is not a valid profile name: use at most 64 letters, "
+            "digits, and _ . -, and begin with none of . and -."
         )
 
 
@@ -208,7 +212,7 @@ def _check_keys(
     if unknown:
         raise ConfigError(
             f"{path}: unknown key {', '.join(repr(prefix + name) for name in unknown)}, which "
-            f"would have no effect. Known are {', '.join(map(repr, known[:-1]))} and "
+            f"would have no effect. Known keys: {', '.join(map(repr, known[:-1]))} and "
             f"{known[-1]!r}. Correct the name, or remove the line."
         )
 

@@ -82,9 +82,9 @@ class _Copy:
             # A merge of what is older than the tag: the commits between do not tell how many.
             self._write_history(read_history(self._directory, head, with_tags=False), index)
             notes.append(
-                "git describe finds no tag in the job: the nearest one is too far away, or on "
-                "another line; CI_COMMIT_SHA and SETUPTOOLS_SCM_PRETEND_VERSION tell commit and "
-                "version"
+                "git describe finds no tag in the job: the nearest one is too far back, or on "
+                "another branch; use CI_COMMIT_SHA and SETUPTOOLS_SCM_PRETEND_VERSION for commit "
+                "and version"
             )
         # Later than every file, or else git would read the files to see whether they changed.
         latest = max((entry.modified for entry in index), default=0)
@@ -99,12 +99,12 @@ class _Copy:
         if above:
             top = os.fsdecode(self._git("rev-parse", "--show-toplevel")).rstrip("\n")
             raise _impossible(
-                f"{self._directory} is not the top of its git work tree, and only that has a "
-                f"repository; --path {top} sends it all"
+                f"{self._directory} is not the top of its git work tree; use --path {top} to send "
+                "the whole work tree"
             )
         code, head, _ = run_git(self._directory, "rev-parse", "--verify", "-q", "HEAD^{commit}")
         if code != 0:
-            raise _impossible(f"the repository of {self._directory} has no commit yet; make one")
+            raise _impossible(f"the repository of {self._directory} has no commits yet; create one")
         return head.strip()
 
     def _config(self, algorithm: str) -> bytes:
@@ -245,6 +245,6 @@ class _Copy:
 
 def _impossible(why: str) -> UsageError:
     return UsageError(
-        f"A job is to have its git repository (`git = true` in the project's table, or --git), but "
-        f"{why}. --no-git submits without."
+        "Cannot send the git repository (requested by --git, or by `git = true` in [tool.ci]): "
+        f"{why}. Use --no-git to submit without it."
     )

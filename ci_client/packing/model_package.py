@@ -140,15 +140,15 @@ def _check_description(names: Sequence[str], directory: str) -> None:
     found = [name for name in DESCRIPTIONS if name in names]
     if len(found) > 1:
         raise NotAModel(
-            f"{directory} has both {' and '.join(found)}, and a model has one description. Remove "
-            "one of them, or leave it out with --exclude."
+            f"{directory} has both {' and '.join(found)}, but a model must have exactly one "
+            "description. Remove one of them, or leave it out with --exclude."
         )
     if not found:
         present = [name for name in DESCRIPTIONS if os.path.lexists(Path(directory, name))]
         there = (present or DESCRIPTIONS)[0]
         raise NotAModel(
             f"{there} in {directory} would not be sent: it is excluded or git-ignored, or a link "
-            f"that leads out of the directory. --include {there} includes an ignored file."
+            f"that points outside the directory. --include {there} includes an ignored file."
         )
 
 
@@ -206,12 +206,12 @@ def _wrong_assets(path: Path, manifest: Mapping[str, Any]) -> list[str] | None:
 
 def _stale_note(wrong: Sequence[str] | None) -> list[str]:
     if wrong is None:
-        return [f"{MANIFEST} of the directory cannot be read; the package has a new one"]
+        return [f"{MANIFEST} of the directory cannot be read; the package gets a new one"]
     if not wrong:
         return []
     named = ", ".join(map(repr, wrong[:_NAMED]))
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     return [
-        f"{MANIFEST} of the directory does not match its files ({named}{more}); the package "
-        "has a new one. If you did not change these files, they may be damaged"
+        f"{MANIFEST} of the directory does not match its files ({named}{more}); the package gets "
+        "a new one. If you did not change these files, they may be damaged"
     ]

@@ -34,7 +34,7 @@ class Why(StrEnum):
     """Why something was left out that the user might miss."""
 
     HIDDEN = "hidden files"
-    LINK = "links that leave the directory"
+    LINK = "links that point outside the directory"
     SPECIAL = "sockets, pipes and devices"
 
 
@@ -86,9 +86,9 @@ def find_project_files(
             found.files.append(file)
             if len(found.files) > _MOST_FILES:
                 raise ProjectTooLarge(
-                    f"{directory} holds more than {_MOST_FILES} files, which no server would "
-                    "take. Is it the project's directory? --exclude, or a .gitignore file, keeps "
-                    "out what the job does not need."
+                    f"{directory} contains more than {_MOST_FILES} files, more than any server "
+                    "accepts. Is it the project's directory? --exclude, or a .gitignore file, "
+                    "keeps out what the job does not need."
                 )
     except OSError as error:  # it has just gone, or is no usual file system
         raise _unreadable(error.filename or directory, error) from error
@@ -339,9 +339,9 @@ class _Nature(Enum):
     """What is known of a directory in a work tree."""
 
     WANTED = "wanted"
-    HIDDEN = "hidden, or in such a directory"
-    UNWANTED = "what no job needs, or in such a directory"
-    LINK = "a link, or behind one"
+    HIDDEN = "hidden, or in a hidden directory"
+    UNWANTED = "not needed by jobs, or in a directory that is not"
+    LINK = "a link, or reached through one"
 
 
 def _entries(path: str, base: str) -> list[tuple[str, bool, os.DirEntry[str]]]:

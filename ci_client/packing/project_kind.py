@@ -67,7 +67,7 @@ class ProjectKind:
     """Files whose requirements are installed unless the job's table has its own."""
 
 
-_BY_DEFAULT = Way("python -m pytest -v", "no tests were found, and this runs without a table")
+_BY_DEFAULT = Way("python -m pytest -v", "no tests were found, and this is the default")
 
 
 def project_kind(files: Files) -> ProjectKind:

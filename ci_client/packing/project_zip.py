@@ -169,8 +169,8 @@ def _packed(files: Sequence[ProjectFile], limits: UploadLimits) -> Path:
 
 def _no_room(error: OSError) -> ProjectError:
     return ProjectError(
-        f"Cannot write the zip of the project to the temporary directory ({error.strerror}). "
-        "Make room there, or choose another with TMPDIR."
+        f"Cannot write the zip of the project to the temporary directory ({error.strerror}). Free "
+        "some space there, or set TMPDIR to another directory."
     )
 
 

@@ -11,20 +11,20 @@ def table_text(kind: ProjectKind, prefix: str) -> str:
     """TOML; `prefix` is what tables begin with: `tool.ci.` in pyproject.toml."""
     lines = [
         "# How `ci submit` and `ci run` run this project's tests, in a fresh container.",
-        f"# Another table, [{prefix}jobs.lint], is another job: `ci submit lint`.",
+        f"# Add a table [{prefix}jobs.lint] for another job: `ci submit lint`.",
         f"[{prefix}jobs.test]",
-        f"# What runs, by /bin/sh. It was chosen because {kind.way.why}.",
+        f"# The command, run by /bin/sh. Chosen because {kind.way.why}.",
         f"command = {_string(kind.way.command)}",
         *(f"# Also found: {_said(way)}" for way in kind.others[:_MOST_OTHERS]),
         *_install(kind),
         *_image(kind.way),
-        "# Files to keep at the end, also of a job that failed: `ci artifacts ID` lists them.",
+        "# Files to keep, even if the job fails: `ci artifacts ID` lists them.",
         'artifacts = ["output/**"]',
-        "# Stop the job after this time. The server has a default, and perhaps a ceiling.",
+        "# Timeout. The server has a default, and may have a maximum.",
         '# timeout = "10m"',
-        "# The most memory it may use; more ends it.",
+        "# Memory limit; a job that exceeds it is killed.",
         '# memory = "1GB"',
-        "# Variables of the job, which are not secret. For passwords there is `--secret NAME`.",
+        "# Environment variables, not secret. For passwords, use `--secret NAME`.",
         '# env = { LOG_LEVEL = "debug" }',
     ]
     return "\n".join(map(_harmless, lines)) + "\n"
@@ -38,22 +38,24 @@ def _harmless(line: str) -> str:
 def _install(kind: ProjectKind) -> list[str]:
     if kind.way.install is not None:
         return [
-            "# What is installed before the command: lines of a requirements file.",
+            "# Installed before the command: lines of a requirements file.",
             f"install = {json.dumps(list(kind.way.install)) if kind.way.install else 'false'}",
         ]
     if kind.installed:
-        about = f"Before the command, what {' and '.join(kind.installed)} says is installed"
+        about = (
+            f"The requirements in {' and '.join(kind.installed)} are installed before the command"
+        )
     else:
-        about = "Before the command nothing is installed: no file says what the tests need"
+        about = "Nothing is installed before the command: no file lists what the tests need"
     return [
         f"# {about}.",
-        "# To choose it yourself, give lines of a requirements file, or false for nothing.",
+        "# To override this, list lines of a requirements file, or set false for nothing.",
         '# install = ["-r requirements.txt", "-e ."]',
     ]
 
 
 def _image(way: Way) -> list[str]:
-    about = "# The container image, which needs /bin/sh. Without this line it is the server's own."
+    about = "# Container image; it must have /bin/sh. The default is the server's."
     example = f"image = {_string(way.image)}" if way.image else '# image = "python:3.12"'
     return [about, example]
 

@@ -1,4 +1,4 @@
-"""Jobs that are run again."""
+"""Rerunning jobs."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ci_server.services.jobs import JobService
 
 
 class RerunService:
-    """Finds the job, and asks the intake for another one like it."""
+    """Finds the job and has the intake queue another one like it."""
 
     def __init__(self, jobs: JobService, intake: Intake) -> None:
         self._jobs = jobs
@@ -26,7 +26,7 @@ class RerunService:
         source = await self._jobs.check_rerun(principal, job_id)
         if source.door is Door.RUNS:
             raise NotRerunnableError(
-                f"job {source.job_id} belongs to a run, and another job would belong to none: "
-                "submit the run again (POST /api/v1/runs)"
+                f"job {source.job_id} belongs to a run and cannot be rerun on its own: submit the "
+                "run again (POST /api/v1/runs)"
             )
         return await self._intake.repeat(principal, source, sent)

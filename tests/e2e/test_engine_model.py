@@ -34,7 +34,7 @@ def test_the_same_bytes_here_and_there(user, model):
     assert {file.name for file in results.iterdir()} == FILES
     found = json.loads((results / "results.json").read_bytes())
     assert (found["policy_count"], found["scenario_count"]) == (10_000, 20)
-    assert f"This machine has the same result: {found['result_hash']}" in done.err
+    assert f"The local result is the same: {found['result_hash']}" in done.err
     assert "10,000 policies, 20 scenarios\n  Mean NPV" in done.err
     assert (results / "npv.png").read_bytes().startswith(b"\x89PNG")
     assert b'::progress {"current":20,"total":20' in done.out

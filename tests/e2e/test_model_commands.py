@@ -63,7 +63,7 @@ def test_from_a_directory_to_its_result(user, model):
     results = user.directory / f"portfolio-results-{done.job_id[:8]}"
     found = json.loads((results / "results.json").read_bytes())
     assert (found["policy_count"], found["scenario_count"]) == (10_000, 20)
-    assert f"This machine has the same result: {found['result_hash']}" in done.err
+    assert f"The local result is the same: {found['result_hash']}" in done.err
     assert "10,000 policies, 20 scenarios\n  Mean NPV" in done.err
     assert (results / "npv.png").read_bytes().startswith(b"\x89PNG")
     assert b'::progress {"current":20,"total":20' in done.out
@@ -183,7 +183,7 @@ def test_on_a_terminal(user, model):
     assert code == 0
     assert "::progress" not in text
     assert text.count("Mean NPV") == 1
-    assert "their result_hash is right" in text
+    assert "their result_hash matches" in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is back
 
 

@@ -12,7 +12,7 @@ from support.screen import CONTROL, screen
 
 pytestmark = pytest.mark.docker
 
-FULL = "the server runs as many jobs as it may"
+FULL = "the server has reached its limit of running jobs"
 OUTPUT = "printf 'one\\ntwo\\nno end'"
 
 

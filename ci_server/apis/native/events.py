@@ -1,4 +1,4 @@
-"""The native HTTP dialect: what happens to jobs, live."""
+"""The native HTTP API: a live stream of job events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection
@@ -20,8 +20,8 @@ from ci_server.http.query import query_error
 from ci_server.http.streaming import event_stream
 
 LONGEST_SECONDS = 600.0
-"""A stream ends after this, and its reader connects again, so that one whose key was revoked, or
-whose role was changed, does not go on reading.
+"""A stream ends after this, and its client reconnects, so that one whose key was revoked or whose
+role was changed does not keep reading.
 """
 
 router = APIRouter()
@@ -38,9 +38,9 @@ async def stream_events(
     stored: bool = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """What happens to the jobs that one may list, from now on, or after the event whose id is
-    `after` or in `Last-Event-ID`, or with `stored` from the oldest event that there is. `kind`
-    may be given several times.
+    """Stream the events of all jobs that the caller may list: from now on, or after the event whose
+    id is in `after` or `Last-Event-ID`, or, with `stored`, from the oldest stored event. `kind`
+    may be repeated.
     """
     if stored and after is not None:
         raise query_error("stored", "cannot be combined with after")
@@ -72,7 +72,7 @@ async def _encoded(
             cursor = error.resume
             yield encode({"type": "gone"}, str(cursor))
         except (TimeoutError, StorageUnavailableError):
-            return  # not the end: the reader comes back, and is told, or goes on
+            return  # not the end: the client reconnects, and resumes or gets the error
 
 
 def _encode_batch(batch: EventBatch, kinds: Collection[JobEventKind]) -> bytes:

@@ -1,4 +1,4 @@
-"""The native HTTP dialect: jobs that are run again."""
+"""The native HTTP API: rerunning jobs."""
 
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +18,7 @@ router = APIRouter()
 
 
 class SubmittedRerun(BaseModel):
-    """The body, which may be left out."""
+    """The optional body."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -34,8 +34,8 @@ _BODY["requestBody"]["required"] = False
 async def rerun_job(
     request: Request, response: Response, job_id: str, api: Api, principal: Rerunner
 ) -> dict[str, Any]:
-    """Run a job again, with its package and settings; secrets that were sent with it are sent
-    again, in a JSON object. The new job.
+    """Run a job again, with its package and settings; secrets that were sent with it must be sent
+    again, in a JSON object. Returns the new job.
     """
     base = public_url(request, api.public_url, api.proxies)
     secrets = await _secrets(request, api.intake.limits.patience_seconds)

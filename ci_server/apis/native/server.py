@@ -1,4 +1,4 @@
-"""The native HTTP dialect: what this server is."""
+"""The native HTTP API: the server's properties and limits."""
 
 from typing import Annotated, Any
 
@@ -20,5 +20,5 @@ async def _server_facts(request: Request) -> ServerFacts:
 async def get_server(
     facts: Annotated[ServerFacts, Depends(_server_facts)], principal: Lister
 ) -> dict[str, Any]:
-    """What this server is, what it allows, and who you are to it."""
+    """The server's properties and limits, and the caller's identity."""
     return server_json(facts, principal)

@@ -1,4 +1,4 @@
-"""The native HTTP dialect: who the caller is."""
+"""The native HTTP API: the caller's identity."""
 
 from typing import Any
 
@@ -12,5 +12,5 @@ router = APIRouter()
 
 @router.get("/whoami")
 async def whoami(principal: Lister) -> dict[str, Any]:
-    """Whom the server takes the caller for, and what is known of their key."""
+    """The caller's identity, and facts about their API key."""
     return caller_json(principal)

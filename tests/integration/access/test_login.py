@@ -161,7 +161,7 @@ def test_profiles(guarded, keys, line, home, own_server):
     line.run("login", "--server", guarded.url, stdin=keys["admin"].encode())
     named = line.run("login", "--profile", "look", "--server", guarded.url,
                      stdin=keys["viewer"].encode())  # fmt: skip
-    assert "Stored as the profile look, which is used with --profile look" in named.text
+    assert "Stored as the profile look, used with --profile look" in named.text
     local = line.run("login", "--server", other.url, stdin=b"ci_not_read")
     host = other.url.removeprefix("http://").replace(":", "-")
     assert f"{other.url} needs no API key. It has no users" in local.text
@@ -179,7 +179,7 @@ def test_profiles(guarded, keys, line, home, own_server):
     assert "Role:    submitter" in line.run("whoami", "--profile", "look").text
     unknown = line.run("login", "--profile", "new", stdin=keys["viewer"].encode())
     assert unknown.code == 2
-    assert "`ci login --profile NAME --server URL` makes one" in unknown.err
+    assert "`ci login --profile NAME --server URL` creates one" in unknown.err
 
 
 def test_logout(guarded, keys, line, home):
@@ -197,7 +197,7 @@ def test_logout(guarded, keys, line, home):
     done = line.run("list")
     assert done.code == 2
     assert f"`ci login --server {guarded.url}`" in done.err
-    assert f"No key for {guarded.url} is stored." in line.run("logout").text
+    assert f"No key is stored for {guarded.url}." in line.run("logout").text
 
 
 def test_a_server_without_users(own_server, line, home):
@@ -209,7 +209,7 @@ def test_a_server_without_users(own_server, line, home):
     done = line.run("whoami")
     assert (done.code, "User:    local" in done.text) == (0, True)
     assert "Key:     none" in done.text
-    assert "needs no key: whoever reaches it has full access" in done.err
+    assert "needs no key: anyone who can reach it has full access" in done.err
     assert json.loads(line.run("whoami", "--json").text)["key"] is None
     assert json.loads(line.run("whoami", "--json").text)["credential"] == "local"
 

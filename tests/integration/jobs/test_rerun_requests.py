@@ -46,10 +46,13 @@ def test_the_answer_is_the_new_job(idle):
     job = answer.json()
     assert (job["rerun_of"], job["status"]) == (old, "queued")
     assert answer.headers["location"] == f"{idle.url}/jobs/{job['job_id']}"
-    assert idle.http.get(answer.headers["location"]).json() == job
-    newest, *_ = idle.http.get("/jobs").json()
-    assert newest == job
-    differing = {name for name, value in idle.job(old).items() if job[name] != value}
+    shown, (listed, *_) = (
+        idle.http.get(url).json() for url in (answer.headers["location"], "/jobs")
+    )
+    assert {name: shown[name] for name in job} == job
+    assert {name: listed[name] for name in job} == job
+    before = idle.job(old)
+    differing = {name for name in job if before[name] != job[name]}
     assert differing == {"job_id", "rerun_of", "submit_time"}
 
 

@@ -55,7 +55,7 @@ def test_each_tenant_learns_of_its_own_jobs_only(server, callers):
     told(ann, urgent, "tenant_limit", limit, 0)
     told(ann, second, "tenant_limit", f"{limit}, 2 jobs ahead", 2)
     others = submitted(server, carl, ["true"])
-    told(carl, others, "server_full", "the server runs as many jobs as it may", 0)
+    told(carl, others, "server_full", "the server has reached its limit of running jobs", 0)
     assert bob.status(f"/jobs/{others}") == 404
     for job_id in running:
         engine.release(server, job_id)

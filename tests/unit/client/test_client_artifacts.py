@@ -158,7 +158,7 @@ def test_links_on_the_way_are_not_followed(server, target):
     target.mkdir(parents=True)
     (target / "output").symlink_to(outside)
     serve(server, {"output/a": b"x"})
-    with pytest.raises(DownloadError, match="is a link"):
+    with pytest.raises(DownloadError, match="is a symbolic link"):
         library.download_artifacts(JOB, target, server.url)
     assert tree(outside) == {}
 

@@ -98,12 +98,12 @@ def test_a_time_out_is_told_once(server, run):
 @pytest.mark.parametrize(
     ("address", "code", "says"),
     [
-        ("bogus.invalid", 3, "(no machine of this name is known)"),
+        ("bogus.invalid", 3, "(unknown host name)"),
         ("bogus.invalid", 3, "with --server, CI_SERVER_URL or"),
         (
             "http://",
             2,
-            "CI_SERVER_URL: 'http://' is not the address of a server; it should look like",
+            "CI_SERVER_URL: 'http://' is not a server address; it should look like",
         ),
     ],
 )
@@ -180,7 +180,7 @@ def test_usage_errors(run, arguments):
     ("arguments", "says"),
     [
         ("ps", "No such command 'ps'. Did you mean ci list?"),
-        ("run", "No such command 'run'. Did you mean ci submit?"),
+        ("exec", "No such command 'exec'. Did you mean ci submit?"),
         ("sbmit", "No such command 'sbmit'. Did you mean ci submit?"),
         ("frobnicate", "No such command 'frobnicate'."),
         ("model pakage", "No such command 'pakage'. Did you mean ci model package?"),

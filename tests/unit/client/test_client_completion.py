@@ -10,8 +10,9 @@ import time
 import pytest
 from client_scripted_server import DETAILS, FINISHED, error, hang, reply_json
 
-from ci_client.command.commands import app, submit
+from ci_client.command.commands import app
 from ci_client.command.programs import carry_out
+from ci_client.command.submit_command import submit
 from support.command_line import OnTerminal
 from support.waiting import until_sync
 

@@ -87,7 +87,7 @@ def test_a_broken_file_is_told_without_the_key_in_it(configure):
 
 @pytest.mark.parametrize("url", ["ftp://x", "http://", ":0", "http://x:99999", "http://x/?q=1"])
 def test_not_an_address(url):
-    with pytest.raises(ConfigError, match="not the address"):
+    with pytest.raises(ConfigError, match="not a server address"):
         load_config(url)
 
 

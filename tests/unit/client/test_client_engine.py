@@ -256,7 +256,7 @@ def test_a_local_run_that_differs(server, arguments, tmp_path):
     leave(server, good_files())
     code, _, err = run(arguments(*SUBMIT, "--verify-local"))
     assert code == 1
-    assert "This machine's result differs" in err
+    assert "The local result differs" in err
 
 
 def test_a_job_that_fails_leaves_nothing_here(server, arguments, tmp_path):
@@ -302,7 +302,7 @@ def test_on_a_terminal_progress_is_a_bar(server, arguments):
     assert "::progress" not in text
     assert re.search(r"scenarios .*1/2", text)
     assert "Mean NPV" not in text  # the job's own log has shown it
-    assert "their result_hash is right" in text
+    assert "their result_hash matches" in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is back
     assert re.search(r"^(\x1b\[2K|\r)*one\r$", text, re.MULTILINE)
 

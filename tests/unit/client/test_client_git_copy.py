@@ -459,12 +459,12 @@ def test_without_a_repository(tmp_path):
 def test_without_a_commit(tmp_path):
     make(tmp_path, "a.py")
     git(tmp_path, "init", "-q")
-    with pytest.raises(UsageError, match=r"has no commit yet; make one\. --no-git"):
+    with pytest.raises(UsageError, match=r"has no commits yet; create one\. Use --no-git"):
         create_project_zip(tmp_path, git=True)
 
 
 def test_below_the_top(root):
-    with pytest.raises(UsageError, match=f"not the top .* --path {root} sends it all"):
+    with pytest.raises(UsageError, match=f"not the top .* use --path {root} to send"):
         create_project_zip(root / "pkg", git=True)
 
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 import click
 import pytest
 
-from ci_client.command.commands import app, submit
+from ci_client.command.commands import app
 from ci_client.command.help_page import Section
+from ci_client.command.submit_command import submit
 
 ENGINE = ("--scenarios", "--seed", "--threads", "--per-policy", "--mortality-mult", "--lapse-mult",
           "--expense-mult", "--output", "--verify-local")  # fmt: skip
@@ -21,6 +22,8 @@ def below(command, words=("ci",)):
         yield from below(child, (*words, name))
 
 
+SUMMARIES = {name: unloaded.summary for name, unloaded in app._unloaded.items()}
+app.load_all()
 COMMANDS = dict(below(app))
 IDS = [" ".join(words) for words in COMMANDS]
 
@@ -45,6 +48,12 @@ def run(capsys, *arguments, command=app, program="ci"):
 
 def test_every_command_names_its_section():
     assert set(app.sections) == set(app.commands)
+
+
+def test_the_summary_of_a_command_that_is_not_loaded_is_its_own():
+    assert list(SUMMARIES) == app.list_commands(None)
+    shown = {name: app.commands[name].get_short_help_str(66) for name in SUMMARIES}
+    assert shown == SUMMARIES
 
 
 def test_sections_are_in_order_and_hold_their_commands(capsys):

@@ -97,7 +97,9 @@ def test_no_call_of_the_library_gives_the_key_away(
 
 def test_a_key_given_to_the_library_is_not_the_projects_to_direct(evil, project):
     names(project, evil.url)
-    with pytest.raises(ConfigError, match=r"of --api-key was not sent: only ci\.toml"):
+    with pytest.raises(
+        ConfigError, match=r"from --api-key was not sent: only this project's ci\.toml"
+    ):
         library.list_jobs(api_key=VARIABLE)
     assert evil.requests == []
     library.list_jobs(evil.url, api_key=VARIABLE)
@@ -163,9 +165,9 @@ def test_a_redirect_does_not_take_the_stored_key_elsewhere(evil, logged_in, proj
 
 def test_secrets_are_not_sent_to_a_server_that_only_the_project_names(evil, project):
     names(project, evil.url)
-    with pytest.raises(ConfigError, match="secrets were not sent"):
+    with pytest.raises(ConfigError, match="Secrets were not sent"):
         library.submit_tests_async(project, secrets={"TOKEN": "a long secret"})
-    with pytest.raises(ConfigError, match="secrets were not sent"):
+    with pytest.raises(ConfigError, match="Secrets were not sent"):
         library.rerun_job(JOB, secrets={"TOKEN": "a long secret"})
     assert {asked.method for asked in evil.requests} <= {"GET"}
     library.submit_tests_async(project, evil.url, secrets={"TOKEN": "a long secret"})
@@ -198,18 +200,18 @@ def test_a_login_is_not_the_projects_to_direct(evil, ci):
     evil.on("GET /whoami", error(401, "unauthenticated", "who are you?"))
     code, out, err = ci("login")
     assert (code, out) == (2, "")
-    assert f"If you trust it with your key, name it yourself: ci login --server {evil.url}" in err
+    assert f"If you trust it with your key, run: ci login --server {evil.url}" in err
     assert evil.requests == []
 
 
 def test_a_submission_says_which_server_the_project_names(evil, ci):
     code, _, err = ci("submit", "--detach")
     assert code == 0, err
-    assert f"Server: {evil.url}, which ci.toml of this project names." in err
+    assert f"Server: {evil.url} (from this project's ci.toml)" in err
     assert f"ci wait {JOB} --all --server {evil.url}" in err
     code, _, err = ci("submit", "--detach", CI_API_KEY=VARIABLE)
     assert code == 2
-    assert "CI_API_KEY was not sent: only ci.toml of this project names the server" in err
+    assert "CI_API_KEY was not sent: only this project's ci.toml names the server" in err
     assert set(keys_sent_to(evil)) == {None}
 
 
@@ -219,8 +221,8 @@ def test_a_submission_says_that_the_projects_server_is_passed_over(evil, logged_
     logged_in.on("POST /submit-async", reply_json({"job_id": JOB}))
     code, _, err = ci("submit", "--detach")
     assert code == 0, err
-    assert f"the project names the server {evil.url}, for which you have no profile" in err
-    assert f"so {logged_in.url} is used" in err
+    assert f"because you have no profile for the project's server {evil.url}" in err
+    assert f"Note: using {logged_in.url}," in err
     assert evil.requests == []
 
 

@@ -62,7 +62,7 @@ def test_a_signal_in_submit_cancels_and_shows_the_clean_up(
     server.on(STREAM, until_cancelled(log("cleaned up\n", 17)))
     code, out, err = interrupt_when_streaming(start, *command, by=by)
     assert (code, out) == (expected, b"cleaned up\n")
-    assert "waiting for its end (again to quit)" in err
+    assert "waiting for it to end (Ctrl-C again to quit)" in err
     assert err.index("\u2717 cancelled in ") < err.index(f"job {JOB} was cancelled")
     assert len(server.asked(CANCEL)) == 1
 
@@ -98,7 +98,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_clean_up(server, start):
     process = start("submit")
     read_until(process.stdout, b"hello\n")
     process.send_signal(signal.SIGINT)
-    read_until(process.stderr, b"waiting for its end")
+    read_until(process.stderr, b"waiting for it to end")
     server.wait_for(CANCEL)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)

@@ -6,7 +6,7 @@ import pytest
 from client_scripted_server import RETRY_SOON, error, event, scripted_server, stream
 
 from ci_client.client import Client
-from ci_client.errors import RequestRefused, ServerUnreachable
+from ci_client.errors import RequestRefused, ServerUnreachable, UsageError
 from ci_client.library import job_events
 
 EVENTS = "GET /events"
@@ -67,6 +67,11 @@ def test_what_is_asked_for(server):
 def test_refusals(server):
     server.on(EVENTS, error(403, "forbidden", "the role may not list jobs"))
     with pytest.raises(RequestRefused, match="may not list"):
+        read(server, 1)
+
+
+def test_an_older_server_is_named():
+    with scripted_server() as server, pytest.raises(UsageError, match=r"does not know GET /events"):
         read(server, 1)
 
 

@@ -142,10 +142,10 @@ OLD = "mine: is not a parameter of this request; label: is not a parameter of th
 
 def test_a_server_that_does_not_know_a_filter(server):
     server.on("GET /jobs", error(400, "invalid_request", OLD))
-    with pytest.raises(UsageError, match=r"is too old to list jobs by mine, labels\. Leave that"):
+    with pytest.raises(UsageError, match=r"is too old to filter jobs by mine, labels\. Omit"):
         library.list_jobs(server.url, mine=True, status="running", labels={"a": "b"})
     with (
-        pytest.raises(UsageError, match="too old to tell which job is your newest"),
+        pytest.raises(UsageError, match="too old to find your newest job"),
         Client(server.url) as client,
     ):
         client.newest_job()

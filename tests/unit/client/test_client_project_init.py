@@ -152,15 +152,18 @@ def test_what_is_in_pyproject_stays(run, project, before):
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"ci.toml": ""}, "ci.toml has the project's table already"),
-        ({"ci.toml": "", "pyproject.toml": ""}, "ci.toml has the project's table already"),
-        ({"pyproject.toml": "[a]\n\n[tool.ci]\n"}, "pyproject.toml, line 3, has the table"),
-        ({"pyproject.toml": "[ tool . ci.jobs.x]\n"}, "pyproject.toml, line 1, has the table"),
-        ({"pyproject.toml": "[tool]\nci.jobs = {}\n"}, "pyproject.toml has the table"),
-        ({"pyproject.toml": "tool = { x = 1 }\n"}, "cannot be added"),
+        ({"ci.toml": ""}, "ci.toml already exists"),
+        ({"ci.toml": "", "pyproject.toml": ""}, "ci.toml already exists"),
+        ({"pyproject.toml": "[a]\n\n[tool.ci]\n"}, "pyproject.toml, line 3, already has the table"),
+        (
+            {"pyproject.toml": "[ tool . ci.jobs.x]\n"},
+            "pyproject.toml, line 1, already has the table",
+        ),
+        ({"pyproject.toml": "[tool]\nci.jobs = {}\n"}, "pyproject.toml already has the table"),
+        ({"pyproject.toml": "tool = { x = 1 }\n"}, "Cannot append to"),
         ({"pyproject.toml": "[project\n"}, "not valid TOML"),
-        ({"pyproject.toml": "#" * (256 << 10)}, "would be larger than the 256 KiB"),
-        ({"pyproject.toml": "#" * (1 << 20)}, "would be larger than the 256 KiB"),
+        ({"pyproject.toml": "#" * (256 << 10)}, "would exceed the 256 KiB"),
+        ({"pyproject.toml": "#" * (1 << 20)}, "would exceed the 256 KiB"),
     ],
 )
 def test_nothing_is_overwritten(run, project, files, said):

@@ -57,7 +57,7 @@ def test_patterns_of_the_command_line_come_after_those_of_the_table(project):
 def test_a_table_in_ci_toml_and_in_pyproject_is_one_too_many(project):
     (project / "pyproject.toml").write_text('[tool.ci]\nexclude = ["a.py"]\n')
     (project / "ci.toml").write_text("[jobs.test]\n")
-    with pytest.raises(UsageError, match=r"ci\.toml and pyproject\.toml both have a table"):
+    with pytest.raises(UsageError, match=r"ci\.toml and pyproject\.toml both configure jobs"):
         packed(project)
     (project / "pyproject.toml").write_text("[tool.other]\n")
     assert packed(project) == list(FILES)

@@ -87,7 +87,7 @@ REFUSALS = {
     "secrets are needed": (
         error(400, "secrets_needed", "the job had secrets that must be given again: TOKEN"),
         2,
-        "given again: TOKEN. Give each with --secret NAME",
+        "given again: TOKEN. Pass each with --secret NAME",
     ),
     "not mine": (error(403, "forbidden", "you may see this job, but not run it again"), 2, "see"),
     "unknown": (error(404, "job_not_found", "no"), 2, f"Job {OLD} was not found"),
@@ -124,8 +124,8 @@ def test_a_server_that_is_too_old_is_told_from_one_that_is_none(server, run):
     ("arguments", "told"),
     [
         (("no id",), "was not found"),
-        ((OLD, "--secret", "TOKEN=value"), "takes the NAME of a variable"),
-        ((OLD, "--download", "--detach"), "leave out --detach"),
+        ((OLD, "--secret", "TOKEN=value"), "takes the NAME of an environment variable"),
+        ((OLD, "--download", "--detach"), "cannot be combined with --detach"),
         ((OLD, "--path", "."), "No such option"),
     ],
 )

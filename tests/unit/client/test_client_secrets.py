@@ -34,7 +34,7 @@ def test_how_they_are_sent():
     ("names", "files", "why"),
     [
         ([f"TOKEN={VALUE}"], [], "not a value"),
-        (["NOT_SET_ANYWHERE"], [], "no variable"),
+        (["NOT_SET_ANYWHERE"], [], "is not set"),
         (["TOKEN", "TOKEN"], [], "twice"),
         (["SHORT"], [], "too short"),
         (["not-a-name"], [], "letters, digits"),

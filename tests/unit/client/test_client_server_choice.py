@@ -133,7 +133,7 @@ def test_every_source_of_a_server_with_every_source_of_a_key(configure, load, st
 def test_what_is_refused_says_what_to_do(load):
     with pytest.raises(ConfigError) as told:
         load("https://x.example/a;b", {"CI_API_KEY": "ci_mine"})
-    assert "only pyproject.toml of this project names the server" in str(told.value)
+    assert "only this project's pyproject.toml names the server" in str(told.value)
     assert "ci login --server 'https://x.example/a;b'" in str(told.value)
 
 
@@ -287,7 +287,7 @@ def test_addresses_that_a_project_may_not_have(configure, load, project):
 @pytest.mark.parametrize(("file", "table"), [("ci.toml", ""), ("pyproject.toml", "[tool.ci]\n")])
 def test_a_key_in_the_projects_table(home, file, table, name):
     (home / "project" / file).write_text(f'{table}{name} = "ci_secret"\n')
-    with pytest.raises(UsageError, match=rf"{name}: an API key does not.*`ci login`") as told:
+    with pytest.raises(UsageError, match=rf"{name}: do not put an API key.*`ci login`") as told:
         load_config(project=home / "project")
     assert "ci_secret" not in str(told.value)
 
@@ -295,7 +295,7 @@ def test_a_key_in_the_projects_table(home, file, table, name):
 @pytest.mark.parametrize("value", ["3", "true", "[]", "{}", '""'])
 def test_a_server_of_the_wrong_type(home, value):
     (home / "project/ci.toml").write_text(f"server = {value}\n")
-    with pytest.raises(UsageError, match=r"ci\.toml: server must be the address of a server"):
+    with pytest.raises(UsageError, match=r"ci\.toml: server must be a server address"):
         load_config(project=home / "project")
 
 

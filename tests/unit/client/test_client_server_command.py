@@ -42,7 +42,7 @@ def test_a_server(newest, run):
         f"Server:    {newest.url}",
         "State:     ready",
         "You:       ann@example.com (tenant acme, role submitter)",
-        "Jobs run:  in containers, by default of the image ci-runner:latest",
+        "Jobs run:  in containers, default image ci-runner:latest",
         "Upload:    100 MiB packed, 2,048 MiB unpacked, 1,000 files",
         "Timeout:   3,600 s by default",
         "Memory:    no limit by default, at most 512 MiB",
@@ -74,7 +74,7 @@ def test_an_older_one(newest, run):
     code, out, err = run("server")
     assert (code, err) == (0, "")
     assert "older than this ci" in out.decode()
-    assert "it does not know image, env, artifacts, cpu, memory, labels" in out.decode()
+    assert "it does not support image, env, artifacts, cpu, memory, labels" in out.decode()
     assert "1 MiB packed" in out.decode()
 
 
@@ -104,7 +104,7 @@ def test_what_is_no_ci_server(newest, run):
     newest.on("GET /health", reply_json(["something", "else"]))
     code, out, err = run("server")
     assert (code, out) == (3, b"")
-    assert "a CI server would not give" in err
+    assert "not from a CI server" in err
 
 
 def test_one_that_is_not_there(run):
@@ -116,7 +116,7 @@ def test_one_that_is_not_there(run):
 def test_https_in_place_of_http(newest, run):
     code, _, err = run("server", "--server", newest.url.replace("http:", "https:"))
     assert code == 3
-    assert "Write http:// in its address" in err
+    assert "Use http:// in the address" in err
 
 
 def test_what_a_server_says_does_nothing_to_the_terminal(newest, run):

@@ -59,14 +59,14 @@ def test_memory_without_a_unit_is_mebibytes(server, run):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--image", "a b"], "image must be the name of an image"),
-        (["--env", "NOWHERE"], "--env NOWHERE: there is no variable NOWHERE here"),
-        (["--env", "=x"], "is not the name of a variable"),
+        (["--image", "a b"], "image must be an image name"),
+        (["--env", "NOWHERE"], "--env NOWHERE: the environment variable NOWHERE is not set"),
+        (["--env", "=x"], "is not a valid variable name"),
         (["--env-file", "nothing"], "--env-file: nothing cannot be read"),
         (["--memory", "lots"], "memory: 'lots' is not allowed; it must be an integer (MiB), or"),
         (["--memory", "8"], "memory must be at least 16 (MiB)"),
         (["--cpu", "0"], "'--cpu': 0 is not in the range"),
-        (["--detach", "--download"], "--download needs the job's end"),
+        (["--detach", "--download"], "--download waits for the job to end"),
     ],
 )
 def test_what_is_refused_before_anything_is_sent(server, run, arguments, says):
@@ -80,7 +80,7 @@ def test_an_older_server_is_not_asked_for_what_it_does_not_know(server, run):
     server.on("GET /limits", reply_json({"fields": ["job", "command"]}))
     code, _, err = run("submit", "--image", "x", "--cpu", "100")
     assert code == 2
-    assert "is too old for image, cpu" in err
+    assert "is too old to support image, cpu" in err
     assert server.asked("POST /submit-async") == []
 
 

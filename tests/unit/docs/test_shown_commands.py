@@ -8,11 +8,13 @@ import pytest
 import typer
 
 from ci_admin.cli import app as admin_app
-from ci_client.command.commands import app, submit
+from ci_client.command.commands import app
+from ci_client.command.submit_command import submit
 from ci_worker.commands import app as worker_app
 from engine.command.commands import parser as engine_parser
 from tests.support.pages import CURRENT, ROOT, Page
 
+app.load_all()
 OURS = {
     "ci": app,
     "ci-submit": submit,

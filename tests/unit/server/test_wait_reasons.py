@@ -22,6 +22,7 @@ SILENT = ControllerState(NOON - timedelta(seconds=11), None)
 
 
 FOUR = JobSlots(4)
+FULL = "the server has reached its limit of running jobs"
 
 
 def queued(position, load, slots=FOUR):
@@ -56,13 +57,13 @@ def launched(step=None, attempt=1, controller=WELL, **changes):
             1,
             {"secret": 4},
             JobSlots(4, 2),
-            Waiting(WaitReason.SERVER_FULL, "the server runs as many jobs as it may", 0),
+            Waiting(WaitReason.SERVER_FULL, FULL, 0),
         ),
         (
             None,
             {"a": 4},
             JobSlots(4),
-            Waiting(WaitReason.SERVER_FULL, "the server runs as many jobs as it may", None),
+            Waiting(WaitReason.SERVER_FULL, FULL, None),
         ),
     ],
 )
@@ -94,10 +95,10 @@ def test_a_job_that_is_launched():
     installing = launched(LaunchStep(LaunchStage.INSTALLING), attempt=2)
     assert installing.message == "the project is being installed (attempt 2)"
     retrying = launched(LaunchStep(LaunchStage.RETRYING, 3))
-    assert retrying.message == "the container engine failed to start it, try 3 follows"
+    assert retrying.message == "the container engine failed to start it; retrying, try 3"
     again = launched(attempt=2)
     assert again.reason is WaitReason.RESTARTING
-    assert again.message == "its container was lost, starting again (attempt 2)"
+    assert again.message == "its container was lost; starting again (attempt 2)"
 
 
 def test_a_job_that_does_not_wait():

@@ -117,8 +117,8 @@ def test_a_stale_manifest_is_told_of(server, run, portfolio):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("../portfolio", "--detach", "--output", "x"), "leave out --detach"),
-        (("../portfolio", "--detach", "--verify-local"), "leave out --detach"),
+        (("../portfolio", "--detach", "--output", "x"), "cannot be combined with --detach"),
+        (("../portfolio", "--detach", "--verify-local"), "cannot be combined with --detach"),
         (("../portfolio", "--json"), "--json needs --detach"),
         (("../portfolio", "--name", ""), "--name"),
         (("../portfolio", "--name", "a\nb"), "--name"),
@@ -166,7 +166,7 @@ def test_a_server_without_this_door(server, run):
     server.on(SUBMIT, error(404, "not_found", "Not Found."))
     code, _, err = run(*SUBMIT_IT)
     assert code == 2
-    assert "has no model-job API" in err
+    assert "too old for the model-job API" in err
     assert "ci submit engine" in err
 
 
@@ -201,7 +201,7 @@ def test_exit_codes_are_those_of_every_submission(server, run, changes, expected
 def test_a_local_run_that_differs(server, run):
     code, _, err = run(*SUBMIT_IT, "--verify-local")
     assert code == 1
-    assert "This machine's result differs" in err
+    assert "The local result differs" in err
 
 
 # ------------------------------------------------------------------ Ctrl-C
@@ -292,7 +292,7 @@ def test_results(server, run, project):
     assert out.decode().startswith(TABLE)
     made = project / f"Term life-results-{JOB[:8]}"
     assert (made / "results.json").read_bytes() == RESULTS
-    assert f"Results in {made.name}; their result_hash is right.\n" == err
+    assert f"Results in {made.name}; their result_hash matches.\n" == err
 
 
 def test_results_as_json(server, run, project):
@@ -345,7 +345,7 @@ def test_results_with_another_hash_than_the_servers(server, run):
     serve(server, {"output/results.json": content})
     code, out, err = run("model", "results", JOB)
     assert (code, out) == (1, b"")
-    assert f"the server says {HASH}" in err
+    assert f"the server reports {HASH}" in err
 
 
 # ------------------------------------------------------------------ status, cancel
@@ -459,7 +459,7 @@ def test_a_package_in_the_directory_is_not_in_itself(run, portfolio, name):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("x.tar", "ends in .zip"),
+        ("x.tar", "must end in .zip"),
         ("no/where.zip", "Cannot write no/where.zip"),
         ("directory.zip", "Cannot write directory.zip"),
     ],
