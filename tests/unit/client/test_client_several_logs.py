@@ -221,6 +221,15 @@ def test_whatever_the_pieces_no_byte_is_lost(capfdbinary):
     assert shown == expected, f"seed {seed}"
 
 
+def test_a_log_without_line_ends_is_not_held_back(capfdbinary):
+    lines, size = JobLines(ONE, "test", None), 1 << 18
+    for _ in range(16):
+        lines.take({"type": "log", "data": "x" * size})
+    shown = capfdbinary.readouterr().out
+    assert 12 * size < shown.count(b"x") < 17 * size
+    assert max(map(len, shown.splitlines())) < 6 * size
+
+
 def test_streams_are_handed_out_as_they_come_and_each_in_order():
     go_on = threading.Event()
 
