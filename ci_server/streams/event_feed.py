@@ -85,7 +85,8 @@ class EventFeed:
     async def follow(
         self, cursor: EventCursor, scope: JobScope
     ) -> AsyncGenerator[EventBatch, None]:
-        """Yield non-empty batches of what the scope covers, without end.
+        """Yield batches of what the scope covers, without end; one without events tells that the
+        cursor has moved over events of others.
 
         Raises what `JobEvents.after` raises; after EventsGoneError, call again with its cursor.
         """
@@ -97,9 +98,9 @@ class EventFeed:
                     batch = await self._events.after(cursor, scope, _BATCH)
                 moved = batch.cursor != cursor
                 cursor = batch.cursor
-                if batch.events:
+                if batch.events or moved:
                     yield batch
-                elif not moved:
+                else:
                     await changed.wait()
 
     @asynccontextmanager

@@ -82,7 +82,6 @@ class Reader:
             try:
                 async with aclosing(self._rows.feed.follow(self.cursor, self._scope)) as batches:
                     async for batch in batches:
-                        assert batch.events
                         self.seen += batch.events
                         self.cursor = batch.cursor
             except EventsGoneError as error:
