@@ -292,7 +292,7 @@ class Client(JobContent):
         except RequestRefused as error:
             raise why_refused(error, asked, self.server_url) from error
         jobs = json_of(self._http, response)
-        if not isinstance(jobs, list):
+        if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
             raise unexpected(self._http, "not a list of jobs")
         page = JobList(jobs)
         page.next_cursor = response.headers.get("X-Next-Cursor") or None
