@@ -159,7 +159,7 @@ def test_its_server_is_killed(alone, place, project):
     os.kill(server, signal.SIGKILL)
     done = running.end()
     assert done.code == 3
-    assert "does not answer any more" in done.err
+    assert "The local server stopped responding" in done.err
     assert "Removing what it left" in done.err
     assert place.left(job_id) == []
 
@@ -167,7 +167,7 @@ def test_its_server_is_killed(alone, place, project):
 def test_without_docker(alone, place, project):
     done = alone.run("run", "--path", project, DOCKER_HOST="unix:///nonexistent/docker.sock")
     assert (done.code, done.out) == (3, b"")
-    assert "the Docker engine does not answer" in done.err
+    assert "the Docker daemon does not respond" in done.err
     assert "Start it, or set DOCKER_HOST" in done.err
     assert "jobs wait" not in done.err
     assert place.left() == []
