@@ -78,6 +78,8 @@ def test_what_is_allowed_here_the_server_reads_as_it_was_meant(name, value):
 def test_a_command_in_the_place_of_a_job_is_recognised():
     with pytest.raises(UsageError, match=r"did you mean: ci submit -- python t\.py$"):
         JobRequest(job="python t.py")
+    with pytest.raises(UsageError, match=r"did you mean: ci submit -- sh -c 'ls -l \| wc -l'$"):
+        JobRequest(job="ls -l | wc -l")
 
 
 @pytest.mark.parametrize("submit", [submit_tests_async, submit_tests_streaming])
