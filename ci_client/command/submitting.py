@@ -21,6 +21,7 @@ from ci_client.command.connecting import connect, tell_of_server
 from ci_client.command.display import say, shown_id
 from ci_client.command.hints import OWN_TABLE, SUBMIT, TABLE
 from ci_client.command.interruption import Interruption
+from ci_client.command.job_name import unknown_job
 from ci_client.command.model_run import ModelRun
 from ci_client.command.packing_display import left_out_line, upload_bar
 from ci_client.command.progress_lines import ProgressOutput
@@ -281,14 +282,11 @@ class ProjectSending(Sending[Client, ProjectZip]):
         try:
             return self._client.submit(package, request=self._request, on_progress=on_progress)
         except RequestRefused as error:
-            name = self._request.job
-            if (
-                error.code == "unknown_job_name"
-                and "did you mean" not in error.message.lower()
-                and name
-            ):
-                advice = f"To run a program: {self._command_line} -- {name}"
-                raise UsageError(f"{error.message}. {advice}") from error
+            if error.code == "unknown_job_name" and self._request.job:
+                told = unknown_job(
+                    error.message, self._request.job, self._asked.path, self._command_line
+                )
+                raise UsageError(told) from error
             raise
 
     @override

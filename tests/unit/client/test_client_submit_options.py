@@ -102,6 +102,7 @@ def test_a_line_of_a_file_that_sets_no_variable(tmp_path):
     [(["--download=got"], "got"), (["--download", "lint"], f"project-artifacts-{JOB[:8]}")],
 )
 def test_artifacts_are_fetched_at_the_end(server, run, project, option, directory):
+    (project / "ci.toml").write_text("[jobs.lint]\n")
     serve(server, {"out/a.txt": b"12"})
     code, out, err = run("submit", *option)
     assert (code, out) == (0, b"hello\n")
