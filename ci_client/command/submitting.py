@@ -25,6 +25,7 @@ from ci_client.command.job_name import unknown_job
 from ci_client.command.model_run import ModelRun
 from ci_client.command.packing_display import left_out_line, upload_bar
 from ci_client.command.progress_lines import ProgressOutput
+from ci_client.command.terminal_line import columns
 from ci_client.command.watching import JsonOutput, LogOutput, show
 from ci_client.errors import ClientError, RequestRefused, UsageError
 from ci_client.library.config import ServerChoice
@@ -215,12 +216,16 @@ class Sending(ABC, Generic[_Client, _Package]):
         say(self._first_line(job_id))
 
     def _first_line(self, job_id: str) -> str:
-        """With the whole id, and how to watch the job: on a terminal with the short one."""
+        """With the whole id, and how to watch the job: on a terminal with the short one, and in a
+        line of its own where both do not fit.
+        """
         if not sys.stderr.isatty():
             command = self._command(self.watch_command)
             return f"Job {job_id}. Watch it from anywhere with: {command}"
         command = self.watch_command.format(shown_id(job_id, sys.stderr))
-        return f"Job {job_id}. Watch it with: {command}{self._client.server_option}"
+        how = f"Watch it with: {command}{self._client.server_option}"
+        line = f"Job {job_id}. {how}"
+        return line if len(line) <= columns() else f"Job {job_id}\n{how}"
 
     def _output(self, job_id: str) -> LogOutput:
         kind = LogOutput if self._model is None else ProgressOutput
