@@ -48,7 +48,8 @@ def rerun(
     The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the new job and
     wait until it has ended.
 
-    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
+    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out,
+    130 Ctrl-C.
     """
     import shlex
 

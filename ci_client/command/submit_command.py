@@ -217,7 +217,8 @@ def submit(
     The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
     until it has ended.
 
-    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
+    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out,
+    130 Ctrl-C.
     """
     from ci_client.command.color import wants_color
     from ci_client.command.job_name import check_name

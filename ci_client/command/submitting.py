@@ -204,8 +204,6 @@ class Sending(ABC, Generic[_Client, _Package]):
             kept = job_id if self._is_kept else None
             code = show(events, output, kept, since, self._table, self._command_line)
         if self._interruption.is_pending:
-            if code == exit_codes.CANCELLED:
-                say(f"Interrupted: job {job_id} was cancelled.")
             return self._interruption.exit_code
         self._interruption.release()
         code = self._collect(job_id, code)
