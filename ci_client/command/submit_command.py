@@ -60,7 +60,10 @@ class SubmitCommand(Command):
         """What to say of a command without `--` before it; nothing where there is none."""
         parser = self.make_parser(ctx)
         parser.allow_interspersed_args = False
-        values, rest, _ = parser.parse_args(self.with_equals_signs(args))
+        try:
+            values, rest, _ = parser.parse_args(self.with_equals_signs(args))
+        except click.UsageError:  # of an option before NAME
+            return ""
         name = values.get("name")
         if not name or not rest or name == "engine" or _is_job(name, values.get("path")):
             return ""
