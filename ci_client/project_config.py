@@ -31,7 +31,7 @@ class ProjectTable:
     """What a project says of its jobs, of how it is packed, and of its server."""
 
     file: str
-    """The file's name."""
+    """The name of the file that has it, or is to have it."""
     prefix: str
     """What is in front of a key's name where a message names the key."""
     values: Mapping[str, Any] = field(default_factory=dict)
