@@ -14,9 +14,12 @@ from ci_client.project_config import known_jobs
 _TEST_FILE = re.compile(r"(?:test_[^/]*|[^/]*_test)\.py")
 
 
-def check_name(name: str, path: str, *, has_command: bool, follows_download: bool) -> None:
+def check_name(
+    name: str, path: str, command_line: str, *, has_command: bool, follows_download: bool
+) -> None:
     """Raise UsageError or NotAModel for what is hardly meant to be the job NAME of the directory
-    `path`. `follows_download`: whether it comes directly after `--download`.
+    `path`. `follows_download`: whether it comes directly after `--download`. `command_line` is what
+    the user has typed before: `ci submit` or `ci run`.
     """
     value = f"--download={shlex.quote(name)}"
     if follows_download and has_command:
@@ -31,7 +34,7 @@ def check_name(name: str, path: str, *, has_command: bool, follows_download: boo
         raise UsageError(f"the project has no job {name!r}; did you mean {value}?")
     if name == JOB:
         _check_model(path)
-    if advice := _meant(name, path):
+    if advice := _meant(name, path, command_line):
         raise UsageError(f"{name!r:.60} is not the name of a job. {advice}")
 
 
@@ -44,25 +47,32 @@ def _check_model(path: str) -> None:
         raise NotAModel(f"The job engine values a model, but {error.message}") from None
 
 
-def _meant(name: str, path: str) -> str | None:
+def _meant(name: str, path: str, command_line: str) -> str | None:
     """What to type instead, where it is the name of a directory or of a file."""
     file, colons, test = name.partition("::")
     if os.path.isdir(name):
-        return f"For a directory: ci submit --path {shlex.quote(name)}"
+        return f"For a directory: {command_line} --path {shlex.quote(name)}"
     if " " in name or not (os.path.isfile(file) or "/" in name):
         return None
     file = _within(file, path)
     if _TEST_FILE.fullmatch(os.path.basename(file)):
         words = ["python", "-m", "pytest", file + colons + test]
-        return f"To run its tests: ci submit -- {shlex.join(words)}"
+        return f"To run its tests: {command_line} -- {shlex.join(words)}"
     words = ["python", file] if file.endswith(".py") else [_with_slash(file)]
-    return f"To run a file: ci submit -- {shlex.join(words)}"
+    return f"To run a file: {command_line} -- {shlex.join(words)}"
 
 
 def _within(file: str, path: str) -> str:
     """The file's name as seen from the project, where it is in it."""
-    relative = os.path.relpath(file, path)
+    relative = _relative(file, path)
     return file if relative.startswith(os.pardir) or not os.path.exists(file) else relative
+
+
+def _relative(place: str, start: str) -> str:
+    try:
+        return os.path.relpath(place, start)
+    except ValueError:  # on another drive of Windows
+        return place
 
 
 def _with_slash(file: str) -> str:
@@ -90,6 +100,6 @@ def _parent_with_job(name: str, path: str) -> str | None:
             break
         with suppress(ClientError):
             if name in (known_jobs(str(parent)) or ()) and name != "test":
-                return os.path.relpath(parent)
+                return _relative(str(parent), os.curdir)
         directory = parent
     return None

@@ -26,6 +26,7 @@ CARRY_OUT = "ci_client.carry_out"
 to the server.
 """
 _COMMAND, _IS_ENGINE = "ci_client.command", "ci_client.engine"
+_LINE = "ci_client.line"
 _ENGINE_EXAMPLES = (
     ("engine --path examples/term_life", "value a model"),
     ("engine --scenarios 1000 --seed 7", "with other scenarios"),
@@ -45,7 +46,7 @@ class SubmitCommand(Command):
             ctx.meta[IN_COMMAND] = dashes
         elif dashes and not command:
             ctx.fail("There is no command after --.")
-        ctx.meta[_COMMAND] = command or None
+        ctx.meta[_LINE], ctx.meta[_COMMAND] = ctx.command_path, command or None
         ctx.meta[_IS_ENGINE] = self._names_engine(ctx, own)
         try:
             return super().parse_args(ctx, own)
@@ -240,7 +241,8 @@ def submit(
     model = model_run(path, None if command else name, asked)
     if name is not None and model is None:
         follows = context.meta[AFTER_OPTIONAL] == name
-        check_name(name, path, has_command=bool(command), follows_download=follows)
+        line = context.meta[_LINE]
+        check_name(name, path, line, has_command=bool(command), follows_download=follows)
     if model is not None:
         if detach and (output is not None or verify_local):
             raise UsageError(

@@ -75,6 +75,11 @@ def test_nothing_is_started_for_a_job_that_there_is_not(run, project, table, tol
     assert err.endswith(end)
 
 
+def test_what_is_meant_is_said_of_the_command_that_was_typed(run):
+    assert "For a directory: ci run --path .\n" in run("run", ".")[2]
+    assert "To run a command: ci run -- make check\n" in run("run", "make", "check")[2]
+
+
 def test_the_message_is_the_servers(project):
     with pytest.raises(UnknownJobNameError) as told:
         resolve_spec({"ci.toml": b"[jobs.lint]"}, SubmissionRequest(job="lnt"), DEFAULTS)
