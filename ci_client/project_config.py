@@ -19,6 +19,9 @@ _FILES: tuple[tuple[str, tuple[str, ...]], ...] = (
 _MOST_BYTES = 256 << 10
 """Of a file that the server would read."""
 
+_USUAL_JOB = "test"
+"""Every project has it."""
+
 _KEYS = frozenset({"api_key", "apikey", "ci_api_key", "key", "token", "password"})
 """What people may call an API key."""
 
@@ -28,7 +31,7 @@ class ProjectTable:
     """What a project says of its jobs, of how it is packed, and of its server."""
 
     file: str
-    """The file's name."""
+    """The name of the file that has it, or is to have it."""
     prefix: str
     """What is in front of a key's name where a message names the key."""
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -51,6 +54,32 @@ def read_project_table(directory: str) -> ProjectTable:
     prefix = f"{file}: " + "".join(f"{key}." for key in place)
     _check_no_key(values or {}, prefix)
     return ProjectTable(file, prefix, values or {})
+
+
+def known_jobs(directory: str) -> list[str] | None:
+    """The names of the jobs that a project has; `None` where only the server can tell.
+
+    Raises what `read_project_table` raises.
+    """
+    values = read_project_table(directory).values
+    jobs = values.get("jobs", {})
+    if not isinstance(jobs, dict) or not (values or _is_legible(directory)):
+        return None
+    return sorted({_USUAL_JOB, *jobs})
+
+
+def _is_legible(directory: str) -> bool:
+    """Whether the files that may have a table can be read, those that exist."""
+    from ci_common.bounded_toml import read_toml
+
+    for file, _ in _FILES:
+        content = _content(os.path.join(directory, file))
+        try:
+            if content is not None and not (content and read_toml(content) is not None):
+                return False
+        except (ValueError, RecursionError):
+            return False
+    return True
 
 
 def _check_no_key(table: Mapping[str, Any], prefix: str) -> None:

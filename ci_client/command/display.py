@@ -66,11 +66,16 @@ def discard(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def result_line(result: Mapping[str, Any], job_id: str | None, seconds: float | None = None) -> str:
+def result_line(
+    result: Mapping[str, Any],
+    job_id: str | None,
+    seconds: float | None = None,
+    is_told: bool = False,
+) -> str:
     """How a job ended, in one line, and where to read more if it did not pass: nowhere, if there is
-    no `job_id`.
+    no `job_id`. With `is_told` without the message, which people have just read.
     """
-    verdict = _verdict(result)
+    verdict = _verdict(result, is_told)
     says_how_long = known_reason(result) is Reason.TIMEOUT
     if seconds is not None and not says_how_long:
         # After the first words: at the end of a message it would belong to the message's.
@@ -83,7 +88,7 @@ def result_line(result: Mapping[str, Any], job_id: str | None, seconds: float | 
     return f"✗ {verdict} (ci logs {shown_id(job_id, sys.stderr)})"
 
 
-def _verdict(result: Mapping[str, Any]) -> str:
+def _verdict(result: Mapping[str, Any], is_told: bool) -> str:
     if result.get("success") is True:
         return "passed"
     if result.get("status") == JobStatus.CANCELLED:
@@ -94,6 +99,8 @@ def _verdict(result: Mapping[str, Any]) -> str:
         return f"failed: exit code {result.get('exit_code')}{_signal(message)}"
     if reason is Reason.TIMEOUT:
         return f"timed out: {message.removeprefix('stopped: ')}"
+    if is_told and reason is not None:
+        message = reason.value
     if reason is not None and reason.is_infrastructure and not has_wrong_image(result):
         return f"infrastructure failure: {message}"
     return f"failed: {message}"

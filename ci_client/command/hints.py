@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ci_client.command.report_display import printable
+from ci_client.library.shell_line import pasted_command
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")
 """Colours and the like."""
@@ -87,7 +88,7 @@ def hint(
     if result.get("exit_code") == _NOT_FOUND:
         if words := _one_word(log):
             said = "the command was a single argument with spaces in it"
-            return f"Hint: {said}. Did you mean: {command_line} -- {words}"
+            return f"Hint: {said}. Did you mean: {command_line} -- {pasted_command(words)}"
         return (
             f"Hint: exit code 127 means that a command was not found. In {table}, set "
             "install = […], or image = … to an image that has it."

@@ -82,7 +82,8 @@ def submit(
     The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
     until it has ended.
 
-    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
+    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out,
+    130 Ctrl-C.
     """
     from ci_client.command.model_jobs import ModelSubmission
     from ci_client.command.model_jobs import submit as carry_out

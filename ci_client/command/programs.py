@@ -2,10 +2,12 @@
 
 import math
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import click
@@ -24,6 +26,7 @@ from ci_client.command.help_page import (
 from ci_common.suggestions import closest
 
 __all__ = [
+    "AFTER_OPTIONAL",
     "HELP",
     "Command",
     "Group",
@@ -40,6 +43,10 @@ __all__ = [
 _LONGEST_SUMMARY = 66
 """What has room beside the names in 80 columns."""
 
+AFTER_OPTIONAL = "ci_client.after_optional"
+"""The key of a context's `meta` with the word directly after an option whose value is optional:
+people may mean it to be the value.
+"""
 HELP = {"help_option_names": ["-h", "--help"]}
 """Of every command and group, as `context_settings`."""
 
@@ -54,15 +61,36 @@ class Command(click.Command):
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments. For an option that there is not, say which may be meant."""
-        optional = {
-            name for one in self.params if isinstance(one, OptionalValue) for name in one.opts
-        }
+        optional = self._optional()
+        follows = next(
+            (
+                (word, after)
+                for word, after in pairwise(args)
+                if word in optional and not after.startswith("-")
+            ),
+            None,
+        )
+        ctx.meta[AFTER_OPTIONAL] = follows and follows[1]
         try:
-            return super().parse_args(
-                ctx, [f"{word}=" if word in optional else word for word in args]
-            )
+            return super().parse_args(ctx, self.with_equals_signs(args))
         except click.NoSuchOption as error:
             raise _no_such_option(error.option_name, self, ctx) from None
+        except click.UsageError as error:
+            # Of this class are superfluous arguments alone.
+            if type(error) is not click.UsageError or follows is None:
+                raise
+            meant = f"{follows[0]}={shlex.quote(follows[1])}"
+            raise click.UsageError(f"{error.message}. Did you mean {meant}?", ctx) from None
+
+    def with_equals_signs(self, args: Sequence[str]) -> list[str]:
+        """The arguments as the parser takes them: options without their optional value with an
+        empty one.
+        """
+        optional = self._optional()
+        return [f"{word}=" if word in optional else word for word in args]
+
+    def _optional(self) -> set[str]:
+        return {name for one in self.params if isinstance(one, OptionalValue) for name in one.opts}
 
     @override
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

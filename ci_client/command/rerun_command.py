@@ -6,7 +6,7 @@ import click
 
 from ci_client.command import options, submit_options
 from ci_client.command.options import server_choice
-from ci_client.command.programs import HELP, Command, exits
+from ci_client.command.programs import AFTER_OPTIONAL, HELP, Command, exits
 
 
 @click.command(
@@ -26,8 +26,10 @@ from ci_client.command.programs import HELP, Command, exits
 @submit_options.secrets
 @options.server
 @options.api_key
+@click.pass_context
 @exits
 def rerun(
+    context: click.Context,
     job_id: str | None,
     secret: Sequence[str],
     secret_file: Sequence[str],
@@ -46,13 +48,22 @@ def rerun(
     The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the new job and
     wait until it has ended.
 
-    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
+    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out,
+    130 Ctrl-C.
     """
+    import shlex
+
     from ci_client.command.rerunning import rerun as carry_out
     from ci_client.command.submitting import Submission
+    from ci_client.errors import UsageError
+    from ci_client.library.job_ids import may_be_id
     from ci_client.library.job_request import JobRequest
     from ci_client.library.secret_options import read_secrets
 
+    if job_id is not None and context.meta[AFTER_OPTIONAL] == job_id and not may_be_id(job_id):
+        raise UsageError(
+            f"{job_id!r:.60} is not a job id; did you mean --download={shlex.quote(job_id)}?"
+        )
     return carry_out(
         job_id,
         Submission(

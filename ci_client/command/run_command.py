@@ -32,7 +32,7 @@ containers and files, when the job ends, after Ctrl-C, and when this command is 
 Docker.
 
 The log goes to stdout, everything else to stderr. Exit codes: 0 passed, 1 failed, 2 usage,
-3 infrastructure failure, 4 cancelled, 5 timed out.
+3 infrastructure failure, 4 cancelled, 5 timed out, 130 Ctrl-C.
 """
 
 

@@ -1,5 +1,6 @@
 """`ci submit`: its options and their help. Everything heavy is imported when it is used."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +13,7 @@ from ci_client.command.completers import IN_COMMAND, complete_job_names
 from ci_client.command.help_page import Example, Option
 from ci_client.command.options import server_choice
 from ci_client.command.programs import (
+    AFTER_OPTIONAL,
     HELP,
     Command,
     argument,
@@ -24,6 +26,7 @@ CARRY_OUT = "ci_client.carry_out"
 to the server.
 """
 _COMMAND, _IS_ENGINE = "ci_client.command", "ci_client.engine"
+_LINE = "ci_client.line"
 _ENGINE_EXAMPLES = (
     ("engine --path examples/term_life", "value a model"),
     ("engine --scenarios 1000 --seed 7", "with other scenarios"),
@@ -43,9 +46,32 @@ class SubmitCommand(Command):
             ctx.meta[IN_COMMAND] = dashes
         elif dashes and not command:
             ctx.fail("There is no command after --.")
-        ctx.meta[_COMMAND] = command or None
+        ctx.meta[_LINE], ctx.meta[_COMMAND] = ctx.command_path, command or None
         ctx.meta[_IS_ENGINE] = self._names_engine(ctx, own)
-        return super().parse_args(ctx, own)
+        try:
+            return super().parse_args(ctx, own)
+        except click.UsageError as error:
+            # Of this class are unknown options and superfluous arguments alone.
+            if type(error) is not click.UsageError or dashes:
+                raise
+            told = f"{error.message}{self._without_dashes(ctx, own)}"
+            raise click.UsageError(told, ctx) from None
+
+    def _without_dashes(self, ctx: click.Context, args: list[str]) -> str:
+        """What to say of a command without `--` before it; nothing where there is none."""
+        parser = self.make_parser(ctx)
+        parser.allow_interspersed_args = False
+        try:
+            values, rest, _ = parser.parse_args(self.with_equals_signs(args))
+        except click.UsageError:  # of an option before NAME
+            return ""
+        name = values.get("name")
+        if not name or not rest or name == "engine" or _is_job(name, values.get("path")):
+            return ""
+        own = args[: len(args) - len(rest) - 1]
+        shown = [] if any(word.startswith("--api-key") for word in own) else own
+        command = shlex.join([*ctx.command_path.split(), *shown, "--", name, *rest])
+        return f". To run a command: {command}"
 
     def _names_engine(self, ctx: click.Context, args: list[str]) -> bool:
         """Whether NAME is the engine. Click shows the help before it has looked at NAME."""
@@ -82,6 +108,16 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
         return args, False, []
     at = args.index("--")
     return args[:at], True, args[at + 1 :]
+
+
+def _is_job(name: str, path: str | None) -> bool:
+    from ci_client.errors import ClientError
+    from ci_client.project_config import known_jobs
+
+    try:
+        return name in (known_jobs(path or ".") or ())
+    except ClientError:
+        return False
 
 
 def _check_timeout(timeout: str | None) -> None:
@@ -185,9 +221,11 @@ def submit(
     The log goes to stdout, everything else to stderr. Ctrl-C and SIGTERM cancel the job and wait
     until it has ended.
 
-    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out.
+    Exit codes: 0 passed, 1 failed, 2 usage, 3 infrastructure failure, 4 cancelled, 5 timed out,
+    130 Ctrl-C.
     """
     from ci_client.command.color import wants_color
+    from ci_client.command.job_name import check_name
     from ci_client.command.model_run import ModelOptions, job_command, model_run
     from ci_client.command.submitting import Submission
     from ci_client.command.submitting import submit as carry_out
@@ -201,6 +239,10 @@ def submit(
     multipliers = (mortality_mult, lapse_mult, expense_mult)
     asked = ModelOptions(scenarios, seed, threads, per_policy, *multipliers, output, verify_local)
     model = model_run(path, None if command else name, asked)
+    if name is not None and model is None:
+        follows = context.meta[AFTER_OPTIONAL] == name
+        line = context.meta[_LINE]
+        check_name(name, path, line, has_command=bool(command), follows_download=follows)
     if model is not None:
         if detach and (output is not None or verify_local):
             raise UsageError(

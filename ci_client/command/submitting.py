@@ -21,9 +21,11 @@ from ci_client.command.connecting import connect, tell_of_server
 from ci_client.command.display import say, shown_id
 from ci_client.command.hints import OWN_TABLE, SUBMIT, TABLE
 from ci_client.command.interruption import Interruption
+from ci_client.command.job_name import unknown_job
 from ci_client.command.model_run import ModelRun
 from ci_client.command.packing_display import left_out_line, upload_bar
 from ci_client.command.progress_lines import ProgressOutput
+from ci_client.command.terminal_line import columns
 from ci_client.command.watching import JsonOutput, LogOutput, show
 from ci_client.errors import ClientError, RequestRefused, UsageError
 from ci_client.library.config import ServerChoice
@@ -202,8 +204,6 @@ class Sending(ABC, Generic[_Client, _Package]):
             kept = job_id if self._is_kept else None
             code = show(events, output, kept, since, self._table, self._command_line)
         if self._interruption.is_pending:
-            if code == exit_codes.CANCELLED:
-                say(f"Interrupted: job {job_id} was cancelled.")
             return self._interruption.exit_code
         self._interruption.release()
         code = self._collect(job_id, code)
@@ -214,12 +214,16 @@ class Sending(ABC, Generic[_Client, _Package]):
         say(self._first_line(job_id))
 
     def _first_line(self, job_id: str) -> str:
-        """With the whole id, and how to watch the job: on a terminal with the short one."""
+        """With the whole id, and how to watch the job: on a terminal with the short one, and in a
+        line of its own where both do not fit.
+        """
         if not sys.stderr.isatty():
             command = self._command(self.watch_command)
             return f"Job {job_id}. Watch it from anywhere with: {command}"
         command = self.watch_command.format(shown_id(job_id, sys.stderr))
-        return f"Job {job_id}. Watch it with: {command}{self._client.server_option}"
+        how = f"Watch it with: {command}{self._client.server_option}"
+        line = f"Job {job_id}. {how}"
+        return line if len(line) <= columns() else f"Job {job_id}\n{how}"
 
     def _output(self, job_id: str) -> LogOutput:
         kind = LogOutput if self._model is None else ProgressOutput
@@ -281,14 +285,11 @@ class ProjectSending(Sending[Client, ProjectZip]):
         try:
             return self._client.submit(package, request=self._request, on_progress=on_progress)
         except RequestRefused as error:
-            name = self._request.job
-            if (
-                error.code == "unknown_job_name"
-                and "did you mean" not in error.message.lower()
-                and name
-            ):
-                advice = f"To run a program: {self._command_line} -- {name}"
-                raise UsageError(f"{error.message}. {advice}") from error
+            if error.code == "unknown_job_name" and self._request.job:
+                told = unknown_job(
+                    error.message, self._request.job, self._asked.path, self._command_line
+                )
+                raise UsageError(told) from error
             raise
 
     @override

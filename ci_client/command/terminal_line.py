@@ -35,7 +35,7 @@ class TerminalLine:
         with _lock:
             start = _ERASE if _shown is not None else self._hide_cursor
             _shown = self
-            _write(start + _cut(text, _columns() - 1))
+            _write(start + _cut(text, columns() - 1))
 
     def remove(self) -> None:
         """Take it away; it may come back."""
@@ -77,7 +77,7 @@ def _write(text: str) -> None:
         print(text, end="", file=sys.stderr, flush=True)
 
 
-def _columns() -> int:
+def columns() -> int:
     """Of the terminal as it is now: it may have been resized."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80

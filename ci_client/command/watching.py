@@ -68,6 +68,11 @@ class LogOutput:
             say(f"waiting: {message}")
         self._wait_reason = reason
 
+    @property
+    def is_log_beside(self) -> bool:
+        """Whether people see the log where they see messages."""
+        return self._shares_terminal
+
     def hide_status(self) -> None:
         """Until the next status."""
         if self._line is not None:
@@ -151,8 +156,16 @@ def show(
             for remark in remarks(event):
                 say(remark)
             seconds = None if since is None else time.monotonic() - since
-            say(result_line(event, job_id, seconds), color_of(event), output.color)
+            is_told = output.is_log_beside and _is_told(event, tail.text)
+            say(result_line(event, job_id, seconds, is_told), color_of(event), output.color)
             if advice := hint(event, tail.text, table, command_line):
                 say(advice)
             return exit_codes.of_result(event)
     raise AssertionError("a job's events end with `complete`")
+
+
+def _is_told(result: Mapping[str, Any], log: str) -> bool:
+    """Whether the log ends with the line in which the server says why it could not run the job."""
+    message = " ".join(str(result.get("message") or "").split())
+    last = log.rstrip("\n").rpartition("\n")[2]
+    return bool(message) and last == f"ci: the job failed: {result.get('reason')}: {message}"

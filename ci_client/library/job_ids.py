@@ -12,10 +12,14 @@ def checked_job_id(job_id: str) -> str:
     """The id, or the four or more characters that it begins with, in lower case. What cannot be
     that of a job is JobNotFound.
     """
-    canonical = job_id.strip().lower()
-    if not _ID_PREFIX.fullmatch(canonical):
+    if not may_be_id(job_id):
         raise JobNotFound(job_id)
-    return canonical
+    return job_id.strip().lower()
+
+
+def may_be_id(text: str) -> bool:
+    """Whether a job's id can begin like this."""
+    return _ID_PREFIX.fullmatch(text.strip().lower()) is not None
 
 
 def is_whole_id(job_id: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ci_client.errors import UsageError
 from ci_common.labels import read_label
 from ci_common.sizes import parse_mebibytes
+from ci_common.variable_names import WHAT_A_NAME_IS, is_variable_name
 
 _IMAGE = re.compile(r"[!-~]{1,500}")
 _LARGEST_CPU, _LEAST_MEMORY, _LARGEST_MEMORY = 1_000_000, 16, 1 << 30
@@ -73,12 +74,13 @@ def check_variables(variables: Mapping[str, str]) -> None:
     for name, value in variables.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise UsageError("env must map names to strings, such as {'CI_LEVEL': '2'}")
-        if not name or "=" in name:
-            raise UsageError(f"env: {name!r:.60} is not a valid variable name")
-        if "\0" in name + value or _is_not_utf8(name + value):
+        if not is_variable_name(name):
             raise UsageError(
-                f"env: {name!r:.60}: the name or the value contains NUL or is not UTF-8"
+                f"env: {name!r:.60} is not a valid variable name: it must consist of "
+                f"{WHAT_A_NAME_IS}"
             )
+        if "\0" in value or _is_not_utf8(value):
+            raise UsageError(f"env: the value of {name:.60} contains NUL or is not UTF-8")
 
 
 def check_image(image: str) -> None:

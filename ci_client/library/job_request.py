@@ -15,6 +15,7 @@ from ci_client.library.job_options import (
     check_memory,
     check_variables,
 )
+from ci_client.library.shell_line import pasted_command
 from ci_common.durations import EXAMPLES_OF_SECONDS, parse_seconds
 from ci_common.labels import labels_problem
 from ci_common.secret import Secret
@@ -157,7 +158,7 @@ def is_job_name(name: str) -> bool:
 def _check_job_name(name: str) -> None:
     if not is_job_name(name):
         problem = "has at most 64 letters, digits, and _ . -"
-        advice = f"; did you mean: ci submit -- {name}" if " " in name else ""
+        advice = f"; did you mean: ci submit -- {pasted_command(name)}" if " " in name else ""
         raise UsageError(f"job: the name of a job {problem}; this is {name!r:.60}{advice}")
 
 

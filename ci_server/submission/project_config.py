@@ -14,6 +14,7 @@ from ci_common.job import DEFAULT_ARTIFACTS, Network
 from ci_common.labels import labels_problem
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
 from ci_common.sizes import parse_mebibytes
+from ci_common.variable_names import WHAT_A_NAME_IS, is_variable_name
 from ci_server.submission.table_problems import explain
 
 OWN_FILE, PYPROJECT = "ci.toml", "pyproject.toml"
@@ -61,8 +62,8 @@ def _without_nul(value: str) -> str:
 
 
 def _variable_name(value: str) -> str:
-    if not value or "=" in value:
-        raise ValueError("must be the name of a variable")
+    if not is_variable_name(value):
+        raise ValueError(f"must be the name of a variable: {WHAT_A_NAME_IS}")
     return value
 
 

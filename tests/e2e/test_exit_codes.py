@@ -86,7 +86,10 @@ def test_an_image_that_there_is_not_is_a_mistake(user, project):
         table = f"[tool.ci.jobs.test]\nimage = '{registry}/no/such:1'\n"
         (project / "pyproject.toml").write_text(table)
         done = user.run("submit", "--path", project)
-    assert done.code == 2
+        code, text = user.on_terminal("submit", "--path", project).end()
+    assert done.code == code == 2
+    assert text.count("is not on the engine and could not be pulled") == 1
+    assert "\u2717 failed in " in text
     assert "infrastructure" not in done.err
     assert f"{registry}/no/such:1" in done.err
     assert done.out.startswith(b"ci: the job failed: image_unavailable: ")

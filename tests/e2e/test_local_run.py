@@ -101,7 +101,7 @@ def test_ctrl_c_shows_the_clean_up(alone, place, project):
     code, text = terminal.end()
     assert code == 130, text
     assert "cleaned up" in text
-    assert "was cancelled" in text
+    assert "\u2717 cancelled in " in text
     assert place.left() == []
 
 

@@ -193,7 +193,7 @@ def test_ctrl_c_on_a_terminal_cancels(server, user, long_model):
     terminal.press_ctrl_c()
     code, text = terminal.end()
     assert code == 130
-    assert "was cancelled" in text
+    assert "\u2717 cancelled in " in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")
     (job,) = server.http.get("/v1/jobs", params={"limit": 1}).json()["jobs"]
     assert job["jobId"] in text

@@ -58,8 +58,11 @@ def test_the_line_goes_when_output_comes(single, busy, user, project, columns):
     code, text = terminal.end()
     assert code == 0
     job_id = job_id_in(text)
-    first = f"Job {job_id}. Watch it with: ci wait {job_id[:8]} --server {single.url}"
-    rows = [first[at : at + columns].rstrip() for at in range(0, len(first), columns)]
+    how = f"Watch it with: ci wait {job_id[:8]} --server {single.url}"
+    first = [f"Job {job_id}. {how}"] if columns == 120 else [f"Job {job_id}", how]
+    rows = [
+        line[at : at + columns].rstrip() for line in first for at in range(0, len(line), columns)
+    ]
     shown = screen(text, columns)
     assert shown[: len(rows) + 3] == [*rows, "one", "two", "no end"]
     assert shown[len(rows) + 3].startswith("✓ passed in ")

@@ -20,6 +20,7 @@ seen with containers made the way ours are (`/bin/sh` below an init process):
 | command that runc cannot start (no init)    | 400 (others: 404, 500) "...process: exec: ..."    |
 | user that is not in the image               | 500 "unable to find user"                         |
 | registry that cannot be reached             | 500 "Get "https://...": dial tcp: ..."            |
+| registry whose name is not resolved         | 500 "... lookup ...: no such host"                |
 | registry that has no such image             | 404 "manifest for ... not found", "pull access    |
 |                                             | denied for ..."; 500 "unauthorized: ..."          |
 | runtime that the engine does not have       | 400 "Unknown runtime specified ..."               |
@@ -108,8 +109,14 @@ def is_engine_fault(error: APIError) -> bool:
 
 def is_registry_away(error: APIError) -> bool:
     """Whether a pull failed because the registry could not be reached, or not just now."""
-    text = explanation(error)
-    return bool(_REGISTRY_AWAY.search(text)) and not text.endswith("no such host")
+    return bool(_REGISTRY_AWAY.search(explanation(error))) and not is_host_unknown(error)
+
+
+def is_host_unknown(error: APIError) -> bool:
+    """Whether a pull failed because there is no address of the registry's host: it is mistyped, or
+    the engine's name server is at fault.
+    """
+    return explanation(error).endswith("no such host")
 
 
 def is_registry_fault(error: APIError) -> bool:

@@ -27,6 +27,7 @@ from ci_controller.executors.docker.engine import DockerEngine, remove_container
 from ci_controller.executors.docker.engine_facts import EngineFacts
 from ci_controller.executors.docker.error_kinds import (
     explanation,
+    is_host_unknown,
     is_registry_away,
     is_registry_fault,
 )
@@ -184,7 +185,7 @@ class RequirementImages:
                     raise
                 raise ImageUnavailableError(
                     f"the image {base!r} is not on the engine and could not be pulled "
-                    f"({explanation(error)}); {_advice(base, is_own)}"
+                    f"({explanation(error)}); {_advice(base, is_own, error)}"
                 ) from error
 
         return await self._engine.call(find)
@@ -360,8 +361,12 @@ def how_to_get(image: str) -> str:
     return "build or load it" if option is None else f"run scripts/runner-image{option}"
 
 
-def _advice(image: str, is_own: bool) -> str:
+def _advice(image: str, is_own: bool, error: APIError) -> str:
     """What to do about an image that no registry has."""
+    if is_host_unknown(error):  # no registry was asked, so that nothing is known of the image
+        return (
+            f"check the registry in the image's name and the engine's DNS, or {how_to_get(image)}"
+        )
     if is_own and image.removesuffix(":latest") not in _BUILT_HERE:
         return f"{WRONG_IMAGE} (`image` in the project's job), or {how_to_get(image)} there"
     return (

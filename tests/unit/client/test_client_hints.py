@@ -1,8 +1,11 @@
 """Hints at the end of a job that failed as many first submissions do."""
 
+import shlex
+
 import pytest
 
 from ci_client.command.hints import LogTail, hint
+from ci_client.library.shell_line import pasted_command
 
 FAILED = {"status": "completed", "success": False, "reason": "exit", "exit_code": 1}
 
@@ -25,6 +28,11 @@ FAILED = {"status": "completed", "success": False, "reason": "exit", "exit_code"
             "Did you mean: ci submit -- python t.py one",
         ),
         (
+            {"exit_code": 127},
+            "sh: 1: exec: echo 'hi' && echo bye: not found\n",
+            """Did you mean: ci submit -- sh -c 'echo '"'"'hi'"'"' && echo bye'""",
+        ),
+        (
             {"exit_code": 4},
             "python -m pytest: error: unrecognized arguments: --cov=parse --cov-branch -n auto\n",
             'set install = ["-e .", "pytest-cov", "pytest-xdist"]',
@@ -36,7 +44,7 @@ FAILED = {"status": "completed", "success": False, "reason": "exit", "exit_code"
         ),
         ({"exit_code": 5}, "=== no tests ran in 0.01s ===\n", "pytest found no tests"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_hints(changes, log, told):
     assert told in hint(FAILED | changes, log)
@@ -83,3 +91,19 @@ def test_only_the_end_of_the_log_is_kept():
     assert tail.text.endswith("\ufffd late")
     tail.add(b"y" * 100_000)
     assert set(tail.text) == {"y"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("a && b", "a | b", "a; b", "a > b", "a < b", "a *", "a `b`", "a $(b)", "a $B", "a\nb"),
+        *("A=1 b", "a ~", "a (b)", "a {b,c}", "a \\", "a !b", "a\rb", "a #b", "a 'b"),
+    ],
+)
+def test_a_line_for_a_shell_is_pasted_as_one_argument(line):
+    assert shlex.split(pasted_command(line)) == ["sh", "-c", line]
+
+
+@pytest.mark.parametrize("line", ["python t.py one", 'pytest -k "a or b" x/y.py::t', "make A=b"])
+def test_other_lines_are_pasted_as_they_are(line):
+    assert pasted_command(line) == line

@@ -22,7 +22,7 @@ WRONG = {
     "tty": [0, 1, "yes", "true", []],
     "color": [0, 1, "always", {}],
     "image": [*TEXTS, "", "a b", "i" * 501],
-    "env": [True, 5, "A=1", ["A=1"], {"A": 1}, {5: "A"}, {"": "x"}, {"A=B": "x"}, {"A": "\0"}],
+    "env": [True, 5, "A=1", ["A=1"], {"A": 1}, {5: "A"}, {"": "x"}, {"A-B": "x"}, {"A": "\0"}],
     "artifacts": [True, "output/**", [5], [""], ["x"] * 101, {}, ["\udcff"]],
     "cpu": [True, 0, -1, 1.5, "100", 10**7],
     "memory": [True, 0, 15, 1.5, "512", "lots", "8MB", b"1g", 1 << 31, "1.0001MB"],
@@ -78,6 +78,8 @@ def test_what_is_allowed_here_the_server_reads_as_it_was_meant(name, value):
 def test_a_command_in_the_place_of_a_job_is_recognised():
     with pytest.raises(UsageError, match=r"did you mean: ci submit -- python t\.py$"):
         JobRequest(job="python t.py")
+    with pytest.raises(UsageError, match=r"did you mean: ci submit -- sh -c 'ls -l \| wc -l'$"):
+        JobRequest(job="ls -l | wc -l")
 
 
 @pytest.mark.parametrize("submit", [submit_tests_async, submit_tests_streaming])

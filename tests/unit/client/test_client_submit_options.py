@@ -62,6 +62,9 @@ def test_memory_without_a_unit_is_mebibytes(server, run):
         (["--image", "a b"], "image must be an image name"),
         (["--env", "NOWHERE"], "--env NOWHERE: the environment variable NOWHERE is not set"),
         (["--env", "=x"], "is not a valid variable name"),
+        (["--env", "A B=1"], "'A B' is not a valid variable name"),
+        (["--env", "1A=x"], "not beginning with a digit"),
+        (["--env", "a.b=x"], "'a.b' is not a valid variable name"),
         (["--env-file", "nothing"], "--env-file: nothing cannot be read"),
         (["--memory", "lots"], "memory: 'lots' is not allowed; it must be an integer (MiB), or"),
         (["--memory", "8"], "memory must be at least 16 (MiB)"),
@@ -99,6 +102,7 @@ def test_a_line_of_a_file_that_sets_no_variable(tmp_path):
     [(["--download=got"], "got"), (["--download", "lint"], f"project-artifacts-{JOB[:8]}")],
 )
 def test_artifacts_are_fetched_at_the_end(server, run, project, option, directory):
+    (project / "ci.toml").write_text("[jobs.lint]\n")
     serve(server, {"out/a.txt": b"12"})
     code, out, err = run("submit", *option)
     assert (code, out) == (0, b"hello\n")

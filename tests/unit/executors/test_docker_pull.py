@@ -3,12 +3,13 @@
 import pytest
 from docker.errors import APIError
 
+from ci_client.command.exit_codes import has_wrong_image
 from ci_controller.executors.docker.error_kinds import (
     is_engine_fault,
     is_registry_away,
     is_registry_fault,
 )
-from ci_controller.executors.docker.requirement_images import _pull, how_to_get
+from ci_controller.executors.docker.requirement_images import _advice, _pull, how_to_get
 
 
 class RecordedEngine:
@@ -70,3 +71,15 @@ def test_an_error_in_the_middle_is_judged_like_one_at_the_start(text, judge):
 )
 def test_a_missing_image_of_this_project_is_built_with_its_command(image, remedy):
     assert how_to_get(image) == remedy
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_wrong"),
+    [
+        ("dial tcp: lookup registry-1.docker.io on 10.0.0.1:53: no such host", False),
+        ("manifest for tool:7 not found: manifest unknown", True),
+    ],
+)
+def test_only_what_a_registry_said_is_the_fault_of_the_images_name(answer, is_wrong):
+    advice = _advice("tool:7", True, APIError("", explanation=answer))
+    assert has_wrong_image({"reason": "image_unavailable", "message": advice}) is is_wrong

@@ -230,6 +230,9 @@ def test_broken_tables_say_where(table, where):
             "env={TOKEN=12345}",
             "env.TOKEN: this value is not allowed; it must be a table of strings",
         ),
+        ("env={'A B'='1'}", "env.A B: must be the name of a variable: letters, digits and _"),
+        ("env={'a.b'='1'}", "env.a.b: must be the name of a variable"),
+        ("env={1A='1'}", "env.1A: must be the name of a variable"),
         ("comand='x'", "comand: is not a known key; known are: command, image"),
     ],
 )
