@@ -235,11 +235,16 @@ _SYNONYMS = {
 }
 """What other programs call a command."""
 
-_SYNONYMS_OF_OPTIONS = {
+_SYNONYMS_OF_OPTIONS: dict[str, str | tuple[str, ...]] = {
     **dict.fromkeys(("--dir", "--directory", "--cwd", "--project", "-C"), "--path"),
     **dict.fromkeys(("--host", "--url", "--address", "-H"), "--server"),
     **dict.fromkeys(("--token", "--key"), "--api-key"),
-    **dict.fromkeys(("--lines", "-n"), "--tail"),
+    **dict.fromkeys(("--lines", "-n"), ("--tail", "--limit")),
+    **dict.fromkeys(("--max", "--count"), "--limit"),
+    "--branch": "--label git.branch=…",
+    "--commit": "--label git.commit=…",
+    **{f"--{status}": f"--status {status}" for status in ("queued", "running", "passed")},
+    **dict.fromkeys(("--success", "--succeeded"), "--status passed"),
     **dict.fromkeys(("--background", "-d"), "--detach"),
     "--retry": "--retries",
     "--ignore": "--exclude",
@@ -248,9 +253,10 @@ _SYNONYMS_OF_OPTIONS = {
 
 def _no_such_option(name: str, command: click.Command, ctx: click.Context) -> click.UsageError:
     known = [one for option in command.get_params(ctx) for one in _names_of(option)]
-    meant = _SYNONYMS_OF_OPTIONS.get(name)
-    if meant not in known:
-        meant = closest(name, [one for one in known if one.startswith("--")])
+    synonyms = _SYNONYMS_OF_OPTIONS.get(name, ())
+    synonyms = (synonyms,) if isinstance(synonyms, str) else synonyms
+    meant = next((one for one in synonyms if one.partition(" ")[0] in known), None)
+    meant = meant or closest(name, [one for one in known if one.startswith("--")])
     advice = f". Did you mean {meant}?" if meant else ""
     return click.UsageError(f"No such option: {name}{advice}", ctx)
 

@@ -2,17 +2,23 @@
 
 import re
 
-from ci_client.errors import JobNotFound
+from ci_client.errors import JobNotFound, UsageError
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TOO_SHORT = re.compile(r"[0-9a-f-]{0,3}")
 _ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
 
 
 def checked_job_id(job_id: str) -> str:
     """The id, or the four or more characters that it begins with, in lower case. What cannot be
-    that of a job is JobNotFound.
+    that of a job is JobNotFound, and the beginning of an id that is too short a UsageError.
     """
     canonical = job_id.strip().lower()
+    if _TOO_SHORT.fullmatch(canonical):
+        raise UsageError(
+            f"The job id {job_id!r} is too short: give at least 4 characters of the id. `ci list` "
+            "shows your jobs."
+        )
     if not _ID_PREFIX.fullmatch(canonical):
         raise JobNotFound(job_id)
     return canonical

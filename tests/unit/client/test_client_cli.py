@@ -187,6 +187,10 @@ def test_usage_errors(run, arguments):
         ("submit --priorty=3", "No such option: --priorty. Did you mean --priority?"),
         ("submit --dir x", "No such option: --dir. Did you mean --path?"),
         ("submit --nonsense", "No such option: --nonsense"),
+        ("list -n 5", "No such option: -n. Did you mean --limit?"),
+        ("logs -n 5", "No such option: -n. Did you mean --tail?"),
+        ("list --running", "No such option: --running. Did you mean --status running?"),
+        ("list --branch x", "No such option: --branch. Did you mean --label git.branch=…?"),
         ("--verson", "No such option: --verson. Did you mean --version?"),
     ],
 )
@@ -268,6 +272,14 @@ def test_wait_on_an_unknown_job(server, run, job_id):
     code, out, err = run("wait", job_id)
     assert (code, out) == (1, b"")
     assert "not found" in err
+
+
+@pytest.mark.parametrize("command", ["wait", "status", "logs", "cancel", "rerun"])
+def test_an_id_that_is_too_short(server, run, command):
+    code, out, err = run(command, "abc")
+    assert (code, out) == (2, b"")
+    assert "The job id 'abc' is too short: give at least 4 characters of the id." in err
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "logs -f", "artifacts", "cancel"])
