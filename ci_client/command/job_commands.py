@@ -193,12 +193,15 @@ def list_command(
 def status(job_id: str | None, as_json: bool, server: str | None, api_key: str | None) -> int:
     """Show the details of a job."""
     import json
+    import sys
 
     from ci_client.command.display import job_details
+    from ci_client.command.job_card import job_card
     from ci_client.command.queries import job
 
     found = job(job_id, server_choice(server, api_key))
-    print(json.dumps(found, indent=2) if as_json else job_details(found), flush=True)
+    told = job_card if sys.stdout.isatty() else job_details
+    print(json.dumps(found, indent=2) if as_json else told(found), flush=True)
     return 0
 
 

@@ -113,7 +113,7 @@ def _cells(job: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
         commit_of(job),
         str(job.get("user") or ""),
         age_of(job, now),
-        _since(job.get("start_time"), _time(job.get("end_time")) or now, _duration),
+        _since(job.get("start_time"), read_time(job.get("end_time")) or now, _duration),
     )
     return tuple(printable(cell) or _EMPTY for cell in cells)
 
@@ -128,7 +128,8 @@ def _git(job: Mapping[str, Any]) -> Mapping[str, Any]:
     return git if isinstance(git, dict) else {}
 
 
-def _time(text: Any) -> datetime | None:
+def read_time(text: Any) -> datetime | None:
+    """A moment that a server told; `None` where it is none."""
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -137,7 +138,7 @@ def _time(text: Any) -> datetime | None:
 
 
 def _since(text: Any, now: datetime, told: Any) -> str:
-    moment = _time(text)
+    moment = read_time(text)
     return "" if moment is None else str(told(max(0, int((now - moment).total_seconds()))))
 
 

@@ -27,7 +27,7 @@ from ci_client.library.server_address import (
 )
 from ci_client.library.user_config import Profile, UserConfig, read_user_config
 
-_SERVER, PROFILE_VARIABLE, KEY_VARIABLE = "CI_SERVER_URL", "CI_PROFILE", "CI_API_KEY"
+SERVER_VARIABLE, PROFILE_VARIABLE, KEY_VARIABLE = "CI_SERVER_URL", "CI_PROFILE", "CI_API_KEY"
 
 
 class SourceKind(StrEnum):
@@ -123,7 +123,9 @@ def load_config(
         UsageError: what the project's table says of its server is wrong.
     """
     choice = ServerChoice(server_url, api_key, profile, os.fspath(project))
-    names_server = server_url or (os.environ.get(_SERVER) and not os.environ.get(PROFILE_VARIABLE))
+    names_server = server_url or (
+        os.environ.get(SERVER_VARIABLE) and not os.environ.get(PROFILE_VARIABLE)
+    )
     is_complete = names_server and not profile and (api_key or os.environ.get(KEY_VARIABLE))
     user = UserConfig() if is_complete else read_user_config()
     user.check_private()
@@ -151,8 +153,8 @@ def choose_server(choice: ServerChoice, user: UserConfig) -> ChosenServer:
     return (
         _named_server(choice.server_url, "--server", choice.profile, "--profile", user)
         or _named_server(
-            os.environ.get(_SERVER),
-            _SERVER,
+            os.environ.get(SERVER_VARIABLE),
+            SERVER_VARIABLE,
             os.environ.get(PROFILE_VARIABLE),
             PROFILE_VARIABLE,
             user,
@@ -277,7 +279,7 @@ def _not_the_projects(key_name: str, server: ChosenServer) -> str:
         f"The API key from {key_name} was not sent: only this project's {server.project_file} "
         f"names the server {server.url}, and a project must not decide who gets your key. If you "
         f"trust this server, run: ci login --server {address} (or set it with --server or "
-        f"{_SERVER})."
+        f"{SERVER_VARIABLE})."
     )
 
 

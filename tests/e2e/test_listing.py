@@ -159,7 +159,7 @@ def various(tmp_path_factory):
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_terminal_shows_what_identifies_a_job_in_its_width(various, user_of, columns):
     server, ids = various
-    code, text = user_of(server.url).on_terminal("list", columns=columns).end()
+    code, text = user_of(server.url).on_terminal("list", columns=columns, NO_COLOR="1").end()
     lines = text.replace("\r", "").splitlines()
     assert code == 0
     assert max(map(len, lines)) <= columns
@@ -262,6 +262,25 @@ def test_a_terminal_says_that_no_job_matches(various, user_of, options, says):
     assert code == 0
     assert text.startswith(says)
     assert "RESULT" not in text
+
+
+def test_status_on_a_terminal_tells_what_people_ask(various, user_of):
+    server, ids = various
+    line = user_of(server.url)
+    code, text = line.on_terminal("status", ids[4], NO_COLOR="1", TZ="UTC").end()
+    facts = dict(re.findall(r"^([A-Z][a-z]+): +(.+?)\r?$", text, re.MULTILINE))
+    assert code == 0
+    branch = "feature/a-rather-long-name-of-a-branch"
+    wanted = {"Job": ids[4][:8], "Result": "✗ 3 tests failed", "Message": "told", "User": "local"}
+    wanted |= {"Project": "warehouse", "Branch": branch, "Commit": "0123456*", "Duration": "7.0 s"}
+    wanted |= {"Started": "2030-01-01 12:00:00", "Ended": "2030-01-01 12:00:07"}
+    assert wanted.items() <= facts.items(), text
+    assert {"Timeout", "Image", "Submitted", "Tests"} <= facts.keys()
+    assert not {"Status", "Success", "Reason", "Labels"} & facts.keys()
+    published = line.run("status", ids[4]).text
+    assert f"Job:        {ids[4]}\nName:" in published
+    assert "Status:     completed\nSuccess:    ✗\n" in published
+    assert "Started:    2030-01-01T12:00:00.000Z\n" in published
 
 
 def test_the_next_page_has_the_same_filters(various, user_of):

@@ -58,7 +58,7 @@ def test_the_line_goes_when_output_comes(single, busy, user, project, columns):
     code, text = terminal.end()
     assert code == 0
     job_id = job_id_in(text)
-    first = f"Job {job_id}. Watch it with: ci wait {job_id[:8]} --server {single.url}"
+    first = f"Job {job_id}. Watch it with: ci wait {job_id[:8]}"
     rows = [first[at : at + columns].rstrip() for at in range(0, len(first), columns)]
     shown = screen(text, columns)
     assert shown[: len(rows) + 3] == [*rows, "one", "two", "no end"]

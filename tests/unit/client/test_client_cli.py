@@ -25,6 +25,7 @@ from client_scripted_server import (
 )
 
 from ci_client.command.display import job_details, job_table, result_line, say
+from ci_client.command.job_card import job_card
 from ci_common.events import LogEvent
 from ci_server.apis.native.present import event_json
 
@@ -371,10 +372,11 @@ def test_python_dash_m():
 def test_what_others_chose_does_nothing_to_a_terminal(capsys):
     title = "\x1b]0;x\x07\r"
     job = {"job_id": "1", "command": ["true", title], "message": title, "reason": title}
-    job |= {"status": title, "name": title, "start_time": title}
+    job |= {"status": title, "name": title, "start_time": title, "user": title, "image": title}
+    job |= {"labels": {"team": title, "git.branch": title}}
     say(result_line(job, "1"))
     say(f"two\nlines {title}")
-    shown = capsys.readouterr().err + job_details(job) + job_table([job])
+    shown = capsys.readouterr().err + job_details(job) + job_card(job) + job_table([job])
     assert "two\nlines" in shown
     assert "\\x1b]0;x" in shown
     assert all(character.isprintable() or character == "\n" for character in shown)
