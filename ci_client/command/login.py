@@ -21,7 +21,7 @@ from ci_client.library.config import (
     checked_key,
     choose_server,
 )
-from ci_client.library.config_edit import store_profile
+from ci_client.library.config_edit import remove_profile, store_profile
 from ci_client.library.server_address import (
     DEFAULT_SERVER,
     check_key_is_safe,
@@ -83,6 +83,9 @@ def logout(choice: ServerChoice) -> int:
         print(f"Removed the key of the profile {profile.name} from {path}.", flush=True)
     if found:
         say("The key itself stays valid; an administrator revokes it with `ci-admin key revoke`.")
+    elif choice.profile and choice.profile != user.default:
+        path = remove_profile(user, choice.profile)
+        print(f"Removed the profile {choice.profile}, which had no key, from {path}.", flush=True)
     else:
         print(f"No key is stored for {server.url}.", flush=True)
     _tell_of_variable()

@@ -168,10 +168,14 @@ class Group(click.Group):
                 ctx.exit()
             return self.resolve_command(ctx, [*args[1:], "--help"])
         meant = _SYNONYMS.get(name)
-        if meant not in self._names:
+        if meant is None or not self._has(ctx, meant.partition(" ")[0]):
             meant = closest(name, self._names)
         advice = f" Did you mean {ctx.command_path} {meant}?" if meant else ""
         raise click.UsageError(f"No such command {name!r}.{advice}", ctx)
+
+    def _has(self, ctx: click.Context, name: str) -> bool:
+        """Whether there is a command, or an option, of this name."""
+        return name in self._names or any(name in _names_of(one) for one in self.get_params(ctx))
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -229,6 +233,11 @@ _SYNONYMS = {
     **dict.fromkeys(("download", "fetch", "results", "cp"), "artifacts"),
     **dict.fromkeys(("auth", "signin", "configure"), "login"),
     **dict.fromkeys(("me", "who", "id", "config"), "whoami"),
+    **dict.fromkeys(
+        ("profile", "profiles", "switch", "use"), "whoami (--profile NAME selects one)"
+    ),
+    **dict.fromkeys(("health", "ready", "ping"), "server"),
+    "version": "--version",
     "signout": "logout",
     "tail": "logs",
     "zip": "package",

@@ -197,6 +197,10 @@ def test_logout(guarded, keys, line, home):
         assert "`ci login --profile look`" in refused.err
     line.run("logout", CI_PROFILE="look")
     assert "api_key" in stored(home), "of the other profile"
+    done = line.run("logout", "--profile", "look")
+    assert "Removed the profile look, which had no key" in done.text
+    assert stored(home).keys() == {"server", "api_key"}
+    assert "there is no profile 'look'" in line.run("logout", "--profile", "look").err
     done = line.run("logout", CI_API_KEY=keys["viewer"])
     assert stored(home)["server"] == guarded.url
     assert "api_key" not in stored(home)

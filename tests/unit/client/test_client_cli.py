@@ -182,6 +182,12 @@ def test_usage_errors(run, arguments):
     [
         ("ps", "No such command 'ps'. Did you mean ci list?"),
         ("exec", "No such command 'exec'. Did you mean ci submit?"),
+        ("health", "No such command 'health'. Did you mean ci server?"),
+        ("version", "No such command 'version'. Did you mean ci --version?"),
+        (
+            "profiles",
+            "No such command 'profiles'. Did you mean ci whoami (--profile NAME selects one)?",
+        ),
         ("sbmit", "No such command 'sbmit'. Did you mean ci submit?"),
         ("frobnicate", "No such command 'frobnicate'."),
         ("model pakage", "No such command 'pakage'. Did you mean ci model package?"),
