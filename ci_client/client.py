@@ -186,9 +186,9 @@ class Client(JobContent):
         return UploadLimits(**known)
 
     def whoami(self) -> dict[str, Any]:
-        """Whom the server takes us for: `user`, `tenant`, `role`, `credential` (such as api_key,
-        jwt, or local where nobody has to prove who they are), and of an API key `key`, with its
-        `prefix`, `name` and `expires_at`. Empty where the server is too old to tell.
+        """The caller's identity: `user`, `tenant`, `role`, `credential` (such as api_key, jwt, or
+        local on a server without authentication), and for an API key `key`, with its `prefix`,
+        `name` and `expires_at`. Empty if the server is too old to report it.
 
         Raises:
             AccessRefused: it asks for a key, or does not know ours.
@@ -293,7 +293,7 @@ class Client(JobContent):
         except RequestRefused as error:
             raise why_refused(error, asked, self.server_url) from error
         jobs = json_of(self._http, response)
-        if not isinstance(jobs, list):
+        if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
             raise unexpected(self._http, "not a list of jobs")
         page = JobList(jobs)
         page.next_cursor = response.headers.get("X-Next-Cursor") or None

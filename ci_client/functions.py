@@ -53,7 +53,7 @@ def submit_tests_async(
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
     is False, or lines of a requirements file in place of what the project's files say. With `tty`
-    it is on a pseudo-terminal; with `color` its programs are told to write colours without one.
+    it is on a pseudo-terminal; with `color` programs write colours even without one.
     `git` sends the commit as a small repository, or does not, in place of what the project's table
     says; so do `image`, `env` (in addition to the table's), `artifacts` (patterns), `cpu` (percent
     of a core), `memory` (MiB, or a text such as 512MB) and `labels` (in addition to the table's).
@@ -110,7 +110,7 @@ def submit_tests_streaming(
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
     in place of what the project's files say. With `tty` it is on a pseudo-terminal; with `color`
-    its programs are told to write colours without one. `git` sends the commit as a small
+    programs write colours even without one. `git` sends the commit as a small
     repository, or does not, in place of what the project's table says; so do `image`, `env` (in
     addition to the table's), `artifacts` (patterns), `cpu` (percent of a core), `memory` (MiB,
     or a text such as 512MB) and `labels` (in addition to the table's). Only you and admins see a

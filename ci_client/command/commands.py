@@ -62,7 +62,7 @@ _COMMANDS = {
     ),
     Section.LOOK: (
         ("list", "job_commands", "list_command", "List jobs, newest first."),
-        ("watch", "watch_command", "watch", "Watch the list of jobs change."),
+        ("watch", "watch_command", "watch", "Show a live list of jobs."),
         ("status", "job_commands", "status", "Show the details of a job."),
         ("logs", "job_commands", "logs", "Print the logs of jobs."),
         ("wait", "job_commands", "wait", "Follow a job until it ends, and exit like `submit`."),

@@ -83,4 +83,5 @@ def _local(moment: Any) -> str:
 
 
 def _seconds(seconds: Any) -> str:
-    return duration_text(seconds) if isinstance(seconds, (int, float)) else ""
+    is_known = isinstance(seconds, (int, float))
+    return duration_text(seconds).removesuffix(" 0 s") if is_known else ""

@@ -116,9 +116,9 @@ def logs(
     "--since",
     section=_FILTERS,
     metavar="TIME",
-    help="Only jobs submitted since then: 30m, 2h, 7d (ago), or e.g. 2026-11-28",
+    help="Only jobs submitted since TIME: 30m, 2h, 7d (ago), or e.g. 2026-11-28",
 )
-@option("--until", section=_FILTERS, metavar="TIME", help="Only jobs submitted before then")
+@option("--until", section=_FILTERS, metavar="TIME", help="Only jobs submitted before TIME")
 @option(
     "--label",
     section=_FILTERS,

@@ -125,7 +125,7 @@ class _Table:
     def _heading(self) -> str:
         whose = "Your jobs" if self._mine else "Jobs"
         now = datetime.now(UTC).astimezone().strftime("%H:%M:%S")
-        text = f"{whose} at {self._client.server_url}, {now}. Ctrl-C ends this."
+        text = f"{whose} at {self._client.server_url}, {now}. Ctrl-C to quit."
         if self.problem:
             text = f"{now} {self.problem}"
         return printable(text)[: terminal_width() - 1]

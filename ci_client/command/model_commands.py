@@ -74,7 +74,7 @@ def submit(
     server: str | None,
     api_key: str | None,
 ) -> int:
-    """Send a model to the server, follow its job, fetch the results.
+    """Send a model to the server, follow its job and fetch the results.
 
     The package gets a manifest.json of its files; nothing is written to DIR. To override the model
     (--scenarios, --seed, …), use `ci submit engine`.

@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import sys
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,14 @@ def _files(directory: Path) -> Files:
     """What would be sent, of which only the beginnings are read."""
 
     def read(name: str) -> bytes:
+        path = directory / name
         try:
-            with open(directory / name, "rb") as file:
+            if not path.is_file():
+                return b""  # such as a link to nothing, or to a pipe, which would block
+            with open(path, "rb") as file:
                 return file.read(_MOST_READ)
         except OSError:
-            return b""  # such as a link to nothing: nothing speaks for anything then
+            return b""  # nothing speaks for anything then
 
     names = {file.name.replace(os.sep, "/") for file in find_project_files(str(directory)).files}
     return Files(names, read)
@@ -62,7 +66,8 @@ def _content(path: Path) -> bytes | None:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return None
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES + 1)  # which is too much already
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -77,6 +82,8 @@ def _check_none_exists(directory: Path, pyproject: bytes | None) -> None:
     if pyproject is None:
         return
     path = directory / _PYPROJECT
+    if len(pyproject) > _MOST_BYTES:
+        raise _too_large(path)
     table: Any = _read(path, pyproject)
     for key in ("tool", "ci"):
         table = table.get(key) if isinstance(table, dict) else None
@@ -111,6 +118,27 @@ def _check_result(path: Path, content: bytes) -> None:
         ) from None
 
 
+def _too_large(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} would exceed the {_MOST_BYTES >> 10} KiB that a server reads, so nothing was "
+        "changed. Put the configuration in a ci.toml instead: ci init --print shows one."
+    )
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Write at the end; where there is no room for all of it, nothing of it stays."""
+    start = file.seek(0, os.SEEK_END)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) or 0 :]
+    except OSError:
+        file.truncate(start)
+        if file.mode == "xb":
+            os.unlink(file.name)
+        raise
+
+
 def _append(path: Path, content: bytes | None, text: str) -> None:
     """Add the text at the end, with the file's own line ends; what is there stays as it is."""
     before = content or b""
@@ -118,14 +146,11 @@ def _append(path: Path, content: bytes | None, text: str) -> None:
         text = ("\n" if before.endswith(b"\n") else "\n\n") + text
     added = text.replace("\n", "\r\n").encode() if b"\r\n" in before else text.encode()
     if len(before) + len(added) > _MOST_BYTES:
-        raise UsageError(
-            f"{path} would exceed the {_MOST_BYTES >> 10} KiB that a server reads, so nothing was "
-            "changed. Put the configuration in a ci.toml instead: ci init --print shows one."
-        )
+        raise _too_large(path)
     _check_result(path, before + added)
     try:
-        with path.open("xb" if content is None else "ab") as file:
-            file.write(added)
+        with path.open("xb" if content is None else "ab", buffering=0) as file:
+            _write_all(file, added)
     except OSError as error:
         raise ProjectError(
             f"Cannot write {path} ({error.strerror}). ci init --print prints the configuration "

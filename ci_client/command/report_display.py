@@ -77,7 +77,7 @@ def artifact_table(artifacts: Sequence[Mapping[str, Any]]) -> str:
     """Artifacts as a table; names last, as they may be long."""
     rows = [("SIZE", "SHA-256", "PATH")]
     rows += [
-        (size_text(int(a["size"])), str(a["sha256"])[:12], printable(str(a["path"])))
+        (size_text(int(a["size"])), printable(str(a["sha256"])[:12]), printable(str(a["path"])))
         for a in artifacts
     ]
     width = max(len(row[0]) for row in rows)

@@ -23,6 +23,8 @@ from ci_client.command.programs import HELP, Command, exits
 def server(as_json: bool, server: str | None, api_key: str | None) -> int:
     """Show the server's version, readiness and limits.
 
+    It also shows your user and role, and the default image.
+
     Exit codes: 0 ready, 2 your API key was rejected, 3 not ready or unreachable.
     """
     from ci_client.command.server_status import show_server

@@ -21,6 +21,9 @@ from ci_client.library.sse_reader import log_bytes
 _COLORS = ("36", "33", "32", "35", "34")
 """Of the names, in turn: cyan, yellow, green, magenta, blue."""
 
+_LONGEST_LINE = 1 << 20
+"""Of a longer one what there is makes a line: a job may write all of its log without a line end."""
+
 
 def print_logs(job_ids: Sequence[str], server: ServerChoice, tail: int | None) -> int:
     """Print the logs as they are now, or their last lines, one after the other; the exit code.
@@ -116,6 +119,8 @@ class JobLines:
             self._print((bytes(self._line) + whole).split(b"\n"))
             self._line.clear()
         self._line += rest
+        if len(self._line) > _LONGEST_LINE:
+            self._end_line()
 
     def _end_line(self) -> None:
         if self._line:

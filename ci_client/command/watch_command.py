@@ -11,11 +11,11 @@ from ci_client.command.programs import HELP, Command, exits, option
     "watch",
     cls=Command,
     context_settings=HELP,
-    short_help="Watch the list of jobs change.",
+    short_help="Show a live list of jobs.",
     examples=(
-        ("ci watch", "all jobs that you may see, live"),
-        ("ci watch --mine", "only yours"),
-        ("ci watch --json | jq .kind", "every event, for programs"),
+        ("ci watch", "all jobs that you may see"),
+        ("ci watch --mine", "only my jobs"),
+        ("ci watch --json | jq .kind", "every event, as JSON"),
     ),
 )
 @option("--mine", is_flag=True, help="Only my jobs")
@@ -24,8 +24,9 @@ from ci_client.command.programs import HELP, Command, exits, option
 @options.api_key
 @exits
 def watch(mine: bool, as_json: bool, server: str | None, api_key: str | None) -> int:
-    """Watch jobs: on a terminal a live table of the newest ones, through a pipe a line for each
-    event. It goes on until Ctrl-C.
+    """Show a live table of the newest jobs on a terminal, or one line per event in a pipe.
+
+    It runs until Ctrl-C.
     """
     from ci_client.command.job_watch import watch_jobs
 

@@ -55,7 +55,7 @@ class JobEventsReader(ResumingReader):
     def _refusal(self, response: httpx.Response) -> ClientError:
         if response.status_code == httpx.codes.NOT_FOUND:
             return UsageError(
-                f"The server at {address(self._http)} does not know GET /events. Check the "
-                "address, or have the server upgraded."
+                f"The server at {address(self._http)} does not support GET /events. Check the "
+                "address, or ask an administrator to upgrade the server."
             )
         return refusal(self._http, response)

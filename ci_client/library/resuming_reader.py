@@ -25,6 +25,11 @@ from ci_client.library.retry import (
 from ci_client.library.transport import CONNECT_SECONDS, STREAM_SECONDS, unexpected
 
 _MAX_GARBAGE = 5
+END_OF_ID = ":complete"
+"""How the id of the event ends after which there are no more. Only whoever names it is told that
+there is nothing to stream (204): for others that would be the end of a job nobody knows the result
+of.
+"""
 
 
 class ResumingReader(ABC):
@@ -96,7 +101,9 @@ class ResumingReader(ABC):
             timeout=self._timeout,
         ) as response:
             if response.status_code == 204:
-                self._finished = True  # the last id was that of the stream's end
+                if not (self.last_event_id or "").endswith(END_OF_ID):
+                    raise unexpected(self._http, "no stream")
+                self._finished = True
                 return
             if response.status_code != 200:
                 raise_if_transient(self._http, response)

@@ -17,8 +17,9 @@ from ci_common.install_files import PACKAGE_FILES, REQUIREMENTS, TEST_FILES, TES
 _MOST_READ = 100
 """Test files that are looked into."""
 _TEST_FILE = re.compile(r"(?:.*/)?(?:test[^/]*|[^/]+_test)\.py")
-_PYTEST = re.compile(r"^\s*(?:import|from)\s+pytest\b", re.MULTILINE)
-_UNITTEST = re.compile(r"^\s*(?:import|from)\s+unittest\b", re.MULTILINE)
+_PYTEST = re.compile(r"^[ \t]*(?:import|from)[ \t]+pytest\b", re.MULTILINE)
+_UNITTEST = re.compile(r"^[ \t]*(?:import|from)[ \t]+unittest\b", re.MULTILINE)
+"""Within a line: over empty lines the search would take the square of their number."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*")
 """A directory's name that a shell takes as it is."""
 _MAKE_TARGETS = ("test", "check")

@@ -142,7 +142,8 @@ async def _runner_error(connection: HTTPConnection, error: Exception) -> JSONRes
 async def _validation_error(connection: HTTPConnection, error: Exception) -> JSONResponse:
     problems: list[Any] = list(error.errors()) if isinstance(error, ValidationException) else []
     message = "; ".join(
-        f"{place_of(problem['loc'][-1:])}: {problem['msg']}" for problem in problems
+        f"{place_of(problem['loc'][1:] or problem['loc'])}: {problem['msg']}"
+        for problem in problems
     )
     dialect = _dialect_of(connection)
     status = dialect.validation_status if dialect else HTTPStatus.BAD_REQUEST

@@ -47,6 +47,8 @@ class _Recent:
         """What follows the cursor; `None` when only the database knows."""
         if cursor.stream != self.begin.stream or cursor.seq < self.begin.seq:
             return None
+        if cursor.seq > self.end.seq:
+            return None  # this reader was quicker, or an older copy of the database is in place
         if max(cursor.seq, cursor.reported) < self.begin.reported:
             return None  # something was removed that this reader has not heard of
         found: deque[JobEvent] = deque()
@@ -55,8 +57,8 @@ class _Recent:
                 break
             if scope.covers(event):
                 found.appendleft(event)
-        seq = max(cursor.seq, self.end.seq)
-        return EventBatch(tuple(found), EventCursor(cursor.stream, seq, cursor.reported))
+        end = EventCursor(cursor.stream, self.end.seq, cursor.reported)
+        return EventBatch(tuple(found), end)
 
 
 class EventFeed:
@@ -83,7 +85,8 @@ class EventFeed:
     async def follow(
         self, cursor: EventCursor, scope: JobScope
     ) -> AsyncGenerator[EventBatch, None]:
-        """Yield non-empty batches of what the scope covers, without end.
+        """Yield batches of what the scope covers, without end; one without events tells that the
+        cursor has moved over events of others.
 
         Raises what `JobEvents.after` raises; after EventsGoneError, call again with its cursor.
         """
@@ -95,9 +98,9 @@ class EventFeed:
                     batch = await self._events.after(cursor, scope, _BATCH)
                 moved = batch.cursor != cursor
                 cursor = batch.cursor
-                if batch.events:
+                if batch.events or moved:
                     yield batch
-                elif not moved:
+                else:
                     await changed.wait()
 
     @asynccontextmanager

@@ -9,6 +9,7 @@ import pytest
 from ci_common.job import JobStatus
 from support import projects
 from support.live_server import LiveServer
+from support.screen import CONTROL
 
 LIMIT = 3
 HINT = "to list older ones: "
@@ -159,8 +160,8 @@ def various(tmp_path_factory):
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_terminal_shows_what_identifies_a_job_in_its_width(various, user_of, columns):
     server, ids = various
-    code, text = user_of(server.url).on_terminal("list", columns=columns, NO_COLOR="1").end()
-    lines = text.replace("\r", "").splitlines()
+    code, text = user_of(server.url).on_terminal("list", columns=columns).end()
+    lines = CONTROL.sub("", text).replace("\r", "").splitlines()
     assert code == 0
     assert max(map(len, lines)) <= columns
     head, *rows = lines

@@ -196,4 +196,4 @@ def test_results_have_colours_in_lists(single, user):
     assert code == 1
     assert "\x1b[31mJob" in text
     code, text = user.on_terminal("status", passed["job_id"]).end()
-    assert "Success:    \x1b[32m✓" in text
+    assert "Result:     \x1b[32m✓ passed" in text

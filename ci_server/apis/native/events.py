@@ -66,13 +66,17 @@ async def _encoded(
                 while True:
                     async with asyncio.timeout_at(end):
                         batch = await anext(batches)
+                    cursor = batch.cursor
                     if encoded := _encode_batch(batch, kinds):
                         yield encoded
         except EventsGoneError as error:
             cursor = error.resume
             yield encode({"type": "gone"}, str(cursor))
         except (TimeoutError, StorageUnavailableError):
-            return  # not the end: the client reconnects, and resumes or gets the error
+            # Not the end: the reader comes back, and is told, or goes on. From here: what it did
+            # not want, or may not see, is not to be read again each time, and may be gone by then.
+            yield b"id: %s\n\n" % str(cursor).encode("ascii")
+            return
 
 
 def _encode_batch(batch: EventBatch, kinds: Collection[JobEventKind]) -> bytes:

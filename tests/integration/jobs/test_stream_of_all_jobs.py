@@ -1,5 +1,6 @@
 """`GET /events`: what happens to jobs, live, and resumed. Who gets what is in the access matrix."""
 
+import httpx_sse
 import pytest
 
 from ci_server.apis.native import events as native_events
@@ -86,7 +87,9 @@ def test_what_is_not_an_id_is_refused(server, given):
 def test_refused_parameters(server):
     for query in ("kind=exploded", "stored=true&after=a.1", "after=a.1&after=a.2", "job=x"):
         answer = server.http.get(f"/events?{query}")
-        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (400, "invalid_request")
+        assert error["message"].startswith(query.partition("=")[0])
 
 
 def test_a_stream_ends_now_and_then_so_that_keys_are_checked_again(server, tmp_path):
@@ -110,3 +113,20 @@ def test_a_stream_ends_now_and_then_so_that_keys_are_checked_again(server, tmp_p
         return kinds(found, job_id)
 
     until_sync(go_on, lambda seen: seen == LIFE, "the whole life, each event once")
+
+
+def test_a_reader_of_rare_events_does_not_read_the_others_again(server, tmp_path):
+    """The stream's end tells how far it was, also over events that the reader did not want."""
+    server.kill()
+    server.environment |= short_streams(tmp_path, 2)
+    server.start().ready()
+    with httpx_sse.connect_sse(server.http, "GET", "/events?kind=cancel_requested") as source:
+        found = source.iter_sse()
+        begin = next(found)
+        job_id = server.submit(projects.ANY, projects.shell("true"))
+        rest = list(found)
+    assert [event.data for event in rest if event.data] == []
+    reached = rest[-1].id
+    assert reached != begin.id
+    with open_stream(server, params={"after": reached}) as stream:
+        assert "submitted" not in kinds(list(stream), job_id)

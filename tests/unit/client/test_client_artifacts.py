@@ -205,6 +205,13 @@ def test_artifacts_as_a_table(server, run):
     ]
 
 
+def test_a_digest_does_nothing_to_a_terminal(server, run):
+    found = [{"path": "a", "size": 1, "sha256": "\x1b[2J"}]
+    server.on(f"GET /jobs/{JOB}/artifacts", reply_json(found))
+    code, out, _ = run("artifacts", JOB)
+    assert (code, "\x1b" in out) == (0, False)
+
+
 def test_artifacts_as_json(server, run):
     serve(server, FILES)
     code, out, _ = run("artifacts", JOB, "--json")

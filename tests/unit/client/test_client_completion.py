@@ -140,6 +140,7 @@ def test_an_older_job_is_asked_for_by_its_beginning(ask, server):
         error(429, "rate_limited", "slow down", Retry_After="30"),
         error(500, "internal_error", "no"),
         reply_json({"not": "a list"}),
+        reply_json([1, None]),
         hang,
     ],
 )

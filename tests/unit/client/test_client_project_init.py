@@ -1,6 +1,7 @@
 """`ci init`: what it finds, and what it writes."""
 
 import os
+import resource
 from itertools import pairwise
 
 import pytest
@@ -162,6 +163,7 @@ def test_what_is_in_pyproject_stays(run, project, before):
         ({"pyproject.toml": "tool = { x = 1 }\n"}, "Cannot append to"),
         ({"pyproject.toml": "[project\n"}, "not valid TOML"),
         ({"pyproject.toml": "#" * (256 << 10)}, "would exceed the 256 KiB"),
+        ({"pyproject.toml": "#" * (1 << 20)}, "would exceed the 256 KiB"),
     ],
 )
 def test_nothing_is_overwritten(run, project, files, said):
@@ -186,3 +188,31 @@ def test_without_a_project(run):
     code, out, err = run("init", "--path", "nowhere")
     assert (code, out) == (2, b"")
     assert "nowhere" in err
+
+
+@pytest.mark.timeout(20)
+def test_hostile_files_cost_nothing(run, project):
+    os.mkfifo(project / "pipe")
+    (project / "test_0.py").symlink_to("pipe")
+    write(project, {"test_b.py": "\n" * (64 << 10), "test_c.py": "from" + "\n" * (64 << 10)})
+    code, out, err = run("init", "--print")
+    assert (code, err) == (0, "")
+    assert b"test_0.py looks like a test" in out
+
+
+@pytest.mark.parametrize("before", [None, b"", b"[project]\nname = 'a'\n"])
+def test_on_a_full_disk_nothing_stays(run, project, before):
+    path = project / "pyproject.toml"
+    if before is not None:
+        path.write_bytes(before)
+    (project / "main.py").touch()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))  # less than the table
+    try:
+        code, _, err = run("init")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 2
+    assert "Cannot write" in err
+    assert not (project / "ci.toml").exists()
+    assert before is None or path.read_bytes() == before

@@ -115,6 +115,14 @@ def test_the_exit_code_is_that_of_the_first_that_did_not_pass(server, run, ids, 
     assert run("logs", "-f", *ids)[0] == code
 
 
+def test_a_stream_that_never_was_one_is_no_success(server, run):
+    server.on(f"GET /jobs/{ONE}/stream", reply(204, b""))
+    stream_of(server, TWO, has_ended())
+    code, _, err = run("logs", "-f", "aaaa", "bbbb")
+    assert code == 3
+    assert "test aaaa1111 | Error: " in err
+
+
 def test_one_that_is_refused_does_not_end_the_others(server, run):
     server.on(f"GET /jobs/{ONE}/stream", error(403, "forbidden", "not for you"))
     stream_of(server, TWO, log("still here\n", 11), has_ended())
@@ -211,6 +219,15 @@ def test_whatever_the_pieces_no_byte_is_lost(capfdbinary):
     whole = content if content.endswith(b"\n") else content + b"\n"
     expected = b"".join(b"test | " + line + b"\n" for line in whole[:-1].split(b"\n"))
     assert shown == expected, f"seed {seed}"
+
+
+def test_a_log_without_line_ends_is_not_held_back(capfdbinary):
+    lines, size = JobLines(ONE, "test", None), 1 << 18
+    for _ in range(16):
+        lines.take({"type": "log", "data": "x" * size})
+    shown = capfdbinary.readouterr().out
+    assert 12 * size < shown.count(b"x") < 17 * size
+    assert max(map(len, shown.splitlines())) < 6 * size
 
 
 def test_streams_are_handed_out_as_they_come_and_each_in_order():

@@ -3,8 +3,10 @@
 `benchmarks/client_start.py` counts instructions.
 """
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from client_scripted_server import reply_json
@@ -73,3 +75,13 @@ def test_nothing_of_the_servers_libraries_is_imported(server):
     server.on("GET /jobs", reply_json([]))
     found = {name.partition(".")[0] for name in imported("list", "--server", server.url)}
     assert not found & {"pydantic", "typer", "rich", "numpy", "docker", "fastapi", "pygments"}
+
+
+@pytest.mark.skipif(
+    shutil.which("valgrind") is None,
+    reason="needs valgrind (scripts/test installs it where it can)",
+)
+def test_starting_costs_no_more_instructions_than_recorded():
+    benchmark = Path(__file__).parents[3] / "benchmarks" / "client_start.py"
+    done = subprocess.run([sys.executable, benchmark], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -95,7 +95,7 @@ async def test_an_end_that_cannot_be_recorded_for_want_of_room_is_recorded_later
     else:
         transitions = world.controller._context.transitions
 
-        async def no_row(*_):
+        async def no_row(*_, **__):
             raise DiskFullError
 
         monkeypatch.setattr(transitions, "finish", no_row)

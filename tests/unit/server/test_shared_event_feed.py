@@ -82,7 +82,6 @@ class Reader:
             try:
                 async with aclosing(self._rows.feed.follow(self.cursor, self._scope)) as batches:
                     async for batch in batches:
-                        assert batch.events
                         self.seen += batch.events
                         self.cursor = batch.cursor
             except EventsGoneError as error:
@@ -172,3 +171,15 @@ async def test_another_stream_is_gone(rows):
     feed = rows.feed.follow(EventCursor("another", 3), JobScope())
     with pytest.raises(EventsGoneError):
         await anext(feed)
+
+
+async def test_a_cursor_from_before_an_older_copy_of_the_database_is_gone(rows):
+    """Also when others read already, and the shared look knows no more than they do."""
+    latest = await rows.events.latest()
+    others = Reader(rows, latest, JobScope())
+    await until(lambda: rows.feed._recent is not None, what="the shared look")
+    feed = rows.feed.follow(EventCursor(latest.stream, latest.seq + 100), JobScope())
+    with pytest.raises(EventsGoneError) as error:
+        await asyncio.wait_for(anext(feed), SECONDS)
+    assert error.value.resume == latest
+    await others.stop()

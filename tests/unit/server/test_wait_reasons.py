@@ -10,6 +10,7 @@ from ci_common.job import JobStatus
 from ci_common.launch_step import LaunchStage, LaunchStep
 from ci_common.ports.rows import ControllerState, ServerLoad
 from ci_common.waiting import JobSlots, Waiting, WaitReason, why_it_waits
+from ci_server.streams import wait_reasons
 from ci_server.streams.wait_reasons import WaitReasons
 from support.jobs import NOON, a_job
 
@@ -119,7 +120,8 @@ class Rows:
         return ServerLoad(WELL, {"b": 4})
 
 
-async def test_all_watchers_share_a_look_whichever_tenants_they_are_of():
+async def test_all_watchers_share_a_look_whichever_tenants_they_are_of(monkeypatch):
+    monkeypatch.setattr(wait_reasons, "_FRESH_SECONDS", 3600.0)
     rows = Rows()
     reasons = WaitReasons(rows, JobSlots(4), lambda: NOON)
     jobs = [a_job(tenant=f"t{number}") for number in range(1000)]
