@@ -96,6 +96,7 @@ class Client(JobContent):
         self.server_url = config.server_url
         self.server_option = config.server_option
         self._http = open_http(self.server_url, config.api_key)
+        self._http.profile_without_key = config.profile_without_key
         self._exchange = Exchange(self._http, on_retry)
         self._patience = patience
         self._on_retry = on_retry

@@ -59,9 +59,18 @@ def complete_statuses(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
     """Statuses of jobs."""
-    from ci_common.job_states import JobStatus
+    from ci_client.command.job_filters import STATUSES
 
-    return [str(status) for status in JobStatus if status.startswith(incomplete)]
+    return [status for status in STATUSES if status.startswith(incomplete)]
+
+
+def complete_reasons(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Why jobs end."""
+    from ci_client.command.job_filters import REASONS
+
+    return [reason for reason in REASONS if reason.startswith(incomplete)]
 
 
 def _given(context: click.Context) -> dict[str, Any]:

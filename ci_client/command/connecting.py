@@ -1,12 +1,19 @@
 """A connection to the server that says when it is lost."""
 
+import os
 import shlex
+import sys
 import time
 from typing import TypeVar
 
 from ci_client.client import Client
 from ci_client.command.display import say
-from ci_client.library.config import ClientConfig, ServerChoice
+from ci_client.library.config import (
+    PROFILE_VARIABLE,
+    SERVER_VARIABLE,
+    ClientConfig,
+    ServerChoice,
+)
 from ci_client.library.retry import PATIENCE_SECONDS, OnRetry
 
 _Client = TypeVar("_Client", bound=Client)
@@ -24,7 +31,7 @@ def connected(
     on_retry: OnRetry | None = None,
 ) -> _Client:
     """The same, of a kind of client; or one that calls `on_retry` in place of saying it."""
-    return kind(
+    client = kind(
         server.server_url,
         api_key=server.api_key,
         profile=server.profile,
@@ -32,6 +39,14 @@ def connected(
         patience=patience,
         on_retry=on_retry or RetryNotice(),
     )
+    if _is_of_environment(server) and sys.stderr.isatty():
+        client.server_option = ""  # what is told here is typed in the same terminal
+    return client
+
+
+def _is_of_environment(server: ServerChoice) -> bool:
+    is_named = server.server_url is not None or server.profile is not None
+    return not is_named and any(map(os.environ.get, (SERVER_VARIABLE, PROFILE_VARIABLE)))
 
 
 def tell_of_server(config: ClientConfig) -> None:

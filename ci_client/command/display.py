@@ -182,23 +182,28 @@ def job_details(job: Mapping[str, Any]) -> str:
         for key, label in _JOB_FIELDS
         if key in job and (key != "waiting" or job[key])
     ]
+    return "\n".join([*lines, *report_lines(job)])
+
+
+def report_lines(job: Mapping[str, Any]) -> list[str]:
+    """What follows the facts of a job: what it repeats, its artifacts, tests and coverage."""
+    lines = []
     if rerun_of := job.get("rerun_of"):
         lines.append(f"Rerun of:   {printable(str(rerun_of))}")
     if size := job.get("artifacts_size"):
-        lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {shown['job_id']})")
+        shown = shown_id(str(job.get("job_id")), sys.stdout)
+        lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {shown})")
     if tests := job.get("tests"):
         lines += [f"Tests:      {totals(tests)}", full_report(tests)]
     if coverage := job.get("coverage"):
         lines.append(coverage_line(coverage).replace("Coverage", "Coverage:  ", 1))
-    return "\n".join(line for line in lines if line)
+    return [line for line in lines if line]
 
 
 def _value(key: str, job: Mapping[str, Any]) -> str:
     value = job[key]
     if key == "success":
         return painted(_mark(value), color_of(job), sys.stdout)
-    if key == "status":
-        return painted(printable(str(value)), color_of(job), sys.stdout)
     if key == "waiting":
         return printable(str(value.get("message")))
     if value is None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ci_client.command import options
-from ci_client.command.completers import complete_job_ids, complete_statuses
+from ci_client.command.completers import complete_job_ids, complete_reasons, complete_statuses
 from ci_client.command.options import server_choice
 from ci_client.command.programs import HELP, Command, Whole, argument, exits, option
 
@@ -14,16 +14,19 @@ from ci_client.command.programs import HELP, Command, Whole, argument, exits, op
 def _checked_status(
     context: click.Context, option: click.Parameter, status: str | None
 ) -> str | None:
-    if status is None:
-        return None
-    from ci_common.job_states import JobStatus
+    if status is not None:
+        from ci_client.command.job_filters import check_status
 
-    return click.Choice(list(map(str, JobStatus))).convert(status, option, context)
+        check_status(status)
+    return status
 
 
 _FILTERS = "Which jobs"
 """A section of the help."""
-_STATUS = "Only jobs that are queued, initializing, running, completed, failed or cancelled"
+_STATUS = (
+    "Only jobs that are queued, initializing, running, completed, passed, failed (like --failed) "
+    "or cancelled"
+)
 
 
 @click.command(
@@ -126,6 +129,7 @@ def logs(
 @option(
     "--reason",
     section=_FILTERS,
+    shell_complete=complete_reasons,
     metavar="REASON",
     help="Only jobs that ended for this reason, e.g. timeout, oom",
 )
@@ -189,12 +193,15 @@ def list_command(
 def status(job_id: str | None, as_json: bool, server: str | None, api_key: str | None) -> int:
     """Show the details of a job."""
     import json
+    import sys
 
     from ci_client.command.display import job_details
+    from ci_client.command.job_card import job_card
     from ci_client.command.queries import job
 
     found = job(job_id, server_choice(server, api_key))
-    print(json.dumps(found, indent=2) if as_json else job_details(found), flush=True)
+    told = job_card if sys.stdout.isatty() else job_details
+    print(json.dumps(found, indent=2) if as_json else told(found), flush=True)
     return 0
 
 

@@ -41,6 +41,8 @@ def job_lines(jobs: Sequence[Mapping[str, Any]], width: int, now: datetime | Non
     now = now or datetime.now(UTC)
     columns = list(zip(_HEADINGS, *(_cells(job, now) for job in jobs), strict=True))
     shown = [column for column in columns if _is_needed(column)]
+    if _total([max(map(_width, column)) for column in shown]) > width:
+        shown = [_without_domains(column) for column in shown]
     widths = _fitted(shown, width)
     for name in _DISPENSABLE:
         if _total(widths) > width:
@@ -109,9 +111,9 @@ def _cells(job: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
         project_of(job),
         branch_of(job),
         commit_of(job),
-        str(job.get("user") or "").partition("@")[0],
+        str(job.get("user") or ""),
         age_of(job, now),
-        _since(job.get("start_time"), _time(job.get("end_time")) or now, _duration),
+        _since(job.get("start_time"), read_time(job.get("end_time")) or now, _duration),
     )
     return tuple(printable(cell) or _EMPTY for cell in cells)
 
@@ -126,7 +128,8 @@ def _git(job: Mapping[str, Any]) -> Mapping[str, Any]:
     return git if isinstance(git, dict) else {}
 
 
-def _time(text: Any) -> datetime | None:
+def read_time(text: Any) -> datetime | None:
+    """A moment that a server told; `None` where it is none."""
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -135,7 +138,7 @@ def _time(text: Any) -> datetime | None:
 
 
 def _since(text: Any, now: datetime, told: Any) -> str:
-    moment = _time(text)
+    moment = read_time(text)
     return "" if moment is None else str(told(max(0, int((now - moment).total_seconds()))))
 
 
@@ -156,6 +159,11 @@ def _duration(seconds: int) -> str:
 
 def _is_needed(column: Sequence[str]) -> bool:
     return column[0] not in _DISPENSABLE or any(cell != _EMPTY for cell in column[1:])
+
+
+def _without_domains(column: Sequence[str]) -> tuple[str, ...]:
+    """Users without the `@…` of their addresses; other columns as they are."""
+    return tuple(cell.partition("@")[0] if column[0] == "USER" else cell for cell in column)
 
 
 def _fitted(columns: Sequence[Sequence[str]], width: int) -> list[int]:

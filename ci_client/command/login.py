@@ -14,8 +14,14 @@ from ci_client.command.caller_display import caller_line
 from ci_client.command.display import say
 from ci_client.errors import AccessRefused, ConfigError, UsageError
 from ci_client.library.caller import ask_server
-from ci_client.library.config import KEY_VARIABLE, ServerChoice, checked_key, choose_server
-from ci_client.library.config_edit import store_profile
+from ci_client.library.config import (
+    KEY_VARIABLE,
+    PROFILE_VARIABLE,
+    ServerChoice,
+    checked_key,
+    choose_server,
+)
+from ci_client.library.config_edit import remove_profile, store_profile
 from ci_client.library.server_address import (
     DEFAULT_SERVER,
     check_key_is_safe,
@@ -67,8 +73,9 @@ def logout(choice: ServerChoice) -> int:
     found = user.profiles_of(origin(server.url))
     if server.project_file is None:
         found += [one for one in user.profiles.values() if one.server_url is None]
-    if choice.profile:
-        found = [one for one in found if one.name == choice.profile]
+    named = choice.profile or (None if choice.server_url else os.environ.get(PROFILE_VARIABLE))
+    if named:
+        found = [one for one in found if one.name == named]
     found = [one for one in found if one.api_key]
     for profile in found:
         path = store_profile(user, replace(profile, api_key=None))
@@ -76,6 +83,9 @@ def logout(choice: ServerChoice) -> int:
         print(f"Removed the key of the profile {profile.name} from {path}.", flush=True)
     if found:
         say("The key itself stays valid; an administrator revokes it with `ci-admin key revoke`.")
+    elif choice.profile and choice.profile != user.default:
+        path = remove_profile(user, choice.profile)
+        print(f"Removed the profile {choice.profile}, which had no key, from {path}.", flush=True)
     else:
         print(f"No key is stored for {server.url}.", flush=True)
     _tell_of_variable()

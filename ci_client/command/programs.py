@@ -196,10 +196,14 @@ class Group(click.Group):
                 ctx.exit()
             return self.resolve_command(ctx, [*args[1:], "--help"])
         meant = _SYNONYMS.get(name)
-        if meant not in self._names:
+        if meant is None or not self._has(ctx, meant.partition(" ")[0]):
             meant = closest(name, self._names)
         advice = f" Did you mean {ctx.command_path} {meant}?" if meant else ""
         raise click.UsageError(f"No such command {name!r}.{advice}", ctx)
+
+    def _has(self, ctx: click.Context, name: str) -> bool:
+        """Whether there is a command, or an option, of this name."""
+        return name in self._names or any(name in _names_of(one) for one in self.get_params(ctx))
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -257,17 +261,27 @@ _SYNONYMS = {
     **dict.fromkeys(("download", "fetch", "results", "cp"), "artifacts"),
     **dict.fromkeys(("auth", "signin", "configure"), "login"),
     **dict.fromkeys(("me", "who", "id", "config"), "whoami"),
+    **dict.fromkeys(
+        ("profile", "profiles", "switch", "use"), "whoami (--profile NAME selects one)"
+    ),
+    **dict.fromkeys(("health", "ready", "ping"), "server"),
+    "version": "--version",
     "signout": "logout",
     "tail": "logs",
     "zip": "package",
 }
 """What other programs call a command."""
 
-_SYNONYMS_OF_OPTIONS = {
+_SYNONYMS_OF_OPTIONS: dict[str, str | tuple[str, ...]] = {
     **dict.fromkeys(("--dir", "--directory", "--cwd", "--project", "-C"), "--path"),
     **dict.fromkeys(("--host", "--url", "--address", "-H"), "--server"),
     **dict.fromkeys(("--token", "--key"), "--api-key"),
-    **dict.fromkeys(("--lines", "-n"), "--tail"),
+    **dict.fromkeys(("--lines", "-n"), ("--tail", "--limit")),
+    **dict.fromkeys(("--max", "--count"), "--limit"),
+    "--branch": "--label git.branch=…",
+    "--commit": "--label git.commit=…",
+    **{f"--{status}": f"--status {status}" for status in ("queued", "running", "passed")},
+    **dict.fromkeys(("--success", "--succeeded"), "--status passed"),
     **dict.fromkeys(("--background", "-d"), "--detach"),
     "--retry": "--retries",
     "--ignore": "--exclude",
@@ -276,9 +290,10 @@ _SYNONYMS_OF_OPTIONS = {
 
 def _no_such_option(name: str, command: click.Command, ctx: click.Context) -> click.UsageError:
     known = [one for option in command.get_params(ctx) for one in _names_of(option)]
-    meant = _SYNONYMS_OF_OPTIONS.get(name)
-    if meant not in known:
-        meant = closest(name, [one for one in known if one.startswith("--")])
+    synonyms = _SYNONYMS_OF_OPTIONS.get(name, ())
+    synonyms = (synonyms,) if isinstance(synonyms, str) else synonyms
+    meant = next((one for one in synonyms if one.partition(" ")[0] in known), None)
+    meant = meant or closest(name, [one for one in known if one.startswith("--")])
     advice = f". Did you mean {meant}?" if meant else ""
     return click.UsageError(f"No such option: {name}{advice}", ctx)
 

@@ -27,7 +27,7 @@ from ci_client.library.server_address import (
 )
 from ci_client.library.user_config import Profile, UserConfig, read_user_config
 
-_SERVER, _PROFILE, KEY_VARIABLE = "CI_SERVER_URL", "CI_PROFILE", "CI_API_KEY"
+SERVER_VARIABLE, PROFILE_VARIABLE, KEY_VARIABLE = "CI_SERVER_URL", "CI_PROFILE", "CI_API_KEY"
 
 
 class SourceKind(StrEnum):
@@ -83,6 +83,8 @@ class ClientConfig:
     passed_over: str | None = None
     """The server that the project names, if the user's own is used because there is no profile for
     the project's."""
+    profile_without_key: str | None = None
+    """The profile in force, if it has no key, and nothing else gives one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +117,22 @@ def load_config(
 
     Raises:
         ConfigError: the configuration file cannot be read, has a key that means nothing, or others
-            can read the API key in it; the address, the profile or the key is not one; or the key
-            would be sent to a server that only the project names, or where everybody can read it.
+            can read the API key in it; the address, the profile or the key is not one; several
+            profiles have a key for the server; or the key would be sent to a server that only the
+            project names, or where everybody can read it.
         UsageError: what the project's table says of its server is wrong.
     """
     choice = ServerChoice(server_url, api_key, profile, os.fspath(project))
-    names_server = server_url or (os.environ.get(_SERVER) and not os.environ.get(_PROFILE))
+    names_server = server_url or (
+        os.environ.get(SERVER_VARIABLE) and not os.environ.get(PROFILE_VARIABLE)
+    )
     is_complete = names_server and not profile and (api_key or os.environ.get(KEY_VARIABLE))
     user = UserConfig() if is_complete else read_user_config()
     user.check_private()
     server = choose_server(choice, user)
     found = _choose_key(choice, user, server)
     key, key_source = found or (None, None)
+    keyless = server.profile.name if server.profile and found is None else None
     if key is not None:
         key = checked_key(key)
         check_key_is_safe(server.url)
@@ -138,6 +144,7 @@ def load_config(
         key_source,
         not server.is_known,
         server.passed_over,
+        keyless,
     )
 
 
@@ -145,7 +152,13 @@ def choose_server(choice: ServerChoice, user: UserConfig) -> ChosenServer:
     """The server in force. Raises what `load_config` raises for it."""
     return (
         _named_server(choice.server_url, "--server", choice.profile, "--profile", user)
-        or _named_server(os.environ.get(_SERVER), _SERVER, os.environ.get(_PROFILE), _PROFILE, user)
+        or _named_server(
+            os.environ.get(SERVER_VARIABLE),
+            SERVER_VARIABLE,
+            os.environ.get(PROFILE_VARIABLE),
+            PROFILE_VARIABLE,
+            user,
+        )
         or _configured_server(choice.project, user)
     )
 
@@ -222,13 +235,14 @@ def _choose_key(
 ) -> tuple[str, Source] | None:
     option = (choice.api_key, Source(SourceKind.OPTION, "--api-key"))
     variable = (os.environ.get(KEY_VARIABLE), Source(SourceKind.ENVIRONMENT, KEY_VARIABLE))
-    stored = _stored_key(user, server)
+    stored = None  # looked up only if it is its turn, because it may be ambiguous
     order = [option, variable, stored]
     if server.project_file is not None and server.profile is not None:
         order = [option, stored]  # the variable may hold the key of another server of the user
     elif choice.profile:
         order = [option, stored, variable]
-    for key, source in order:
+    for given in order:
+        key, source = given or _stored_key(user, server)
         if not key:
             continue
         if not server.is_known:
@@ -238,14 +252,24 @@ def _choose_key(
 
 
 def _stored_key(user: UserConfig, server: ChosenServer) -> tuple[str | None, Source]:
-    """The key of the profile in force, or of another one for this server."""
-    profiles = [one for one in (server.profile,) if one]
-    if any(one.api_key for one in user.profiles.values()):
-        profiles += user.profiles_of(origin(server.url))
-        if server.project_file is None:
-            # A key without a server is for those that the user names.
-            profiles += [one for one in user.profiles.values() if one.server_url is None]
-    profile = next((one for one in profiles if one.api_key), Profile(""))
+    """The key of the profile in force. Only where an address names the server it is that of one of
+    its profiles: of the default one, or the only one there is. Raises ConfigError for several.
+    """
+    if server.profile is not None and server.project_file is None:
+        profile = server.profile
+        return profile.api_key, Source(SourceKind.PROFILE, profile.name)
+    with_key = [one for one in user.profiles.values() if one.api_key]
+    found = [one for one in user.profiles_of(origin(server.url)) if one.api_key] if with_key else []
+    if len({one.api_key for one in found}) > 1 and found[0].name != user.default:
+        raise ConfigError(
+            f"Several profiles have an API key for {server.url}: "
+            f"{', '.join(one.name for one in found)}. Choose one with --profile or "
+            f"{PROFILE_VARIABLE}."
+        )
+    if server.project_file is None:
+        # A key without a server is for those that the user names.
+        found += [one for one in with_key if one.server_url is None]
+    profile = found[0] if found else Profile("")
     return profile.api_key, Source(SourceKind.PROFILE, profile.name)
 
 
@@ -255,7 +279,7 @@ def _not_the_projects(key_name: str, server: ChosenServer) -> str:
         f"The API key from {key_name} was not sent: only this project's {server.project_file} "
         f"names the server {server.url}, and a project must not decide who gets your key. If you "
         f"trust this server, run: ci login --server {address} (or set it with --server or "
-        f"{_SERVER})."
+        f"{SERVER_VARIABLE})."
     )
 
 

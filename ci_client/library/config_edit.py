@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,18 +34,37 @@ def store_profile(user: UserConfig, profile: Profile) -> Path:
             "CI_SERVER_URL and CI_API_KEY."
         )
     profiles = {**user.profiles, profile.name: profile}
+    _replace(path, lambda text: _edited(text, profile), user.default, profiles)
+    return path
+
+
+def remove_profile(user: UserConfig, name: str) -> Path:
+    """Remove a profile from the file that `user` was read from; where the file is.
+
+    Raises ConfigError when it cannot be written.
+    """
+    path = user.path
+    if path is None:
+        raise ConfigError("There is no configuration file: this account has no home directory.")
+    profiles = {one: profile for one, profile in user.profiles.items() if one != name}
+    _replace(path, lambda text: _without(text, name), user.default, profiles)
+    return path
+
+
+def _replace(
+    path: Path, edit: Callable[[str], str], default: str, profiles: Mapping[str, Profile]
+) -> None:
     wanted = {name: one for name, one in profiles.items() if one.server_url or one.api_key}
     try:
         text = path.read_bytes().decode() if path.exists() else ""
-        new = _edited(text, profile)
+        new = edit(text)
         if not _means(path, new, wanted):
-            new = _written_anew(user.default, wanted)
+            new = _written_anew(default, wanted)
         _write(path, new)
     except OSError as error:
         raise ConfigError(
             f"Cannot write {path}: {error.strerror or error}. Nothing was stored."
         ) from error
-    return path
 
 
 def _edited(text: str, profile: Profile) -> str:
@@ -61,6 +80,16 @@ def _edited(text: str, profile: Profile) -> str:
     first = next((at for at, line in enumerate(own) if _assigns(line)), 0)
     kept = [line for line in own[first:] if not _assigns(line)]
     return "".join([*lines[:start], *own[:first], *_lines(profile), *kept, *lines[end:]])
+
+
+def _without(text: str, name: str) -> str:
+    """The text without the profile's table; its comments stay."""
+    lines = text.splitlines(keepends=True)
+    start, end = _section(lines, name)
+    if start is None:
+        return text
+    kept = [line for line in lines[start:end] if not _assigns(line)]
+    return "".join([*lines[: max(0, start - 1)], *kept, *lines[end:]])
 
 
 def _section(lines: list[str], name: str) -> tuple[int | None, int]:

@@ -2,16 +2,22 @@
 
 import re
 
-from ci_client.errors import JobNotFound
+from ci_client.errors import JobNotFound, UsageError
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TOO_SHORT = re.compile(r"[0-9a-f-]{0,3}")
 _ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
 
 
 def checked_job_id(job_id: str) -> str:
     """The id, or the four or more characters that it begins with, in lower case. What cannot be
-    that of a job is JobNotFound.
+    that of a job is JobNotFound, and the beginning of an id that is too short a UsageError.
     """
+    if _TOO_SHORT.fullmatch(job_id.strip().lower()):
+        raise UsageError(
+            f"The job id {job_id!r} is too short: give at least 4 characters of the id. `ci list` "
+            "shows your jobs."
+        )
     if not may_be_id(job_id):
         raise JobNotFound(job_id)
     return job_id.strip().lower()

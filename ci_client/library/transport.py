@@ -39,7 +39,14 @@ _SIGN_OF_HTTPS = "illegal request line"
 """How h11 calls an answer that begins as no text does, such as an alert of TLS."""
 
 
-def open_http(server_url: str, api_key: str | None = None) -> httpx.Client:
+class ServerConnection(httpx.Client):
+    """A connection to one server."""
+
+    profile_without_key: str | None = None
+    """The profile that should have given an API key, but has none."""
+
+
+def open_http(server_url: str, api_key: str | None = None) -> ServerConnection:
     """A client for this server. The caller closes it.
 
     It follows no redirects, so that a key is never sent to another host, and reaches this machine
@@ -51,7 +58,7 @@ def open_http(server_url: str, api_key: str | None = None) -> httpx.Client:
     host = urlsplit(server_url).hostname or ""
     is_local = is_loopback(host)
     try:
-        return httpx.Client(
+        return ServerConnection(
             base_url=server_url,
             headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             follow_redirects=False,
@@ -163,6 +170,12 @@ def retry_after(response: httpx.Response) -> float | None:
 def _who_are_you(http: httpx.Client) -> str:
     server = address(http)
     if "Authorization" not in http.headers:
+        if isinstance(http, ServerConnection) and (profile := http.profile_without_key):
+            return (
+                f"{server} requires authentication, and the profile {profile} has no API key. "
+                f"Store one with `ci login --profile {profile}`, or set CI_API_KEY. Keys of other "
+                "profiles are not used."
+            )
         return (
             f"{server} requires authentication; no API key was sent. Store one with `ci login "
             f"--server {shlex.quote(server)}`, or set CI_API_KEY. A stored key is sent only to "

@@ -42,6 +42,9 @@ def shown_on_terminal(line, *arguments):
     assert code == 0, text
     # A terminal of a test does not wrap lines.
     head, *rest = text.replace("\r", "").splitlines()
+    if head.startswith("No jobs"):
+        assert not rest
+        return [], ""
     assert head.split()[:3] == ["ID", "RESULT", "JOB"]
     hint = [row for row in rest if HINT in row]
     assert rest[len(rest) - len(hint) :] == hint, "it is the last line, and one only"
@@ -106,7 +109,7 @@ def test_before_a_job_that_is_not_there(queued, user_of):
     server, _ = queued(LIMIT + 1)
     done = user_of(server.url).run("list", "--before", "nonsense")
     assert (done.code, done.out) == (2, b"")
-    assert "'nonsense' is not a job of this list" in done.err
+    assert done.err == "Error: There is no job nonsense in this list (--before).\n"
 
 
 ROWS = [
@@ -194,7 +197,10 @@ def test_a_pipe_gets_the_published_table_with_more_columns_behind(various, user_
     ("options", "at"),
     [
         (["--failed"], [2, 3, 4]),
-        (["--status", "failed"], [2]),
+        (["--status", "failed"], [2, 3, 4]),
+        (["--status", "failed", "--failed"], [2, 3, 4]),
+        (["--status", "passed"], [5]),
+        (["--status", "completed", "--failed"], [3, 4]),
         (["--reason", "timeout", "--mine"], [2]),
         (["--name", "test", "--label", "git.dirty=true", "--limit", "2"], [0, 1]),
         (["--label", "git.dirty=false"], []),
@@ -214,12 +220,68 @@ def test_options_narrow_the_list(various, user_of, options, at):
 
 @pytest.mark.parametrize(
     "options",
-    [["--since", "yesterday"], ["--label", "x"], ["--label", "a=1", "--label", "a=2"]],
+    [
+        ["--since", "yesterday"],
+        ["--label", "x"],
+        ["--label", "a=1", "--label", "a=2"],
+        ["--failed", "--status", "passed"],
+    ],
 )
 def test_options_that_mean_nothing_are_usage_errors(various, user_of, options):
     done = user_of(various[0].url).run("list", *options)
     assert (done.code, done.out) == (2, b"")
     assert options[0] in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--reason", "tiemout"], "Did you mean timeout?"),
+        (["--reason", "foo"], "--reason: 'foo' is not one of exit, oom, timeout,"),
+        (["--status", "success"], "Did you mean passed?"),
+        (["--status", "fail"], "Did you mean failed?"),
+        (["--before", "abc"], "give at least 4 characters of the id"),
+    ],
+)
+def test_a_value_that_there_is_not_is_answered_with_those_there_are(
+    various, user_of, options, says
+):
+    done = user_of(various[0].url).run("list", *options)
+    assert (done.code, done.out) == (2, b"")
+    assert says in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--user", "alice"], "No jobs match --user alice. --user needs the whole name"),
+        (["--text", "a b", "--label", "x=1"], "No jobs match --text 'a b' --label x=1."),
+    ],
+)
+def test_a_terminal_says_that_no_job_matches(various, user_of, options, says):
+    code, text = user_of(various[0].url).on_terminal("list", *options).end()
+    assert code == 0
+    assert text.startswith(says)
+    assert "RESULT" not in text
+
+
+def test_status_on_a_terminal_tells_what_people_ask(various, user_of):
+    server, ids = various
+    line = user_of(server.url)
+    code, text = line.on_terminal("status", ids[4], NO_COLOR="1", TZ="UTC").end()
+    facts = dict(re.findall(r"^([A-Z][a-z]+): +(.+?)\r?$", text, re.MULTILINE))
+    assert code == 0
+    branch = "feature/a-rather-long-name-of-a-branch"
+    wanted = {"Job": ids[4][:8], "Result": "✗ 3 tests failed", "Message": "told", "User": "local"}
+    wanted |= {"Project": "warehouse", "Branch": branch, "Commit": "0123456*", "Duration": "7.0 s"}
+    wanted |= {"Started": "2030-01-01 12:00:00", "Ended": "2030-01-01 12:00:07"}
+    assert wanted.items() <= facts.items(), text
+    assert {"Timeout", "Image", "Submitted", "Tests"} <= facts.keys()
+    assert not {"Status", "Success", "Reason", "Labels"} & facts.keys()
+    published = line.run("status", ids[4]).text
+    assert f"Job:        {ids[4]}\nName:" in published
+    assert "Status:     completed\nSuccess:    ✗\n" in published
+    assert "Started:    2030-01-01T12:00:00.000Z\n" in published
 
 
 def test_the_next_page_has_the_same_filters(various, user_of):

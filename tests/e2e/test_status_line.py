@@ -58,8 +58,8 @@ def test_the_line_goes_when_output_comes(single, busy, user, project, columns):
     code, text = terminal.end()
     assert code == 0
     job_id = job_id_in(text)
-    how = f"Watch it with: ci wait {job_id[:8]} --server {single.url}"
-    first = [f"Job {job_id}. {how}"] if columns == 120 else [f"Job {job_id}", how]
+    how = f"Watch it with: ci wait {job_id[:8]}"
+    first = [f"Job {job_id}. {how}"] if columns >= 80 else [f"Job {job_id}", how]
     rows = [
         line[at : at + columns].rstrip() for line in first for at in range(0, len(line), columns)
     ]
@@ -199,4 +199,4 @@ def test_results_have_colours_in_lists(single, user):
     assert code == 1
     assert "\x1b[31mJob" in text
     code, text = user.on_terminal("status", passed["job_id"]).end()
-    assert "Success:    \x1b[32m✓" in text
+    assert "Result:     \x1b[32m✓ passed" in text

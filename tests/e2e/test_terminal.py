@@ -18,11 +18,10 @@ def test_submit(server, user, project):
     shown = screen(text)
     assert code == 0
     job_id = job_id_in(text)
-    assert shown[0] == f"Job {job_id}"
-    assert shown[1] == f"Watch it with: ci wait {job_id[:8]} --server {server.url}"
-    assert shown[2:6] == ["line 1", "line 2", "line 3", "no end"]
-    assert shown[6].startswith("\u2713 passed in ")
-    assert shown[7:] == [""]
+    assert shown[0] == f"Job {job_id}. Watch it with: ci wait {job_id[:8]}"
+    assert shown[1:5] == ["line 1", "line 2", "line 3", "no end"]
+    assert shown[5].startswith("\u2713 passed in ")
+    assert shown[6:] == [""]
     assert "uploading" not in text  # a small upload needs no progress bar
 
 

@@ -190,13 +190,24 @@ def test_logout(guarded, keys, line, home):
     assert "`ci-admin key revoke`" in done.err
     assert "api_key" in stored(home)
     assert stored(home)["profiles"] == {"look": {"server": guarded.url}}
+    for asked in (["whoami", "--profile", "look"], ["list", "--profile", "look"]):
+        refused = line.run(*asked)
+        assert (refused.code, refused.out) == (2, b""), "not with the key of another profile"
+        assert "the profile look has no API key" in refused.err
+        assert "`ci login --profile look`" in refused.err
+    line.run("logout", CI_PROFILE="look")
+    assert "api_key" in stored(home), "of the other profile"
+    done = line.run("logout", "--profile", "look")
+    assert "Removed the profile look, which had no key" in done.text
+    assert stored(home).keys() == {"server", "api_key"}
+    assert "there is no profile 'look'" in line.run("logout", "--profile", "look").err
     done = line.run("logout", CI_API_KEY=keys["viewer"])
     assert stored(home)["server"] == guarded.url
     assert "api_key" not in stored(home)
     assert "CI_API_KEY is set" in done.err
     done = line.run("list")
     assert done.code == 2
-    assert f"`ci login --server {guarded.url}`" in done.err
+    assert "`ci login --profile default`" in done.err
     assert f"No key is stored for {guarded.url}." in line.run("logout").text
 
 

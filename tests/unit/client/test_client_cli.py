@@ -25,6 +25,7 @@ from client_scripted_server import (
 )
 
 from ci_client.command.display import job_details, job_table, result_line, say
+from ci_client.command.job_card import job_card
 from ci_common.events import LogEvent
 from ci_server.apis.native.present import event_json
 
@@ -181,12 +182,22 @@ def test_usage_errors(run, arguments):
     [
         ("ps", "No such command 'ps'. Did you mean ci list?"),
         ("exec", "No such command 'exec'. Did you mean ci submit?"),
+        ("health", "No such command 'health'. Did you mean ci server?"),
+        ("version", "No such command 'version'. Did you mean ci --version?"),
+        (
+            "profiles",
+            "No such command 'profiles'. Did you mean ci whoami (--profile NAME selects one)?",
+        ),
         ("sbmit", "No such command 'sbmit'. Did you mean ci submit?"),
         ("frobnicate", "No such command 'frobnicate'."),
         ("model pakage", "No such command 'pakage'. Did you mean ci model package?"),
         ("submit --priorty=3", "No such option: --priorty. Did you mean --priority?"),
         ("submit --dir x", "No such option: --dir. Did you mean --path?"),
         ("submit --nonsense", "No such option: --nonsense"),
+        ("list -n 5", "No such option: -n. Did you mean --limit?"),
+        ("logs -n 5", "No such option: -n. Did you mean --tail?"),
+        ("list --running", "No such option: --running. Did you mean --status running?"),
+        ("list --branch x", "No such option: --branch. Did you mean --label git.branch=…?"),
         ("--verson", "No such option: --verson. Did you mean --version?"),
     ],
 )
@@ -268,6 +279,14 @@ def test_wait_on_an_unknown_job(server, run, job_id):
     code, out, err = run("wait", job_id)
     assert (code, out) == (1, b"")
     assert "not found" in err
+
+
+@pytest.mark.parametrize("command", ["wait", "status", "logs", "cancel", "rerun"])
+def test_an_id_that_is_too_short(server, run, command):
+    code, out, err = run(command, "abc")
+    assert (code, out) == (2, b"")
+    assert "The job id 'abc' is too short: give at least 4 characters of the id." in err
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "logs -f", "artifacts", "cancel"])
@@ -359,10 +378,11 @@ def test_python_dash_m():
 def test_what_others_chose_does_nothing_to_a_terminal(capsys):
     title = "\x1b]0;x\x07\r"
     job = {"job_id": "1", "command": ["true", title], "message": title, "reason": title}
-    job |= {"status": title, "name": title, "start_time": title}
+    job |= {"status": title, "name": title, "start_time": title, "user": title, "image": title}
+    job |= {"labels": {"team": title, "git.branch": title}}
     say(result_line(job, "1"))
     say(f"two\nlines {title}")
-    shown = capsys.readouterr().err + job_details(job) + job_table([job])
+    shown = capsys.readouterr().err + job_details(job) + job_card(job) + job_table([job])
     assert "two\nlines" in shown
     assert "\\x1b]0;x" in shown
     assert all(character.isprintable() or character == "\n" for character in shown)

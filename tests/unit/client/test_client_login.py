@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ci_client import functions as library
-from ci_client.library.config_edit import store_profile
+from ci_client.library.config_edit import remove_profile, store_profile
 from ci_client.library.user_config import Profile, parse_user_config
 
 KEY = "ci_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
@@ -253,6 +253,25 @@ def test_an_edit_changes_the_lines_of_one_profile(tmp_path):
     assert new == COMMENTED + '\n[profiles.new]\nserver = "https://new.example"\n'
     new = edited(path, COMMENTED, Profile("default", "https://d.example"))
     assert new == 'server = "https://d.example"\n' + COMMENTED
+
+
+def test_a_profile_is_removed_and_all_else_stays(tmp_path):
+    path = tmp_path / "config.toml"
+    first = '# mine\nserver = "https://a.example"\n'
+    last = '\n[profiles."c.d"]\nserver = "https://c.example"\n'
+    path.write_text(first + '\n[profiles.b]\nserver = "https://b.example"\n' + last)
+    for name, left in (("b", f"{first}\n{last}"), ("c.d", f"{first}\n\n")):
+        remove_profile(parse_user_config(path, path.read_text()), name)
+        assert path.read_text() == left
+    path.write_text(f'{first}profiles = {{b = {{server = "https://b.example"}}}}\n')
+    remove_profile(parse_user_config(path, path.read_text()), "b")
+    assert tomllib.loads(path.read_text()) == {"server": "https://a.example"}
+
+
+def test_an_address_that_is_no_option(ci, file):
+    code, _, err = ci("login", "https://ci.example")
+    assert (code, "Did you mean ci login --server https://ci.example?" in err) == (2, True)
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(

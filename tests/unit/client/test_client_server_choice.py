@@ -302,3 +302,48 @@ def test_a_server_of_the_wrong_type(home, value):
 def test_a_project_is_not_read_where_the_user_names_the_server(home, load):
     (home / "project/ci.toml").write_text("server = 3\n")
     assert load_config(OPTION, project=home / "project").server_url == OPTION
+
+
+# ------------------------------------------------------------------ several profiles of a server
+
+_TWINS = f"""
+[profiles.bob]
+server = "{WORK}"
+api_key = "ci_bob"
+
+[profiles.two]
+server = "{WORK}"
+"""
+
+
+@pytest.mark.parametrize("default", ["bob", "two", "default"])
+@pytest.mark.parametrize("extra", ["", 'api_key = "ci_of_no_server"\n'])
+def test_a_profile_never_uses_the_key_of_another(configure, load, default, extra):
+    configure(f'profile = "{default}"\n{extra}{_TWINS}')
+    for found in (
+        load(profile="two"),
+        load(variables={"CI_PROFILE": "two"}),
+        load(profile="two", server_url=WORK),
+        load(variables={"CI_PROFILE": "two", "CI_SERVER_URL": WORK}),
+    ):
+        assert (found.api_key, found.profile_without_key) == (None, "two")
+    assert load(profile="two", variables={"CI_API_KEY": "ci_mine"}).api_key == "ci_mine"
+    assert load(profile="bob").api_key == "ci_bob"
+    assert load(server_url=WORK).api_key == "ci_bob", "the only key for this server"
+    if default == "two":
+        assert (load().api_key, load().profile_without_key) == (None, "two")
+
+
+@pytest.mark.parametrize(
+    "how", [{"server_url": WORK}, {"variables": {"CI_SERVER_URL": WORK}}, {"project": WORK}]
+)
+def test_an_address_with_several_keys_is_ambiguous_without_a_default(configure, load, how):
+    twins = _TWINS + 'api_key = "ci_two"\n'
+    configure(f'profile = "two"\n{twins}')
+    assert load(**how).api_key == "ci_two"
+    configure(f'server = "{USUAL}"\napi_key = "ci_usual"\n{twins}')
+    with pytest.raises(ConfigError, match=r"bob, two\. Choose one with --profile or CI_PROFILE"):
+        load(**how)
+    assert load(**how, api_key="ci_mine").api_key == "ci_mine"
+    configure(twins.replace("ci_bob", "ci_two"))
+    assert load(**how).api_key == "ci_two", "the same key twice is one"
