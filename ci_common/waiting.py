@@ -85,7 +85,7 @@ def _trouble(load: ServerLoad, now: datetime, ahead: int | None = None) -> Waiti
         message = "the container engine starts no containers"
         return Waiting(WaitReason.ENGINE_DISTURBED, message, ahead)
     if state.engine_error is not None:
-        return Waiting(WaitReason.ENGINE_DOWN, "the container engine does not answer", ahead)
+        return Waiting(WaitReason.ENGINE_DOWN, "the container engine does not respond", ahead)
     return None
 
 

@@ -23,7 +23,7 @@ def test_what_it_says_to_whom(own_server, user_of):
     line = user_of(server.url)
     told = line.run("server", CI_API_KEY=key)
     assert told.code == 3, told.err
-    assert "not ready: the container engine does not answer" in told.text
+    assert "not ready: the container engine does not respond" in told.text
     assert "ann@example.com (tenant local, role submitter)" in told.text
     facts = json.loads(line.run("server", "--json", CI_API_KEY=key).text)
     assert (facts["image"], facts["executor"], facts["role"]) == ("jobs:1", "docker", "submitter")

@@ -167,7 +167,7 @@ def test_flag_before_environment_before_default(job_worker, server):
 
 def test_an_authority_is_not_replaced(job_worker):
     failed = job_worker("certs", "init", "--dir", "certs", code=1).stderr.decode()
-    assert failed.startswith("Error: certs has an authority already")
+    assert failed.startswith("Error: certs already has a certificate authority")
 
 
 @pytest.mark.parametrize(

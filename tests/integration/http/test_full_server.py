@@ -51,7 +51,7 @@ def upload(request, tmp_path_factory):
 def check_refused(status, headers, body):
     error = json.loads(body)["error"]
     assert (status, error["code"]) == (503, "too_many_connections")
-    assert f"all the {PLACES} connections" in error["message"]
+    assert f"its limit of {PLACES} connections" in error["message"]
     assert headers["x-request-id"] == error["request_id"]
     assert int(headers["retry-after"]) >= 1
     assert headers["connection"] == "close"
@@ -125,7 +125,7 @@ def test_who_says_nothing_cannot_use_up_the_reserve(full, opening):
 def test_who_says_nothing_is_told_and_let_go(full):
     with connected(full) as connection:
         message = refused(rest(connection), 503, "too_many_connections")
-        assert f"all the {PLACES} connections" in message
+        assert f"its limit of {PLACES} connections" in message
 
 
 # ------------------------------------------------------------------ uploads

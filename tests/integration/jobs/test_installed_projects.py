@@ -103,7 +103,7 @@ def test_the_project_is_installed_editable_with_what_its_tests_need(server, file
     assert log.endswith(EDITABLE)
     asks_git = files.get("pyproject.toml") in (HATCH, SCM + SOURCES)
     assert len(lines_of_runner(log)) == (2 if asks_git else 1), log.decode()
-    assert (b"ci: the version is 0.0.0: the project takes it from git" in log) == asks_git
+    assert (b"ci: the version is 0.0.0: the project reads it from git" in log) == asks_git
 
 
 VERSION = "from importlib.metadata import version\nprint('version', version('mypkg'))\n"

@@ -75,7 +75,7 @@ def test_an_engine_that_is_down_is_told_in_the_stream(own_server):
     )
     expected = {
         "reason": "engine_down",
-        "message": "the container engine does not answer",
+        "message": "the container engine does not respond",
         "ahead": 0,
     }
     with events.streaming(server.http, "GET", f"/jobs/{job_id}/stream") as stream:
