@@ -182,7 +182,7 @@ class RunningCommand:
 class OnTerminal:
     """A command with a pseudo-terminal for its input and both outputs; or for all but stdout."""
 
-    def __init__(self, argv, directory, environment, columns, stdout):
+    def __init__(self, argv, directory, environment, columns=80, stdout=None):
         self._master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (24, columns))
         self.shown = b""

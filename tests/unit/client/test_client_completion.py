@@ -65,7 +65,7 @@ def plain(*values):
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["lo"], ["logs"]),
+        (["log"], ["logs", "login", "logout"]),
         (["model", "st"], ["status"]),
         (["logs", "--ta"], ["--tail"]),
         (["logs", ""], ["aaaa1111", "bbbb2222", "bbbb3333"]),
@@ -220,7 +220,7 @@ def test_a_real_bash_on_a_terminal(shell, project):
         bash.until_shown(b"ready> ")
         bash.type('eval "$(ci completion bash)" && echo do""ne\r')
         bash.until_shown(b"done\r\n")
-        bash.type("ci sub\tli\t-- && ci lo\ta")
+        bash.type("ci sub\tli\t-- && ci logs\ta")
         bash.until_shown(b"ci submit lint -- && ci logs a")
         press_until_shown(bash, "\t", b"aaaa1111")
         bash.type("\x15exit\r")

@@ -16,12 +16,10 @@ OURS = {
     *("ci_client.command." + name for name in ("color", "commands", "job_commands")),
     *("ci_client.command." + name for name in ("model_commands", "options", "programs")),
     *("ci_client.command." + name for name in ("completers", "completion_command", "help_page")),
-    *("ci_client.command." + name for name in ("server_command", "submit_command", "submit_options")),
-    *(
-        "ci_client.command." + name
-        for name in ("login_commands", "whoami_command")
-    ),
-    *("ci_client.command." + name for name in ("init_command", "rerun_command", "run_command")),
+    *("ci_client.command." + name for name in ("server_command", "submit_command")),
+    *("ci_client.command." + name for name in ("submit_options", "login_commands")),
+    *("ci_client.command." + name for name in ("whoami_command", "init_command")),
+    *("ci_client.command." + name for name in ("rerun_command", "run_command")),
     "ci_client.errors",
     *("ci_common", "ci_common.suggestions"),
 }
