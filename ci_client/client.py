@@ -138,7 +138,7 @@ class Client(JobContent):
         from ci_client.library.upload import VALIDATION_SECONDS, UploadFile
 
         request = request or JobRequest()
-        self._check_secrets_may_go(request)
+        self._check_may_go(request.secrets)
         spec = request.to_spec()
         if asked := [name for name in OVERRIDES if name in spec]:
             self._limits.check_known(asked)
@@ -163,8 +163,8 @@ class Client(JobContent):
             raise unexpected(self._http, "no job id")
         return job_id
 
-    def _check_secrets_may_go(self, request: "JobRequest") -> None:
-        if request.secrets and self.config.is_projects_choice:
+    def _check_may_go(self, secrets: "Sequence[Secret]") -> None:
+        if secrets and self.config.is_projects_choice:
             raise ConfigError(
                 f"The secrets were not sent: only the project's {self.config.server_source.name} "
                 f"names the server {self.server_url}. If you trust this server, name it with "
@@ -341,10 +341,12 @@ class Client(JobContent):
             RequestRefused: with the code `package_gone`, the package is not kept any more; with
                 `secrets_needed`, `secrets` lacks some, which the message names.
             UsageError: the server is too old.
+            ConfigError: there are secrets, and only the project names the server.
             ServerUnreachable, UnexpectedAnswer.
         """
         from ci_client.library.rerun import rerun
 
+        self._check_may_go(secrets)
         return rerun(self._http, self._exchange, checked_job_id(job_id), secrets)
 
     @override

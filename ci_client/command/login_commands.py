@@ -13,7 +13,6 @@ from ci_client.command.programs import HELP, Command, exits
     examples=(
         ("ci login --server https://ci.example.com", "asks for the key"),
         ("ci login --profile work --server URL", "under a name of its own"),
-        ("ci login --server URL < FILE", "without a terminal"),
     ),
 )
 @options.server

@@ -53,7 +53,13 @@ def test_sections_are_in_order_and_hold_their_commands(capsys):
     titles = [line.rstrip(":") for line in shown.splitlines() if re.fullmatch(r"\S.*:", line)]
     assert titles == [*Section, "Options", "Examples"]
     of_run = shown[shown.index("Run jobs:") : shown.index("Look at jobs:")]
-    assert re.findall(r"^  (\w+) ", of_run, re.MULTILINE)[0] == "submit"
+    assert re.findall(r"^  (\w+) ", of_run, re.MULTILINE) == [
+        "submit",
+        "rerun",
+        "run",
+        "cancel",
+        "model",
+    ]
     assert "\n  logs " in shown[shown.index("Look at jobs:") : shown.index("Set up:")]
 
 

@@ -9,17 +9,16 @@ import sys
 import pytest
 from client_scripted_server import reply_json
 
+COMMAND = {
+    *("color", "commands", "completers", "completion_command", "help_page", "init_command"),
+    *("job_commands", "login_commands", "model_commands", "options", "programs", "rerun_command"),
+    *("run_command", "server_command", "submit_command", "submit_options", "whoami_command"),
+}
 OURS = {
     "ci_client",
     "ci_client.cli",
     "ci_client.command",
-    *("ci_client.command." + name for name in ("color", "commands", "job_commands")),
-    *("ci_client.command." + name for name in ("model_commands", "options", "programs")),
-    *("ci_client.command." + name for name in ("completers", "completion_command", "help_page")),
-    *("ci_client.command." + name for name in ("server_command", "submit_command")),
-    *("ci_client.command." + name for name in ("submit_options", "login_commands")),
-    *("ci_client.command." + name for name in ("whoami_command", "init_command")),
-    *("ci_client.command." + name for name in ("rerun_command", "run_command")),
+    *("ci_client.command." + name for name in COMMAND),
     "ci_client.errors",
     *("ci_common", "ci_common.suggestions"),
 }
