@@ -50,7 +50,10 @@ def login(choice: ServerChoice) -> int:
     caller = _caller_without_key(server)
     if caller is not None:
         print(f"{server} needs no API key. {caller_line(caller)}".rstrip(), flush=True)
-        if server != DEFAULT_SERVER or choice.profile:
+        known = user.profiles.get(profile.name)
+        has_key_for_it = known is not None and known.api_key and known.server_url == server
+        # A server may be without users for a while, such as in a restore: its key is not dropped.
+        if not has_key_for_it and (server != DEFAULT_SERVER or choice.profile):
             _store(profile)
         return exit_codes.PASSED
     check_key_is_safe(server)

@@ -73,6 +73,15 @@ def test_the_key_is_tried_before_it_is_stored(server, ci, file):
     assert tomllib.loads(file.read_text()) == {"server": server.url, "api_key": KEY}
 
 
+def test_a_server_without_users_for_a_while_costs_no_key(server, ci, file):
+    answer(server)
+    ci("login", "--server", server.url)
+    server.on("GET /whoami", reply_json(ANN))
+    code, out, _ = ci("login", "--server", server.url)
+    assert (code, "needs no API key" in out) == (0, True)
+    assert tomllib.loads(file.read_text()) == {"server": server.url, "api_key": KEY}
+
+
 def test_a_server_that_is_too_old_to_say_who_one_is(server, ci, file):
     server.on("GET /jobs", UNKNOWN, error(401, "invalid_credentials", "no"), reply_json([]))
     code, _, err = ci("login", "--server", server.url, stdin=b"ci_wrong")
