@@ -73,9 +73,9 @@ class DockerOptions:
     """Labels all that is ours; the engine may serve other instances too."""
     image: str
     cache_dir: Path
+    container_prefix: str = ""
     cache_id: str | None = None
     """Whose installed requirements: of a cache that instances share; `None`: its own."""
-    container_prefix: str = ""
     deps_cache_bytes: int = 10 << 30
     setup_timeout_seconds: float = 900.0
     work_mb: int | None = None
