@@ -254,7 +254,7 @@ def test_a_job_may_not_have_too_many():
     with pytest.raises(InvalidSecretError, match="50"):
         check_secrets(many)
     large = [Secret(f"S{number}", b"x" * 60_000) for number in range(2)]
-    with pytest.raises(InvalidSecretError, match="together"):
+    with pytest.raises(InvalidSecretError, match="in total"):
         check_secrets(large)
     with pytest.raises(InvalidSecretError, match="twice"):
         check_secrets([TOKEN, TOKEN])
