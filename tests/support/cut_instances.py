@@ -223,6 +223,7 @@ class CutInstance:
                 self.told.setdefault(watched.job_id, None)
         for job_id, told in self.told.items():
             row = self.server.job(job_id)
+            assert row.pop("waiting") is None  # which lists do not have
             assert row["status"] in _ENDED, row
             assert told in (row, None)
             self._check_files(row, self._sent[tuple(row["command"])])
