@@ -231,6 +231,7 @@ class CutInstance:
 
     def _check_end(self, job_id, job):
         row = self.server.finished(job_id, END_SECONDS)
+        assert row.pop("waiting") is None
         told = f"{row}\n{self.server.log_tail()}"
         assert row["attempt"] == 1, told
         if job_id in self.cancelled:

@@ -184,9 +184,11 @@ def test_get_and_cancel(server):
 
 
 def test_what_is_no_id_is_not_found_without_asking(server):
-    for job_id in ("", "x", "../../health", JOB + "0"):
+    for job_id in ("x", "../../health", JOB + "0"):
         with pytest.raises(JobNotFound, match="not found"):
             library.get_job(job_id, server.url)
+    with pytest.raises(UsageError, match="too short"):
+        library.get_job("", server.url)
     assert server.requests == []
 
 
