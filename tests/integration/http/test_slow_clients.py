@@ -77,7 +77,7 @@ class SlowClients:
 def test_slow_clients_do_not_stop_a_fast_one(own_server, descriptors):
     descriptors(FEW_DESCRIPTORS)  # the server is to help itself
     settings = {"request_timeout_seconds": PATIENCE, "send_timeout_seconds": PATIENCE}
-    server = own_server(hardened=True, **settings).start().ready()
+    server = own_server(hardened=True, keep_packages_days=0, **settings).start().ready()
     descriptors(MANY_DESCRIPTORS)
     large, log = server.run(projects.ANY, projects.shell(LARGE))
     assert len(log) > 5_000_000
