@@ -31,7 +31,9 @@ def test_newest_first(idle):
 
 def test_each_is_as_the_job_itself(idle):
     server, job_ids = idle
-    assert server.http.get("/jobs").json()[0] == server.job(job_ids[-1])
+    job = server.job(job_ids[-1])
+    assert job.pop("waiting")["reason"] == "no_controller", "only a single job says it"
+    assert server.http.get("/jobs").json()[0] == job
 
 
 def test_a_queued_job_has_no_times_and_no_result(idle):

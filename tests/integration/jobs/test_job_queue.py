@@ -65,7 +65,8 @@ def test_a_queued_job_can_be_cancelled_and_never_starts(single, busy, method, pa
         assert next(stream).data["status"] == "queued"
         assert single.http.request(method, f"/jobs/{job_id}{path}").status_code == 202
         rest = list(stream)
-    assert events.types(rest) == ["waiting", "complete"]
+    # It may be cancelled before anybody could say what it waits for.
+    assert [kind for kind in events.types(rest) if kind != "waiting"] == ["complete"]
     complete = rest[-1]
     assert complete.data["status"] == "cancelled"
     assert single.job(job_id)["start_time"] is None
