@@ -47,6 +47,8 @@ def watch_jobs(server: ServerChoice, *, mine: bool, as_json: bool) -> int:
 
 def _print_events(server: ServerChoice, mine: bool, as_json: bool) -> None:
     with connected(Client, server) as client:
+        # A server that is not there is told at once, not waited for.
+        client.list_jobs(limit=1, mine=mine)
         for event in client.job_events(mine=mine):
             if as_json:
                 print(json.dumps(event), flush=True)

@@ -6,8 +6,10 @@ import pytest
 from client_scripted_server import RETRY_SOON, error, event, scripted_server, stream
 
 from ci_client.client import Client
+from ci_client.command.job_watch import watch_jobs
 from ci_client.errors import RequestRefused, ServerUnreachable, UsageError
 from ci_client.library import job_events
+from ci_client.library.config import ServerChoice
 
 EVENTS = "GET /events"
 
@@ -80,3 +82,13 @@ def test_gives_up_when_the_server_stays_away():
         pass
     with pytest.raises(ServerUnreachable):
         read(gone, 1, patience=0.2)
+
+
+def test_a_server_that_is_not_there_is_told_at_once(monkeypatch, capsys):
+    """And not after the minutes for which a lost connection is waited for."""
+    with scripted_server() as gone:
+        pass
+    monkeypatch.setattr(Client, "job_events", lambda *_, **__: pytest.fail("it would wait"))
+    with pytest.raises(ServerUnreachable, match="connection refused"):
+        watch_jobs(ServerChoice(gone.url), mine=False, as_json=False)
+    assert capsys.readouterr() == ("", "")
