@@ -3,9 +3,9 @@
 import pytest
 
 from support.command_line import CommandLine
-from support.server_fixtures import own_server, pytest_runtest_makereport, server
+from support.server_fixtures import busy, own_server, pytest_runtest_makereport, server, single
 
-__all__ = ["own_server", "pytest_runtest_makereport", "server"]
+__all__ = ["busy", "own_server", "pytest_runtest_makereport", "server", "single"]
 
 
 @pytest.fixture

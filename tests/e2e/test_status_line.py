@@ -7,30 +7,12 @@ import pytest
 
 from support import engine, projects
 from support.command_line import job_id_in
-from support.live_server import LiveServer
 from support.screen import CONTROL, screen
 
 pytestmark = pytest.mark.docker
 
 FULL = "the server has reached its limit of running jobs"
 OUTPUT = "printf 'one\\ntwo\\nno end'"
-
-
-@pytest.fixture(scope="module")
-def single(tmp_path_factory):
-    """A server that runs one job at a time."""
-    with LiveServer(tmp_path_factory.mktemp("single"), max_concurrent_jobs=1) as server:
-        yield server.start().ready()
-
-
-@pytest.fixture
-def busy(single):
-    """The id of a job that occupies the only place until it is released."""
-    job_id = single.submit(projects.ANY, projects.WAITING)
-    single.under_way(job_id, b"waiting")
-    yield job_id
-    single.http.delete(f"/jobs/{job_id}")
-    single.finished(job_id)
 
 
 @pytest.fixture

@@ -2,6 +2,14 @@
 
 from support.admin_reports import instance
 from support.process_python import python_for_jobs
-from support.server_fixtures import own_server, pytest_runtest_makereport, server
+from support.server_fixtures import busy, own_server, pytest_runtest_makereport, server, single
 
-__all__ = ["instance", "own_server", "pytest_runtest_makereport", "python_for_jobs", "server"]
+__all__ = [
+    "busy",
+    "instance",
+    "own_server",
+    "pytest_runtest_makereport",
+    "python_for_jobs",
+    "server",
+    "single",
+]

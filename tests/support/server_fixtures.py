@@ -2,6 +2,7 @@
 
 import pytest
 
+from support import projects
 from support.live_server import LiveServer
 
 
@@ -24,6 +25,23 @@ def own_server(tmp_path):
     yield make
     for server in reversed(made):
         server.close()
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """A server that runs one job at a time."""
+    with LiveServer(tmp_path_factory.mktemp("single"), max_concurrent_jobs=1) as server:
+        yield server.start().ready()
+
+
+@pytest.fixture
+def busy(single):
+    """The id of a job that occupies the only slot until it is released."""
+    job_id = single.submit(projects.ANY, projects.WAITING)
+    single.under_way(job_id, b"waiting")
+    yield job_id
+    single.http.delete(f"/jobs/{job_id}")
+    single.finished(job_id)
 
 
 @pytest.hookimpl(hookwrapper=True)
