@@ -14,6 +14,7 @@ import typer
 from ci_admin.catalogue import app as catalogue_app
 from ci_admin.identity_commands import key_app, user_app
 from ci_admin.secrets import app as secrets_app
+from ci_admin.session_commands import app as session_app
 from ci_admin.signed_urls import app as signed_urls_app
 from ci_common.errors import BadRequestError, InvalidIdentityError, RunnerError, SettingsError
 from ci_controller.executors.registry import load_settings
@@ -33,6 +34,7 @@ app = typer.Typer(
 
 app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")
+app.add_typer(session_app, name="session")
 app.add_typer(secrets_app, name="secret")
 app.add_typer(signed_urls_app, name="signed-urls")
 app.add_typer(catalogue_app, name="catalogue")

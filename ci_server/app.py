@@ -40,6 +40,8 @@ from ci_server.apis.runs import control_strategy as runs_control_strategy
 from ci_server.apis.runs import metadata as runs_metadata
 from ci_server.apis.runs import probes as runs_probes
 from ci_server.apis.runs import routes as runs
+from ci_server.apis.sessions import routes as sessions
+from ci_server.apis.sessions.api import SessionsApi
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
@@ -87,6 +89,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.audit_days is not None:
             forgetting = _forgetting(audit_log, timedelta(days=settings.audit_days))
             await stack.enter_async_context(_background_task("audit retention", forgetting))
+        forgetting_sessions = services.sessions.service.forget_old_ones()
+        await stack.enter_async_context(_background_task("session retention", forgetting_sessions))
         if settings.controller == "embedded":
             controller = build_embedded_controller(stores, stack)
             await stack.enter_async_context(_background_task("controller", controller.run()))
@@ -167,6 +171,13 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.artifacts,
         LogMessages(),
     )
+    app.state.sessions_api = SessionsApi(
+        services.sessions.service,
+        services.sessions.cookie,
+        services.sessions.own_origin,
+        settings.oidc_name if settings.oidc_issuer else None,
+        settings.request_timeout_seconds,
+    )
     app.state.catalogue = services.catalogue
     app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
         services.control_strategies, settings.request_timeout_seconds
@@ -229,7 +240,7 @@ def create_app() -> FastAPI:
         native_whoami.router,
     )
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
-    for routes in (*native, models.router, models_socket.router, *of_runs):
+    for routes in (*native, sessions.router, models.router, models_socket.router, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (native_probes.router, runs_probes.router, site.router):
         app.include_router(routes)

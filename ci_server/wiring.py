@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
 
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
@@ -41,6 +43,7 @@ from ci_persistence.sqlite.identities import (
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.runs import SqliteRuns
+from ci_persistence.sqlite.sessions import SqliteSessions
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -54,10 +57,14 @@ from ci_server.access.auth.configured_identities import (
     warn_of_unchecked_audience,
 )
 from ci_server.access.auth.local import LocalIdentity
+from ci_server.access.auth.sessions import SessionIdentity
 from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 from ci_server.access.limits.configured import failure_limits, quotas, traffic_limits
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
+from ci_server.access.sessions.cookie import Cookie
+from ci_server.access.sessions.rules import SessionRules
+from ci_server.access.sessions.same_origin import OwnOrigin
 from ci_server.http.guards import AccessControl
 from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
@@ -71,6 +78,7 @@ from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.server_facts import ServerFacts
+from ci_server.services.sessions import SessionService
 from ci_server.services.usage import UsageService
 from ci_server.streams.event_feed import EventFeed
 from ci_server.streams.log_stream import LogStreams
@@ -97,10 +105,21 @@ class ServerStores:
 
 
 @dataclass(frozen=True, slots=True)
+class Sessions:
+    """Browser sessions, and what their cookies are like."""
+
+    service: SessionService
+    identity: SessionIdentity
+    cookie: Cookie
+    own_origin: OwnOrigin
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """What doors call."""
 
     access: AccessControl
+    sessions: Sessions
     intake: Intake
     jobs: JobService
     job_events: JobEventService
@@ -150,7 +169,7 @@ def build_services(
     policy, limits = Policy(settings.operator_tenant), _limits(settings)
     submissions = SqliteJobSubmissions(database, stores.signals)
     secrets = SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets)
-    access, tokens = _access(stores, policy, audit, proxies, stack)
+    access, sessions, tokens = _access(stores, policy, audit, proxies, stack)
     slots = JobSlots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant)
     reasons = WaitReasons(submissions, slots)
     streams = LogStreams(submissions, stores.logs, stores.signals, reasons)
@@ -171,6 +190,7 @@ def build_services(
     jobs = JobService(submissions, stores.bell, policy, utc_now, audit, tokens)
     return Services(
         access,
+        sessions,
         intake,
         jobs,
         JobEventService(EventFeed(SqliteJobEvents(database), stores.signals), policy),
@@ -275,7 +295,9 @@ async def has_identities(settings: Settings) -> bool:
         return True
     configured = ConfiguredIdentities(settings)
     try:
-        return await _authenticator(settings, _in_order(configured)).has_identities()
+        others = [*configured.jwt, *configured.proxy, *configured.developer]
+        has_others = await _authenticator(settings, others).has_identities()
+        return has_others or settings.oidc_issuer is not None
     finally:
         await configured.close()
 
@@ -286,17 +308,22 @@ def _access(
     audit: AuditTrail,
     proxies: TrustedProxies,
     stack: AsyncExitStack,
-) -> tuple[AccessControl, StreamTokens]:
-    """How routes find out who asks; and the tokens they give."""
+) -> tuple[AccessControl, Sessions, StreamTokens]:
+    """How routes find out who asks; and the sessions and tokens they give."""
     settings = stores.settings
     warn_of_unchecked_audience(settings)
     api_keys = ApiKeyIdentity(SqliteIssuedKeys(stores.database), utc_now)
     stack.push_async_callback(api_keys.close)
+    sessions = _sessions(stores, api_keys, audit)
+    stack.push_async_callback(sessions.identity.close)
     configured = ConfiguredIdentities(settings)
     stack.push_async_callback(configured.close)
     key = load_token_key(settings.data_path)
     tokens = StreamTokens(key, settings.stream_token_seconds, utc_now)
-    authenticator = _authenticator(settings, [api_keys, *_in_order(configured)], tokens)
+    # What comes with every request by itself is asked last: a proxy's word, then a cookie.
+    issued = [api_keys, *configured.jwt, *configured.proxy]
+    identities = [*issued, sessions.identity, *configured.developer]
+    authenticator = _authenticator(settings, identities, tokens)
     control = AccessControl(
         ThrottledAuthenticator(authenticator, failure_limits(settings)),
         policy,
@@ -305,11 +332,28 @@ def _access(
         proxies,
         settings.allowed_origins,
     )
-    return control, tokens
+    return control, sessions, tokens
 
 
-def _in_order(configured: ConfiguredIdentities) -> list[Identity]:
-    return [*configured.jwt, *configured.proxy, *configured.developer]
+def _sessions(stores: ServerStores, api_keys: Identity, audit: AuditTrail) -> Sessions:
+    settings, rows = stores.settings, SqliteSessions(stores.database)
+    rules = SessionRules(
+        lasts=timedelta(seconds=settings.session_seconds),
+        issued_lasts=timedelta(seconds=settings.oidc_session_seconds),
+        idle=timedelta(seconds=settings.session_idle_seconds),
+        most_per_user=settings.max_sessions_per_user,
+        issuer=settings.oidc_issuer,
+    )
+    path = urlsplit(settings.public_url or "").path.rstrip("/") + "/"
+    cookie = Cookie("ci-session", stores.database.instance_id, "Strict", path)
+    own_origin = OwnOrigin(settings.public_url)
+    keys = SqliteIssuedKeys(stores.database)
+    return Sessions(
+        SessionService(rows, keys, rules, audit, utc_now),
+        SessionIdentity(rows, api_keys, cookie, own_origin, rules, utc_now),
+        cookie,
+        own_origin,
+    )
 
 
 def _authenticator(

@@ -14,6 +14,7 @@ from ci_common.settings.instance import InstanceSettings
 from ci_common.settings.jobs import JobSettings
 from ci_common.settings.runs import RunSettings
 from ci_common.settings.server import ServerSettings
+from ci_common.settings.sessions import SessionSettings
 from ci_common.settings.traffic import TrafficSettings
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "JobSettings",
     "RunSettings",
     "ServerSettings",
+    "SessionSettings",
     "Settings",
     "TrafficSettings",
     "read_settings",
@@ -35,6 +37,7 @@ __all__ = [
 
 class Settings(
     GrpcSettings,
+    SessionSettings,
     IdentitySettings,
     TrafficSettings,
     ConnectionSettings,
