@@ -40,8 +40,9 @@ from ci_server.apis.runs import control_strategy as runs_control_strategy
 from ci_server.apis.runs import metadata as runs_metadata
 from ci_server.apis.runs import probes as runs_probes
 from ci_server.apis.runs import routes as runs
+from ci_server.apis.sessions import oidc as sessions_oidc
 from ci_server.apis.sessions import routes as sessions
-from ci_server.apis.sessions.api import SessionsApi
+from ci_server.apis.sessions.api import OidcApi, SessionsApi
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
@@ -176,13 +177,20 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.sessions.service,
         services.sessions.cookie,
         services.sessions.own_origin,
-        settings.oidc_name if settings.oidc_issuer else None,
         settings.request_timeout_seconds,
+        _oidc_api(services, settings),
     )
     app.state.catalogue = services.catalogue
     app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
         services.control_strategies, settings.request_timeout_seconds
     )
+
+
+def _oidc_api(services: Services, settings: Settings) -> OidcApi | None:
+    sessions = services.sessions
+    if sessions.login is None:
+        return None
+    return OidcApi(sessions.login, sessions.attempt_cookie, settings.oidc_name, settings.public_url)
 
 
 async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
@@ -243,7 +251,13 @@ def create_app() -> FastAPI:
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     for routes in (*native, sessions.router, models.router, models_socket.router, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
-    for routes in (native_probes.router, runs_probes.router, site.router, dashboard.router):
+    for routes in (
+        native_probes.router,
+        runs_probes.router,
+        site.router,
+        dashboard.router,
+        sessions_oidc.router,
+    ):
         app.include_router(routes)
     app.router.default = fallback = FrontendFallback(app.router.default)
     fallback.keep_clear_of(route.path for route in iter_route_contexts(app.routes) if route.path)

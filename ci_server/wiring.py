@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
-from urllib.parse import urlsplit
 
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
@@ -57,15 +55,12 @@ from ci_server.access.auth.configured_identities import (
     warn_of_unchecked_audience,
 )
 from ci_server.access.auth.local import LocalIdentity
-from ci_server.access.auth.sessions import SessionIdentity
 from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 from ci_server.access.limits.configured import failure_limits, quotas, traffic_limits
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
-from ci_server.access.sessions.cookie import Cookie
-from ci_server.access.sessions.rules import SessionRules
-from ci_server.access.sessions.same_origin import OwnOrigin
 from ci_server.http.guards import AccessControl
+from ci_server.services.configured_sessions import Sessions, configured_sessions
 from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
@@ -78,7 +73,6 @@ from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.server_facts import ServerFacts
-from ci_server.services.sessions import SessionService
 from ci_server.services.usage import UsageService
 from ci_server.streams.event_feed import EventFeed
 from ci_server.streams.log_stream import LogStreams
@@ -102,16 +96,6 @@ class ServerStores:
     artifacts: FileArtifactStore
     keys: SecretKeys
     job_secrets: FileJobSecrets
-
-
-@dataclass(frozen=True, slots=True)
-class Sessions:
-    """Browser sessions, and what their cookies are like."""
-
-    service: SessionService
-    identity: SessionIdentity
-    cookie: Cookie
-    own_origin: OwnOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,13 +296,16 @@ def _access(
     """How routes find out who asks; and the sessions and tokens they give."""
     settings = stores.settings
     warn_of_unchecked_audience(settings)
-    api_keys = ApiKeyIdentity(SqliteIssuedKeys(stores.database), utc_now)
+    keys, instance_id = SqliteIssuedKeys(stores.database), stores.database.instance_id
+    api_keys = ApiKeyIdentity(keys, utc_now)
     stack.push_async_callback(api_keys.close)
-    sessions = _sessions(stores, api_keys, audit)
-    stack.push_async_callback(sessions.identity.close)
+    key = load_token_key(settings.data_path)
+    sessions = configured_sessions(
+        settings, SqliteSessions(stores.database), keys, api_keys, audit, instance_id, key
+    )
+    stack.push_async_callback(sessions.close)
     configured = ConfiguredIdentities(settings)
     stack.push_async_callback(configured.close)
-    key = load_token_key(settings.data_path)
     tokens = StreamTokens(key, settings.stream_token_seconds, utc_now)
     # What comes with every request by itself is asked last: a proxy's word, then a cookie.
     issued = [api_keys, *configured.jwt, *configured.proxy]
@@ -333,27 +320,6 @@ def _access(
         settings.allowed_origins,
     )
     return control, sessions, tokens
-
-
-def _sessions(stores: ServerStores, api_keys: Identity, audit: AuditTrail) -> Sessions:
-    settings, rows = stores.settings, SqliteSessions(stores.database)
-    rules = SessionRules(
-        lasts=timedelta(seconds=settings.session_seconds),
-        issued_lasts=timedelta(seconds=settings.oidc_session_seconds),
-        idle=timedelta(seconds=settings.session_idle_seconds),
-        most_per_user=settings.max_sessions_per_user,
-        issuer=settings.oidc_issuer,
-    )
-    path = urlsplit(settings.public_url or "").path.rstrip("/") + "/"
-    cookie = Cookie("ci-session", stores.database.instance_id, "Strict", path)
-    own_origin = OwnOrigin(settings.public_url)
-    keys = SqliteIssuedKeys(stores.database)
-    return Sessions(
-        SessionService(rows, keys, rules, audit, utc_now),
-        SessionIdentity(rows, api_keys, cookie, own_origin, rules, utc_now),
-        cookie,
-        own_origin,
-    )
 
 
 def _authenticator(

@@ -5,12 +5,25 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
-from ci_common.principal import Principal
 from ci_server.access.auth.credentials import Credentials
+from ci_server.access.oidc.login import OidcLogin
 from ci_server.access.sessions.cookie import Cookie
 from ci_server.access.sessions.same_origin import OwnOrigin
 from ci_server.http.guards import AccessControl
 from ci_server.services.sessions import Browser, SessionService, SignedIn
+
+
+@dataclass(frozen=True, slots=True)
+class OidcApi:
+    """Signing in with an issuer."""
+
+    login: OidcLogin
+    cookie: Cookie
+    """Of an attempt, which the browser has to send when another site sends it back here."""
+    name: str
+    """What people call the issuer."""
+    public_url: str | None
+    """As the operator has set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +33,23 @@ class SessionsApi:
     service: SessionService
     cookie: Cookie
     own_origin: OwnOrigin
-    issuer_name: str | None
-    """What people call the issuer with which they can sign in; `None` without one."""
     request_timeout_seconds: float
+    oidc: OidcApi | None = None
+    """`None` without an issuer."""
 
-    def keep(self, response: Response, credentials: Credentials, signed_in: SignedIn) -> None:
-        """Give the browser the cookie of its session."""
+    def keep(
+        self,
+        response: Response,
+        control: AccessControl,
+        credentials: Credentials,
+        signed_in: SignedIn,
+    ) -> None:
+        """Give the browser the cookie of its session, which works also while somebody guesses
+        behind the same address.
+        """
         secure = self.own_origin.is_https(credentials)
+        cookie = f"{self.cookie.secure_name}={signed_in.token}"
+        control.authenticator.vouch(Credentials({"cookie": cookie}))
         seconds = int(signed_in.lasts.total_seconds())
         header = self.cookie.setting(signed_in.token, seconds, secure=secure)
         response.headers.append("Set-Cookie", header)
@@ -60,8 +83,3 @@ def browser_of(request: Request, credentials: Credentials) -> Browser:
 def with_key(credentials: Credentials, key: str) -> Credentials:
     """The request as if it had come with this API key, and nothing else that proves anything."""
     return replace(credentials, headers={"authorization": f"Bearer {key}"}, token=None)
-
-
-def has_session(principal: Principal | None) -> bool:
-    """Whether somebody came with the cookie of a session."""
-    return principal is not None and principal.session is not None

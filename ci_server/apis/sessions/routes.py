@@ -53,7 +53,7 @@ async def sign_in(request: Request, api: Api, control: Control) -> Response:
     if before is not None:
         await api.service.sign_out(before)
     response = JSONResponse(await _session_json(api, control, signed_in.principal))
-    api.keep(response, credentials, signed_in)
+    api.keep(response, control, credentials, signed_in)
     return response
 
 
@@ -95,13 +95,12 @@ async def _session_json(
     error: RunnerError | None = None,
 ) -> dict[str, Any]:
     session = principal and principal.session
-    issuer = api.issuer_name
     return {
         **(caller_json(principal) if principal else {"user": None}),
         "session": session and {"id": session.session_id, "ends_at": format_time(session.ends_at)},
         "error": error and {"code": error.code, "message": error.message},
         "sign_in": {
             "api_key": await control.authenticator.has_identities(),
-            "oidc": issuer and {"name": issuer},
+            "oidc": api.oidc and {"name": api.oidc.name},
         },
     }

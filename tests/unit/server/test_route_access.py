@@ -26,6 +26,7 @@ FOR_EVERYBODY = {
     "/",
     "/docs",
     "/docs/assets/{path}",
+    "/session",  # asks on its own who it is, and is for those who are nobody yet
 }
 BESIDE = {"/openapi.json"}
 
