@@ -19,6 +19,7 @@ UI_PATH = "/ui"
 PAGES = (
     Page("/", "jobs", "Jobs"),
     Page("/jobs/{job_id}", "job", "Job"),
+    Page("/login", "login", "Sign in"),
 )
 
 _HTML = """\
