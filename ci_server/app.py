@@ -21,6 +21,8 @@ from ci_common.waiting import JobSlots
 from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.apis.durable import events as durable_events
+from ci_server.apis.durable import log as durable_log
 from ci_server.apis.models import routes as models
 from ci_server.apis.models import socket as models_socket
 from ci_server.apis.models.messages import LogMessages
@@ -229,8 +231,9 @@ def create_app() -> FastAPI:
         native_tokens.router,
         native_whoami.router,
     )
+    durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
-    for routes in (*native, models.router, models_socket.router, *of_runs):
+    for routes in (*native, *durable, models.router, models_socket.router, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (native_probes.router, runs_probes.router, site.router, dashboard.router):
         app.include_router(routes)
