@@ -5,20 +5,24 @@ import contextlib
 import logging
 import signal
 import sys
+from collections.abc import AsyncIterator
 
 from ci_common.installation import needing
 
 with needing("server", "python -m ci_controller"):
     from ci_common.errors import RunnerError
+    from ci_common.metrics import ProcessMetrics, lasting
     from ci_common.settings import Settings
     from ci_controller.assembly import ControllerStores, build_controller
     from ci_controller.executors.registry import build_executor, load_settings
     from ci_controller.reconcile.controller import new_holder
+    from ci_controller.telemetry.metrics import ControllerMetrics
     from ci_persistence.database.database import Database
     from ci_persistence.files.artifacts import FileArtifactStore
     from ci_persistence.files.data_directory import DataDirectory
     from ci_persistence.files.disk_reserve import DiskReserve
     from ci_persistence.files.job_secrets import FileJobSecrets
+    from ci_persistence.files.metric_files import MetricFiles
     from ci_persistence.files.packages import FilePackageStore
     from ci_persistence.files.secret_keys import SecretKeys
     from ci_persistence.logs.store import FileLogStore
@@ -63,9 +67,25 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
             ),
             check,
         )
-        await build_controller(settings, executor, stores).run()
+        metrics = ProcessMetrics(MetricFiles(settings.data_path, lasting, check), "controller")
+        counting = ControllerMetrics(metrics.registry)
+        controller = build_controller(settings, executor, stores, metrics=counting)
+        async with _shared(metrics) if settings.metrics != "off" else contextlib.nullcontext():
+            await controller.run()
     finally:
         await executor.close()
+
+
+@contextlib.asynccontextmanager
+async def _shared(metrics: ProcessMetrics) -> AsyncIterator[None]:
+    """Servers that use the data directory tell what is counted here."""
+    sharing = asyncio.create_task(metrics.run(), name="sharing of metrics")
+    try:
+        yield
+    finally:
+        sharing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sharing
 
 
 async def _run_until_signalled(settings: Settings) -> None:

@@ -23,6 +23,9 @@ from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
 from ci_controller.running.run_context import RunContext
+from ci_controller.telemetry.meter import NO_METER
+from ci_controller.telemetry.metered_executor import MeteredExecutor
+from ci_controller.telemetry.metrics import ControllerMetrics
 
 
 class ControllerLogs(LogWriter, LogKeeper, Protocol):
@@ -51,8 +54,13 @@ def build_controller(
     executor: Executor,
     stores: ControllerStores,
     now: Callable[[], datetime] = utc_now,
+    metrics: ControllerMetrics | None = None,
 ) -> Controller:
-    """A controller of these stores; `now` is the wall clock."""
+    """A controller of these stores; `now` is the wall clock. What it does is counted in `metrics`,
+    if there are any.
+    """
+    if metrics is not None:
+        executor = MeteredExecutor(executor, metrics)
     limits = ArtifactLimits(
         settings.max_artifacts_mb << 20,
         settings.max_artifacts,
@@ -85,6 +93,7 @@ def build_controller(
             executor,
             _retention(settings, stores, now),
         ),
+        meter=metrics or NO_METER,
     )
 
 

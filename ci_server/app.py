@@ -29,6 +29,7 @@ from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
+from ci_server.apis.native import metrics as native_metrics
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import reruns as native_reruns
 from ci_server.apis.native import server as native_server
@@ -51,6 +52,7 @@ from ci_server.http.cleanup import RequestEnd
 from ci_server.http.drain_after_error import EarlyAnswers
 from ci_server.http.errors import RUNS_PREFIX, install_error_handlers
 from ci_server.http.query import strict_query
+from ci_server.http.request_metrics import RequestMetrics
 from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
 from ci_server.http.trailing_slash import OptionalTrailingSlash
@@ -87,6 +89,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         trail = AuditTrail(audit_log, utc_now)
         services = build_services(stores, trail, app.state.trusted_proxies, stack)
         _install(app, services, settings)
+        if settings.metrics != "off":
+            await services.metrics.begin()
+            sharing = stores.process_metrics.run()
+            await stack.enter_async_context(_background_task("sharing of metrics", sharing))
         if settings.audit_days is not None:
             forgetting = _forgetting(audit_log, timedelta(days=settings.audit_days))
             await stack.enter_async_context(_background_task("audit retention", forgetting))
@@ -119,6 +125,7 @@ def _worker_door(services: Services, settings: Settings, certificates: Path) -> 
         services.jobs,
         services.streams,
         services.readiness,
+        services.server_metrics,
     )
 
 
@@ -127,7 +134,11 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     app.state.access = services.access
     app.state.usage = services.usage
     app.state.server_facts = services.facts
+    app.state.metrics = services.server_metrics
+    app.state.metrics_access = settings.metrics
+    app.state.metrics_service = services.metrics
     cache = LogEventCache()
+    services.server_metrics.watch_cache("log_events", lambda: (cache.hits, cache.misses))
     app.state.native_api = NativeApi(
         services.intake,
         services.jobs,
@@ -216,6 +227,7 @@ def create_app() -> FastAPI:
         redirect_slashes=False,  # to where the Host header says, and over http behind TLS
     )
     install_error_handlers(app)
+    app.add_middleware(RequestMetrics)
     app.add_middleware(EarlyAnswers)
     app.add_middleware(RequestEnd)
     app.add_middleware(OptionalTrailingSlash, prefix=RUNS_PREFIX)
@@ -230,6 +242,7 @@ def create_app() -> FastAPI:
         native_server.router,
         native_tokens.router,
         native_whoami.router,
+        native_metrics.router,
     )
     durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)

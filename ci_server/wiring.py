@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
+from ci_common.metrics import ProcessMetrics, lasting
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
@@ -17,12 +18,14 @@ from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor, default_image
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
+from ci_controller.telemetry.metrics import ControllerMetrics
 from ci_persistence.database.database import Database
 from ci_persistence.database.location import check_location
 from ci_persistence.files.artifacts import FileArtifactStore
 from ci_persistence.files.data_directory import DataDirectory
 from ci_persistence.files.disk_reserve import DiskReserve
 from ci_persistence.files.job_secrets import FileJobSecrets
+from ci_persistence.files.metric_files import MetricFiles
 from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.files.secret_keys import SecretKeys
 from ci_persistence.files.signed_url_keys import SignedUrlKeys
@@ -39,6 +42,7 @@ from ci_persistence.sqlite.identities import (
     has_users,
 )
 from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.metric_facts import SqliteMetricFacts
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.runs import SqliteRuns
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
@@ -65,6 +69,7 @@ from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
+from ci_server.services.metrics import MetricsService
 from ci_server.services.model_results import ModelResults
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
@@ -78,6 +83,7 @@ from ci_server.streams.wait_reasons import WaitReasons
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
 from ci_server.submission.package_check import PackageLimits
+from ci_server.telemetry.metrics import ServerMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,8 @@ class ServerStores:
     artifacts: FileArtifactStore
     keys: SecretKeys
     job_secrets: FileJobSecrets
+    metric_files: MetricFiles
+    process_metrics: ProcessMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,8 @@ class Services:
     catalogue: CatalogueReader
     control_strategies: ControlStrategies
     facts: ServerFacts
+    server_metrics: ServerMetrics
+    metrics: MetricsService
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
@@ -128,6 +138,7 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores
     stack.callback(bell.close)
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
     keys = SecretKeys(settings.data_path, settings.secret_keys)
+    metric_files = MetricFiles(settings.data_path, lasting, directory.check)
     return ServerStores(
         settings,
         database,
@@ -139,6 +150,8 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores
         FileArtifactStore(settings.data_path, reserve, directory.check),
         keys,
         FileJobSecrets(settings.data_path, keys, directory.check),
+        metric_files,
+        ProcessMetrics(metric_files, "server"),
     )
 
 
@@ -157,6 +170,7 @@ def build_services(
     catalogue = SqliteCatalogueReader(database)
     strategies = ControlStrategies(catalogue, settings.perturbations_of_controls)
     failures = Failures(streams)
+    metrics = _server_metrics(stores, access.traffic)
     intake = Intake(
         submissions,
         stores.packages,
@@ -173,7 +187,14 @@ def build_services(
         access,
         intake,
         jobs,
-        JobEventService(EventFeed(SqliteJobEvents(database), stores.signals), policy),
+        JobEventService(
+            EventFeed(
+                SqliteJobEvents(database),
+                stores.signals,
+                lambda event: metrics.event_lag((utc_now() - event.at).total_seconds()),
+            ),
+            policy,
+        ),
         RerunService(jobs, intake),
         Readiness(submissions, stores.packages, utc_now),
         UsageService(
@@ -188,7 +209,23 @@ def build_services(
         catalogue,
         strategies,
         _facts(settings, limits),
+        metrics,
+        MetricsService(
+            stores.process_metrics,
+            stores.metric_files,
+            SqliteMetricFacts(database),
+            settings.data_path,
+            utc_now,
+            with_tenants=settings.metrics_tenants,
+        ),
     )
+
+
+def _server_metrics(stores: ServerStores, traffic: Traffic) -> ServerMetrics:
+    metrics = ServerMetrics(stores.process_metrics.registry)
+    metrics.watch("streams", lambda: traffic.streams)
+    metrics.watch("uploads", lambda: traffic.uploads)
+    return metrics
 
 
 def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Controller:
@@ -211,6 +248,7 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.job_secrets,
             stores.directory.check,
         ),
+        metrics=ControllerMetrics(stores.process_metrics.registry),
     )
 
 

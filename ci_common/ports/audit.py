@@ -16,6 +16,7 @@ class AuditAction(StrEnum):
     READ = "read"
     ISSUE_TOKEN = "lend"  # noqa: S105 - its name
     USAGE = "usage"
+    METRICS = "metrics"
     PRIORITIZE = "prioritize"
     READ_LOG = "read_log"
     READ_ARTIFACT = "read_artifact"

@@ -12,6 +12,7 @@ from ci_common.settings.grpc import GrpcSettings
 from ci_common.settings.identities import IdentitySettings
 from ci_common.settings.instance import InstanceSettings
 from ci_common.settings.jobs import JobSettings
+from ci_common.settings.metrics import MetricsSettings
 from ci_common.settings.runs import RunSettings
 from ci_common.settings.server import ServerSettings
 from ci_common.settings.traffic import TrafficSettings
@@ -25,6 +26,7 @@ __all__ = [
     "IdentitySettings",
     "InstanceSettings",
     "JobSettings",
+    "MetricsSettings",
     "RunSettings",
     "ServerSettings",
     "Settings",
@@ -34,6 +36,7 @@ __all__ = [
 
 
 class Settings(
+    MetricsSettings,
     GrpcSettings,
     IdentitySettings,
     TrafficSettings,

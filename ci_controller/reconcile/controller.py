@@ -44,6 +44,7 @@ from ci_controller.running.job_run import JobRun, note_retry
 from ci_controller.running.retry_policy import FILES_TRIES, LAUNCH_TRIES, BackOff, RetryPolicy
 from ci_controller.running.run_context import RunContext, has_files
 from ci_controller.running.running_times import RunningTimes
+from ci_controller.telemetry.meter import NO_METER, TickMeter
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +95,10 @@ class Controller:
         settings: ReconcileSettings,
         housekeeping: Housekeeping,
         clock: Callable[[], float] = time.monotonic,
+        meter: TickMeter = NO_METER,
     ) -> None:
         self._housekeeping = housekeeping
+        self._meter = meter
         self._clock = clock
         self._context = context
         self._leadership = Leadership(lease, holder, clock, context.now)
@@ -124,16 +127,26 @@ class Controller:
         """Reconcile until cancelled; then give up the lease and leave workloads running."""
         try:
             while True:
-                try:
-                    await self.run_once()
-                except StorageUnavailableError as error:
-                    logger.debug("tick skipped: %s", error)  # what to do was logged already
-                except Exception:
-                    # Level-triggered: whatever it was, the next tick looks again.
-                    logger.exception("reconcile failed; retrying at the next tick")
+                began = self._clock()
+                error = await self._tick()
+                if self._leadership.epoch is not None or error is not None:
+                    self._meter.ticked(self._clock() - began, error)
                 await self._wait()
         finally:
             await self.close()
+
+    async def _tick(self) -> Exception | None:
+        """One tick, whatever happens in it; the error that ended it."""
+        try:
+            await self.run_once()
+        except StorageUnavailableError as error:
+            logger.debug("tick skipped: %s", error)  # what to do was logged already
+            return error
+        except Exception as error:
+            # Level-triggered: whatever it was, the next tick looks again.
+            logger.exception("reconcile failed; retrying at the next tick")
+            return error
+        return None
 
     async def run_once(self) -> None:
         """One tick. Does nothing while another process holds the lease."""

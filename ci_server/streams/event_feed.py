@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -68,8 +68,15 @@ class EventFeed:
     newest events; a reader that has caught up gets its own from there.
     """
 
-    def __init__(self, events: JobEvents, signals: JobSignals) -> None:
+    def __init__(
+        self,
+        events: JobEvents,
+        signals: JobSignals,
+        note: Callable[[JobEvent], None] = lambda event: None,
+    ) -> None:
+        """`note` is called with the newest event of those that arrive together."""
         self._events = events
+        self._note = note
         self._signals = signals
         self._recent: _Recent | None = None
         self._changed = asyncio.Event()
@@ -147,6 +154,7 @@ class EventFeed:
             async for batch in batches:
                 recent.add(batch)
                 self._wake()
+                self._note(batch.events[-1])
 
     def _begin_at(self, cursor: EventCursor) -> _Recent:
         self._recent = recent = _Recent(cursor, cursor)

@@ -22,6 +22,7 @@ TOOLS = (
     Tool("nginx", "nginx-light", "The tests behind nginx"),
     Tool("caddy", "caddy", "The tests behind Caddy"),
     Tool("systemd-analyze", "systemd", "The test of the systemd unit"),
+    Tool("promtool", "prometheus", "The tests of alert rules"),
     Tool("valgrind", "valgrind", "The test of what starting ci costs"),
 )
 

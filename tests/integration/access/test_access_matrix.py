@@ -99,6 +99,7 @@ REQUESTS = {
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "POST /jobs/{job_id}/rerun": Request(Action.RERUN, (409, "not_rerunnable")),  # all are runs'
     "GET /usage": Request(Action.USAGE),
+    "GET /metrics": Request(Action.METRICS),
     "GET /whoami": Request(Action.LIST),
     "GET /": Request(None),
     "HEAD /": Request(None),
@@ -158,6 +159,8 @@ def world(tmp_path_factory):
 def reach_of(caller, action):
     if caller.only_job is not None and action is not Action.READ:
         return Reach.NONE
+    if action is Action.METRICS and caller.tenant != OPERATOR:
+        return Reach.NONE  # they are of all tenants
     operates = caller.role is Role.ADMIN and caller.tenant == OPERATOR
     if operates and action is not Action.RERUN:  # which takes nothing from one tenant to another
         return Reach.ALL
