@@ -13,6 +13,7 @@ from ci_common.settings.identities import IdentitySettings
 from ci_common.settings.instance import InstanceSettings
 from ci_common.settings.jobs import JobSettings
 from ci_common.settings.runs import RunSettings
+from ci_common.settings.scanning import ScanSettings
 from ci_common.settings.server import ServerSettings
 from ci_common.settings.traffic import TrafficSettings
 
@@ -26,6 +27,7 @@ __all__ = [
     "InstanceSettings",
     "JobSettings",
     "RunSettings",
+    "ScanSettings",
     "ServerSettings",
     "Settings",
     "TrafficSettings",
@@ -39,6 +41,7 @@ class Settings(
     TrafficSettings,
     ConnectionSettings,
     RunSettings,
+    ScanSettings,
     JobSettings,
     ExecutorSettings,
     ControllerSettings,

@@ -19,6 +19,7 @@ TOOLS = (
     Tool("mkfs.xfs", "xfsprogs", "The tests on XFS"),
     Tool("chromium", "chromium", "The tests with a browser"),
     Tool("node", "nodejs", "The tests with Node.js"),
+    Tool("clamscan", "clamav", "The test with ClamAV"),
     Tool("valgrind", "valgrind", "The test of what starting ci costs"),
 )
 

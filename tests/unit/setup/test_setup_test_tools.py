@@ -23,13 +23,13 @@ def machine(monkeypatch):
 def test_missing_tools_are_installed(machine):
     installed = machine(has_apt=True)
     test_tools.ensure()
-    assert installed == ["xfsprogs", "chromium", "nodejs", "valgrind"]
+    assert installed == ["xfsprogs", "chromium", "nodejs", "clamav", "valgrind"]
 
 
 def test_only_what_is_missing_is_installed(machine):
     installed = machine(tools={"chromium"}, has_apt=True)
     test_tools.ensure()
-    assert installed == ["xfsprogs", "nodejs", "valgrind"]
+    assert installed == ["xfsprogs", "nodejs", "clamav", "valgrind"]
 
 
 @pytest.mark.parametrize(("tools", "has_apt"), [(ALL, True), (ALL, False), ((), False)])
