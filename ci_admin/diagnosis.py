@@ -35,6 +35,7 @@ class Code(StrEnum):
     LEASE_STALE = "lease_stale"
     DISK_LOW = "disk_low"
     ENGINE_UNREACHABLE = "engine_unreachable"
+    SCANNER_FAILING = "scanner_failing"
 
 
 REPAIRABLE = frozenset(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ci_admin.diagnosis import Code, Finding, World, diagnose
 from ci_admin.instance import Instance
+from ci_admin.scanner_check import examine_scanner
 from ci_common.errors import EngineUnavailableError
 from ci_common.job import format_time, utc_now
 from ci_common.ports.unenforced_limits import Unenforced
@@ -73,6 +74,7 @@ class Examiner:
         await self._rows(found)
         self._disk(found)
         self._staging(found)
+        found.findings += await examine_scanner(self.instance.settings)
         # Files and workloads before rows: what is seen here has its row by the time of those.
         files = self._inventory.files(self._age)
         self._packages, self._secrets = files.packages, files.secrets

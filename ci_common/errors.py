@@ -5,6 +5,7 @@ RunnerError
 │   ├── InvalidUploadError          not a form with one zip file in it
 │   ├── UploadTooLargeError
 │   ├── InvalidPackageError         the zip is not one we would unpack
+│   ├── PackageRefusedError         the operator's scanner found something in it
 │   ├── InvalidConfigError          the project's table of jobs is broken
 │   ├── UnknownJobNameError         the table has no such job
 │   ├── InvalidSecretError          a secret that cannot be given to a job, or masked
@@ -41,6 +42,7 @@ RunnerError
 ├── LogCorruptError                 a stored log is damaged
 │   └── LogMissingError             it is not stored any more
 ├── NotReadyError                   a part of the server is down
+├── ScannerUnavailableError         the operator's scanner cannot look at packages
 ├── StorageUnavailableError         what the server opened is gone, or read-only
 │   ├── DatabaseUnavailableError
 │   └── DataDirectoryUnavailableError
@@ -136,6 +138,12 @@ class InvalidPackageError(BadRequestError):
     """The uploaded file is not a zip archive this server would unpack."""
 
     code = "invalid_package"
+
+
+class PackageRefusedError(BadRequestError):
+    """The server's package scanner refused the upload."""
+
+    code = "package_refused"
 
 
 class InvalidConfigError(BadRequestError):
@@ -367,6 +375,12 @@ class NotReadyError(RunnerError):
     """The server is not ready."""
 
     code = "not_ready"
+
+
+class ScannerUnavailableError(RunnerError):
+    """The upload was not accepted: the server's package scanner did not work. Try again later."""
+
+    code = "scanner_unavailable"
 
 
 class StorageUnavailableError(RunnerError):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from ci_common.errors import SettingsError
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
 from ci_common.metrics import ProcessMetrics, lasting
@@ -12,7 +13,7 @@ from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
 from ci_common.principal import LOCAL_TENANT, Role
-from ci_common.settings import RunSettings, Settings
+from ci_common.settings import RunSettings, ScanSettings, Settings
 from ci_common.waiting import JobSlots
 from ci_controller.assembly import ControllerStores, build_controller
 from ci_controller.executors.registry import build_executor, default_image
@@ -83,6 +84,7 @@ from ci_server.streams.wait_reasons import WaitReasons
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
 from ci_server.submission.package_check import PackageLimits
+from ci_server.submission.package_scan import PackageScanner
 from ci_server.telemetry.metrics import ServerMetrics
 
 
@@ -171,6 +173,7 @@ def build_services(
     strategies = ControlStrategies(catalogue, settings.perturbations_of_controls)
     failures = Failures(streams)
     metrics = _server_metrics(stores, access.traffic)
+    scanner = _scanner(settings)
     intake = Intake(
         submissions,
         stores.packages,
@@ -181,6 +184,7 @@ def build_services(
         utc_now,
         secrets,
         audit,
+        scanner,
     )
     jobs = JobService(submissions, stores.bell, policy, utc_now, audit, tokens)
     return Services(
@@ -196,7 +200,7 @@ def build_services(
             policy,
         ),
         RerunService(jobs, intake),
-        Readiness(submissions, stores.packages, utc_now),
+        Readiness(submissions, stores.packages, utc_now, scanner),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
         ),
@@ -371,6 +375,16 @@ def _facts(settings: Settings, limits: SubmissionLimits) -> ServerFacts:
         settings.max_artifacts_mb,
         settings.max_artifacts,
     )
+
+
+def _scanner(settings: ScanSettings) -> PackageScanner | None:
+    """Raises SettingsError when its program is missing: every upload would be refused."""
+    if settings.scan_argv is None:
+        return None
+    scanner = PackageScanner(settings.scan_argv, settings.scan_timeout_seconds, settings.max_scans)
+    if why := scanner.problem():
+        raise SettingsError(f"CI_SCAN_COMMAND: {why}; install it, or correct the command")
+    return scanner
 
 
 def _run_defaults(settings: RunSettings) -> RunDefaults:

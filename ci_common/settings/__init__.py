@@ -14,6 +14,7 @@ from ci_common.settings.instance import InstanceSettings
 from ci_common.settings.jobs import JobSettings
 from ci_common.settings.metrics import MetricsSettings
 from ci_common.settings.runs import RunSettings
+from ci_common.settings.scanning import ScanSettings
 from ci_common.settings.server import ServerSettings
 from ci_common.settings.traffic import TrafficSettings
 
@@ -28,6 +29,7 @@ __all__ = [
     "JobSettings",
     "MetricsSettings",
     "RunSettings",
+    "ScanSettings",
     "ServerSettings",
     "Settings",
     "TrafficSettings",
@@ -42,6 +44,7 @@ class Settings(
     TrafficSettings,
     ConnectionSettings,
     RunSettings,
+    ScanSettings,
     JobSettings,
     ExecutorSettings,
     ControllerSettings,
