@@ -51,6 +51,7 @@ from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
+from ci_server.streams.log_positions import LogPositions
 from ci_server.streams.log_stream import LogStreams
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class NativeApi:
     public_url: str | None
     proxies: TrustedProxies
     reruns: RerunService
+    positions: LogPositions
 
 
 async def _native_api(request: Request) -> NativeApi:
