@@ -74,6 +74,7 @@ from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageService
 from ci_server.streams.event_feed import EventFeed
 from ci_server.streams.log_positions import LogPositions
+from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
 from ci_server.streams.log_threads import LogThreads
 from ci_server.streams.wait_reasons import WaitReasons
@@ -111,6 +112,7 @@ class Services:
     usage: UsageService
     streams: LogStreams
     positions: LogPositions
+    searches: LogSearches
     artifacts: ArtifactReader
     model_results: ModelResults
     runs: RunService
@@ -159,6 +161,7 @@ def build_services(
     streams = LogStreams(submissions, stores.logs, stores.signals, reasons)
     threads = LogThreads()
     stack.callback(threads.close)
+    positions = LogPositions(stores.logs, stores.logs, threads)
     catalogue = SqliteCatalogueReader(database)
     strategies = ControlStrategies(catalogue, settings.perturbations_of_controls)
     failures = Failures(streams)
@@ -185,7 +188,8 @@ def build_services(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
         ),
         streams,
-        LogPositions(stores.logs, stores.logs, threads),
+        positions,
+        LogSearches(stores.logs, positions, threads),
         stores.artifacts,
         ModelResults(submissions, stores.artifacts, failures),
         RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),

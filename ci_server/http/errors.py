@@ -30,6 +30,7 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "unknown_job_name": HTTPStatus.BAD_REQUEST,
     "invalid_cursor": HTTPStatus.BAD_REQUEST,
     "invalid_offset": HTTPStatus.BAD_REQUEST,
+    "invalid_search": HTTPStatus.BAD_REQUEST,
     "ambiguous_job_id": HTTPStatus.BAD_REQUEST,
     "invalid_secret": HTTPStatus.BAD_REQUEST,
     "unknown_secret": HTTPStatus.BAD_REQUEST,

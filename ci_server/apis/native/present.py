@@ -25,6 +25,7 @@ from ci_server.services.intake import SubmissionLimits
 from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageReport
 from ci_server.streams.log_positions import LogExtent, LogPosition, MarkPage
+from ci_server.streams.log_search import SearchEvent, SearchProgress, TimedHit
 from ci_server.telemetry.service import VERSION
 
 
@@ -293,6 +294,22 @@ def log_position_json(position: LogPosition) -> dict[str, Any]:
         "line_offset": position.line_offset,
         "time": received_json(position.received_at),
         **_extent_json(position.extent),
+    }
+
+
+def search_event_json(event: SearchEvent) -> dict[str, Any]:
+    """An event of a search in a log."""
+    if isinstance(event, TimedHit):
+        return {"type": "hit", **asdict(event.hit), "time": received_json(event.received_at)}
+    if isinstance(event, SearchProgress):
+        return {"type": "progress", "offset": event.offset, "size": event.size}
+    return {
+        "type": "end",
+        "hits": event.hits,
+        "offset": event.offset,
+        "truncated": event.truncated,
+        "damaged": event.damaged,
+        **_extent_json(event.extent),
     }
 
 
