@@ -12,6 +12,7 @@ RunnerError
 │   ├── UnknownSecretError          the tenant has no such secret
 │   ├── SecretsNeededError          a job had secrets, which must be sent again
 │   ├── InvalidOffsetError          a log position that is not one
+│   ├── InvalidSearchError          a text that cannot be searched for in a log
 │   ├── InvalidEventCursorError     a position among job events that is not one
 │   ├── AmbiguousJobIdError         the beginning of the ids of several jobs
 │   └── RequestTimeoutError         the body came too slowly
@@ -180,6 +181,12 @@ class InvalidOffsetError(BadRequestError):
     """A log offset is a whole number of bytes, from 0 to the size of the log."""
 
     code = "invalid_offset"
+
+
+class InvalidSearchError(BadRequestError):
+    """There is no such text to search for."""
+
+    code = "invalid_search"
 
 
 class InvalidEventCursorError(BadRequestError):

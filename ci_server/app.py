@@ -29,6 +29,8 @@ from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
+from ci_server.apis.native import log_positions as native_log_positions
+from ci_server.apis.native import log_search as native_log_search
 from ci_server.apis.native import metrics as native_metrics
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import reruns as native_reruns
@@ -152,6 +154,8 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         settings.public_url,
         app.state.trusted_proxies,
         services.reruns,
+        services.positions,
+        services.searches,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -234,6 +238,8 @@ def create_app() -> FastAPI:
     app.add_middleware(StartRefusal)
     native = (
         native_lists.router,
+        native_log_positions.router,
+        native_log_search.router,
         native_events.router,
         router,
         native_artifacts.router,

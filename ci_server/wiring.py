@@ -79,7 +79,10 @@ from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageService
 from ci_server.streams.event_feed import EventFeed
+from ci_server.streams.log_positions import LogPositions
+from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
+from ci_server.streams.log_threads import LogThreads
 from ci_server.streams.wait_reasons import WaitReasons
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
@@ -118,6 +121,8 @@ class Services:
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
+    positions: LogPositions
+    searches: LogSearches
     artifacts: ArtifactReader
     model_results: ModelResults
     runs: RunService
@@ -169,6 +174,9 @@ def build_services(
     slots = JobSlots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant)
     reasons = WaitReasons(submissions, slots)
     streams = LogStreams(submissions, stores.logs, stores.signals, reasons)
+    threads = LogThreads()
+    stack.callback(threads.close)
+    positions = LogPositions(stores.logs, stores.logs, threads)
     catalogue = SqliteCatalogueReader(database)
     strategies = ControlStrategies(catalogue, settings.perturbations_of_controls)
     failures = Failures(streams)
@@ -205,6 +213,8 @@ def build_services(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
         ),
         streams,
+        positions,
+        LogSearches(stores.logs, positions, threads),
         stores.artifacts,
         ModelResults(submissions, stores.artifacts, failures),
         RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),

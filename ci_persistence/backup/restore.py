@@ -272,6 +272,8 @@ class _Layout:
         self._rows = rows
         self._batch: tuple[str, FileArtifactBatch] | None = None
         """The artifacts of one job follow one another."""
+        self._marks = b""
+        """Of the log that comes next."""
 
     def extract(self, archive: Path) -> None:
         """Write everything durably. A job's log, once finished, is compressed at once."""
@@ -289,6 +291,8 @@ class _Layout:
             self._package(member.job_id, content)
         elif member.kind == "artifacts":
             self._artifact(member, content)
+        elif member.kind == "marks":
+            self._marks = content.read()
         elif member.kind == DATABASE:
             with self._rows.open("xb") as file:
                 self._rows.chmod(0o600)
@@ -313,6 +317,8 @@ class _Layout:
             log.sync()
         finally:
             log.close()
+        marks, self._marks = self._marks, b""
+        self._logs.replace_marks(member.job_id, marks)
         if member.kind == "logs":
             self._logs.compress(member.job_id, member.size)
 

@@ -32,6 +32,7 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "invalid_cursor": HTTPStatus.BAD_REQUEST,
     "events_gone": HTTPStatus.GONE,
     "invalid_offset": HTTPStatus.BAD_REQUEST,
+    "invalid_search": HTTPStatus.BAD_REQUEST,
     "ambiguous_job_id": HTTPStatus.BAD_REQUEST,
     "invalid_secret": HTTPStatus.BAD_REQUEST,
     "unknown_secret": HTTPStatus.BAD_REQUEST,

@@ -52,6 +52,8 @@ from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
+from ci_server.streams.log_positions import LogPositions
+from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,8 @@ class NativeApi:
     public_url: str | None
     proxies: TrustedProxies
     reruns: RerunService
+    positions: LogPositions
+    searches: LogSearches
 
 
 async def _native_api(request: Request) -> NativeApi:

@@ -87,6 +87,9 @@ REQUESTS = {
     "POST /jobs/{job_id}/cancel": CANCELLATION,
     "GET /jobs/{job_id}/stream": READING,
     "GET /jobs/{job_id}/logs": READING,
+    "GET /jobs/{job_id}/logs/marks": READING,
+    "GET /jobs/{job_id}/logs/position": READING,
+    "GET /jobs/{job_id}/logs/search": Request(Action.READ, (400, "invalid_search")),
     "GET /jobs/{job_id}/artifacts": READING,
     "GET /jobs/{job_id}/artifacts/{path}": Request(
         Action.READ, (404, "artifact_not_found"), {"completed": OK}
