@@ -6,6 +6,7 @@ takes that part's class. The client's are in `ci_client.library.config`.
 
 from ci_common.settings.connections import ConnectionSettings
 from ci_common.settings.controller import ControllerSettings
+from ci_common.settings.delivery import DeliverySettings
 from ci_common.settings.environment import EnvironmentSettings, read_settings
 from ci_common.settings.executors import ExecutorSettings
 from ci_common.settings.grpc import GrpcSettings
@@ -19,6 +20,7 @@ from ci_common.settings.traffic import TrafficSettings
 __all__ = [
     "ConnectionSettings",
     "ControllerSettings",
+    "DeliverySettings",
     "EnvironmentSettings",
     "ExecutorSettings",
     "GrpcSettings",
@@ -34,6 +36,7 @@ __all__ = [
 
 
 class Settings(
+    DeliverySettings,
     GrpcSettings,
     IdentitySettings,
     TrafficSettings,
