@@ -43,6 +43,7 @@ from ci_server.apis.runs import routes as runs
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
+from ci_server.dashboard import routes as dashboard
 from ci_server.grpc import library
 from ci_server.http.cleanup import RequestEnd
 from ci_server.http.drain_after_error import EarlyAnswers
@@ -231,7 +232,7 @@ def create_app() -> FastAPI:
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     for routes in (*native, models.router, models_socket.router, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
-    for routes in (native_probes.router, runs_probes.router, site.router):
+    for routes in (native_probes.router, runs_probes.router, site.router, dashboard.router):
         app.include_router(routes)
     app.router.default = fallback = FrontendFallback(app.router.default)
     fallback.keep_clear_of(route.path for route in iter_route_contexts(app.routes) if route.path)
