@@ -13,6 +13,7 @@ import typer
 
 from ci_admin.catalogue import app as catalogue_app
 from ci_admin.identity_commands import key_app, user_app
+from ci_admin.mails import app as mail_app
 from ci_admin.secrets import app as secrets_app
 from ci_admin.signed_urls import app as signed_urls_app
 from ci_admin.webhooks import app as webhook_app
@@ -42,6 +43,7 @@ app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")
 app.add_typer(secrets_app, name="secret")
 app.add_typer(webhook_app, name="webhook")
+app.add_typer(mail_app, name="mail")
 app.add_typer(signed_urls_app, name="signed-urls")
 app.add_typer(catalogue_app, name="catalogue")
 

@@ -3,7 +3,6 @@
 A signing secret goes to stdout, alone, and all words about it to stderr.
 """
 
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +11,9 @@ import typer
 
 from ci_admin import subscriptions
 from ci_admin.audit import operator_entry
+from ci_admin.subscription_commands import Events, Failures, Private, add_commands, remark
 from ci_common.deliveries import (
     OF_JOBS,
-    DeliveryState,
     Subscription,
     new_subscription_id,
 )
@@ -35,10 +34,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_CHANGED_NOTHING = 1
 _JOBS = "jobs"
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it", show_default=False)]
 KeyOwner = Annotated[
     str,
     typer.Argument(
@@ -47,7 +44,6 @@ KeyOwner = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Output JSON")]
 Tenant = Annotated[str, typer.Option(metavar="T", help="Tenant (team)")]
 SecretFile = Annotated[
     Path | None,
@@ -61,21 +57,9 @@ SecretFile = Annotated[
 def add_command(
     url: Annotated[str, typer.Argument(metavar="URL", show_default=False)],
     tenant: Tenant = LOCAL_TENANT,
-    event: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND",
-            help="Event to send: submitted, claimed, started, cancel_requested, retried, "
-            "finished, deleted, or all; may be repeated [default: finished]",
-            show_default=False,
-        ),
-    ] = None,
-    failures: Annotated[
-        bool, typer.Option("--failures", help="Of finished jobs, send only those that failed")
-    ] = False,
-    private: Annotated[
-        bool, typer.Option("--private", help="Send events of private jobs, too")
-    ] = False,
+    event: Events = None,
+    failures: Failures = False,
+    private: Private = False,
     secret_file: SecretFile = None,
 ) -> None:
     """Send a tenant's job events to a URL, from now on. Prints the secret that signs them."""
@@ -98,60 +82,12 @@ def add_command(
         AuditAction.SUBSCRIPTION_ADD, tenant=one.tenant, target=one.subscription_id
     )
     subscriptions.administer(lambda administration: administration.add(one, key, entry))
-    _remark(f"webhook {one.subscription_id} of the tenant {one.tenant}")
-    _remark(f"next: ci-admin webhook test {one.subscription_id}. Its signing secret:")
+    remark(f"webhook {one.subscription_id} of the tenant {one.tenant}")
+    remark(f"next: ci-admin webhook test {one.subscription_id}. Its signing secret:")
     typer.echo(secret_text(key))
 
 
-@app.command("list")
-def list_command(
-    tenant: Annotated[
-        str | None, typer.Option(metavar="T", help="Only this tenant's", show_default=False)
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """List webhooks. Their URLs may be secrets."""
-    everything = subscriptions.administer(lambda them: them.subscriptions(tenant))
-    found = [one for one in everything if one.channel is Channel.WEBHOOK]
-    show = subscriptions.subscriptions_json if as_json else subscriptions.subscriptions_text
-    typer.echo(show(found))
-
-
-@app.command("remove")
-def remove_command(webhook: Id) -> None:
-    """Remove a webhook. What it has not delivered yet is given up."""
-    subscriptions.administer(lambda them: subscriptions.remove(them, Channel.WEBHOOK, webhook))
-    typer.echo(f"{webhook}: removed")
-
-
-@app.command("disable")
-def disable_command(webhook: Id) -> None:
-    """Send no more events to a webhook. What it has not delivered yet is given up."""
-    subscriptions.administer(
-        lambda them: subscriptions.enable(them, Channel.WEBHOOK, webhook, "by the operator")
-    )
-    typer.echo(f"{webhook}: disabled")
-
-
-@app.command("enable")
-def enable_command(webhook: Id) -> None:
-    """Send events to a webhook again, from now on."""
-    subscriptions.administer(
-        lambda them: subscriptions.enable(them, Channel.WEBHOOK, webhook, None)
-    )
-    typer.echo(f"{webhook}: enabled")
-
-
-@app.command("test")
-def test_command(webhook: Id) -> None:
-    """Have the running server send a test message, and show what the receiver answered."""
-    delivery = subscriptions.administer(
-        lambda them: subscriptions.send_test(them, Channel.WEBHOOK, webhook)
-    )
-    if delivery.state is not DeliveryState.DELIVERED:
-        _remark(f"{delivery.message.message_id} was not delivered: {delivery.error}")
-        raise typer.Exit(_CHANGED_NOTHING)
-    typer.echo(f"{delivery.message.message_id}: delivered ({delivery.status_code})")
+add_commands(app, Channel.WEBHOOK)
 
 
 @app.command("secret")
@@ -176,54 +112,8 @@ def rotate_command(
         raise InvalidSubscriptionError(f"--keep: {error}") from None
     key = _key(secret_file)
     subscriptions.administer(lambda them: _rotate(them, webhook, tenant, key, kept))
-    _remark(f"the old secret of {webhook} ends in {keep}. The new one:")
+    remark(f"the old secret of {webhook} ends in {keep}. The new one:")
     typer.echo(secret_text(key))
-
-
-@app.command("deliveries")
-def deliveries_command(
-    webhook: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Only of this webhook", show_default=False)
-    ] = None,
-    tenant: Annotated[
-        str | None, typer.Option(metavar="T", help="Only of this tenant", show_default=False)
-    ] = None,
-    state: Annotated[
-        DeliveryState | None, typer.Option(help="Only in this state", show_default=False)
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N, the newest")] = 50,
-    as_json: Json = False,
-) -> None:
-    """Show messages and what became of them, oldest first; with --json also what was sent."""
-    found = subscriptions.administer(
-        lambda them: them.deliveries(owner=webhook, tenant=tenant, state=state, limit=limit)
-    )
-    found = [one for one in found if one.message.channel is Channel.WEBHOOK]
-    show = subscriptions.deliveries_json if as_json else subscriptions.deliveries_text
-    typer.echo(show(found))
-
-
-@app.command("redeliver")
-def redeliver_command(
-    messages: Annotated[
-        list[str] | None, typer.Argument(metavar="[MESSAGE]...", show_default=False)
-    ] = None,
-    failed: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help="All that were given up of this webhook", show_default=False
-        ),
-    ] = None,
-) -> None:
-    """Deliver messages again, with the same ids."""
-    if not messages and failed is None:
-        raise InvalidSubscriptionError(
-            "name messages, as `ci-admin webhook deliveries` shows them, or --failed ID"
-        )
-    done = subscriptions.administer(
-        lambda them: subscriptions.redeliver(them, Channel.WEBHOOK, messages or [], failed)
-    )
-    typer.echo(f"{len(done)} message{'' if len(done) == 1 else 's'} will be delivered again")
 
 
 async def _shown(administration: DeliveryAdministration, webhook: str, tenant: str) -> bytes:
@@ -271,7 +161,3 @@ def _key(secret_file: Path | None) -> bytes:
         raise InvalidSubscriptionError(f"{secret_file} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InvalidSubscriptionError(f"{secret_file}: {error}") from None
-
-
-def _remark(text: str) -> None:
-    print(f"ci-admin: {text}", file=sys.stderr)

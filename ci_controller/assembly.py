@@ -21,7 +21,9 @@ from ci_common.ports.workloads import Executor
 from ci_common.settings import ControllerSettings, Settings
 from ci_controller.delivery.deliverer import Deliverer
 from ci_controller.delivery.fan_out import FanOut
+from ci_controller.delivery.mail import MailSender
 from ci_controller.delivery.reachable import Reachable
+from ci_controller.delivery.sender import Sender
 from ci_controller.delivery.webhooks import WebhookSender
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
@@ -108,7 +110,9 @@ def build_deliverer(
     """What sends notifications; `queue` was made for the holder of the controller's lease."""
     policy = settings.notify_policy or NotifyPolicy()
     reachable = Reachable(settings.private_networks)
-    senders = {Channel.WEBHOOK: WebhookSender(queue, reachable, policy, now)}
+    senders: dict[Channel, Sender] = {Channel.WEBHOOK: WebhookSender(queue, reachable, policy, now)}
+    if settings.smtp_server is not None and settings.smtp_from is not None:
+        senders[Channel.MAIL] = MailSender(settings.smtp_server, settings.smtp_from, policy, now)
     fan_out = FanOut(queue, events, signals, settings.public_url, now)
     return Deliverer(queue, fan_out, senders, settings.delivery_days, now)
 

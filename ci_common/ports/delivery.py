@@ -13,6 +13,7 @@ from ci_common.deliveries import (
     Subscription,
 )
 from ci_common.job_events import EventCursor
+from ci_common.notify_targets import Channel
 from ci_common.ports.audit import AuditEntry
 
 
@@ -104,6 +105,7 @@ class DeliveryAdministration(Protocol):
 
     async def deliveries(
         self,
+        channel: Channel | None = None,
         *,
         owner: str | None = None,
         tenant: str | None = None,

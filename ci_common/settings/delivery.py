@@ -2,13 +2,14 @@
 
 import ipaddress
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from ci_common.addresses import Network
-from ci_common.notify_targets import NotifyPolicy
+from ci_common.notify_targets import NotifyPolicy, mail_target
 from ci_common.settings.environment import EnvironmentSettings
+from ci_common.smtp_server import SmtpServer
 
 _HOST_PATTERN = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:.]+")
 
@@ -37,6 +38,30 @@ def _hosts(value: str) -> str:
     return value
 
 
+def _mail(value: str) -> str:
+    for word in _words(value):
+        try:
+            mail_target(word if "@" in word else f"any@{word}")
+        except ValueError:
+            raise ValueError(
+                f"must list addresses and domains, by commas: {word!r} is not ann@example.com or "
+                "example.com"
+            ) from None
+    return value
+
+
+def _smtp_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        SmtpServer.parse(value.get_secret_value())
+    return value
+
+
+def _from(value: str | None) -> str | None:
+    if value is not None:
+        mail_target(value)
+    return value
+
+
 class DeliverySettings(EnvironmentSettings):
     """Where notifications may go, and how they get there."""
 
@@ -47,6 +72,12 @@ class DeliverySettings(EnvironmentSettings):
     """
     notify_hosts: Annotated[str, AfterValidator(_hosts)] = "*"
     """Hosts that jobs may send webhooks to, separated by commas; `*.example.com` is any below."""
+    notify_mail: Annotated[str, AfterValidator(_mail)] = ""
+    """Addresses, and domains, that jobs may send e-mail to, separated by commas."""
+    smtp_url: Annotated[SecretStr | None, AfterValidator(_smtp_url)] = None
+    """The server that e-mail is sent by: smtps://user:password@host, starttls://, or smtp://."""
+    smtp_from: Annotated[str | None, AfterValidator(_from)] = None
+    """The address that e-mail is sent from."""
     delivery_days: float = Field(default=7.0, gt=0, le=365)
     """Days for which messages that were delivered, or given up, are shown."""
 
@@ -60,4 +91,17 @@ class DeliverySettings(EnvironmentSettings):
         """Where jobs may send notifications; `None`: what they ask for is ignored."""
         if not self.notifications:
             return None
-        return NotifyPolicy(hosts=_words(self.notify_hosts))
+        return NotifyPolicy(
+            _words(self.notify_hosts), _words(self.notify_mail), self.smtp_url is not None
+        )
+
+    @property
+    def smtp_server(self) -> SmtpServer | None:
+        """That of `smtp_url`."""
+        return SmtpServer.parse(self.smtp_url.get_secret_value()) if self.smtp_url else None
+
+    @model_validator(mode="after")
+    def _has_sender(self) -> Self:
+        if self.smtp_url is not None and self.smtp_from is None:
+            raise ValueError("CI_SMTP_FROM: must be set if CI_SMTP_URL is")
+        return self

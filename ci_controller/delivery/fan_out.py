@@ -143,7 +143,7 @@ def event_payload(
         "name": job.name,
         "title": job.title,
         "labels": job.labels,
-        "url": f"{public_url}/jobs/{event.job_id}" if public_url else None,
+        "url": f"{public_url}/ui/jobs/{event.job_id}" if public_url else None,
     }
     return {
         "type": f"job.{event.kind.value}",

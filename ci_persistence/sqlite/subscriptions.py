@@ -9,6 +9,7 @@ from typing_extensions import override
 from ci_common.deliveries import Delivery, DeliveryState, Message, Subscription
 from ci_common.errors import SecretKeyError
 from ci_common.job import format_time
+from ci_common.notify_targets import Channel
 from ci_common.ports.audit import AuditEntry
 from ci_common.ports.delivery import DeliveryAdministration
 from ci_persistence.database.database import Database
@@ -152,6 +153,7 @@ class SqliteSubscriptions(DeliveryAdministration):
     @override
     async def deliveries(
         self,
+        channel: Channel | None = None,
         *,
         owner: str | None = None,
         tenant: str | None = None,
@@ -162,9 +164,10 @@ class SqliteSubscriptions(DeliveryAdministration):
         rows = await self._database.fetch_all(
             f"SELECT {DELIVERY_COLUMNS} FROM deliveries "  # noqa: S608 - constants
             "WHERE owner = coalesce(?, owner) AND tenant = coalesce(?, tenant) "
-            "AND state = coalesce(?, state) AND message_id = coalesce(?, message_id) "
+            "AND channel = coalesce(?, channel) AND state = coalesce(?, state) "
+            "AND message_id = coalesce(?, message_id) "
             "ORDER BY number DESC LIMIT ?",
-            (owner, tenant, state and state.value, message_id, limit),
+            (owner, tenant, channel, state, message_id, limit),
         )
         return [delivery_from_row(row) for row in rows]
 

@@ -1,11 +1,20 @@
 """Webhooks from a real server to real receivers, administered by the real `ci-admin`."""
 
+import asyncio
 import json
 import threading
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from ci_common.deliveries import OF_JOBS, Subscription, new_subscription_id
+from ci_common.job import utc_now
+from ci_common.job_events import JobEventKind
+from ci_common.notify_targets import Channel
+from ci_common.webhook_signing import new_signing_key, secret_text
+from ci_persistence.database.database import Database
+from ci_persistence.files.secret_keys import SecretKeys
+from ci_persistence.sqlite.subscriptions import SqliteSubscriptions
 from support import projects
 from support.administration import admin, succeed
 from support.command_line import CommandLine
@@ -28,6 +37,25 @@ def add(server, url, *options):
     done = admin(server, "webhook", "add", url, *options)
     assert done.returncode == 0, done.stderr
     return done.stderr.split()[2], done.stdout.strip()
+
+
+def add_row(server, url):
+    """The same without the time of a command."""
+    name, key = new_subscription_id(Channel.WEBHOOK), new_signing_key()
+    kinds = (JobEventKind.FINISHED,)
+    one = Subscription(name, "local", Channel.WEBHOOK, url, kinds, utc_now())
+
+    async def write():
+        database = Database(server.database)
+        await database.open()
+        try:
+            keys = SecretKeys(server.data, None)
+            await SqliteSubscriptions(database, keys).add(one, key)
+        finally:
+            await database.close()
+
+    asyncio.run(write())
+    return name, secret_text(key)
 
 
 def deliveries(server, webhook):
@@ -79,7 +107,7 @@ def test_signed_events_of_a_tenants_jobs(make_server):
             "name": "test",
             "title": None,
             "labels": {"git.commit": "abc"},
-            "url": f"https://ci.example.com/jobs/{job_id}",
+            "url": f"https://ci.example.com/ui/jobs/{job_id}",
         }
         assert told["timestamp"] == data["at"]
 
@@ -133,7 +161,7 @@ def test_receivers_that_fail_do_not_delay_others(make_server):
         Receiver(lambda request: Answer(410)) as gone,
     ):
         receivers = (slow, redirects, fails, drops, gone, good)
-        webhooks = {receiver: add(server, receiver.url)[0] for receiver in receivers}
+        webhooks = {receiver: add_row(server, receiver.url)[0] for receiver in receivers}
         try:
             run_job(server)
             run_job(server)
@@ -169,7 +197,7 @@ def test_a_controller_that_dies_between_sending_and_noting_sends_again(make_serv
         return Answer()
 
     with Receiver(kill_first) as receiver:
-        webhook, secret = add(server, receiver.url)
+        webhook, secret = add_row(server, receiver.url)
         job_id = server.submit(projects.ANY, projects.shell("true"))
         assert killed.wait(60)
         server.start().ready()
@@ -218,15 +246,16 @@ def test_what_jobs_ask_for(make_server, tmp_path):
 def test_private_addresses_are_not_called_unless_allowed(make_server):
     server = make_server().start().ready()
     with Receiver() as receiver:
-        urls = {
-            f"http://localhost:{receiver.port}/": "CI_WEBHOOK_NETWORKS",
-            f"https://127.0.0.1:{receiver.port}/": "CI_WEBHOOK_NETWORKS",
-            f"http://[::ffff:127.0.0.1]:{receiver.port}/": "CI_WEBHOOK_NETWORKS",
-        }
-        for url, words in urls.items():
-            webhook, _ = add(server, url)
-            done = admin(server, "webhook", "test", webhook)
-            assert (done.returncode, words in done.stderr) == (1, True), done.stderr
+        urls = [
+            f"http://localhost:{receiver.port}/",
+            f"https://127.0.0.1:{receiver.port}/",
+            f"http://[::ffff:127.0.0.1]:{receiver.port}/",
+            f"https://[64:ff9b::7f00:1]:{receiver.port}/",
+        ]
+        run_job(server, notify=urls)
+        found = ended(server, OF_JOBS)
+        assert [state for _, state, *_ in found] == ["failed"] * len(urls)
+        assert all("CI_WEBHOOK_NETWORKS" in error for *_, error, _ in found)
         assert receiver.received == []
     done = admin(server, "webhook", "add", "http://user@example.com/")
     assert (done.returncode, done.stdout) == (2, "")
