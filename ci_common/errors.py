@@ -57,6 +57,8 @@ RunnerError
 │   ├── UserNotFoundError
 │   ├── LastUserError
 │   └── KeyNotFoundError
+├── SubscriptionError               webhooks cannot be administered like this
+│   └── InvalidSubscriptionError
 ├── SecretKeyError                  the key that encrypts secrets cannot be used
 ├── LeaseLostError                  another controller has taken over
 ├── EngineUnavailableError          the container engine does not answer
@@ -472,6 +474,18 @@ class SecretKeyError(RunnerError):
     """The key that encrypts secrets cannot be used."""
 
     code = "secret_key_error"
+
+
+class SubscriptionError(RunnerError):
+    """Subscriptions and deliveries cannot be administered like this."""
+
+    code = "subscription_error"
+
+
+class InvalidSubscriptionError(SubscriptionError):
+    """This cannot be a subscription."""
+
+    code = "invalid_subscription"
 
 
 class LeaseLostError(RunnerError):

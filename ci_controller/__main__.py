@@ -13,7 +13,7 @@ with needing("server", "python -m ci_controller"):
     from ci_common.errors import RunnerError
     from ci_common.metrics import ProcessMetrics, lasting
     from ci_common.settings import Settings
-    from ci_controller.assembly import ControllerStores, build_controller
+    from ci_controller.assembly import ControllerStores, build_controller, build_deliverer
     from ci_controller.executors.registry import build_executor, load_settings
     from ci_controller.reconcile.controller import new_holder
     from ci_controller.telemetry.metrics import ControllerMetrics
@@ -29,6 +29,8 @@ with needing("server", "python -m ci_controller"):
     from ci_persistence.signals.doorbell import SocketDoorbell
     from ci_persistence.signals.in_process import ProcessJobSignals
     from ci_persistence.sqlite.data_claim import check_before_open, claim
+    from ci_persistence.sqlite.deliveries import SqliteDeliveries
+    from ci_persistence.sqlite.events import SqliteJobEvents
     from ci_persistence.sqlite.lease import SqliteControllerLease
     from ci_persistence.sqlite.retention import SqliteJobRetention
     from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -51,6 +53,7 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
     holder = new_holder()
     check = directory.check
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
+    keys = SecretKeys(settings.data_path, settings.secret_keys)
     executor = build_executor(settings, database.instance_id)
     try:
         stores = ControllerStores(
@@ -62,14 +65,17 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
             FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20, check),
             FileArtifactStore(settings.data_path, reserve, check),
             SocketDoorbell(settings.data_path),
-            FileJobSecrets(
-                settings.data_path, SecretKeys(settings.data_path, settings.secret_keys), check
-            ),
+            FileJobSecrets(settings.data_path, keys, check),
             check,
         )
         metrics = ProcessMetrics(MetricFiles(settings.data_path, lasting, check), "controller")
         counting = ControllerMetrics(metrics.registry)
-        controller = build_controller(settings, executor, stores, metrics=counting)
+        duties = {}
+        if settings.notifications:
+            queue = SqliteDeliveries(database, keys, holder)
+            events = SqliteJobEvents(database)
+            duties["notifications"] = build_deliverer(settings, queue, events, signals)
+        controller = build_controller(settings, executor, stores, metrics=counting, duties=duties)
         async with _shared(metrics) if settings.metrics != "off" else contextlib.nullcontext():
             await controller.run()
     finally:

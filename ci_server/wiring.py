@@ -15,7 +15,7 @@ from ci_common.ports.catalogue import CatalogueReader
 from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import RunSettings, ScanSettings, Settings
 from ci_common.waiting import JobSlots
-from ci_controller.assembly import ControllerStores, build_controller
+from ci_controller.assembly import ControllerStores, build_controller, build_deliverer
 from ci_controller.executors.registry import build_executor, default_image
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
@@ -36,6 +36,7 @@ from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.catalogue import SqliteCatalogueReader
 from ci_persistence.sqlite.data_claim import check_before_open, claim
+from ci_persistence.sqlite.deliveries import SqliteDeliveries
 from ci_persistence.sqlite.events import SqliteJobEvents
 from ci_persistence.sqlite.identities import (
     SqliteIdentityAdministration,
@@ -247,6 +248,11 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
     holder = new_holder()
     executor = build_executor(stores.settings, stores.database.instance_id)
     stack.push_async_callback(executor.close)
+    duties = {}
+    if stores.settings.notifications:
+        queue = SqliteDeliveries(stores.database, stores.keys, holder)
+        events = SqliteJobEvents(stores.database)
+        duties["notifications"] = build_deliverer(stores.settings, queue, events, stores.signals)
     return build_controller(
         stores.settings,
         executor,
@@ -263,6 +269,7 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.directory.check,
         ),
         metrics=ControllerMetrics(stores.process_metrics.registry),
+        duties=duties,
     )
 
 
@@ -411,6 +418,7 @@ def _limits(settings: Settings) -> SubmissionLimits:
     return SubmissionLimits(
         max_upload_bytes=settings.max_upload_mb << 20,
         patience_seconds=settings.request_timeout_seconds,
+        notify=settings.notify_policy,
         package=PackageLimits(
             max_entries=settings.max_entries,
             max_unpacked_bytes=settings.max_unpacked_mb << 20,

@@ -6,6 +6,7 @@ takes that part's class. The client's are in `ci_client.library.config`.
 
 from ci_common.settings.connections import ConnectionSettings
 from ci_common.settings.controller import ControllerSettings
+from ci_common.settings.delivery import DeliverySettings
 from ci_common.settings.environment import EnvironmentSettings, read_settings
 from ci_common.settings.executors import ExecutorSettings
 from ci_common.settings.grpc import GrpcSettings
@@ -21,6 +22,7 @@ from ci_common.settings.traffic import TrafficSettings
 __all__ = [
     "ConnectionSettings",
     "ControllerSettings",
+    "DeliverySettings",
     "EnvironmentSettings",
     "ExecutorSettings",
     "GrpcSettings",
@@ -39,6 +41,7 @@ __all__ = [
 
 class Settings(
     MetricsSettings,
+    DeliverySettings,
     GrpcSettings,
     IdentitySettings,
     TrafficSettings,

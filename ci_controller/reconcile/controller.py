@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.reconcile.background_tasks import BackgroundTasks
+from ci_controller.reconcile.duty import LeaderDuty
 from ci_controller.reconcile.leadership import Leadership
 from ci_controller.reconcile.missing_workloads import MissingWorkloads
 from ci_controller.reconcile.plan import (
@@ -96,9 +97,11 @@ class Controller:
         housekeeping: Housekeeping,
         clock: Callable[[], float] = time.monotonic,
         meter: TickMeter = NO_METER,
+        duties: Mapping[str, LeaderDuty] | None = None,
     ) -> None:
         self._housekeeping = housekeeping
         self._meter = meter
+        self._duties = duties or {}
         self._clock = clock
         self._context = context
         self._leadership = Leadership(lease, holder, clock, context.now)
@@ -186,6 +189,8 @@ class Controller:
             self._launched.clear()
             self._health.reset()
             self._background.spawn("housekeeping", self._housekeeping.run(epoch))
+            for name, duty in self._duties.items():
+                self._background.spawn(name, duty.run(epoch))
         return epoch
 
     async def _look(self, epoch: int) -> World:

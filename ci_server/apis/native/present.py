@@ -15,7 +15,6 @@ from ci_common.events import (
     WaitingEvent,
 )
 from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
-from ci_common.job_events import JobEvent
 from ci_common.ports.logs import MARK_SECONDS
 from ci_common.ports.usage import TenantUsage
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
@@ -170,21 +169,6 @@ def event_json(event: Event) -> dict[str, Any]:
         case CompleteEvent(job):
             return _complete_json(job)
     assert_never(event)
-
-
-def job_event_json(event: JobEvent) -> dict[str, Any]:
-    """An event of the stream of all jobs."""
-    return {
-        "type": "job",
-        "seq": event.seq,
-        "job_id": event.job_id,
-        "kind": event.kind.value,
-        "at": format_time(event.at),
-        "tenant": event.tenant,
-        "user": event.user,
-        "private": event.visibility is Visibility.PRIVATE,
-        "facts": dict(event.facts),
-    }
 
 
 def _log_json(content: bytes) -> dict[str, Any]:
