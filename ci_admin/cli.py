@@ -15,6 +15,7 @@ from ci_admin.catalogue import app as catalogue_app
 from ci_admin.identity_commands import key_app, user_app
 from ci_admin.mails import app as mail_app
 from ci_admin.secrets import app as secrets_app
+from ci_admin.session_commands import app as session_app
 from ci_admin.signed_urls import app as signed_urls_app
 from ci_admin.webhooks import app as webhook_app
 from ci_common.errors import (
@@ -41,6 +42,7 @@ app = typer.Typer(
 
 app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")
+app.add_typer(session_app, name="session")
 app.add_typer(secrets_app, name="secret")
 app.add_typer(webhook_app, name="webhook")
 app.add_typer(mail_app, name="mail")

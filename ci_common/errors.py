@@ -17,9 +17,11 @@ RunnerError
 │   ├── AmbiguousJobIdError         the beginning of the ids of several jobs
 │   └── RequestTimeoutError         the body came too slowly
 ├── UnauthenticatedError            nobody we know
-│   └── InvalidCredentialsError     credentials that prove nothing
+│   ├── InvalidCredentialsError     credentials that prove nothing
+│   └── SessionEndedError           a browser's session that is over
 ├── ForbiddenError                  known, but not allowed to
 │   ├── NotLocalError               no identities: only for this machine
+│   ├── CrossOriginError            the cookie of a session, used by another page
 │   ├── QuotaExceededError          no room left for this tenant
 │   ├── InvalidGrantError           a signed URL that we did not sign
 │   └── GrantExpiredError           one that is too old
@@ -221,6 +223,12 @@ class InvalidCredentialsError(UnauthenticatedError):
     code = "invalid_credentials"
 
 
+class SessionEndedError(UnauthenticatedError):
+    """Your session has ended: sign in again."""
+
+    code = "session_ended"
+
+
 class ForbiddenError(RunnerError):
     """You are not allowed to do this."""
 
@@ -231,6 +239,12 @@ class NotLocalError(ForbiddenError):
     """This server has no users yet, so it accepts only programs on its own machine."""
 
     code = "not_local"
+
+
+class CrossOriginError(ForbiddenError):
+    """A web page of another origin sent this request with the cookie of a session."""
+
+    code = "cross_origin"
 
 
 class QuotaExceededError(ForbiddenError):

@@ -45,6 +45,9 @@ from ci_server.apis.runs import control_strategy as runs_control_strategy
 from ci_server.apis.runs import metadata as runs_metadata
 from ci_server.apis.runs import probes as runs_probes
 from ci_server.apis.runs import routes as runs
+from ci_server.apis.sessions import oidc as sessions_oidc
+from ci_server.apis.sessions import routes as sessions
+from ci_server.apis.sessions.api import OidcApi, SessionsApi
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
@@ -98,6 +101,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.audit_days is not None:
             forgetting = _forgetting(audit_log, timedelta(days=settings.audit_days))
             await stack.enter_async_context(_background_task("audit retention", forgetting))
+        forgetting_sessions = services.sessions.service.forget_old_ones()
+        await stack.enter_async_context(_background_task("session retention", forgetting_sessions))
         if settings.controller == "embedded":
             controller = build_embedded_controller(stores, stack)
             await stack.enter_async_context(_background_task("controller", controller.run()))
@@ -185,10 +190,24 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.artifacts,
         LogMessages(),
     )
+    app.state.sessions_api = SessionsApi(
+        services.sessions.service,
+        services.sessions.cookie,
+        services.sessions.own_origin,
+        settings.request_timeout_seconds,
+        _oidc_api(services, settings),
+    )
     app.state.catalogue = services.catalogue
     app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
         services.control_strategies, settings.request_timeout_seconds
     )
+
+
+def _oidc_api(services: Services, settings: Settings) -> OidcApi | None:
+    sessions = services.sessions
+    if sessions.login is None:
+        return None
+    return OidcApi(sessions.login, sessions.attempt_cookie, settings.oidc_name, settings.public_url)
 
 
 async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
@@ -252,9 +271,16 @@ def create_app() -> FastAPI:
     )
     durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
-    for routes in (*native, *durable, models.router, models_socket.router, *of_runs):
+    models_api = (models.router, models_socket.router)
+    for routes in (*native, *durable, sessions.router, *models_api, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
-    for routes in (native_probes.router, runs_probes.router, site.router, dashboard.router):
+    for routes in (
+        native_probes.router,
+        runs_probes.router,
+        site.router,
+        dashboard.router,
+        sessions_oidc.router,
+    ):
         app.include_router(routes)
     app.router.default = fallback = FrontendFallback(app.router.default)
     fallback.keep_clear_of(route.path for route in iter_route_contexts(app.routes) if route.path)

@@ -47,6 +47,7 @@ from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.metric_facts import SqliteMetricFacts
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.runs import SqliteRuns
+from ci_persistence.sqlite.sessions import SqliteSessions
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -65,6 +66,7 @@ from ci_server.access.limits.configured import failure_limits, quotas, traffic_l
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
 from ci_server.http.guards import AccessControl
+from ci_server.services.configured_sessions import Sessions, configured_sessions
 from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
@@ -115,6 +117,7 @@ class Services:
     """What doors call."""
 
     access: AccessControl
+    sessions: Sessions
     intake: Intake
     jobs: JobService
     job_events: JobEventService
@@ -171,7 +174,7 @@ def build_services(
     policy, limits = Policy(settings.operator_tenant), _limits(settings)
     submissions = SqliteJobSubmissions(database, stores.signals)
     secrets = SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets)
-    access, tokens = _access(stores, policy, audit, proxies, stack)
+    access, sessions, tokens = _access(stores, policy, audit, proxies, stack)
     slots = JobSlots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant)
     reasons = WaitReasons(submissions, slots)
     streams = LogStreams(submissions, stores.logs, stores.signals, reasons)
@@ -198,6 +201,7 @@ def build_services(
     jobs = JobService(submissions, stores.bell, policy, utc_now, audit, tokens)
     return Services(
         access,
+        sessions,
         intake,
         jobs,
         JobEventService(
@@ -334,7 +338,9 @@ async def has_identities(settings: Settings) -> bool:
         return True
     configured = ConfiguredIdentities(settings)
     try:
-        return await _authenticator(settings, _in_order(configured)).has_identities()
+        others = [*configured.jwt, *configured.proxy, *configured.developer]
+        has_others = await _authenticator(settings, others).has_identities()
+        return has_others or settings.oidc_issuer is not None
     finally:
         await configured.close()
 
@@ -345,17 +351,25 @@ def _access(
     audit: AuditTrail,
     proxies: TrustedProxies,
     stack: AsyncExitStack,
-) -> tuple[AccessControl, StreamTokens]:
-    """How routes find out who asks; and the tokens they give."""
+) -> tuple[AccessControl, Sessions, StreamTokens]:
+    """How routes find out who asks; and the sessions and tokens they give."""
     settings = stores.settings
     warn_of_unchecked_audience(settings)
-    api_keys = ApiKeyIdentity(SqliteIssuedKeys(stores.database), utc_now)
+    keys, instance_id = SqliteIssuedKeys(stores.database), stores.database.instance_id
+    api_keys = ApiKeyIdentity(keys, utc_now)
     stack.push_async_callback(api_keys.close)
+    key = load_token_key(settings.data_path)
+    sessions = configured_sessions(
+        settings, SqliteSessions(stores.database), keys, api_keys, audit, instance_id, key
+    )
+    stack.push_async_callback(sessions.close)
     configured = ConfiguredIdentities(settings)
     stack.push_async_callback(configured.close)
-    key = load_token_key(settings.data_path)
     tokens = StreamTokens(key, settings.stream_token_seconds, utc_now)
-    authenticator = _authenticator(settings, [api_keys, *_in_order(configured)], tokens)
+    # What comes with every request by itself is asked last: a proxy's word, then a cookie.
+    issued = [api_keys, *configured.jwt, *configured.proxy]
+    identities = [*issued, sessions.identity, *configured.developer]
+    authenticator = _authenticator(settings, identities, tokens)
     control = AccessControl(
         ThrottledAuthenticator(authenticator, failure_limits(settings)),
         policy,
@@ -364,11 +378,7 @@ def _access(
         proxies,
         settings.allowed_origins,
     )
-    return control, tokens
-
-
-def _in_order(configured: ConfiguredIdentities) -> list[Identity]:
-    return [*configured.jwt, *configured.proxy, *configured.developer]
+    return control, sessions, tokens
 
 
 def _authenticator(

@@ -17,6 +17,7 @@ from ci_common.settings.metrics import MetricsSettings
 from ci_common.settings.runs import RunSettings
 from ci_common.settings.scanning import ScanSettings
 from ci_common.settings.server import ServerSettings
+from ci_common.settings.sessions import SessionSettings
 from ci_common.settings.traffic import TrafficSettings
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "RunSettings",
     "ScanSettings",
     "ServerSettings",
+    "SessionSettings",
     "Settings",
     "TrafficSettings",
     "read_settings",
@@ -43,6 +45,7 @@ class Settings(
     MetricsSettings,
     DeliverySettings,
     GrpcSettings,
+    SessionSettings,
     IdentitySettings,
     TrafficSettings,
     ConnectionSettings,

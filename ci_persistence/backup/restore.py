@@ -191,6 +191,8 @@ class Restore:
         )
         # Numbers of events will be reused: cursors from after the backup must not be accepted.
         rows.execute(BEGIN_STREAM)
+        # Who signed out since, or was made to, must not be signed in again.
+        rows.execute("DELETE FROM sessions")
         if self._plan.new_instance:
             rows.execute("UPDATE instance SET instance_id = lower(hex(randomblob(16)))")
             _end_live_jobs(rows, logs)

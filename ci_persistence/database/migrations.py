@@ -652,6 +652,29 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO delivery_cursor SELECT 1, stream || '.' ||
         coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'job_events'), 0) FROM event_stream;
     """,
+    # 20: sessions of browsers, of whose tokens only hashes are kept. Each stands for an API key,
+    # and goes with it, or for a user whom an OpenID Connect issuer named.
+    """
+    CREATE TABLE sessions (
+        session_id TEXT PRIMARY KEY,
+        sha256 TEXT NOT NULL UNIQUE,
+        key_id TEXT REFERENCES api_keys (key_id) ON DELETE CASCADE,
+        issuer TEXT,
+        issued_tenant TEXT,
+        issued_user TEXT,
+        issued_role TEXT,
+        issued_email TEXT,
+        begun_at TEXT NOT NULL,
+        ends_at TEXT NOT NULL,
+        used_at TEXT NOT NULL,
+        ended_at TEXT,
+        address TEXT,
+        agent TEXT,
+        CHECK ((key_id IS NULL) != (issuer IS NULL))
+    );
+    CREATE INDEX sessions_of_key ON sessions (key_id) WHERE key_id IS NOT NULL;
+    CREATE INDEX sessions_by_end ON sessions (ends_at);
+    """,
 )
 
 

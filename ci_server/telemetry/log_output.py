@@ -31,12 +31,14 @@ _SIGNATURE_PARAMETER = _parameter("sig", r"(?:(?<![\w-])|(?<=%26|%3F)|(?<=%2526|
 """Other words end like it. Before it is `&` or `?`, perhaps percent-encoded."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _STREAM_TOKEN = re.compile(r"\bst1\.[\w.-]+")
+_OIDC_ANSWER = re.compile(r"""(/session/oidc/callback(?:\?|%3f))[^\s"]*""", re.IGNORECASE)
+"""What an issuer sends a browser back with: a code, for which there is a token once."""
 
 
 def without_tokens(text: str) -> str:
     """What a token in a URL lets its holder do, no reader of a log is to be able to do."""
     without = _SIGNATURE_PARAMETER.sub("sig=***", _TOKEN_PARAMETER.sub("token=***", text))
-    return _STREAM_TOKEN.sub("***", without)
+    return _OIDC_ANSWER.sub(r"\1***", _STREAM_TOKEN.sub("***", without))
 
 
 def _escaped(text: str) -> str:

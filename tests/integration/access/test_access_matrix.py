@@ -15,6 +15,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from ci_common.identities import new_token
 from ci_common.policy import POLICY, Action, Reach
 from ci_common.principal import Role
 from ci_server.apis.native.openapi import access_of, routes_of
@@ -45,6 +46,9 @@ class Request:
     tells_of_others: bool = False
     """Whether a job that one may not read is 403 rather than 404: docs/security.md says so."""
 
+    without_cookie: bool = False
+    """Whether it is asked without the cookie that it would make worthless for the next request."""
+
     def allowed(self, target):
         return self.by_state.get(target.state, self.answer) if target else self.answer
 
@@ -63,6 +67,10 @@ def control_question(server):
 
 def run_json(_server):
     return {"json": {"query": "How do CD4 T cells respond to interferon-beta?"}}
+
+
+def wrong_key(_server):
+    return {"json": {"api_key": new_token()}}
 
 
 SUBMISSION = Request(Action.SUBMIT, submits=True, form=project_form)
@@ -104,6 +112,9 @@ REQUESTS = {
     "GET /usage": Request(Action.USAGE),
     "GET /metrics": Request(Action.METRICS),
     "GET /whoami": Request(Action.LIST),
+    "GET /session": Request(None),
+    "POST /session": Request(None, (401, "invalid_credentials"), form=wrong_key),
+    "DELETE /session": Request(None, (204, None), without_cookie=True),
     "GET /": Request(None),
     "HEAD /": Request(None),
     "GET /docs": Request(None),
@@ -265,10 +276,13 @@ def ask(world, name, caller, target=None, **params):
     ids = {"job_id": target.job_id, "run_id": target.run_id} if target else {}
     make_form = REQUESTS[name].form
     form = make_form(world.server) if make_form else {}
+    headers = dict(caller.headers)
+    if REQUESTS[name].without_cookie:
+        headers.pop("cookie", None)
     with world.server.http.stream(
         method,
         path.format(**ids, path=ARTIFACT),
-        headers=dict(caller.headers),
+        headers=headers,
         params={**caller.params, **params},
         **form,
     ) as answer:
@@ -442,6 +456,7 @@ def test_the_matrix_is_whole(world):
     )
     wanted = {
         *itertools.product(("API key", "JWT"), Role, (*usual, "operator")),
+        *itertools.product(("session",), Role, (*usual, "operator")),
         *itertools.product(("JWT",), Role, ("namesake",)),
         *of_proxy,
         ("stream token of API key", Role.VIEWER, "same tenant"),
