@@ -24,6 +24,8 @@ class Action(StrEnum):
     """How much of what a tenant has and keeps."""
     ISSUE_TOKEN = "lend"  # noqa: S105 - its name
     """Give somebody else a token to read one job, for a short time."""
+    PREVIEW = "preview"
+    """Get a URL at which one's browser shows the artifacts of a job that one may read."""
     PRIORITIZE = "prioritize"
     """Submit a job whose priority is above the operator's ceiling for users."""
 
@@ -52,6 +54,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.RERUN: Reach.OWN,
         Action.USAGE: Reach.NONE,
         Action.ISSUE_TOKEN: Reach.OWN,
+        Action.PREVIEW: Reach.SHARED,
         Action.PRIORITIZE: Reach.NONE,
     },
     Role.VIEWER: {
@@ -62,6 +65,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.RERUN: Reach.NONE,
         Action.USAGE: Reach.NONE,
         Action.ISSUE_TOKEN: Reach.VIEWED,
+        Action.PREVIEW: Reach.VIEWED,
         Action.PRIORITIZE: Reach.NONE,
     },
 }
@@ -163,6 +167,7 @@ _PHRASES = {
     Action.RERUN: "run jobs again",
     Action.USAGE: "see usage",
     Action.ISSUE_TOKEN: "create a token for a job",
+    Action.PREVIEW: "preview artifacts",
     Action.PRIORITIZE: "submit jobs above the highest priority for users",
 }
 

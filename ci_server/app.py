@@ -27,6 +27,7 @@ from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
+from ci_server.apis.native import previews as native_previews
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import reruns as native_reruns
 from ci_server.apis.native import server as native_server
@@ -139,6 +140,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         settings.public_url,
         app.state.trusted_proxies,
         services.reruns,
+        services.previews,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -223,6 +225,7 @@ def create_app() -> FastAPI:
         native_events.router,
         router,
         native_artifacts.router,
+        native_previews.router,
         native_reruns.router,
         native_usage.router,
         native_server.router,
@@ -232,7 +235,13 @@ def create_app() -> FastAPI:
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     for routes in (*native, models.router, models_socket.router, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
-    for routes in (native_probes.router, runs_probes.router, site.router, dashboard.router):
+    for routes in (
+        native_previews.shown_router,
+        native_probes.router,
+        runs_probes.router,
+        site.router,
+        dashboard.router,
+    ):
         app.include_router(routes)
     app.router.default = fallback = FrontendFallback(app.router.default)
     fallback.keep_clear_of(route.path for route in iter_route_contexts(app.routes) if route.path)

@@ -23,6 +23,7 @@ EXPECTED = {
     (Role.ADMIN, Action.RERUN): TENANT,
     (Role.ADMIN, Action.USAGE): TENANT,
     (Role.ADMIN, Action.ISSUE_TOKEN): TENANT,
+    (Role.ADMIN, Action.PREVIEW): TENANT,
     (Role.ADMIN, Action.PRIORITIZE): TENANT,
     (Role.SUBMITTER, Action.SUBMIT): OWN,
     (Role.SUBMITTER, Action.LIST): SHARED,
@@ -31,6 +32,7 @@ EXPECTED = {
     (Role.SUBMITTER, Action.RERUN): OWN,
     (Role.SUBMITTER, Action.USAGE): None,
     (Role.SUBMITTER, Action.ISSUE_TOKEN): OWN,
+    (Role.SUBMITTER, Action.PREVIEW): SHARED,
     (Role.SUBMITTER, Action.PRIORITIZE): None,
     (Role.VIEWER, Action.SUBMIT): None,
     (Role.VIEWER, Action.LIST): VIEWED,
@@ -39,6 +41,7 @@ EXPECTED = {
     (Role.VIEWER, Action.RERUN): None,
     (Role.VIEWER, Action.USAGE): None,
     (Role.VIEWER, Action.ISSUE_TOKEN): VIEWED,
+    (Role.VIEWER, Action.PREVIEW): VIEWED,
     (Role.VIEWER, Action.PRIORITIZE): None,
 }
 
