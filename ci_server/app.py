@@ -32,6 +32,7 @@ from ci_server.apis.native import lists as native_lists
 from ci_server.apis.native import log_positions as native_log_positions
 from ci_server.apis.native import log_search as native_log_search
 from ci_server.apis.native import metrics as native_metrics
+from ci_server.apis.native import previews as native_previews
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import reruns as native_reruns
 from ci_server.apis.native import server as native_server
@@ -161,6 +162,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.reruns,
         services.positions,
         services.searches,
+        services.previews,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -262,6 +264,7 @@ def create_app() -> FastAPI:
         native_events.router,
         router,
         native_artifacts.router,
+        native_previews.router,
         native_reruns.router,
         native_usage.router,
         native_server.router,
@@ -275,6 +278,7 @@ def create_app() -> FastAPI:
     for routes in (*native, *durable, sessions.router, *models_api, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (
+        native_previews.shown_router,
         native_probes.router,
         runs_probes.router,
         site.router,

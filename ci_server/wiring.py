@@ -75,6 +75,7 @@ from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.metrics import MetricsService
 from ci_server.services.model_results import ModelResults
+from ci_server.services.previews import Previews
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
@@ -122,6 +123,7 @@ class Services:
     jobs: JobService
     job_events: JobEventService
     reruns: RerunService
+    previews: Previews
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
@@ -199,6 +201,7 @@ def build_services(
         scanner,
     )
     jobs = JobService(submissions, stores.bell, policy, utc_now, audit, tokens)
+    url_keys = SignedUrlKeys(settings.data_path).keys
     return Services(
         access,
         sessions,
@@ -213,6 +216,7 @@ def build_services(
             policy,
         ),
         RerunService(jobs, intake),
+        Previews(jobs, url_keys, utc_now),
         Readiness(submissions, stores.packages, utc_now, scanner),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
@@ -224,7 +228,7 @@ def build_services(
         ModelResults(submissions, stores.artifacts, failures),
         RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),
         RunResults(submissions, stores.artifacts, failures),
-        Grants(SignedUrlKeys(settings.data_path).keys, settings.signed_url_seconds, utc_now),
+        Grants(url_keys, settings.signed_url_seconds, utc_now),
         catalogue,
         strategies,
         _facts(settings, limits),

@@ -15,6 +15,7 @@ class AuditAction(StrEnum):
     LIST = "list"
     READ = "read"
     ISSUE_TOKEN = "lend"  # noqa: S105 - its name
+    PREVIEW = "preview"
     USAGE = "usage"
     METRICS = "metrics"
     PRIORITIZE = "prioritize"

@@ -21,6 +21,7 @@ from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_common.waiting import Waiting
 from ci_server.access.auth.stream_tokens import StreamToken
 from ci_server.services.intake import SubmissionLimits
+from ci_server.services.previews import Preview
 from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageReport
 from ci_server.streams.log_positions import LogExtent, LogPosition, MarkPage
@@ -142,6 +143,11 @@ def submitted_json(job: Job) -> dict[str, str]:
 def token_json(token: StreamToken) -> dict[str, str | None]:
     """A token for one job."""
     return {"token": token.token, "expires_at": format_time(token.expires_at)}
+
+
+def preview_json(preview: Preview, url: str) -> dict[str, str | None]:
+    """Where a job's artifacts can be seen."""
+    return {"url": url, "expires_at": format_time(preview.expires_at)}
 
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:

@@ -50,6 +50,7 @@ from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
+from ci_server.services.previews import Previews
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
 from ci_server.streams.log_positions import LogPositions
@@ -77,6 +78,7 @@ class NativeApi:
     reruns: RerunService
     positions: LogPositions
     searches: LogSearches
+    previews: Previews
 
 
 async def _native_api(request: Request) -> NativeApi:

@@ -107,6 +107,9 @@ REQUESTS = {
     ),
     "GET /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
     "HEAD /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
+    "POST /jobs/{job_id}/previews": Request(Action.PREVIEW, (201, None)),
+    "GET /preview/{grant}/{path}": Request(None, (403, "invalid_grant")),
+    "HEAD /preview/{grant}/{path}": Request(None, (403, "invalid_grant")),
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "POST /jobs/{job_id}/rerun": Request(Action.RERUN, (409, "not_rerunnable")),  # all are runs'
     "GET /usage": Request(Action.USAGE),
@@ -281,7 +284,7 @@ def ask(world, name, caller, target=None, **params):
         headers.pop("cookie", None)
     with world.server.http.stream(
         method,
-        path.format(**ids, path=ARTIFACT),
+        path.format(**ids, path=ARTIFACT, grant="pv1.e30.x"),
         headers=headers,
         params={**caller.params, **params},
         **form,
