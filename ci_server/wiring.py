@@ -38,6 +38,7 @@ from ci_persistence.sqlite.identities import (
     SqliteIssuedKeys,
     has_users,
 )
+from ci_persistence.sqlite.job_trends import SqliteJobTrends
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.runs import SqliteRuns
@@ -71,6 +72,7 @@ from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.server_facts import ServerFacts
+from ci_server.services.trends import TrendService
 from ci_server.services.usage import UsageService
 from ci_server.streams.event_feed import EventFeed
 from ci_server.streams.log_stream import LogStreams
@@ -116,6 +118,7 @@ class Services:
     catalogue: CatalogueReader
     control_strategies: ControlStrategies
     facts: ServerFacts
+    trends: TrendService
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
@@ -188,6 +191,7 @@ def build_services(
         catalogue,
         strategies,
         _facts(settings, limits),
+        TrendService(SqliteJobTrends(database), policy),
     )
 
 
