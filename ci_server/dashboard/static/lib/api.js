@@ -61,7 +61,12 @@ async function errorOf(response) {
   } catch {
     // An answer of a proxy's, which is no JSON.
   }
-  const { code = `http_${response.status}`, message } = body.error ?? {};
-  const said = message ?? body.detail ?? `The server answered ${response.status}.`;
-  return new ApiError(response.status, code, String(said));
+  return errorIn(response.status, body);
+}
+
+/** The error that the body of an answer tells. */
+export function errorIn(status, body) {
+  const { code = `http_${status}`, message } = body.error ?? {};
+  const said = message ?? body.detail ?? `The server answered ${status}.`;
+  return new ApiError(status, code, String(said));
 }
