@@ -25,15 +25,15 @@ def trends_sql(scope: JobScope, names: Collection[str]) -> Sql:
         f"WHERE {where} ORDER BY seq DESC LIMIT {TREND_WINDOW}"
     )
     numbered = (
-        "SELECT seq, tenant, name, "  # noqa: S608 - constants
-        "status = 'completed' AND coalesce(exit_code, -1) = 0 AS passed, "
-        f"{KEYS[JobSort.DURATION]} AS milliseconds, "
+        "SELECT *, "  # noqa: S608 - constants
         "row_number() OVER (PARTITION BY tenant, name ORDER BY seq DESC) AS number "
         f"FROM ({newest}) WHERE name IN ({', '.join('?' * len(names))}) "
         f"AND door = '{Door.NATIVE.value}' AND status IN ('completed', 'failed')"
     )
     sql = (
-        f"SELECT tenant, name, passed, milliseconds FROM ({numbered}) "  # noqa: S608 - constants
+        "SELECT tenant, name, "  # noqa: S608 - constants
+        "status = 'completed' AND coalesce(exit_code, -1) = 0 AS passed, "
+        f"{KEYS[JobSort.DURATION]} AS milliseconds FROM ({numbered}) "
         f"WHERE number <= {TREND_RUNS} ORDER BY seq DESC"
     )
     return sql, (*parameters, *names)

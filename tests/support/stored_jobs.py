@@ -44,7 +44,7 @@ class StoredJobs:
         self.change(job_id, status="completed", started_at=now, ended_at=now, **end)
 
 
-def row(  # noqa: PLR0913 - what a row has
+def row(
     name="test",
     status="completed",
     *,
@@ -61,7 +61,11 @@ def row(  # noqa: PLR0913 - what a row has
 ):
     """A row of a job that was submitted so many seconds `ago`, and took as many `seconds`."""
     created = utc_now() - timedelta(seconds=ago)
-    git = None if branch is None else GitFacts(commit="0123456789abcdef" * 2 + "01234567", branch=branch)
+    git = (
+        None
+        if branch is None
+        else GitFacts(commit="0123456789abcdef" * 2 + "01234567", branch=branch)
+    )
     job = a_job(created_at=created, title=title, **of_job)
     spec = replace(job.spec, name=name, labels=labels or {}, git=git)
     found = dict(zip(COLUMNS.split(", "), to_row(replace(job, spec=spec)), strict=True))
