@@ -7,7 +7,9 @@ import { Store } from "./store.js";
 const PAGE = 50;
 const FEW = 10;
 const MOST_AT_ONCE = 500; // rows that are asked for at once, when a whole list is read again
-const MOST_NAMED = 100; // ids in one request; with more, the list is read again
+const MOST_NAMED = 100; // ids in one request
+const MOST_TOUCHED = 1_000; // with more, the list is read again
+const MOST_ADDED = 500; // rows that events add to those that the reader asked for
 const GATHER_MS = 150; // events that come together are answered together
 const PAUSE_MS = 1_000; // at least between two requests for events
 const LONGEST_PAUSE_MS = 30_000;
@@ -44,7 +46,9 @@ export class JobList extends Store {
   #parameters = {};
   #reading = null; // what ends the request for the list
   #turn = Promise.resolve();
+  #asked = 0; // rows that the reader asked for
   #touched = new Set();
+  #deleted = new Set();
   #wholeList = false;
   #timer = null;
   #pause = PAUSE_MS;
@@ -80,12 +84,14 @@ export class JobList extends Store {
     this.#parameters = apiParameters(this.filter);
     this.state = "loading";
     this.#touched.clear();
+    this.#deleted.clear();
     this.#wholeList = false;
     this.changed();
     try {
       const limit = Math.min(Math.max(count, PAGE), MOST_AT_ONCE);
       const { jobs, hasMore } = await this.#page({ limit }, reading.signal);
       Object.assign(this, { jobs, hasMore, state: "ready", error: null, moreError: null });
+      this.#asked = jobs.length;
       this.fresh.clear();
     } catch (error) {
       if (reading.signal.aborted) return;
@@ -134,6 +140,7 @@ export class JobList extends Store {
     const known = new Set(this.jobs.map((job) => job.job_id));
     this.jobs = [...this.jobs, ...jobs.filter((job) => !known.has(job.job_id))];
     this.hasMore = hasMore;
+    this.#asked = this.jobs.length;
   }
 
   async #page(parameters, signal) {
@@ -172,7 +179,7 @@ export class JobList extends Store {
   #onJobEvent(event) {
     const isShown = this.jobs.some((job) => job.job_id === event.job_id);
     if (event.kind === "deleted") {
-      if (isShown) this.#remove(new Set([event.job_id]));
+      if (isShown) this.#deleted.add(event.job_id);
       this.#touched.delete(event.job_id);
     } else if (isShown || mayConcern(this.filter, event)) {
       this.#touched.add(event.job_id);
@@ -202,16 +209,18 @@ export class JobList extends Store {
   }
 
   get #isBehind() {
-    return this.#wholeList || this.#touched.size > 0;
+    return this.#wholeList || this.#touched.size > 0 || this.#deleted.size > 0;
   }
 
   async #catchUp() {
     this.#timer = null;
     if (this.state !== "ready") return; // a new list is being read, or there is none
+    this.#remove(this.#deleted);
+    this.#deleted = new Set();
     const [touched, whole] = [this.#touched, this.#wholeList];
     [this.#touched, this.#wholeList, this.#busy, this.#lastRead] = [new Set(), false, true, Date.now()];
     const { signal } = this.#reading;
-    const isMany = whole || touched.size > MOST_NAMED;
+    const isMany = whole || touched.size > MOST_TOUCHED;
     try {
       await this.#inTurn(() => (isMany ? this.#readAgain(signal) : this.#readNamed(touched, signal)));
       this.#pause = PAUSE_MS;
@@ -238,18 +247,27 @@ export class JobList extends Store {
     for (const job of jobs) if (!before.has(job.job_id)) this.fresh.add(job.job_id);
   }
 
-  async #readNamed(ids, signal) {
-    const parameters = { ...this.#parameters, id: [...ids], limit: MOST_NAMED };
-    const found = await requestJson("jobs", { parameters, signal });
-    const matching = new Set(found.map((job) => job.job_id));
-    this.#remove(new Set([...ids].filter((jobId) => !matching.has(jobId))));
-    this.#put(found);
+  async #readNamed(touched, signal) {
+    const ids = [...touched];
+    for (let start = 0; start < ids.length; start += MOST_NAMED) {
+      const some = ids.slice(start, start + MOST_NAMED);
+      const parameters = { ...this.#parameters, id: some, limit: MOST_NAMED };
+      const found = await requestJson("jobs", { parameters, signal });
+      const matching = new Set(found.map((job) => job.job_id));
+      this.#remove(new Set(some.filter((jobId) => !matching.has(jobId))));
+      this.#put(found);
+    }
+    this.#trim();
+  }
+
+  /** The page does not grow without end while nobody looks at it. */
+  #trim() {
+    const most = this.#asked + MOST_ADDED;
+    if (this.jobs.length > most) Object.assign(this, { jobs: this.jobs.slice(0, most), hasMore: true });
   }
 
   #remove(ids) {
-    if (!this.jobs.some((job) => ids.has(job.job_id))) return;
     this.jobs = this.jobs.filter((job) => !ids.has(job.job_id));
-    this.changed();
   }
 
   /** Newest first, like the server's list. What is older than what is shown comes with "older". */

@@ -89,18 +89,10 @@ function Jobs({ caller, ask }) {
   if (!jobs.length) {
     return state === "ready" && html`<${Empty} filter=${list.filter} go=${go} caller=${caller} />`;
   }
-  const rows = jobs.map(
-    (job) => html`<${JobRow}
-      key=${job.job_id}
-      job=${job}
-      trend=${trends.of(job)}
-      caller=${caller}
-      filter=${list.filter}
-      go=${go}
-      ask=${ask}
-      isFresh=${list.fresh.has(job.job_id)}
-    />`,
-  );
+  const rows = jobs.map((job) => {
+    const isFresh = list.fresh.has(job.job_id);
+    return drawn(job, { trend: trends.of(job), caller, filter: list.filter, go, ask, isFresh });
+  });
   return html`
     <table class="jobs" role="table" aria-label="Jobs" aria-busy=${String(state === "loading")}>
       <thead role="rowgroup">
@@ -115,6 +107,18 @@ function Jobs({ caller, ask }) {
     </table>
     <${Older} />
   `;
+}
+
+const rowsOfJobs = new WeakMap();
+
+/** The row of a job; the same as before if nothing changed, so that it is not compared again. */
+function drawn(job, facts) {
+  const before = rowsOfJobs.get(job);
+  const isSame = before && Object.keys(facts).every((name) => before.facts[name] === facts[name]);
+  if (isSame) return before.row;
+  const row = html`<${JobRow} key=${job.job_id} job=${job} ...${facts} />`;
+  rowsOfJobs.set(job, { facts, row });
+  return row;
 }
 
 function Older() {
