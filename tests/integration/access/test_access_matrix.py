@@ -61,6 +61,10 @@ def control_question(server):
     return {"json": {"query": "IL-4 on B cells", "control_strategy": "query_as_control"}}
 
 
+def trend_names(_server):
+    return {"params": {"name": "test"}}
+
+
 def run_json(_server):
     return {"json": {"query": "How do CD4 T cells respond to interferon-beta?"}}
 
@@ -77,6 +81,7 @@ REQUESTS = {
     "GET /limits": Request(Action.SUBMIT),
     "GET /server": Request(Action.LIST),
     "GET /jobs": Request(Action.LIST),
+    "GET /jobs/trends": Request(Action.LIST, form=trend_names),
     "GET /events": Request(Action.LIST),
     "GET /jobs/{job_id}": READING,
     "DELETE /jobs/{job_id}": CANCELLATION,
@@ -255,11 +260,12 @@ def ask(world, name, caller, target=None, **params):
     ids = {"job_id": target.job_id, "run_id": target.run_id} if target else {}
     make_form = REQUESTS[name].form
     form = make_form(world.server) if make_form else {}
+    params = {**form.pop("params", {}), **caller.params, **params}
     with world.server.http.stream(
         method,
         path.format(**ids, path=ARTIFACT),
         headers=dict(caller.headers),
-        params={**caller.params, **params},
+        params=params,
         **form,
     ) as answer:
         streams = answer.headers.get("content-type", "").startswith("text/event-stream")

@@ -1,5 +1,8 @@
 // Requests to the server that this page came from, which may be served below a path of a proxy.
 
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
+
 /** The address of the server, with the path that a proxy may have put before it. */
 export const ROOT = new URL("../../../", import.meta.url);
 
@@ -14,6 +17,11 @@ export class ApiError extends Error {
     super(message);
     this.status = status;
     this.code = code;
+  }
+
+  /** Whether the same request may be answered later: the network, a restart, a limit. */
+  get isPassing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
@@ -52,6 +60,18 @@ export async function request(path, { parameters, ...options } = {}) {
 /** Ask the server for JSON. Throws ApiError. */
 export async function requestJson(path, options) {
   return (await request(path, options)).json();
+}
+
+/** The same, however long the server cannot be reached. Throws ApiError for other reasons. */
+export async function requestJsonPatiently(path, options) {
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    try {
+      return await requestJson(path, options);
+    } catch (error) {
+      if (!error.isPassing) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
 }
 
 async function errorOf(response) {

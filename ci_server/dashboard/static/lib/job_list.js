@@ -51,6 +51,7 @@ export class JobList extends Store {
   #deleted = new Set();
   #wholeList = false;
   #timer = null;
+  #again = null; // what reads a list that could not be read
   #pause = PAUSE_MS;
   #busy = false;
   #lastRead = 0;
@@ -81,6 +82,7 @@ export class JobList extends Store {
   async load(count = PAGE) {
     this.#reading?.abort();
     const reading = (this.#reading = new AbortController());
+    clearTimeout(this.#again);
     this.#parameters = apiParameters(this.filter);
     this.state = "loading";
     this.#touched.clear();
@@ -92,15 +94,22 @@ export class JobList extends Store {
       const { jobs, hasMore } = await this.#page({ limit }, reading.signal);
       Object.assign(this, { jobs, hasMore, state: "ready", error: null, moreError: null });
       this.#asked = jobs.length;
+      this.#pause = PAUSE_MS;
       this.fresh.clear();
     } catch (error) {
       if (reading.signal.aborted) return;
       Object.assign(this, { state: "failed", error });
-      if (error.status === 401 || error.status === 403) this.#stream.close();
+      if (error.isPassing) this.#loadAgain(count);
+      else if (error.status === 401 || error.status === 403) this.#stream.close();
     }
     this.loadingMore = false;
     this.changed();
     this.#schedule();
+  }
+
+  #loadAgain(count) {
+    this.#again = setTimeout(() => this.load(count), this.#pause);
+    this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
   }
 
   /** Add older jobs to those that are shown. */

@@ -4,11 +4,15 @@ import { isFinal } from "./job_state.js";
 import { Store } from "./store.js";
 
 const MOST_NAMES = 50; // in one request
+const LONGEST_NAME = 64;
 const MOST_KNOWN = 500;
 const PAUSE_MS = 3_000; // at least between two requests
 
 /** Jobs without a project have a title instead, and no name of their own. */
-const keyOf = (job) => (job.title === null ? JSON.stringify([job.tenant, job.name]) : null);
+function keyOf(job) {
+  const isNamed = job.title === null && job.name.length <= LONGEST_NAME;
+  return isNamed ? JSON.stringify([job.tenant, job.name]) : null;
+}
 
 /** The trends. They are drawn after each change. */
 export class JobTrends extends Store {

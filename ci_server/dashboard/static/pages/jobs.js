@@ -1,5 +1,5 @@
 // The list of jobs, live.
-import { pageUrl, requestJson } from "../lib/api.js";
+import { pageUrl, requestJsonPatiently } from "../lib/api.js";
 import { UploadIcon } from "../lib/icons.js";
 import { readFilter, writeFilter } from "../lib/job_filter.js";
 import { JobList } from "../lib/job_list.js";
@@ -85,7 +85,7 @@ function Connection() {
 
 function Jobs({ caller, ask }) {
   const { jobs, state, error } = list;
-  if (state === "failed") return html`<${Problem} error=${error} retry=${() => list.load()} />`;
+  if (error) return html`<${Problem} error=${error} retry=${() => list.load()} />`;
   if (!jobs.length) {
     return state === "ready" && html`<${Empty} filter=${list.filter} go=${go} caller=${caller} />`;
   }
@@ -135,7 +135,7 @@ function Older() {
 function useCaller() {
   const [caller, setCaller] = useState(null);
   useEffect(() => {
-    requestJson("whoami").then(setCaller, () => {}); // the list tells what is wrong
+    requestJsonPatiently("whoami").then(setCaller, () => {}); // the list tells what is wrong
   }, []);
   return caller;
 }
