@@ -37,6 +37,7 @@ from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import reruns as native_reruns
 from ci_server.apis.native import server as native_server
 from ci_server.apis.native import tokens as native_tokens
+from ci_server.apis.native import trends as native_trends
 from ci_server.apis.native import usage as native_usage
 from ci_server.apis.native import whoami as native_whoami
 from ci_server.apis.native.openapi import describe
@@ -141,6 +142,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     """Put into the application's state what its routes ask for."""
     app.state.access = services.access
     app.state.usage = services.usage
+    app.state.trends = services.trends
     app.state.server_facts = services.facts
     app.state.metrics = services.server_metrics
     app.state.metrics_access = settings.metrics
@@ -261,6 +263,7 @@ def create_app() -> FastAPI:
         native_lists.router,
         native_log_positions.router,
         native_log_search.router,
+        native_trends.router,
         native_events.router,
         router,
         native_artifacts.router,

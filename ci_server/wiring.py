@@ -43,6 +43,7 @@ from ci_persistence.sqlite.identities import (
     SqliteIssuedKeys,
     has_users,
 )
+from ci_persistence.sqlite.job_trends import SqliteJobTrends
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.metric_facts import SqliteMetricFacts
 from ci_persistence.sqlite.retention import SqliteJobRetention
@@ -81,6 +82,7 @@ from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.server_facts import ServerFacts
+from ci_server.services.trends import TrendService
 from ci_server.services.usage import UsageService
 from ci_server.streams.event_feed import EventFeed
 from ci_server.streams.log_positions import LogPositions
@@ -139,6 +141,7 @@ class Services:
     facts: ServerFacts
     server_metrics: ServerMetrics
     metrics: MetricsService
+    trends: TrendService
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
@@ -241,6 +244,7 @@ def build_services(
             utc_now,
             with_tenants=settings.metrics_tenants,
         ),
+        TrendService(SqliteJobTrends(database), policy),
     )
 
 

@@ -16,6 +16,7 @@ from ci_common.events import (
 )
 from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
 from ci_common.ports.logs import MARK_SECONDS
+from ci_common.ports.trends import JobTrend
 from ci_common.ports.usage import TenantUsage
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_common.waiting import Waiting
@@ -69,7 +70,7 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 def watched_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
-    """A job that is asked for by itself, and why it waits."""
+    """A job, and why it waits."""
     return {**job_json(job), "waiting": None if waiting is None else _waiting_json(waiting)}
 
 
@@ -127,12 +128,22 @@ def _bound(default: float | None, most: float | None) -> dict[str, float | None]
     return {"default": default, "max": most}
 
 
-def listed_job_json(job: Job) -> dict[str, Any]:
-    """A job as one of many: of its tests only the totals."""
-    shown = job_json(job)
+def listed_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
+    """A job as one of many, and why it waits: of its tests only the totals."""
+    shown = watched_job_json(job, waiting)
     if shown["tests"]:
         shown["tests"] |= {"failures": [], "slowest": []}
     return shown
+
+
+def trend_json(trend: JobTrend) -> dict[str, Any]:
+    """The latest jobs of one name."""
+    return {
+        "tenant": trend.tenant,
+        "name": trend.name,
+        "passed": trend.passed,
+        "runs": [{"success": run.passed, "seconds": run.seconds} for run in trend.runs],
+    }
 
 
 def submitted_json(job: Job) -> dict[str, str]:
