@@ -142,6 +142,7 @@ def access_world(directory):
 def _settings(issuer, proxy):
     return {
         "controller": "external",
+        "metrics": "operators",
         "operator_tenant": OPERATOR,
         "jwt_jwks_url": issuer.url,
         "jwt_issuer": ISSUER,
