@@ -15,6 +15,7 @@ export class LogLines {
   #asked = new Set();
   #marks = [];
   #times = new Map(); // piece number → marks with a time
+  #missing = false; // whether the server is one without these routes
   #onKnown;
 
   /**
@@ -123,9 +124,11 @@ export class LogLines {
 
   /** Line numbers and times are extras: the log is shown without them when they cannot be had. */
   async #request(route, parameters, onFailure = () => {}) {
+    if (this.#missing) return null;
     try {
       return await requestJson(`${this.#path}/${route}`, { parameters });
     } catch (error) {
+      this.#missing = error.code === "http_404";
       onFailure();
       console.info(`${route}: ${error.message}`);
       return null;

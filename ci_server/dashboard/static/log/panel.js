@@ -10,6 +10,8 @@ import { SearchBar, useSearch } from "./search_bar.js";
 import { LogView } from "./view.js";
 
 /** What the keys do while a log is shown, for the list of keys. */
+const NO_KEYS = {};
+
 export const LOG_KEYS = [
   ["/", "search the log"],
   ["n", "next hit, N: the one before"],
@@ -115,7 +117,7 @@ function useLogKeys(view, log, search, hidden) {
     t: () => view.setTimes(!log.times),
     Escape: () => search.clear(),
   };
-  useKeys(view && !hidden ? keys : {});
+  useKeys(view && !hidden ? keys : NO_KEYS);
 }
 
 function Toolbar({ path, view, log, search, live }) {

@@ -451,7 +451,7 @@ export class LogView {
 
   #rowsOf(piece, content, shape, first, end, wanted) {
     const before = this.#lines.before(piece);
-    if (before === undefined) this.#lines.ask(piece);
+    if (before === undefined && !this.#isScrolling) this.#lines.ask(piece);
     for (let slice = first, at = shape.rowOf(first); slice < end; slice += 1) {
       while (shape.starts[at + 1] <= slice) at += 1;
       const row = content.rows[at];
