@@ -33,6 +33,7 @@ _HTML = """\
 <link rel="stylesheet" href="{assets}base.css">
 <link rel="stylesheet" href="{assets}pages/{script}.css">
 <script src="{assets}theme.js"></script>
+<script src="{assets}retry.js"></script>
 <script type="module" src="{assets}pages/{script}.js"></script>
 </head>
 <body>

@@ -3,6 +3,8 @@
 /** The address of the server, with the path that a proxy may have put before it. */
 export const ROOT = new URL("../../../", import.meta.url);
 
+const RETRY_MS = 300;
+
 /** What went wrong with a request, in the words of the server. */
 export class ApiError extends Error {
   /**
@@ -38,9 +40,10 @@ export const pageUrl = (path = "") => new URL("ui/" + path, ROOT);
  * Ask the server. Returns the response when its status is below 400; throws ApiError otherwise.
  */
 export async function request(path, { parameters, ...options } = {}) {
+  const url = apiUrl(path, parameters);
   let response;
   try {
-    response = await fetch(apiUrl(path, parameters), { cache: "no-store", ...options });
+    response = await patientFetch(url, { cache: "no-store", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "The server does not answer. Is it running?");
@@ -52,6 +55,20 @@ export async function request(path, { parameters, ...options } = {}) {
 /** Ask the server for JSON. Throws ApiError. */
 export async function requestJson(path, options) {
   return (await request(path, options)).json();
+}
+
+/**
+ * `fetch`, which repeats once what only asks: browsers break all connections when a network
+ * interface comes or goes, as with each container on a developer's machine.
+ */
+async function patientFetch(url, options) {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    if (error.name === "AbortError" || (options.method ?? "GET") !== "GET") throw error;
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    return fetch(url, options);
+  }
 }
 
 async function errorOf(response) {

@@ -43,6 +43,33 @@ export class FoldEnd {
   }
 }
 
+/**
+ * Where the part ends whose heading is at an offset: the offset behind its last row; null when there
+ * is no heading. An open part ends with the log.
+ * @param {number} from
+ * @param {AsyncIterable<{rows: Row[], screen: Screen}>} pieces from that of the heading on
+ */
+export async function endOfPart(from, pieces) {
+  let end = null;
+  let last = from;
+  for await (const { rows, screen } of pieces) {
+    for (const [at, row] of rows.entries()) {
+      if (row.offset < from) continue;
+      if (!end) {
+        const heading = headingOf(row.text);
+        if (!heading || row.offset !== from) return null;
+        end = new FoldEnd(heading.kind);
+        continue;
+      }
+      const how = end.at(row.text);
+      if (how === "before") return row.offset;
+      if (how === "with") return rows[at + 1]?.offset ?? screen.offset;
+    }
+    last = screen.offset;
+  }
+  return last;
+}
+
 /** The ranges of bytes that are folded away. A range's first row is its heading, and is shown. */
 export class Folds {
   #ranges = []; // {from, to}: hidden are rows at from < offset < to

@@ -37,9 +37,10 @@ export function rowElement(shown) {
 }
 
 /** What stands for rows that are not here yet. */
-export function placeholder() {
+export function placeholder(height) {
   const element = document.createElement("div");
   element.className = "placeholder";
+  element.style.height = `${height}px`;
   return element;
 }
 

@@ -1,7 +1,8 @@
 // A log on the screen: of all its rows only those around the window are elements.
 import { Anchor } from "./anchor.js";
 import { LogBytes, PIECE_BYTES } from "./bytes.js";
-import { Folds, FoldEnd, headingOf } from "./folds.js";
+import { Elements } from "./elements.js";
+import { Folds, endOfPart, headingOf } from "./folds.js";
 import { Layout } from "./layout.js";
 import { LogLines } from "./lines.js";
 import { Loader } from "./loader.js";
@@ -9,34 +10,38 @@ import { LogPieces } from "./pieces.js";
 import { placeholder, rowElement, selectedText } from "./rows.js";
 import { ScrollMap } from "./scroll.js";
 import { columnsOf, sliceOf } from "./slices.js";
+import { Surface } from "./surface.js";
 
 const REST_MS = 150;
 const WIDEST = 4000; // columns of a row; what is longer goes on in the next one
-const NARROWEST = 20;
-const MOST_SEARCHED_PIECES = 64; // for the end of a part to be folded
-
-/** The first of these is the state of the reader: what they see changes by nothing else. */
-const BEGINNING = {
-  following: true,
-  wrap: false,
-  times: false,
-  query: null, // RegExp to mark
-  selected: null, // {from, to}: offsets of lines
-};
+const MOST_FOLDED_PIECES = 64;
 
 export class LogView {
   #bytes = new LogBytes();
   #pieces = new LogPieces(this.#bytes);
   #folds = new Folds();
   #anchor = new Anchor();
-  #shown = new Map(); // key → {element, stamp}
+  #layout = new Layout((piece) => this.#estimate(piece));
+  #lines;
+  #loader;
+  #surface;
+  #scroll;
+  #elements;
+  #state = {
+    following: true,
+    wrap: false,
+    times: false,
+    query: null, // RegExp to mark
+    selected: null, // {from, to}: offsets of lines
+  };
+  #told = { error: null, notice: null };
   #target = null; // an offset that is to be shown
-  #state = { ...BEGINNING };
+  #top = null; // an offset that is to stay at the top
+  #width = WIDEST; // of rows, in columns
+  #stamp = 0; // changes when all elements have to be made anew
   #frame = null;
   #resting = null;
   #scrolledAt = 0;
-  #columns = 0; // of the widest row so far
-  #stamp = 0; // changes when all elements have to be made anew
 
   /**
    * @param {HTMLElement} element to fill
@@ -47,15 +52,17 @@ export class LogView {
    */
   constructor(element, { path, onChange }) {
     this.onChange = onChange;
-    this.#build(element);
+    this.#surface = new Surface(element, {
+      scroll: () => this.#scrolled(),
+      click: (event) => this.#clicked(event),
+      copy: (event) => this.#copied(event),
+      resize: () => this.#resized(),
+    });
+    this.#scroll = new ScrollMap(this.#surface.scroller, this.#surface.sizer);
+    this.#elements = new Elements(this.#surface.layer);
     this.#lines = new LogLines(path, this.#bytes, () => this.#surveyed());
     this.#loader = new Loader(path, this.#bytes, () => this.draw(), (error) => this.#tell({ error }));
-    this.#layout = new Layout((piece) => this.#estimate(piece));
   }
-
-  #lines;
-  #loader;
-  #layout;
 
   // ------------------------------------------------------------------ what pages call
 
@@ -74,7 +81,7 @@ export class LogView {
 
   close() {
     this.#loader.close();
-    this.#observer.disconnect();
+    this.#surface.close();
     cancelAnimationFrame(this.#frame);
     clearTimeout(this.#resting);
   }
@@ -105,7 +112,6 @@ export class LogView {
     this.#keepPlace();
     this.#change({ wrap });
     this.#layout.reset();
-    this.#scroller.classList.toggle("wrap", wrap);
     this.draw();
   }
 
@@ -145,60 +151,10 @@ export class LogView {
     });
   }
 
-  // ------------------------------------------------------------------ the element
-
-  #scroller;
-  #sizer;
-  #layer;
-  #scroll;
-  #observer;
-
-  #build(element) {
-    const make = (name) => Object.assign(document.createElement("div"), { className: name });
-    this.#scroller = make("log");
-    this.#scroller.tabIndex = 0;
-    this.#scroller.role = "region";
-    this.#scroller.ariaLabel = "Log";
-    this.#sizer = make("log-size");
-    this.#layer = make("log-rows");
-    this.#sizer.append(this.#layer);
-    this.#scroller.append(this.#sizer);
-    element.replaceChildren(this.#scroller);
-    this.#measureCharacters(make);
-    this.#scroll = new ScrollMap(this.#scroller, this.#sizer);
-    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.#layer.addEventListener("click", (event) => this.#clicked(event));
-    this.#scroller.addEventListener("copy", (event) => this.#copied(event));
-    this.#observer = new ResizeObserver(() => this.#resized());
-    this.#observer.observe(this.#scroller);
-  }
-
-  #measureCharacters(make) {
-    const probe = make("row");
-    const text = Object.assign(document.createElement("span"), { textContent: "0".repeat(100) });
-    text.className = "text";
-    probe.append(text);
-    this.#layer.append(probe);
-    this.#rowHeight = probe.getBoundingClientRect().height;
-    this.#columnWidth = text.getBoundingClientRect().width / 100;
-    probe.remove();
-  }
-
-  #rowHeight;
-  #columnWidth;
-
-  get #width() {
-    if (!this.#state.wrap) return WIDEST;
-    const number = this.#layer.querySelector(".number")?.getBoundingClientRect().width ?? 60;
-    const when = this.#layer.querySelector(".when")?.getBoundingClientRect().width ?? 0;
-    const room = this.#scroller.clientWidth - number - when - 4 * this.#columnWidth;
-    return Math.max(Math.floor(room / this.#columnWidth), NARROWEST);
-  }
-
-  #widthUsed = WIDEST;
+  // ------------------------------------------------------------------ what readers do
 
   #resized() {
-    if (this.#state.wrap && this.#width !== this.#widthUsed) {
+    if (this.#state.wrap && this.#surface.columns !== this.#width) {
       this.#keepPlace();
       this.#layout.reset();
     }
@@ -215,7 +171,7 @@ export class LogView {
       this.#state.following = atEnd;
       this.#tell({});
     }
-    this.#anchor.moveTo(this.#scroll.position, this.#rowHeight, this.#layout);
+    this.#anchor.moveTo(this.#scroll.position, this.#surface.rowHeight, this.#layout);
     clearTimeout(this.#resting);
     this.#resting = setTimeout(() => {
       this.#scroll.align();
@@ -239,7 +195,7 @@ export class LogView {
   #copied(event) {
     const selection = getSelection();
     if (selection.isCollapsed) return;
-    event.clipboardData.setData("text/plain", selectedText(this.#layer, selection));
+    event.clipboardData.setData("text/plain", selectedText(this.#surface.layer, selection));
     event.preventDefault();
   }
 
@@ -251,8 +207,6 @@ export class LogView {
     this.#tell({});
     this.draw();
   }
-
-  #told = { error: null, notice: null };
 
   #tell(news) {
     Object.assign(this.#told, news);
@@ -280,45 +234,29 @@ export class LogView {
     if (row) this.#top = row.offset;
   }
 
-  #top = null; // the offset of a line that is to be at the top
-
   // ------------------------------------------------------------------ folding
 
   async #fold(from) {
     if (!this.#folds.remove(from)) {
-      const to = await this.#endOfPart(from);
-      if (to === null) return;
-      this.#folds.add(from, to);
+      try {
+        const to = await endOfPart(from, this.#from(Math.floor(from / PIECE_BYTES)));
+        if (to !== null) this.#folds.add(from, to);
+      } catch (error) {
+        const long = error instanceof RangeError;
+        this.#tell({ notice: long ? "This part is too long to be folded." : error.message });
+        return;
+      }
     }
     this.#keepPlace();
     this.#layout.reset();
     this.#change({});
   }
 
-  /** Where the part that begins at an offset ends: the offset behind its last row. */
-  async #endOfPart(from) {
-    const first = Math.floor(from / PIECE_BYTES);
-    let end = null;
-    for (let piece = first; piece < this.#bytes.count; piece += 1) {
-      if (piece - first > MOST_SEARCHED_PIECES) {
-        this.#tell({ notice: "This part is longer than 8 MB and cannot be folded." });
-        return null;
-      }
-      const content = await this.#loaded(piece);
-      for (const [at, row] of content.rows.entries()) {
-        if (row.offset < from || (row.offset === from && end)) continue;
-        if (!end) {
-          const heading = headingOf(row.text);
-          if (!heading) return null;
-          end = new FoldEnd(heading.kind);
-          continue;
-        }
-        const how = end.at(row.text);
-        if (how === "before") return row.offset;
-        if (how === "with") return content.rows[at + 1]?.offset ?? content.screen.offset;
-      }
+  async *#from(piece) {
+    for (let at = piece; at < this.#bytes.count; at += 1) {
+      if (at - piece > MOST_FOLDED_PIECES) throw new RangeError();
+      yield await this.#loaded(at);
     }
-    return this.#bytes.size;
   }
 
   /** The rows of a piece, which is loaded when it is not here. */
@@ -340,11 +278,11 @@ export class LogView {
   // ------------------------------------------------------------------ drawing
 
   #render() {
-    const { clientHeight } = this.#scroller;
+    const { clientHeight } = this.#surface.scroller;
     if (!clientHeight) return;
     this.#layout.resize(this.#bytes.count);
-    this.#widthUsed = this.#width;
-    const inWindow = Math.ceil(clientHeight / this.#rowHeight) + 1;
+    this.#width = this.#state.wrap ? this.#surface.columns : WIDEST;
+    const inWindow = Math.ceil(clientHeight / this.#surface.rowHeight) + 1;
     this.#place(inWindow);
     const [from, to, pieces] = this.#settle(inWindow);
     this.#fill(from, to, pieces);
@@ -353,7 +291,7 @@ export class LogView {
 
   #measured(piece, content) {
     const hidden = this.#folds.any ? (offset) => this.#folds.hides(offset) : () => false;
-    return this.#layout.measure(piece, content, this.#widthUsed, hidden);
+    return this.#layout.measure(piece, content, this.#width, hidden);
   }
 
   /** Move to where the reader wants to be. */
@@ -367,19 +305,19 @@ export class LogView {
       content = this.#pieces.get(piece);
     }
     if (!content) {
-      this.#anchor.moveTo(this.#layout.before(piece) * this.#rowHeight, this.#rowHeight, this.#layout);
+      this.#anchor.moveTo(this.#layout.before(piece) * this.#surface.rowHeight, this.#surface.rowHeight, this.#layout);
       return;
     }
     const shape = this.#measured(piece, content);
     const slice = shape.starts[content.screen.rowAt(wanted) ?? 0];
     const above = this.#target === null ? 0 : Math.floor(inWindow / 3);
     const first = Math.max(this.#layout.before(piece) + slice - above, 0);
-    this.#moveTo(first * this.#rowHeight);
+    this.#moveTo(first * this.#surface.rowHeight);
     this.#target = this.#top = null;
   }
 
   #moveTo(position) {
-    this.#anchor.moveTo(position, this.#rowHeight, this.#layout);
+    this.#anchor.moveTo(position, this.#surface.rowHeight, this.#layout);
     this.draw();
   }
 
@@ -390,13 +328,13 @@ export class LogView {
   #settle(inWindow) {
     for (let round = 0; ; round += 1) {
       const total = this.#layout.total;
-      this.#scroll.resize(total * this.#rowHeight);
+      this.#scroll.resize(total * this.#surface.rowHeight);
       if (this.#state.following) this.#scroll.position = this.#scroll.furthest;
       else {
-        const position = this.#anchor.position(this.#rowHeight, this.#layout);
+        const position = this.#anchor.position(this.#surface.rowHeight, this.#layout);
         this.#scroll.position = Math.min(position, this.#scroll.furthest);
       }
-      const first = Math.floor(this.#scroll.position / this.#rowHeight);
+      const first = Math.floor(this.#scroll.position / this.#surface.rowHeight);
       const from = Math.max(first - inWindow, 0);
       const to = Math.min(first + 2 * inWindow, total);
       const pieces = this.#contents(from, to);
@@ -409,7 +347,7 @@ export class LogView {
 
   #aligned() {
     if (this.#state.following || this.#scroll.isTight || !this.#isScrolling) this.#scroll.align();
-    this.#anchor.moveTo(this.#scroll.position, this.#rowHeight, this.#layout);
+    this.#anchor.moveTo(this.#scroll.position, this.#surface.rowHeight, this.#layout);
   }
 
   get #isScrolling() {
@@ -436,20 +374,20 @@ export class LogView {
       const before = this.#layout.before(piece);
       const first = Math.max(from - before, 0);
       const end = Math.min(to - before, this.#layout.count(piece));
-      if (content) this.#rowsOf(piece, content, shape, first, end, wanted);
-      else if (end > first) wanted.push(this.#elementOf(`wait ${piece}`, end - first, () => {
-        const element = placeholder();
-        element.style.height = `${(end - first) * this.#rowHeight}px`;
-        return element;
-      }));
+      if (content) wanted.push(...this.#rowsOf(piece, content, shape, first, end));
+      else if (end > first) wanted.push(this.#gap(piece, end - first));
     }
-    this.#replace(wanted);
-    const top = this.#scroll.bar + from * this.#rowHeight - this.#scroll.position;
-    this.#layer.style.transform = `translateY(${top}px)`;
-    this.#sizer.style.minWidth = this.#state.wrap ? "" : `calc(${this.#columns}ch + 12ch)`;
+    this.#elements.show(wanted);
+    const top = this.#scroll.bar + from * this.#surface.rowHeight - this.#scroll.position;
+    this.#surface.place(top, this.#state.wrap);
   }
 
-  #rowsOf(piece, content, shape, first, end, wanted) {
+  #gap(piece, slices) {
+    const height = slices * this.#surface.rowHeight;
+    return { key: `gap ${piece}`, stamp: height, make: () => placeholder(height) };
+  }
+
+  *#rowsOf(piece, content, shape, first, end) {
     const before = this.#lines.before(piece);
     if (before === undefined && !this.#isScrolling) this.#lines.ask(piece);
     for (let slice = first, at = shape.rowOf(first); slice < end; slice += 1) {
@@ -457,49 +395,32 @@ export class LogView {
       const row = content.rows[at];
       const part = slice - shape.starts[at];
       const number = before === undefined ? undefined : before + content.newlinesBefore + row.line + 1;
-      const stamp = `${row.version} ${this.#stamp} ${number} ${this.#widthUsed}`;
-      const known = this.#elementOf(`${row.offset} ${part}`, stamp, () => this.#element(row, part, number));
-      wanted.push(known);
+      const time = this.#state.times ? this.#lines.time(row.offset) : undefined;
+      yield {
+        key: `${row.offset} ${part}`,
+        stamp: `${row.version} ${this.#stamp} ${number} ${this.#width} ${time}`,
+        make: () => this.#element(row, part, number, time),
+      };
     }
   }
 
-  /** The element with this key, a new one if it has changed. */
-  #elementOf(key, stamp, make) {
-    const known = this.#shown.get(key);
-    if (known?.stamp === stamp) return [key, known];
-    return [key, { element: make(), stamp }];
-  }
-
-  #element(row, part, number) {
-    const { selected, query, times } = this.#state;
+  #element(row, part, number, time) {
+    const { selected, query } = this.#state;
     const heading = part === 0 ? headingOf(row.text.slice(0, 300)) : null;
-    this.#columns = Math.max(this.#columns, Math.min(columnsOf(row), WIDEST));
+    this.#surface.makeRoom(number, Math.min(columnsOf(row), WIDEST));
     return rowElement({
-      spans: sliceOf(row, this.#widthUsed, part),
+      spans: sliceOf(row, this.#width, part),
       offset: row.offset,
       number,
       continued: part > 0 || row.continued,
       selected: selected !== null && selected.from <= row.offset && row.offset <= selected.to,
       query,
-      time: times ? this.#lines.time(row.offset) : undefined,
+      time,
       fold:
         heading && heading.kind !== "end"
           ? { title: heading.title, folded: this.#folds.has(row.offset) }
           : null,
     });
-  }
-
-  #replace(wanted) {
-    const next = new Map(wanted);
-    for (const [key, { element }] of this.#shown) {
-      if (next.get(key)?.element !== element) element.remove();
-    }
-    let place = this.#layer.firstChild;
-    for (const { element } of next.values()) {
-      if (element === place) place = place.nextSibling;
-      else this.#layer.insertBefore(element, place);
-    }
-    this.#shown = next;
   }
 
   #load(pieces) {
