@@ -12,13 +12,15 @@ class Page(NamedTuple):
     script: str
     """The module in `static/pages/` that draws it."""
     title: str
+    styles: tuple[str, ...] = ()
+    """Style sheets besides the page's own, in `static/`."""
 
 
 UI_PATH = "/ui"
 
 PAGES = (
     Page("/", "jobs", "Jobs"),
-    Page("/jobs/{job_id}", "job", "Job"),
+    Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", "vendor/uplot.css")),
 )
 
 _HTML = """\
@@ -31,7 +33,7 @@ _HTML = """\
 <title>{title} · CI runner</title>
 <link rel="icon" href="{assets}icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="{assets}base.css">
-<link rel="stylesheet" href="{assets}pages/{script}.css">
+{styles}<link rel="stylesheet" href="{assets}pages/{script}.css">
 <script src="{assets}theme.js"></script>
 <script src="{assets}retry.js"></script>
 <script type="module" src="{assets}pages/{script}.js"></script>
@@ -47,4 +49,5 @@ _HTML = """\
 def page_html(page: Page) -> str:
     """The page. Its links are relative, for proxies that serve us below a path of theirs."""
     assets = "../" * (page.path.count("/") - 1) + "assets/"
-    return _HTML.format(title=escape(page.title), script=page.script, assets=assets)
+    styles = "".join(f'<link rel="stylesheet" href="{assets}{style}">\n' for style in page.styles)
+    return _HTML.format(title=escape(page.title), script=page.script, assets=assets, styles=styles)

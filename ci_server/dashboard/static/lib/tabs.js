@@ -4,7 +4,7 @@ import { html, useRef } from "./ui.js";
 /**
  * The bar that chooses. The parts have the ids `panel-NAME`.
  * @param {object} properties
- * @param {{name: string, title: string, note: string | null}[]} properties.tabs
+ * @param {{name: string, title: string, note?: string, bad?: boolean}[]} properties.tabs
  * @param {string} properties.chosen the name of one
  * @param {(name: string) => void} properties.choose
  * @param {string} properties.label
@@ -22,10 +22,10 @@ export function Tabs({ tabs, chosen, choose, label }) {
   };
   return html`<div class="tabs" role="tablist" aria-label=${label} ref=${bar} onKeyDown=${pressed}>
     ${tabs.map(
-      ({ name, title, note }) => html`<button type="button" role="tab" key=${name} id=${`tab-${name}`}
+      ({ name, title, note, bad }) => html`<button type="button" role="tab" key=${name} id=${`tab-${name}`}
         aria-controls=${`panel-${name}`} aria-selected=${String(name === chosen)}
         tabindex=${name === chosen ? 0 : -1} onClick=${() => choose(name)}>
-        ${title}${note && html` <span class="note">${note}</span>`}
+        ${title}${note && html` <span class=${bad ? "note bad" : "note"}>${note}</span>`}
       </button>`,
     )}
   </div>`;

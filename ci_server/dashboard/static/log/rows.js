@@ -13,6 +13,7 @@ const CLASSES = [
  * @param {object} shown
  * @param {{text: string, style: object}[]} shown.spans
  * @param {number} shown.offset of its line
+ * @param {number} shown.part 0, or more for what did not fit into one row
  * @param {number | undefined} shown.number of its line; undefined while it is not known
  * @param {boolean} shown.continued whether the line began in a row before
  * @param {boolean} shown.selected
@@ -26,6 +27,7 @@ export function rowElement(shown) {
   row.className = shown.selected ? "row selected" : "row";
   if (shown.continued) row.classList.add("continued");
   row.dataset.offset = shown.offset;
+  row.dataset.part = shown.part;
   row.append(numberElement(shown));
   if (shown.time !== undefined) row.append(timeElement(shown));
   if (shown.fold) row.append(foldElement(shown.fold));

@@ -411,6 +411,7 @@ export class LogView {
     return rowElement({
       spans: sliceOf(row, this.#width, part),
       offset: row.offset,
+      part,
       number,
       continued: part > 0 || row.continued,
       selected: selected !== null && selected.from <= row.offset && row.offset <= selected.to,
