@@ -68,7 +68,7 @@ def expected_rows(log, piece):
         if b"\n" in log[start : start + piece] or log[start - 1 : start] == b"\n":
             continue
         while log[start] & 0xC0 == 0x80:
-            start += 1  # noqa: PLW2901
+            start += 1
         cuts.add(start)
     rows, offset = [], 0
     for number, line in enumerate(log.splitlines(keepends=True) if log else [], 1):

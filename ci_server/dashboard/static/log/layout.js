@@ -96,12 +96,15 @@ export class Layout {
     const before = this.#shapes.get(piece);
     if (before?.[0] === stamp && this.#counted.has(piece)) return before[1];
     const starts = new Int32Array(rows.length + 1);
+    let shown = 0;
     rows.forEach((row, at) => {
-      starts[at + 1] = starts[at] + (hidden(row.offset) ? 0 : countSlices(row, width));
+      const slices = hidden(row.offset) ? 0 : countSlices(row, width);
+      shown += slices > 0;
+      starts[at + 1] = starts[at] + slices;
     });
     const shape = new Shape(starts);
     this.#keep(piece, stamp, shape);
-    if (!this.#counted.has(piece)) this.#learn(rows.length, shape.total);
+    if (!this.#counted.has(piece)) this.#learn(shown, shape.total);
     this.#counted.add(piece);
     if (this.#counts[piece] !== shape.total) {
       this.#counts[piece] = shape.total;

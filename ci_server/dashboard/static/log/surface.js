@@ -2,10 +2,12 @@
 
 const NARROWEST = 20;
 const FEWEST_DIGITS = 3;
+const NUMBER_COLUMNS = 4; // beside its digits, and
+const TIME_COLUMNS = 10; // as in log.css
 
 export class Surface {
   #observer;
-  #digits = 0;
+  #digits = FEWEST_DIGITS;
   #columns = 0;
 
   /**
@@ -34,16 +36,16 @@ export class Surface {
     this.#observer.disconnect();
   }
 
-  /** How many columns of text fit into the window. */
-  get columns() {
-    const probe = (name) => this.layer.querySelector(name)?.getBoundingClientRect().width ?? 0;
-    const room = this.scroller.clientWidth - probe(".number") - probe(".when");
-    return Math.max(Math.floor(room / this.columnWidth) - 1, NARROWEST);
+  /** How many columns of text fit into the window, beside the line numbers and, perhaps, times. */
+  columns(withTimes) {
+    const beside = this.#digits + NUMBER_COLUMNS + (withTimes ? TIME_COLUMNS : 0);
+    const room = Math.floor(this.scroller.clientWidth / this.columnWidth) - beside - 1;
+    return Math.max(room, NARROWEST);
   }
 
   /** Room for the longest line number and the widest row so far. */
   makeRoom(number, columns) {
-    const digits = Math.max(String(number ?? 0).length, this.#digits, FEWEST_DIGITS);
+    const digits = Math.max(String(number ?? 0).length, this.#digits);
     if (digits !== this.#digits) this.scroller.style.setProperty("--digits", digits);
     this.#digits = digits;
     this.#columns = Math.max(columns, this.#columns);

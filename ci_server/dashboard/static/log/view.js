@@ -1,20 +1,19 @@
 // A log on the screen: of all its rows only those around the window are elements.
 import { Anchor } from "./anchor.js";
 import { LogBytes, PIECE_BYTES } from "./bytes.js";
-import { Elements } from "./elements.js";
-import { Folds, endOfPart, headingOf } from "./folds.js";
+import { Folds, endOfPart } from "./folds.js";
 import { Layout } from "./layout.js";
 import { LogLines } from "./lines.js";
 import { Loader } from "./loader.js";
+import { Painter } from "./painter.js";
 import { LogPieces } from "./pieces.js";
-import { placeholder, rowElement, selectedText } from "./rows.js";
+import { LogReader, TooLongError } from "./reader.js";
+import { selectedText } from "./rows.js";
 import { ScrollMap } from "./scroll.js";
-import { columnsOf, sliceOf } from "./slices.js";
 import { Surface } from "./surface.js";
 
 const REST_MS = 150;
 const WIDEST = 4000; // columns of a row; what is longer goes on in the next one
-const MOST_FOLDED_PIECES = 64;
 
 export class LogView {
   #bytes = new LogBytes();
@@ -26,7 +25,8 @@ export class LogView {
   #loader;
   #surface;
   #scroll;
-  #elements;
+  #painter;
+  #reader;
   #state = {
     following: true,
     wrap: false,
@@ -56,12 +56,13 @@ export class LogView {
       scroll: () => this.#scrolled(),
       click: (event) => this.#clicked(event),
       copy: (event) => this.#copied(event),
-      resize: () => this.#resized(),
+      resize: () => this.draw(),
     });
     this.#scroll = new ScrollMap(this.#surface.scroller, this.#surface.sizer);
-    this.#elements = new Elements(this.#surface.layer);
     this.#lines = new LogLines(path, this.#bytes, () => this.#surveyed());
     this.#loader = new Loader(path, this.#bytes, () => this.draw(), (error) => this.#tell({ error }));
+    this.#reader = new LogReader(this.#bytes, this.#pieces, this.#loader);
+    this.#painter = new Painter(this.#surface, this.#lines, this.#folds);
   }
 
   // ------------------------------------------------------------------ what pages call
@@ -98,21 +99,18 @@ export class LogView {
 
   /** Stay at the end of the log as it grows, or not. */
   follow(following) {
-    if (following) this.#target = null;
+    this.#target = this.#top = null;
     this.#change({ following });
   }
 
   toStart() {
-    this.#change({ following: false });
+    this.follow(false);
     this.#moveTo(0);
   }
 
   /** Wrap long lines at the window's edge. */
   setWrap(wrap) {
-    this.#keepPlace();
     this.#change({ wrap });
-    this.#layout.reset();
-    this.draw();
   }
 
   setTimes(times) {
@@ -138,9 +136,9 @@ export class LogView {
   }
 
   /** The raw text of the lines that are selected. */
-  async selectedLines() {
+  selectedLines() {
     const { from, to } = this.#state.selected;
-    return new TextDecoder().decode(await this.#loader.read(from, await this.#endOfLine(to)));
+    return this.#reader.text(from, to);
   }
 
   /** Draw soon. */
@@ -153,19 +151,11 @@ export class LogView {
 
   // ------------------------------------------------------------------ what readers do
 
-  #resized() {
-    if (this.#state.wrap && this.#surface.columns !== this.#width) {
-      this.#keepPlace();
-      this.#layout.reset();
-    }
-    this.draw();
-  }
-
   #scrolled() {
     const step = this.#scroll.moved();
     if (!step) return;
     this.#scrolledAt = performance.now();
-    this.#target = null;
+    this.#target = this.#top = null;
     const atEnd = this.#scroll.position >= this.#scroll.furthest - 1;
     if (this.#state.following !== atEnd) {
       this.#state.following = atEnd;
@@ -239,10 +229,10 @@ export class LogView {
   async #fold(from) {
     if (!this.#folds.remove(from)) {
       try {
-        const to = await endOfPart(from, this.#from(Math.floor(from / PIECE_BYTES)));
+        const to = await endOfPart(from, this.#reader.from(from));
         if (to !== null) this.#folds.add(from, to);
       } catch (error) {
-        const long = error instanceof RangeError;
+        const long = error instanceof TooLongError;
         this.#tell({ notice: long ? "This part is too long to be folded." : error.message });
         return;
       }
@@ -252,41 +242,32 @@ export class LogView {
     this.#change({});
   }
 
-  async *#from(piece) {
-    for (let at = piece; at < this.#bytes.count; at += 1) {
-      if (at - piece > MOST_FOLDED_PIECES) throw new RangeError();
-      yield await this.#loaded(at);
-    }
-  }
-
-  /** The rows of a piece, which is loaded when it is not here. */
-  async #loaded(piece) {
-    for (const each of this.#pieces.needed(piece)) {
-      const from = each * PIECE_BYTES;
-      const end = from + this.#bytes.length(each);
-      this.#bytes.put(from, await this.#loader.read(from, end));
-    }
-    return this.#pieces.get(piece);
-  }
-
-  async #endOfLine(offset) {
-    const content = await this.#loaded(Math.floor(offset / PIECE_BYTES));
-    const starts = content.screen.lineOffsets;
-    return starts.find((start) => start > offset) ?? content.screen.offset;
-  }
-
   // ------------------------------------------------------------------ drawing
 
   #render() {
     const { clientHeight } = this.#surface.scroller;
     if (!clientHeight) return;
     this.#layout.resize(this.#bytes.count);
-    this.#width = this.#state.wrap ? this.#surface.columns : WIDEST;
+    this.#setWidth();
     const inWindow = Math.ceil(clientHeight / this.#surface.rowHeight) + 1;
     this.#place(inWindow);
     const [from, to, pieces] = this.#settle(inWindow);
-    this.#fill(from, to, pieces);
+    this.#paint(from, to, pieces);
     this.#load(pieces);
+    if (this.#columns !== this.#width) this.draw(); // there is a longer line number
+  }
+
+  /** How many columns a row may have. */
+  get #columns() {
+    return this.#state.wrap ? this.#surface.columns(this.#state.times) : WIDEST;
+  }
+
+  #setWidth() {
+    if (this.#columns === this.#width) return;
+    this.#keepPlace();
+    this.#width = this.#columns;
+    this.#stamp += 1;
+    this.#layout.reset();
   }
 
   #measured(piece, content) {
@@ -309,11 +290,20 @@ export class LogView {
       return;
     }
     const shape = this.#measured(piece, content);
-    const slice = shape.starts[content.screen.rowAt(wanted) ?? 0];
+    const at = content.screen.rowAt(wanted) ?? 0;
+    const slice = shape.starts[at];
+    if (content.rows[at]) this.#selectWhole(content.rows[at].offset);
     const above = this.#target === null ? 0 : Math.floor(inWindow / 3);
     const first = Math.max(this.#layout.before(piece) + slice - above, 0);
     this.#moveTo(first * this.#surface.rowHeight);
     this.#target = this.#top = null;
+  }
+
+  /** A link may name any byte of a line: select the line. */
+  #selectWhole(offset) {
+    const { selected } = this.#state;
+    if (!selected || selected.from !== this.#target || selected.from === offset) return;
+    this.#change({ selected: { from: offset, to: Math.max(selected.to, offset) } });
   }
 
   #moveTo(position) {
@@ -363,65 +353,21 @@ export class LogView {
       const content = this.#pieces.get(piece);
       const shape = content && this.#measured(piece, content);
       if (shape && piece === this.#anchor.piece) this.#anchor.counted(shape.total);
+      if (!this.#isScrolling) this.#lines.ask(piece);
       found.set(piece, { content, shape });
     }
     return found;
   }
 
-  #fill(from, to, pieces) {
-    const wanted = [];
-    for (const [piece, { content, shape }] of pieces) {
+  #paint(from, to, pieces) {
+    const parts = [...pieces].map(([piece, { content, shape }]) => {
       const before = this.#layout.before(piece);
-      const first = Math.max(from - before, 0);
       const end = Math.min(to - before, this.#layout.count(piece));
-      if (content) wanted.push(...this.#rowsOf(piece, content, shape, first, end));
-      else if (end > first) wanted.push(this.#gap(piece, end - first));
-    }
-    this.#elements.show(wanted);
+      return { piece, content, shape, first: Math.max(from - before, 0), end };
+    });
+    this.#painter.paint(parts, { ...this.#state, width: this.#width, stamp: this.#stamp });
     const top = this.#scroll.bar + from * this.#surface.rowHeight - this.#scroll.position;
     this.#surface.place(top, this.#state.wrap);
-  }
-
-  #gap(piece, slices) {
-    const height = slices * this.#surface.rowHeight;
-    return { key: `gap ${piece}`, stamp: height, make: () => placeholder(height) };
-  }
-
-  *#rowsOf(piece, content, shape, first, end) {
-    const before = this.#lines.before(piece);
-    if (before === undefined && !this.#isScrolling) this.#lines.ask(piece);
-    for (let slice = first, at = shape.rowOf(first); slice < end; slice += 1) {
-      while (shape.starts[at + 1] <= slice) at += 1;
-      const row = content.rows[at];
-      const part = slice - shape.starts[at];
-      const number = before === undefined ? undefined : before + content.newlinesBefore + row.line + 1;
-      const time = this.#state.times ? this.#lines.time(row.offset) : undefined;
-      yield {
-        key: `${row.offset} ${part}`,
-        stamp: `${row.version} ${this.#stamp} ${number} ${this.#width} ${time}`,
-        make: () => this.#element(row, part, number, time),
-      };
-    }
-  }
-
-  #element(row, part, number, time) {
-    const { selected, query } = this.#state;
-    const heading = part === 0 ? headingOf(row.text.slice(0, 300)) : null;
-    this.#surface.makeRoom(number, Math.min(columnsOf(row), WIDEST));
-    return rowElement({
-      spans: sliceOf(row, this.#width, part),
-      offset: row.offset,
-      part,
-      number,
-      continued: part > 0 || row.continued,
-      selected: selected !== null && selected.from <= row.offset && row.offset <= selected.to,
-      query,
-      time,
-      fold:
-        heading && heading.kind !== "end"
-          ? { title: heading.title, folded: this.#folds.has(row.offset) }
-          : null,
-    });
   }
 
   #load(pieces) {
