@@ -42,6 +42,7 @@ from tests.support.pages import page, words_in_code
 API = page("api.md")
 MODELS = page("models.md")
 RUNS = page("runs.md")
+DURABLE = page("durable-streams.md")
 TESTS = SuiteSummary(1, 1, 0, 0, 0, 0.5, (), (CaseResult("a::b", 0.5),))
 FINISHED = replace(a_job(JobStatus.COMPLETED), tests=TESTS, coverage=CoverageSummary(1, 2, 3, 4))
 BYTES = b"\xff"
@@ -205,7 +206,7 @@ def test_statuses_of_codes():
 def test_every_route():
     shown = {
         (method, re.sub(r"\{\w+(:\w+)?\}", "{}", path))
-        for text in (API.text, MODELS.text, RUNS.text)
+        for text in (API.text, DURABLE.text, MODELS.text, RUNS.text)
         for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]*)`", text)
     }
     routes = {

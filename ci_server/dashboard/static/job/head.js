@@ -6,6 +6,8 @@ import { JobState, isFinal, stateOf } from "../lib/job_state.js";
 import { age, duration, moment, ranSeconds } from "../lib/time.js";
 import { html } from "../lib/ui.js";
 
+const SECOND_MS = 1000;
+
 export function JobHead({ job, onChange }) {
   return html`<header class=${`job-head is-${stateOf(job)}`}>
     <div class="job-title">
@@ -21,7 +23,7 @@ export function JobHead({ job, onChange }) {
 }
 
 function Times({ job }) {
-  const now = useNow(!isFinal(job));
+  const now = useNow(isFinal(job) ? null : SECOND_MS);
   const ran = ranSeconds(job, now);
   if (ran !== null) return html`<span class="job-timer" role="timer" aria-live="off">${duration(ran)}</span>`;
   if (isFinal(job)) return null;

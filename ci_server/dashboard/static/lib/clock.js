@@ -1,14 +1,14 @@
-// The time, for what counts seconds.
+// The time of day for components that show how much of it has passed.
 import { useEffect, useState } from "./ui.js";
 
-/** Now, as `Date.now()`; while `running`, the component is drawn again each second. */
-export function useNow(running) {
+/** Milliseconds, renewed so often while the component is shown; `null` stands still. */
+export function useNow(everyMs) {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
-    if (!running) return undefined;
+    if (everyMs === null) return undefined;
     setNow(Date.now());
-    const timer = setInterval(() => setNow(Date.now()), 1000);
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
     return () => clearInterval(timer);
-  }, [running]);
-  return running ? now : Date.now();
+  }, [everyMs]);
+  return now;
 }

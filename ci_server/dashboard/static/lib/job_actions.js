@@ -1,10 +1,12 @@
 // What can be done with a job: cancel it, or run it again.
-import { pageUrl, request, requestJson } from "./api.js";
+import { pageUrl, request, requestJson, requestJsonPatiently } from "./api.js";
+import { mayCancel, mayRunAgain } from "./caller.js";
 import { isFinal } from "./job_state.js";
-import { html, useRef, useState } from "./ui.js";
+import { commandLine } from "./shell_quote.js";
+import { html, useEffect, useRef, useState } from "./ui.js";
 
 /**
- * The buttons for a job.
+ * The buttons for a job, of which those are shown that the reader may use.
  * @param {object} properties
  * @param {object} properties.job
  * @param {(job: object) => void} properties.onChange gets the job after it was changed
@@ -12,6 +14,7 @@ import { html, useRef, useState } from "./ui.js";
 export function JobActions({ job, onChange }) {
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
+  const caller = useCaller();
   const attempt = async (action) => {
     setBusy(true);
     setError(null);
@@ -31,10 +34,26 @@ export function JobActions({ job, onChange }) {
       location.assign(pageUrl(`jobs/${(await answer.json()).job_id}`));
     });
   return html`<div class="actions">
-    ${!isFinal(job) && html`<${CancelButton} job=${job} busy=${busy} cancel=${cancel} />`}
-    <${RerunButton} job=${job} busy=${busy} rerun=${rerun} />
-    ${error && html`<p class="action-error" role="alert">${error.message}</p>`}
+    ${!isFinal(job) && mayCancel(caller, job) && html`<${CancelButton} job=${job} busy=${busy} cancel=${cancel} />`}
+    ${mayRunAgain(caller, job) && html`<${RerunButton} job=${job} busy=${busy} rerun=${rerun} />`}
+    ${error && html`<p class="action-error" role="alert">${error.message} <${Advice} error=${error} job=${job} /></p>`}
   </div>`;
+}
+
+function useCaller() {
+  const [caller, setCaller] = useState(null);
+  useEffect(() => {
+    requestJsonPatiently("whoami").then(setCaller, () => {}); // the page tells what is wrong
+  }, []);
+  return caller;
+}
+
+/** What to do about an error, where there is something. */
+function Advice({ error, job }) {
+  if (error.code !== "secrets_needed") return null;
+  const secrets = job.secrets.flatMap((name) => ["--secret", name]);
+  return html`The server keeps no secrets of jobs. Set them as environment variables, and run the job
+    again from a terminal: <code>${commandLine(["ci", "rerun", job.job_id.slice(0, 8), secrets])}</code>`;
 }
 
 function CancelButton({ job, busy, cancel }) {
