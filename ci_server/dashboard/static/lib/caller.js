@@ -1,34 +1,18 @@
-// The corner of the bar that says who is signed in.
-import { currentSession, signOut } from "./session.js";
-import { html, useEffect, useState } from "./ui.js";
+// Who reads the page, and what they may do: to explain, and to offer nothing that is refused. The
+// server decides.
 
-/** Where Google's identity-aware proxy forgets who one is. */
-const PROXY_SIGN_OUT = "/_gcp_iap/clear_login_cookie";
+/** `caller` is what `GET /whoami` answered; `null` while it is not known. */
+export const maySubmit = (caller) => caller !== null && caller.role !== "viewer";
 
-const HINTS = {
-  local: "This server has no users yet: every program on its machine may use it.",
-  development: "CI_ENVIRONMENT=development: no sign-in on this machine.",
-  "iap-header": "Signed in by the proxy in front of this server, which is where you sign out.",
-  "iap-assertion": "Signed in by the identity-aware proxy in front of this server.",
-};
+/** Why submitting is not offered. */
+export const whyNotSubmit = (caller) =>
+  `Your role (${caller?.role ?? "unknown"}) may watch jobs, not submit them.`;
 
-/** Who is signed in, and signing out; nothing while that is not known. */
-export function Caller() {
-  const [session, setSession] = useState(null);
-  const [problem, setProblem] = useState("");
-  useEffect(() => {
-    // Whatever else the page asks for says what is wrong.
-    currentSession().then(setSession, () => {});
-  }, []);
-  if (!session?.user) return null;
-  const leave = () => signOut().catch((error) => setProblem(error.message));
-  return html`
-    <span class="caller" title=${HINTS[session.credential]}>
-      <span class="unseen">Signed in as </span>${session.user}${" "}
-      <span class="faint">${session.role}, ${session.tenant}</span>
-    </span>
-    ${session.session && html`<button type="button" onClick=${leave}>Sign out</button>`}
-    ${session.credential === "iap-assertion" && html`<a href=${PROXY_SIGN_OUT}>Sign out</a>`}
-    ${problem && html`<span role="alert">${problem}</span>`}
-  `;
-}
+const isOfCaller = (caller, job) => job.tenant === caller.tenant && job.user === caller.user;
+
+/** An admin of the operator's tenant may cancel jobs of others; which tenant that is, is not told. */
+export const mayCancel = (caller, job) =>
+  caller !== null && (caller.role === "admin" || (maySubmit(caller) && isOfCaller(caller, job)));
+
+export const mayRunAgain = (caller, job) =>
+  mayCancel(caller, job) && job.tenant === caller.tenant;
