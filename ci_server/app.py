@@ -142,6 +142,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.reruns,
         services.positions,
         services.searches,
+        services.timed_events,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
