@@ -2,8 +2,10 @@
 of one whose log is compressed.
 """
 
+import json
+import re
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from ci_client.library.job_request import JobRequest
 from ci_client.library.secret_options import given_secrets
 from ci_client.packing.project_zip import create_project_zip
 from support import events, projects
+from support.command_line import CommandLine
 from support.live_server import LiveServer
 
 SECRET = "hunter2-is-a-secret"
@@ -206,3 +209,85 @@ def test_a_log_that_grows(server):
     assert (first.data["offset"], second.data["offset"], second.data["line"]) == (0, 4, 2)
     passed = [datetime.fromisoformat(event.data["time"]) for event in (first, second)]
     assert passed[1] - passed[0] > timedelta(seconds=1)
+
+
+# ------------------------------------------------------------------- the command line
+
+STAMP = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
+
+
+@pytest.fixture
+def cli(server, tmp_path):
+    cli = CommandLine(server.url, tmp_path)
+    yield cli
+    cli.close()
+
+
+def test_each_line_begins_with_its_time(cli, finished):
+    job_id, log, (begin, end) = finished
+    done = cli.run("logs", job_id, "--timestamps")
+    assert done.code == 0
+    versions = re.split(rb"(?<=\n)|(?<=\r)(?=[^\n])", log)
+    shown = [
+        re.fullmatch(rb"(%b)(.*)" % STAMP, one, re.DOTALL)
+        for one in re.split(rb"(?<=\n)|(?<=\r)(?=[^\n])", done.out)
+    ]
+    assert [one[2] for one in shown if one] == versions
+    times = [datetime.fromisoformat(one[1].decode().strip()) for one in shown if one]
+    assert times == sorted(times)
+    assert begin - timedelta(seconds=2) < times[0] < times[-1] <= end
+    followed = cli.run("logs", job_id, "-f", "-t")
+    assert (followed.code, followed.out) == (0, done.out)
+    several = cli.run("logs", "-f", "-t", job_id, job_id[:8])
+    assert several.out.count(b"\n") == done.out.count(b"\n") + 1  # the last line gets an end
+    assert len(re.findall(rb"^\S+ \S+ \| %b" % STAMP, several.out, re.MULTILINE)) == 3005
+    code, text = cli.on_terminal("logs", job_id, "-t", TZ="UTC-3").end()
+    local = times[-1].astimezone(timezone(timedelta(hours=3))).strftime("%Y-%m-%d %H:%M:%S ")
+    assert (code, text.endswith(f"{local}the end")) == (0, True)
+
+
+def test_only_what_is_new(cli, server, finished):
+    job_id, log, _ = finished
+    last = get(server, job_id, "marks").json()["marks"][-1]
+    done = cli.run("logs", job_id, "--since", last["time"])
+    assert (done.code, done.out) == (0, log[last["offset"] :])
+    none = cli.run("logs", job_id, "--since", "2999-01-01")
+    assert (none.code, none.out) == (0, b"")
+    assert none.err == "Nothing was received since 2999-01-01, so far.\n"
+
+
+def test_lines_that_have_a_text(cli, finished):
+    job_id, _, _ = finished
+    done = cli.run("logs", job_id, "--search", "line 29 of")
+    assert (done.code, done.text, done.err) == (0, "30: line 29 of the first part\n", "")
+    done = cli.run("logs", job_id, "--search", "Line 29 of", "--exact-case")
+    assert (done.code, done.out) == (1, b"")
+    done = cli.run("logs", job_id, "--search", "part", "--timestamps")
+    assert re.fullmatch(rb"(%b\d+: line \d+ of the first part\n){3000}" % STAMP, done.out)
+    told = [
+        json.loads(line)
+        for line in cli.run("logs", job_id, "--search", "part", "--json").text.splitlines()
+    ]
+    assert [event["type"] for event in told] == ["hit"] * 3000 + ["end"]
+    assert told[-1]["hits"] == 3000
+    code, text = cli.on_terminal("logs", job_id, "--search", "needle").end()
+    assert (code, text) == (0, "3003: \ufffd\ufffd \x1b[31mneedle\x1b[0m\r\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--search", ""], "needs a text"),
+        (["--search", "a\nb"], "line breaks"),
+        (["--search", "a", "-f"], "--search and --follow cannot be combined"),
+        (["--search", "a", "--tail", "3"], "--search and --tail cannot be combined"),
+        (["--json"], "need --search"),
+        (["--since", "yesterday"], "is not a valid time"),
+        (["--since", "1m", "--tail", "3"], "--since and --tail cannot be combined"),
+    ],
+)
+def test_options_that_make_no_sense_are_told(cli, finished, options, told):
+    done = cli.run("logs", finished[0], *options)
+    assert (done.code, done.out) == (2, b"")
+    assert told in done.err
+    assert len(done.err.splitlines()) == 1
