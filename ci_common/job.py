@@ -115,6 +115,9 @@ class JobSpec:
     """See `ci_common.labels`."""
     private: bool = False
     """Whether it is for its submitter and for admins only; see Job.visibility."""
+    traceparent: str | None = None
+    """Of the trace that its submission is in, where the client told; see `ci_common.trace_context`.
+    """
 
 
 @dataclass(frozen=True, slots=True)

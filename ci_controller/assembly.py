@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ci_common.job import Door, utc_now
 from ci_common.ports.artifacts import ArtifactWriter
+from ci_common.ports.events import JobHistory
 from ci_common.ports.logs import LogKeeper, LogWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.retention import JobRetention
@@ -16,6 +17,7 @@ from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Executor
 from ci_common.settings import ControllerSettings, Settings
+from ci_common.tracing import Tracer
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import Controller, ReconcileSettings
@@ -23,6 +25,7 @@ from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
 from ci_controller.running.run_context import RunContext
+from ci_controller.telemetry.job_traces import NO_TRACES, JobTraces
 from ci_controller.telemetry.meter import NO_METER
 from ci_controller.telemetry.metered_executor import MeteredExecutor
 from ci_controller.telemetry.metrics import ControllerMetrics
@@ -49,18 +52,29 @@ class ControllerStores:
     """Raises StorageUnavailableError when the data directory cannot be used now."""
 
 
+@dataclass(frozen=True, slots=True)
+class ControllerTelemetry:
+    """What operators get of a controller."""
+
+    metrics: ControllerMetrics
+    tracer: Tracer
+    history: JobHistory
+
+
 def build_controller(
     settings: Settings,
     executor: Executor,
     stores: ControllerStores,
     now: Callable[[], datetime] = utc_now,
-    metrics: ControllerMetrics | None = None,
+    telemetry: ControllerTelemetry | None = None,
 ) -> Controller:
-    """A controller of these stores; `now` is the wall clock. What it does is counted in `metrics`,
-    if there are any.
+    """A controller of these stores; `now` is the wall clock. What it does is told `telemetry`, if
+    there is any.
     """
-    if metrics is not None:
-        executor = MeteredExecutor(executor, metrics)
+    traces = NO_TRACES
+    if telemetry is not None:
+        executor = MeteredExecutor(executor, telemetry.metrics, telemetry.tracer, now)
+        traces = JobTraces(telemetry.tracer, telemetry.history, stores.transitions.get)
     limits = ArtifactLimits(
         settings.max_artifacts_mb << 20,
         settings.max_artifacts,
@@ -80,6 +94,7 @@ def build_controller(
             LaunchSteps(stores.transitions),
             stores.check_files,
             settings.keeps_packages,
+            traces,
         ),
         stores.lease,
         stores.bell,
@@ -93,7 +108,7 @@ def build_controller(
             executor,
             _retention(settings, stores, now),
         ),
-        meter=metrics or NO_METER,
+        meter=telemetry.metrics if telemetry else NO_METER,
     )
 
 

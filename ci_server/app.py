@@ -75,7 +75,7 @@ _AUDIT_PAUSE_SECONDS = 3600.0
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the stores, build the services, run the controller; and all of it backwards."""
     settings = load_settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     raise_descriptor_limit()
     app.state.cors_origins = settings.allowed_origins
     app.state.trusted_proxies = TrustedProxies.parse(settings.trusted_proxies)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
 from ci_common.metrics import ProcessMetrics, lasting
+from ci_common.otlp import open_tracer
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
 from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import RunSettings, Settings
+from ci_common.tracing import Tracer
 from ci_common.waiting import JobSlots
-from ci_controller.assembly import ControllerStores, build_controller
+from ci_controller.assembly import ControllerStores, ControllerTelemetry, build_controller
 from ci_controller.executors.registry import build_executor, default_image
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
@@ -35,7 +37,7 @@ from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.catalogue import SqliteCatalogueReader
 from ci_persistence.sqlite.data_claim import check_before_open, claim
-from ci_persistence.sqlite.events import SqliteJobEvents
+from ci_persistence.sqlite.events import SqliteJobEvents, SqliteJobHistory
 from ci_persistence.sqlite.identities import (
     SqliteIdentityAdministration,
     SqliteIssuedKeys,
@@ -102,6 +104,7 @@ class ServerStores:
     job_secrets: FileJobSecrets
     metric_files: MetricFiles
     process_metrics: ProcessMetrics
+    tracer: Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,8 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores
     stack.callback(bell.close)
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
     keys = SecretKeys(settings.data_path, settings.secret_keys)
+    tracer = open_tracer(settings, "server")
+    stack.push_async_callback(asyncio.to_thread, tracer.close)
     metric_files = MetricFiles(settings.data_path, lasting, directory.check)
     return ServerStores(
         settings,
@@ -152,6 +157,7 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores
         FileJobSecrets(settings.data_path, keys, directory.check),
         metric_files,
         ProcessMetrics(metric_files, "server"),
+        tracer,
     )
 
 
@@ -181,6 +187,7 @@ def build_services(
         utc_now,
         secrets,
         audit,
+        stores.tracer,
     )
     jobs = JobService(submissions, stores.bell, policy, utc_now, audit, tokens)
     return Services(
@@ -248,7 +255,11 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.job_secrets,
             stores.directory.check,
         ),
-        metrics=ControllerMetrics(stores.process_metrics.registry),
+        telemetry=ControllerTelemetry(
+            ControllerMetrics(stores.process_metrics.registry),
+            stores.tracer,
+            SqliteJobHistory(stores.database),
+        ),
     )
 
 

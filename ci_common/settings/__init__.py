@@ -15,6 +15,7 @@ from ci_common.settings.jobs import JobSettings
 from ci_common.settings.metrics import MetricsSettings
 from ci_common.settings.runs import RunSettings
 from ci_common.settings.server import ServerSettings
+from ci_common.settings.telemetry import TelemetrySettings
 from ci_common.settings.traffic import TrafficSettings
 
 __all__ = [
@@ -30,12 +31,14 @@ __all__ = [
     "RunSettings",
     "ServerSettings",
     "Settings",
+    "TelemetrySettings",
     "TrafficSettings",
     "read_settings",
 ]
 
 
 class Settings(
+    TelemetrySettings,
     MetricsSettings,
     GrpcSettings,
     IdentitySettings,

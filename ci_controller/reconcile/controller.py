@@ -20,6 +20,7 @@ from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.rows import ControllerLease
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload
+from ci_common.trace_context import about_job
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.reconcile.background_tasks import BackgroundTasks
 from ci_controller.reconcile.leadership import Leadership
@@ -170,6 +171,7 @@ class Controller:
         await self._drop_runs()
         await self._context.progress.close()
         await self._context.steps.close()
+        await self._context.traces.close()
         self._bell.close()
         await self._leadership.release()
 
@@ -364,7 +366,8 @@ class Controller:
 
     def _begin(self, run: JobRun, work: Coroutine[Any, Any, None]) -> None:
         job_id = run.job.job_id
-        task = asyncio.create_task(work, name=f"job {job_id}")
+        with about_job(run.job):  # and so is everything that the task does
+            task = asyncio.create_task(work, name=f"job {job_id}")
         self._runs[job_id] = (run, task)
         task.add_done_callback(partial(self._ended, run))
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from ci_common.errors import ForbiddenError
 from ci_common.policy import Action
+from ci_common.trace_context import begin_request_trace
 from ci_server.access.auth.certificates import subject_of
 from ci_server.grpc.caller import Caller, credentials_of, current_caller, role_of, set_caller
 from ci_server.grpc.errors import Context, abort
@@ -114,7 +115,8 @@ class Guard(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _admitted(self, context: Context, method: str) -> AsyncIterator[None]:
-        begin_request(choose_request_id(_offered_id(context)))
+        begin_request(choose_request_id(_offered(context, "x-request-id")))
+        begin_request_trace(_offered(context, "traceparent"))
         began = time.monotonic()
         try:
             await self._admit(context, OPERATIONS.get(method, OF_OTHERS))
@@ -178,8 +180,8 @@ def _code_of(context: Context) -> str:
     return _NAMES.get(context.code(), grpc.StatusCode.OK.name)
 
 
-def _offered_id(context: Context) -> str | None:
+def _offered(context: Context, name: str) -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id" and isinstance(value, str):
+        if key == name and isinstance(value, str):
             return value
     return None

@@ -25,6 +25,14 @@ from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
 from ci_common.run import RunRequest
 from ci_common.secret import Secret
+from ci_common.trace_context import (
+    begin_job,
+    request_began,
+    request_trace,
+    span_id_of,
+    trace_id_of,
+)
+from ci_common.tracing import NO_TRACER, Span, Tracer
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.limits.traffic import Traffic
 from ci_server.submission.body_rate import paced
@@ -110,7 +118,9 @@ class Intake:
         now: Callable[[], datetime],
         secrets: SecretService,
         audit: AuditTrail,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._submissions = submissions
         self._packages = packages
         self._bell = bell
@@ -249,7 +259,25 @@ class Intake:
             self._secrets.forget(job.job_id, secrets)
             raise
         self._bell.ring()
+        self._trace(job)
         return job
+
+    def _trace(self, job: Job) -> None:
+        """Record the submission, from the head of its request on."""
+        caller = request_trace()
+        if caller is not None and not caller.sampled:
+            return
+        self._tracer.record(
+            Span(
+                "submit",
+                trace_id_of(job.job_id),
+                span_id_of(job.job_id, "submit"),
+                None if caller is None else caller.span_id,
+                request_began() or job.created_at,
+                self._now(),
+                {"ci.job.id": job.job_id, "ci.door": job.door.value},
+            )
+        )
 
     def _new_job(
         self,
@@ -259,17 +287,20 @@ class Intake:
         package: Package | None,
         door: Door,
     ) -> Job:
-        return Job(
+        trace = request_trace()
+        job = Job(
             job_id=job_id,
             tenant=principal.tenant,
             user=principal.user,
-            spec=spec,
+            spec=replace(spec, traceparent=None if trace is None else str(trace)),
             package=package,
             status=JobStatus.QUEUED,
             created_at=self._now(),
             door=door,
             visibility=Visibility.PRIVATE if spec.private else Visibility.TENANT,
         )
+        begin_job(job)
+        return job
 
     async def _check_priority(self, principal: Principal, asked: int | None) -> None:
         """Raise InvalidConfigError for a priority that only admins may ask for; it is recorded."""
