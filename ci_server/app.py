@@ -21,6 +21,8 @@ from ci_common.waiting import JobSlots
 from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.apis.durable import events as durable_events
+from ci_server.apis.durable import log as durable_log
 from ci_server.apis.models import routes as models
 from ci_server.apis.models import socket as models_socket
 from ci_server.apis.models.messages import LogMessages
@@ -44,6 +46,7 @@ from ci_server.apis.runs import routes as runs
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
+from ci_server.dashboard import routes as dashboard
 from ci_server.grpc import library
 from ci_server.http.cleanup import RequestEnd
 from ci_server.http.drain_after_error import EarlyAnswers
@@ -241,10 +244,11 @@ def create_app() -> FastAPI:
         native_whoami.router,
         native_metrics.router,
     )
+    durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
-    for routes in (*native, models.router, models_socket.router, *of_runs):
+    for routes in (*native, *durable, models.router, models_socket.router, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
-    for routes in (native_probes.router, runs_probes.router, site.router):
+    for routes in (native_probes.router, runs_probes.router, site.router, dashboard.router):
         app.include_router(routes)
     app.router.default = fallback = FrontendFallback(app.router.default)
     fallback.keep_clear_of(route.path for route in iter_route_contexts(app.routes) if route.path)

@@ -29,6 +29,7 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "invalid_config": HTTPStatus.BAD_REQUEST,
     "unknown_job_name": HTTPStatus.BAD_REQUEST,
     "invalid_cursor": HTTPStatus.BAD_REQUEST,
+    "events_gone": HTTPStatus.GONE,
     "invalid_offset": HTTPStatus.BAD_REQUEST,
     "ambiguous_job_id": HTTPStatus.BAD_REQUEST,
     "invalid_secret": HTTPStatus.BAD_REQUEST,

@@ -23,6 +23,16 @@ DOCS_POLICY = (
 )
 """For the page that shows the API: nothing from another server."""
 
+DASHBOARD_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+        "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""For the dashboard: nothing from another server, and no text that becomes markup or a script."""
+
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 """Only over https: the browser is to use nothing else for a year."""
 

@@ -18,7 +18,9 @@ from ci_common.ports.signals import JobSignals
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 500
+MOST_EVENTS = 500
+"""Of one batch that is read from the database."""
+
 _MOST_REMEMBERED = 2000
 """Events in memory. A reader that is further behind reads the database."""
 
@@ -89,6 +91,13 @@ class EventFeed:
         """The position before the oldest stored event. Raises StorageUnavailableError."""
         return await self._events.earliest()
 
+    async def after(self, cursor: EventCursor, scope: JobScope) -> EventBatch:
+        """The next events of what the scope covers: fewer than `MOST_EVENTS` are all there are.
+
+        Raises what `JobEvents.after` raises.
+        """
+        return await self._events.after(cursor, scope, MOST_EVENTS)
+
     async def follow(
         self, cursor: EventCursor, scope: JobScope
     ) -> AsyncGenerator[EventBatch, None]:
@@ -102,7 +111,7 @@ class EventFeed:
                 changed, recent = self._changed, self._recent
                 batch = recent.after(cursor, scope) if recent is not None else None
                 if batch is None:
-                    batch = await self._events.after(cursor, scope, _BATCH)
+                    batch = await self._events.after(cursor, scope, MOST_EVENTS)
                 moved = batch.cursor != cursor
                 cursor = batch.cursor
                 if batch.events or moved:

@@ -1,4 +1,4 @@
-"""A real browser, and web pages of other sites for it."""
+"""A real browser, its pages, and web pages of other sites for it."""
 
 import contextlib
 import os
@@ -145,3 +145,38 @@ def wait_for(server, requests):
     return until_sync(
         lambda: answers(server), lambda found: requests <= found.keys(), what, SECONDS
     )
+
+
+@contextlib.contextmanager
+def chromium():
+    """Debian's Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def opened_page(browser, *, expected=(), **options):
+    """A page in a new profile, whose scripts and styles may not fail: what the browser reports
+    about them is a failed test, unless it contains one of the texts in `expected`.
+    """
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+    context.set_default_timeout(SECONDS * 1000)
+    page = context.new_page()
+    reported = []
+    page.on("pageerror", lambda error: reported.append(f"{error}"))
+    page.on(
+        "console",
+        lambda message: message.type in ("error", "warning") and reported.append(message.text),
+    )
+    try:
+        yield page
+        unexpected = [text for text in reported if not any(each in text for each in expected)]
+        assert not unexpected, unexpected
+    finally:
+        context.close()

@@ -19,6 +19,7 @@ from ci_common.policy import POLICY, Action, Reach
 from ci_common.principal import Role
 from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
+from ci_server.dashboard.pages import PAGES, UI_PATH
 from support import events, models, projects
 from support.access_world import ABSENT, ARTIFACT, OPERATOR, SAM, access_world
 
@@ -68,6 +69,7 @@ SUBMISSION = Request(Action.SUBMIT, submits=True, form=project_form)
 CANCELLATION = Request(Action.CANCEL, ACCEPTED, {"completed": (409, "job_finished")}, cancels=True)
 READING = Request(Action.READ)
 
+GET_HEAD = ("GET", "HEAD")
 REQUESTS = {
     "POST /submit": SUBMISSION,
     "POST /submit-stream": SUBMISSION,
@@ -76,6 +78,10 @@ REQUESTS = {
     "GET /server": Request(Action.LIST),
     "GET /jobs": Request(Action.LIST),
     "GET /events": Request(Action.LIST),
+    "GET /streams/events": Request(Action.LIST),
+    "HEAD /streams/events": Request(Action.LIST),
+    "GET /streams/jobs/{job_id}/log": READING,
+    "HEAD /streams/jobs/{job_id}/log": READING,
     "GET /jobs/{job_id}": READING,
     "DELETE /jobs/{job_id}": CANCELLATION,
     "POST /jobs/{job_id}/cancel": CANCELLATION,
@@ -99,6 +105,11 @@ REQUESTS = {
     "HEAD /": Request(None),
     "GET /docs": Request(None),
     "GET /docs/assets/{path}": Request(None, (404, "not_found")),
+    "GET /ui": Request(None, (307, None)),
+    "HEAD /ui": Request(None, (307, None)),
+    "GET /ui/assets/{path}": Request(None, (404, "not_found")),
+    "HEAD /ui/assets/{path}": Request(None, (404, None)),
+    **{f"{method} {UI_PATH}{page.path}": Request(None) for page in PAGES for method in GET_HEAD},
     "POST /v1/jobs/submit": Request(Action.SUBMIT, (201, None), submits=True, form=model_form),
     "GET /v1/jobs": Request(Action.LIST),
     "GET /v1/jobs/{job_id}": READING,
