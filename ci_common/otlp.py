@@ -111,8 +111,9 @@ class OtlpTracer(Tracer):
             # Compared by name: the class is of a library that is not imported here.
             is_sent = self._exporter.export(list(map(self._readable, batch))).name == "SUCCESS"
         except Exception:
-            logger.exception("spans cannot be sent")
             is_sent = False
+            if not self._is_failing:
+                logger.exception("spans cannot be sent")
         if is_sent == self._is_failing:
             self._is_failing = not is_sent
             if is_sent:

@@ -134,7 +134,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     app.state.access = services.access
     app.state.usage = services.usage
     app.state.server_facts = services.facts
-    app.state.metrics = services.server_metrics
+    app.state.metrics = None if settings.metrics == "off" else services.server_metrics
     app.state.metrics_access = settings.metrics
     app.state.metrics_service = services.metrics
     cache = LogEventCache()
