@@ -26,6 +26,8 @@ class Action(StrEnum):
     """Give somebody else a token to read one job, for a short time."""
     METRICS = "metrics"
     """The metrics of the whole instance, which are the operator's."""
+    PREVIEW = "preview"
+    """Get a URL at which one's browser shows the artifacts of a job that one may read."""
     PRIORITIZE = "prioritize"
     """Submit a job whose priority is above the operator's ceiling for users."""
 
@@ -55,6 +57,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.USAGE: Reach.NONE,
         Action.METRICS: Reach.NONE,
         Action.ISSUE_TOKEN: Reach.OWN,
+        Action.PREVIEW: Reach.SHARED,
         Action.PRIORITIZE: Reach.NONE,
     },
     Role.VIEWER: {
@@ -66,6 +69,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.USAGE: Reach.NONE,
         Action.METRICS: Reach.ALL,
         Action.ISSUE_TOKEN: Reach.VIEWED,
+        Action.PREVIEW: Reach.VIEWED,
         Action.PRIORITIZE: Reach.NONE,
     },
 }
@@ -175,6 +179,7 @@ _PHRASES = {
     Action.USAGE: "see usage",
     Action.ISSUE_TOKEN: "create a token for a job",
     Action.METRICS: "read the metrics of the server",
+    Action.PREVIEW: "preview artifacts",
     Action.PRIORITIZE: "submit jobs above the highest priority for users",
 }
 

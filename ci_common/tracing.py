@@ -9,6 +9,9 @@ from typing_extensions import override
 
 Value = str | int | float | bool
 
+SUBMIT = "submit"
+"""The name of the span that is below the caller's, and above the job's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

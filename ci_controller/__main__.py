@@ -15,7 +15,12 @@ with needing("server", "python -m ci_controller"):
     from ci_common.metrics import ProcessMetrics, lasting
     from ci_common.otlp import open_tracer
     from ci_common.settings import Settings
-    from ci_controller.assembly import ControllerStores, ControllerTelemetry, build_controller
+    from ci_controller.assembly import (
+        ControllerStores,
+        ControllerTelemetry,
+        build_controller,
+        build_deliverer,
+    )
     from ci_controller.executors.registry import build_executor, load_settings
     from ci_controller.reconcile.controller import new_holder
     from ci_controller.telemetry.metrics import ControllerMetrics
@@ -31,7 +36,8 @@ with needing("server", "python -m ci_controller"):
     from ci_persistence.signals.doorbell import SocketDoorbell
     from ci_persistence.signals.in_process import ProcessJobSignals
     from ci_persistence.sqlite.data_claim import check_before_open, claim
-    from ci_persistence.sqlite.events import SqliteJobHistory
+    from ci_persistence.sqlite.deliveries import SqliteDeliveries
+    from ci_persistence.sqlite.events import SqliteJobEvents, SqliteJobHistory
     from ci_persistence.sqlite.lease import SqliteControllerLease
     from ci_persistence.sqlite.retention import SqliteJobRetention
     from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -55,6 +61,7 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
     check = directory.check
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
     tracer = open_tracer(settings, "controller")
+    keys = SecretKeys(settings.data_path, settings.secret_keys)
     executor = build_executor(settings, database.instance_id)
     try:
         stores = ControllerStores(
@@ -66,16 +73,21 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
             FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20, check),
             FileArtifactStore(settings.data_path, reserve, check),
             SocketDoorbell(settings.data_path),
-            FileJobSecrets(
-                settings.data_path, SecretKeys(settings.data_path, settings.secret_keys), check
-            ),
+            FileJobSecrets(settings.data_path, keys, check),
             check,
         )
         metrics = ProcessMetrics(MetricFiles(settings.data_path, lasting, check), "controller")
         telemetry = ControllerTelemetry(
             ControllerMetrics(metrics.registry), tracer, SqliteJobHistory(database)
         )
-        controller = build_controller(settings, executor, stores, telemetry=telemetry)
+        duties = {}
+        if settings.notifications:
+            queue = SqliteDeliveries(database, keys, holder)
+            events = SqliteJobEvents(database)
+            duties["notifications"] = build_deliverer(settings, queue, events, signals)
+        controller = build_controller(
+            settings, executor, stores, telemetry=telemetry, duties=duties
+        )
         async with _shared(metrics) if settings.metrics != "off" else contextlib.nullcontext():
             await controller.run()
     finally:

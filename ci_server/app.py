@@ -29,11 +29,15 @@ from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
+from ci_server.apis.native import log_positions as native_log_positions
+from ci_server.apis.native import log_search as native_log_search
 from ci_server.apis.native import metrics as native_metrics
+from ci_server.apis.native import previews as native_previews
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import reruns as native_reruns
 from ci_server.apis.native import server as native_server
 from ci_server.apis.native import tokens as native_tokens
+from ci_server.apis.native import trends as native_trends
 from ci_server.apis.native import usage as native_usage
 from ci_server.apis.native import whoami as native_whoami
 from ci_server.apis.native.openapi import describe
@@ -43,6 +47,9 @@ from ci_server.apis.runs import control_strategy as runs_control_strategy
 from ci_server.apis.runs import metadata as runs_metadata
 from ci_server.apis.runs import probes as runs_probes
 from ci_server.apis.runs import routes as runs
+from ci_server.apis.sessions import oidc as sessions_oidc
+from ci_server.apis.sessions import routes as sessions
+from ci_server.apis.sessions.api import OidcApi, SessionsApi
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
@@ -96,6 +103,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.audit_days is not None:
             forgetting = _forgetting(audit_log, timedelta(days=settings.audit_days))
             await stack.enter_async_context(_background_task("audit retention", forgetting))
+        forgetting_sessions = services.sessions.service.forget_old_ones()
+        await stack.enter_async_context(_background_task("session retention", forgetting_sessions))
         if settings.controller == "embedded":
             controller = build_embedded_controller(stores, stack)
             await stack.enter_async_context(_background_task("controller", controller.run()))
@@ -133,6 +142,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     """Put into the application's state what its routes ask for."""
     app.state.access = services.access
     app.state.usage = services.usage
+    app.state.trends = services.trends
     app.state.server_facts = services.facts
     app.state.metrics = None if settings.metrics == "off" else services.server_metrics
     app.state.metrics_access = settings.metrics
@@ -152,6 +162,9 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         settings.public_url,
         app.state.trusted_proxies,
         services.reruns,
+        services.positions,
+        services.searches,
+        services.previews,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -181,10 +194,24 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.artifacts,
         LogMessages(),
     )
+    app.state.sessions_api = SessionsApi(
+        services.sessions.service,
+        services.sessions.cookie,
+        services.sessions.own_origin,
+        settings.request_timeout_seconds,
+        _oidc_api(services, settings),
+    )
     app.state.catalogue = services.catalogue
     app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
         services.control_strategies, settings.request_timeout_seconds
     )
+
+
+def _oidc_api(services: Services, settings: Settings) -> OidcApi | None:
+    sessions = services.sessions
+    if sessions.login is None:
+        return None
+    return OidcApi(sessions.login, sessions.attempt_cookie, settings.oidc_name, settings.public_url)
 
 
 async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
@@ -234,9 +261,13 @@ def create_app() -> FastAPI:
     app.add_middleware(StartRefusal)
     native = (
         native_lists.router,
+        native_log_positions.router,
+        native_log_search.router,
+        native_trends.router,
         native_events.router,
         router,
         native_artifacts.router,
+        native_previews.router,
         native_reruns.router,
         native_usage.router,
         native_server.router,
@@ -246,9 +277,17 @@ def create_app() -> FastAPI:
     )
     durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
-    for routes in (*native, *durable, models.router, models_socket.router, *of_runs):
+    models_api = (models.router, models_socket.router)
+    for routes in (*native, *durable, sessions.router, *models_api, *of_runs):
         app.include_router(routes, dependencies=[Depends(strict_query)])
-    for routes in (native_probes.router, runs_probes.router, site.router, dashboard.router):
+    for routes in (
+        native_previews.shown_router,
+        native_probes.router,
+        runs_probes.router,
+        site.router,
+        dashboard.router,
+        sessions_oidc.router,
+    ):
         app.include_router(routes)
     app.router.default = fallback = FrontendFallback(app.router.default)
     fallback.keep_clear_of(route.path for route in iter_route_contexts(app.routes) if route.path)

@@ -6,6 +6,7 @@ takes that part's class. The client's are in `ci_client.library.config`.
 
 from ci_common.settings.connections import ConnectionSettings
 from ci_common.settings.controller import ControllerSettings
+from ci_common.settings.delivery import DeliverySettings
 from ci_common.settings.environment import EnvironmentSettings, read_settings
 from ci_common.settings.executors import ExecutorSettings
 from ci_common.settings.grpc import GrpcSettings
@@ -14,13 +15,16 @@ from ci_common.settings.instance import InstanceSettings
 from ci_common.settings.jobs import JobSettings
 from ci_common.settings.metrics import MetricsSettings
 from ci_common.settings.runs import RunSettings
+from ci_common.settings.scanning import ScanSettings
 from ci_common.settings.server import ServerSettings
+from ci_common.settings.sessions import SessionSettings
 from ci_common.settings.telemetry import TelemetrySettings
 from ci_common.settings.traffic import TrafficSettings
 
 __all__ = [
     "ConnectionSettings",
     "ControllerSettings",
+    "DeliverySettings",
     "EnvironmentSettings",
     "ExecutorSettings",
     "GrpcSettings",
@@ -29,7 +33,9 @@ __all__ = [
     "JobSettings",
     "MetricsSettings",
     "RunSettings",
+    "ScanSettings",
     "ServerSettings",
+    "SessionSettings",
     "Settings",
     "TelemetrySettings",
     "TrafficSettings",
@@ -40,11 +46,14 @@ __all__ = [
 class Settings(
     TelemetrySettings,
     MetricsSettings,
+    DeliverySettings,
     GrpcSettings,
+    SessionSettings,
     IdentitySettings,
     TrafficSettings,
     ConnectionSettings,
     RunSettings,
+    ScanSettings,
     JobSettings,
     ExecutorSettings,
     ControllerSettings,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from ci_common.ports.workloads import Workload
 from ci_common.trace_context import about_job
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.reconcile.background_tasks import BackgroundTasks
+from ci_controller.reconcile.duty import LeaderDuty
 from ci_controller.reconcile.leadership import Leadership
 from ci_controller.reconcile.missing_workloads import MissingWorkloads
 from ci_controller.reconcile.plan import (
@@ -97,9 +98,11 @@ class Controller:
         housekeeping: Housekeeping,
         clock: Callable[[], float] = time.monotonic,
         meter: TickMeter = NO_METER,
+        duties: Mapping[str, LeaderDuty] | None = None,
     ) -> None:
         self._housekeeping = housekeeping
         self._meter = meter
+        self._duties = duties or {}
         self._clock = clock
         self._context = context
         self._leadership = Leadership(lease, holder, clock, context.now)
@@ -188,6 +191,8 @@ class Controller:
             self._launched.clear()
             self._health.reset()
             self._background.spawn("housekeeping", self._housekeeping.run(epoch))
+            for name, duty in self._duties.items():
+                self._background.spawn(name, duty.run(epoch))
         return epoch
 
     async def _look(self, epoch: int) -> World:

@@ -12,14 +12,14 @@ from ci_common.job import Job
 from ci_common.job_events import JobEvent, JobEventKind
 from ci_common.ports.events import JobHistory
 from ci_common.trace_context import TraceContext, own_trace_id, span_id_of
-from ci_common.tracing import NO_TRACER, Span, Tracer, Value
+from ci_common.tracing import NO_TRACER, SUBMIT, Span, Tracer, Value
 
 logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 1.0
 
-SUBMIT, JOB, QUEUE, LAUNCH, RUN = "submit", "job", "queue", "launch", "run"
-"""The names of spans. The first is the server's, below the caller's and above the job's."""
+JOB, QUEUE, LAUNCH, RUN = "job", "queue", "launch", "run"
+"""The names of spans."""
 
 
 class JobTraces:

@@ -120,7 +120,7 @@ class Guard(grpc.aio.ServerInterceptor):
             yield
             status = grpc.StatusCode.OK
         except grpc.aio.AbortError:
-            status = grpc.StatusCode.UNKNOWN
+            status = grpc.StatusCode.DEADLINE_EXCEEDED  # the only one that handlers abort with
             raise
         except Exception as error:  # noqa: BLE001 - told by `abort`
             status = status_of(error)

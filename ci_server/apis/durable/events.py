@@ -13,6 +13,7 @@ from ci_common.errors import (
     InvalidEventCursorError,
     StorageUnavailableError,
 )
+from ci_common.job_event_wire import job_event_json
 from ci_common.job_events import EventCursor
 from ci_common.ports.events import EventBatch
 from ci_common.principal import Principal
@@ -33,7 +34,6 @@ from ci_server.apis.durable.protocol import (
     stream_headers,
     tagged,
 )
-from ci_server.apis.native.present import job_event_json
 from ci_server.apis.native.routes import Api
 from ci_server.http.guards import Lister, stream_slot
 from ci_server.http.streaming import event_stream

@@ -41,6 +41,7 @@ from ci_server.apis.native.submitted import (
     read_submitted_secrets,
 )
 from ci_server.http.byte_range import followed_log, offset_in_log, ranged_log
+from ci_server.http.client_gone import client_gone
 from ci_server.http.guards import Canceller, Reader, Submitter, stream_slot
 from ci_server.http.multipart import UploadForm
 from ci_server.http.query import decimal, query_error
@@ -49,8 +50,11 @@ from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
+from ci_server.services.previews import Previews
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
+from ci_server.streams.log_positions import LogPositions
+from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
 
 logger = logging.getLogger(__name__)
@@ -72,6 +76,9 @@ class NativeApi:
     public_url: str | None
     proxies: TrustedProxies
     reruns: RerunService
+    positions: LogPositions
+    searches: LogSearches
+    previews: Previews
 
 
 async def _native_api(request: Request) -> NativeApi:
@@ -113,7 +120,7 @@ async def get_limits(api: Api, principal: Submitter) -> dict[str, Any]:
 async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:
     """Receive the form and queue the job. Its other parts may come after the file."""
     try:
-        async with api.intake.upload(principal) as upload:
+        async with api.intake.upload(principal, client_gone(request)) as upload:
             form = UploadForm(FORM, request.headers, api.intake.limits.max_upload_bytes)
             await upload.receive(request.stream(), form)
             wanted = read_submitted_request(form.text(SPEC_FIELD) or b"")

@@ -24,6 +24,7 @@ EXPECTED = {
     (Role.ADMIN, Action.USAGE): TENANT,
     (Role.ADMIN, Action.ISSUE_TOKEN): TENANT,
     (Role.ADMIN, Action.METRICS): None,
+    (Role.ADMIN, Action.PREVIEW): TENANT,
     (Role.ADMIN, Action.PRIORITIZE): TENANT,
     (Role.SUBMITTER, Action.SUBMIT): OWN,
     (Role.SUBMITTER, Action.LIST): SHARED,
@@ -33,6 +34,7 @@ EXPECTED = {
     (Role.SUBMITTER, Action.USAGE): None,
     (Role.SUBMITTER, Action.ISSUE_TOKEN): OWN,
     (Role.SUBMITTER, Action.METRICS): None,
+    (Role.SUBMITTER, Action.PREVIEW): SHARED,
     (Role.SUBMITTER, Action.PRIORITIZE): None,
     (Role.VIEWER, Action.SUBMIT): None,
     (Role.VIEWER, Action.LIST): VIEWED,
@@ -42,6 +44,7 @@ EXPECTED = {
     (Role.VIEWER, Action.USAGE): None,
     (Role.VIEWER, Action.ISSUE_TOKEN): VIEWED,
     (Role.VIEWER, Action.METRICS): None,
+    (Role.VIEWER, Action.PREVIEW): VIEWED,
     (Role.VIEWER, Action.PRIORITIZE): None,
 }
 

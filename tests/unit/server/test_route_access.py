@@ -20,6 +20,7 @@ from support.websocket_routes import websockets_of
 
 FOR_EVERYBODY = {
     "/artifacts/{job_id}/{path:artifact_path}",  # asks for a signature instead
+    "/preview/{grant}/{path:artifact_path}",  # the path has a signature
     "/health",
     "/ready",
     "/api/v1/health",
@@ -27,6 +28,9 @@ FOR_EVERYBODY = {
     "/",
     "/docs",
     "/docs/assets/{path}",
+    "/session",  # asks on its own who it is, and is for those who are nobody yet
+    "/session/oidc/start",
+    "/session/oidc/callback",  # asks the issuer
     UI_PATH,
     UI_PATH + "/assets/{path:path}",
     *(UI_PATH + page.path for page in PAGES),
