@@ -25,6 +25,7 @@ UI_PATH = "/ui"
 PAGES = (
     Page("/", "jobs", "Jobs"),
     Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", "vendor/uplot.css")),
+    Page("/login", "login", "Sign in"),
 )
 
 _HTML = """\

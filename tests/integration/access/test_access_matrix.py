@@ -123,6 +123,8 @@ REQUESTS = {
     "GET /session": Request(None),
     "POST /session": Request(None, (401, "invalid_credentials"), form=wrong_key),
     "DELETE /session": Request(None, (204, None), without_cookie=True),
+    "GET /session/oidc/start": Request(None, (404, "not_found")),  # no issuer is set up
+    "GET /session/oidc/callback": Request(None, (404, "not_found")),
     "GET /": Request(None),
     "HEAD /": Request(None),
     "GET /docs": Request(None),

@@ -1,6 +1,7 @@
 // What every page has around its own content: the bar at the top, the list of keys, the notices.
 import { pageUrl } from "./api.js";
 import { useKeys } from "./keys.js";
+import { SignedIn } from "./signed_in.js";
 import { html, render, useRef, useState } from "./ui.js";
 
 const KEYS_OF_ALL = [
@@ -30,6 +31,7 @@ function Shell({ keys, children }) {
       <a class="brand" href=${pageUrl()}>CI runner</a>
       <nav aria-label="Pages"><a href=${pageUrl()}>Jobs</a></nav>
       <span class="space"></span>
+      <${SignedIn} />
       <${ThemeChoice} />
       <button type="button" title="Keys (?)" onClick=${() => dialog.current.showModal()}>
         <span aria-hidden="true">?</span><span class="unseen">Keys</span>
