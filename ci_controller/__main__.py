@@ -25,6 +25,7 @@ with needing("server", "python -m ci_controller"):
     from ci_persistence.signals.doorbell import SocketDoorbell
     from ci_persistence.signals.in_process import ProcessJobSignals
     from ci_persistence.sqlite.data_claim import check_before_open, claim
+    from ci_persistence.sqlite.job_details import SqliteResourceStore
     from ci_persistence.sqlite.lease import SqliteControllerLease
     from ci_persistence.sqlite.retention import SqliteJobRetention
     from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -61,6 +62,7 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
             FileJobSecrets(
                 settings.data_path, SecretKeys(settings.data_path, settings.secret_keys), check
             ),
+            SqliteResourceStore(database, holder),
             check,
         )
         await build_controller(settings, executor, stores).run()

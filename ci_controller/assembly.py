@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ci_common.job import Door, utc_now
 from ci_common.ports.artifacts import ArtifactWriter
+from ci_common.ports.details import ResourceStore
 from ci_common.ports.logs import LogKeeper, LogWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.retention import JobRetention
@@ -22,6 +23,7 @@ from ci_controller.reconcile.controller import Controller, ReconcileSettings
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
+from ci_controller.running.resource_sampler import ResourceSampler
 from ci_controller.running.run_context import RunContext
 
 
@@ -42,6 +44,7 @@ class ControllerStores:
     artifacts: ArtifactWriter
     bell: ControllerBell
     secrets: JobSecrets
+    resources: ResourceStore
     check_files: Callable[[], None]
     """Raises StorageUnavailableError when the data directory cannot be used now."""
 
@@ -70,6 +73,7 @@ def build_controller(
             stores.secrets,
             ProgressReports(stores.transitions, now),
             LaunchSteps(stores.transitions),
+            ResourceSampler(executor, stores.resources),
             stores.check_files,
             settings.keeps_packages,
         ),

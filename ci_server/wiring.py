@@ -38,6 +38,7 @@ from ci_persistence.sqlite.identities import (
     SqliteIssuedKeys,
     has_users,
 )
+from ci_persistence.sqlite.job_details import SqliteJobDetails, SqliteResourceStore
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.runs import SqliteRuns
@@ -63,6 +64,7 @@ from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
+from ci_server.services.job_details import JobDetailService
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
@@ -107,6 +109,7 @@ class Services:
     job_events: JobEventService
     reruns: RerunService
     previews: Previews
+    details: JobDetailService
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
@@ -179,6 +182,7 @@ def build_services(
         JobEventService(EventFeed(SqliteJobEvents(database), stores.signals), policy),
         RerunService(jobs, intake),
         Previews(jobs, url_keys, utc_now),
+        JobDetailService(jobs, SqliteJobDetails(database)),
         Readiness(submissions, stores.packages, utc_now),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
@@ -213,6 +217,7 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.artifacts,
             stores.bell,
             stores.job_secrets,
+            SqliteResourceStore(stores.database, holder),
             stores.directory.check,
         ),
     )

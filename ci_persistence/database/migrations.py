@@ -597,6 +597,15 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE jobs ADD COLUMN launch_step TEXT;
     """,
+    # 19: what is kept of a job beside its row, a compressed document of each kind.
+    """
+    CREATE TABLE job_details (
+        job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        content BLOB NOT NULL,
+        PRIMARY KEY (job_id, kind)
+    );
+    """,
 )
 
 

@@ -74,6 +74,7 @@ class NativeApi:
     proxies: TrustedProxies
     reruns: RerunService
     previews: Previews
+    default_image: str | None
 
 
 async def _native_api(request: Request) -> NativeApi:
@@ -143,7 +144,7 @@ def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventS
 async def get_job(job_id: str, api: Api, principal: Reader) -> dict[str, Any]:
     """One job."""
     job = await api.service.get(principal, job_id)
-    return watched_job_json(job, await api.streams.waiting(job))
+    return watched_job_json(job, await api.streams.waiting(job), api.default_image)
 
 
 @router.delete("/jobs/{job_id}", status_code=202)

@@ -83,6 +83,8 @@ REQUESTS = {
     "POST /jobs/{job_id}/cancel": CANCELLATION,
     "GET /jobs/{job_id}/stream": READING,
     "GET /jobs/{job_id}/logs": READING,
+    "GET /jobs/{job_id}/resources": READING,
+    "GET /jobs/{job_id}/coverage": READING,
     "GET /jobs/{job_id}/artifacts": READING,
     "GET /jobs/{job_id}/artifacts/{path}": Request(
         Action.READ, (404, "artifact_not_found"), {"completed": OK}
