@@ -15,9 +15,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 STATUS_OF_CODE: dict[str, grpc.StatusCode] = {
     "bad_request": grpc.StatusCode.INVALID_ARGUMENT,
+    "package_refused": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_config": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_cursor": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_offset": grpc.StatusCode.INVALID_ARGUMENT,
+    "invalid_search": grpc.StatusCode.INVALID_ARGUMENT,
     "ambiguous_job_id": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_secret": grpc.StatusCode.INVALID_ARGUMENT,
     "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
@@ -34,6 +36,7 @@ STATUS_OF_CODE: dict[str, grpc.StatusCode] = {
     "job_finished": grpc.StatusCode.FAILED_PRECONDITION,
     "disk_full": grpc.StatusCode.UNAVAILABLE,
     "not_ready": grpc.StatusCode.UNAVAILABLE,
+    "scanner_unavailable": grpc.StatusCode.UNAVAILABLE,
     "storage_unavailable": grpc.StatusCode.UNAVAILABLE,
     "database_unavailable": grpc.StatusCode.UNAVAILABLE,
     "data_directory_unavailable": grpc.StatusCode.UNAVAILABLE,

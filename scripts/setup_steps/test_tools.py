@@ -22,6 +22,8 @@ TOOLS = (
     Tool("nginx", "nginx-light", "The tests behind nginx"),
     Tool("caddy", "caddy", "The tests behind Caddy"),
     Tool("systemd-analyze", "systemd", "The test of the systemd unit"),
+    Tool("promtool", "prometheus", "The tests of alert rules"),
+    Tool("clamscan", "clamav", "The test with ClamAV"),
     Tool("valgrind", "valgrind", "The test of what starting ci costs"),
 )
 

@@ -28,6 +28,9 @@ FOR_EVERYBODY = {
     "/",
     "/docs",
     "/docs/assets/{path}",
+    "/session",  # asks on its own who it is, and is for those who are nobody yet
+    "/session/oidc/start",
+    "/session/oidc/callback",  # asks the issuer
     UI_PATH,
     UI_PATH + "/assets/{path:path}",
     *(UI_PATH + page.path for page in PAGES),

@@ -7,11 +7,12 @@ const isTyping = (target) =>
 
 /**
  * While the component is shown, call `handlers[key]` when a key is pressed alone, outside of a
- * field. "Escape" is told from within fields, too.
+ * field or dialog. "Escape" is told from within fields, too.
  */
 export function useKeys(handlers) {
   useEffect(() => {
     const pressed = (event) => {
+      if (document.querySelector("dialog[open]")) return; // its own keys
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
       if (isTyping(event.target) && event.key !== "Escape") return;
       const handler = handlers[event.key];
