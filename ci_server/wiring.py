@@ -50,6 +50,7 @@ from ci_persistence.sqlite.identities import (
     SqliteIssuedKeys,
     has_users,
 )
+from ci_persistence.sqlite.job_details import SqliteJobDetails, SqliteResourceStore
 from ci_persistence.sqlite.job_trends import SqliteJobTrends
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.metric_facts import SqliteMetricFacts
@@ -79,6 +80,7 @@ from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
+from ci_server.services.job_details import JobDetailService
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.metrics import MetricsService
@@ -134,6 +136,7 @@ class Services:
     job_events: JobEventService
     reruns: RerunService
     previews: Previews
+    details: JobDetailService
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
@@ -232,6 +235,7 @@ def build_services(
         ),
         RerunService(jobs, intake),
         Previews(jobs, url_keys, utc_now),
+        JobDetailService(jobs, SqliteJobDetails(database)),
         Readiness(submissions, stores.packages, utc_now, scanner),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
@@ -290,6 +294,7 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.artifacts,
             stores.bell,
             stores.job_secrets,
+            SqliteResourceStore(stores.database, holder),
             stores.directory.check,
         ),
         telemetry=ControllerTelemetry(

@@ -21,6 +21,7 @@ from ci_common.ports.usage import TenantUsage
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_common.waiting import Waiting
 from ci_server.access.auth.stream_tokens import StreamToken
+from ci_server.apis.native.present_details import settings_json
 from ci_server.services.intake import SubmissionLimits
 from ci_server.services.previews import Preview
 from ci_server.services.server_facts import ServerFacts
@@ -72,6 +73,13 @@ def job_json(job: Job) -> dict[str, Any]:
 def watched_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
     """A job, and why it waits."""
     return {**job_json(job), "waiting": None if waiting is None else _waiting_json(waiting)}
+
+
+def single_job_json(
+    job: Job, waiting: Waiting | None, default_image: str | None = None
+) -> dict[str, Any]:
+    """A job that is asked for by itself: with the settings that it runs with."""
+    return {**watched_job_json(job, waiting), "settings": settings_json(job, default_image)}
 
 
 def _waiting_json(waiting: Waiting) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from ci_server.apis.native.openapi import (
 from ci_server.apis.native.present import (
     job_json,
     limits_json,
+    single_job_json,
     submitted_json,
-    watched_job_json,
 )
 from ci_server.apis.native.sse import (
     LogEventCache,
@@ -79,6 +79,7 @@ class NativeApi:
     positions: LogPositions
     searches: LogSearches
     previews: Previews
+    default_image: str | None
 
 
 async def _native_api(request: Request) -> NativeApi:
@@ -148,7 +149,7 @@ def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventS
 async def get_job(job_id: str, api: Api, principal: Reader) -> dict[str, Any]:
     """One job."""
     job = await api.service.get(principal, job_id)
-    return watched_job_json(job, await api.streams.waiting(job))
+    return single_job_json(job, await api.streams.waiting(job), api.default_image)
 
 
 @router.delete("/jobs/{job_id}", status_code=202)

@@ -100,6 +100,8 @@ REQUESTS = {
     "POST /jobs/{job_id}/cancel": CANCELLATION,
     "GET /jobs/{job_id}/stream": READING,
     "GET /jobs/{job_id}/logs": READING,
+    "GET /jobs/{job_id}/resources": READING,
+    "GET /jobs/{job_id}/coverage": READING,
     "GET /jobs/{job_id}/logs/marks": READING,
     "GET /jobs/{job_id}/logs/position": READING,
     "GET /jobs/{job_id}/logs/search": Request(Action.READ, (400, "invalid_search")),

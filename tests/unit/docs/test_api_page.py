@@ -21,8 +21,8 @@ from ci_server.apis.native.present import (
     event_json,
     job_json,
     server_json,
+    single_job_json,
     usage_json,
-    watched_job_json,
 )
 from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.apis.runs.control_strategy import assessment_json
@@ -68,7 +68,7 @@ def first_cells(title, header=None):
 def test_fields_of_a_job():
     shown = first_cells("Fields of a job")
     assert len(shown) == len(set(shown))
-    assert set(shown) == set(watched_job_json(FINISHED, None))
+    assert set(shown) == set(single_job_json(FINISHED, None))
 
 
 def test_fields_of_test_results():
