@@ -168,6 +168,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.searches,
         services.previews,
         services.facts.image,
+        services.timed_events,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,

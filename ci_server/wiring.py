@@ -98,6 +98,7 @@ from ci_server.streams.log_positions import LogPositions
 from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
 from ci_server.streams.log_threads import LogThreads
+from ci_server.streams.timed_events import TimedEvents
 from ci_server.streams.wait_reasons import WaitReasons
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
@@ -142,6 +143,7 @@ class Services:
     streams: LogStreams
     positions: LogPositions
     searches: LogSearches
+    timed_events: TimedEvents
     artifacts: ArtifactReader
     model_results: ModelResults
     runs: RunService
@@ -243,6 +245,7 @@ def build_services(
         streams,
         positions,
         LogSearches(stores.logs, positions, threads),
+        TimedEvents(stores.logs, stores.logs, threads),
         stores.artifacts,
         ModelResults(submissions, stores.artifacts, failures),
         RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),

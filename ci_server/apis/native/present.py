@@ -15,7 +15,7 @@ from ci_common.events import (
     WaitingEvent,
 )
 from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
-from ci_common.ports.logs import MARK_SECONDS
+from ci_common.ports.logs import MARK_SECONDS, LogMark
 from ci_common.ports.trends import JobTrend
 from ci_common.ports.usage import TenantUsage
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
@@ -283,14 +283,7 @@ def mark_page_json(page: MarkPage) -> dict[str, Any]:
         **_extent_json(page.extent),
         "timed": page.timed,
         "resolution_seconds": MARK_SECONDS,
-        "marks": [
-            {
-                "offset": mark.offset,
-                "line": mark.lines + 1,
-                "time": received_json(mark.received_at),
-            }
-            for mark in page.marks
-        ],
+        "marks": [_mark_json(mark) for mark in page.marks],
         "next": page.following,
     }
 
@@ -319,6 +312,19 @@ def search_event_json(event: SearchEvent) -> dict[str, Any]:
         "truncated": event.truncated,
         "damaged": event.damaged,
         **_extent_json(event.extent),
+    }
+
+
+def mark_event_json(mark: LogMark) -> dict[str, Any]:
+    """A mark among the events of a stream."""
+    return {"type": "time", **_mark_json(mark)}
+
+
+def _mark_json(mark: LogMark) -> dict[str, Any]:
+    return {
+        "offset": mark.offset,
+        "line": mark.lines + 1,
+        "time": received_json(mark.received_at),
     }
 
 
