@@ -46,9 +46,10 @@ export const pageUrl = (path = "") => new URL("ui/" + path, ROOT);
  * Ask the server. Returns the response when its status is below 400; throws ApiError otherwise.
  */
 export async function request(path, { parameters, ...options } = {}) {
+  const url = apiUrl(path, parameters);
   let response;
   try {
-    response = await fetch(apiUrl(path, parameters), { cache: "no-store", ...options });
+    response = await patientFetch(url, { cache: "no-store", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "The server does not answer. Is it running?");
@@ -60,6 +61,20 @@ export async function request(path, { parameters, ...options } = {}) {
 /** Ask the server for JSON. Throws ApiError. */
 export async function requestJson(path, options) {
   return (await request(path, options)).json();
+}
+
+/**
+ * `fetch`, which repeats once what only asks: browsers break all connections when a network
+ * interface comes or goes, as with each container on a developer's machine.
+ */
+async function patientFetch(url, options) {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    if (error.name === "AbortError" || (options.method ?? "GET") !== "GET") throw error;
+    await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS));
+    return fetch(url, options);
+  }
 }
 
 /** The same, however long the server cannot be reached. Throws ApiError for other reasons. */
