@@ -5,6 +5,7 @@ RunnerError
 │   ├── InvalidUploadError          not a form with one zip file in it
 │   ├── UploadTooLargeError
 │   ├── InvalidPackageError         the zip is not one we would unpack
+│   ├── PackageRefusedError         the operator's scanner found something in it
 │   ├── InvalidConfigError          the project's table of jobs is broken
 │   ├── UnknownJobNameError         the table has no such job
 │   ├── InvalidSecretError          a secret that cannot be given to a job, or masked
@@ -16,9 +17,11 @@ RunnerError
 │   ├── AmbiguousJobIdError         the beginning of the ids of several jobs
 │   └── RequestTimeoutError         the body came too slowly
 ├── UnauthenticatedError            nobody we know
-│   └── InvalidCredentialsError     credentials that prove nothing
+│   ├── InvalidCredentialsError     credentials that prove nothing
+│   └── SessionEndedError           a browser's session that is over
 ├── ForbiddenError                  known, but not allowed to
 │   ├── NotLocalError               no identities: only for this machine
+│   ├── CrossOriginError            the cookie of a session, used by another page
 │   ├── QuotaExceededError          no room left for this tenant
 │   ├── InvalidGrantError           a signed URL that we did not sign
 │   └── GrantExpiredError           one that is too old
@@ -42,6 +45,7 @@ RunnerError
 ├── LogCorruptError                 a stored log is damaged
 │   └── LogMissingError             it is not stored any more
 ├── NotReadyError                   a part of the server is down
+├── ScannerUnavailableError         the operator's scanner cannot look at packages
 ├── StorageUnavailableError         what the server opened is gone, or read-only
 │   ├── DatabaseUnavailableError
 │   └── DataDirectoryUnavailableError
@@ -55,6 +59,8 @@ RunnerError
 │   ├── UserNotFoundError
 │   ├── LastUserError
 │   └── KeyNotFoundError
+├── SubscriptionError               webhooks cannot be administered like this
+│   └── InvalidSubscriptionError
 ├── SecretKeyError                  the key that encrypts secrets cannot be used
 ├── LeaseLostError                  another controller has taken over
 ├── EngineUnavailableError          the container engine does not answer
@@ -139,6 +145,12 @@ class InvalidPackageError(BadRequestError):
     code = "invalid_package"
 
 
+class PackageRefusedError(BadRequestError):
+    """The server's package scanner refused the upload."""
+
+    code = "package_refused"
+
+
 class InvalidConfigError(BadRequestError):
     """The project's table of jobs is broken."""
 
@@ -211,6 +223,12 @@ class InvalidCredentialsError(UnauthenticatedError):
     code = "invalid_credentials"
 
 
+class SessionEndedError(UnauthenticatedError):
+    """Your session has ended: sign in again."""
+
+    code = "session_ended"
+
+
 class ForbiddenError(RunnerError):
     """You are not allowed to do this."""
 
@@ -221,6 +239,12 @@ class NotLocalError(ForbiddenError):
     """This server has no users yet, so it accepts only programs on its own machine."""
 
     code = "not_local"
+
+
+class CrossOriginError(ForbiddenError):
+    """A web page of another origin sent this request with the cookie of a session."""
+
+    code = "cross_origin"
 
 
 class QuotaExceededError(ForbiddenError):
@@ -376,6 +400,12 @@ class NotReadyError(RunnerError):
     code = "not_ready"
 
 
+class ScannerUnavailableError(RunnerError):
+    """The upload was not accepted: the server's package scanner did not work. Try again later."""
+
+    code = "scanner_unavailable"
+
+
 class StorageUnavailableError(RunnerError):
     """The server's files cannot be used now; the server's log says why and what to do."""
 
@@ -458,6 +488,18 @@ class SecretKeyError(RunnerError):
     """The key that encrypts secrets cannot be used."""
 
     code = "secret_key_error"
+
+
+class SubscriptionError(RunnerError):
+    """Subscriptions and deliveries cannot be administered like this."""
+
+    code = "subscription_error"
+
+
+class InvalidSubscriptionError(SubscriptionError):
+    """This cannot be a subscription."""
+
+    code = "invalid_subscription"
 
 
 class LeaseLostError(RunnerError):

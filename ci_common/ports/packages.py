@@ -41,6 +41,9 @@ class PackageIntake(Protocol):
         floor, and StorageUnavailableError.
         """
 
+    def stored(self, job_id: str) -> Path:
+        """Where a job's package is, if it has one, for inspection."""
+
     def delete(self, job_id: str) -> None:
         """Remove a committed package; safe to repeat."""
 

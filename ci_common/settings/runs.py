@@ -5,17 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from ci_common.settings.command_line import checked_command
 from ci_common.settings.environment import EnvironmentSettings
-
-
-def _command(value: str) -> str:
-    try:
-        words = shlex.split(value)
-    except ValueError as error:
-        raise ValueError(f"is not a command: {error}") from None
-    if not words or not words[0]:
-        raise ValueError("must begin with the name of a program")
-    return value
 
 
 class RunSettings(EnvironmentSettings):
@@ -23,7 +14,7 @@ class RunSettings(EnvironmentSettings):
 
     run_image: str = Field(default="ci-runner-haystack:latest", pattern=r"^[!-~]{1,500}$")
     """Container image."""
-    run_command: Annotated[str, AfterValidator(_command)] = "python -m haystack"
+    run_command: Annotated[str, AfterValidator(checked_command)] = "python -m haystack"
     """Command, split into words as a shell would; it is not run by a shell."""
     run_cpu_percent: int = Field(default=400, ge=1, le=1_000_000)
     """CPU limit in percent of one core."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,8 +20,10 @@ from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.rows import ControllerLease
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload
+from ci_common.trace_context import about_job
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.reconcile.background_tasks import BackgroundTasks
+from ci_controller.reconcile.duty import LeaderDuty
 from ci_controller.reconcile.leadership import Leadership
 from ci_controller.reconcile.missing_workloads import MissingWorkloads
 from ci_controller.reconcile.plan import (
@@ -44,6 +46,7 @@ from ci_controller.running.job_run import JobRun, note_retry
 from ci_controller.running.retry_policy import FILES_TRIES, LAUNCH_TRIES, BackOff, RetryPolicy
 from ci_controller.running.run_context import RunContext, has_files
 from ci_controller.running.running_times import RunningTimes
+from ci_controller.telemetry.meter import NO_METER, TickMeter
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +97,12 @@ class Controller:
         settings: ReconcileSettings,
         housekeeping: Housekeeping,
         clock: Callable[[], float] = time.monotonic,
+        meter: TickMeter = NO_METER,
+        duties: Mapping[str, LeaderDuty] | None = None,
     ) -> None:
         self._housekeeping = housekeeping
+        self._meter = meter
+        self._duties = duties or {}
         self._clock = clock
         self._context = context
         self._leadership = Leadership(lease, holder, clock, context.now)
@@ -124,16 +131,26 @@ class Controller:
         """Reconcile until cancelled; then give up the lease and leave workloads running."""
         try:
             while True:
-                try:
-                    await self.run_once()
-                except StorageUnavailableError as error:
-                    logger.debug("tick skipped: %s", error)  # what to do was logged already
-                except Exception:
-                    # Level-triggered: whatever it was, the next tick looks again.
-                    logger.exception("reconcile failed; retrying at the next tick")
+                began = self._clock()
+                error = await self._tick()
+                if self._leadership.epoch is not None or error is not None:
+                    self._meter.ticked(self._clock() - began, error)
                 await self._wait()
         finally:
             await self.close()
+
+    async def _tick(self) -> Exception | None:
+        """One tick, whatever happens in it; the error that ended it."""
+        try:
+            await self.run_once()
+        except StorageUnavailableError as error:
+            logger.debug("tick skipped: %s", error)  # what to do was logged already
+            return error
+        except Exception as error:
+            # Level-triggered: whatever it was, the next tick looks again.
+            logger.exception("reconcile failed; retrying at the next tick")
+            return error
+        return None
 
     async def run_once(self) -> None:
         """One tick. Does nothing while another process holds the lease."""
@@ -150,13 +167,24 @@ class Controller:
             self._background.spawn("retention", self._housekeeping.retain())
         if world.workloads is not None and self._health.is_due:
             self._background.spawn("probe", self._probe())
+        self._background.spawn("resources", self._context.resources.sample(self._running(world)))
         self._next_deadline = self._times.earliest_deadline(world.jobs)
+
+    def _running(self, world: World) -> dict[str, tuple[int, float]]:
+        """The attempt of each running job that is not ending, and for how long it has run."""
+        found = ((job, self._times.seconds(job)) for job in world.jobs)
+        return {
+            job.job_id: (job.attempt, seconds)
+            for job, seconds in found
+            if seconds is not None and job.job_id in self._runs
+        }
 
     async def close(self) -> None:
         """Stop following; workloads go on, and the next controller adopts them."""
         await self._drop_runs()
         await self._context.progress.close()
         await self._context.steps.close()
+        await self._context.traces.close()
         self._bell.close()
         await self._leadership.release()
 
@@ -173,6 +201,8 @@ class Controller:
             self._launched.clear()
             self._health.reset()
             self._background.spawn("housekeeping", self._housekeeping.run(epoch))
+            for name, duty in self._duties.items():
+                self._background.spawn(name, duty.run(epoch))
         return epoch
 
     async def _look(self, epoch: int) -> World:
@@ -351,7 +381,8 @@ class Controller:
 
     def _begin(self, run: JobRun, work: Coroutine[Any, Any, None]) -> None:
         job_id = run.job.job_id
-        task = asyncio.create_task(work, name=f"job {job_id}")
+        with about_job(run.job):  # and so is everything that the task does
+            task = asyncio.create_task(work, name=f"job {job_id}")
         self._runs[job_id] = (run, task)
         task.add_done_callback(partial(self._ended, run))
 

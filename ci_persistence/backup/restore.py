@@ -43,6 +43,7 @@ from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.data_claim import is_used
+from ci_persistence.sqlite.delivery_rows import DISABLE_ALL, FORGET_FORMER_EVENTS
 from ci_persistence.sqlite.events import BEGIN_STREAM
 from ci_persistence.sqlite.job_rows import LIVE
 from ci_persistence.sqlite.lease import is_dead
@@ -190,9 +191,14 @@ class Restore:
         )
         # Numbers of events will be reused: cursors from after the backup must not be accepted.
         rows.execute(BEGIN_STREAM)
+        # Who signed out since, or was made to, must not be signed in again.
+        rows.execute("DELETE FROM sessions")
         if self._plan.new_instance:
             rows.execute("UPDATE instance SET instance_id = lower(hex(randomblob(16)))")
             _end_live_jobs(rows, logs)
+            rows.execute(DISABLE_ALL)
+        for statement in FORGET_FORMER_EVENTS:
+            rows.execute(statement)
         _note_archives(rows, logs)
         live, kept = live_jobs(rows), kept_packages(rows)
         expected = {job_id for job_id, has_package in live.items() if has_package}

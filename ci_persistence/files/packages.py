@@ -83,6 +83,10 @@ class FilePackageStore(PackageIntake, Packages):
         self._check()
         return job.package
 
+    @override
+    def stored(self, job_id: str) -> Path:
+        return self._path(job_id)
+
     def open(self, job_id: str) -> BinaryIO | None:
         """The job's zip as it is, to be closed by the caller; `None` when there is none."""
         try:

@@ -138,18 +138,27 @@ class AuditTrail:
         action: AuditAction,
         error: RunnerError,
         job_id: str | None = None,
+        *,
+        target: str | None = None,
+        with_message: bool = False,
     ) -> None:
-        """Somebody we know tried what they may not."""
-        key = (principal.tenant, principal.user, "denied", action, job_id)
+        """Somebody we know tried what they may not; `with_message` where every error differs."""
+        what = f"{error.code}: {error.message}" if with_message else error.code
+        about = (target, what) if with_message else (target,)
+        key = (principal.tenant, principal.user, "denied", action, job_id, *about)
         if not self._recent.is_new(key, self._now()):
             return
         left_out = self._denied.take(self._now())
         if left_out is not None:
-            detail = _with_others(error.code, left_out)
-            outcome = AuditOutcome.DENIED
-            await self._write(
-                self.entry(principal, action, job_id=job_id, outcome=outcome, detail=detail)
+            entry = self.entry(
+                principal,
+                action,
+                job_id=job_id,
+                target=target,
+                outcome=AuditOutcome.DENIED,
+                detail=_with_others(what, left_out),
             )
+            await self._write(entry)
 
     async def failed(self, credentials: Credentials, error: RunnerError) -> None:
         """Somebody tried to be one whom we know, or local."""

@@ -15,6 +15,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 STATUS_OF_CODE: dict[str, grpc.StatusCode] = {
     "bad_request": grpc.StatusCode.INVALID_ARGUMENT,
+    "package_refused": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_config": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_cursor": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_offset": grpc.StatusCode.INVALID_ARGUMENT,
@@ -35,11 +36,19 @@ STATUS_OF_CODE: dict[str, grpc.StatusCode] = {
     "job_finished": grpc.StatusCode.FAILED_PRECONDITION,
     "disk_full": grpc.StatusCode.UNAVAILABLE,
     "not_ready": grpc.StatusCode.UNAVAILABLE,
+    "scanner_unavailable": grpc.StatusCode.UNAVAILABLE,
     "storage_unavailable": grpc.StatusCode.UNAVAILABLE,
     "database_unavailable": grpc.StatusCode.UNAVAILABLE,
     "data_directory_unavailable": grpc.StatusCode.UNAVAILABLE,
 }
 """Codes that are not here are answered with INTERNAL; the details are in the server's log."""
+
+
+def status_of(error: Exception) -> grpc.StatusCode:
+    """The status that tells of an error."""
+    if isinstance(error, RunnerError):
+        return STATUS_OF_CODE.get(error.code, grpc.StatusCode.INTERNAL)
+    return grpc.StatusCode.INTERNAL
 
 
 async def abort(context: Context, error: Exception, method: str) -> NoReturn:

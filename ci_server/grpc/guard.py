@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from typing_extensions import override
 
 from ci_common.errors import ForbiddenError
 from ci_common.policy import Action
+from ci_common.trace_context import begin_request_trace
 from ci_server.access.auth.certificates import subject_of
 from ci_server.grpc.caller import Caller, credentials_of, current_caller, role_of, set_caller
-from ci_server.grpc.errors import Context, abort
+from ci_server.grpc.errors import Context, abort, status_of
 from ci_server.grpc.revocations import Revocations
 from ci_server.http.guards import AccessControl
+from ci_server.telemetry.metrics import ServerMetrics
 from ci_server.telemetry.request_id import begin_request, choose_request_id
 
 logger = logging.getLogger(__name__)
@@ -52,8 +55,11 @@ OF_OTHERS = Operation(Action.READ, "read")
 class Guard(grpc.aio.ServerInterceptor):
     """Serves methods to those who may use them."""
 
-    def __init__(self, access: AccessControl, revocations: Revocations) -> None:
+    def __init__(
+        self, access: AccessControl, revocations: Revocations, metrics: ServerMetrics
+    ) -> None:
         self._access = access
+        self._metrics = metrics
         self._revocations = revocations
 
     @override
@@ -106,14 +112,21 @@ class Guard(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _admitted(self, context: Context, method: str) -> AsyncIterator[None]:
-        begin_request(choose_request_id(_offered_id(context)))
+        begin_request(choose_request_id(_offered(context, "x-request-id")))
+        begin_request_trace(_offered(context, "traceparent"))
+        began, status = time.monotonic(), grpc.StatusCode.CANCELLED
         try:
             await self._admit(context, OPERATIONS.get(method, OF_OTHERS))
             yield
+            status = grpc.StatusCode.OK
         except grpc.aio.AbortError:
+            status = grpc.StatusCode.DEADLINE_EXCEEDED  # the only one that handlers abort with
             raise
         except Exception as error:  # noqa: BLE001 - told by `abort`
+            status = status_of(error)
             await abort(context, error, method)
+        finally:
+            self._metrics.called(method, status.name, time.monotonic() - began)
 
     async def _admit(self, context: Context, operation: Operation) -> None:
         credentials = credentials_of(context)
@@ -160,8 +173,8 @@ async def _written(answers: Any, context: Context) -> None:
         await answers.aclose()
 
 
-def _offered_id(context: Context) -> str | None:
+def _offered(context: Context, name: str) -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id" and isinstance(value, str):
+        if key == name and isinstance(value, str):
             return value
     return None

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from ci_common.errors import (
-    DataDirectoryUnavailableError,
     InvalidConfigError,
     InvalidPackageError,
-    PackageGoneError,
 )
 from ci_common.job import Door, Job, JobSpec, JobStatus, Package, Visibility
+from ci_common.notify_targets import NotifyPolicy
 from ci_common.policy import Action, Policy, Reach
 from ci_common.ports.audit import AuditAction, AuditEntry
 from ci_common.ports.packages import PackageIntake, StagedUpload
@@ -25,12 +24,17 @@ from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
 from ci_common.run import RunRequest
 from ci_common.secret import Secret
+from ci_common.trace_context import begin_job, request_trace
+from ci_common.tracing import NO_TRACER, Tracer
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.limits.traffic import Traffic
+from ci_server.services.package_scans import PackageScans, package_gone, upload_deleted
+from ci_server.services.submission_trace import submission_spans
 from ci_server.submission.body_rate import paced
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService, check_secrets_sent
 from ci_server.submission.package_check import PackageLimits, check_package
+from ci_server.submission.package_scan import Gone, PackageScanner
 from ci_server.submission.request import SubmissionRequest, resolve_spec
 from ci_server.submission.upload_body import Framing, NoFraming, receive_body
 
@@ -48,6 +52,8 @@ class SubmissionLimits:
     defaults: DefaultLimits
     ceilings: LimitCeilings = NO_CEILINGS
     quotas: Quotas = NO_QUOTAS
+    notify: NotifyPolicy | None = None
+    """Where jobs may send notifications; `None`: what they ask for is ignored."""
 
 
 class Upload:
@@ -110,7 +116,10 @@ class Intake:
         now: Callable[[], datetime],
         secrets: SecretService,
         audit: AuditTrail,
+        scanner: PackageScanner | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._submissions = submissions
         self._packages = packages
         self._bell = bell
@@ -119,6 +128,7 @@ class Intake:
         self._now = now
         self._secrets = secrets
         self._audit = audit
+        self._scans = PackageScans(scanner, packages, audit)
         self.limits = limits
         self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
 
@@ -134,18 +144,20 @@ class Intake:
 
         Raises ForbiddenError, TooManyUploadsError, TooManyJobsError, QuotaExceededError,
         DiskFullError, RequestTimeoutError, UploadTooLargeError, InvalidPackageError,
-        InvalidConfigError, UnknownJobNameError, InvalidSecretError, UnknownSecretError.
+        InvalidConfigError, UnknownJobNameError, InvalidSecretError, UnknownSecretError,
+        PackageRefusedError, ScannerUnavailableError.
         """
         if body is None:
             await self._check_room(principal)
-            return await self._queue(principal, None, request, secrets)
+            return await self._queue(principal, None, None, request, secrets)
         async with self.upload(principal) as upload:
             await upload.receive(body)
             return await upload.submit(request, secrets)
 
     @asynccontextmanager
-    async def upload(self, principal: Principal) -> AsyncIterator[Upload]:
+    async def upload(self, principal: Principal, gone: Gone | None = None) -> AsyncIterator[Upload]:
         """Room for a package, until the block is left; what was not submitted by then is discarded.
+        A scan of the package ends when the client has `gone`.
 
         Refuses, before anything is uploaded, what would be refused whatever is uploaded. Raises
         ForbiddenError, TooManyUploadsError, TooManyJobsError, QuotaExceededError, DiskFullError.
@@ -154,7 +166,7 @@ class Intake:
             await self._check_room(principal)
             staged = self._packages.stage()
             try:
-                yield Upload(staged, self.limits, partial(self._queue, principal, staged))
+                yield Upload(staged, self.limits, partial(self._queue, principal, staged, gone))
             finally:
                 await asyncio.to_thread(staged.discard)
 
@@ -174,6 +186,7 @@ class Intake:
         self,
         principal: Principal,
         staged: StagedUpload | None,
+        gone: Gone | None,
         request: SubmissionRequest,
         sent: Sequence[Secret],
         complete: Completion | None = None,
@@ -182,13 +195,21 @@ class Intake:
         await self._check_priority(principal, request.priority)
         spec = await self._check(staged, request, complete)
         spec, secrets = await self._secrets.resolve(principal.tenant, spec, sent)
+        if staged is not None:
+            await self._scans.check_upload(principal, staged, spec.name, gone)
         job_id = str(uuid.uuid4())
         package = await asyncio.to_thread(staged.commit, job_id) if staged else None
         job = self._new_job(job_id, principal, spec, package, request.door)
         entry = self._audit.entry(principal, AuditAction.SUBMIT, job_id=job_id, target=spec.name)
         return await self._add(job, secrets, entry, request.run)
 
-    async def repeat(self, principal: Principal, source: Job, sent: Sequence[Secret] = ()) -> Job:
+    async def repeat(
+        self,
+        principal: Principal,
+        source: Job,
+        sent: Sequence[Secret] = (),
+        gone: Gone | None = None,
+    ) -> Job:
         """Queue a job like `source`, with its package and settings, as one of the principal's.
         Secrets that were sent with `source` must be among those `sent`; the tenant's are read anew.
 
@@ -198,10 +219,11 @@ class Intake:
         with self._upload_slot(principal):
             await self._check_room(principal)
             if source.package is not None and not source.has_package:
-                raise _package_gone(source)
+                raise package_gone(source)
             spec = self._repeated(principal, source.spec)
             check_secrets_sent(spec, sent)
             spec, secrets = await self._secrets.resolve(principal.tenant, spec, sent)
+            await self._scans.check_kept(principal, source, gone)
             job_id = str(uuid.uuid4())
             package = await self._share_package(source, job_id)
             job = replace(
@@ -220,17 +242,26 @@ class Intake:
         ceilings.check(spec.limits)
         limits = ceilings.filled(spec.limits)
         spec = replace(spec, limits=replace(limits, log_mb=min(limits.log_mb, most_log)))
+        spec = self._with_allowed_targets(spec)
         most = ceilings.priority
         if most is None or self._policy.reach(principal, Action.PRIORITIZE) is not Reach.NONE:
             return spec
         return replace(spec, priority=min(spec.priority, most))
+
+    def _with_allowed_targets(self, spec: JobSpec) -> JobSpec:
+        """Raise InvalidConfigError when the operator does not allow a target."""
+        if not spec.notify or self.limits.notify is None:
+            return replace(spec, notify=())
+        if problem := self.limits.notify.problem(spec.notify):
+            raise InvalidConfigError(f"notify: {problem}")
+        return spec
 
     async def _share_package(self, source: Job, job_id: str) -> Package | None:
         if source.package is None:
             return None
         package = await asyncio.to_thread(self._packages.share, source, job_id)
         if package is None:  # deleted just now, or behind our back
-            raise _package_gone(source)
+            raise package_gone(source)
         return package
 
     async def _add(
@@ -249,6 +280,7 @@ class Intake:
             self._secrets.forget(job.job_id, secrets)
             raise
         self._bell.ring()
+        self._tracer.record(*submission_spans(job, self._now()))
         return job
 
     def _new_job(
@@ -259,17 +291,20 @@ class Intake:
         package: Package | None,
         door: Door,
     ) -> Job:
-        return Job(
+        trace = request_trace()
+        job = Job(
             job_id=job_id,
             tenant=principal.tenant,
             user=principal.user,
-            spec=spec,
+            spec=replace(spec, traceparent=None if trace is None else str(trace)),
             package=package,
             status=JobStatus.QUEUED,
             created_at=self._now(),
             door=door,
             visibility=Visibility.PRIVATE if spec.private else Visibility.TENANT,
         )
+        begin_job(job)
+        return job
 
     async def _check_priority(self, principal: Principal, asked: int | None) -> None:
         """Raise InvalidConfigError for a priority that only admins may ask for; it is recorded."""
@@ -289,19 +324,12 @@ class Intake:
         def check() -> JobSpec:
             files = _config_files(staged, limits.package) if staged else None
             wanted = complete(staged.path, request) if staged and complete else request
-            return resolve_spec(files, wanted, limits.defaults, limits.ceilings)
+            spec = resolve_spec(files, wanted, limits.defaults, limits.ceilings)
+            return self._with_allowed_targets(spec)
 
         # A few at a time: a check takes a core, and others' requests need threads, too.
         async with self._checks:
             return await asyncio.to_thread(check)
-
-
-def _package_gone(job: Job) -> PackageGoneError:
-    return PackageGoneError(
-        f"the package of job {job.job_id} is not kept any more, so it cannot be run again; submit "
-        "the project again (ci submit). CI_KEEP_PACKAGES_DAYS and CI_KEEP_PACKAGES_MB set how long "
-        "a server keeps packages"
-    )
 
 
 def _config_files(staged: StagedUpload, limits: PackageLimits) -> dict[str, bytes]:
@@ -311,7 +339,4 @@ def _config_files(staged: StagedUpload, limits: PackageLimits) -> dict[str, byte
     except InvalidPackageError:
         if staged.path.exists():
             raise
-        raise DataDirectoryUnavailableError(
-            "the upload was deleted from the server's data directory before it was checked; send "
-            "it again"
-        ) from None
+        raise upload_deleted() from None

@@ -30,6 +30,13 @@ class JobEventService:
                 raise InvalidEventCursorError from None
         return await (self._feed.earliest() if all_stored else self._feed.latest())
 
+    async def after(self, principal: Principal, cursor: EventCursor) -> EventBatch:
+        """The next stored events of all jobs that the principal may list.
+
+        Raises ForbiddenError, and what `EventFeed.after` raises.
+        """
+        return await self._feed.after(cursor, self._policy.listed(principal, mine=False))
+
     def follow(
         self, principal: Principal, cursor: EventCursor, *, mine: bool = False
     ) -> AsyncGenerator[EventBatch, None]:

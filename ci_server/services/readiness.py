@@ -7,6 +7,7 @@ from datetime import datetime
 from ci_common.errors import NotReadyError, RunnerError, StorageUnavailableError
 from ci_common.ports.packages import PackageIntake
 from ci_common.ports.rows import JobSubmissions
+from ci_server.submission.package_scan import PackageScanner
 
 logger = logging.getLogger(__name__)
 
@@ -15,11 +16,16 @@ class Readiness:
     """Looks at the parts a job needs."""
 
     def __init__(
-        self, submissions: JobSubmissions, packages: PackageIntake, now: Callable[[], datetime]
+        self,
+        submissions: JobSubmissions,
+        packages: PackageIntake,
+        now: Callable[[], datetime],
+        scanner: PackageScanner | None = None,
     ) -> None:
         self._submissions = submissions
         self._packages = packages
         self._now = now
+        self._scanner = scanner
 
     async def check(self) -> None:
         """Raise NotReadyError, which names every part that is down.
@@ -33,6 +39,7 @@ class Readiness:
                     "the database cannot be written", self._submissions.check_writable
                 ),
                 await self._problem_of("the server's disk is nearly full", self._check_space),
+                self._scanner_problem(),
                 await self._controller_problem(),
             )
             if problem
@@ -52,6 +59,13 @@ class Readiness:
             logger.warning("not ready: %s", error)
             return problem
         return None
+
+    def _scanner_problem(self) -> str | None:
+        why = self._scanner and self._scanner.problem()
+        if not why:
+            return None
+        logger.warning("not ready: CI_SCAN_COMMAND: %s", why)
+        return "the package scanner is missing: no upload is accepted"
 
     async def _controller_problem(self) -> str | None:
         state = await self._submissions.controller_state()

@@ -8,6 +8,7 @@ from ci_common.principal import Principal
 from ci_common.secret import Secret
 from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
+from ci_server.submission.package_scan import Gone
 
 
 class RerunService:
@@ -17,7 +18,13 @@ class RerunService:
         self._jobs = jobs
         self._intake = intake
 
-    async def rerun(self, principal: Principal, job_id: str, sent: Sequence[Secret] = ()) -> Job:
+    async def rerun(
+        self,
+        principal: Principal,
+        job_id: str,
+        sent: Sequence[Secret] = (),
+        gone: Gone | None = None,
+    ) -> Job:
         """Queue a job again, whether it has ended or not, see `Intake.repeat`.
 
         Raises JobNotFoundError for one that the principal may not see, ForbiddenError for one it
@@ -29,4 +36,4 @@ class RerunService:
                 f"job {source.job_id} belongs to a run and cannot be rerun on its own: submit the "
                 "run again (POST /api/v1/runs)"
             )
-        return await self._intake.repeat(principal, source, sent)
+        return await self._intake.repeat(principal, source, sent, gone)

@@ -1,4 +1,4 @@
-"""A real browser, and web pages of other sites for it."""
+"""A real browser, its pages, and web pages of other sites for it."""
 
 import contextlib
 import os
@@ -145,3 +145,55 @@ def wait_for(server, requests):
     return until_sync(
         lambda: answers(server), lambda found: requests <= found.keys(), what, SECONDS
     )
+
+
+@contextlib.contextmanager
+def chromium():
+    """Debian's Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+_OF_THE_MACHINE = "net::ERR_NETWORK_CHANGED"
+"""Chromium breaks all connections, also those to its own machine, whenever an interface of the
+machine gets an address, as for each container that starts. Pages ask again, but not for modules.
+"""
+
+
+def _fetch_files(route):
+    """Let the driver fetch what the dashboard is made of: it does not mind new interfaces."""
+    if route.request.method == "GET":
+        route.fulfill(response=route.fetch())
+    else:
+        route.fallback()
+
+
+@contextlib.contextmanager
+def opened_page(browser, *, expected=(), **options):
+    """A page in a new profile, whose scripts and styles may not fail: what the browser reports
+    about them is a failed test, unless it contains one of the texts in `expected`.
+    """
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+    context.set_default_timeout(SECONDS * 1000)
+    context.route(re.compile(r"//[^/]+/ui/"), _fetch_files)
+    page = context.new_page()
+    reported = []
+    page.on("pageerror", lambda error: reported.append(f"{error}"))
+    page.on(
+        "console",
+        lambda message: message.type in ("error", "warning") and reported.append(message.text),
+    )
+    try:
+        yield page
+        allowed = (*expected, _OF_THE_MACHINE)
+        unexpected = [text for text in reported if not any(each in text for each in allowed)]
+        assert not unexpected, unexpected
+    finally:
+        context.unroute_all(behavior="ignoreErrors")  # what is fetched now is for nobody
+        context.close()

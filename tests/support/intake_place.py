@@ -68,6 +68,7 @@ class Place:
             lambda: NOON,
             SecretService(SqliteTenantSecrets(self.rows.database, self.keys), self.secrets),
             AuditTrail(self.audit, lambda: NOON),
+            about.get("scanner"),
         )
 
     async def job(self, job_id):

@@ -25,6 +25,7 @@ from ci_server.apis.models.present import (
     submitted_json,
 )
 from ci_server.http.artifact_urls import artifact_urls
+from ci_server.http.client_gone import client_gone
 from ci_server.http.guards import TOKEN_PARAMETER, Canceller, Lister, Reader, Submitter
 from ci_server.http.multipart import UploadForm
 from ci_server.http.public_url import public_url, websocket_url
@@ -72,7 +73,7 @@ async def submit_model(request: Request, api: Api, principal: Submitter) -> dict
     most = min(api.intake.limits.max_upload_bytes, MODEL_PACKAGE_BYTES)
     base = public_url(request, api.public_url, api.proxies)
     try:
-        async with api.intake.upload(principal) as upload:
+        async with api.intake.upload(principal, client_gone(request)) as upload:
             form = UploadForm(FORM, request.headers, most)
             await upload.receive(request.stream(), form, most)
             job = await upload.submit(read_form(form), complete=complete)

@@ -15,13 +15,15 @@ from ci_common.events import (
     WaitingEvent,
 )
 from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
-from ci_common.job_events import JobEvent
 from ci_common.ports.logs import MARK_SECONDS, LogMark
+from ci_common.ports.trends import JobTrend
 from ci_common.ports.usage import TenantUsage
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_common.waiting import Waiting
 from ci_server.access.auth.stream_tokens import StreamToken
+from ci_server.apis.native.present_details import settings_json
 from ci_server.services.intake import SubmissionLimits
+from ci_server.services.previews import Preview
 from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageReport
 from ci_server.streams.log_positions import LogExtent, LogPosition, MarkPage
@@ -69,8 +71,15 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 def watched_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
-    """A job that is asked for by itself, and why it waits."""
+    """A job, and why it waits."""
     return {**job_json(job), "waiting": None if waiting is None else _waiting_json(waiting)}
+
+
+def single_job_json(
+    job: Job, waiting: Waiting | None, default_image: str | None = None
+) -> dict[str, Any]:
+    """A job that is asked for by itself: with the settings that it runs with."""
+    return {**watched_job_json(job, waiting), "settings": settings_json(job, default_image)}
 
 
 def _waiting_json(waiting: Waiting) -> dict[str, Any]:
@@ -127,12 +136,22 @@ def _bound(default: float | None, most: float | None) -> dict[str, float | None]
     return {"default": default, "max": most}
 
 
-def listed_job_json(job: Job) -> dict[str, Any]:
-    """A job as one of many: of its tests only the totals."""
-    shown = job_json(job)
+def listed_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
+    """A job as one of many, and why it waits: of its tests only the totals."""
+    shown = watched_job_json(job, waiting)
     if shown["tests"]:
         shown["tests"] |= {"failures": [], "slowest": []}
     return shown
+
+
+def trend_json(trend: JobTrend) -> dict[str, Any]:
+    """The latest jobs of one name."""
+    return {
+        "tenant": trend.tenant,
+        "name": trend.name,
+        "passed": trend.passed,
+        "runs": [{"success": run.passed, "seconds": run.seconds} for run in trend.runs],
+    }
 
 
 def submitted_json(job: Job) -> dict[str, str]:
@@ -143,6 +162,11 @@ def submitted_json(job: Job) -> dict[str, str]:
 def token_json(token: StreamToken) -> dict[str, str | None]:
     """A token for one job."""
     return {"token": token.token, "expires_at": format_time(token.expires_at)}
+
+
+def preview_json(preview: Preview, url: str) -> dict[str, str | None]:
+    """Where a job's artifacts can be seen."""
+    return {"url": url, "expires_at": format_time(preview.expires_at)}
 
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
@@ -170,21 +194,6 @@ def event_json(event: Event) -> dict[str, Any]:
         case CompleteEvent(job):
             return _complete_json(job)
     assert_never(event)
-
-
-def job_event_json(event: JobEvent) -> dict[str, Any]:
-    """An event of the stream of all jobs."""
-    return {
-        "type": "job",
-        "seq": event.seq,
-        "job_id": event.job_id,
-        "kind": event.kind.value,
-        "at": format_time(event.at),
-        "tenant": event.tenant,
-        "user": event.user,
-        "private": event.visibility is Visibility.PRIVATE,
-        "facts": dict(event.facts),
-    }
 
 
 def _log_json(content: bytes) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from ci_common.secret import Secret
 from ci_server.apis.native.present import job_json
 from ci_server.apis.native.routes import Api
 from ci_server.apis.native.submitted import secrets_in
+from ci_server.http.client_gone import client_gone
 from ci_server.http.guards import Rerunner
 from ci_server.http.json_body import json_request, read_json_body
 from ci_server.http.public_url import public_url
@@ -39,7 +40,7 @@ async def rerun_job(
     """
     base = public_url(request, api.public_url, api.proxies)
     secrets = await _secrets(request, api.intake.limits.patience_seconds)
-    job = await api.reruns.rerun(principal, job_id, secrets)
+    job = await api.reruns.rerun(principal, job_id, secrets, client_gone(request))
     response.headers["Location"] = f"{base}/jobs/{job.job_id}"
     return job_json(job)
 

@@ -23,8 +23,8 @@ from ci_server.apis.native.openapi import (
 from ci_server.apis.native.present import (
     job_json,
     limits_json,
+    single_job_json,
     submitted_json,
-    watched_job_json,
 )
 from ci_server.apis.native.sse import (
     LogEventCache,
@@ -41,6 +41,7 @@ from ci_server.apis.native.submitted import (
     read_submitted_secrets,
 )
 from ci_server.http.byte_range import followed_log, offset_in_log, ranged_log
+from ci_server.http.client_gone import client_gone
 from ci_server.http.guards import Canceller, Reader, Submitter, stream_slot
 from ci_server.http.multipart import UploadForm
 from ci_server.http.query import decimal, query_error
@@ -49,6 +50,7 @@ from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
+from ci_server.services.previews import Previews
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
 from ci_server.streams.log_positions import LogPositions
@@ -77,6 +79,8 @@ class NativeApi:
     reruns: RerunService
     positions: LogPositions
     searches: LogSearches
+    previews: Previews
+    default_image: str | None
     timed: TimedEvents
 
 
@@ -119,7 +123,7 @@ async def get_limits(api: Api, principal: Submitter) -> dict[str, Any]:
 async def _accept(request: Request, api: NativeApi, principal: Principal) -> Job:
     """Receive the form and queue the job. Its other parts may come after the file."""
     try:
-        async with api.intake.upload(principal) as upload:
+        async with api.intake.upload(principal, client_gone(request)) as upload:
             form = UploadForm(FORM, request.headers, api.intake.limits.max_upload_bytes)
             await upload.receive(request.stream(), form)
             wanted = read_submitted_request(form.text(SPEC_FIELD) or b"")
@@ -147,7 +151,7 @@ def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventS
 async def get_job(job_id: str, api: Api, principal: Reader) -> dict[str, Any]:
     """One job."""
     job = await api.service.get(principal, job_id)
-    return watched_job_json(job, await api.streams.waiting(job))
+    return single_job_json(job, await api.streams.waiting(job), api.default_image)
 
 
 @router.delete("/jobs/{job_id}", status_code=202)
