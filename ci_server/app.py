@@ -21,6 +21,8 @@ from ci_common.waiting import JobSlots
 from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.apis.graphql import routes as graphql
+from ci_server.apis.graphql.query import QueryServices
 from ci_server.apis.models import routes as models
 from ci_server.apis.models import socket as models_socket
 from ci_server.apis.models.messages import LogMessages
@@ -167,6 +169,10 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.artifacts,
         LogMessages(),
     )
+    app.state.graphql_api = graphql.GraphqlApi(
+        QueryServices(services.jobs, services.job_events, services.usage, services.streams),
+        settings.request_timeout_seconds,
+    )
     app.state.catalogue = services.catalogue
     app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
         services.control_strategies, settings.request_timeout_seconds
@@ -229,7 +235,7 @@ def create_app() -> FastAPI:
         native_whoami.router,
     )
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
-    for routes in (*native, models.router, models_socket.router, *of_runs):
+    for routes in (*native, models.router, models_socket.router, *of_runs, graphql.router):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (native_probes.router, runs_probes.router, site.router):
         app.include_router(routes)

@@ -82,6 +82,10 @@ class EventFeed:
         """The position before the oldest stored event. Raises StorageUnavailableError."""
         return await self._events.earliest()
 
+    async def page(self, cursor: EventCursor, scope: JobScope, limit: int) -> EventBatch:
+        """See `JobEvents.after`."""
+        return await self._events.after(cursor, scope, limit)
+
     async def follow(
         self, cursor: EventCursor, scope: JobScope
     ) -> AsyncGenerator[EventBatch, None]:
