@@ -70,7 +70,7 @@ def test_one_signs_in_with_a_key_and_comes_back_to_where_one_was(guarded, key, p
     expect(page.get_by_text("ann@example.com")).to_be_visible()
     expect(page.locator(".caller")).to_contain_text("submitter, acme")
     page.reload()
-    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
     stored = page.evaluate("document.cookie + JSON.stringify([localStorage, sessionStorage])")
     assert key not in stored
     assert "ci-session" not in stored
