@@ -152,6 +152,10 @@ class CaseResult:
     seconds: float
     message: str = ""
     """Why it failed; empty for a test that did not."""
+    file: str = ""
+    """Where it failed, if the report tells; else where it is. Empty when that is not known."""
+    line: int | None = None
+    """In that file, from 1 on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ with needing("server", "python -m ci_controller"):
     from ci_persistence.sqlite.data_claim import check_before_open, claim
     from ci_persistence.sqlite.deliveries import SqliteDeliveries
     from ci_persistence.sqlite.events import SqliteJobEvents, SqliteJobHistory
+    from ci_persistence.sqlite.job_details import SqliteResourceStore
     from ci_persistence.sqlite.lease import SqliteControllerLease
     from ci_persistence.sqlite.retention import SqliteJobRetention
     from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -74,6 +75,7 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
             FileArtifactStore(settings.data_path, reserve, check),
             SocketDoorbell(settings.data_path),
             FileJobSecrets(settings.data_path, keys, check),
+            SqliteResourceStore(database, holder),
             check,
         )
         metrics = ProcessMetrics(MetricFiles(settings.data_path, lasting, check), "controller")

@@ -10,6 +10,7 @@ from ci_common.job import Door, utc_now
 from ci_common.notify_targets import Channel, NotifyPolicy
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.delivery import DeliveryQueue
+from ci_common.ports.details import ResourceStore
 from ci_common.ports.events import JobEvents, JobHistory
 from ci_common.ports.logs import LogKeeper, LogWriter
 from ci_common.ports.packages import Packages
@@ -33,6 +34,7 @@ from ci_controller.reconcile.duty import LeaderDuty
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
+from ci_controller.running.resource_sampler import ResourceSampler
 from ci_controller.running.run_context import RunContext
 from ci_controller.telemetry.job_traces import NO_TRACES, JobTraces
 from ci_controller.telemetry.meter import NO_METER
@@ -57,6 +59,7 @@ class ControllerStores:
     artifacts: ArtifactWriter
     bell: ControllerBell
     secrets: JobSecrets
+    resources: ResourceStore
     check_files: Callable[[], None]
     """Raises StorageUnavailableError when the data directory cannot be used now."""
 
@@ -102,6 +105,7 @@ def build_controller(
             stores.secrets,
             ProgressReports(stores.transitions, now),
             LaunchSteps(stores.transitions),
+            ResourceSampler(executor, stores.resources),
             stores.check_files,
             settings.keeps_packages,
             traces,

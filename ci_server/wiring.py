@@ -50,6 +50,7 @@ from ci_persistence.sqlite.identities import (
     SqliteIssuedKeys,
     has_users,
 )
+from ci_persistence.sqlite.job_details import SqliteJobDetails, SqliteResourceStore
 from ci_persistence.sqlite.job_trends import SqliteJobTrends
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.metric_facts import SqliteMetricFacts
@@ -79,6 +80,7 @@ from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
+from ci_server.services.job_details import JobDetailService
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.metrics import MetricsService
@@ -96,6 +98,7 @@ from ci_server.streams.log_positions import LogPositions
 from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
 from ci_server.streams.log_threads import LogThreads
+from ci_server.streams.timed_events import TimedEvents
 from ci_server.streams.wait_reasons import WaitReasons
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
@@ -134,11 +137,13 @@ class Services:
     job_events: JobEventService
     reruns: RerunService
     previews: Previews
+    details: JobDetailService
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
     positions: LogPositions
     searches: LogSearches
+    timed_events: TimedEvents
     artifacts: ArtifactReader
     model_results: ModelResults
     runs: RunService
@@ -232,6 +237,7 @@ def build_services(
         ),
         RerunService(jobs, intake),
         Previews(jobs, url_keys, utc_now),
+        JobDetailService(jobs, SqliteJobDetails(database)),
         Readiness(submissions, stores.packages, utc_now, scanner),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
@@ -239,6 +245,7 @@ def build_services(
         streams,
         positions,
         LogSearches(stores.logs, positions, threads),
+        TimedEvents(stores.logs, stores.logs, threads),
         stores.artifacts,
         ModelResults(submissions, stores.artifacts, failures),
         RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),
@@ -290,6 +297,7 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.artifacts,
             stores.bell,
             stores.job_secrets,
+            SqliteResourceStore(stores.database, holder),
             stores.directory.check,
         ),
         telemetry=ControllerTelemetry(

@@ -167,7 +167,17 @@ class Controller:
             self._background.spawn("retention", self._housekeeping.retain())
         if world.workloads is not None and self._health.is_due:
             self._background.spawn("probe", self._probe())
+        self._background.spawn("resources", self._context.resources.sample(self._running(world)))
         self._next_deadline = self._times.earliest_deadline(world.jobs)
+
+    def _running(self, world: World) -> dict[str, tuple[int, float]]:
+        """The attempt of each running job that is not ending, and for how long it has run."""
+        found = ((job, self._times.seconds(job)) for job in world.jobs)
+        return {
+            job.job_id: (job.attempt, seconds)
+            for job, seconds in found
+            if seconds is not None and job.job_id in self._runs
+        }
 
     async def close(self) -> None:
         """Stop following; workloads go on, and the next controller adopts them."""

@@ -21,6 +21,7 @@ from ci_common.ports.workloads import (
     WorkloadFiles,
     untold,
 )
+from ci_common.resources import ResourceUsage
 from ci_common.trace_context import span_id_of, trace_id_of
 from ci_common.tracing import Span, Tracer
 from ci_controller.telemetry.job_traces import LAUNCH
@@ -87,6 +88,10 @@ class MeteredExecutor(Executor):
     @override
     async def reattach(self, job_id: str, skip: int) -> Output:
         return await self._timed("reattach", self._executor.reattach(job_id, skip))
+
+    @override
+    async def usage(self, job_id: str) -> ResourceUsage | None:
+        return await self._timed("usage", self._executor.usage(job_id))
 
     @override
     async def files(self, job_id: str, path: str) -> WorkloadFiles | None:
