@@ -23,6 +23,8 @@ from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.apis.durable import events as durable_events
 from ci_server.apis.durable import log as durable_log
+from ci_server.apis.graphql import routes as graphql
+from ci_server.apis.graphql.query import QueryServices
 from ci_server.apis.models import routes as models
 from ci_server.apis.models import socket as models_socket
 from ci_server.apis.models.messages import LogMessages
@@ -205,6 +207,10 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         settings.request_timeout_seconds,
         _oidc_api(services, settings),
     )
+    app.state.graphql_api = graphql.GraphqlApi(
+        QueryServices(services.jobs, services.job_events, services.usage, services.streams),
+        settings.request_timeout_seconds,
+    )
     app.state.catalogue = services.catalogue
     app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
         services.control_strategies, settings.request_timeout_seconds
@@ -283,7 +289,8 @@ def create_app() -> FastAPI:
     durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     models_api = (models.router, models_socket.router)
-    for routes in (*native, *durable, sessions.router, *models_api, *of_runs):
+    others = (sessions.router, graphql.router, *models_api, *of_runs)
+    for routes in (*native, *durable, *others):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (
         native_previews.shown_router,

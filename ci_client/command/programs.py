@@ -265,6 +265,7 @@ _SYNONYMS = {
         ("profile", "profiles", "switch", "use"), "whoami (--profile NAME selects one)"
     ),
     **dict.fromkeys(("health", "ready", "ping"), "server"),
+    **dict.fromkeys(("browse", "web", "ui", "dashboard"), "open"),
     "version": "--version",
     "signout": "logout",
     "tail": "logs",

@@ -158,6 +158,9 @@ class JobSubmissions(Protocol):
     async def artifacts(self, job_id: str, most: int | None = None) -> list[Artifact]:
         """The artifacts recorded for a job, by path; all, or so many at most."""
 
+    async def artifacts_of(self, job_ids: Sequence[str], most: int) -> dict[str, list[Artifact]]:
+        """The same for several jobs, so many of each at most; those without any are left out."""
+
     async def artifact(self, job_id: str, path: str) -> Artifact | None:
         """One of them, or `None`."""
 

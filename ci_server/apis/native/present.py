@@ -72,7 +72,7 @@ def job_json(job: Job) -> dict[str, Any]:
 
 def watched_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
     """A job, and why it waits."""
-    return {**job_json(job), "waiting": None if waiting is None else _waiting_json(waiting)}
+    return {**job_json(job), "waiting": None if waiting is None else waiting_json(waiting)}
 
 
 def single_job_json(
@@ -82,7 +82,8 @@ def single_job_json(
     return {**watched_job_json(job, waiting), "settings": settings_json(job, default_image)}
 
 
-def _waiting_json(waiting: Waiting) -> dict[str, Any]:
+def waiting_json(waiting: Waiting) -> dict[str, Any]:
+    """Why a job waits."""
     return {
         "reason": waiting.reason.value,
         "message": waiting.message,
@@ -188,7 +189,7 @@ def event_json(event: Event) -> dict[str, Any]:
             told: dict[str, Any] = {"type": "status", "status": status.value}
             return told if position is None else {**told, "position": position}
         case WaitingEvent(waiting):
-            return {"type": "waiting", **_waiting_json(waiting)}
+            return {"type": "waiting", **waiting_json(waiting)}
         case LogEvent(content):
             return _log_json(content)
         case CompleteEvent(job):

@@ -128,7 +128,8 @@ def _hop(next_path: str) -> HTMLResponse:
 
 
 def _failed(error: RunnerError) -> HTMLResponse:
-    told = error.message if error.code in STATUS_OF_CODE else "Internal error."
+    told = error.message if error.code in STATUS_OF_CODE else "internal error"
+    told = f"{told[:1].upper()}{told[1:].removesuffix('.')}."
     content = (
         f'<div class="problem" role="alert"><strong>{escape(told)}</strong></div>\n'
         f'<p><a href="{_TO_ROOT}/ui/login">Back to signing in</a></p>\n'
