@@ -13,9 +13,18 @@ import typer
 
 from ci_admin.catalogue import app as catalogue_app
 from ci_admin.identity_commands import key_app, user_app
+from ci_admin.mails import app as mail_app
 from ci_admin.secrets import app as secrets_app
+from ci_admin.session_commands import app as session_app
 from ci_admin.signed_urls import app as signed_urls_app
-from ci_common.errors import BadRequestError, InvalidIdentityError, RunnerError, SettingsError
+from ci_admin.webhooks import app as webhook_app
+from ci_common.errors import (
+    BadRequestError,
+    InvalidIdentityError,
+    InvalidSubscriptionError,
+    RunnerError,
+    SettingsError,
+)
 from ci_controller.executors.registry import load_settings
 
 HEALTHY, PROBLEMS, USAGE, CANNOT_RUN = 0, 1, 2, 3
@@ -33,7 +42,10 @@ app = typer.Typer(
 
 app.add_typer(user_app, name="user")
 app.add_typer(key_app, name="key")
+app.add_typer(session_app, name="session")
 app.add_typer(secrets_app, name="secret")
+app.add_typer(webhook_app, name="webhook")
+app.add_typer(mail_app, name="mail")
 app.add_typer(signed_urls_app, name="signed-urls")
 app.add_typer(catalogue_app, name="catalogue")
 
@@ -188,7 +200,11 @@ def _run(command: Callable[[], object]) -> int:
         return USAGE
     except RunnerError as error:
         print(f"ci-admin: {error.message}", file=sys.stderr)
-        return USAGE if isinstance(error, InvalidIdentityError) else CANNOT_RUN
+        return (
+            USAGE
+            if isinstance(error, InvalidIdentityError | InvalidSubscriptionError)
+            else CANNOT_RUN
+        )
     except KeyboardInterrupt:
         return 130
     return HEALTHY

@@ -32,6 +32,7 @@ class Code(StrEnum):
     DATABASE_DAMAGED = "database_damaged"
     TOTALS_WRONG = "totals_wrong"
     EVENTS_WRONG = "events_wrong"
+    SIGNING_SECRET_UNUSABLE = "signing_secret_unusable"  # noqa: S105 - its name
     LEASE_STALE = "lease_stale"
     DISK_LOW = "disk_low"
     ENGINE_UNREACHABLE = "engine_unreachable"

@@ -24,10 +24,12 @@ from ci_persistence.files.data_directory import MARKER
 from ci_persistence.files.durable import untouched
 from ci_persistence.files.key_files import PART
 from ci_persistence.files.secret_keys import KEY_FILE as SECRET_KEY_FILE
+from ci_persistence.files.secret_keys import SecretKeys
 from ci_persistence.files.signed_url_keys import NAME as SIGNED_URL_KEY_FILE
 from ci_persistence.files.token_key import NAME as TOKEN_KEY_FILE
 from ci_persistence.sqlite.event_check import check_events
 from ci_persistence.sqlite.lease import end_of_lease
+from ci_persistence.sqlite.subscriptions import unusable_keys
 from ci_persistence.sqlite.totals_check import totals_are_wrong
 
 YOUNG_SECONDS = 3600.0
@@ -181,6 +183,17 @@ class Examiner:
                 f"{faults.surplus} surplus): feeds may show a wrong state"
             )
             found.findings.append(Finding(Code.EVENTS_WRONG, message))
+        await self._signing_secrets(found)
+
+    async def _signing_secrets(self, found: Examination) -> None:
+        settings = self.instance.settings
+        keys = SecretKeys(settings.data_path, settings.secret_keys)
+        for tenant, owner, why in await unusable_keys(self.instance.database, keys):
+            message = (
+                f"the signing secret of webhook {owner} of the tenant {tenant} cannot be used: "
+                f"{why}; or replace it: `ci-admin webhook rotate {owner} --tenant {tenant}`"
+            )
+            found.findings.append(Finding(Code.SIGNING_SECRET_UNUSABLE, message, "", owner))
 
     def _disk(self, found: Examination) -> None:
         settings = self.instance.settings

@@ -72,11 +72,9 @@ def create_user(
     is_new = not database.exists()
     _administer(lambda identities: identities.add_user(user, entry), create=True)
     if is_new:
-        _remark(
-            f"created the database {database.absolute()}: start the server with this CI_DB_PATH"
-        )
+        remark(f"created the database {database.absolute()}: start the server with this CI_DB_PATH")
     typer.echo(f"user {user.email} of the tenant {user.tenant}")
-    _remark(f"next, create a key: ci-admin key create --email {user.email} --name NAME")
+    remark(f"next, create a key: ci-admin key create --email {user.email} --name NAME")
 
 
 @user_app.command("list")
@@ -84,7 +82,7 @@ def list_users(as_json: Json = False) -> None:
     """List all users."""
     users = _administer(lambda identities: identities.users())
     if as_json:
-        return _print_json([_user_fields(user) for user in users])
+        return print_json([_user_fields(user) for user in users])
     return typer.echo(table(_USER_HEADINGS, [_user_row(user) for user in users]))
 
 
@@ -97,7 +95,7 @@ def disable_user(email: Address) -> None:
         lambda identities, user, entry: identities.disable_user(user.email, utc_now(), entry),
     )
     typer.echo(f"the user {user.email} is disabled")
-    _remark(f"to accept their keys again: ci-admin user enable {user.email}")
+    remark(f"to accept their keys again: ci-admin user enable {user.email}")
 
 
 @user_app.command("enable")
@@ -122,7 +120,7 @@ def delete_user(email: Address) -> None:
     )
     typer.echo(f"the user {address} is deleted, with all keys")
     if jobs:
-        _remark(
+        remark(
             f"{_jobs(jobs)} of {address} are kept; if you create a user with this address in the "
             "same tenant, the jobs are theirs"
         )
@@ -142,7 +140,7 @@ def rename_user(
         detail=f"renamed to {new_address}",
     )
     typer.echo(f"the user {address} is now {new_address}")
-    _remark(f"{_jobs(jobs)} moved to the new address; existing audit log entries keep the old one")
+    remark(f"{_jobs(jobs)} moved to the new address; existing audit log entries keep the old one")
 
 
 @key_app.command("create")
@@ -165,7 +163,7 @@ def create_key(
 
     key = _administer(add)
     typer.echo(token)
-    _remark(
+    remark(
         f"the key {key.key_id} ({key.name}) of {address}, role {role.value}, "
         f"{_ends(until)}. It is not shown again; if it is lost, revoke it and create a new one"
     )
@@ -183,7 +181,7 @@ def list_keys(
     keys = _administer(lambda identities: identities.keys(address))
     now = utc_now()
     if as_json:
-        return _print_json([_key_fields(key, now) for key in keys])
+        return print_json([_key_fields(key, now) for key in keys])
     headings = ("ID", "PREFIX", "NAME", "EMAIL", "ROLE", "STATE", "EXPIRES", "LAST USED")
     return typer.echo(table(headings, [_key_row(key, now) for key in keys]))
 
@@ -223,8 +221,8 @@ def rotate_key(
 
     old, new = _administer(rotate)
     typer.echo(token)
-    ended = "is revoked" if grace is None else f"expires {_moment(_earlier(old, ends))}"
-    _remark(
+    ended = "is revoked" if grace is None else f"expires {moment(_earlier(old, ends))}"
+    remark(
         f"the key {new.key_id} ({new.name}) of {new.user.email}, role {new.role.value}, "
         f"{_ends(new.expires_at)}. It is not shown again. The old key {old.key_id} {ended}"
     )
@@ -295,15 +293,15 @@ def _lasting(text: str, option: str, otherwise: str = "") -> timedelta:
     return lasts
 
 
-def _earlier(key: ApiKey, moment: datetime) -> datetime:
-    return moment if key.expires_at is None else min(key.expires_at, moment)
+def _earlier(key: ApiKey, end: datetime) -> datetime:
+    return end if key.expires_at is None else min(key.expires_at, end)
 
 
 _USER_HEADINGS = ("EMAIL", "NAME", "TENANT", "STATE", "CREATED")
 
 
 def _user_row(user: User) -> tuple[str, ...]:
-    return user.email, user.name, user.tenant, _user_state(user), _moment(user.created_at)
+    return user.email, user.name, user.tenant, _user_state(user), moment(user.created_at)
 
 
 def _user_state(user: User) -> str:
@@ -345,26 +343,29 @@ def _key_row(key: ApiKey, now: datetime) -> tuple[str, ...]:
         key.user.email,
         key.role.value,
         key.state(now),
-        "never" if key.expires_at is None else _moment(key.expires_at),
-        "-" if key.last_used_at is None else _moment(key.last_used_at),
+        "never" if key.expires_at is None else moment(key.expires_at),
+        "-" if key.last_used_at is None else moment(key.last_used_at),
     )
 
 
 def _ends(until: datetime | None) -> str:
-    return "never expires" if until is None else f"expires {_moment(until)}"
+    return "never expires" if until is None else f"expires {moment(until)}"
 
 
 def _jobs(count: int) -> str:
     return f"{count} job{'' if count == 1 else 's'}"
 
 
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}Z"
+def moment(at: datetime) -> str:
+    """A time for people, to the minute."""
+    return f"{at:%Y-%m-%d %H:%M}Z"
 
 
-def _print_json(found: list[dict[str, Any]]) -> None:
+def print_json(found: list[dict[str, Any]]) -> None:
+    """What `--json` prints."""
     typer.echo(json.dumps(found, indent=2))
 
 
-def _remark(text: str) -> None:
+def remark(text: str) -> None:
+    """Words beside what was asked for."""
     print(f"ci-admin: {text}", file=sys.stderr)

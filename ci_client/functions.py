@@ -50,6 +50,7 @@ def submit_tests_async(
     memory: int | str | None = None,
     labels: Mapping[str, str] | None = None,
     private: bool | None = None,
+    notify: Sequence[str] | None = None,
 ) -> str:
     """Send a directory; the id of its job. It gets `secrets` as variables and as files; `install`
     is False, or lines of a requirements file in place of what the project's files say. With `tty`
@@ -57,7 +58,8 @@ def submit_tests_async(
     `git` sends the commit as a small repository, or does not, in place of what the project's table
     says; so do `image`, `env` (in addition to the table's), `artifacts` (patterns), `cpu` (percent
     of a core), `memory` (MiB, or a text such as 512MB) and `labels` (in addition to the table's).
-    Only you and admins see a `private` job.
+    Only you and admins see a `private` job. The URLs and `mailto:` addresses of `notify` are told
+    of the job's end.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -72,7 +74,7 @@ def submit_tests_async(
     given = given_secrets(secrets)
     request = JobRequest(
         *(job, command, priority, retries, timeout, given, install, tty, color),
-        *(image, env, artifacts, cpu, memory, labels, private),
+        *(image, env, artifacts, cpu, memory, labels, private, notify),
     )
     check_directory(path)
     with (
@@ -106,6 +108,7 @@ def submit_tests_streaming(
     memory: int | str | None = None,
     labels: Mapping[str, str] | None = None,
     private: bool | None = None,
+    notify: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Send a directory, and follow its job to the end. The job goes on if the caller does not.
     It gets `secrets` as variables and as files; `install` is False, or lines of a requirements file
@@ -114,7 +117,7 @@ def submit_tests_streaming(
     repository, or does not, in place of what the project's table says; so do `image`, `env` (in
     addition to the table's), `artifacts` (patterns), `cpu` (percent of a core), `memory` (MiB,
     or a text such as 512MB) and `labels` (in addition to the table's). Only you and admins see a
-    `private` job.
+    `private` job. The URLs and `mailto:` addresses of `notify` are told of the job's end.
 
     Raises:
         ProjectError: the directory cannot be sent.
@@ -129,7 +132,7 @@ def submit_tests_streaming(
     given = given_secrets(secrets)
     request = JobRequest(
         *(job, command, priority, retries, timeout, given, install, tty, color),
-        *(image, env, artifacts, cpu, memory, labels, private),
+        *(image, env, artifacts, cpu, memory, labels, private, notify),
     )
     check_directory(path)
     with Client(server_url, api_key=api_key, project=path) as client:

@@ -14,13 +14,16 @@ RunnerError
 │   ├── InvalidQueryError           GraphQL that has no meaning here
 │   ├── QueryTooComplexError        GraphQL that costs too much
 │   ├── InvalidOffsetError          a log position that is not one
+│   ├── InvalidSearchError          a text that cannot be searched for in a log
 │   ├── InvalidEventCursorError     a position among job events that is not one
 │   ├── AmbiguousJobIdError         the beginning of the ids of several jobs
 │   └── RequestTimeoutError         the body came too slowly
 ├── UnauthenticatedError            nobody we know
-│   └── InvalidCredentialsError     credentials that prove nothing
+│   ├── InvalidCredentialsError     credentials that prove nothing
+│   └── SessionEndedError           a browser's session that is over
 ├── ForbiddenError                  known, but not allowed to
 │   ├── NotLocalError               no identities: only for this machine
+│   ├── CrossOriginError            the cookie of a session, used by another page
 │   ├── QuotaExceededError          no room left for this tenant
 │   ├── InvalidGrantError           a signed URL that we did not sign
 │   └── GrantExpiredError           one that is too old
@@ -60,6 +63,8 @@ RunnerError
 │   ├── UserNotFoundError
 │   ├── LastUserError
 │   └── KeyNotFoundError
+├── SubscriptionError               webhooks cannot be administered like this
+│   └── InvalidSubscriptionError
 ├── SecretKeyError                  the key that encrypts secrets cannot be used
 ├── LeaseLostError                  another controller has taken over
 ├── EngineUnavailableError          the container engine does not answer
@@ -198,6 +203,12 @@ class InvalidOffsetError(BadRequestError):
     code = "invalid_offset"
 
 
+class InvalidSearchError(BadRequestError):
+    """There is no such text to search for."""
+
+    code = "invalid_search"
+
+
 class InvalidEventCursorError(BadRequestError):
     """That is not the id of an event of this stream: use one that the server sent, or none."""
 
@@ -228,6 +239,12 @@ class InvalidCredentialsError(UnauthenticatedError):
     code = "invalid_credentials"
 
 
+class SessionEndedError(UnauthenticatedError):
+    """Your session has ended: sign in again."""
+
+    code = "session_ended"
+
+
 class ForbiddenError(RunnerError):
     """You are not allowed to do this."""
 
@@ -238,6 +255,12 @@ class NotLocalError(ForbiddenError):
     """This server has no users yet, so it accepts only programs on its own machine."""
 
     code = "not_local"
+
+
+class CrossOriginError(ForbiddenError):
+    """A web page of another origin sent this request with the cookie of a session."""
+
+    code = "cross_origin"
 
 
 class QuotaExceededError(ForbiddenError):
@@ -394,7 +417,7 @@ class NotReadyError(RunnerError):
 
 
 class ScannerUnavailableError(RunnerError):
-    """The upload was not accepted: the server's package scanner did not work. Try again later."""
+    """The package was not accepted: the server's package scanner did not work."""
 
     code = "scanner_unavailable"
 
@@ -493,6 +516,18 @@ class SecretKeyError(RunnerError):
     """The key that encrypts secrets cannot be used."""
 
     code = "secret_key_error"
+
+
+class SubscriptionError(RunnerError):
+    """Subscriptions and deliveries cannot be administered like this."""
+
+    code = "subscription_error"
+
+
+class InvalidSubscriptionError(SubscriptionError):
+    """This cannot be a subscription."""
+
+    code = "invalid_subscription"
 
 
 class LeaseLostError(RunnerError):

@@ -115,6 +115,8 @@ class JobSpec:
     """See `ci_common.labels`."""
     private: bool = False
     """Whether it is for its submitter and for admins only; see Job.visibility."""
+    notify: tuple[str, ...] = field(default=(), repr=False)
+    """Who is told of its end: see `ci_common.notify_targets`. URLs may be secrets."""
 
 
 @dataclass(frozen=True, slots=True)

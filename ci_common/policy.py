@@ -24,6 +24,10 @@ class Action(StrEnum):
     """How much of what a tenant has and keeps."""
     ISSUE_TOKEN = "lend"  # noqa: S105 - its name
     """Give somebody else a token to read one job, for a short time."""
+    METRICS = "metrics"
+    """The metrics of the whole instance, which are the operator's."""
+    PREVIEW = "preview"
+    """Get a URL at which one's browser shows the artifacts of a job that one may read."""
     PRIORITIZE = "prioritize"
     """Submit a job whose priority is above the operator's ceiling for users."""
 
@@ -51,7 +55,9 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.CANCEL: Reach.OWN,
         Action.RERUN: Reach.OWN,
         Action.USAGE: Reach.NONE,
+        Action.METRICS: Reach.NONE,
         Action.ISSUE_TOKEN: Reach.OWN,
+        Action.PREVIEW: Reach.SHARED,
         Action.PRIORITIZE: Reach.NONE,
     },
     Role.VIEWER: {
@@ -61,16 +67,22 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.CANCEL: Reach.NONE,
         Action.RERUN: Reach.NONE,
         Action.USAGE: Reach.NONE,
+        Action.METRICS: Reach.ALL,
         Action.ISSUE_TOKEN: Reach.VIEWED,
+        Action.PREVIEW: Reach.VIEWED,
         Action.PRIORITIZE: Reach.NONE,
     },
 }
 """Role and action to reach. Admins of the operator's tenant reach all tenants, but for what would
-take something from one tenant to another, see `_WITHIN_A_TENANT`.
+take something from one tenant to another, see `_WITHIN_A_TENANT`. What is of no tenant is only for
+the operator's, see `_OF_OPERATORS`.
 """
 
 _WITHIN_A_TENANT = frozenset({Action.RERUN})
 """The new job would be the operator's, with the package of another tenant."""
+
+_OF_OPERATORS = frozenset({Action.METRICS})
+"""Viewers of the operator's tenant may, too: whoever reads metrics need not be able to do more."""
 
 _OTHERS: Mapping[Reach, tuple[Visibility, ...]] = {
     Reach.OWN: (),
@@ -130,7 +142,10 @@ class Policy:
         if principal.only_job is not None and action is not Action.READ:
             return Reach.NONE
         reach = POLICY[principal.role][action]
-        operates = principal.role is Role.ADMIN and principal.tenant == self.operator_tenant
+        is_operators = principal.tenant == self.operator_tenant
+        if action in _OF_OPERATORS and not is_operators:
+            return Reach.NONE
+        operates = principal.role is Role.ADMIN and is_operators
         return Reach.ALL if operates and reach and action not in _WITHIN_A_TENANT else reach
 
     def scope(self, principal: Principal, action: Action) -> JobScope:
@@ -163,6 +178,8 @@ _PHRASES = {
     Action.RERUN: "run jobs again",
     Action.USAGE: "see usage",
     Action.ISSUE_TOKEN: "create a token for a job",
+    Action.METRICS: "read the metrics of the server",
+    Action.PREVIEW: "preview artifacts",
     Action.PRIORITIZE: "submit jobs above the highest priority for users",
 }
 
@@ -170,6 +187,11 @@ _PHRASES = {
 def _refusal(principal: Principal, action: Action) -> str:
     if principal.only_job is not None:
         return f"this token is for reading one job; it does not let you {_PHRASES[action]}"
+    if action in _OF_OPERATORS:
+        return (
+            f"only admins and viewers of the operator's tenant may {_PHRASES[action]} "
+            "(CI_OPERATOR_TENANT)"
+        )
     return (
         f"the role {principal.role.value!r} may not {_PHRASES[action]}; "
         "ask an administrator for another role"

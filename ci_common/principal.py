@@ -34,6 +34,15 @@ class KeyFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """What may be told of a browser session to whoever has its cookie."""
+
+    session_id: str
+    ends_at: datetime
+    """Whatever happens, it is over then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller. Two credentials of one user of one tenant are the same caller."""
 
@@ -50,6 +59,8 @@ class Principal:
     """What the issuer of their token says of it, where it is not `user` itself. It is only told."""
     key: KeyFacts | None = field(default=None, compare=False)
     """The API key that proved it, where one did. It is only told, too."""
+    session: SessionFacts | None = field(default=None, compare=False)
+    """The browser session that they are signed in with, where it is one. It is only told, too."""
 
 
 LOCAL_PRINCIPAL = Principal(tenant=LOCAL_TENANT, user="local", role=Role.ADMIN)

@@ -5,26 +5,32 @@ import contextlib
 import logging
 import signal
 import sys
+from collections.abc import AsyncIterator
 
 from ci_common.installation import needing
 
 with needing("server", "python -m ci_controller"):
     from ci_common.errors import RunnerError
+    from ci_common.metrics import ProcessMetrics, lasting
     from ci_common.settings import Settings
-    from ci_controller.assembly import ControllerStores, build_controller
+    from ci_controller.assembly import ControllerStores, build_controller, build_deliverer
     from ci_controller.executors.registry import build_executor, load_settings
     from ci_controller.reconcile.controller import new_holder
+    from ci_controller.telemetry.metrics import ControllerMetrics
     from ci_persistence.database.database import Database
     from ci_persistence.files.artifacts import FileArtifactStore
     from ci_persistence.files.data_directory import DataDirectory
     from ci_persistence.files.disk_reserve import DiskReserve
     from ci_persistence.files.job_secrets import FileJobSecrets
+    from ci_persistence.files.metric_files import MetricFiles
     from ci_persistence.files.packages import FilePackageStore
     from ci_persistence.files.secret_keys import SecretKeys
     from ci_persistence.logs.store import FileLogStore
     from ci_persistence.signals.doorbell import SocketDoorbell
     from ci_persistence.signals.in_process import ProcessJobSignals
     from ci_persistence.sqlite.data_claim import check_before_open, claim
+    from ci_persistence.sqlite.deliveries import SqliteDeliveries
+    from ci_persistence.sqlite.events import SqliteJobEvents
     from ci_persistence.sqlite.lease import SqliteControllerLease
     from ci_persistence.sqlite.retention import SqliteJobRetention
     from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -47,6 +53,7 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
     holder = new_holder()
     check = directory.check
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
+    keys = SecretKeys(settings.data_path, settings.secret_keys)
     executor = build_executor(settings, database.instance_id)
     try:
         stores = ControllerStores(
@@ -58,14 +65,33 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
             FilePackageStore(settings.data_path, settings.min_free_disk_mb << 20, check),
             FileArtifactStore(settings.data_path, reserve, check),
             SocketDoorbell(settings.data_path),
-            FileJobSecrets(
-                settings.data_path, SecretKeys(settings.data_path, settings.secret_keys), check
-            ),
+            FileJobSecrets(settings.data_path, keys, check),
             check,
         )
-        await build_controller(settings, executor, stores).run()
+        metrics = ProcessMetrics(MetricFiles(settings.data_path, lasting, check), "controller")
+        counting = ControllerMetrics(metrics.registry)
+        duties = {}
+        if settings.notifications:
+            queue = SqliteDeliveries(database, keys, holder)
+            events = SqliteJobEvents(database)
+            duties["notifications"] = build_deliverer(settings, queue, events, signals)
+        controller = build_controller(settings, executor, stores, metrics=counting, duties=duties)
+        async with _shared(metrics) if settings.metrics != "off" else contextlib.nullcontext():
+            await controller.run()
     finally:
         await executor.close()
+
+
+@contextlib.asynccontextmanager
+async def _shared(metrics: ProcessMetrics) -> AsyncIterator[None]:
+    """Servers that use the data directory tell what is counted here."""
+    sharing = asyncio.create_task(metrics.run(), name="sharing of metrics")
+    try:
+        yield
+    finally:
+        sharing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sharing
 
 
 async def _run_until_signalled(settings: Settings) -> None:

@@ -1,28 +1,41 @@
 """Puts a controller together from settings and stores, for the composition roots."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from ci_common.job import Door, utc_now
+from ci_common.notify_targets import Channel, NotifyPolicy
 from ci_common.ports.artifacts import ArtifactWriter
+from ci_common.ports.delivery import DeliveryQueue
+from ci_common.ports.events import JobEvents
 from ci_common.ports.logs import LogKeeper, LogWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.retention import JobRetention
 from ci_common.ports.rows import ControllerLease, JobTransitions
 from ci_common.ports.secrets import JobSecrets
-from ci_common.ports.signals import ControllerBell
+from ci_common.ports.signals import ControllerBell, JobSignals
 from ci_common.ports.workloads import Executor
 from ci_common.settings import ControllerSettings, Settings
+from ci_controller.delivery.deliverer import Deliverer
+from ci_controller.delivery.fan_out import FanOut
+from ci_controller.delivery.mail import MailSender
+from ci_controller.delivery.reachable import Reachable
+from ci_controller.delivery.sender import Sender
+from ci_controller.delivery.webhooks import WebhookSender
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.housekeeping.retention import Retention, RetentionPolicy
 from ci_controller.reconcile.controller import Controller, ReconcileSettings
+from ci_controller.reconcile.duty import LeaderDuty
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
 from ci_controller.running.run_context import RunContext
+from ci_controller.telemetry.meter import NO_METER
+from ci_controller.telemetry.metered_executor import MeteredExecutor
+from ci_controller.telemetry.metrics import ControllerMetrics
 
 
 class ControllerLogs(LogWriter, LogKeeper, Protocol):
@@ -51,8 +64,14 @@ def build_controller(
     executor: Executor,
     stores: ControllerStores,
     now: Callable[[], datetime] = utc_now,
+    metrics: ControllerMetrics | None = None,
+    duties: Mapping[str, LeaderDuty] | None = None,
 ) -> Controller:
-    """A controller of these stores; `now` is the wall clock."""
+    """A controller of these stores, which also has these duties; `now` is the wall clock. What it
+    does is counted in `metrics`, if there are any.
+    """
+    if metrics is not None:
+        executor = MeteredExecutor(executor, metrics)
     limits = ArtifactLimits(
         settings.max_artifacts_mb << 20,
         settings.max_artifacts,
@@ -85,7 +104,26 @@ def build_controller(
             executor,
             _retention(settings, stores, now),
         ),
+        meter=metrics or NO_METER,
+        duties=duties,
     )
+
+
+def build_deliverer(
+    settings: Settings,
+    queue: DeliveryQueue,
+    events: JobEvents,
+    signals: JobSignals,
+    now: Callable[[], datetime] = utc_now,
+) -> LeaderDuty:
+    """What sends notifications; `queue` was made for the holder of the controller's lease."""
+    policy = settings.notify_policy or NotifyPolicy()
+    reachable = Reachable(settings.private_networks)
+    senders: dict[Channel, Sender] = {Channel.WEBHOOK: WebhookSender(queue, reachable, policy, now)}
+    if settings.smtp_server is not None and settings.smtp_from is not None:
+        senders[Channel.MAIL] = MailSender(settings.smtp_server, settings.smtp_from, policy, now)
+    fan_out = FanOut(queue, events, signals, settings.public_url, now)
+    return Deliverer(queue, fan_out, senders, settings.delivery_days, now)
 
 
 def _reconcile_settings(settings: ControllerSettings) -> ReconcileSettings:

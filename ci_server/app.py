@@ -21,6 +21,8 @@ from ci_common.waiting import JobSlots
 from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
+from ci_server.apis.durable import events as durable_events
+from ci_server.apis.durable import log as durable_log
 from ci_server.apis.graphql import routes as graphql
 from ci_server.apis.graphql.query import QueryServices
 from ci_server.apis.models import routes as models
@@ -29,10 +31,15 @@ from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
 from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
+from ci_server.apis.native import log_positions as native_log_positions
+from ci_server.apis.native import log_search as native_log_search
+from ci_server.apis.native import metrics as native_metrics
+from ci_server.apis.native import previews as native_previews
 from ci_server.apis.native import probes as native_probes
 from ci_server.apis.native import reruns as native_reruns
 from ci_server.apis.native import server as native_server
 from ci_server.apis.native import tokens as native_tokens
+from ci_server.apis.native import trends as native_trends
 from ci_server.apis.native import usage as native_usage
 from ci_server.apis.native import whoami as native_whoami
 from ci_server.apis.native.openapi import describe
@@ -42,14 +49,19 @@ from ci_server.apis.runs import control_strategy as runs_control_strategy
 from ci_server.apis.runs import metadata as runs_metadata
 from ci_server.apis.runs import probes as runs_probes
 from ci_server.apis.runs import routes as runs
+from ci_server.apis.sessions import oidc as sessions_oidc
+from ci_server.apis.sessions import routes as sessions
+from ci_server.apis.sessions.api import OidcApi, SessionsApi
 from ci_server.apis.site import routes as site
 from ci_server.apis.site.frontend import Frontend, FrontendFallback
 from ci_server.connections.limits import raise_descriptor_limit
+from ci_server.dashboard import routes as dashboard
 from ci_server.grpc import library
 from ci_server.http.cleanup import RequestEnd
 from ci_server.http.drain_after_error import EarlyAnswers
 from ci_server.http.errors import RUNS_PREFIX, install_error_handlers
 from ci_server.http.query import strict_query
+from ci_server.http.request_metrics import RequestMetrics
 from ci_server.http.start_refusal import StartRefusal
 from ci_server.http.stream_response import CuttingApplication
 from ci_server.http.trailing_slash import OptionalTrailingSlash
@@ -86,9 +98,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         trail = AuditTrail(audit_log, utc_now)
         services = build_services(stores, trail, app.state.trusted_proxies, stack)
         _install(app, services, settings)
+        if settings.metrics != "off":
+            await services.metrics.begin()
+            sharing = stores.process_metrics.run()
+            await stack.enter_async_context(_background_task("sharing of metrics", sharing))
         if settings.audit_days is not None:
             forgetting = _forgetting(audit_log, timedelta(days=settings.audit_days))
             await stack.enter_async_context(_background_task("audit retention", forgetting))
+        forgetting_sessions = services.sessions.service.forget_old_ones()
+        await stack.enter_async_context(_background_task("session retention", forgetting_sessions))
         if settings.controller == "embedded":
             controller = build_embedded_controller(stores, stack)
             await stack.enter_async_context(_background_task("controller", controller.run()))
@@ -118,6 +136,7 @@ def _worker_door(services: Services, settings: Settings, certificates: Path) -> 
         services.jobs,
         services.streams,
         services.readiness,
+        services.server_metrics,
     )
 
 
@@ -125,8 +144,13 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     """Put into the application's state what its routes ask for."""
     app.state.access = services.access
     app.state.usage = services.usage
+    app.state.trends = services.trends
     app.state.server_facts = services.facts
+    app.state.metrics = services.server_metrics
+    app.state.metrics_access = settings.metrics
+    app.state.metrics_service = services.metrics
     cache = LogEventCache()
+    services.server_metrics.watch_cache("log_events", lambda: (cache.hits, cache.misses))
     app.state.native_api = NativeApi(
         services.intake,
         services.jobs,
@@ -140,6 +164,9 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         settings.public_url,
         app.state.trusted_proxies,
         services.reruns,
+        services.positions,
+        services.searches,
+        services.previews,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -173,10 +200,24 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         QueryServices(services.jobs, services.job_events, services.usage, services.streams),
         settings.request_timeout_seconds,
     )
+    app.state.sessions_api = SessionsApi(
+        services.sessions.service,
+        services.sessions.cookie,
+        services.sessions.own_origin,
+        settings.request_timeout_seconds,
+        _oidc_api(services, settings),
+    )
     app.state.catalogue = services.catalogue
     app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
         services.control_strategies, settings.request_timeout_seconds
     )
+
+
+def _oidc_api(services: Services, settings: Settings) -> OidcApi | None:
+    sessions = services.sessions
+    if sessions.login is None:
+        return None
+    return OidcApi(sessions.login, sessions.attempt_cookie, settings.oidc_name, settings.public_url)
 
 
 async def _forgetting(log: AuditRetention, age: timedelta) -> NoReturn:
@@ -219,25 +260,40 @@ def create_app() -> FastAPI:
         redirect_slashes=False,  # to where the Host header says, and over http behind TLS
     )
     install_error_handlers(app)
+    app.add_middleware(RequestMetrics)
     app.add_middleware(EarlyAnswers)
     app.add_middleware(RequestEnd)
     app.add_middleware(OptionalTrailingSlash, prefix=RUNS_PREFIX)
     app.add_middleware(StartRefusal)
     native = (
         native_lists.router,
+        native_log_positions.router,
+        native_log_search.router,
+        native_trends.router,
         native_events.router,
         router,
         native_artifacts.router,
+        native_previews.router,
         native_reruns.router,
         native_usage.router,
         native_server.router,
         native_tokens.router,
         native_whoami.router,
+        native_metrics.router,
     )
+    durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
-    for routes in (*native, models.router, models_socket.router, *of_runs, graphql.router):
+    models_api = (models.router, models_socket.router)
+    for routes in (*native, *durable, sessions.router, *models_api, *of_runs, graphql.router):
         app.include_router(routes, dependencies=[Depends(strict_query)])
-    for routes in (native_probes.router, runs_probes.router, site.router):
+    for routes in (
+        native_previews.shown_router,
+        native_probes.router,
+        runs_probes.router,
+        site.router,
+        dashboard.router,
+        sessions_oidc.router,
+    ):
         app.include_router(routes)
     app.router.default = fallback = FrontendFallback(app.router.default)
     fallback.keep_clear_of(route.path for route in iter_route_contexts(app.routes) if route.path)

@@ -8,22 +8,25 @@ from dataclasses import dataclass
 from ci_common.errors import SettingsError
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
+from ci_common.metrics import ProcessMetrics, lasting
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
 from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import RunSettings, ScanSettings, Settings
 from ci_common.waiting import JobSlots
-from ci_controller.assembly import ControllerStores, build_controller
+from ci_controller.assembly import ControllerStores, build_controller, build_deliverer
 from ci_controller.executors.registry import build_executor, default_image
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
+from ci_controller.telemetry.metrics import ControllerMetrics
 from ci_persistence.database.database import Database
 from ci_persistence.database.location import check_location
 from ci_persistence.files.artifacts import FileArtifactStore
 from ci_persistence.files.data_directory import DataDirectory
 from ci_persistence.files.disk_reserve import DiskReserve
 from ci_persistence.files.job_secrets import FileJobSecrets
+from ci_persistence.files.metric_files import MetricFiles
 from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.files.secret_keys import SecretKeys
 from ci_persistence.files.signed_url_keys import SignedUrlKeys
@@ -33,15 +36,19 @@ from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.catalogue import SqliteCatalogueReader
 from ci_persistence.sqlite.data_claim import check_before_open, claim
+from ci_persistence.sqlite.deliveries import SqliteDeliveries
 from ci_persistence.sqlite.events import SqliteJobEvents
 from ci_persistence.sqlite.identities import (
     SqliteIdentityAdministration,
     SqliteIssuedKeys,
     has_users,
 )
+from ci_persistence.sqlite.job_trends import SqliteJobTrends
 from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.metric_facts import SqliteMetricFacts
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.runs import SqliteRuns
+from ci_persistence.sqlite.sessions import SqliteSessions
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from ci_persistence.sqlite.tenant_secrets import SqliteTenantSecrets
 from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -60,26 +67,34 @@ from ci_server.access.limits.configured import failure_limits, quotas, traffic_l
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
 from ci_server.http.guards import AccessControl
+from ci_server.services.configured_sessions import Sessions, configured_sessions
 from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
+from ci_server.services.metrics import MetricsService
 from ci_server.services.model_results import ModelResults
+from ci_server.services.previews import Previews
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
 from ci_server.services.runs import RunDefaults, RunService
 from ci_server.services.server_facts import ServerFacts
+from ci_server.services.trends import TrendService
 from ci_server.services.usage import UsageService
 from ci_server.streams.event_feed import EventFeed
+from ci_server.streams.log_positions import LogPositions
+from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
+from ci_server.streams.log_threads import LogThreads
 from ci_server.streams.wait_reasons import WaitReasons
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
 from ci_server.submission.package_check import PackageLimits
 from ci_server.submission.package_scan import PackageScanner
+from ci_server.telemetry.metrics import ServerMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +111,8 @@ class ServerStores:
     artifacts: FileArtifactStore
     keys: SecretKeys
     job_secrets: FileJobSecrets
+    metric_files: MetricFiles
+    process_metrics: ProcessMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +120,17 @@ class Services:
     """What doors call."""
 
     access: AccessControl
+    sessions: Sessions
     intake: Intake
     jobs: JobService
     job_events: JobEventService
     reruns: RerunService
+    previews: Previews
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
+    positions: LogPositions
+    searches: LogSearches
     artifacts: ArtifactReader
     model_results: ModelResults
     runs: RunService
@@ -118,6 +139,9 @@ class Services:
     catalogue: CatalogueReader
     control_strategies: ControlStrategies
     facts: ServerFacts
+    server_metrics: ServerMetrics
+    metrics: MetricsService
+    trends: TrendService
 
 
 async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores:
@@ -130,6 +154,7 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores
     stack.callback(bell.close)
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
     keys = SecretKeys(settings.data_path, settings.secret_keys)
+    metric_files = MetricFiles(settings.data_path, lasting, directory.check)
     return ServerStores(
         settings,
         database,
@@ -141,6 +166,8 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores
         FileArtifactStore(settings.data_path, reserve, directory.check),
         keys,
         FileJobSecrets(settings.data_path, keys, directory.check),
+        metric_files,
+        ProcessMetrics(metric_files, "server"),
     )
 
 
@@ -152,13 +179,17 @@ def build_services(
     policy, limits = Policy(settings.operator_tenant), _limits(settings)
     submissions = SqliteJobSubmissions(database, stores.signals)
     secrets = SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets)
-    access, tokens = _access(stores, policy, audit, proxies, stack)
+    access, sessions, tokens = _access(stores, policy, audit, proxies, stack)
     slots = JobSlots(settings.max_concurrent_jobs, settings.max_jobs_per_tenant)
     reasons = WaitReasons(submissions, slots)
     streams = LogStreams(submissions, stores.logs, stores.signals, reasons)
+    threads = LogThreads()
+    stack.callback(threads.close)
+    positions = LogPositions(stores.logs, stores.logs, threads)
     catalogue = SqliteCatalogueReader(database)
     strategies = ControlStrategies(catalogue, settings.perturbations_of_controls)
     failures = Failures(streams)
+    metrics = _server_metrics(stores, access.traffic)
     scanner = _scanner(settings)
     intake = Intake(
         submissions,
@@ -173,26 +204,55 @@ def build_services(
         scanner,
     )
     jobs = JobService(submissions, stores.bell, policy, utc_now, audit, tokens)
+    url_keys = SignedUrlKeys(settings.data_path).keys
     return Services(
         access,
+        sessions,
         intake,
         jobs,
-        JobEventService(EventFeed(SqliteJobEvents(database), stores.signals), policy),
+        JobEventService(
+            EventFeed(
+                SqliteJobEvents(database),
+                stores.signals,
+                lambda event: metrics.event_lag((utc_now() - event.at).total_seconds()),
+            ),
+            policy,
+        ),
         RerunService(jobs, intake),
+        Previews(jobs, url_keys, utc_now),
         Readiness(submissions, stores.packages, utc_now, scanner),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
         ),
         streams,
+        positions,
+        LogSearches(stores.logs, positions, threads),
         stores.artifacts,
         ModelResults(submissions, stores.artifacts, failures),
         RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),
         RunResults(submissions, stores.artifacts, failures),
-        Grants(SignedUrlKeys(settings.data_path).keys, settings.signed_url_seconds, utc_now),
+        Grants(url_keys, settings.signed_url_seconds, utc_now),
         catalogue,
         strategies,
         _facts(settings, limits),
+        metrics,
+        MetricsService(
+            stores.process_metrics,
+            stores.metric_files,
+            SqliteMetricFacts(database),
+            settings.data_path,
+            utc_now,
+            with_tenants=settings.metrics_tenants,
+        ),
+        TrendService(SqliteJobTrends(database), policy),
     )
+
+
+def _server_metrics(stores: ServerStores, traffic: Traffic) -> ServerMetrics:
+    metrics = ServerMetrics(stores.process_metrics.registry)
+    metrics.watch("streams", lambda: traffic.streams)
+    metrics.watch("uploads", lambda: traffic.uploads)
+    return metrics
 
 
 def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Controller:
@@ -200,6 +260,11 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
     holder = new_holder()
     executor = build_executor(stores.settings, stores.database.instance_id)
     stack.push_async_callback(executor.close)
+    duties = {}
+    if stores.settings.notifications:
+        queue = SqliteDeliveries(stores.database, stores.keys, holder)
+        events = SqliteJobEvents(stores.database)
+        duties["notifications"] = build_deliverer(stores.settings, queue, events, stores.signals)
     return build_controller(
         stores.settings,
         executor,
@@ -215,6 +280,8 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.job_secrets,
             stores.directory.check,
         ),
+        metrics=ControllerMetrics(stores.process_metrics.registry),
+        duties=duties,
     )
 
 
@@ -279,7 +346,9 @@ async def has_identities(settings: Settings) -> bool:
         return True
     configured = ConfiguredIdentities(settings)
     try:
-        return await _authenticator(settings, _in_order(configured)).has_identities()
+        others = [*configured.jwt, *configured.proxy, *configured.developer]
+        has_others = await _authenticator(settings, others).has_identities()
+        return has_others or settings.oidc_issuer is not None
     finally:
         await configured.close()
 
@@ -290,17 +359,25 @@ def _access(
     audit: AuditTrail,
     proxies: TrustedProxies,
     stack: AsyncExitStack,
-) -> tuple[AccessControl, StreamTokens]:
-    """How routes find out who asks; and the tokens they give."""
+) -> tuple[AccessControl, Sessions, StreamTokens]:
+    """How routes find out who asks; and the sessions and tokens they give."""
     settings = stores.settings
     warn_of_unchecked_audience(settings)
-    api_keys = ApiKeyIdentity(SqliteIssuedKeys(stores.database), utc_now)
+    keys, instance_id = SqliteIssuedKeys(stores.database), stores.database.instance_id
+    api_keys = ApiKeyIdentity(keys, utc_now)
     stack.push_async_callback(api_keys.close)
+    key = load_token_key(settings.data_path)
+    sessions = configured_sessions(
+        settings, SqliteSessions(stores.database), keys, api_keys, audit, instance_id, key
+    )
+    stack.push_async_callback(sessions.close)
     configured = ConfiguredIdentities(settings)
     stack.push_async_callback(configured.close)
-    key = load_token_key(settings.data_path)
     tokens = StreamTokens(key, settings.stream_token_seconds, utc_now)
-    authenticator = _authenticator(settings, [api_keys, *_in_order(configured)], tokens)
+    # What comes with every request by itself is asked last: a proxy's word, then a cookie.
+    issued = [api_keys, *configured.jwt, *configured.proxy]
+    identities = [*issued, sessions.identity, *configured.developer]
+    authenticator = _authenticator(settings, identities, tokens)
     control = AccessControl(
         ThrottledAuthenticator(authenticator, failure_limits(settings)),
         policy,
@@ -309,11 +386,7 @@ def _access(
         proxies,
         settings.allowed_origins,
     )
-    return control, tokens
-
-
-def _in_order(configured: ConfiguredIdentities) -> list[Identity]:
-    return [*configured.jwt, *configured.proxy, *configured.developer]
+    return control, sessions, tokens
 
 
 def _authenticator(
@@ -363,6 +436,7 @@ def _limits(settings: Settings) -> SubmissionLimits:
     return SubmissionLimits(
         max_upload_bytes=settings.max_upload_mb << 20,
         patience_seconds=settings.request_timeout_seconds,
+        notify=settings.notify_policy,
         package=PackageLimits(
             max_entries=settings.max_entries,
             max_unpacked_bytes=settings.max_unpacked_mb << 20,

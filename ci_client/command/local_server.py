@@ -127,6 +127,7 @@ class LocalServer:
             **named,
             "CI_CONTAINER_PREFIX": self._prefix,
             "CI_DB_PATH": os.path.join(self._directory, "ci.db"),
+            "CI_NOTIFICATIONS": "false",
             "TMPDIR": self._directory,
         }
 

@@ -16,6 +16,7 @@ _NOT_OF_RUN: dict[str, Any] = {
     "priority": None,
     "label": (),
     "private": False,
+    "notify": (),
 }
 """Parameters of `submit` that are about a server which stays, with their values."""
 

@@ -203,6 +203,7 @@ def submit(
     tty: bool | None,
     color: str,
     private: bool,
+    notify: Sequence[str],
     scenarios: int | None,
     seed: int | None,
     threads: int | None,
@@ -273,6 +274,7 @@ def submit(
         int(memory) if memory and memory.isdecimal() else memory,
         read_labels(label) or None,
         private or None,
+        notify or None,
     )
     code: int = context.meta.get(CARRY_OUT, carry_out)(
         Submission(

@@ -113,6 +113,13 @@ of_job = _together(
         section=options.JOB,
         help="Show the job only to you and administrators",
     ),
+    option(
+        "--notify",
+        multiple=True,
+        metavar="URL",
+        section=options.JOB,
+        help="Send the job's end to this webhook or mailto:ADDRESS; may be repeated",
+    ),
 )
 """In place of the keys of the job's table, or beside them."""
 

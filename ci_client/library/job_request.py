@@ -18,10 +18,11 @@ from ci_client.library.job_options import (
 from ci_client.library.shell_line import pasted_command
 from ci_common.durations import EXAMPLES_OF_SECONDS, parse_seconds
 from ci_common.labels import labels_problem
+from ci_common.notify_targets import targets_problem
 from ci_common.secret import Secret
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-OVERRIDES = ("image", "env", "artifacts", "cpu", "memory", "labels")
+OVERRIDES = ("image", "env", "artifacts", "cpu", "memory", "labels", "notify")
 """Fields that older servers do not know."""
 
 FIELDS = (
@@ -77,6 +78,8 @@ class JobRequest:
     """What the job can be found by; see `ci_common.labels`."""
     private: bool | None = None
     """Whether only the submitter and admins see the job."""
+    notify: Sequence[str] | None = field(default=None, repr=False)
+    """URLs, or `mailto:` and an e-mail address, that are told of the job's end."""
 
     def __post_init__(self) -> None:
         if self.job is not None:
@@ -95,6 +98,7 @@ class JobRequest:
         _check_labels(self.labels)
         _check_rest(self)
         _check_flag("private", self.private)
+        _check_notify(self.notify)
 
     def to_spec(self) -> dict[str, Any]:
         """The form's part `spec`."""
@@ -190,6 +194,18 @@ def _check_labels(labels: Mapping[str, str] | None) -> None:
         _check_text("labels", value)
     if problem := labels_problem(labels or {}):
         raise UsageError(f"labels: {problem}")
+
+
+def _check_notify(targets: object) -> None:
+    if targets is None:
+        return
+    if isinstance(targets, str | bytes) or not isinstance(targets, Sequence):
+        raise UsageError("notify must be a list such as ['https://example.com/hook']")
+    for target in targets:
+        if not isinstance(target, str):
+            raise UsageError("notify must be a list of strings")
+    if problem := targets_problem(targets):
+        raise UsageError(f"notify: {problem}")
 
 
 def _check_timeout(value: object) -> None:

@@ -15,11 +15,16 @@ class AuditAction(StrEnum):
     LIST = "list"
     READ = "read"
     ISSUE_TOKEN = "lend"  # noqa: S105 - its name
+    PREVIEW = "preview"
     USAGE = "usage"
+    METRICS = "metrics"
     PRIORITIZE = "prioritize"
     READ_LOG = "read_log"
     READ_ARTIFACT = "read_artifact"
     AUTHENTICATE = "authenticate"
+    SIGN_IN = "sign_in"
+    SIGN_OUT = "sign_out"
+    SESSION_REVOKE = "session_revoke"
     USER_CREATE = "user_create"
     USER_DISABLE = "user_disable"
     USER_ENABLE = "user_enable"
@@ -30,6 +35,12 @@ class AuditAction(StrEnum):
     KEY_ROTATE = "key_rotate"
     SECRET_SET = "secret_set"  # noqa: S105 - its name
     SECRET_DELETE = "secret_delete"  # noqa: S105 - its name
+    SUBSCRIPTION_ADD = "subscription_add"
+    SUBSCRIPTION_REMOVE = "subscription_remove"
+    SUBSCRIPTION_ENABLE = "subscription_enable"
+    SUBSCRIPTION_DISABLE = "subscription_disable"
+    SIGNING_SECRET_ROTATE = "signing_secret_rotate"  # noqa: S105 - its name
+    REDELIVER = "redeliver"
 
 
 class AuditOutcome(StrEnum):

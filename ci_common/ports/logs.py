@@ -1,9 +1,28 @@
 """The logs: read by the server, written and kept by the controller."""
 
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
 
 HELD_BYTES: Final = 8 << 20
 """The tail of a log that is larger than its bound is at most this."""
+
+MARK_BYTES: Final = 64 << 10
+"""The marks of a log are at most this far apart."""
+
+MARK_SECONDS: Final = 1.0
+"""The bytes from a mark to the next were all received within this time after the mark's."""
+
+
+class LogMark(NamedTuple):
+    """What is known of one place in a log."""
+
+    offset: int
+    lines: int
+    """Line ends (`\\n`) before it."""
+    received_at: float | None
+    """When the byte at `offset` was received: seconds since 1970, by the controller's clock, which
+    may be set while a job runs. `None` where nobody noted it.
+    """
 
 
 class LogReader(Protocol):
@@ -22,6 +41,22 @@ class LogReader(Protocol):
         """
 
 
+class LogMarks(Protocol):
+    """Tells when the bytes of a log were received, and in which lines they are.
+
+    Marks are a hint that is written beside the log, and not synced. Where some are missing, the
+    log is read, and there are marks without a time in their place. So line numbers are always
+    right, and times may be unknown.
+    """
+
+    def marks(self, job_id: str, offset: int = 0) -> Sequence[LogMark]:
+        """The marks of the log as it is now, in order, at most MARK_BYTES apart: the last one at or
+        before `offset`, and all after it. The first of a log is at 0; a log that is empty has none.
+
+        Slow where marks are missing: call it on a thread. Raises LogCorruptError.
+        """
+
+
 class LogAppender(Protocol):
     """The one open end of a log. Used by one thread at a time."""
 
@@ -33,8 +68,9 @@ class LogAppender(Protocol):
     def at_line_start(self) -> bool:
         """Whether the next byte begins a line."""
 
-    def append(self, content: bytes) -> None:
-        """Add bytes at the end; readers see them at once. All or, on an error, a prefix. Raises
+    def append(self, content: bytes, received_at: float | None = None) -> None:
+        """Add bytes at the end; readers see them at once. All or, on an error, a prefix. They were
+        received at `received_at` (seconds since 1970), by default now: marks tell it. Raises
         OSError (ENOSPC) when the disk is full up to what is kept for the database.
         """
 

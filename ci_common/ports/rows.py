@@ -83,6 +83,8 @@ class JobQuery:
     reason: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     """Keys and values; a job has them all."""
+    ids: tuple[str, ...] | None = None
+    """Only jobs with one of these ids."""
     since: datetime | None = None
     """Submitted then, or later."""
     until: datetime | None = None

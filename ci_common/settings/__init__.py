@@ -6,29 +6,35 @@ takes that part's class. The client's are in `ci_client.library.config`.
 
 from ci_common.settings.connections import ConnectionSettings
 from ci_common.settings.controller import ControllerSettings
+from ci_common.settings.delivery import DeliverySettings
 from ci_common.settings.environment import EnvironmentSettings, read_settings
 from ci_common.settings.executors import ExecutorSettings
 from ci_common.settings.grpc import GrpcSettings
 from ci_common.settings.identities import IdentitySettings
 from ci_common.settings.instance import InstanceSettings
 from ci_common.settings.jobs import JobSettings
+from ci_common.settings.metrics import MetricsSettings
 from ci_common.settings.runs import RunSettings
 from ci_common.settings.scanning import ScanSettings
 from ci_common.settings.server import ServerSettings
+from ci_common.settings.sessions import SessionSettings
 from ci_common.settings.traffic import TrafficSettings
 
 __all__ = [
     "ConnectionSettings",
     "ControllerSettings",
+    "DeliverySettings",
     "EnvironmentSettings",
     "ExecutorSettings",
     "GrpcSettings",
     "IdentitySettings",
     "InstanceSettings",
     "JobSettings",
+    "MetricsSettings",
     "RunSettings",
     "ScanSettings",
     "ServerSettings",
+    "SessionSettings",
     "Settings",
     "TrafficSettings",
     "read_settings",
@@ -36,7 +42,10 @@ __all__ = [
 
 
 class Settings(
+    MetricsSettings,
+    DeliverySettings,
     GrpcSettings,
+    SessionSettings,
     IdentitySettings,
     TrafficSettings,
     ConnectionSettings,

@@ -160,9 +160,9 @@ class MaskedAppender(LogAppender):
         return self._log.at_line_start
 
     @override
-    def append(self, content: bytes) -> None:
+    def append(self, content: bytes, received_at: float | None = None) -> None:
         if masked := self._masker.feed(content):
-            self._log.append(masked)
+            self._log.append(masked, received_at)
 
     @override
     def hold(self, offset: int, content: bytes) -> None:

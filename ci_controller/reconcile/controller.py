@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.reconcile.background_tasks import BackgroundTasks
+from ci_controller.reconcile.duty import LeaderDuty
 from ci_controller.reconcile.leadership import Leadership
 from ci_controller.reconcile.missing_workloads import MissingWorkloads
 from ci_controller.reconcile.plan import (
@@ -44,6 +45,7 @@ from ci_controller.running.job_run import JobRun, note_retry
 from ci_controller.running.retry_policy import FILES_TRIES, LAUNCH_TRIES, BackOff, RetryPolicy
 from ci_controller.running.run_context import RunContext, has_files
 from ci_controller.running.running_times import RunningTimes
+from ci_controller.telemetry.meter import NO_METER, TickMeter
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +96,12 @@ class Controller:
         settings: ReconcileSettings,
         housekeeping: Housekeeping,
         clock: Callable[[], float] = time.monotonic,
+        meter: TickMeter = NO_METER,
+        duties: Mapping[str, LeaderDuty] | None = None,
     ) -> None:
         self._housekeeping = housekeeping
+        self._meter = meter
+        self._duties = duties or {}
         self._clock = clock
         self._context = context
         self._leadership = Leadership(lease, holder, clock, context.now)
@@ -124,16 +130,26 @@ class Controller:
         """Reconcile until cancelled; then give up the lease and leave workloads running."""
         try:
             while True:
-                try:
-                    await self.run_once()
-                except StorageUnavailableError as error:
-                    logger.debug("tick skipped: %s", error)  # what to do was logged already
-                except Exception:
-                    # Level-triggered: whatever it was, the next tick looks again.
-                    logger.exception("reconcile failed; retrying at the next tick")
+                began = self._clock()
+                error = await self._tick()
+                if self._leadership.epoch is not None or error is not None:
+                    self._meter.ticked(self._clock() - began, error)
                 await self._wait()
         finally:
             await self.close()
+
+    async def _tick(self) -> Exception | None:
+        """One tick, whatever happens in it; the error that ended it."""
+        try:
+            await self.run_once()
+        except StorageUnavailableError as error:
+            logger.debug("tick skipped: %s", error)  # what to do was logged already
+            return error
+        except Exception as error:
+            # Level-triggered: whatever it was, the next tick looks again.
+            logger.exception("reconcile failed; retrying at the next tick")
+            return error
+        return None
 
     async def run_once(self) -> None:
         """One tick. Does nothing while another process holds the lease."""
@@ -173,6 +189,8 @@ class Controller:
             self._launched.clear()
             self._health.reset()
             self._background.spawn("housekeeping", self._housekeeping.run(epoch))
+            for name, duty in self._duties.items():
+                self._background.spawn(name, duty.run(epoch))
         return epoch
 
     async def _look(self, epoch: int) -> World:

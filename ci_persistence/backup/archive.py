@@ -2,6 +2,7 @@
 
     backup.json                     format, time, and whose it is
     packages/JOB.zip                the uploads of live jobs, and those that are kept
+    marks/JOB.marks                 of the log that comes next: when its lines were received
     live/JOB.log, logs/JOB.log      logs of live and of finished jobs: what the API serves
     artifacts/JOB/SHA256            artifacts, named by their content
     database.sqlite                 the rows
@@ -29,16 +30,17 @@ from typing import IO, Any, BinaryIO
 
 from ci_common.errors import BackupError
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 had no marks."""
 
 HEADER = "backup.json"
 DATABASE = "database.sqlite"
 MANIFEST = "MANIFEST.sha256"
 
 _NAME = re.compile(
-    r"(?P<kind>packages|live|logs|artifacts)"
+    r"(?P<kind>packages|marks|live|logs|artifacts)"
     r"/(?P<job>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-    r"(?:\.zip|\.log|/(?P<digest>[0-9a-f]{64}))"
+    r"(?:\.zip|\.marks|\.log|/(?P<digest>[0-9a-f]{64}))"
 )
 
 _PIECE = 1 << 20
@@ -67,7 +69,7 @@ class Member:
     """One file of a backup."""
 
     kind: str
-    """`packages`, `live`, `logs`, `artifacts`, or the whole name of the others."""
+    """`packages`, `marks`, `live`, `logs`, `artifacts`, or the whole name of the others."""
     job_id: str
     digest: str
     """SHA-256 that an artifact is named by."""
@@ -155,7 +157,7 @@ class ArchiveReader:
         text = content.read()
         try:
             fields: dict[str, Any] = json.loads(text)
-            if fields["format"] != FORMAT:
+            if fields["format"] not in range(1, FORMAT + 1):
                 raise BackupError(
                     f"{self._path} has format {fields['format']}, this program knows {FORMAT}: "
                     "it was made by a newer version; upgrade this program"
@@ -195,9 +197,10 @@ class ArchiveReader:
 
 def member_name(kind: str, job_id: str, digest: str = "") -> str:
     """The name of a file in a backup."""
-    if kind == "packages":
-        return f"{kind}/{job_id}.zip"
-    return f"{kind}/{job_id}/{digest}" if kind == "artifacts" else f"{kind}/{job_id}.log"
+    if kind == "artifacts":
+        return f"{kind}/{job_id}/{digest}"
+    suffix = {"packages": "zip", "marks": "marks"}.get(kind, "log")
+    return f"{kind}/{job_id}.{suffix}"
 
 
 def copy(content: IO[bytes], target: IO[bytes]) -> int:

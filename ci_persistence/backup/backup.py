@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO
@@ -268,9 +269,12 @@ class Backup:
                     piece := logs.read(job_id, spool.tell(), min(_PIECE, wanted - spool.tell()))
                 ):
                     spool.write(piece)
+                marks = logs.known_marks(job_id)
             except LogCorruptError as error:
                 return [f"the log of job {job_id} is damaged: {error}"]
             if written := spool.tell():
+                if marks:
+                    writer.add(member_name("marks", job_id), BytesIO(marks), len(marks))
                 _add_spooled(writer, member_name("live" if size is None else "logs", job_id), spool)
         if size is not None and written < size:
             return [f"the log of job {job_id} has {written} bytes, not {size}"]

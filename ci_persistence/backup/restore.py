@@ -43,6 +43,7 @@ from ci_persistence.files.packages import FilePackageStore
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.data_claim import is_used
+from ci_persistence.sqlite.delivery_rows import DISABLE_ALL, FORGET_FORMER_EVENTS
 from ci_persistence.sqlite.events import BEGIN_STREAM
 from ci_persistence.sqlite.job_rows import LIVE
 from ci_persistence.sqlite.lease import is_dead
@@ -190,9 +191,14 @@ class Restore:
         )
         # Numbers of events will be reused: cursors from after the backup must not be accepted.
         rows.execute(BEGIN_STREAM)
+        # Who signed out since, or was made to, must not be signed in again.
+        rows.execute("DELETE FROM sessions")
         if self._plan.new_instance:
             rows.execute("UPDATE instance SET instance_id = lower(hex(randomblob(16)))")
             _end_live_jobs(rows, logs)
+            rows.execute(DISABLE_ALL)
+        for statement in FORGET_FORMER_EVENTS:
+            rows.execute(statement)
         _note_archives(rows, logs)
         live, kept = live_jobs(rows), kept_packages(rows)
         expected = {job_id for job_id, has_package in live.items() if has_package}
@@ -272,6 +278,8 @@ class _Layout:
         self._rows = rows
         self._batch: tuple[str, FileArtifactBatch] | None = None
         """The artifacts of one job follow one another."""
+        self._marks = b""
+        """Of the log that comes next."""
 
     def extract(self, archive: Path) -> None:
         """Write everything durably. A job's log, once finished, is compressed at once."""
@@ -289,6 +297,8 @@ class _Layout:
             self._package(member.job_id, content)
         elif member.kind == "artifacts":
             self._artifact(member, content)
+        elif member.kind == "marks":
+            self._marks = content.read()
         elif member.kind == DATABASE:
             with self._rows.open("xb") as file:
                 self._rows.chmod(0o600)
@@ -313,6 +323,8 @@ class _Layout:
             log.sync()
         finally:
             log.close()
+        marks, self._marks = self._marks, b""
+        self._logs.replace_marks(member.job_id, marks)
         if member.kind == "logs":
             self._logs.compress(member.job_id, member.size)
 

@@ -597,6 +597,84 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE jobs ADD COLUMN launch_step TEXT;
     """,
+    # 19: who is told of job events, and the messages to deliver. The cursor begins after what has
+    # happened before. A deleted job leaves no message but those that are still to be delivered.
+    """
+    CREATE TABLE subscriptions (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        address TEXT NOT NULL,
+        kinds TEXT NOT NULL,
+        private INTEGER NOT NULL,
+        only_failures INTEGER NOT NULL,
+        after_seq INTEGER NOT NULL,
+        disabled TEXT,
+        created_at TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE signing_keys (
+        tenant TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        key BLOB NOT NULL,
+        old_key BLOB,
+        old_until TEXT,
+        PRIMARY KEY (tenant, owner)
+    ) WITHOUT ROWID;
+    CREATE TABLE deliveries (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        message_id TEXT NOT NULL UNIQUE,
+        tenant TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        address TEXT NOT NULL,
+        lane TEXT NOT NULL,
+        type TEXT NOT NULL,
+        job_id TEXT,
+        payload TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'pending',
+        attempts INTEGER NOT NULL DEFAULT 0,
+        due_at TEXT,
+        attempted_at TEXT,
+        status_code INTEGER,
+        error TEXT
+    );
+    CREATE INDEX deliveries_pending ON deliveries (lane, number, due_at) WHERE state = 'pending';
+    CREATE INDEX deliveries_of_owner ON deliveries (tenant, owner, number);
+    CREATE INDEX deliveries_of_job ON deliveries (job_id) WHERE job_id IS NOT NULL;
+    CREATE TRIGGER job_deliveries_deleted AFTER DELETE ON jobs BEGIN
+        DELETE FROM deliveries WHERE job_id = OLD.job_id AND state != 'pending';
+    END;
+    CREATE TABLE delivery_cursor (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        cursor TEXT NOT NULL
+    );
+    INSERT INTO delivery_cursor SELECT 1, stream || '.' ||
+        coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'job_events'), 0) FROM event_stream;
+    """,
+    # 20: sessions of browsers, of whose tokens only hashes are kept. Each stands for an API key,
+    # and goes with it, or for a user whom an OpenID Connect issuer named.
+    """
+    CREATE TABLE sessions (
+        session_id TEXT PRIMARY KEY,
+        sha256 TEXT NOT NULL UNIQUE,
+        key_id TEXT REFERENCES api_keys (key_id) ON DELETE CASCADE,
+        issuer TEXT,
+        issued_tenant TEXT,
+        issued_user TEXT,
+        issued_role TEXT,
+        issued_email TEXT,
+        begun_at TEXT NOT NULL,
+        ends_at TEXT NOT NULL,
+        used_at TEXT NOT NULL,
+        ended_at TEXT,
+        address TEXT,
+        agent TEXT,
+        CHECK ((key_id IS NULL) != (issuer IS NULL))
+    );
+    CREATE INDEX sessions_of_key ON sessions (key_id) WHERE key_id IS NOT NULL;
+    CREATE INDEX sessions_by_end ON sessions (ends_at);
+    """,
 )
 
 

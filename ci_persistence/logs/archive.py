@@ -111,6 +111,13 @@ class LogArchiveReader:
         finally:
             os.close(descriptor)
 
+    def identity(self, path: str) -> Hashable | None:
+        """What names this file and no later one at its place; `None` when there is none."""
+        try:
+            return _identity(path, os.stat(path))
+        except FileNotFoundError:
+            return None
+
     def read(self, path: str, offset: int, limit: int) -> bytes | None:
         """`limit` bytes from `offset`, fewer at the end; `None` when there is no such file."""
         try:
@@ -135,7 +142,7 @@ class LogArchiveReader:
 
     def _index(self, path: str, descriptor: int) -> tuple[Hashable, ArchiveIndex]:
         facts = os.fstat(descriptor)
-        identity = (path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
+        identity = _identity(path, facts)
         index = self._indexes.get(identity, lambda: read_index(path, descriptor, facts.st_size))
         return identity, index
 
@@ -188,6 +195,10 @@ def _check(path: Path, size: int, checksum: int) -> None:
             found = zlib.crc32(read_frame(str(path), descriptor, index, number), found)
     if (index.size, found) != (size, checksum):
         raise LogCorruptError(f"{path} does not read back as it was written")
+
+
+def _identity(path: str, facts: os.stat_result) -> Hashable:
+    return path, facts.st_ino, facts.st_mtime_ns, facts.st_size
 
 
 def _before_seal(file_size: int) -> int:

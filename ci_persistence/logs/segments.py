@@ -8,11 +8,14 @@ bytes before the next one's S count.
 That fences without locks and without copying. What a process that was paused past its lease
 writes into its own file after its successor began one lies beyond the successor's S; a file that
 it begins late is continued by nobody. Neither is part of the log, however late it comes.
+
+Beside each file there may be `E.marks` (see `marks`): hints, which count as far as their bytes do.
 """
 
 import contextlib
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +31,8 @@ from ci_persistence.files.data_directory import Check, explained, no_check
 from ci_persistence.files.disk_reserve import DiskReserve
 from ci_persistence.files.durable import sync_directory
 from ci_persistence.logs.held_tail import HeldTail
+from ci_persistence.logs.mark_writer import MarkWriter, Now, marks_name, write_marks
+from ci_persistence.logs.marks import Record
 
 Result = TypeVar("Result")
 
@@ -50,6 +55,16 @@ class Segment:
         """Of the file."""
         previous = "none" if self.continues is None else self.continues
         return f"{self.epoch}-{self.start}-{previous}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What of a log is in one file."""
+
+    begin: int
+    end: int
+    marks: str | None
+    """The file with its marks; `None` for a log of the first version."""
 
 
 @lru_cache(maxsize=1024)
@@ -102,6 +117,19 @@ class LiveLog:
 
         return self._look(gather, lambda: _read_at(self._single, offset, limit))
 
+    def spans(self) -> list[Span] | None:
+        """What is in which file; `None` when there is no such log."""
+
+        def measure(segments: Sequence[Segment]) -> list[Span]:
+            last = os.stat(self._path(segments[-1])).st_size + segments[-1].start
+            ends = [*(segment.start for segment in segments[1:]), last]
+            return [
+                Span(segment.start, end, f"{self._directory}/{marks_name(segment.epoch)}")
+                for segment, end in zip(segments, ends, strict=True)
+            ]
+
+        return self._look(measure, lambda: [Span(0, os.stat(self._single).st_size, None)])
+
     def open(self, epoch: int | None) -> tuple[Segment, int]:
         """The segment of that epoch, made when there is none, and a descriptor of it for
         appending. `None` is an epoch later than all. Raises LeaseLostError.
@@ -151,6 +179,14 @@ class LiveLog:
     def directory(self) -> Path:
         """Of the segments."""
         return Path(self._directory)
+
+    def replace_marks(self, records: list[Record]) -> None:
+        """Make these the marks of a log that is in one segment."""
+        (segment,) = self._segments()
+        path = self.directory / marks_name(segment.epoch)
+        path.unlink(missing_ok=True)
+        if records:
+            write_marks(path, records)
 
     def sync_names(self) -> None:
         """Return when the names of the files would survive a power cut."""
@@ -236,6 +272,7 @@ class SegmentAppender(LogAppender):
         signals: JobSignals,
         reserve: DiskReserve,
         check: Check = no_check,
+        now: Now = time.time,
     ) -> None:
         self._live = live
         self._check = check
@@ -244,6 +281,7 @@ class SegmentAppender(LogAppender):
         self._size = self._segment.start + os.fstat(descriptor).st_size
         self._names_synced = False
         self._held = HeldTail(live.directory, self._segment.epoch)
+        self._marks = MarkWriter(live.directory, self._segment.epoch, self._read_own, reserve, now)
         self._job_id = job_id
         self._signals = signals
         self._reserve = reserve
@@ -259,14 +297,20 @@ class SegmentAppender(LogAppender):
         return self._size == 0 or self.read(self._size - 1, 1) == b"\n"
 
     @override
-    def append(self, content: bytes) -> None:
+    def append(self, content: bytes, received_at: float | None = None) -> None:
+        descriptor = self._open_descriptor()
         with explained(self._check):
             self._reserve.take(len(content))
+            self._marks.before(self._size - self._segment.start, content, received_at)
             remaining = memoryview(content)
-            while remaining:
-                written = os.write(self._open_descriptor(), remaining)
-                self._size += written
-                remaining = remaining[written:]
+            try:
+                while remaining:
+                    written = os.write(descriptor, remaining)
+                    self._size += written
+                    remaining = remaining[written:]
+            except OSError:
+                self._marks.reset()
+                raise
         if os.fstat(self._open_descriptor()).st_nlink == 0:
             self._deleted()
         self._signals.notify(self._job_id)
@@ -320,6 +364,7 @@ class SegmentAppender(LogAppender):
         if not 0 <= size <= self._size:
             raise ValueError(f"a log of {self._size} bytes cannot be cut to {size}")
         os.ftruncate(self._open_descriptor(), max(size - self._segment.start, 0))
+        self._marks.reset()
         if size < self._segment.start:
             self._segment = self._live.shorten(self._segment, size)
             self._names_synced = False
@@ -328,9 +373,13 @@ class SegmentAppender(LogAppender):
     @override
     def close(self) -> None:
         self._held.close()
+        self._marks.reset()
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def _read_own(self, offset: int, limit: int) -> bytes:
+        return self._live.read(self._segment.start + offset, limit) or b""
 
     def _deleted(self) -> NoReturn:
         """The file is in no log any more: all of the directory is gone, or the log has gone on

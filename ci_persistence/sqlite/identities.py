@@ -30,11 +30,13 @@ from ci_persistence.sqlite.audit import insert
 logger = logging.getLogger(__name__)
 
 _USER = "email, tenant, users.name AS user_name, users.created_at AS user_created_at, disabled_at"
-_KEYS = (
-    f"SELECT key_id, prefix, api_keys.name, role, api_keys.created_at, expires_at, "  # noqa: S608
-    f"last_used_at, revoked_at, {_USER} FROM api_keys JOIN users USING (email)"
+_KEY = (
+    "key_id, prefix, api_keys.name, role, api_keys.created_at, expires_at, last_used_at, revoked_at"
 )
+_KEYS = f"SELECT {_KEY}, {_USER} FROM api_keys JOIN users USING (email)"  # noqa: S608
 
+KEY_COLUMNS = f"{_KEY}, {_USER}".replace("email", "users.email")
+"""Of keys and their users, for `key_of_row`, in a query that joins them to another table."""
 
 _INSERT_KEY = (
     "INSERT INTO api_keys (key_id, sha256, prefix, name, email, role, created_at, expires_at) "
@@ -64,7 +66,7 @@ class SqliteIssuedKeys(IssuedKeys):
             "AND (expires_at IS NULL OR expires_at > ?)",
             (digest, format_time(at)),
         )
-        return None if row is None else _key(row)
+        return None if row is None else key_of_row(row)
 
     @override
     async def record_use(self, key_id: str, at: datetime) -> None:
@@ -192,7 +194,7 @@ class SqliteIdentityAdministration(IdentityAdministration):
         rows = await self._database.fetch_all(
             f"{_KEYS} WHERE ? IS NULL OR email = ? ORDER BY api_keys.rowid", (email, email)
         )
-        return [_key(row) for row in rows]
+        return [key_of_row(row) for row in rows]
 
     @override
     async def find_key(self, reference: str) -> ApiKey:
@@ -210,7 +212,7 @@ class SqliteIdentityAdministration(IdentityAdministration):
             raise KeyNotFoundError(
                 f"{_shown(reference)} matches several API keys: use one of {ids}"
             )
-        return _key(rows[0])
+        return key_of_row(rows[0])
 
     @override
     async def revoke(self, key_id: str, at: datetime, audit: AuditEntry | None = None) -> ApiKey:
@@ -322,7 +324,8 @@ def _user(row: sqlite3.Row) -> User:
     )
 
 
-def _key(row: sqlite3.Row) -> ApiKey:
+def key_of_row(row: sqlite3.Row) -> ApiKey:
+    """The key of a row that has `KEY_COLUMNS`."""
     return ApiKey(
         key_id=row["key_id"],
         prefix=row["prefix"],

@@ -149,6 +149,11 @@ def _add_facts(query: JobQuery, conditions: list[str], parameters: list[Paramete
         conditions.append(OF_OTHER_DOORS)
     if query.states is not None:
         conditions.append(state_conditions(query.states))
+    if query.ids is not None:
+        # Found by the index of ids, and then in that of lists.
+        ids = ", ".join("?" * len(query.ids))
+        conditions.append(f"jobs.seq IN (SELECT seq FROM jobs WHERE job_id IN ({ids}))")  # noqa: S608
+        parameters += query.ids
     if query.sort is not JobSort.SUBMITTED:
         conditions.append(f"{KEYS[query.sort]} IS NOT NULL")
 
@@ -157,7 +162,7 @@ def _has_own_index(scope: JobScope, query: JobQuery) -> bool:
     """Whether another index than that of lists finds the jobs, and has them in order."""
     if _is_narrow(scope, query):
         return True
-    others = (query.door, query.name, query.reason, query.since, query.until, query.text)
+    others = (query.door, query.name, query.reason, query.since, query.until, query.text, query.ids)
     if query.sort is not JobSort.SUBMITTED or any(value is not None for value in others):
         return False
     if scope.others and query.user is not None:

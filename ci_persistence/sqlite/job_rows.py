@@ -256,6 +256,7 @@ def _spec_from_json(text: str) -> JobSpec:
             "artifacts": tuple(fields["artifacts"]),
             "secrets": tuple(fields.get("secrets", ())),  # rows of older versions have none
             "tenant_secrets": tuple(fields.get("tenant_secrets", ())),
+            "notify": tuple(fields.get("notify", ())),
             "install": None if install is None else tuple(install),
             "git": GitFacts(**git) if git else None,
             "limits": ResourceLimits(**{**limits, "network": Network(limits["network"])}),

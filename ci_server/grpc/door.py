@@ -18,6 +18,7 @@ from ci_server.grpc.service import JobWorker, WorkerServices
 from ci_server.grpc.turn import Turn
 from ci_server.http.guards import AccessControl
 from ci_server.services.readiness import Readiness
+from ci_server.telemetry.metrics import ServerMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +59,12 @@ class WorkerDoor:
         services: WorkerServices,
         readiness: Readiness,
         turn: Turn,
+        metrics: ServerMetrics,
     ) -> None:
         self._address = address
         self._certificates = certificates
         self._revocations = revocations
-        self._guard = Guard(access, revocations)
+        self._guard = Guard(access, revocations, metrics)
         self._worker = JobWorker(services)
         self._readiness = readiness
         self._turn = turn

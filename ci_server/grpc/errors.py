@@ -19,6 +19,7 @@ STATUS_OF_CODE: dict[str, grpc.StatusCode] = {
     "invalid_config": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_cursor": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_offset": grpc.StatusCode.INVALID_ARGUMENT,
+    "invalid_search": grpc.StatusCode.INVALID_ARGUMENT,
     "ambiguous_job_id": grpc.StatusCode.INVALID_ARGUMENT,
     "invalid_secret": grpc.StatusCode.INVALID_ARGUMENT,
     "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,

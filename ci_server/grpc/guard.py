@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ci_server.grpc.caller import Caller, credentials_of, current_caller, role_o
 from ci_server.grpc.errors import Context, abort
 from ci_server.grpc.revocations import Revocations
 from ci_server.http.guards import AccessControl
+from ci_server.telemetry.metrics import ServerMetrics
 from ci_server.telemetry.request_id import begin_request, choose_request_id
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,9 @@ OPERATIONS = {
     f"/{SERVICE}/GetJobs": Operation(Action.LIST, "list_jobs"),
     f"/{SERVICE}/GetJobsStream": Operation(Action.READ, "stream_jobs"),
 }
+_NAMES: dict[Any, str] = {status.value[0]: status.name for status in grpc.StatusCode}
+"""By the number that a context holds."""
+
 OF_OTHERS = Operation(Action.READ, "read")
 """Health checking and reflection, which tell nothing of jobs: for everybody who has a role."""
 
@@ -52,8 +57,11 @@ OF_OTHERS = Operation(Action.READ, "read")
 class Guard(grpc.aio.ServerInterceptor):
     """Serves methods to those who may use them."""
 
-    def __init__(self, access: AccessControl, revocations: Revocations) -> None:
+    def __init__(
+        self, access: AccessControl, revocations: Revocations, metrics: ServerMetrics
+    ) -> None:
         self._access = access
+        self._metrics = metrics
         self._revocations = revocations
 
     @override
@@ -107,6 +115,7 @@ class Guard(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _admitted(self, context: Context, method: str) -> AsyncIterator[None]:
         begin_request(choose_request_id(_offered_id(context)))
+        began = time.monotonic()
         try:
             await self._admit(context, OPERATIONS.get(method, OF_OTHERS))
             yield
@@ -114,6 +123,8 @@ class Guard(grpc.aio.ServerInterceptor):
             raise
         except Exception as error:  # noqa: BLE001 - told by `abort`
             await abort(context, error, method)
+        finally:
+            self._metrics.called(method, _code_of(context), time.monotonic() - began)
 
     async def _admit(self, context: Context, operation: Operation) -> None:
         credentials = credentials_of(context)
@@ -158,6 +169,13 @@ async def _written(answers: Any, context: Context) -> None:
                 return
     finally:
         await answers.aclose()
+
+
+def _code_of(context: Context) -> str:
+    """The status, as it stands at the end; a client that has gone has cancelled."""
+    if context.cancelled():
+        return grpc.StatusCode.CANCELLED.name
+    return _NAMES.get(context.code(), grpc.StatusCode.OK.name)
 
 
 def _offered_id(context: Context) -> str | None:

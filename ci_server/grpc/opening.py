@@ -18,6 +18,7 @@ from ci_server.services.intake import Intake
 from ci_server.services.jobs import JobService
 from ci_server.services.readiness import Readiness
 from ci_server.streams.log_stream import LogStreams
+from ci_server.telemetry.metrics import ServerMetrics
 
 _LOCK = "job-worker.lock"
 
@@ -30,6 +31,7 @@ def open_door(
     jobs: JobService,
     streams: LogStreams,
     readiness: Readiness,
+    metrics: ServerMetrics,
 ) -> WorkerDoor:
     """The door whose certificates are in this directory. Raises SettingsError.
 
@@ -50,6 +52,7 @@ def open_door(
         WorkerServices(intake, jobs, streams),
         readiness,
         Turn(settings.data_path / _LOCK),
+        metrics,
     )
 
 

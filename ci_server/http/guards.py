@@ -50,13 +50,7 @@ class AccessControl:
         Raises UnauthenticatedError, InvalidCredentialsError, ForbiddenError, NotReadyError,
         LimitReachedError.
         """
-        self.traffic.check_address(address_of(credentials))
-        try:
-            principal = await self.authenticator.authenticate(credentials)
-        except (InvalidCredentialsError, ForbiddenError) as error:
-            await self.audit.failed(credentials, error)
-            raise
-        self.traffic.check_user(principal)
+        principal = await self.identify(credentials)
         try:
             if credentials.is_websocket:
                 self._check_page(credentials)
@@ -64,6 +58,17 @@ class AccessControl:
         except ForbiddenError as error:
             await self.audit.denied(principal, AuditAction(action.value), error)
             raise
+        return principal
+
+    async def identify(self, credentials: Credentials) -> Principal:
+        """Who asks, whatever they may do. Refusals are recorded. Raises what `admit` does."""
+        self.traffic.check_address(address_of(credentials))
+        try:
+            principal = await self.authenticator.authenticate(credentials)
+        except (InvalidCredentialsError, ForbiddenError) as error:
+            await self.audit.failed(credentials, error)
+            raise
+        self.traffic.check_user(principal)
         return principal
 
     def _check_page(self, credentials: Credentials) -> None:
@@ -144,8 +149,14 @@ def credentials_of(connection: HTTPConnection, proxies: TrustedProxies) -> Crede
         method=connection.scope.get("method"),
         token=connection.query_params.get(TOKEN_PARAMETER),
         request_id=current_request_id(),
+        is_secure=proxies.is_secure(_scheme(connection), peer, headers),
         is_websocket=connection.scope["type"] == "websocket",
     )
+
+
+def _scheme(connection: HTTPConnection) -> str:
+    scheme = connection.scope.get("scheme")
+    return "https" if scheme in ("https", "wss") else "http"
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -162,4 +173,5 @@ Reader = Annotated[Principal, Depends(Access(Action.READ))]
 Canceller = Annotated[Principal, Depends(Access(Action.CANCEL))]
 Rerunner = Annotated[Principal, Depends(Access(Action.RERUN))]
 UsageReader = Annotated[Principal, Depends(Access(Action.USAGE))]
+Previewer = Annotated[Principal, Depends(Access(Action.PREVIEW))]
 TokenIssuer = Annotated[Principal, Depends(Access(Action.ISSUE_TOKEN))]

@@ -6,7 +6,7 @@ import stat
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from starlette.requests import HTTPConnection
@@ -51,6 +51,11 @@ _TYPES = {
 """Not those of the machine's own table, which differ; with `nosniff`, a wrong one breaks a page."""
 
 
+def media_type_of(path: PurePath) -> str | None:
+    """By the ending; `None` for one that pages do not have."""
+    return _TYPES.get(path.suffix.lower())
+
+
 async def file_answer(
     connection: HTTPConnection,
     path: Path,
@@ -75,7 +80,7 @@ async def file_answer(
     }
     if _is_kept(connection, tag, modified):
         return Response(status_code=304, headers=kept)
-    media_type = _TYPES.get(path.suffix.lower(), _UNKNOWN)
+    media_type = media_type_of(path) or _UNKNOWN
     if connection.scope["method"] == "HEAD":
         size = {"Content-Length": str(status.st_size), "Accept-Ranges": "bytes"}
         return Response(headers={**kept, **size}, media_type=media_type)

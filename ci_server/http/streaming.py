@@ -41,13 +41,17 @@ class PatientResponse(EventSourceResponse):
             logger.info("%r: disconnected, because the client stopped reading", scope["path"])
 
 
-def event_stream(body: AsyncIterator[bytes], send_timeout_seconds: float) -> EventSourceResponse:
+def event_stream(
+    body: AsyncIterator[bytes],
+    send_timeout_seconds: float,
+    headers: Mapping[str, str] | None = None,
+) -> EventSourceResponse:
     """A response of encoded Server-Sent Events, with heartbeats, that ends when the server shuts
     down.
     """
     return PatientResponse(
         body,
-        headers=_HEADERS,
+        headers={**_HEADERS, **(headers or {})},
         ping=HEARTBEAT_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="heartbeat", sep=_SEPARATOR),
         sep=_SEPARATOR,

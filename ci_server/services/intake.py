@@ -14,6 +14,7 @@ from ci_common.errors import (
     InvalidPackageError,
 )
 from ci_common.job import Door, Job, JobSpec, JobStatus, Package, Visibility
+from ci_common.notify_targets import NotifyPolicy
 from ci_common.policy import Action, Policy, Reach
 from ci_common.ports.audit import AuditAction, AuditEntry
 from ci_common.ports.packages import PackageIntake, StagedUpload
@@ -48,6 +49,8 @@ class SubmissionLimits:
     defaults: DefaultLimits
     ceilings: LimitCeilings = NO_CEILINGS
     quotas: Quotas = NO_QUOTAS
+    notify: NotifyPolicy | None = None
+    """Where jobs may send notifications; `None`: what they ask for is ignored."""
 
 
 class Upload:
@@ -234,10 +237,19 @@ class Intake:
         ceilings.check(spec.limits)
         limits = ceilings.filled(spec.limits)
         spec = replace(spec, limits=replace(limits, log_mb=min(limits.log_mb, most_log)))
+        spec = self._with_allowed_targets(spec)
         most = ceilings.priority
         if most is None or self._policy.reach(principal, Action.PRIORITIZE) is not Reach.NONE:
             return spec
         return replace(spec, priority=min(spec.priority, most))
+
+    def _with_allowed_targets(self, spec: JobSpec) -> JobSpec:
+        """Raise InvalidConfigError when the operator does not allow a target."""
+        if not spec.notify or self.limits.notify is None:
+            return replace(spec, notify=())
+        if problem := self.limits.notify.problem(spec.notify):
+            raise InvalidConfigError(f"notify: {problem}")
+        return spec
 
     async def _share_package(self, source: Job, job_id: str) -> Package | None:
         if source.package is None:
@@ -303,7 +315,8 @@ class Intake:
         def check() -> JobSpec:
             files = _config_files(staged, limits.package) if staged else None
             wanted = complete(staged.path, request) if staged and complete else request
-            return resolve_spec(files, wanted, limits.defaults, limits.ceilings)
+            spec = resolve_spec(files, wanted, limits.defaults, limits.ceilings)
+            return self._with_allowed_targets(spec)
 
         # A few at a time: a check takes a core, and others' requests need threads, too.
         async with self._checks:

@@ -134,6 +134,10 @@ class JobService:
         """
         return await self._within_reach(principal, Action.RERUN, job_id, "run it again")
 
+    async def check_preview(self, principal: Principal, job_id: str) -> Job:
+        """One job whose artifacts the principal may preview. Raises JobNotFoundError."""
+        return await self._within_reach(principal, Action.PREVIEW, job_id, "preview its artifacts")
+
     async def start_outlook(self, job: Job) -> StartOutlook:
         """What tells when a queued job will start."""
         return await self._submissions.start_outlook(job)

@@ -29,6 +29,7 @@ class EncodedLogCache(Generic[Encoded]):
         self._max_bytes = max_bytes
         self._entries: OrderedDict[tuple[str, int, int], Encoded] = OrderedDict()
         self._bytes = 0
+        self.hits = self.misses = 0
 
     def encode(self, job_id: str, event: LogEvent) -> Encoded:
         """The event as it is sent."""
@@ -36,7 +37,9 @@ class EncodedLogCache(Generic[Encoded]):
         found = self._entries.get(key)
         if found is not None:
             self._entries.move_to_end(key)
+            self.hits += 1
             return found
+        self.misses += 1
         encoded = self._entries[key] = self._encode(job_id, event)
         self._bytes += self._size(encoded) + _ENTRY_BYTES
         while self._bytes > self._max_bytes and len(self._entries) > 1:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -18,7 +18,9 @@ from ci_common.ports.signals import JobSignals
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 500
+MOST_EVENTS = 500
+"""Of one batch that is read from the database."""
+
 _MOST_REMEMBERED = 2000
 """Events in memory. A reader that is further behind reads the database."""
 
@@ -66,8 +68,15 @@ class EventFeed:
     newest events; a reader that has caught up gets its own from there.
     """
 
-    def __init__(self, events: JobEvents, signals: JobSignals) -> None:
+    def __init__(
+        self,
+        events: JobEvents,
+        signals: JobSignals,
+        note: Callable[[JobEvent], None] = lambda event: None,
+    ) -> None:
+        """`note` is called with the newest event of those that arrive together."""
         self._events = events
+        self._note = note
         self._signals = signals
         self._recent: _Recent | None = None
         self._changed = asyncio.Event()
@@ -82,8 +91,13 @@ class EventFeed:
         """The position before the oldest stored event. Raises StorageUnavailableError."""
         return await self._events.earliest()
 
-    async def page(self, cursor: EventCursor, scope: JobScope, limit: int) -> EventBatch:
-        """See `JobEvents.after`."""
+    async def after(
+        self, cursor: EventCursor, scope: JobScope, limit: int = MOST_EVENTS
+    ) -> EventBatch:
+        """The next events of what the scope covers: fewer than `limit` are all there are.
+
+        Raises what `JobEvents.after` raises.
+        """
         return await self._events.after(cursor, scope, limit)
 
     async def follow(
@@ -99,7 +113,7 @@ class EventFeed:
                 changed, recent = self._changed, self._recent
                 batch = recent.after(cursor, scope) if recent is not None else None
                 if batch is None:
-                    batch = await self._events.after(cursor, scope, _BATCH)
+                    batch = await self._events.after(cursor, scope, MOST_EVENTS)
                 moved = batch.cursor != cursor
                 cursor = batch.cursor
                 if batch.events or moved:
@@ -142,6 +156,7 @@ class EventFeed:
             async for batch in batches:
                 recent.add(batch)
                 self._wake()
+                self._note(batch.events[-1])
 
     def _begin_at(self, cursor: EventCursor) -> _Recent:
         self._recent = recent = _Recent(cursor, cursor)

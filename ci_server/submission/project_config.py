@@ -12,6 +12,7 @@ from ci_common.durations import parse_seconds
 from ci_common.errors import InvalidConfigError
 from ci_common.job import DEFAULT_ARTIFACTS, Network
 from ci_common.labels import labels_problem
+from ci_common.notify_targets import targets_problem
 from ci_common.secret import MAX_SECRETS, NAME_PATTERN
 from ci_common.sizes import parse_mebibytes
 from ci_common.variable_names import WHAT_A_NAME_IS, is_variable_name
@@ -121,6 +122,15 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
 
 Labels = Annotated[dict[str, str], AfterValidator(_labels)]
 
+
+def _targets(value: list[str]) -> list[str]:
+    if problem := targets_problem(value):
+        raise ValueError(problem)
+    return value
+
+
+Notify = Annotated[list[str], AfterValidator(_targets)]
+
 _CONFIG = ConfigDict(extra="forbid", strict=True)
 """Strict: `true` is no number, `5.0` no integer, and `"5"` neither."""
 
@@ -160,6 +170,7 @@ class JobTable(BaseModel):
     tty: bool = False
     labels: Labels = Field(default_factory=dict)
     private: bool = False
+    notify: Notify = Field(default_factory=list)
 
 
 class ProjectTable(BaseModel):

@@ -18,6 +18,7 @@ from ci_common.job import (
     is_title,
 )
 from ci_common.labels import labels_problem
+from ci_common.notify_targets import targets_problem
 from ci_common.run import RunRequest
 from ci_common.suggestions import closest
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
@@ -68,6 +69,8 @@ class SubmissionRequest:
     """In addition to the table's, and in place of those of the same key."""
     private: bool | None = None
     """Whether only the submitter and admins may read it."""
+    notify: tuple[str, ...] | None = field(default=None, repr=False)
+    """URLs, and `mailto:` addresses, that are told of the job's end."""
     image: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables in addition to the table's, and in place of those of the same name."""
@@ -108,6 +111,8 @@ def _problem(request: SubmissionRequest) -> str | None:
         return f"title: must be 1 to {LONGEST_TITLE} printable characters"
     if problem := labels_problem(request.labels):
         return f"labels: {problem}"
+    if problem := targets_problem(request.notify or ()):
+        return f"notify: {problem}"
     for line in request.install or ():
         if problem := requirements_line_problem(line):
             return f"install: {problem}"
@@ -150,6 +155,7 @@ def resolve_spec(
         title=request.title,
         labels=labels,
         private=job.private if request.private is None else request.private,
+        notify=tuple(dict.fromkeys(job.notify if request.notify is None else request.notify)),
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ci_common.durations import EXAMPLES_OF_SECONDS
 from ci_common.errors import place_of
 from ci_common.labels import MOST_LABELS, OF_A_LABEL
+from ci_common.notify_targets import MOST_TARGETS
 from ci_common.suggestions import closest
 
 _MOST_PROBLEMS = 5
@@ -20,6 +21,7 @@ OR_A_TEXT = "or a string such as '512MB' or '2GB'"
 INSTALL = "false, or a list of lines as in requirements.txt, such as '-e .[test]'"
 FLAG = "true or false"
 LABELS = f"a table of at most {MOST_LABELS} labels: {OF_A_LABEL}"
+NOTIFY = f"a list of at most {MOST_TARGETS} URLs, or e-mail addresses as mailto:ann@example.com"
 RETRIES = "an integer from 0 to 10"
 TIMEOUT = f"{EXAMPLES_OF_SECONDS}, above 0 and at most a year"
 OF_A_JOB = {
@@ -42,6 +44,7 @@ OF_A_JOB = {
     "tty": FLAG,
     "labels": LABELS,
     "private": FLAG,
+    "notify": NOTIFY,
 }
 _TABLE = {
     "server": "the address of a server, such as 'https://ci.example.com'",

@@ -30,13 +30,17 @@ _TOKEN_PARAMETER = _parameter("token")
 _SIGNATURE_PARAMETER = _parameter("sig", r"(?:(?<![\w-])|(?<=%26|%3F)|(?<=%2526|%253F))")
 """Other words end like it. Before it is `&` or `?`, perhaps percent-encoded."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-_STREAM_TOKEN = re.compile(r"\bst1\.[\w.-]+")
+_GRANT = re.compile(r"\b(?:st1|pv1)\.[\w.-]+")
+"""Stream tokens, and grants of previews; see ci_server.access.auth.job_grants."""
+
+_OIDC_ANSWER = re.compile(r"""(/session/oidc/callback(?:\?|%3f))[^\s"]*""", re.IGNORECASE)
+"""What an issuer sends a browser back with: a code, for which there is a token once."""
 
 
 def without_tokens(text: str) -> str:
     """What a token in a URL lets its holder do, no reader of a log is to be able to do."""
     without = _SIGNATURE_PARAMETER.sub("sig=***", _TOKEN_PARAMETER.sub("token=***", text))
-    return _STREAM_TOKEN.sub("***", without)
+    return _OIDC_ANSWER.sub(r"\1***", _GRANT.sub("***", without))
 
 
 def _escaped(text: str) -> str:

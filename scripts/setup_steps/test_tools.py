@@ -19,6 +19,10 @@ TOOLS = (
     Tool("mkfs.xfs", "xfsprogs", "The tests on XFS"),
     Tool("chromium", "chromium", "The tests with a browser"),
     Tool("node", "nodejs", "The tests with Node.js"),
+    Tool("nginx", "nginx-light", "The tests behind nginx"),
+    Tool("caddy", "caddy", "The tests behind Caddy"),
+    Tool("systemd-analyze", "systemd", "The test of the systemd unit"),
+    Tool("promtool", "prometheus", "The tests of alert rules"),
     Tool("clamscan", "clamav", "The test with ClamAV"),
     Tool("valgrind", "valgrind", "The test of what starting ci costs"),
 )

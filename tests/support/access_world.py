@@ -8,6 +8,8 @@ import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
+import httpx
+
 from ci_common.identities import new_token
 from ci_common.job import Door, JobStatus, Visibility
 from ci_common.principal import Role
@@ -40,6 +42,7 @@ JOBS = (
 ARTIFACT = "output/report.txt"
 PLACES = ("made", "logged", "kept")
 _RUN = {"control_strategy": "synthetic_control", "max_iterations": 5}
+OF_OUR_PAGE = {"sec-fetch-site": "same-origin"}
 ABSENT = "00000000-0000-4000-8000-000000000000"
 IAP_AUDIENCE = "/projects/1/global/backendServices/2"
 IAP_TENANT, IAP_ROLE = ACME, Role.SUBMITTER
@@ -130,8 +133,8 @@ def access_world(directory):
         targets, keys = asyncio.run(_fill(Instance(directory)))
         server.start()
         callers = (*keys, *_by_jwt(), *_by_proxy())
-        callers += tuple(_lent(server, callers, targets))
-        callers += (*_strangers(), *_misplaced(callers))
+        callers += (*_lent(server, callers, targets), *_signed_in(server, keys))
+        callers += (*_strangers(server.instance_id()), *_misplaced(callers))
         with closing(sqlite3.connect(server.database, isolation_level=None)) as database:
             yield World(server, targets, callers, database)
 
@@ -139,6 +142,7 @@ def access_world(directory):
 def _settings(issuer, proxy):
     return {
         "controller": "external",
+        "metrics": "operators",
         "operator_tenant": OPERATOR,
         "jwt_jwks_url": issuer.url,
         "jwt_issuer": ISSUER,
@@ -197,6 +201,21 @@ async def _by_key(administration, user, tenant, role):
     return Caller("API key", user, tenant, role, _bearer(key))
 
 
+def _signed_in(server, keys):
+    """Pages of ours, in browsers that signed in with keys: of one who sees jobs of each kind of
+    owner, and of the operator's.
+    """
+    for caller in keys:
+        if caller.user not in (EVE, OLGA):
+            continue
+        key = caller.headers["authorization"].removeprefix("Bearer ")
+        with httpx.Client(base_url=server.url, trust_env=False) as browser:
+            answer = browser.post("/session", json={"api_key": key})
+            assert answer.status_code == 200, answer.text
+            cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        yield replace(caller, kind="session", headers={"cookie": cookie, **OF_OUR_PAGE})
+
+
 def _by_jwt():
     for user, tenant in (*PEOPLE, NAMESAKE):
         for role in Role:
@@ -229,7 +248,7 @@ def _lent(server, callers, targets):
                 break
 
 
-def _strangers():
+def _strangers(instance_id):
     wrong = "invalid_credentials"
     thief = {"sub": ANN, "tenant_id": ACME, "exp": _far}
     yield Caller("anonymous", refused="unauthenticated")
@@ -240,6 +259,8 @@ def _strangers():
     stolen = {ASSERTION_HEADER: _assertion(ANN, name="thief")}
     yield Caller("assertion of a thief", headers=stolen, refused=wrong)
     yield Caller("header of nobody", headers={EMAIL_HEADER: ANN}, refused=wrong)
+    cookie = {"cookie": f"ci-session-{instance_id[:8]}={new_token()}", **OF_OUR_PAGE}
+    yield Caller("cookie of no session", headers=cookie, refused=wrong)
     yield Caller("changed token", params={"token": "st1.e30.x"}, refused=wrong)
 
 

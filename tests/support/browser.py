@@ -1,4 +1,4 @@
-"""A real browser, and web pages of other sites for it."""
+"""A real browser, its pages, and web pages of other sites for it."""
 
 import contextlib
 import os
@@ -16,6 +16,9 @@ from support.waiting import until_sync
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 SECONDS = 60.0
+
+_NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
+"""What a browser says whenever a container starts or ends on this machine: pages try again."""
 
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="needs Chromium (scripts/test installs it where it can)"
@@ -145,3 +148,39 @@ def wait_for(server, requests):
     return until_sync(
         lambda: answers(server), lambda found: requests <= found.keys(), what, SECONDS
     )
+
+
+@contextlib.contextmanager
+def chromium():
+    """Debian's Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def opened_page(browser, *, expected=(), **options):
+    """A page in a new profile, whose scripts and styles may not fail: what the browser reports
+    about them is a failed test, unless it contains one of the texts in `expected`.
+    """
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+    context.set_default_timeout(SECONDS * 1000)
+    page = context.new_page()
+    reported = []
+    page.on("pageerror", lambda error: reported.append(f"{error}"))
+    page.on(
+        "console",
+        lambda message: message.type in ("error", "warning") and reported.append(message.text),
+    )
+    try:
+        yield page
+        known = (_NETWORK_CHANGED, *expected)
+        unexpected = [text for text in reported if not any(each in text for each in known)]
+        assert not unexpected, unexpected
+    finally:
+        context.close()

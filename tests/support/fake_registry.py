@@ -34,8 +34,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        self.server.logins.add(self.headers.get("Authorization"))
         status, error = self.server.answer
-        if self.path == "/v2/" and status != 0:
+        if self.path == "/v2/" and status not in (0, DENIED[0]):
             self._send(200, "{}", "application/json")
         elif status == 0:
             self.close_connection = True
@@ -49,6 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status, body, kind):
         content = body.encode()
         self.send_response(status)
+        if status == DENIED[0]:
+            self.send_header("WWW-Authenticate", 'Basic realm="registry"')
         self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
@@ -61,10 +64,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fake_registry(answer):
-    """Where it is, as the first part of an image's name."""
+def fake_registry(answer, logins=None):
+    """Where it is, as the first part of an image's name; the `Authorization` headers of requests
+    are put into the set `logins`.
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.answer = answer
+    server.logins = set() if logins is None else logins
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

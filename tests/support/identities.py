@@ -1,7 +1,11 @@
 """Users and keys for tests."""
 
+import asyncio
+
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.principal import Role
+from ci_persistence.database.database import Database
+from ci_persistence.sqlite.identities import SqliteIdentityAdministration
 from support.jobs import NOON
 
 
@@ -24,3 +28,30 @@ async def stored(administration, user=None, **options):
         await administration.add_user(key.user)
     await administration.add_key(key, token_digest(token))
     return token, key
+
+
+def administer(server, act):
+    """Do something with the users and keys of a server, without the time that `ci-admin` takes to
+    start; `act` gets an IdentityAdministration.
+    """
+
+    async def carry_out():
+        database = Database(server.database)
+        await database.open()
+        try:
+            return await act(SqliteIdentityAdministration(database))
+        finally:
+            await database.close()
+
+    return asyncio.run(carry_out())
+
+
+def issue_key(server, email="ann@example.com", *, tenant="local", **options):
+    """A key, whose user is made when there is none."""
+
+    async def issue(administration):
+        users = {user.email: user for user in await administration.users()}
+        user = users.get(email) or a_user(email, tenant=tenant)
+        return (await stored(administration, user, **options))[0]
+
+    return administer(server, issue)

@@ -13,6 +13,8 @@ class MemoryLog:
         self.held_from = 0
         self.held_content = bytearray()
         self.synced = 0
+        self.times = []
+        """The offsets of what was received at another time than when it was appended, and when."""
         self._lock = threading.Lock()
 
     @property
@@ -23,8 +25,10 @@ class MemoryLog:
     def at_line_start(self):
         return self.content[-1:] in (b"", b"\n")
 
-    def append(self, content):
+    def append(self, content, received_at=None):
         with self._lock:
+            if received_at is not None:
+                self.times.append((len(self.content), received_at))
             self.content += content
 
     def hold(self, offset, content):

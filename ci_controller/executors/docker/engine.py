@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException, InvalidConfigFile, NotFound
 from urllib3.exceptions import HTTPError
 
 from ci_common.errors import EngineFailingError, EngineUnavailableError
@@ -158,6 +158,11 @@ def _no_answer(cause: BaseException) -> str:
             f"the server's user is not permitted to use the Docker daemon's socket ({told}). "
             "Add the user to the group `docker`, or set DOCKER_HOST to a daemon that it may use, "
             "and restart the server; jobs wait until then"
+        )
+    if isinstance(cause, InvalidConfigFile):
+        return (
+            f"the `config.json` of `docker login` cannot be read ({told}). Correct or remove it "
+            "(it is in ~/.docker, or in $DOCKER_CONFIG); jobs wait until then"
         )
     return (
         f"the Docker daemon does not respond ({told}). Is it running? Start it, or set "

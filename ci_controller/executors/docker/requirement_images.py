@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from typing_extensions import override
 
 from ci_common.errors import ImageUnavailableError, RegistryUnavailableError, SetupFailedError
@@ -186,6 +186,12 @@ class RequirementImages:
                 raise ImageUnavailableError(
                     f"the image {base!r} is not on the engine and could not be pulled "
                     f"({explanation(error)}); {_advice(base, is_own, error)}"
+                ) from error
+            except DockerException as error:  # not the engine's: of the login's file or program
+                raise ImageUnavailableError(
+                    f"the image {base!r} is not on the engine, and the server's login for "
+                    f"registries cannot be read ({error}); the operator must correct the "
+                    "`config.json` of `docker login`"
                 ) from error
 
         return await self._engine.call(find)
@@ -379,6 +385,8 @@ def _pull(client: docker.APIClient, image: str) -> None:
     repository, _, tag = image.partition("@")[0].rpartition(":")
     if "/" in tag or not repository:
         repository, tag = image, "latest"
+    # It reads them when it is made only, and `docker login` must not need another server.
+    client.reload_config()
     if "@" in image:
         progress = client.pull(image, stream=True, decode=True)
     else:

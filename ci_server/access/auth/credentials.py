@@ -26,6 +26,8 @@ class Credentials:
     """The one the peer proved to own when TLS began, as DER; `None` without TLS, or without one."""
 
     request_id: str | None = None
+    is_secure: bool = False
+    """Whether the client is known to speak https, to us or to a trusted proxy."""
     is_websocket: bool = False
     """Whether a WebSocket is to be opened, which browsers do for the pages of any origin."""
 

@@ -58,18 +58,20 @@ class JwtIdentity(Identity):
         return Principal(
             tenant=text_claim(claims, self.names.tenant),
             user=text_claim(claims, self.names.user),
-            role=self._role(claims),
+            role=role_claim(claims, self.default_role),
             credential="jwt",
-            email=_email(claims),
+            email=email_claim(claims),
         )
 
-    def _role(self, claims: Claims) -> Role:
-        if "role" not in claims:
-            return self.default_role
-        try:
-            return Role(claims["role"])
-        except ValueError:
-            refuse(f"the token's role is not one of {', '.join(Role)}", f"{claims['role']!r:.80}")
+
+def role_claim(claims: Claims, default: Role) -> Role:
+    """The token's `role`, if it has one. Raises InvalidCredentialsError."""
+    if "role" not in claims:
+        return default
+    try:
+        return Role(claims["role"])
+    except ValueError:
+        refuse(f"the token's role is not one of {', '.join(Role)}", f"{claims['role']!r:.80}")
 
 
 def is_email(value: object) -> TypeGuard[str]:
@@ -77,7 +79,7 @@ def is_email(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value.isprintable() and bool(_EMAIL.fullmatch(value))
 
 
-def _email(claims: Claims) -> str | None:
+def email_claim(claims: Claims) -> str | None:
     """The token's `email` if it is one. Nothing depends on it, so no other is refused."""
     email = claims.get("email")
     return email if is_email(email) else None

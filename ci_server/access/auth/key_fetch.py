@@ -38,20 +38,13 @@ class KeySetFetcher:
     async def _fetch(self) -> bytes:
         if self._client is None:
             # Reads the certificates of all authorities: not on the event loop.
-            self._client = await asyncio.to_thread(self._new_client)
+            self._client = await asyncio.to_thread(new_client, self.url, self._deadline)
         async with self._client.stream("GET", self.url, headers=_HEADERS) as answer:
             if answer.status_code != httpx.codes.OK:
                 raise KeySetUnavailableError(f"the answer has the status {answer.status_code}")
             if answer.headers.get("content-encoding", "identity") != "identity":
                 raise KeySetUnavailableError("the answer is compressed, which was not asked for")
-            return await _bounded(answer)
-
-    def _new_client(self) -> httpx.AsyncClient:
-        # A proxy of the environment is for other machines.
-        trust_env = not is_loopback(urlsplit(self.url).hostname or "")
-        return httpx.AsyncClient(
-            timeout=self._deadline, follow_redirects=False, trust_env=trust_env
-        )
+            return await bounded_body(answer)
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -60,7 +53,15 @@ class KeySetFetcher:
             self._client = None
 
 
-async def _bounded(answer: httpx.Response) -> bytes:
+def new_client(url: str, deadline_seconds: float) -> httpx.AsyncClient:
+    """For requests to this URL."""
+    # A proxy of the environment is for other machines.
+    trust_env = not is_loopback(urlsplit(url).hostname or "")
+    return httpx.AsyncClient(timeout=deadline_seconds, follow_redirects=False, trust_env=trust_env)
+
+
+async def bounded_body(answer: httpx.Response) -> bytes:
+    """All of it, as it was sent. Raises KeySetUnavailableError when it is too large."""
     body = bytearray()
     async for piece in answer.aiter_raw():
         body += piece

@@ -72,12 +72,12 @@ def why_not_local(credentials: Credentials, origins: Collection[str] = ()) -> st
         is_known = is_origin_of(origin, host or "") or origin in origins
         return None if is_known else "a web page of another origin sent the request"
     site = headers.get("sec-fetch-site")
-    if site is None or site in _OWN_SITES or _follows_link(credentials.method, headers):
+    if site is None or site in _OWN_SITES or follows_link(credentials.method, headers):
         return None
     return "a web page of another site sent the request"
 
 
-def _follows_link(method: str | None, headers: Mapping[str, str]) -> bool:
+def follows_link(method: str | None, headers: Mapping[str, str]) -> bool:
     """Whether the browser is about to show the answer in a tab of its own, not in a frame."""
     wanted = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
     return method == "GET" and wanted == ("navigate", "document")

@@ -1,28 +1,21 @@
 """Tokens for one job and a minute: for browsers, whose EventSource cannot send headers.
 
-A token is `st1.PAYLOAD.MAC`, both parts base64url. It holds who gave it, so that it needs no row,
-works at every server on the data directory, and reads the job with its giver's own reach.
+See job_grants for what is in one.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from typing_extensions import override
 
 from ci_common.errors import ForbiddenError, InvalidCredentialsError
-from ci_common.principal import Principal, Role
+from ci_common.principal import Principal
 from ci_server.access.auth.authenticator import Identity
 from ci_server.access.auth.credentials import Credentials
+from ci_server.access.auth.job_grants import MOST_CHARACTERS, JobGrants
 
 PREFIX = "st1."
-MOST_CHARACTERS = 4096
 
 _NOT_IN_URLS = (
     "a URL may contain only stream tokens (POST /jobs/{id}/token), because URLs end up "
@@ -45,7 +38,7 @@ class StreamTokens:
     """
 
     def __init__(self, key: bytes, seconds: float, now: Callable[[], datetime]) -> None:
-        self._key = key
+        self._grants = JobGrants(PREFIX, "stream-token", lambda: (key,))
         self._life = timedelta(seconds=seconds)
         self._now = now
 
@@ -57,37 +50,22 @@ class StreamTokens:
             raise ForbiddenError("with a token for one job you cannot get another token")
         life = self._life if seconds is None else timedelta(seconds=seconds)
         expires_at = self._now().replace(microsecond=0) + life
-        payload = {
-            "job": job_id,
-            "tenant": principal.tenant,
-            "user": principal.user,
-            "role": principal.role.value,
-            "credential": principal.credential,
-            "exp": int(expires_at.timestamp()),
-        }
-        body = PREFIX + _encoded(json.dumps(payload, separators=(",", ":")).encode())
-        return StreamToken(f"{body}.{self._mac(body)}", expires_at)
+        return StreamToken(self._grants.seal(principal, job_id, expires_at), expires_at)
 
     def principal(self, token: str) -> Principal:
         """The giver, narrowed to the job. Raises InvalidCredentialsError."""
-        body, _, mac = token.rpartition(".")
         if len(token) > MOST_CHARACTERS or not token.isascii():
             raise InvalidCredentialsError("this token was not issued by this server")
-        if not hmac.compare_digest(mac, self._mac(body)):
+        grant = self._grants.read(token)
+        if grant is None:
             raise InvalidCredentialsError(
                 "this stream token was not issued by this server, or was altered"
             )
-        payload = _payload(body)
-        if payload["exp"] <= self._now().timestamp():
+        if grant.has_expired(self._now()):
             raise InvalidCredentialsError(
                 "this stream token has expired; get a new one from POST /jobs/{id}/token"
             )
-        giver = Principal(payload["tenant"], payload["user"], Role(payload["role"]))
-        credential = f"stream-token of {payload['credential']}"
-        return replace(giver, credential=credential, only_job=payload["job"])
-
-    def _mac(self, body: str) -> str:
-        return _encoded(hmac.digest(self._key, body.encode(), hashlib.sha256))
+        return grant.giver
 
 
 class StreamTokenIdentity(Identity):
@@ -115,19 +93,3 @@ class StreamTokenIdentity(Identity):
         if not token.startswith(PREFIX):
             raise InvalidCredentialsError(_NOT_IN_URLS)
         return self._tokens.principal(token)
-
-
-def _encoded(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
-
-
-def _payload(body: str) -> dict[str, Any]:
-    """Only of a body whose MAC is right: it is as we wrote it."""
-    encoded = body.removeprefix(PREFIX)
-    try:
-        found: dict[str, Any] = json.loads(
-            base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-        )
-    except (binascii.Error, ValueError):
-        raise InvalidCredentialsError("this token was not issued by this server") from None
-    return found

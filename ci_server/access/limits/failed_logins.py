@@ -86,6 +86,11 @@ class ThrottledAuthenticator(Authenticator):
         self._remember(proof)
         return principal
 
+    def vouch(self, credentials: Credentials) -> None:
+        """Take these for good: they were issued a moment ago, to somebody who was authenticated."""
+        if self._failures is not None and (proof := self._digest(credentials)) is not None:
+            self._remember(proof)
+
     def _is_exempt(self, address: str | None) -> bool:
         return is_this_machine(address) and not self._limits.limit_local
 

@@ -86,6 +86,16 @@ class Traffic:
             self._user(principal), self._address(address), TooManyUploadsError
         )
 
+    @property
+    def streams(self) -> int:
+        """Streams and downloads in progress."""
+        return self._streams.taken
+
+    @property
+    def uploads(self) -> int:
+        """Uploads in progress."""
+        return self._uploads.taken
+
     def _user(self, principal: Principal | None) -> Hashable | None:
         if principal is None:
             return None
@@ -106,6 +116,8 @@ class _Pair:
         self._of_user = of_user
         self._of_address = of_address
         self._what = what
+        self.taken = 0
+        """By whomever, those who are not limited included."""
 
     def begin(
         self, user: Hashable | None, address: str | None, error: type[LimitReachedError]
@@ -118,8 +130,10 @@ class _Pair:
             if key is not None and not slots.has_room(key):
                 raise error(self._refusal(slots, who_has, scope), SLOT_RETRY_SECONDS)
         taken = [slots.take(key) for slots, key, *_ in wanted if key is not None]
+        self.taken += 1
 
         def give_back() -> None:
+            self.taken -= 1
             for one in taken:
                 one()
 

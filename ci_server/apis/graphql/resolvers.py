@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ci_common.errors import EventsGoneError
 from ci_common.job import Job
+from ci_common.job_event_wire import job_event_json
 from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
 from ci_server.apis.graphql.batches import ArtifactLoader
@@ -20,14 +21,13 @@ from ci_server.apis.graphql.query import QueryServices
 from ci_server.apis.native.lists import Filters, Order
 from ci_server.apis.native.present import (
     artifact_json,
-    job_event_json,
     job_json,
     usage_json,
     waiting_json,
 )
 from ci_server.http.query import query_error
+from ci_server.streams.event_feed import MOST_EVENTS
 
-_MOST_EVENTS = 500
 _JOB = "."
 """The key of the job itself: not a name that a query can have."""
 
@@ -134,13 +134,13 @@ async def _artifacts(
 async def _events(_: None, info: Info, **given: Any) -> dict[str, Any]:
     context = info.context
     after, stored = given.get("after"), bool(given["stored"])
-    limit = _bounded(given["limit"], _MOST_EVENTS)
+    limit = _bounded(given["limit"], MOST_EVENTS)
     if stored and after is not None:
         raise query_error("stored", "cannot be combined with after")
     events = context.services.events
     cursor = await events.begin(after, all_stored=stored)
     try:
-        batch = await events.page(context.principal, cursor, limit, mine=bool(given["mine"]))
+        batch = await events.after(context.principal, cursor, limit, mine=bool(given["mine"]))
     except EventsGoneError as error:
         return {"nodes": [], "cursor": str(error.resume), "has_more": True, "gone": True}
     kinds = given.get("kind")

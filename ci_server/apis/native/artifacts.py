@@ -1,27 +1,26 @@
 """The HTTP API: artifacts of jobs."""
 
-import asyncio
 import mimetypes
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from email.utils import format_datetime
-from typing import Annotated, Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 from typing_extensions import override
 
-from ci_common.job import Artifact
-from ci_common.ports.artifacts import ArtifactReader
 from ci_common.principal import Principal
 from ci_server.apis.native.openapi import FILE_ANSWER
 from ci_server.apis.native.present import artifact_json
 from ci_server.apis.native.routes import Api, NativeApi
-from ci_server.http.byte_range import ranged
 from ci_server.http.guards import Reader, origin_of, public, rate_limited, stream_slot
-from ci_server.http.streaming import file_content
+from ci_server.http.stored_file import (
+    Conditions,
+    StoredFile,
+    Wanted,
+    disposition,
+    stored_file_answer,
+)
 from ci_server.services.jobs import SIGNED_URL
 
 _LOADED = re.compile("javascript|ecmascript|css|wasm")
@@ -57,17 +56,6 @@ async def list_artifacts(job_id: str, api: Api, principal: Reader) -> list[dict[
     """The files a job left behind, by path; none before its end."""
     return [artifact_json(artifact) for artifact in await api.service.artifacts(principal, job_id)]
 
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What a request says about which bytes it wants, and which it has."""
-
-    range: Annotated[str | None, Header()] = None
-    if_range: Annotated[str | None, Header()] = None
-    if_none_match: Annotated[str | None, Header()] = None
-
-
-Wanted = Annotated[Conditions, Depends(Conditions)]
 
 _OF_JOB = "/jobs/{job_id}/artifacts/{path:artifact_path}"
 _SIGNED = "/artifacts/{job_id}/{path:artifact_path}"
@@ -111,44 +99,14 @@ async def _answer(
     wanted: Conditions,
 ) -> Response:
     job, artifact = await api.service.artifact(principal, job_id, path)
-    tag = f'"{artifact.sha256}"'
-    kept = {"ETag": tag, "Cache-Control": "private, no-cache"}  # kept, and asked for each time
-    if artifact.modified_at is not None:
-        kept["Last-Modified"] = format_datetime(artifact.modified_at, usegmt=True)
-    if wanted.if_none_match is not None and tag in wanted.if_none_match:
-        return Response(status_code=304, headers=kept)
-    # Now, because once the answer has begun it is too late to say that the file is gone.
-    (await asyncio.to_thread(api.artifacts.open, job.job_id, artifact)).close()
-    headers = {**kept, "Content-Disposition": _disposition(path)}
+    file = StoredFile(api.artifacts, job.job_id, artifact)
+    await file.head(0)  # once the answer has begun it is too late to say that the file is gone
+    if request.method != "HEAD":
+        stream_slot(request, principal, of_user=principal.credential != SIGNED_URL)
+    # Saved, never shown: what a job wrote must not run in a browser as ours.
+    headers = {"Content-Disposition": disposition("attachment", path)}
     kind = _content_type(path)
-    if request.method == "HEAD":
-        size = {"Content-Length": str(artifact.size), "Accept-Ranges": "bytes"}
-        return Response(headers={**headers, **size}, media_type=kind)
-    stream_slot(request, principal, of_user=principal.credential != SIGNED_URL)
-
-    def body(first: int, end: int) -> AsyncIterator[bytes]:
-        return _content(api.artifacts, job.job_id, artifact, first, end)
-
-    range_ = wanted.range if wanted.if_range in (None, tag) else None
-    return ranged(body, artifact.size, range_, api.send_timeout_seconds, headers, kind)
-
-
-async def _content(
-    artifacts: ArtifactReader, job_id: str, artifact: Artifact, first: int, end: int
-) -> AsyncIterator[bytes]:
-    file: BinaryIO = await asyncio.to_thread(artifacts.open, job_id, artifact)
-    try:
-        async for content in file_content(file, first, end):
-            yield content
-    finally:
-        file.close()
-
-
-def _disposition(path: str) -> str:
-    """Saved, never shown: what a job wrote must not run in a browser as ours (RFC 6266)."""
-    name = path.rpartition("/")[2]
-    plain = re.sub(r"[^A-Za-z0-9 ._()+,=@~-]", "_", name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return stored_file_answer(request, file, wanted, headers, kind, api.send_timeout_seconds)
 
 
 def _content_type(path: str) -> str:

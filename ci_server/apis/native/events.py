@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from ci_common.errors import EventsGoneError, StorageUnavailableError
+from ci_common.job_event_wire import job_event_json
 from ci_common.job_events import EventCursor, JobEventKind
 from ci_common.ports.events import EventBatch
 from ci_common.principal import Principal
 from ci_server.apis.native.openapi import STREAM_ANSWER
-from ci_server.apis.native.present import job_event_json
 from ci_server.apis.native.routes import Api, NativeApi
 from ci_server.apis.native.sse import RETRY_FIELD, encode
 from ci_server.http.guards import Lister, stream_slot

@@ -20,6 +20,7 @@ from ci_server.http.query import decimal, moment, query_error
 NEXT_CURSOR_HEADER, TOTAL_HEADER = "X-Next-Cursor", "X-Total-Count"
 _LONGEST = 256
 _MOST_WORDS = 10
+_MOST_IDS = 100
 
 
 class JobOutcome(StrEnum):
@@ -66,6 +67,7 @@ class Filters:
     user: _Text = None
     name: _Text = None
     label: Annotated[list[str], Query()] = ()  # type: ignore[assignment]
+    id: Annotated[list[str], Query()] = ()  # type: ignore[assignment]
     since: _Time = None
     until: _Time = None
     q: _Text = None
@@ -76,6 +78,8 @@ class Filters:
         """Raises RequestValidationError."""
         if self.q is not None and not 0 < len(self.q.split()) <= _MOST_WORDS:
             raise query_error("q", f"must have 1 to {_MOST_WORDS} words")
+        if len(self.id) > _MOST_IDS:
+            raise query_error("id", f"must not be given more than {_MOST_IDS} times")
         return JobQuery(
             states=self._states(),
             limit=limit,
@@ -84,6 +88,7 @@ class Filters:
             name=self.name,
             reason=self.reason and self.reason.value,
             labels=self._labels(),
+            ids=tuple(self.id) or None,
             since=self.since,
             until=self.until,
             text=self.q,
@@ -134,7 +139,7 @@ async def list_jobs(
         last = jobs[limit - 1].job_id
         response.headers[NEXT_CURSOR_HEADER] = last
         response.headers["Link"] = f'<{base}/jobs?{_next_page(request, last)}>; rel="next"'
-    return [listed_job_json(job) for job in jobs[:limit]]
+    return [listed_job_json(job, await api.streams.waiting(job)) for job in jobs[:limit]]
 
 
 def _next_page(request: Request, cursor: str) -> str:

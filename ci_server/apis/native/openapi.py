@@ -37,6 +37,12 @@ WATCH_ANSWER = _answer(
     _EVENT,
     _204="The client has the result: Last-Event-ID is that of `complete`",
 )
+SEARCH_ANSWER = _answer(
+    "text/event-stream",
+    "Server-Sent Events",
+    _EVENT,
+    _204="The search is over: Last-Event-ID is that of `end`",
+)
 TEXT_ANSWER = _answer("text/plain", "The bytes", _206=_RANGE)
 FILE_ANSWER = _answer("*/*", "The bytes", _206=_RANGE, _304="The client has this version")
 SUBMISSION: dict[str, Any] = {

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from ci_common.events import (
@@ -14,14 +15,18 @@ from ci_common.events import (
     WaitingEvent,
 )
 from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
-from ci_common.job_events import JobEvent
+from ci_common.ports.logs import MARK_SECONDS
+from ci_common.ports.trends import JobTrend
 from ci_common.ports.usage import TenantUsage
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_common.waiting import Waiting
 from ci_server.access.auth.stream_tokens import StreamToken
 from ci_server.services.intake import SubmissionLimits
+from ci_server.services.previews import Preview
 from ci_server.services.server_facts import ServerFacts
 from ci_server.services.usage import UsageReport
+from ci_server.streams.log_positions import LogExtent, LogPosition, MarkPage
+from ci_server.streams.log_search import SearchEvent, SearchProgress, TimedHit
 from ci_server.telemetry.service import VERSION
 
 
@@ -65,7 +70,7 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 def watched_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
-    """A job that is asked for by itself, and why it waits."""
+    """A job, and why it waits."""
     return {**job_json(job), "waiting": None if waiting is None else waiting_json(waiting)}
 
 
@@ -124,12 +129,22 @@ def _bound(default: float | None, most: float | None) -> dict[str, float | None]
     return {"default": default, "max": most}
 
 
-def listed_job_json(job: Job) -> dict[str, Any]:
-    """A job as one of many: of its tests only the totals."""
-    shown = job_json(job)
+def listed_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
+    """A job as one of many, and why it waits: of its tests only the totals."""
+    shown = watched_job_json(job, waiting)
     if shown["tests"]:
         shown["tests"] |= {"failures": [], "slowest": []}
     return shown
+
+
+def trend_json(trend: JobTrend) -> dict[str, Any]:
+    """The latest jobs of one name."""
+    return {
+        "tenant": trend.tenant,
+        "name": trend.name,
+        "passed": trend.passed,
+        "runs": [{"success": run.passed, "seconds": run.seconds} for run in trend.runs],
+    }
 
 
 def submitted_json(job: Job) -> dict[str, str]:
@@ -140,6 +155,11 @@ def submitted_json(job: Job) -> dict[str, str]:
 def token_json(token: StreamToken) -> dict[str, str | None]:
     """A token for one job."""
     return {"token": token.token, "expires_at": format_time(token.expires_at)}
+
+
+def preview_json(preview: Preview, url: str) -> dict[str, str | None]:
+    """Where a job's artifacts can be seen."""
+    return {"url": url, "expires_at": format_time(preview.expires_at)}
 
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
@@ -167,21 +187,6 @@ def event_json(event: Event) -> dict[str, Any]:
         case CompleteEvent(job):
             return _complete_json(job)
     assert_never(event)
-
-
-def job_event_json(event: JobEvent) -> dict[str, Any]:
-    """An event of the stream of all jobs."""
-    return {
-        "type": "job",
-        "seq": event.seq,
-        "job_id": event.job_id,
-        "kind": event.kind.value,
-        "at": format_time(event.at),
-        "tenant": event.tenant,
-        "user": event.user,
-        "private": event.visibility is Visibility.PRIVATE,
-        "facts": dict(event.facts),
-    }
 
 
 def _log_json(content: bytes) -> dict[str, Any]:
@@ -263,3 +268,57 @@ def _tenant_json(usage: TenantUsage) -> dict[str, Any]:
 
 def _count_or_unknown(count: int | None) -> int | str:
     return "unknown" if count is None else count
+
+
+def mark_page_json(page: MarkPage) -> dict[str, Any]:
+    """Marks of a log."""
+    return {
+        **_extent_json(page.extent),
+        "timed": page.timed,
+        "resolution_seconds": MARK_SECONDS,
+        "marks": [
+            {
+                "offset": mark.offset,
+                "line": mark.lines + 1,
+                "time": received_json(mark.received_at),
+            }
+            for mark in page.marks
+        ],
+        "next": page.following,
+    }
+
+
+def log_position_json(position: LogPosition) -> dict[str, Any]:
+    """A place in a log."""
+    return {
+        "offset": position.offset,
+        "line": position.line,
+        "line_offset": position.line_offset,
+        "time": received_json(position.received_at),
+        **_extent_json(position.extent),
+    }
+
+
+def search_event_json(event: SearchEvent) -> dict[str, Any]:
+    """An event of a search in a log."""
+    if isinstance(event, TimedHit):
+        return {"type": "hit", **asdict(event.hit), "time": received_json(event.received_at)}
+    if isinstance(event, SearchProgress):
+        return {"type": "progress", "offset": event.offset, "size": event.size}
+    return {
+        "type": "end",
+        "hits": event.hits,
+        "offset": event.offset,
+        "truncated": event.truncated,
+        "damaged": event.damaged,
+        **_extent_json(event.extent),
+    }
+
+
+def received_json(received_at: float | None) -> str | None:
+    """A time of a mark."""
+    return None if received_at is None else format_time(datetime.fromtimestamp(received_at, UTC))
+
+
+def _extent_json(extent: LogExtent) -> dict[str, Any]:
+    return {"size": extent.size, "lines": extent.lines, "final": extent.final}

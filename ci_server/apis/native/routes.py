@@ -50,8 +50,11 @@ from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
+from ci_server.services.previews import Previews
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
+from ci_server.streams.log_positions import LogPositions
+from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
 
 logger = logging.getLogger(__name__)
@@ -73,6 +76,9 @@ class NativeApi:
     public_url: str | None
     proxies: TrustedProxies
     reruns: RerunService
+    positions: LogPositions
+    searches: LogSearches
+    previews: Previews
 
 
 async def _native_api(request: Request) -> NativeApi:

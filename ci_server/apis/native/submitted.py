@@ -25,6 +25,7 @@ from ci_server.submission.project_config import (
     Install,
     Labels,
     Memory,
+    Notify,
     Timeout,
 )
 from ci_server.submission.request import SubmissionRequest
@@ -32,6 +33,7 @@ from ci_server.submission.table_problems import (
     FLAG,
     INSTALL,
     LABELS,
+    NOTIFY,
     OF_A_JOB,
     RETRIES,
     TIMEOUT,
@@ -50,6 +52,7 @@ _FIELDS = {
     "git": "an object of commit, branch, dirty, describe and remote",
     "labels": LABELS,
     "private": FLAG,
+    "notify": NOTIFY,
     **{name: OF_A_JOB[name] for name in ("image", "env", "artifacts", "cpu", "memory")},
 }
 _SECRETS = (
@@ -93,6 +96,7 @@ class SubmittedSpec(BaseModel):
     memory: Annotated[Memory | None, Given] = None
     labels: Annotated[Labels | None, Given] = None
     private: Annotated[bool | None, Given] = None
+    notify: Annotated[Notify | None, Given] = None
 
 
 FILE_FIELD, SPEC_FIELD, SECRETS_FIELD = "file", "spec", "secrets"
@@ -126,6 +130,7 @@ def read_submitted_request(content: bytes) -> SubmissionRequest:
         cpu_percent=spec.cpu,
         memory_mb=spec.memory,
         private=spec.private,
+        notify=None if spec.notify is None else tuple(spec.notify),
     )
 
 

@@ -50,7 +50,7 @@ router = APIRouter(dependencies=[Depends(public), Depends(rate_limited)], includ
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def root(request: Request) -> Response:
-    """The operator's site or, without one, the API's page, for browsers that show a page; for
+    """The operator's site or, without one, the dashboard, for browsers that show a page; for
     others what this server is.
     """
     vary = {"Vary": "Accept"}
@@ -58,7 +58,7 @@ async def root(request: Request) -> Response:
         frontend: Frontend | None = getattr(request.app.state, "frontend", None)
         if frontend is None:
             # Relative, like the page's links.
-            return RedirectResponse(DOCS_PATH.removeprefix("/"), headers=vary)
+            return RedirectResponse("ui/", headers=vary)
         if page := await frontend.index(request):
             return page
     about = {"service": SERVICE, "version": VERSION, "docs": DOCS_PATH}

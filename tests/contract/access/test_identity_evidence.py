@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -15,6 +16,7 @@ from ci_common.errors import (
 )
 from ci_common.identities import new_token, token_digest
 from ci_common.principal import Principal, Role
+from ci_common.sessions import Session, new_session_token
 from ci_server.access import auth
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.access.auth.api_keys import ApiKeyIdentity
@@ -34,8 +36,12 @@ from ci_server.access.auth.jwt_identity import JwtIdentity
 from ci_server.access.auth.jwt_verifier import JwtVerifier
 from ci_server.access.auth.key_cache import KeyCache
 from ci_server.access.auth.local import LocalIdentity
+from ci_server.access.auth.sessions import SessionIdentity
 from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
 from ci_server.access.limits.failed_logins import FailureLimits, ThrottledAuthenticator
+from ci_server.access.sessions.cookie import Cookie
+from ci_server.access.sessions.rules import SessionRules
+from ci_server.access.sessions.same_origin import OwnOrigin
 from ci_worker.authority import Authority
 from support.identities import a_key
 from support.issuer import AUDIENCE, ISSUER, jwk, key_set, token
@@ -129,6 +135,42 @@ def by_stream_token():
     return Case(StreamTokenIdentity(tokens), good, guess)
 
 
+class OneSession:
+    """Port BrowserSessions."""
+
+    def __init__(self, secret):
+        self._digest = token_digest(secret)
+
+    async def find(self, digest):
+        if digest != self._digest:
+            return None
+        ends = NOON + timedelta(days=1)
+        return Session("s1", a_key()[1], begun_at=NOON, ends_at=ends, used_at=NOON)
+
+    async def record_use(self, session_id, at):
+        """Not looked at here."""
+
+
+def by_session():
+    secret = new_session_token()
+    cookie = Cookie("ci-session", "1a2b3c4d5e", "Strict")
+    day = timedelta(days=1)
+    identity = SessionIdentity(
+        OneSession(secret),
+        ApiKeyIdentity(OneKey("ci_x"), lambda: NOON),
+        cookie,
+        OwnOrigin(),
+        SessionRules(day, day, day, 20),
+        lambda: NOON,
+    )
+
+    def holding(token):
+        headers = {"cookie": f"theme=dark; {cookie.secure_name}={token}"}
+        return Credentials(headers, client=OUTSIDE, method="GET")
+
+    return Case(identity, holding(secret), holding(new_session_token()))
+
+
 def by_certificate():
     authority = Authority.create("local")
     pairs = [authority.client("ann", "acme", "admin") for _ in range(2)]
@@ -151,6 +193,7 @@ CASES = {
     IapHeaderIdentity: by_proxy,
     StreamTokenIdentity: by_stream_token,
     CertificateIdentity: by_certificate,
+    SessionIdentity: by_session,
     LocalIdentity: lambda: locally(LocalIdentity(insecure=False)),
     DeveloperIdentity: lambda: locally(DeveloperIdentity(USERS)),
 }

@@ -1,8 +1,11 @@
 """An image that is not on the engine: what a registry's answer means for the job."""
 
+import base64
+import json
+
 import pytest
 
-from ci_common.errors import ImageUnavailableError, RegistryUnavailableError
+from ci_common.errors import EngineUnavailableError, ImageUnavailableError, RegistryUnavailableError
 from ci_common.launch_step import LaunchStage
 from support.executors import collect
 from support.fake_registry import (
@@ -68,3 +71,34 @@ async def test_a_registry_that_nobody_answers_for(bench):
     error = await refusal(bench, "localhost:1/no/such:tag")
     assert isinstance(error, RegistryUnavailableError)
     assert "cannot be reached" in error.message
+
+
+async def test_the_login_of_the_servers_user_is_read_before_each_pull(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    logins = set()
+    with fake_registry(DENIED, logins) as registry:
+        await refusal(bench, f"{registry}/private/image:7")
+        assert logins == {None}
+        login = base64.b64encode(b"ann:password").decode()
+        config = {"auths": {registry: {"auth": login}}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        await refusal(bench, f"{registry}/private/image:7")
+    assert f"Basic {login}" in logins
+
+
+@pytest.mark.filterwarnings("ignore:docker-credential-missing-helper:UserWarning")
+async def test_a_login_program_that_is_missing_ends_the_job(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with fake_registry(NOT_FOUND) as registry:
+        config = {"credHelpers": {registry: "missing-helper"}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        error = await refusal(bench, f"{registry}/private/image:7")
+    assert isinstance(error, ImageUnavailableError)
+    assert "`docker login`" in error.message
+
+
+async def test_a_login_file_that_is_malformed_is_named(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"auths": {"registry.invalid": "no login"}}')
+    with pytest.raises(EngineUnavailableError, match="`docker login` cannot be read"):
+        await bench.launch(bench.job("true", ""))

@@ -73,6 +73,21 @@ def test_compressed_logs_come_back_as_bytes_and_are_compressed_again(source, tar
     assert target.execute("SELECT stored_bytes FROM finished_totals") == target.execute(counted)
 
 
+def test_time_stamps_come_back_with_their_logs(source, target, tmp_path):
+    ended, live = source.add(log=BIG_LOG), source.add(JobStatus.RUNNING, log=b"so far\n")
+    unmarked = source.add(log=b"of an older version\n")
+    source.stores.logs.compress(ended, len(BIG_LOG))
+    for path in source.data.rglob("*.marks"):
+        if unmarked in str(path):
+            path.unlink()
+    marks = {job: source.stores.logs.marks(job) for job in (ended, live, unmarked)}
+    assert all(mark.received_at for job in (ended, live) for mark in marks[job])
+    back_up(source, tmp_path / "b.tar")
+    restore(target, tmp_path / "b.tar")
+    assert {job: target.stores.logs.marks(job) for job in marks} == marks
+    assert marks[unmarked][0].received_at is None
+
+
 def test_the_manifest_is_for_sha256sum(source, tmp_path):
     filled(source)
     back_up(source, tmp_path / "b.tar")

@@ -148,7 +148,7 @@ def test_no_rows(target, archive):
 
 def test_a_newer_format(target, archive):
     def newer(members):
-        text = members[0][1].replace(b'"format": 1', b'"format": 2')
+        text = members[0][1].replace(b'"format": 2', b'"format": 3')
         return [(members[0][0], text), *members[1:]]
 
     rewritten(archive, newer)

@@ -77,6 +77,9 @@ async def _add(rows, job_id, outcome, seconds, *, branch, team=None, name, **of_
         ({"since": NOON + timedelta(hours=2)}, "queued gone late"),
         ({"until": NOON + timedelta(hours=2)}, "tests passed"),
         ({"since": NOON, "until": NOON + timedelta(milliseconds=1)}, "passed"),
+        ({"ids": ("passed", "queued", "other", "unknown")}, "queued passed"),
+        ({"ids": ("passed", "tests", "gone"), "text": "exited", "user": "ann"}, "passed"),
+        ({"ids": ("late", "tests"), "labels": (("git.branch", "fix"),)}, "late"),
         ({"text": "LINT ann"}, "gone late"),
         ({"text": "Ünits"}, "late"),
         ({"text": "branch:fix"}, "gone late"),
@@ -123,6 +126,7 @@ async def test_what_others_may_not_see_is_in_no_list_and_no_count(rows, scope):
         JobQuery((JobState(JobStatus.COMPLETED),)),
         JobQuery((JobState(JobStatus.COMPLETED, success=True),)),
         JobQuery(name="test", reason="exit", since=NOON),
+        JobQuery(ids=tuple(jobs)),
         JobQuery(labels=(label,)),
         JobQuery(labels=(label, ("team", "a")), text="100%"),
         JobQuery(text="run"),
@@ -208,6 +212,15 @@ async def test_a_filter_reads_no_row_that_it_leaves_out(rows, scope, query):
         inner = [step for step in steps if "PRIMARY KEY (rowid=?)" not in step]
         assert inner
         assert all("COVERING INDEX jobs_listed" in step for step in inner)
+
+
+@pytest.mark.parametrize("scope", [JobScope(), ACME, SHARED])
+async def test_jobs_that_are_named_are_found_without_reading_others(rows, scope):
+    sql, parameters = list_sql(scope, JobQuery(ids=("a", "b"), states=FAILURES), None)
+    plan = await rows.database.fetch_all(f"EXPLAIN QUERY PLAN {sql}", parameters)
+    steps = [row["detail"] for row in plan if " jobs" in row["detail"]]
+    assert steps
+    assert all(step.startswith("SEARCH") for step in steps), steps
 
 
 @pytest.mark.parametrize("query", [JobQuery(), JobQuery((JobState(JobStatus.RUNNING),))])

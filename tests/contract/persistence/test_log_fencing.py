@@ -106,7 +106,7 @@ def test_the_same_controller_goes_on_in_the_same_file(store: FileLogStore, tmp_p
         log.append(piece)
         log.close()
     assert content(store) == b"abc"
-    assert names(tmp_path) == ["3-0-none.log"]
+    assert names(tmp_path) == ["3-0-none.log", "3.marks"]
 
 
 def test_a_log_of_the_first_version_is_continued(store: FileLogStore, tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from ci_common.identities import new_token
 from ci_common.policy import POLICY, Action, Reach
 from ci_common.principal import Role
 from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
+from ci_server.dashboard.pages import PAGES, UI_PATH
 from support import events, models, projects
 from support.access_world import ABSENT, ARTIFACT, OPERATOR, SAM, access_world
 
@@ -43,6 +45,9 @@ class Request:
     """What is sent, made from the server."""
     tells_of_others: bool = False
     """Whether a job that one may not read is 403 rather than 404: docs/security.md says so."""
+
+    without_cookie: bool = False
+    """Whether it is asked without the cookie that it would make worthless for the next request."""
 
     def allowed(self, target):
         return self.by_state.get(target.state, self.answer) if target else self.answer
@@ -69,14 +74,23 @@ def everything(_server):
     }
 
 
+def trend_names(_server):
+    return {"params": {"name": "test"}}
+
+
 def run_json(_server):
     return {"json": {"query": "How do CD4 T cells respond to interferon-beta?"}}
+
+
+def wrong_key(_server):
+    return {"json": {"api_key": new_token()}}
 
 
 SUBMISSION = Request(Action.SUBMIT, submits=True, form=project_form)
 CANCELLATION = Request(Action.CANCEL, ACCEPTED, {"completed": (409, "job_finished")}, cancels=True)
 READING = Request(Action.READ)
 
+GET_HEAD = ("GET", "HEAD")
 REQUESTS = {
     "POST /submit": SUBMISSION,
     "POST /submit-stream": SUBMISSION,
@@ -84,12 +98,20 @@ REQUESTS = {
     "GET /limits": Request(Action.SUBMIT),
     "GET /server": Request(Action.LIST),
     "GET /jobs": Request(Action.LIST),
+    "GET /jobs/trends": Request(Action.LIST, form=trend_names),
     "GET /events": Request(Action.LIST),
+    "GET /streams/events": Request(Action.LIST),
+    "HEAD /streams/events": Request(Action.LIST),
+    "GET /streams/jobs/{job_id}/log": READING,
+    "HEAD /streams/jobs/{job_id}/log": READING,
     "GET /jobs/{job_id}": READING,
     "DELETE /jobs/{job_id}": CANCELLATION,
     "POST /jobs/{job_id}/cancel": CANCELLATION,
     "GET /jobs/{job_id}/stream": READING,
     "GET /jobs/{job_id}/logs": READING,
+    "GET /jobs/{job_id}/logs/marks": READING,
+    "GET /jobs/{job_id}/logs/position": READING,
+    "GET /jobs/{job_id}/logs/search": Request(Action.READ, (400, "invalid_search")),
     "GET /jobs/{job_id}/artifacts": READING,
     "GET /jobs/{job_id}/artifacts/{path}": Request(
         Action.READ, (404, "artifact_not_found"), {"completed": OK}
@@ -99,15 +121,27 @@ REQUESTS = {
     ),
     "GET /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
     "HEAD /artifacts/{job_id}/{path}": Request(None, (403, "invalid_grant")),
+    "POST /jobs/{job_id}/previews": Request(Action.PREVIEW, (201, None)),
+    "GET /preview/{grant}/{path}": Request(None, (403, "invalid_grant")),
+    "HEAD /preview/{grant}/{path}": Request(None, (403, "invalid_grant")),
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "POST /jobs/{job_id}/rerun": Request(Action.RERUN, (409, "not_rerunnable")),  # all are runs'
     "GET /usage": Request(Action.USAGE),
     "POST /graphql": Request(Action.LIST, form=everything),
+    "GET /metrics": Request(Action.METRICS),
     "GET /whoami": Request(Action.LIST),
+    "GET /session": Request(None),
+    "POST /session": Request(None, (401, "invalid_credentials"), form=wrong_key),
+    "DELETE /session": Request(None, (204, None), without_cookie=True),
     "GET /": Request(None),
     "HEAD /": Request(None),
     "GET /docs": Request(None),
     "GET /docs/assets/{path}": Request(None, (404, "not_found")),
+    "GET /ui": Request(None, (307, None)),
+    "HEAD /ui": Request(None, (307, None)),
+    "GET /ui/assets/{path}": Request(None, (404, "not_found")),
+    "HEAD /ui/assets/{path}": Request(None, (404, None)),
+    **{f"{method} {UI_PATH}{page.path}": Request(None) for page in PAGES for method in GET_HEAD},
     "POST /v1/jobs/submit": Request(Action.SUBMIT, (201, None), submits=True, form=model_form),
     "GET /v1/jobs": Request(Action.LIST),
     "GET /v1/jobs/{job_id}": READING,
@@ -157,6 +191,8 @@ def world(tmp_path_factory):
 def reach_of(caller, action):
     if caller.only_job is not None and action is not Action.READ:
         return Reach.NONE
+    if action is Action.METRICS and caller.tenant != OPERATOR:
+        return Reach.NONE  # they are of all tenants
     operates = caller.role is Role.ADMIN and caller.tenant == OPERATOR
     if operates and action is not Action.RERUN:  # which takes nothing from one tenant to another
         return Reach.ALL
@@ -258,11 +294,15 @@ def ask(world, name, caller, target=None, **params):
     ids = {"job_id": target.job_id, "run_id": target.run_id} if target else {}
     make_form = REQUESTS[name].form
     form = make_form(world.server) if make_form else {}
+    params = {**form.pop("params", {}), **caller.params, **params}
+    headers = dict(caller.headers)
+    if REQUESTS[name].without_cookie:
+        headers.pop("cookie", None)
     with world.server.http.stream(
         method,
-        path.format(**ids, path=ARTIFACT),
-        headers=dict(caller.headers),
-        params={**caller.params, **params},
+        path.format(**ids, path=ARTIFACT, grant="pv1.e30.x"),
+        headers=headers,
+        params=params,
         **form,
     ) as answer:
         streams = answer.headers.get("content-type", "").startswith("text/event-stream")
@@ -466,6 +506,7 @@ def test_the_matrix_is_whole(world):
     )
     wanted = {
         *itertools.product(("API key", "JWT"), Role, (*usual, "operator")),
+        *itertools.product(("session",), Role, (*usual, "operator")),
         *itertools.product(("JWT",), Role, ("namesake",)),
         *of_proxy,
         ("stream token of API key", Role.VIEWER, "same tenant"),

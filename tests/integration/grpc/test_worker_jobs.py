@@ -29,6 +29,17 @@ def test_a_job_from_its_beginning_to_its_end(worker, client):
     assert (seen["status"], seen["package_size"]) == ("completed", None)
 
 
+def test_calls_are_counted_by_method_and_status(worker, client):
+    refusal(lambda: client.create(""))
+    name = "ci_grpc_requests_total"
+    method = 'method="/job_worker.JobService/CreateJob"'
+    worker.live.until(
+        lambda: worker.live.http.get("/metrics").text,
+        lambda text: f'{name}{{code="INVALID_ARGUMENT",{method}}}' in text,
+        "the metrics",
+    )
+
+
 def test_the_commands_own_exit_code(client):
     job = client.ended(client.create("sh", "-c", "exit 7").id)
     assert (job.status, job.exitCode) == ("FAILED", 7)

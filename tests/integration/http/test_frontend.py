@@ -133,7 +133,7 @@ def test_browsers_get_the_site_or_the_page_of_the_api(server, bare, accept):
     assert (page.status_code, page.text) == (200, FILES["index.html"])
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     elsewhere = bare.http.get("/", headers={"Accept": accept})
-    assert (elsewhere.status_code, elsewhere.headers["location"]) == (307, "docs")
+    assert (elsewhere.status_code, elsewhere.headers["location"]) == (307, "ui/")
     for answer in (page, elsewhere):
         assert answer.headers["vary"] == "Accept"
 

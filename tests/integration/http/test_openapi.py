@@ -92,6 +92,8 @@ def test_tokens_for_one_job_are_for_what_reads_it():
     }
     assert lent == {
         *("/jobs/{job_id}", "/jobs/{job_id}/stream", "/jobs/{job_id}/logs"),
+        *("/jobs/{job_id}/logs/marks", "/jobs/{job_id}/logs/position"),
+        "/jobs/{job_id}/logs/search",
         *("/jobs/{job_id}/artifacts", "/jobs/{job_id}/artifacts/{path}"),
         "/v1/jobs/{job_id}",
         *(f"/api/v1/runs/{{run_id}}{path}" for path in ("", "/stream", "/result")),

@@ -31,7 +31,7 @@ rerun_of coverage{lines_covered lines_total branches_covered branches_total rate
 git{commit branch dirty describe remote} """
 COUNTS = "total passed failed errors skipped seconds "
 CASES = "{name seconds message}"
-LISTED = f"{SCALARS} tests{{{COUNTS}}}"
+LISTED = f"{SCALARS} tests{{{COUNTS}}} waiting{{reason message ahead}}"
 WHOLE = (
     f"{SCALARS} tests{{{COUNTS} failures{CASES} slowest{CASES}}} waiting{{reason message ahead}}"
 )
@@ -141,6 +141,12 @@ def test_the_same_filters_find_the_same_jobs(server, arguments, params):
     assert jobs["nodes"] == [known(job, listed=True) for job in listed.json()]
     assert jobs["total"] == int(listed.headers["X-Total-Count"])
     assert jobs["next_cursor"] == listed.headers.get("X-Next-Cursor")
+
+
+def test_a_list_of_ids(server):
+    some = [job["job_id"] for job in server.http.get("/jobs").json()][1:3]
+    found = data(server, "query($ids:[String!]){jobs(id:$ids){nodes{job_id}}}", ids=[*some, "none"])
+    assert [node["job_id"] for node in found["jobs"]["nodes"]] == some
 
 
 def test_pages_are_the_whole_list(server):

@@ -23,6 +23,8 @@ EXPECTED = {
     (Role.ADMIN, Action.RERUN): TENANT,
     (Role.ADMIN, Action.USAGE): TENANT,
     (Role.ADMIN, Action.ISSUE_TOKEN): TENANT,
+    (Role.ADMIN, Action.METRICS): None,
+    (Role.ADMIN, Action.PREVIEW): TENANT,
     (Role.ADMIN, Action.PRIORITIZE): TENANT,
     (Role.SUBMITTER, Action.SUBMIT): OWN,
     (Role.SUBMITTER, Action.LIST): SHARED,
@@ -31,6 +33,8 @@ EXPECTED = {
     (Role.SUBMITTER, Action.RERUN): OWN,
     (Role.SUBMITTER, Action.USAGE): None,
     (Role.SUBMITTER, Action.ISSUE_TOKEN): OWN,
+    (Role.SUBMITTER, Action.METRICS): None,
+    (Role.SUBMITTER, Action.PREVIEW): SHARED,
     (Role.SUBMITTER, Action.PRIORITIZE): None,
     (Role.VIEWER, Action.SUBMIT): None,
     (Role.VIEWER, Action.LIST): VIEWED,
@@ -39,6 +43,8 @@ EXPECTED = {
     (Role.VIEWER, Action.RERUN): None,
     (Role.VIEWER, Action.USAGE): None,
     (Role.VIEWER, Action.ISSUE_TOKEN): VIEWED,
+    (Role.VIEWER, Action.METRICS): None,
+    (Role.VIEWER, Action.PREVIEW): VIEWED,
     (Role.VIEWER, Action.PRIORITIZE): None,
 }
 
@@ -64,7 +70,9 @@ def test_the_table_is_whole():
 @pytest.mark.parametrize("action", Action)
 def test_only_admins_of_the_operator_reach_other_tenants(role, action):
     reach = Policy("operations").reach(Principal("operations", "olga", role), action)
-    assert (reach is Reach.ALL) == (role is Role.ADMIN and action is not Action.RERUN)
+    reads_metrics = role is Role.VIEWER and action is Action.METRICS
+    is_admins = role is Role.ADMIN and action is not Action.RERUN
+    assert (reach is Reach.ALL) == (is_admins or reads_metrics)
 
 
 @pytest.mark.parametrize("role", Role)

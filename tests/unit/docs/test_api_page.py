@@ -27,6 +27,7 @@ from ci_server.apis.native.present import (
 from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.apis.runs.control_strategy import assessment_json
 from ci_server.app import create_app
+from ci_server.dashboard.pages import UI_PATH
 from ci_server.http.errors import STATUS_OF_CODE
 from ci_server.services.control_strategy import ControlAssessment
 from ci_server.services.intake import SubmissionLimits
@@ -41,6 +42,7 @@ from tests.support.pages import page, words_in_code
 API = page("api.md")
 MODELS = page("models.md")
 RUNS = page("runs.md")
+DURABLE = page("durable-streams.md")
 TESTS = SuiteSummary(1, 1, 0, 0, 0, 0.5, (), (CaseResult("a::b", 0.5),))
 FINISHED = replace(a_job(JobStatus.COMPLETED), tests=TESTS, coverage=CoverageSummary(1, 2, 3, 4))
 BYTES = b"\xff"
@@ -204,12 +206,13 @@ def test_statuses_of_codes():
 def test_every_route():
     shown = {
         (method, re.sub(r"\{\w+(:\w+)?\}", "{}", path))
-        for text in (API.text, MODELS.text, RUNS.text)
+        for text in (API.text, DURABLE.text, MODELS.text, RUNS.text)
         for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]*)`", text)
     }
     routes = {
         (method, re.sub(r"\{\w+(:\w+)?\}", "{}", route.path_format))
         for route in routes_of(create_app())
         for method in (route.methods or set()) - {"HEAD"}
+        if not f"{route.path_format}/".startswith(f"{UI_PATH}/")  # pages are for people
     }
     assert shown == {*routes, ("GET", "/openapi.json")}

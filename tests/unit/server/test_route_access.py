@@ -13,12 +13,14 @@ from starlette.routing import WebSocketRoute
 from ci_common.policy import Action
 from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
+from ci_server.dashboard.pages import PAGES, UI_PATH
 from ci_server.http.guards import Access, Lister, Reader, public
 from ci_server.http.query import strict_query
 from support.websocket_routes import websockets_of
 
 FOR_EVERYBODY = {
     "/artifacts/{job_id}/{path:artifact_path}",  # asks for a signature instead
+    "/preview/{grant}/{path:artifact_path}",  # the path has a signature
     "/health",
     "/ready",
     "/api/v1/health",
@@ -26,6 +28,12 @@ FOR_EVERYBODY = {
     "/",
     "/docs",
     "/docs/assets/{path}",
+    "/session",  # asks on its own who it is, and is for those who are nobody yet
+    "/session/oidc/start",
+    "/session/oidc/callback",  # asks the issuer
+    UI_PATH,
+    UI_PATH + "/assets/{path:path}",
+    *(UI_PATH + page.path for page in PAGES),
 }
 READ_BY_POST = {"/graphql"}
 """Their bodies are questions."""

@@ -1,0 +1,5 @@
+"""The dashboard: pages for browsers at `/ui/`.
+
+The pages have no data of their own. Each is a few lines of HTML that load modules from `static/`,
+which ask the HTTP API like any other client, so that one policy table decides what is shown.
+"""

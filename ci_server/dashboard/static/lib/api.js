@@ -1,0 +1,107 @@
+// Requests to the server that this page came from, which may be served below a path of a proxy.
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
+
+/** The address of the server, with the path that a proxy may have put before it. */
+export const ROOT = new URL("../../../", import.meta.url);
+
+/** What went wrong with a request, in the words of the server. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status of HTTP; 0 when the server could not be reached
+   * @param {string} code the stable code of the error
+   * @param {string} message
+   */
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+
+  /** Whether the same request may be answered later: the network, a restart, a limit. */
+  get isPassing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/**
+ * The address of a path of the API; parameters that are null, undefined or "" are left out, and an
+ * array is given once for each of its values.
+ */
+export function apiUrl(path, parameters = {}) {
+  const url = new URL(path.replace(/^\//, ""), ROOT);
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== null && each !== undefined && each !== "") url.searchParams.append(name, each);
+    }
+  }
+  return url;
+}
+
+/** The address of a page of the dashboard, such as "jobs/ID". */
+export const pageUrl = (path = "") => new URL("ui/" + path, ROOT);
+
+/**
+ * Ask the server. Returns the response when its status is below 400; throws ApiError otherwise.
+ */
+export async function request(path, { parameters, ...options } = {}) {
+  const url = apiUrl(path, parameters);
+  let response;
+  try {
+    response = await patientFetch(url, { cache: "no-store", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "unreachable", "The server does not answer. Is it running?");
+  }
+  if (response.status >= 400) throw await errorOf(response);
+  return response;
+}
+
+/** Ask the server for JSON. Throws ApiError. */
+export async function requestJson(path, options) {
+  return (await request(path, options)).json();
+}
+
+/**
+ * `fetch`, which repeats once what only asks: browsers break all connections when a network
+ * interface comes or goes, as with each container on a developer's machine.
+ */
+async function patientFetch(url, options) {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    if (error.name === "AbortError" || (options.method ?? "GET") !== "GET") throw error;
+    await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS));
+    return fetch(url, options);
+  }
+}
+
+/** The same, however long the server cannot be reached. Throws ApiError for other reasons. */
+export async function requestJsonPatiently(path, options) {
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    try {
+      return await requestJson(path, options);
+    } catch (error) {
+      if (!error.isPassing) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}
+
+async function errorOf(response) {
+  let body = {};
+  try {
+    body = await response.json();
+  } catch {
+    // An answer of a proxy's, which is no JSON.
+  }
+  return errorIn(response.status, body);
+}
+
+/** The error that the body of an answer tells. */
+export function errorIn(status, body) {
+  const { code = `http_${status}`, message } = body.error ?? {};
+  const said = message ?? body.detail ?? `The server answered ${status}.`;
+  return new ApiError(status, code, String(said));
+}

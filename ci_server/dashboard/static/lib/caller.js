@@ -1,0 +1,18 @@
+// Who reads the page, and what they may do: to explain, and to offer nothing that is refused. The
+// server decides.
+
+/** `caller` is what `GET /whoami` answered; `null` while it is not known. */
+export const maySubmit = (caller) => caller !== null && caller.role !== "viewer";
+
+/** Why submitting is not offered. */
+export const whyNotSubmit = (caller) =>
+  `Your role (${caller?.role ?? "unknown"}) may watch jobs, not submit them.`;
+
+const isOfCaller = (caller, job) => job.tenant === caller.tenant && job.user === caller.user;
+
+/** An admin of the operator's tenant may cancel jobs of others; which tenant that is, is not told. */
+export const mayCancel = (caller, job) =>
+  caller !== null && (caller.role === "admin" || (maySubmit(caller) && isOfCaller(caller, job)));
+
+export const mayRunAgain = (caller, job) =>
+  mayCancel(caller, job) && job.tenant === caller.tenant;

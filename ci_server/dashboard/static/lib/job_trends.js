@@ -1,0 +1,68 @@
+// Pass rates and durations of the names of jobs, for those that a list shows.
+import { requestJson } from "./api.js";
+import { isFinal } from "./job_state.js";
+import { Store } from "./store.js";
+
+const MOST_NAMES = 50; // in one request
+const LONGEST_NAME = 64;
+const MOST_KNOWN = 500;
+const PAUSE_MS = 3_000; // at least between two requests
+
+/** Jobs without a project have a title instead, and no name of their own. */
+function keyOf(job) {
+  const isNamed = job.title === null && job.name.length <= LONGEST_NAME;
+  return isNamed ? JSON.stringify([job.tenant, job.name]) : null;
+}
+
+/** The trends. They are drawn after each change. */
+export class JobTrends extends Store {
+  #known = new Map(); // by key: a trend, or null where there is none
+  #wanted = new Map(); // names that are to be asked for, by key
+  #newest = ""; // when the last job ended that the known trends have counted
+  #timer = null;
+  #lastRead = 0;
+
+  /** The trend of a job's name, if it is known. */
+  of(job) {
+    return this.#known.get(keyOf(job)) ?? null;
+  }
+
+  /** These jobs are shown now: load what is not known of them, or has changed. */
+  want(jobs) {
+    let newest = this.#newest;
+    for (const job of jobs) {
+      const key = keyOf(job);
+      if (key === null) continue;
+      const isNews = isFinal(job) && job.end_time > this.#newest;
+      if (isNews && job.end_time > newest) newest = job.end_time;
+      if (isNews || !this.#known.has(key)) this.#wanted.set(key, job.name);
+    }
+    this.#newest = newest;
+    this.#schedule();
+  }
+
+  #schedule() {
+    if (this.#timer !== null || !this.#wanted.size) return;
+    const rest = this.#lastRead + PAUSE_MS - Date.now();
+    this.#timer = setTimeout(() => this.#read(), Math.max(0, rest));
+  }
+
+  async #read() {
+    this.#lastRead = Date.now();
+    const asked = [...this.#wanted].slice(0, MOST_NAMES);
+    for (const [key] of asked) this.#wanted.delete(key);
+    try {
+      const parameters = { name: [...new Set(asked.map(([, name]) => name))] };
+      const found = await requestJson("jobs/trends", { parameters });
+      if (this.#known.size > MOST_KNOWN) this.#known.clear();
+      for (const [key] of asked) this.#known.set(key, null);
+      for (const trend of found) this.#known.set(JSON.stringify([trend.tenant, trend.name]), trend);
+    } catch {
+      // Rows are shown without; the next change asks again.
+      for (const [key] of asked) this.#known.delete(key);
+    }
+    this.#timer = null;
+    this.changed();
+    this.#schedule();
+  }
+}

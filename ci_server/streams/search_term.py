@@ -1,0 +1,131 @@
+"""What is searched for in logs: literal text, found in the bytes that are its UTF-8.
+
+Case is ignored by simple case folding: one character for one (Unicode, CaseFolding.txt, C and S).
+So offsets are those of the log's own bytes, `ß` is the same as `ẞ` and not as `ss`, and `i` with a
+dot, without one, and as a capital with one are three letters.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable
+from functools import lru_cache
+
+from ci_common.errors import InvalidSearchError
+from ci_server.streams.plain_text import ESCAPE_SEQUENCE, ESCAPE_SEQUENCE_IN_LOWER_CASE
+
+LONGEST_TERM = 256
+"""Characters."""
+
+_LAST_CASED = 0x1E943
+_PROBED_CHARACTERS = 12
+"""Only so many are looked for where escape sequences may be between them: enough to be rare."""
+
+Find = Callable[[int], int]
+"""Where, from an index on, the term may begin; -1 when it does not occur any more."""
+
+
+class SearchTerm:
+    """One text. Finding it has two steps: places where it may be, quickly, in whole pieces of a
+    log, and then exactly, in the plain text of one line.
+    """
+
+    def __init__(self, text: str, *, exact_case: bool = False) -> None:
+        """Raises InvalidSearchError."""
+        _check(text)
+        self._exact_case = exact_case
+        self._bytes = text.encode()
+        variants = [(one,) if exact_case else _variants(one) for one in text]
+        encoded = [[variant.encode() for variant in one] for one in variants]
+        self.pattern = re.compile(b"".join(_any_of(one) for one in encoded))
+        """Finds the term in plain text."""
+        self._probed = encoded[:_PROBED_CHARACTERS]
+        self._odd = [one for group in encoded for one in group if not one.isascii()]
+        """What of ASCII letters is beyond ASCII: the Kelvin sign is a K."""
+        self._lower = self._bytes.lower()
+
+    def finder(self, content: bytes) -> Find:
+        """Finds places in the log's own bytes, whose escape sequences may be within the term. What
+        it finds has to be checked, and everything that `pattern` finds in the lines' plain text
+        begins at one of these places.
+        """
+        has_escapes = b"\x1b" in content
+        if self._exact_case:
+            if has_escapes:
+                return _searching(self._probe(), content)
+            return lambda at: content.find(self._bytes, at)
+        if not self._bytes.isascii() or self._has_odd(content):
+            pattern = self._probe() if has_escapes else self.pattern
+            return _searching(pattern, content)
+        lower = content.lower()
+        if has_escapes:
+            return _searching(self._lower_probe(), lower)
+        return lambda at: lower.find(self._lower, at)
+
+    def _has_odd(self, content: bytes) -> bool:
+        return not content.isascii() and any(one in content for one in self._odd)
+
+    def _probe(self) -> re.Pattern[bytes]:
+        between = b"(?:%s)*" % ESCAPE_SEQUENCE
+        spread = [[between.join(_each(one)) for one in group] for group in self._probed]
+        return _compiled(between.join(b"(?:%s)" % b"|".join(group) for group in spread))
+
+    def _lower_probe(self) -> re.Pattern[bytes]:
+        between = b"(?:%s)*" % ESCAPE_SEQUENCE_IN_LOWER_CASE
+        return _compiled(between.join(_each(self._lower[:_PROBED_CHARACTERS])))
+
+
+_compiled = lru_cache(maxsize=32)(re.compile)
+
+
+def _searching(pattern: re.Pattern[bytes], content: bytes) -> Find:
+    def find(at: int) -> int:
+        match = pattern.search(content, at)
+        return -1 if match is None else match.start()
+
+    return find
+
+
+def _check(text: str) -> None:
+    if not text:
+        raise InvalidSearchError("there is no text to search for (q)")
+    if len(text) > LONGEST_TERM:
+        raise InvalidSearchError(
+            f"the text to search for has {len(text)} characters, more than {LONGEST_TERM}"
+        )
+    if any(unicodedata.category(one) in ("Cc", "Cs") and one != "\t" for one in text):
+        raise InvalidSearchError(
+            "the text to search for must not have line breaks or other control characters: only "
+            "text within one line is found"
+        )
+
+
+def fold(character: str) -> str:
+    """What is the same for all characters that differ in case only."""
+    for folded in (character.casefold(), character.lower()):
+        if len(folded) == 1:
+            return folded
+    return character
+
+
+@lru_cache(maxsize=1)
+def _folded() -> dict[str, list[str]]:
+    """By what they fold to, the characters that fold to another one."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for code in range(_LAST_CASED + 1):
+        if (folded := fold(chr(code))) != chr(code):
+            found[folded].append(chr(code))
+    return found
+
+
+def _variants(character: str) -> tuple[str, ...]:
+    folded = fold(character)
+    return (folded, *_folded().get(folded, ()))
+
+
+def _any_of(variants: list[bytes]) -> bytes:
+    return b"(?:%s)" % b"|".join(map(re.escape, variants))
+
+
+def _each(content: bytes) -> list[bytes]:
+    return [re.escape(bytes([byte])) for byte in content]

@@ -1,0 +1,67 @@
+"""What a notification can be sent to, and where jobs may send theirs."""
+
+import pytest
+
+from ci_common.notify_targets import Channel, NotifyPolicy, read_target, targets_problem
+
+
+@pytest.mark.parametrize(
+    ("text", "channel", "host"),
+    [
+        ("https://example.com/hook?x=1", Channel.WEBHOOK, "example.com"),
+        ("https://EXAMPLE.com.:8443", Channel.WEBHOOK, "example.com"),
+        ("http://127.0.0.1:8080/", Channel.WEBHOOK, "127.0.0.1"),
+        ("https://[2001:db8::1]/x", Channel.WEBHOOK, "2001:db8::1"),
+        ("mailto:ann.b+ci@example.com", Channel.MAIL, "example.com"),
+        ("MAILTO:ann@EXAMPLE.com", Channel.MAIL, "example.com"),
+    ],
+)
+def test_targets(text, channel, host):
+    target = read_target(text)
+    assert (target.channel, target.host) == (channel, host)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "example.com", "ftp://example.com/", "https://", "https:///x", "file:///etc/passwd"),
+        *("https://user:pass@example.com/", "https://@example.com/", "https://a@b@c/"),
+        *("https://example.com:22/", "https://example.com:0/", "https://example.com:99999/"),
+        *("https://exa mple.com/", "https://example.com/\r\nHost: x", "https://example.com/\x00"),
+        *("https://example.com\\@evil.com/", "https://example.com/#x", "https://ex%61mple.com/"),
+        *("https://[::1", "https://::1/", "https://[v1.x]/", "https://[fe80::1%25eth0]/"),
+        *("https://-x.com/", "https://b\u00fccher.example/", f"https://e.com/{'x' * 1000}"),
+        *(
+            "mailto:",
+            "mailto:ann",
+            "mailto:a b@c.de",
+            "mailto:a@b.c,d@e.f",
+            "mailto:a@b.c\nBcc: x@y",
+        ),
+        *(
+            "mailto:a@b.c?bcc=x@y.z",
+            'mailto:"a b"@c.de',
+            "mailto:<a@b.c>",
+            f"mailto:{'a' * 65}@b.c",
+        ),
+    ],
+)
+def test_what_is_no_target(text):
+    with pytest.raises(ValueError, match="must") as raised:
+        read_target(text)
+    assert not text or text not in str(raised.value)
+    assert targets_problem([text])
+
+
+def test_where_jobs_may_send():
+    policy = NotifyPolicy(("hooks.example.com", "*.corp.example"), ("ann@x.org", "y.org"), True)
+    allowed = ["https://hooks.example.com/a", "https://a.b.corp.example/", "mailto:Ann@x.org"]
+    assert policy.problem([*allowed, "mailto:anybody@Y.org"]) is None
+    for refused in (
+        *("https://corp.example/", "https://evilcorp.example/", "https://example.com/"),
+        *("mailto:bob@x.org", "mailto:a@sub.y.org"),
+    ):
+        assert policy.problem([refused]), refused
+    assert "CI_SMTP_URL" in NotifyPolicy(mail=("x.org",)).problem(["mailto:a@x.org"])
+    assert NotifyPolicy(("*",)).problem(["https://anything.example/"]) is None
+    assert NotifyPolicy().problem(["https://anything.example/"])
