@@ -285,6 +285,7 @@ _SYNONYMS_OF_OPTIONS: dict[str, str | tuple[str, ...]] = {
     **dict.fromkeys(("--success", "--succeeded"), "--status passed"),
     **dict.fromkeys(("--background", "-d"), "--detach"),
     "--retry": "--retries",
+    **dict.fromkeys(("--grep", "--find", "--match"), "--search"),
     "--ignore": "--exclude",
 }
 

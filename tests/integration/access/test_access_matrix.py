@@ -109,6 +109,8 @@ REQUESTS = {
     "POST /jobs/{job_id}/cancel": CANCELLATION,
     "GET /jobs/{job_id}/stream": READING,
     "GET /jobs/{job_id}/logs": READING,
+    "GET /jobs/{job_id}/resources": READING,
+    "GET /jobs/{job_id}/coverage": READING,
     "GET /jobs/{job_id}/logs/marks": READING,
     "GET /jobs/{job_id}/logs/position": READING,
     "GET /jobs/{job_id}/logs/search": Request(Action.READ, (400, "invalid_search")),
@@ -133,6 +135,8 @@ REQUESTS = {
     "GET /session": Request(None),
     "POST /session": Request(None, (401, "invalid_credentials"), form=wrong_key),
     "DELETE /session": Request(None, (204, None), without_cookie=True),
+    "GET /session/oidc/start": Request(None, (404, "not_found")),  # no issuer is set up
+    "GET /session/oidc/callback": Request(None, (404, "not_found")),
     "GET /": Request(None),
     "HEAD /": Request(None),
     "GET /docs": Request(None),

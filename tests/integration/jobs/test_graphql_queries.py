@@ -30,7 +30,7 @@ log_size log_dropped priority attempt artifacts_size artifacts_left_out title la
 rerun_of coverage{lines_covered lines_total branches_covered branches_total rate}
 git{commit branch dirty describe remote} """
 COUNTS = "total passed failed errors skipped seconds "
-CASES = "{name seconds message}"
+CASES = "{name seconds message file line}"
 LISTED = f"{SCALARS} tests{{{COUNTS}}} waiting{{reason message ahead}}"
 WHOLE = (
     f"{SCALARS} tests{{{COUNTS} failures{CASES} slowest{CASES}}} waiting{{reason message ahead}}"
@@ -102,6 +102,7 @@ def server(tmp_path_factory):
 
 def known(job, *, listed):
     """A job of the HTTP API as GraphQL tells it."""
+    job = {name: value for name, value in job.items() if name != "settings"}
     job = {**job, "log_dropped": None if job["log_dropped"] == "unknown" else job["log_dropped"]}
     if listed and job["tests"]:
         job["tests"] = {name: job["tests"][name] for name in COUNTS.split()}
