@@ -200,16 +200,16 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.artifacts,
         LogMessages(),
     )
-    app.state.graphql_api = graphql.GraphqlApi(
-        QueryServices(services.jobs, services.job_events, services.usage, services.streams),
-        settings.request_timeout_seconds,
-    )
     app.state.sessions_api = SessionsApi(
         services.sessions.service,
         services.sessions.cookie,
         services.sessions.own_origin,
         settings.request_timeout_seconds,
         _oidc_api(services, settings),
+    )
+    app.state.graphql_api = graphql.GraphqlApi(
+        QueryServices(services.jobs, services.job_events, services.usage, services.streams),
+        settings.request_timeout_seconds,
     )
     app.state.catalogue = services.catalogue
     app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
@@ -289,7 +289,8 @@ def create_app() -> FastAPI:
     durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     models_api = (models.router, models_socket.router)
-    for routes in (*native, *durable, sessions.router, *models_api, *of_runs, graphql.router):
+    others = (sessions.router, graphql.router, *models_api, *of_runs)
+    for routes in (*native, *durable, *others):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (
         native_previews.shown_router,

@@ -7,7 +7,7 @@ from ci_common.job_events import EventCursor
 from ci_common.policy import Policy
 from ci_common.ports.events import EventBatch
 from ci_common.principal import Principal
-from ci_server.streams.event_feed import MOST_EVENTS, EventFeed
+from ci_server.streams.event_feed import EventFeed
 
 
 class JobEventService:
@@ -30,19 +30,14 @@ class JobEventService:
                 raise InvalidEventCursorError from None
         return await (self._feed.earliest() if all_stored else self._feed.latest())
 
-    async def after(
-        self,
-        principal: Principal,
-        cursor: EventCursor,
-        limit: int = MOST_EVENTS,
-        *,
-        mine: bool = False,
+    async def page(
+        self, principal: Principal, cursor: EventCursor, limit: int, *, mine: bool = False
     ) -> EventBatch:
-        """The next stored events, at most `limit`, of the jobs that `follow` tells of.
+        """The next events that are stored, at most `limit`, of the jobs that `follow` tells of.
 
-        Raises ForbiddenError, and what `EventFeed.after` raises.
+        Raises ForbiddenError, EventsGoneError, StorageUnavailableError.
         """
-        return await self._feed.after(cursor, self._policy.listed(principal, mine=mine), limit)
+        return await self._feed.page(cursor, self._policy.listed(principal, mine=mine), limit)
 
     def follow(
         self, principal: Principal, cursor: EventCursor, *, mine: bool = False

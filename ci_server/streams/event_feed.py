@@ -91,13 +91,8 @@ class EventFeed:
         """The position before the oldest stored event. Raises StorageUnavailableError."""
         return await self._events.earliest()
 
-    async def after(
-        self, cursor: EventCursor, scope: JobScope, limit: int = MOST_EVENTS
-    ) -> EventBatch:
-        """The next events of what the scope covers: fewer than `limit` are all there are.
-
-        Raises what `JobEvents.after` raises.
-        """
+    async def page(self, cursor: EventCursor, scope: JobScope, limit: int) -> EventBatch:
+        """See `JobEvents.after`."""
         return await self._events.after(cursor, scope, limit)
 
     async def follow(

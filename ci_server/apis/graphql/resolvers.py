@@ -140,7 +140,7 @@ async def _events(_: None, info: Info, **given: Any) -> dict[str, Any]:
     events = context.services.events
     cursor = await events.begin(after, all_stored=stored)
     try:
-        batch = await events.after(context.principal, cursor, limit, mine=bool(given["mine"]))
+        batch = await events.page(context.principal, cursor, limit, mine=bool(given["mine"]))
     except EventsGoneError as error:
         return {"nodes": [], "cursor": str(error.resume), "has_more": True, "gone": True}
     kinds = given.get("kind")

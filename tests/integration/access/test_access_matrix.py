@@ -65,6 +65,10 @@ def control_question(server):
     return {"json": {"query": "IL-4 on B cells", "control_strategy": "query_as_control"}}
 
 
+def trend_names(_server):
+    return {"params": {"name": "test"}}
+
+
 def everything(_server):
     return {
         "json": {
@@ -72,10 +76,6 @@ def everything(_server):
             "events(stored:true){nodes{job_id user facts}} usage{tenants{tenant}}}"
         }
     }
-
-
-def trend_names(_server):
-    return {"params": {"name": "test"}}
 
 
 def run_json(_server):
@@ -129,8 +129,8 @@ REQUESTS = {
     "POST /jobs/{job_id}/token": Request(Action.ISSUE_TOKEN),
     "POST /jobs/{job_id}/rerun": Request(Action.RERUN, (409, "not_rerunnable")),  # all are runs'
     "GET /usage": Request(Action.USAGE),
-    "POST /graphql": Request(Action.LIST, form=everything),
     "GET /metrics": Request(Action.METRICS),
+    "POST /graphql": Request(Action.LIST, form=everything),
     "GET /whoami": Request(Action.LIST),
     "GET /session": Request(None),
     "POST /session": Request(None, (401, "invalid_credentials"), form=wrong_key),
