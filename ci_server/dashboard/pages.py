@@ -16,13 +16,22 @@ class Page(NamedTuple):
     script: str
     """The module in `static/pages/` that draws it."""
     title: str
+    styles: tuple[str, ...] = ()
+    """Style sheets besides the page's own, in `static/`."""
 
 
 UI_PATH = "/ui"
 
+_CHARTS = ("vendor/uplot.css", "lib/results.css")
+
 PAGES = (
     Page("/", "jobs", "Jobs"),
-    Page("/jobs/{job_id}", "job", "Job"),
+    Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", "vendor/uplot.css")),
+    Page("/login", "login", "Sign in"),
+    Page("/models", "models", "Models", styles=("lib/paged_list.css",)),
+    Page("/models/{job_id}", "model", "Model", styles=_CHARTS),
+    Page("/runs", "runs", "Runs", styles=("lib/paged_list.css",)),
+    Page("/runs/{run_id}", "run", "Run", styles=(*_CHARTS, "lib/paged_list.css")),
 )
 
 _HTML = """\
@@ -35,8 +44,9 @@ _HTML = """\
 <title>{title} · CI runner</title>
 <link rel="icon" href="{assets}icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="{assets}base.css">
-<link rel="stylesheet" href="{assets}pages/{script}.css">
+{styles}<link rel="stylesheet" href="{assets}pages/{script}.css">
 <script src="{assets}theme.js"></script>
+<script src="{assets}retry.js"></script>
 {preloads}
 <script type="module" src="{assets}pages/{script}.js"></script>
 </head>
@@ -59,10 +69,16 @@ def page_html(page: Page) -> str:
     other, each in the one before.
     """
     assets = "../" * (page.path.count("/") - 1) + "assets/"
+    styles = "".join(f'<link rel="stylesheet" href="{assets}{style}">\n' for style in page.styles)
     modules = sorted(_needed_by(f"pages/{page.script}.js"))
     preloads = "\n".join(f'<link rel="modulepreload" href="{assets}{path}">' for path in modules)
-    title = escape(page.title)
-    return _HTML.format(title=title, script=page.script, assets=assets, preloads=preloads)
+    return _HTML.format(
+        title=escape(page.title),
+        script=page.script,
+        assets=assets,
+        styles=styles,
+        preloads=preloads,
+    )
 
 
 def _needed_by(module: str) -> set[str]:

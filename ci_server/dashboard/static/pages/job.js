@@ -1,21 +1,111 @@
-// One job: what it is, and its log.
-import { ROOT, requestJson } from "../lib/api.js";
-import { JobState } from "../lib/job_state.js";
+// One job: what it is, its log, and what it left.
+import { ROOT, pageUrl } from "../lib/api.js";
+import { ArtifactsList } from "../job/artifacts_list.js";
+import { CoverageList, percent } from "../job/coverage_list.js";
+import { JobDetails } from "../job/details.js";
+import { JobHead } from "../job/head.js";
+import { useJob } from "../job/live_job.js";
+import { Resources } from "../job/resources.js";
+import { TestsList } from "../job/tests_list.js";
+import { isFinal, stateOf } from "../lib/job_state.js";
 import { Problem, showPage } from "../lib/shell.js";
+import { bytes } from "../lib/sizes.js";
+import { TabPanel, Tabs } from "../lib/tabs.js";
 import { html, useEffect, useState } from "../lib/ui.js";
+import { LOG_KEYS, LogPanel } from "../log/panel.js";
 
 const JOB_ID = decodeURIComponent(location.pathname.slice(ROOT.pathname.length).split("/")[2]);
+const PATH = `jobs/${encodeURIComponent(JOB_ID)}`;
 
 function JobPage() {
-  const [job, setJob] = useState(null);
-  const [error, setError] = useState(null);
-  useEffect(() => {
-    requestJson(`jobs/${encodeURIComponent(JOB_ID)}`).then(setJob, setError);
-  }, []);
+  const { job, error, load, setJob, onEvent } = useJob(PATH);
+  const [chosen, setChosen] = useState("log");
+  const [find, setFind] = useState(null);
+  useTitle(job);
+  const live = job && !isFinal(job);
+  const findInLog = (text) => {
+    setChosen("log");
+    setFind({ text });
+  };
+  if (error && !job) return html`<${NoJob} error=${error} retry=${load} />`;
   return html`
-    ${error && html`<${Problem} error=${error} />`}
-    ${job && html`<h1>${job.name ?? job.job_id} <${JobState} job=${job} /></h1>`}
+    ${job && html`<${JobHead} job=${job} onChange=${setJob} />`}
+    ${error && html`<${Problem} error=${error} retry=${load} />`}
+    <${Tabs} tabs=${tabsOf(job)} chosen=${chosen} choose=${setChosen} label="Parts of the job" />
+    <${TabPanel} name="log" chosen=${chosen}>
+      <${LogPanel} path=${PATH} live=${live} hidden=${chosen !== "log"} onEvent=${onEvent} find=${find} />
+    <//>
+    ${job && tabsOf(job).slice(1).map(
+      ({ name, content }) => html`<${TabPanel} key=${name} name=${name} chosen=${chosen}>${content(findInLog, live)}<//>`,
+    )}
   `;
 }
 
-showPage(JobPage);
+/** The parts that this job has. */
+function tabsOf(job) {
+  const tabs = [{ name: "log", title: "Log" }];
+  if (job?.tests) {
+    const many = job.tests.failed + job.tests.errors;
+    tabs.push({
+      name: "tests",
+      title: "Tests",
+      note: many ? `${many} failed` : `${job.tests.total}`,
+      bad: many > 0,
+      content: (find) => html`<${TestsList} tests=${job.tests} find=${find} />`,
+    });
+  }
+  if (job?.coverage) {
+    tabs.push({
+      name: "coverage",
+      title: "Coverage",
+      note: percent(job.coverage.rate ?? 0),
+      content: () => html`<${CoverageList} path=${PATH} coverage=${job.coverage} />`,
+    });
+  }
+  if (job?.artifacts_size) {
+    tabs.push({
+      name: "artifacts",
+      title: "Artifacts",
+      note: bytes(job.artifacts_size),
+      content: () => html`<${ArtifactsList} path=${PATH} />`,
+    });
+  }
+  if (job?.start_time) {
+    tabs.push({
+      name: "resources",
+      title: "Resources",
+      content: (_, live) => html`<${Resources} path=${PATH} live=${live} />`,
+    });
+  }
+  tabs.push({ name: "details", title: "Details", content: () => html`<${JobDetails} job=${job} />` });
+  return tabs;
+}
+
+function useTitle(job) {
+  const title = job && `${job.title ?? job.name} ${stateOf(job)} · CI runner`;
+  useEffect(() => {
+    if (title) document.title = title;
+  }, [title]);
+}
+
+const WHY = {
+  job_not_found: [
+    "There is no such job",
+    "It was deleted, or it is not yours to see, or the link is not complete.",
+  ],
+  unauthenticated: ["You are not logged in", "Only people whom the server knows see its jobs."],
+  invalid_credentials: ["You are not logged in any more", "Your session has expired, or was ended."],
+};
+
+/** What is shown in place of a job. */
+function NoJob({ error, retry }) {
+  const [title, what] = WHY[error.code] ?? ["The job cannot be shown", error.message];
+  return html`<section class="no-job">
+    <h1>${title}</h1>
+    <p role="alert">${what} <code>${error.code}</code></p>
+    <p><code>${JOB_ID}</code></p>
+    <p><button type="button" onClick=${retry}>Try again</button> <a href=${pageUrl()}>All jobs</a></p>
+  </section>`;
+}
+
+showPage(JobPage, LOG_KEYS);

@@ -8,7 +8,7 @@ import { useKeys } from "../lib/keys.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { useStore } from "../lib/store.js";
 import { html, useCallback, useEffect, useRef, useState } from "../lib/ui.js";
-import { maySubmit, whyNotSubmit } from "./jobs/caller.js";
+import { maySubmit, whyNotSubmit } from "../lib/caller.js";
 import { Empty } from "./jobs/empty.js";
 import { FilterBar } from "./jobs/filter_bar.js";
 import { Done, Question } from "./jobs/job_actions.js";

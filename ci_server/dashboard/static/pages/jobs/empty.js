@@ -2,7 +2,7 @@
 import { ROOT } from "../../lib/api.js";
 import { NO_FILTER, isFiltered } from "../../lib/job_filter.js";
 import { html } from "../../lib/ui.js";
-import { maySubmit } from "./caller.js";
+import { maySubmit } from "../../lib/caller.js";
 
 export function Empty({ filter, go, caller }) {
   if (isFiltered(filter)) {

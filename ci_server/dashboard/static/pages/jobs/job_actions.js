@@ -4,7 +4,7 @@ import { AgainIcon, StopIcon } from "../../lib/icons.js";
 import { isFinal } from "../../lib/job_state.js";
 import { Problem } from "../../lib/shell.js";
 import { html, useState } from "../../lib/ui.js";
-import { mayCancel, mayRunAgain } from "./caller.js";
+import { mayCancel, mayRunAgain } from "../../lib/caller.js";
 import { Dialog } from "./dialog.js";
 
 const shortName = (job) => (job.title ?? job.name).slice(0, 80);

@@ -4,7 +4,7 @@ import { UploadIcon } from "../../lib/icons.js";
 import { Problem } from "../../lib/shell.js";
 import { html, useEffect, useRef, useState } from "../../lib/ui.js";
 import { upload } from "../../lib/upload.js";
-import { maySubmit, whyNotSubmit } from "./caller.js";
+import { maySubmit, whyNotSubmit } from "../../lib/caller.js";
 import { Dialog } from "./dialog.js";
 
 const sizeOf = (bytes) =>

@@ -1,0 +1,82 @@
+// What a job left: its artifacts, and a look into one.
+import { apiUrl, request, requestJson } from "../lib/api.js";
+import { Problem } from "../lib/shell.js";
+import { bytes } from "../lib/sizes.js";
+import { html, useEffect, useRef, useState } from "../lib/ui.js";
+
+const LEAST_LEFT_MS = 60_000;
+const MOST_LISTED = 1000;
+const SHOWN =
+  /\.(?:txt|log|md|csv|json|xml|ya?ml|toml|ini|py|js|css|html?|svg|png|jpe?g|gif|webp|avif)$|^[^.]*$/i;
+
+const encoded = (path) => path.split("/").map(encodeURIComponent).join("/");
+
+export function ArtifactsList({ path }) {
+  const [artifacts, setArtifacts] = useState(null);
+  const [error, setError] = useState(null);
+  const [shown, setShown] = useState(null);
+  const preview = usePreviews(path);
+  useEffect(() => {
+    requestJson(`${path}/artifacts`).then(setArtifacts, setError);
+  }, [path]);
+  const show = async (artifact) => {
+    setError(null);
+    try {
+      setShown({ name: artifact.path, url: await preview(artifact.path) });
+    } catch (problem) {
+      setError(problem);
+    }
+  };
+  return html`
+    ${error && html`<${Problem} error=${error} />`}
+    ${artifacts?.length === 0 && html`<p>The job left no artifacts.</p>`}
+    <div class="artifacts">
+      ${artifacts?.length > 0 && html`<${Table} path=${path} artifacts=${artifacts} shown=${shown} show=${show} />`}
+      ${shown && html`<${Preview} shown=${shown} close=${() => setShown(null)} />`}
+    </div>
+  `;
+}
+
+function Table({ path, artifacts, shown, show }) {
+  return html`<table class="list">
+    <thead><tr><th>Artifact</th><th class="size">Size</th><th><span class="unseen">Actions</span></th></tr></thead>
+    <tbody>
+      ${artifacts.slice(0, MOST_LISTED).map(
+        (artifact) => html`<tr key=${artifact.path} aria-current=${shown?.name === artifact.path ? "true" : undefined}>
+          <td><a href=${apiUrl(`${path}/artifacts/`).href + encoded(artifact.path)} download>${artifact.path}</a></td>
+          <td class="size">${bytes(artifact.size)}</td>
+          <td>${SHOWN.test(artifact.path.split("/").at(-1)) &&
+          html`<button type="button" onClick=${() => show(artifact)}>View<span class="unseen"> ${artifact.path}</span></button>`}</td>
+        </tr>`,
+      )}
+    </tbody>
+    ${artifacts.length > MOST_LISTED &&
+    html`<caption>The first ${MOST_LISTED} of ${artifacts.length}; <code>ci artifacts</code> lists all.</caption>`}
+  </table>`;
+}
+
+/** In a frame of an origin of its own: what a job wrote never runs in ours. */
+function Preview({ shown, close }) {
+  return html`<section class="preview" aria-label=${`Preview of ${shown.name}`}>
+    <p>
+      <strong>${shown.name}</strong>
+      <span class="space"></span>
+      <a href=${shown.url} target="_blank" rel="noopener noreferrer">In a new tab</a>
+      <button type="button" onClick=${close}>Close</button>
+    </p>
+    <iframe sandbox="allow-scripts" referrerpolicy="no-referrer" src=${shown.url} title=${`Preview of ${shown.name}`}></iframe>
+  </section>`;
+}
+
+/** A function that gives the address of an artifact's preview, by a grant that is asked for once. */
+function usePreviews(path) {
+  const grant = useRef(null);
+  return async (name) => {
+    const left = grant.current ? Date.parse(grant.current.expires_at) - Date.now() : 0;
+    if (left < LEAST_LEFT_MS) {
+      grant.current = await (await request(`${path}/previews`, { method: "POST" })).json();
+    }
+    const { pathname } = new URL(grant.current.url);
+    return new URL(pathname + encoded(name), location.origin).href;
+  };
+}

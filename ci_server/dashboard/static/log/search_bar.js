@@ -1,0 +1,119 @@
+// The search over a log: its field, its hits, and going through them.
+import { html, useEffect, useRef, useState } from "../lib/ui.js";
+import { patternOf, searchLog } from "./search.js";
+
+const NOTHING = { hits: [], searched: 0, done: true, truncated: false };
+
+/** The state of the search over the log of a view. `find` is searched for when it changes. */
+export function useSearch(path, view, find) {
+  const field = useRef(null);
+  const running = useRef(null);
+  const [query, setQuery] = useState("");
+  const [found, setFound] = useState(NOTHING);
+  const [error, setError] = useState(null);
+  const [current, setCurrent] = useState(-1);
+
+  const show = (hits, index) => {
+    setCurrent(index);
+    const offset = hits[index].line_offset;
+    view.select({ from: offset, to: offset });
+  };
+  const run = async (wanted) => {
+    running.current?.abort();
+    const abort = new AbortController();
+    running.current = abort;
+    setQuery(wanted);
+    setError(null);
+    setCurrent(-1);
+    setFound({ ...NOTHING, done: !wanted });
+    view.setQuery(patternOf(wanted));
+    if (!wanted) return;
+    let shown = false;
+    try {
+      await searchLog(path, wanted, abort.signal, (news) => {
+        if (abort.signal.aborted) return;
+        setFound(news);
+        if (!shown && news.hits.length) {
+          shown = true;
+          show(news.hits, 0);
+        }
+      });
+    } catch (problem) {
+      if (!abort.signal.aborted) setError(problem);
+    }
+  };
+  useEffect(() => {
+    if (view && find?.text) run(find.text);
+  }, [view, find]);
+  return {
+    field,
+    query,
+    found,
+    error,
+    current,
+    run,
+    show: (index) => show(found.hits, index),
+    focus: () => field.current?.select(),
+    clear: () => {
+      if (field.current) field.current.value = "";
+      if (query) run("");
+      field.current?.blur();
+    },
+    go: (step) => {
+      const { length } = found.hits;
+      if (length) show(found.hits, (current + step + length) % length);
+    },
+  };
+}
+
+export function SearchBar({ search }) {
+  const { field, query, found, error, current } = search;
+  const submit = (event) => {
+    event.preventDefault();
+    const wanted = field.current.value;
+    if (wanted === query) search.go(1);
+    else search.run(wanted);
+  };
+  useEffect(() => {
+    if (field.current && query) field.current.value = query;
+  }, [query]);
+  return html`<form class="search" role="search" onSubmit=${submit}>
+    <label><span class="unseen">Search the log</span>
+      <input type="search" ref=${field} placeholder="Search the log" maxlength="256" autocomplete="off"
+        spellcheck="false" onSearch=${(event) => !event.target.value && search.clear()} />
+    </label>
+    ${query && html`<span class="count" role="status">${countOf(found, current, error)}</span>
+      <button type="button" title="Hit before (N)" disabled=${!found.hits.length}
+        onClick=${() => search.go(-1)}><span aria-hidden="true">↑</span><span class="unseen">Hit before</span></button>
+      <button type="button" title="Next hit (n)" disabled=${!found.hits.length}
+        onClick=${() => search.go(1)}><span aria-hidden="true">↓</span><span class="unseen">Next hit</span></button>`}
+    ${query && found.hits.length > 0 && html`<${Hits} search=${search} />`}
+  </form>`;
+}
+
+function countOf({ hits, searched, done, truncated }, current, error) {
+  if (error) return error.message;
+  const many = `${hits.length}${truncated ? "+" : ""}`;
+  if (!done) return `${many} … ${Math.floor(searched * 100)} %`;
+  if (!hits.length) return "no hits";
+  return current < 0 ? `${many} hits` : `${current + 1} of ${many}`;
+}
+
+function Hits({ search }) {
+  const { hits, truncated } = search.found;
+  return html`<details class="hits">
+    <summary>List</summary>
+    <ol>
+      ${hits.map(
+        (hit, index) => html`<li key=${hit.offset}>
+          <button type="button" aria-current=${index === search.current ? "true" : undefined}
+            onClick=${() => search.show(index)}>
+            <span class="number">${hit.line}</span>
+            <span class="line">${hit.before_cut ? "…" : ""}${hit.before}<mark>${hit.match}</mark>${hit.after}</span>
+          </button>
+        </li>`,
+      )}
+    </ol>
+    ${truncated && html`<p class="faint">Only the first ${hits.length} hits are listed.</p>`}
+  </details>`;
+}
