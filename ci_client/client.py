@@ -199,13 +199,20 @@ class Client(JobContent):
         return ask_caller(self._exchange)
 
     def follow(
-        self, job_id: str, *, from_beginning: bool = False, offset: int | None = None
+        self,
+        job_id: str,
+        *,
+        from_beginning: bool = False,
+        offset: int | None = None,
+        timestamps: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """A job's events, to its end, over as many connections as it takes.
 
-        The log starts at its beginning, at `offset` bytes from there, or, by default, now.
+        The log starts at its beginning, at `offset` bytes from there, or, by default, now. With
+        `timestamps`, `time` events tell when it was received: `offset`, `line`, `time`.
 
         Raises:
+            UsageError: the server is too old to tell times.
             JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
         """
         from ci_client.library.sse_reader import JobStreamReader
@@ -214,6 +221,7 @@ class Client(JobContent):
             self._http,
             self.whole_id(job_id),
             from_beginning=from_beginning or offset is not None,
+            timestamps=timestamps,
             last_event_id=None if offset is None else str(offset),
             patience=self._patience,
             on_retry=self._on_retry,

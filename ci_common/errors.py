@@ -11,6 +11,8 @@ RunnerError
 │   ├── InvalidSecretError          a secret that cannot be given to a job, or masked
 │   ├── UnknownSecretError          the tenant has no such secret
 │   ├── SecretsNeededError          a job had secrets, which must be sent again
+│   ├── InvalidQueryError           GraphQL that has no meaning here
+│   ├── QueryTooComplexError        GraphQL that costs too much
 │   ├── InvalidOffsetError          a log position that is not one
 │   ├── InvalidSearchError          a text that cannot be searched for in a log
 │   ├── InvalidEventCursorError     a position among job events that is not one
@@ -46,6 +48,8 @@ RunnerError
 │   └── LogMissingError             it is not stored any more
 ├── NotReadyError                   a part of the server is down
 ├── ScannerUnavailableError         the operator's scanner cannot look at packages
+├── QueryTimeoutError               a GraphQL query took too long
+├── GraphqlUnavailableError         the server was installed without GraphQL
 ├── StorageUnavailableError         what the server opened is gone, or read-only
 │   ├── DatabaseUnavailableError
 │   └── DataDirectoryUnavailableError
@@ -179,6 +183,18 @@ class SecretsNeededError(BadRequestError):
     """The job had secrets, whose values are not kept: send them again."""
 
     code = "secrets_needed"
+
+
+class InvalidQueryError(BadRequestError):
+    """The GraphQL query is not valid."""
+
+    code = "invalid_query"
+
+
+class QueryTooComplexError(BadRequestError):
+    """The GraphQL query asks for too much at once."""
+
+    code = "query_too_complex"
 
 
 class InvalidOffsetError(BadRequestError):
@@ -404,6 +420,18 @@ class ScannerUnavailableError(RunnerError):
     """The upload was not accepted: the server's package scanner did not work. Try again later."""
 
     code = "scanner_unavailable"
+
+
+class QueryTimeoutError(RunnerError):
+    """The GraphQL query took too long; ask for less at once."""
+
+    code = "query_timeout"
+
+
+class GraphqlUnavailableError(RunnerError):
+    """This server has no GraphQL; its operator can install it: pip install 'ci-runner[graphql]'."""
+
+    code = "graphql_unavailable"
 
 
 class StorageUnavailableError(RunnerError):

@@ -117,6 +117,9 @@ class JobSpec:
     """Whether it is for its submitter and for admins only; see Job.visibility."""
     notify: tuple[str, ...] = field(default=(), repr=False)
     """Who is told of its end: see `ci_common.notify_targets`. URLs may be secrets."""
+    traceparent: str | None = None
+    """Of the trace that its submission is in, where the client told; see `ci_common.trace_context`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,10 @@ class CaseResult:
     seconds: float
     message: str = ""
     """Why it failed; empty for a test that did not."""
+    file: str = ""
+    """Where it failed, if the report tells; else where it is. Empty when that is not known."""
+    line: int | None = None
+    """In that file, from 1 on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,16 @@ from ci_common.installation import needing
 
 with needing("server", "python -m ci_controller"):
     from ci_common.errors import RunnerError
+    from ci_common.log_lines import configure_json
     from ci_common.metrics import ProcessMetrics, lasting
+    from ci_common.otlp import open_tracer
     from ci_common.settings import Settings
-    from ci_controller.assembly import ControllerStores, build_controller, build_deliverer
+    from ci_controller.assembly import (
+        ControllerStores,
+        ControllerTelemetry,
+        build_controller,
+        build_deliverer,
+    )
     from ci_controller.executors.registry import build_executor, load_settings
     from ci_controller.reconcile.controller import new_holder
     from ci_controller.telemetry.metrics import ControllerMetrics
@@ -30,7 +37,8 @@ with needing("server", "python -m ci_controller"):
     from ci_persistence.signals.in_process import ProcessJobSignals
     from ci_persistence.sqlite.data_claim import check_before_open, claim
     from ci_persistence.sqlite.deliveries import SqliteDeliveries
-    from ci_persistence.sqlite.events import SqliteJobEvents
+    from ci_persistence.sqlite.events import SqliteJobEvents, SqliteJobHistory
+    from ci_persistence.sqlite.job_details import SqliteResourceStore
     from ci_persistence.sqlite.lease import SqliteControllerLease
     from ci_persistence.sqlite.retention import SqliteJobRetention
     from ci_persistence.sqlite.transitions import SqliteJobTransitions
@@ -53,6 +61,7 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
     holder = new_holder()
     check = directory.check
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
+    tracer = open_tracer(settings, "controller")
     keys = SecretKeys(settings.data_path, settings.secret_keys)
     executor = build_executor(settings, database.instance_id)
     try:
@@ -66,19 +75,25 @@ async def _reconcile(settings: Settings, database: Database, directory: DataDire
             FileArtifactStore(settings.data_path, reserve, check),
             SocketDoorbell(settings.data_path),
             FileJobSecrets(settings.data_path, keys, check),
+            SqliteResourceStore(database, holder),
             check,
         )
         metrics = ProcessMetrics(MetricFiles(settings.data_path, lasting, check), "controller")
-        counting = ControllerMetrics(metrics.registry)
+        telemetry = ControllerTelemetry(
+            ControllerMetrics(metrics.registry), tracer, SqliteJobHistory(database)
+        )
         duties = {}
         if settings.notifications:
             queue = SqliteDeliveries(database, keys, holder)
             events = SqliteJobEvents(database)
             duties["notifications"] = build_deliverer(settings, queue, events, signals)
-        controller = build_controller(settings, executor, stores, metrics=counting, duties=duties)
+        controller = build_controller(
+            settings, executor, stores, telemetry=telemetry, duties=duties
+        )
         async with _shared(metrics) if settings.metrics != "off" else contextlib.nullcontext():
             await controller.run()
     finally:
+        tracer.close()
         await executor.close()
 
 
@@ -102,13 +117,20 @@ async def _run_until_signalled(settings: Settings) -> None:
         await task
 
 
+def _configure_logging(settings: Settings) -> None:
+    if settings.log_format == "json":
+        configure_json(settings.log_level)
+    else:
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+
+
 def main() -> None:
     """Read the environment and reconcile until SIGTERM."""
     try:
         settings = load_settings()
-        logging.basicConfig(
-            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        _configure_logging(settings)
         asyncio.run(_run_until_signalled(settings))
     except RunnerError as error:
         sys.exit(f"ci_controller: {error.message}")

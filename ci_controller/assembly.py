@@ -10,7 +10,8 @@ from ci_common.job import Door, utc_now
 from ci_common.notify_targets import Channel, NotifyPolicy
 from ci_common.ports.artifacts import ArtifactWriter
 from ci_common.ports.delivery import DeliveryQueue
-from ci_common.ports.events import JobEvents
+from ci_common.ports.details import ResourceStore
+from ci_common.ports.events import JobEvents, JobHistory
 from ci_common.ports.logs import LogKeeper, LogWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.retention import JobRetention
@@ -19,6 +20,7 @@ from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.signals import ControllerBell, JobSignals
 from ci_common.ports.workloads import Executor
 from ci_common.settings import ControllerSettings, Settings
+from ci_common.tracing import Tracer
 from ci_controller.delivery.deliverer import Deliverer
 from ci_controller.delivery.fan_out import FanOut
 from ci_controller.delivery.mail import MailSender
@@ -32,7 +34,9 @@ from ci_controller.reconcile.duty import LeaderDuty
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
+from ci_controller.running.resource_sampler import ResourceSampler
 from ci_controller.running.run_context import RunContext
+from ci_controller.telemetry.job_traces import NO_TRACES, JobTraces
 from ci_controller.telemetry.meter import NO_METER
 from ci_controller.telemetry.metered_executor import MeteredExecutor
 from ci_controller.telemetry.metrics import ControllerMetrics
@@ -55,8 +59,18 @@ class ControllerStores:
     artifacts: ArtifactWriter
     bell: ControllerBell
     secrets: JobSecrets
+    resources: ResourceStore
     check_files: Callable[[], None]
     """Raises StorageUnavailableError when the data directory cannot be used now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerTelemetry:
+    """What operators get of a controller."""
+
+    metrics: ControllerMetrics
+    tracer: Tracer
+    history: JobHistory
 
 
 def build_controller(
@@ -64,14 +78,16 @@ def build_controller(
     executor: Executor,
     stores: ControllerStores,
     now: Callable[[], datetime] = utc_now,
-    metrics: ControllerMetrics | None = None,
+    telemetry: ControllerTelemetry | None = None,
     duties: Mapping[str, LeaderDuty] | None = None,
 ) -> Controller:
     """A controller of these stores, which also has these duties; `now` is the wall clock. What it
-    does is counted in `metrics`, if there are any.
+    does is told `telemetry`, if there is any.
     """
-    if metrics is not None:
-        executor = MeteredExecutor(executor, metrics)
+    traces = NO_TRACES
+    if telemetry is not None:
+        executor = MeteredExecutor(executor, telemetry.metrics, telemetry.tracer, now)
+        traces = JobTraces(telemetry.tracer, telemetry.history, stores.transitions.get)
     limits = ArtifactLimits(
         settings.max_artifacts_mb << 20,
         settings.max_artifacts,
@@ -89,8 +105,10 @@ def build_controller(
             stores.secrets,
             ProgressReports(stores.transitions, now),
             LaunchSteps(stores.transitions),
+            ResourceSampler(executor, stores.resources),
             stores.check_files,
             settings.keeps_packages,
+            traces,
         ),
         stores.lease,
         stores.bell,
@@ -104,7 +122,7 @@ def build_controller(
             executor,
             _retention(settings, stores, now),
         ),
-        meter=metrics or NO_METER,
+        meter=telemetry.metrics if telemetry else NO_METER,
         duties=duties,
     )
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import errno
+import logging.config
 import os
 import socket
 import sys
@@ -18,6 +19,7 @@ with needing("server", "python -m ci_server"):
     from ci_common.settings import Settings
     from ci_server.connections import uvicorn_shape
     from ci_server.greeting import greeting
+    from ci_server.telemetry.log_output import uvicorn_config
     from ci_server.wiring import check_database_location, has_identities, load_settings
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
@@ -115,15 +117,25 @@ def main() -> None:
     if options.port:
         _check_port(options.host, options.port)
         about = greeting(settings, options.host, options.port, has_identities=identified)
-        print(asyncio.run(about), file=sys.stderr, flush=True)
+        _say(asyncio.run(about), settings)
     uvicorn.run(
         "ci_server.app:app",
         host=options.host,
         port=options.port,
         workers=options.workers,
         timeout_worker_healthcheck=WORKER_START_SECONDS,
+        log_config=uvicorn_config(settings.log_format) or uvicorn.config.LOGGING_CONFIG,
         **_OF_ALL,
     )
+
+
+def _say(text: str, settings: Settings) -> None:
+    """Tell whoever started the server; as a line of the log where every line is one."""
+    if settings.log_format == "json":
+        logging.config.dictConfig(uvicorn_config("json") or {})
+        logging.getLogger("ci_server").info("%s", text.strip())
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _serve_a_program(settings: Settings) -> int:
@@ -168,9 +180,9 @@ def _refuse_to_be_open_by_accident(host: str, settings: Settings, *, identified:
         return
     if not settings.insecure:
         sys.exit(_NO_USERS.format(host=host, database=settings.db_path.absolute()))
-    print(
+    _say(
         f"ci_server: --insecure without users: anyone who can reach {host} can run commands here",
-        file=sys.stderr,
+        settings,
     )
 
 

@@ -23,10 +23,13 @@ from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import TrustedProxies
 from ci_server.apis.durable import events as durable_events
 from ci_server.apis.durable import log as durable_log
+from ci_server.apis.graphql import routes as graphql
+from ci_server.apis.graphql.query import QueryServices
 from ci_server.apis.models import routes as models
 from ci_server.apis.models import socket as models_socket
 from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.native import artifacts as native_artifacts
+from ci_server.apis.native import details as native_details
 from ci_server.apis.native import events as native_events
 from ci_server.apis.native import lists as native_lists
 from ci_server.apis.native import log_positions as native_log_positions
@@ -85,7 +88,7 @@ _AUDIT_PAUSE_SECONDS = 3600.0
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the stores, build the services, run the controller; and all of it backwards."""
     settings = load_settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     raise_descriptor_limit()
     app.state.cors_origins = settings.allowed_origins
     app.state.trusted_proxies = TrustedProxies.parse(settings.trusted_proxies)
@@ -142,9 +145,10 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
     """Put into the application's state what its routes ask for."""
     app.state.access = services.access
     app.state.usage = services.usage
+    app.state.job_details = services.details
     app.state.trends = services.trends
     app.state.server_facts = services.facts
-    app.state.metrics = services.server_metrics
+    app.state.metrics = None if settings.metrics == "off" else services.server_metrics
     app.state.metrics_access = settings.metrics
     app.state.metrics_service = services.metrics
     cache = LogEventCache()
@@ -165,6 +169,8 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.positions,
         services.searches,
         services.previews,
+        services.facts.image,
+        services.timed_events,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -200,6 +206,10 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.sessions.own_origin,
         settings.request_timeout_seconds,
         _oidc_api(services, settings),
+    )
+    app.state.graphql_api = graphql.GraphqlApi(
+        QueryServices(services.jobs, services.job_events, services.usage, services.streams),
+        settings.request_timeout_seconds,
     )
     app.state.catalogue = services.catalogue
     app.state.control_strategy_api = runs_control_strategy.ControlStrategyApi(
@@ -268,6 +278,7 @@ def create_app() -> FastAPI:
         router,
         native_artifacts.router,
         native_previews.router,
+        native_details.router,
         native_reruns.router,
         native_usage.router,
         native_server.router,
@@ -278,7 +289,8 @@ def create_app() -> FastAPI:
     durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     models_api = (models.router, models_socket.router)
-    for routes in (*native, *durable, sessions.router, *models_api, *of_runs):
+    others = (sessions.router, graphql.router, *models_api, *of_runs)
+    for routes in (*native, *durable, *others):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (
         native_previews.shown_router,

@@ -9,13 +9,20 @@ from ci_common.errors import SettingsError
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
 from ci_common.metrics import ProcessMetrics, lasting
+from ci_common.otlp import open_tracer
 from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
 from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import RunSettings, ScanSettings, Settings
+from ci_common.tracing import Tracer
 from ci_common.waiting import JobSlots
-from ci_controller.assembly import ControllerStores, build_controller, build_deliverer
+from ci_controller.assembly import (
+    ControllerStores,
+    ControllerTelemetry,
+    build_controller,
+    build_deliverer,
+)
 from ci_controller.executors.registry import build_executor, default_image
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
 from ci_controller.reconcile.controller import Controller, new_holder
@@ -37,12 +44,13 @@ from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.catalogue import SqliteCatalogueReader
 from ci_persistence.sqlite.data_claim import check_before_open, claim
 from ci_persistence.sqlite.deliveries import SqliteDeliveries
-from ci_persistence.sqlite.events import SqliteJobEvents
+from ci_persistence.sqlite.events import SqliteJobEvents, SqliteJobHistory
 from ci_persistence.sqlite.identities import (
     SqliteIdentityAdministration,
     SqliteIssuedKeys,
     has_users,
 )
+from ci_persistence.sqlite.job_details import SqliteJobDetails, SqliteResourceStore
 from ci_persistence.sqlite.job_trends import SqliteJobTrends
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.metric_facts import SqliteMetricFacts
@@ -72,6 +80,7 @@ from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake, SubmissionLimits
+from ci_server.services.job_details import JobDetailService
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.metrics import MetricsService
@@ -89,6 +98,7 @@ from ci_server.streams.log_positions import LogPositions
 from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
 from ci_server.streams.log_threads import LogThreads
+from ci_server.streams.timed_events import TimedEvents
 from ci_server.streams.wait_reasons import WaitReasons
 from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
@@ -113,6 +123,7 @@ class ServerStores:
     job_secrets: FileJobSecrets
     metric_files: MetricFiles
     process_metrics: ProcessMetrics
+    tracer: Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +137,13 @@ class Services:
     job_events: JobEventService
     reruns: RerunService
     previews: Previews
+    details: JobDetailService
     readiness: Readiness
     usage: UsageService
     streams: LogStreams
     positions: LogPositions
     searches: LogSearches
+    timed_events: TimedEvents
     artifacts: ArtifactReader
     model_results: ModelResults
     runs: RunService
@@ -154,6 +167,8 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores
     stack.callback(bell.close)
     reserve = DiskReserve(settings.data_path, settings.disk_reserve_mb << 20)
     keys = SecretKeys(settings.data_path, settings.secret_keys)
+    tracer = open_tracer(settings, "server")
+    stack.push_async_callback(asyncio.to_thread, tracer.close)
     metric_files = MetricFiles(settings.data_path, lasting, directory.check)
     return ServerStores(
         settings,
@@ -168,6 +183,7 @@ async def open_stores(settings: Settings, stack: AsyncExitStack) -> ServerStores
         FileJobSecrets(settings.data_path, keys, directory.check),
         metric_files,
         ProcessMetrics(metric_files, "server"),
+        tracer,
     )
 
 
@@ -202,6 +218,7 @@ def build_services(
         secrets,
         audit,
         scanner,
+        stores.tracer,
     )
     jobs = JobService(submissions, stores.bell, policy, utc_now, audit, tokens)
     url_keys = SignedUrlKeys(settings.data_path).keys
@@ -220,6 +237,7 @@ def build_services(
         ),
         RerunService(jobs, intake),
         Previews(jobs, url_keys, utc_now),
+        JobDetailService(jobs, SqliteJobDetails(database)),
         Readiness(submissions, stores.packages, utc_now, scanner),
         UsageService(
             SqliteTenantUsages(database), policy, limits.quotas, settings.max_jobs_per_tenant
@@ -227,6 +245,7 @@ def build_services(
         streams,
         positions,
         LogSearches(stores.logs, positions, threads),
+        TimedEvents(stores.logs, stores.logs, threads),
         stores.artifacts,
         ModelResults(submissions, stores.artifacts, failures),
         RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),
@@ -278,9 +297,14 @@ def build_embedded_controller(stores: ServerStores, stack: AsyncExitStack) -> Co
             stores.artifacts,
             stores.bell,
             stores.job_secrets,
+            SqliteResourceStore(stores.database, holder),
             stores.directory.check,
         ),
-        metrics=ControllerMetrics(stores.process_metrics.registry),
+        telemetry=ControllerTelemetry(
+            ControllerMetrics(stores.process_metrics.registry),
+            stores.tracer,
+            SqliteJobHistory(stores.database),
+        ),
         duties=duties,
     )
 

@@ -67,6 +67,7 @@ _COMMANDS = {
         ("logs", "job_commands", "logs", "Print the logs of jobs."),
         ("wait", "job_commands", "wait", "Follow a job until it ends, and exit like `submit`."),
         ("artifacts", "job_commands", "artifacts", "List or download a job's artifacts."),
+        ("open", "open_command", "open_job", "Open a job's page in the browser."),
     ),
     Section.SET_UP: (
         (

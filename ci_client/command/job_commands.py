@@ -63,30 +63,60 @@ def wait(job_id: str | None, everything: bool, server: str | None, api_key: str 
         ("ci logs -f", "follow my newest job to its end"),
         ("ci logs 4f1c2d3e > test.log", "exactly the bytes it wrote"),
         ("ci logs -f 4f1c2d3e 9a0b1c2d", "several jobs, line by line"),
+        ("ci logs 4f1c2d3e --since 5m --timestamps", "the last 5 minutes, with times"),
+        ("ci logs 4f1c2d3e --search error", "the lines that contain a text"),
     ),
 )
 @options.job_ids_or_newest
 @option("--follow", "-f", is_flag=True, help="Follow the log until the job ends, like `wait`")
 @option("--tail", type=Whole(min=0), metavar="N", help="Start with the last N lines")
+@option(
+    "--since",
+    metavar="TIME",
+    help="Start with what was received since TIME: 30s, 5m, 2h (ago), or e.g. 2026-11-28T12:00",
+)
+@option("--timestamps", "-t", is_flag=True, help="Begin each line with the time it was received at")
+@option("--search", metavar="TEXT", help="Print only lines that contain TEXT, in any case")
+@option("--exact-case", is_flag=True, help="With --search: case matters")
+@option("--json", "as_json", is_flag=True, help="With --search: output JSON, one hit per line")
 @options.server
 @options.api_key
 @exits
 def logs(
-    job_ids: Sequence[str], follow: bool, tail: int | None, server: str | None, api_key: str | None
+    job_ids: Sequence[str],
+    follow: bool,
+    tail: int | None,
+    since: str | None,
+    timestamps: bool,
+    search: str | None,
+    exact_case: bool,
+    as_json: bool,
+    server: str | None,
+    api_key: str | None,
 ) -> int:
     """Print the logs of jobs.
 
     The log of one job is printed verbatim. Several logs are printed one after the other, with
     headings on stderr; with --follow they are interleaved, and each line begins with its job.
     """
+    from ci_client.command.log_part import LogPart
+
+    part = LogPart(tail, since, timestamps)
     choice = server_choice(server, api_key)
+    if search is not None or exact_case or as_json:
+        from ci_client.command.log_search import check_search
+        from ci_client.command.queries import search_log
+
+        text = check_search(search, job_ids, part, follow=follow)
+        job_id = job_ids[0] if job_ids else None
+        return search_log(job_id, choice, text, part, exact_case=exact_case, as_json=as_json)
     if len(job_ids) > 1:
         from ci_client.command.several_logs import follow_logs, print_logs
 
-        return follow_logs(job_ids, choice, tail) if follow else print_logs(job_ids, choice, tail)
+        return follow_logs(job_ids, choice, part) if follow else print_logs(job_ids, choice, part)
     from ci_client.command.queries import print_log
 
-    return print_log(job_ids[0] if job_ids else None, choice, follow, tail)
+    return print_log(job_ids[0] if job_ids else None, choice, follow, part)
 
 
 @click.command(

@@ -265,6 +265,7 @@ _SYNONYMS = {
         ("profile", "profiles", "switch", "use"), "whoami (--profile NAME selects one)"
     ),
     **dict.fromkeys(("health", "ready", "ping"), "server"),
+    **dict.fromkeys(("browse", "web", "ui", "dashboard"), "open"),
     "version": "--version",
     "signout": "logout",
     "tail": "logs",
@@ -284,6 +285,7 @@ _SYNONYMS_OF_OPTIONS: dict[str, str | tuple[str, ...]] = {
     **dict.fromkeys(("--success", "--succeeded"), "--status passed"),
     **dict.fromkeys(("--background", "-d"), "--detach"),
     "--retry": "--retries",
+    **dict.fromkeys(("--grep", "--find", "--match"), "--search"),
     "--ignore": "--exclude",
 }
 

@@ -1,6 +1,7 @@
 """`ci wait`, `ci logs`, `ci status` and `ci artifacts`: about jobs that are already there."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -8,6 +9,7 @@ from ci_client.client import Client
 from ci_client.command import exit_codes
 from ci_client.command.connecting import connect
 from ci_client.command.display import duration_of, result_line, say, shown_id
+from ci_client.command.log_part import LogPart
 from ci_client.command.painting import color_of
 from ci_client.command.report_display import (
     coverage_line,
@@ -39,14 +41,19 @@ def wait_for(job_id: str | None, server: ServerChoice, everything: bool) -> int:
         return _watch(client, job_id, from_beginning=everything)
 
 
-def print_log(job_id: str | None, server: ServerChoice, follow: bool, tail: int | None) -> int:
-    """Print a job's log, or its last lines, and go on to its end if asked to; the exit code."""
+def print_log(job_id: str | None, server: ServerChoice, follow: bool, part: LogPart) -> int:
+    """Print a job's log, or a part of it, and go on to its end if asked to; the exit code."""
     with connect(server) as client:
         # A server that is not there is told at once, not waited for.
         job_id = str(job_or_newest(client, job_id).get("job_id"))
-        start = 0 if tail is None else client.tail_start(job_id, tail)
+        start = part.start(client, job_id)
         if follow:
-            return _watch(client, job_id, offset=start)
+            return _watch(client, job_id, offset=start, timestamps=part.timestamps)
+        if part.timestamps:
+            from ci_client.command.timed_lines import print_timed
+
+            print_timed(client, job_id, start)
+            return exit_codes.PASSED
         output = LogOutput()
         for chunk in client.read_log(job_id, start=start):
             output.write(chunk)
@@ -55,7 +62,7 @@ def print_log(job_id: str | None, server: ServerChoice, follow: bool, tail: int 
 
 def _watch(client: Client, job_id: str, **where: Any) -> int:
     try:
-        with closing(LogOutput()) as output:
+        with closing(_output(where)) as output:
             return show(client.follow(job_id, **where), output, job_id)
     except KeyboardInterrupt:
         job_id = shown_id(job_id, sys.stderr)
@@ -64,6 +71,39 @@ def _watch(client: Client, job_id: str, **where: Any) -> int:
             f"watch it again with:\nci wait {job_id}{client.server_option}"
         )
         return exit_codes.INTERRUPTED
+
+
+def _output(where: Mapping[str, Any]) -> LogOutput:
+    if not where.get("timestamps"):
+        return LogOutput()
+    from ci_client.command.timed_lines import TimedOutput
+
+    return TimedOutput(where["offset"])
+
+
+def search_log(
+    job_id: str | None,
+    server: ServerChoice,
+    text: str,
+    part: LogPart,
+    *,
+    exact_case: bool,
+    as_json: bool,
+) -> int:
+    """Print where a text is in a job's log; the exit code."""
+    from ci_client.command.log_search import print_hits
+
+    with connect(server) as client:
+        job_id = str(job_or_newest(client, job_id).get("job_id"))
+        return print_hits(
+            client,
+            job_id,
+            text,
+            exact_case=exact_case,
+            as_json=as_json,
+            timestamps=part.timestamps,
+            start=part.start(client, job_id),
+        )
 
 
 def job(job_id: str | None, server: ServerChoice) -> dict[str, Any]:

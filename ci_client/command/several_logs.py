@@ -10,8 +10,10 @@ from ci_client.command import exit_codes
 from ci_client.command.color import ColorChoice, wants_color
 from ci_client.command.connecting import connect
 from ci_client.command.display import SHORT_ID, result_line, say
+from ci_client.command.log_part import LogPart
 from ci_client.command.painting import Color, color_of
 from ci_client.command.report_display import coverage_line, printable, remarks, short_report
+from ci_client.command.timed_lines import LineTimes, print_timed
 from ci_client.command.watching import LogOutput
 from ci_client.errors import ClientError
 from ci_client.library.config import ServerChoice
@@ -25,29 +27,36 @@ _LONGEST_LINE = 1 << 20
 """Of a longer one what there is makes a line: a job may write all of its log without a line end."""
 
 
-def print_logs(job_ids: Sequence[str], server: ServerChoice, tail: int | None) -> int:
+def print_logs(job_ids: Sequence[str], server: ServerChoice, part: LogPart) -> int:
     """Print the logs as they are now, or their last lines, one after the other; the exit code.
     Only headings on stderr stand between them.
     """
     with connect(server) as client:
         for name, job_id in _named(_jobs(client, job_ids)).items():
             say(f"==> {name} <==")
+            start = part.start(client, job_id)
+            if part.timestamps:
+                print_timed(client, job_id, start)
+                continue
             output = LogOutput()
-            for chunk in client.read_log(job_id, start=_start(client, job_id, tail)):
+            for chunk in client.read_log(job_id, start=start):
                 output.write(chunk)
             output.finish_line()
     return exit_codes.PASSED
 
 
-def follow_logs(job_ids: Sequence[str], server: ServerChoice, tail: int | None) -> int:
+def follow_logs(job_ids: Sequence[str], server: ServerChoice, part: LogPart) -> int:
     """Print the logs together, to the end of all jobs, each line with the name of its job. The exit
     code is that of the first job, in the order in which they are named, that did not pass.
     """
     with connect(server) as client:
         names = _named(_jobs(client, job_ids))
-        displays = _displays(names)
-        starts = {job_id: _start(client, job_id, tail) for job_id in names.values()}
-        streams = [client.follow(job_id, offset=start) for job_id, start in starts.items()]
+        starts = [part.start(client, job_id) for job_id in names.values()]
+        displays = _displays(names, starts if part.timestamps else None)
+        streams = [
+            client.follow(job_id, offset=start, timestamps=part.timestamps)
+            for job_id, start in zip(names.values(), starts, strict=True)
+        ]
         try:
             for number, event in merged(streams):
                 displays[number].take(event)
@@ -77,21 +86,24 @@ def _named(jobs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def _start(client: Client, job_id: str, tail: int | None) -> int:
-    return 0 if tail is None else client.tail_start(job_id, tail)
-
-
 class JobLines:
     """One of the jobs that are followed: its log by whole lines, each with the job's name."""
 
-    def __init__(self, job_id: str, name: str, color: str | None) -> None:
-        """`color` is that of the name, by the number in its escape sequence."""
+    def __init__(
+        self, job_id: str, name: str, color: str | None, timed_from: int | None = None
+    ) -> None:
+        """`color` is that of the name, by the number in its escape sequence. Lines have times if it
+        is given at which offset the log begins.
+        """
         self.job_id = job_id
         self.code: int | None = None
         """The exit code that its end stands for."""
         self._name = name
         shown = f"{name} |" if color is None else f"\x1b[{color}m{name} |\x1b[0m"
         self._prefix = f"{shown} ".encode()
+        self._times = None if timed_from is None else LineTimes()
+        self._place = timed_from or 0
+        """Where the next line begins that is printed."""
         self._news = ""
         self._line = bytearray()
         """What has no end yet."""
@@ -102,6 +114,8 @@ class JobLines:
             self._end_line()
             self._tell(f"Error: {event.message}")
             self.code = exit_codes.of_error(event)
+        elif event["type"] == "time" and self._times is not None:
+            self._times.add(event)
         elif event["type"] == "log":
             self._write(log_bytes(event))
         elif event["type"] == "status":
@@ -124,12 +138,16 @@ class JobLines:
 
     def _end_line(self) -> None:
         if self._line:
-            self._print([bytes(self._line)])
+            self._print([bytes(self._line)], end=0)
             self._line.clear()
 
-    def _print(self, lines: Sequence[bytes]) -> None:
+    def _print(self, lines: Sequence[bytes], end: int = 1) -> None:
+        """Print lines, of which so many bytes each are the line's end in the log."""
         out = sys.stdout.buffer
-        out.write(b"".join(self._prefix + line + b"\n" for line in lines))
+        for line in lines:
+            time = b"" if self._times is None else self._times.before(self._place)
+            self._place += len(line) + end
+            out.write(self._prefix + time + line + b"\n")
         out.flush()
 
     def _tell_news(self, news: str) -> None:
@@ -150,10 +168,12 @@ class JobLines:
         say("\n".join(f"{self._name} | {line}" for line in message.split("\n")), color)
 
 
-def _displays(names: Mapping[str, str]) -> list[JobLines]:
+def _displays(names: Mapping[str, str], starts: Sequence[int] | None) -> list[JobLines]:
+    """With the offsets at which the logs begin, if lines have times."""
     widest = max(map(len, names))
     colors = cycle(_COLORS if wants_color(ColorChoice.AUTO) else (None,))
+    offsets: Sequence[int | None] = starts or [None] * len(names)
     return [
-        JobLines(job_id, name.ljust(widest), color)
-        for (name, job_id), color in zip(names.items(), colors, strict=False)
+        JobLines(job_id, name.ljust(widest), color, start)
+        for (name, job_id), start, color in zip(names.items(), offsets, colors, strict=False)
     ]

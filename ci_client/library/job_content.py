@@ -16,6 +16,7 @@ from ci_client.library.transport import unexpected
 
 if TYPE_CHECKING:
     from ci_client.library.artifact_download import OnFile, OnRename
+    from ci_client.library.log_places import LogPlaces
     from ci_client.library.raw_log import RawLog
 
 
@@ -48,6 +49,52 @@ class JobContent(ABC):
             JobNotFound, RequestRefused, ServerUnreachable.
         """
         return self._raw_log(job_id).tail_start(lines)
+
+    def log_marks(
+        self, job_id: str, *, offset: int = 0, since: str | None = None, limit: int | None = None
+    ) -> dict[str, Any]:
+        """When the lines of a job's log were received: places in the log (`marks`, each with
+        `offset`, `line` and `time`), from the last one at or before `offset` on, or from where
+        something may have been received at `since` or later, a time such as 2026-11-28T09:00:00Z.
+        `next` is the offset of the next page.
+
+        Raises:
+            UsageError: the server is too old.
+            JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        return self._log_places(job_id).marks(offset=offset, since=since, limit=limit)
+
+    def log_position(
+        self, job_id: str, *, offset: int | None = None, line: int | None = None
+    ) -> dict[str, Any]:
+        """Where a byte of a job's log, or a line by its number from 1, is: `offset`, `line`,
+        `line_offset`, where this line begins, and `time`. Raises what `log_marks` raises.
+        """
+        return self._log_places(job_id).position(offset=offset, line=line)
+
+    def search_log(
+        self, job_id: str, text: str, *, exact_case: bool = False, offset: int = 0
+    ) -> Iterator[dict[str, Any]]:
+        """Where a text is in a job's log as it is now, from `offset` on: `hit` events as they are
+        found, with `offset`, `line`, `before`, `match`, `after`, …, and last `end`, which tells how
+        many there are and how far the log goes. Case is ignored unless `exact_case`.
+
+        Raises:
+            UsageError: the server is too old.
+            JobNotFound, RequestRefused, ServerUnreachable, UnexpectedAnswer.
+        """
+        from ci_client.library.log_places import search
+
+        parameters: dict[str, Any] = {"q": text, "offset": offset}
+        if exact_case:
+            parameters["exact_case"] = "true"
+        return search(
+            self._http,
+            self.whole_id(job_id),
+            parameters,
+            patience=self._patience,
+            on_retry=self._on_retry,
+        )
 
     def list_artifacts(self, job_id: str) -> list[dict[str, Any]]:
         """The files a job left behind: `path`, `size` in bytes, `sha256`, and when the job wrote it
@@ -113,6 +160,11 @@ class JobContent(ABC):
             below,
         )
         return download.fetch_all(found, on_file, on_rename)
+
+    def _log_places(self, job_id: str) -> "LogPlaces":
+        from ci_client.library.log_places import LogPlaces
+
+        return LogPlaces(self._http, self._exchange, self.whole_id(job_id))
 
     def _raw_log(self, job_id: str) -> "RawLog":
         from ci_client.library.raw_log import RawLog

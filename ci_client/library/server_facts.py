@@ -60,6 +60,22 @@ class ServerFacts:
             raise unexpected(self._http, "no facts")
         return told
 
+    def has_pages(self) -> bool:
+        """Whether there is a dashboard for browsers.
+
+        Raises:
+            RequestRefused, ServerUnreachable.
+        """
+        try:
+            self._exchange.send("GET", "/ui/")
+        except RequestRefused as error:
+            if error.http_status == 404:
+                return False
+            if error.http_status >= 500:
+                raise
+            # Such as 401 of a proxy that knows browsers by their cookies: it is there.
+        return True
+
     def unknown_fields(self) -> list[str]:
         """What this client can ask for and the server does not know, because it is older.
 

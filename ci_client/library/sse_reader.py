@@ -24,10 +24,18 @@ class JobStreamReader(ResumingReader):
     """
 
     def __init__(
-        self, http: httpx.Client, job_id: str, *, from_beginning: bool, **options: Any
+        self,
+        http: httpx.Client,
+        job_id: str,
+        *,
+        from_beginning: bool,
+        timestamps: bool = False,
+        **options: Any,
     ) -> None:
         """`options` are those of ResumingReader."""
         parameters = {"from_beginning": "true" if from_beginning else "false"}
+        if timestamps:
+            parameters["timestamps"] = "true"
         super().__init__(http, f"/jobs/{job_id}/stream", parameters, **options)
         self._job_id = job_id
         self._status: str | None = None
@@ -45,7 +53,12 @@ class JobStreamReader(ResumingReader):
 
     @override
     def _refusal(self, response: httpx.Response) -> ClientError:
-        return refusal(self._http, response, self._job_id)
+        refused = refusal(self._http, response, self._job_id)
+        if "timestamps" in self._parameters:
+            from ci_client.library.log_places import without_timestamps
+
+            return without_timestamps(self._http, refused)
+        return refused
 
     def _change_of_status(self, event: dict[str, Any]) -> dict[str, Any] | None:
         # Every connection begins with the status; after a reconnect it is rarely news.

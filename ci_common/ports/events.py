@@ -43,3 +43,10 @@ class JobEvents(Protocol):
         job, or when the cursor belongs to another stream, which a restored backup has replaced.
         The error carries the cursor to continue with.
         """
+
+
+class JobHistory(Protocol):
+    """The stored events of single jobs."""
+
+    async def of_job(self, job_id: str) -> list[JobEvent]:
+        """All that are stored of it, in commit order. Raises StorageUnavailableError."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from ci_common.coverage_files import CoverageFiles
 from ci_common.errors import EngineDisturbedError
 from ci_common.job import Artifact, CoverageSummary, Door, Job, JobStatus, Outcome, SuiteSummary
 from ci_common.launch_step import LaunchStep
@@ -13,6 +14,7 @@ from ci_common.policy import JobScope
 from ci_common.ports.audit import AuditEntry
 from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.progress import Progress
+from ci_common.resources import ResourceSeries
 from ci_common.run import RunRequest
 
 CONTROLLER_SILENCE_SECONDS = 10.0
@@ -156,6 +158,9 @@ class JobSubmissions(Protocol):
     async def artifacts(self, job_id: str, most: int | None = None) -> list[Artifact]:
         """The artifacts recorded for a job, by path; all, or so many at most."""
 
+    async def artifacts_of(self, job_ids: Sequence[str], most: int) -> dict[str, list[Artifact]]:
+        """The same for several jobs, so many of each at most; those without any are left out."""
+
     async def artifact(self, job_id: str, path: str) -> Artifact | None:
         """One of them, or `None`."""
 
@@ -213,6 +218,9 @@ class Ending:
     artifacts: tuple[Artifact, ...] = ()
     tests: SuiteSummary | None = None
     coverage: CoverageSummary | None = None
+    coverage_files: CoverageFiles | None = None
+    resources: ResourceSeries | None = None
+    """What it used; `None` where nothing was sampled."""
 
 
 @dataclass(frozen=True, slots=True)

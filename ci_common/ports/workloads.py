@@ -15,6 +15,7 @@ The calls, in the order in which a controller makes them:
 and beside the way of one job:
 
     check                   once per launch, before it: which limits are not enforced
+    usage                   every few seconds, while it runs
     probe                   after a launch that failed: whether anything can be started there
     tidy                    now and then
     leftovers, remove_leftover
@@ -35,6 +36,7 @@ from ci_common.launch_step import LaunchStage
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Unenforced
+from ci_common.resources import ResourceUsage
 
 OnStage: TypeAlias = Callable[[LaunchStage], None]
 """Is called, from any thread, before what may take long."""
@@ -221,6 +223,11 @@ class Executor(Protocol):
     async def check(self) -> Sequence[Unenforced]:
         """The limits that this executor cannot enforce, whichever job has them. It may change
         nothing but what it tries out, and answers at once the second time.
+        """
+
+    async def usage(self, job_id: str) -> ResourceUsage | None:
+        """What a running workload uses; `None` when there is none, when it has ended, and where
+        this cannot be told. Called every few seconds for each job, and given up when it takes long.
         """
 
     async def describe(self) -> str:

@@ -18,6 +18,7 @@ from ci_common.settings.runs import RunSettings
 from ci_common.settings.scanning import ScanSettings
 from ci_common.settings.server import ServerSettings
 from ci_common.settings.sessions import SessionSettings
+from ci_common.settings.telemetry import TelemetrySettings
 from ci_common.settings.traffic import TrafficSettings
 
 __all__ = [
@@ -36,12 +37,14 @@ __all__ = [
     "ServerSettings",
     "SessionSettings",
     "Settings",
+    "TelemetrySettings",
     "TrafficSettings",
     "read_settings",
 ]
 
 
 class Settings(
+    TelemetrySettings,
     MetricsSettings,
     DeliverySettings,
     GrpcSettings,

@@ -135,7 +135,13 @@ class Deliverer(LeaderDuty):
         sender = self._senders.get(delivery.message.channel)
         if sender is None:
             return Attempt(False, error="this server sends no e-mail: CI_SMTP_URL is not set")
-        return await sender.send(delivery.message)
+        try:
+            return await sender.send(delivery.message)
+        except StorageUnavailableError:
+            raise
+        except Exception:
+            logger.exception("message %s cannot be sent", delivery.message.message_id)
+            return Attempt(False, error="internal error; the server's log has the details")
 
     def _let_rest(self, lane: str) -> None:
         failures = self._rests[lane].failures + 1 if lane in self._rests else 1

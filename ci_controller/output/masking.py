@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from ci_common.coverage_files import CoverageFiles
 from ci_common.job import CaseResult, SuiteSummary
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.rows import Ending
@@ -82,7 +83,12 @@ class Masking:
             return ending
         outcome = replace(ending.outcome, message=self.text(ending.outcome.message))
         tests = ending.tests and self._tests(ending.tests)
-        return replace(ending, outcome=outcome, tests=tests)
+        files = ending.coverage_files and self._coverage(ending.coverage_files)
+        return replace(ending, outcome=outcome, tests=tests, coverage_files=files)
+
+    def _coverage(self, found: CoverageFiles) -> CoverageFiles:
+        files = (replace(one, path=self.text(one.path)) for one in found.files)
+        return replace(found, files=tuple(files))
 
     def _tests(self, tests: SuiteSummary) -> SuiteSummary:
         return replace(
@@ -92,7 +98,12 @@ class Masking:
         )
 
     def _case(self, case: CaseResult) -> CaseResult:
-        return replace(case, name=self.text(case.name), message=self.text(case.message))
+        return replace(
+            case,
+            name=self.text(case.name),
+            message=self.text(case.message),
+            file=self.text(case.file),
+        )
 
 
 class MaskedOutput(OutputLog):

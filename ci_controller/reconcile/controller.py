@@ -20,6 +20,7 @@ from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.rows import ControllerLease
 from ci_common.ports.signals import ControllerBell
 from ci_common.ports.workloads import Workload
+from ci_common.trace_context import about_job
 from ci_controller.housekeeping.housekeeping import Housekeeping
 from ci_controller.reconcile.background_tasks import BackgroundTasks
 from ci_controller.reconcile.duty import LeaderDuty
@@ -166,13 +167,24 @@ class Controller:
             self._background.spawn("retention", self._housekeeping.retain())
         if world.workloads is not None and self._health.is_due:
             self._background.spawn("probe", self._probe())
+        self._background.spawn("resources", self._context.resources.sample(self._running(world)))
         self._next_deadline = self._times.earliest_deadline(world.jobs)
+
+    def _running(self, world: World) -> dict[str, tuple[int, float]]:
+        """The attempt of each running job that is not ending, and for how long it has run."""
+        found = ((job, self._times.seconds(job)) for job in world.jobs)
+        return {
+            job.job_id: (job.attempt, seconds)
+            for job, seconds in found
+            if seconds is not None and job.job_id in self._runs
+        }
 
     async def close(self) -> None:
         """Stop following; workloads go on, and the next controller adopts them."""
         await self._drop_runs()
         await self._context.progress.close()
         await self._context.steps.close()
+        await self._context.traces.close()
         self._bell.close()
         await self._leadership.release()
 
@@ -369,7 +381,8 @@ class Controller:
 
     def _begin(self, run: JobRun, work: Coroutine[Any, Any, None]) -> None:
         job_id = run.job.job_id
-        task = asyncio.create_task(work, name=f"job {job_id}")
+        with about_job(run.job):  # and so is everything that the task does
+            task = asyncio.create_task(work, name=f"job {job_id}")
         self._runs[job_id] = (run, task)
         task.add_done_callback(partial(self._ended, run))
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from ci_common.artifact_paths import ArtifactGlob, is_artifact_path
+from ci_common.coverage_files import CoverageFiles
 from ci_common.job import (
     DEFAULT_ARTIFACTS,
     LEFT_OUT,
@@ -62,6 +63,7 @@ class Collected:
     artifacts: tuple[Artifact, ...] = ()
     tests: SuiteSummary | None = None
     coverage: CoverageSummary | None = None
+    coverage_files: CoverageFiles | None = None
     left_out: str = ""
     """What is missing and why, for people; empty when nothing is."""
 
@@ -173,6 +175,7 @@ class Collection:
             artifacts=tuple(sorted(self._artifacts, key=lambda artifact: artifact.path)),
             tests=self._tally.summary() if self._tally else None,
             coverage=self._coverage.summary() if self._coverage else None,
+            coverage_files=self._coverage.files() if self._coverage else None,
             left_out="; ".join(left_out),
         )
 

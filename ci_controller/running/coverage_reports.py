@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing_extensions import override
 
 from ci_common.artifact_paths import WORKSPACE
+from ci_common.coverage_files import LONGEST_PATH, MOST_FILES, CoverageFiles, FileCoverage
 from ci_common.job import CoverageSummary
 from ci_controller.running.coverage_marks import CoverageMarks
 from ci_controller.running.report_xml import (
@@ -51,6 +52,8 @@ SourceKey = bytes
 class SourceCoverage:
     """Of one file of source, or of what a report does not divide into files."""
 
+    name: str = ""
+    """Of the file; empty for what is not one."""
     lines: int = 0
     covered: int = 0
     branches: int = 0
@@ -83,6 +86,16 @@ class CoverageTally:
             branches_covered=sum(one.taken for one in sources),
             branches_total=sum(one.branches for one in sources),
         )
+
+    def files(self) -> CoverageFiles:
+        """Of each file, those first of which the most was not run."""
+        found = [one for one in self._sources.values() if one.name and one.lines]
+        found.sort(key=lambda one: (one.covered - one.lines, one.name))
+        files = (
+            FileCoverage(one.name, one.covered, one.lines, one.taken, one.branches)
+            for one in found[:MOST_FILES]
+        )
+        return CoverageFiles(tuple(files), len(found))
 
 
 class CoberturaReport(XmlReport):
@@ -147,23 +160,25 @@ class CoberturaReport(XmlReport):
         if not {"line-rate", "lines-valid"} & attributes.keys():
             raise NotAReportError("it is not in Cobertura's format")
         names = ("lines-valid", "lines-covered", "branches-valid", "branches-covered")
-        totals = SourceCoverage(*(_number(_encoded(attributes.get(name))) for name in names))
+        totals = SourceCoverage("", *(_number(_encoded(attributes.get(name))) for name in names))
         _check_totals(totals)
         self._totals = totals
 
     def _source(self, name: str) -> "_CoberturaSource":
         place = self._places[0] if len(self._places) == 1 else ""
-        key = source_key(posixpath.join(place, name))
+        path = _source_path(posixpath.join(place, name))
+        key = source_key(path)
         _check_count(self._sources, key)
-        return self._sources.setdefault(key, _CoberturaSource())
+        return self._sources.setdefault(key, _CoberturaSource(path))
 
 
 class _CoberturaSource:
     """What the classes of one file of source say."""
 
-    __slots__ = ("_branches", "_lines")
+    __slots__ = ("_branches", "_lines", "_name")
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self._name = _shown_path(path)
         self._lines = CoverageMarks(value_bits=1)
         self._branches = CoverageMarks(value_bits=2 * _CONDITION_BITS)
         """How many of a line are taken, and how many there are."""
@@ -180,7 +195,7 @@ class _CoberturaSource:
 
     def coverage(self) -> SourceCoverage:
         """Raises BadReportError."""
-        found = SourceCoverage()
+        found = SourceCoverage(self._name)
         for hit in self._lines.values():
             found.lines += 1
             found.covered += hit
@@ -231,11 +246,14 @@ class LcovReport:
             raise NotAReportError(f"its first line is {shown!r}, and not that of a tracefile")
         self._is_report = True
         if kind == b"SF":
-            key = source_key(rest.decode(errors="surrogateescape"))
+            path = _source_path(rest.decode(errors="surrogateescape"))
+            key = source_key(path)
             _check_count(self._sources, key)
-            self._record, self._told = self._sources.setdefault(key, _LcovSource()), {}
+            self._record, self._told = self._sources.setdefault(key, _LcovSource(path)), {}
         elif self._record is not None and line == b"end_of_record":
-            self._record.end_record(SourceCoverage(*(self._told.get(one, 0) for one in _TOTALS)))
+            self._record.end_record(
+                SourceCoverage("", *(self._told.get(one, 0) for one in _TOTALS))
+            )
             self._record = None
         elif self._record is not None and kind in _TOTALS:
             self._told[kind] = _number(rest)
@@ -249,9 +267,10 @@ class LcovReport:
 class _LcovSource:
     """What the records of a tracefile say of one file of source."""
 
-    __slots__ = ("_branches", "_lines", "_told")
+    __slots__ = ("_branches", "_lines", "_name", "_told")
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self._name = _shown_path(path)
         self._lines = CoverageMarks(value_bits=1)
         self._branches = CoverageMarks(value_bits=1)
         self._told: SourceCoverage | None = None
@@ -277,7 +296,7 @@ class _LcovSource:
         told = self._told or SourceCoverage()
         lines, covered = _counted(self._lines) or (told.lines, told.covered)
         branches, taken = _counted(self._branches) or (told.branches, told.taken)
-        coverage = SourceCoverage(lines, covered, branches, taken)
+        coverage = SourceCoverage(self._name, lines, covered, branches, taken)
         _check_totals(coverage)
         return coverage
 
@@ -289,8 +308,17 @@ def _counted(marks: CoverageMarks) -> tuple[int, int] | None:
 
 def source_key(name: str) -> SourceKey:
     """Names that differ only in how they lead to the same file are the same."""
-    path = posixpath.normpath(name.strip().replace("\\", "/")).removeprefix(WORKSPACE)
+    path = _source_path(name)
     return blake2b(path.encode(errors="surrogateescape"), digest_size=16).digest()
+
+
+def _source_path(name: str) -> str:
+    return posixpath.normpath(name.strip().replace("\\", "/")).removeprefix(WORKSPACE)
+
+
+def _shown_path(path: str) -> str:
+    """Its end says more than its beginning."""
+    return path[-LONGEST_PATH:].encode(errors="replace").decode()
 
 
 def _is_better(found: SourceCoverage, known: SourceCoverage) -> bool:

@@ -110,7 +110,11 @@ async def _commit(job_id: str, ending: Ending, log: LogAppender, context: RunCon
 async def _finish(job_id: str, ending: Ending, context: RunContext) -> bool:
     """A package that is damaged is of no use to anybody."""
     keep = context.keeps_packages and ending.outcome.reason is not Reason.PACKAGE_CORRUPT
-    return await context.transitions.finish(job_id, ending, context.now(), keep_package=keep)
+    ending = replace(ending, resources=context.resources.taken(job_id))
+    is_ours = await context.transitions.finish(job_id, ending, context.now(), keep_package=keep)
+    if is_ours:
+        context.traces.ended(job_id)
+    return is_ours
 
 
 def _say(ending: Ending, start: int, log: LogAppender) -> None:

@@ -297,7 +297,15 @@ class JobRun:
         left = await self._context.artifacts.collect(job, workload, self._last_try)
         result = left.note(result)
         ending = self._masking.ending(
-            Ending(result, log.size, self._dropped, left.artifacts, left.tests, left.coverage)
+            Ending(
+                result,
+                log.size,
+                self._dropped,
+                left.artifacts,
+                left.tests,
+                left.coverage,
+                left.coverage_files,
+            )
         )
         await self._end(record(self.job.job_id, ending, log, self._context), log)
 

@@ -13,6 +13,8 @@ from ci_common.ports.workloads import Executor
 from ci_controller.running.artifacts import ArtifactCollector
 from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
+from ci_controller.running.resource_sampler import ResourceSampler
+from ci_controller.telemetry.job_traces import NO_TRACES, JobTraces
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,12 @@ class RunContext:
     secrets: JobSecrets
     progress: ProgressReports
     steps: LaunchSteps
+    resources: ResourceSampler
     check_files: Callable[[], None] = lambda: None
     """Raises StorageUnavailableError when the stores above cannot be used now."""
     keeps_packages: bool = False
     """Whether packages stay after their jobs' ends, so that the jobs can be run again."""
+    traces: JobTraces = NO_TRACES
 
 
 def has_files(context: RunContext) -> bool:

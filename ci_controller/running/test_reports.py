@@ -23,6 +23,14 @@ _MAX_SECONDS = 1e9
 _COLORS = re.compile(r"(?:\N{REPLACEMENT CHARACTER}|#x1B)\[[0-9;:]*m")
 """As pytest writes them where it is told to use colours; or what ReportText leaves of them."""
 
+_FILE = r"(?P<file>[^\s:\"][^\n:\"]{0,300}\.[A-Za-z]\w{0,9})"
+_PLACE = re.compile(rf'^(?:\s{{0,20}}File ")?{_FILE}(?:", line |:)(?P<line>[0-9]{{1,7}})\b', re.M)
+"""How pytest ends the part of a traceback, and how Python writes one: the last place is the one of
+the error."""
+
+_INSTALLED = ("/usr/", "/site-packages/")
+"""In the paths of what is not the project's."""
+
 _SUITES = frozenset({"testsuites", "testsuite"})
 _OUTCOMES = ("error", "failure", "skipped")
 """Elements in a test case that tell how it went, the gravest first."""
@@ -54,6 +62,9 @@ class _Case:
     seconds: float
     outcome: str = ""
     message: str = ""
+    file: str = ""
+    line: int | None = None
+    """Where the test is, as an attribute tells."""
     text: list[str] = field(default_factory=list)
     """What is between the tags of the outcome, as far as it is wanted."""
     length: int = 0
@@ -61,6 +72,16 @@ class _Case:
     """Whether the outcome is from an attribute only; an element says more."""
     is_suite: bool = False
     """Whether it stands for the failure of a suite, outside of any test."""
+
+    def place(self) -> tuple[str, int | None]:
+        """Where it failed, if that is in its text, or else where it is."""
+        text = _COLORS.sub("", "".join(self.text))
+        told = [
+            (match["file"], int(match["line"]))
+            for match in _PLACE.finditer(text)
+            if not any(part in match["file"] for part in _INSTALLED)
+        ]
+        return told[-1] if told else (self.file, self.line)
 
     def explain(self) -> str:
         """Why it failed."""
@@ -172,6 +193,8 @@ class JUnitReport(XmlReport):
         elif tag == "testcase":
             self._case = _Case(_name(attributes), _seconds(attributes.get("time", "")))
             self._case.outcome = _status(attributes)
+            self._case.file = attributes.get("file", "")[:_MAX_NAME]
+            self._case.line = _line(attributes)
             self._case.by_status = True
         elif tag in _OUTCOMES:
             self._start_outcome(tag, attributes)
@@ -207,7 +230,9 @@ class JUnitReport(XmlReport):
     def _count(self, case: _Case) -> None:
         failed = case.outcome in ("failure", "error")
         message = case.explain() if failed else ""
-        self._tally.count(case.outcome or "passed", CaseResult(case.name, case.seconds, message))
+        file, line = case.place() if failed else ("", None)
+        result = CaseResult(case.name, case.seconds, message, file, line)
+        self._tally.count(case.outcome or "passed", result)
         self._case = None
 
     @override
@@ -243,6 +268,14 @@ def _status(attributes: dict[str, str]) -> str:
 
 def _count(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _line(attributes: dict[str, str]) -> int | None:
+    """The line that a test begins at. pytest counts from 0, and only it names a Python file."""
+    text = attributes.get("line", "")
+    if not text.isascii() or not text.isdigit() or len(text) > 7:
+        return None
+    return int(text) + attributes.get("file", "").endswith(".py")
 
 
 def _seconds(text: str) -> float:

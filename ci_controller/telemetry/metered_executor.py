@@ -1,11 +1,13 @@
 """An executor whose calls are timed."""
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from typing_extensions import override
 
+from ci_common.job import format_time
 from ci_common.launch_step import LaunchStage
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
@@ -19,6 +21,10 @@ from ci_common.ports.workloads import (
     WorkloadFiles,
     untold,
 )
+from ci_common.resources import ResourceUsage
+from ci_common.trace_context import span_id_of, trace_id_of
+from ci_common.tracing import Span, Tracer
+from ci_controller.telemetry.job_traces import LAUNCH
 from ci_controller.telemetry.metrics import ControllerMetrics
 
 Result = TypeVar("Result")
@@ -27,9 +33,17 @@ Result = TypeVar("Result")
 class MeteredExecutor(Executor):
     """Does what the other one does, and counts."""
 
-    def __init__(self, executor: Executor, metrics: ControllerMetrics) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        metrics: ControllerMetrics,
+        tracer: Tracer,
+        now: Callable[[], datetime],
+    ) -> None:
         self._executor = executor
         self._metrics = metrics
+        self._tracer = tracer
+        self._now = now
 
     async def _timed(self, operation: str, call: Awaitable[Result]) -> Result:
         """A call that is cancelled is not counted: it says nothing of the engine."""
@@ -54,21 +68,30 @@ class MeteredExecutor(Executor):
     async def launch(
         self, request: LaunchRequest, log: LogAppender, on_stage: OnStage = untold
     ) -> Output:
-        stages: set[LaunchStage] = set()
+        stages: list[tuple[LaunchStage, datetime]] = []
 
         def noted(stage: LaunchStage) -> None:
-            stages.add(stage)
+            stages.append((stage, self._now()))
             on_stage(stage)
 
-        output = await self._timed("launch", self._executor.launch(request, log, noted))
+        try:
+            output = await self._timed("launch", self._executor.launch(request, log, noted))
+        finally:
+            if stages and self._tracer.is_recording:
+                self._tracer.record(*stage_spans(request, stages, self._now()))
+        seen = {stage for stage, _ in stages}
         self._metrics.launched(
-            pulled=LaunchStage.PULLING in stages, installed=LaunchStage.INSTALLING in stages
+            pulled=LaunchStage.PULLING in seen, installed=LaunchStage.INSTALLING in seen
         )
         return output
 
     @override
     async def reattach(self, job_id: str, skip: int) -> Output:
         return await self._timed("reattach", self._executor.reattach(job_id, skip))
+
+    @override
+    async def usage(self, job_id: str) -> ResourceUsage | None:
+        return await self._timed("usage", self._executor.usage(job_id))
 
     @override
     async def files(self, job_id: str, path: str) -> WorkloadFiles | None:
@@ -109,3 +132,23 @@ class MeteredExecutor(Executor):
     @override
     async def close(self) -> None:
         await self._executor.close()
+
+
+def stage_spans(
+    request: LaunchRequest, stages: Sequence[tuple[LaunchStage, datetime]], end: datetime
+) -> list[Span]:
+    """What a launch took time for, below the launch's own span."""
+    job_id, attempt = request.job_id, request.attempt
+    ends = [began for _, began in stages[1:]] + [end]
+    return [
+        Span(
+            stage.value,
+            trace_id_of(job_id),
+            span_id_of(job_id, f"{stage.value} {attempt} {format_time(began)}"),
+            span_id_of(job_id, f"{LAUNCH} {attempt}"),
+            began,
+            until,
+            {"ci.job.id": job_id, "ci.job.attempt": attempt},
+        )
+        for (stage, began), until in zip(stages, ends, strict=True)
+    ]

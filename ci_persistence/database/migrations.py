@@ -675,6 +675,15 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX sessions_of_key ON sessions (key_id) WHERE key_id IS NOT NULL;
     CREATE INDEX sessions_by_end ON sessions (ends_at);
     """,
+    # 21: what is kept of a job beside its row, a compressed document of each kind.
+    """
+    CREATE TABLE job_details (
+        job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        content BLOB NOT NULL,
+        PRIMARY KEY (job_id, kind)
+    );
+    """,
 )
 
 

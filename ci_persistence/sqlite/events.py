@@ -17,7 +17,7 @@ from ci_common.errors import DatabaseError, EventsGoneError
 from ci_common.job import Visibility
 from ci_common.job_events import EventCursor, JobEvent, JobEventKind
 from ci_common.policy import JobScope
-from ci_common.ports.events import EventBatch, JobEvents
+from ci_common.ports.events import EventBatch, JobEvents, JobHistory
 from ci_persistence.database.database import Database
 from ci_persistence.sqlite.job_rows import scope_conditions
 
@@ -88,6 +88,22 @@ class SqliteJobEvents(JobEvents):
         if not rows:
             raise _no_stream(self._database)
         return rows
+
+
+class SqliteJobHistory(JobHistory):
+    """Of one database, in whichever process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @override
+    async def of_job(self, job_id: str) -> list[JobEvent]:
+        rows = await self._database.fetch_all(
+            "SELECT seq, job_id, tenant, user, kind, at, facts, visibility FROM job_events "
+            "WHERE job_id = ? ORDER BY seq",
+            (job_id,),
+        )
+        return [_from_row(row) for row in rows]
 
 
 def _resume(row: sqlite3.Row, cursor: EventCursor) -> EventCursor | None:

@@ -1,7 +1,9 @@
 """The server's side of the rows (port JobSubmissions)."""
 
+import json
 import re
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 
 from typing_extensions import override
@@ -161,6 +163,20 @@ class SqliteJobSubmissions(JobSubmissions):
             (job_id, -1 if most is None else most),
         )
         return [artifact_from_row(row) for row in rows]
+
+    @override
+    async def artifacts_of(self, job_ids: Sequence[str], most: int) -> dict[str, list[Artifact]]:
+        rows = await self._database.fetch_all(
+            f"SELECT job_id, {ARTIFACT_COLUMNS} FROM (SELECT job_id, {ARTIFACT_COLUMNS}, "  # noqa: S608 - constants
+            "row_number() OVER (PARTITION BY job_id ORDER BY path) AS place FROM artifacts "
+            "WHERE job_id IN (SELECT value FROM json_each(?))) WHERE place <= ? "
+            "ORDER BY job_id, path",
+            (json.dumps(list(job_ids)), most),
+        )
+        found: dict[str, list[Artifact]] = {}
+        for row in rows:
+            found.setdefault(row["job_id"], []).append(artifact_from_row(row))
+        return found
 
     @override
     async def artifact(self, job_id: str, path: str) -> Artifact | None:

@@ -14,6 +14,7 @@ from ci_common.ports.signals import JobSignals
 from ci_common.progress import Progress
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
+from ci_persistence.sqlite.job_details import add_details
 from ci_persistence.sqlite.job_rows import (
     ARTIFACT_COLUMNS,
     COLUMNS,
@@ -122,6 +123,7 @@ class SqliteJobTransitions(JobTransitions):
                         "VALUES (?, ?, ?, ?, ?)",
                         [(job_id, *artifact_to_row(item)) for item in ending.artifacts],
                     )
+                    await add_details(connection, job_id, ending)
         return self._moved(job_id, rows)
 
     @override

@@ -22,9 +22,16 @@ class Page(NamedTuple):
 
 UI_PATH = "/ui"
 
+_CHARTS = ("vendor/uplot.css", "lib/results.css")
+
 PAGES = (
     Page("/", "jobs", "Jobs"),
     Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", "vendor/uplot.css")),
+    Page("/login", "login", "Sign in"),
+    Page("/models", "models", "Models", styles=("lib/paged_list.css",)),
+    Page("/models/{job_id}", "model", "Model", styles=_CHARTS),
+    Page("/runs", "runs", "Runs", styles=("lib/paged_list.css",)),
+    Page("/runs/{run_id}", "run", "Run", styles=(*_CHARTS, "lib/paged_list.css")),
 )
 
 _HTML = """\

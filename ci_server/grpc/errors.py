@@ -44,6 +44,13 @@ STATUS_OF_CODE: dict[str, grpc.StatusCode] = {
 """Codes that are not here are answered with INTERNAL; the details are in the server's log."""
 
 
+def status_of(error: Exception) -> grpc.StatusCode:
+    """The status that tells of an error."""
+    if isinstance(error, RunnerError):
+        return STATUS_OF_CODE.get(error.code, grpc.StatusCode.INTERNAL)
+    return grpc.StatusCode.INTERNAL
+
+
 async def abort(context: Context, error: Exception, method: str) -> NoReturn:
     """End the call with an error: ours, or a defect."""
     request_id = current_request_id()

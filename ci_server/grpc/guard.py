@@ -15,9 +15,10 @@ from typing_extensions import override
 
 from ci_common.errors import ForbiddenError
 from ci_common.policy import Action
+from ci_common.trace_context import begin_request_trace
 from ci_server.access.auth.certificates import subject_of
 from ci_server.grpc.caller import Caller, credentials_of, current_caller, role_of, set_caller
-from ci_server.grpc.errors import Context, abort
+from ci_server.grpc.errors import Context, abort, status_of
 from ci_server.grpc.revocations import Revocations
 from ci_server.http.guards import AccessControl
 from ci_server.telemetry.metrics import ServerMetrics
@@ -47,9 +48,6 @@ OPERATIONS = {
     f"/{SERVICE}/GetJobs": Operation(Action.LIST, "list_jobs"),
     f"/{SERVICE}/GetJobsStream": Operation(Action.READ, "stream_jobs"),
 }
-_NAMES: dict[Any, str] = {status.value[0]: status.name for status in grpc.StatusCode}
-"""By the number that a context holds."""
-
 OF_OTHERS = Operation(Action.READ, "read")
 """Health checking and reflection, which tell nothing of jobs: for everybody who has a role."""
 
@@ -114,17 +112,21 @@ class Guard(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _admitted(self, context: Context, method: str) -> AsyncIterator[None]:
-        begin_request(choose_request_id(_offered_id(context)))
-        began = time.monotonic()
+        begin_request(choose_request_id(_offered(context, "x-request-id")))
+        begin_request_trace(_offered(context, "traceparent"))
+        began, status = time.monotonic(), grpc.StatusCode.CANCELLED
         try:
             await self._admit(context, OPERATIONS.get(method, OF_OTHERS))
             yield
+            status = grpc.StatusCode.OK
         except grpc.aio.AbortError:
+            status = grpc.StatusCode.DEADLINE_EXCEEDED  # the only one that handlers abort with
             raise
         except Exception as error:  # noqa: BLE001 - told by `abort`
+            status = status_of(error)
             await abort(context, error, method)
         finally:
-            self._metrics.called(method, _code_of(context), time.monotonic() - began)
+            self._metrics.called(method, status.name, time.monotonic() - began)
 
     async def _admit(self, context: Context, operation: Operation) -> None:
         credentials = credentials_of(context)
@@ -171,15 +173,8 @@ async def _written(answers: Any, context: Context) -> None:
         await answers.aclose()
 
 
-def _code_of(context: Context) -> str:
-    """The status, as it stands at the end; a client that has gone has cancelled."""
-    if context.cancelled():
-        return grpc.StatusCode.CANCELLED.name
-    return _NAMES.get(context.code(), grpc.StatusCode.OK.name)
-
-
-def _offered_id(context: Context) -> str | None:
+def _offered(context: Context, name: str) -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id" and isinstance(value, str):
+        if key == name and isinstance(value, str):
             return value
     return None

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ci_common.trace_context import begin_request_trace
 from ci_server.access.auth.addresses import NO_PROXIES, TrustedProxies, peer_of
 from ci_server.http.security_headers import secured
 from ci_server.telemetry.request_id import REQUEST_ID_HEADER, begin_request, choose_request_id
@@ -59,6 +60,7 @@ class RequestEnvelope:
         headers = Headers(scope=scope)
         request_id = choose_request_id(headers.get(REQUEST_ID_HEADER.decode()))
         begin_request(request_id)
+        begin_request_trace(headers.get("traceparent"))
         over_https = _is_secure(scope, headers)
 
         async def completed(message: Message) -> None:

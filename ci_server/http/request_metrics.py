@@ -40,7 +40,7 @@ class RequestMetrics:
 
 
 def _metrics(scope: Scope) -> ServerMetrics | None:
-    """`None` for the lifespan, and before the application has started."""
+    """`None` for the lifespan, before the application has started, and where metrics are off."""
     if scope["type"] == "lifespan":
         return None
     metrics: ServerMetrics | None = getattr(scope["app"].state, "metrics", None)

@@ -24,9 +24,12 @@ from ci_common.ports.usage import NO_QUOTAS, Quotas
 from ci_common.principal import Principal
 from ci_common.run import RunRequest
 from ci_common.secret import Secret
+from ci_common.trace_context import begin_job, request_trace
+from ci_common.tracing import NO_TRACER, Tracer
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.limits.traffic import Traffic
 from ci_server.services.package_scans import PackageScans, package_gone, upload_deleted
+from ci_server.services.submission_trace import submission_spans
 from ci_server.submission.body_rate import paced
 from ci_server.submission.job_limits import NO_CEILINGS, DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService, check_secrets_sent
@@ -114,7 +117,9 @@ class Intake:
         secrets: SecretService,
         audit: AuditTrail,
         scanner: PackageScanner | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._submissions = submissions
         self._packages = packages
         self._bell = bell
@@ -275,6 +280,7 @@ class Intake:
             self._secrets.forget(job.job_id, secrets)
             raise
         self._bell.ring()
+        self._tracer.record(*submission_spans(job, self._now()))
         return job
 
     def _new_job(
@@ -285,17 +291,20 @@ class Intake:
         package: Package | None,
         door: Door,
     ) -> Job:
-        return Job(
+        trace = request_trace()
+        job = Job(
             job_id=job_id,
             tenant=principal.tenant,
             user=principal.user,
-            spec=spec,
+            spec=replace(spec, traceparent=None if trace is None else str(trace)),
             package=package,
             status=JobStatus.QUEUED,
             created_at=self._now(),
             door=door,
             visibility=Visibility.PRIVATE if spec.private else Visibility.TENANT,
         )
+        begin_job(job)
+        return job
 
     async def _check_priority(self, principal: Principal, asked: int | None) -> None:
         """Raise InvalidConfigError for a priority that only admins may ask for; it is recorded."""

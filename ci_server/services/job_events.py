@@ -30,12 +30,14 @@ class JobEventService:
                 raise InvalidEventCursorError from None
         return await (self._feed.earliest() if all_stored else self._feed.latest())
 
-    async def after(self, principal: Principal, cursor: EventCursor) -> EventBatch:
-        """The next stored events of all jobs that the principal may list.
+    async def page(
+        self, principal: Principal, cursor: EventCursor, limit: int, *, mine: bool = False
+    ) -> EventBatch:
+        """The next events that are stored, at most `limit`, of the jobs that `follow` tells of.
 
-        Raises ForbiddenError, and what `EventFeed.after` raises.
+        Raises ForbiddenError, EventsGoneError, StorageUnavailableError.
         """
-        return await self._feed.after(cursor, self._policy.listed(principal, mine=False))
+        return await self._feed.page(cursor, self._policy.listed(principal, mine=mine), limit)
 
     def follow(
         self, principal: Principal, cursor: EventCursor, *, mine: bool = False

@@ -1,6 +1,6 @@
 """Jobs that there are, for every door: get, list, cancel, artifacts, tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -177,6 +177,16 @@ class JobService:
         """What a job left behind; nothing before its end. Raises JobNotFoundError."""
         job = await self.get(principal, job_id)
         return await self._submissions.artifacts(job.job_id)
+
+    async def artifacts_of(
+        self, principal: Principal, jobs: Sequence[Job], most: int
+    ) -> dict[str, list[Artifact]]:
+        """The same for several jobs, by id, so many of each at most: of those that the principal
+        may read, and that have any.
+        """
+        scope = self._policy.scope(principal, Action.READ)
+        readable = [job.job_id for job in jobs if scope.covers(job)]
+        return await self._submissions.artifacts_of(readable, most)
 
     async def grantee(self, job_id: str, origin: Origin) -> Principal:
         """Who reads a job with a signed URL: nobody knows, so they may do this and no more. In the

@@ -91,12 +91,9 @@ class EventFeed:
         """The position before the oldest stored event. Raises StorageUnavailableError."""
         return await self._events.earliest()
 
-    async def after(self, cursor: EventCursor, scope: JobScope) -> EventBatch:
-        """The next events of what the scope covers: fewer than `MOST_EVENTS` are all there are.
-
-        Raises what `JobEvents.after` raises.
-        """
-        return await self._events.after(cursor, scope, MOST_EVENTS)
+    async def page(self, cursor: EventCursor, scope: JobScope, limit: int) -> EventBatch:
+        """See `JobEvents.after`."""
+        return await self._events.after(cursor, scope, limit)
 
     async def follow(
         self, cursor: EventCursor, scope: JobScope

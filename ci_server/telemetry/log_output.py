@@ -7,9 +7,12 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from typing_extensions import override
 
+from ci_common.log_lines import JsonFormatter, dropped_line, log_everything
 from ci_server.telemetry.request_id import RequestIdFilter
 
 _MOST_LINES = 10_000
@@ -63,6 +66,10 @@ class ScrubbingFormatter(logging.Formatter):
         return _escaped(without_tokens(super().format(record)))
 
 
+def _dropped_text(number: int) -> str:
+    return f"({number} lines were dropped)"
+
+
 class PatientHandler(logging.Handler):
     """Hands lines to a thread that writes them to a descriptor.
 
@@ -71,8 +78,10 @@ class PatientHandler(logging.Handler):
     lock, the exit of the process.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, dropped: Callable[[int], str] = _dropped_text) -> None:
+        """`dropped` makes the line in place of so many."""
         super().__init__()
+        self._dropped_line = dropped
         self._descriptor = descriptor
         self._lines: deque[str] = deque()
         self._dropped = 0
@@ -106,7 +115,7 @@ class PatientHandler(logging.Handler):
                     self._ready.wait()
                 line = self._lines[0]
                 if self._dropped:
-                    line = f"({self._dropped} lines were dropped)\n{line}"
+                    line = f"{self._dropped_line(self._dropped)}\n{line}"
                     self._dropped = 0
             try:
                 self._write(line.encode(errors="replace") + b"\n")
@@ -121,16 +130,42 @@ class PatientHandler(logging.Handler):
             content = content[os.write(self._descriptor, content) :]
 
 
-def configure_logging(level: str) -> None:
-    """Send all loggers, uvicorn's too, through one patient handler on stderr."""
+def scrubbed_json() -> JsonFormatter:
+    """Lines of JSON without tokens."""
+    return JsonFormatter(without_tokens)
+
+
+def uvicorn_config(log_format: str) -> dict[str, Any] | None:
+    """How uvicorn logs until the application has started, in every process; `None`: as it would."""
+    if log_format != "json":
+        return None
+    loggers = {"handlers": ["stderr"], "level": "INFO", "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "ci_server.telemetry.log_output.scrubbed_json"}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "json"},
+        },
+        "loggers": dict.fromkeys(("uvicorn", "ci_server"), loggers),
+    }
+
+
+def configure_logging(level: str, log_format: str = "text") -> None:
+    """Send all loggers, uvicorn's too, through one patient handler on stderr; as lines of text, or
+    of JSON.
+    """
     root = logging.getLogger()
     if not any(isinstance(handler, PatientHandler) for handler in root.handlers):
-        handler = PatientHandler(sys.stderr.fileno())
-        handler.setFormatter(ScrubbingFormatter(_FORMAT))
+        is_json = log_format == "json"
+        handler = PatientHandler(sys.stderr.fileno(), dropped_line if is_json else _dropped_text)
+        handler.setFormatter(scrubbed_json() if is_json else ScrubbingFormatter(_FORMAT))
         handler.addFilter(RequestIdFilter())
+        if is_json:
+            log_everything()
         root.addHandler(handler)
     root.setLevel(level)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "ci_server"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True

@@ -1,16 +1,7 @@
 """What the server calls itself."""
 
-from importlib.metadata import PackageNotFoundError, version
+from ci_common.distribution import installed_version
+from ci_common.installation import DISTRIBUTION
 
-SERVICE = "ci-runner"
-
-
-def service_version() -> str:
-    """The version of the installed package, or `unknown` where it runs without being installed."""
-    try:
-        return version(SERVICE)
-    except PackageNotFoundError:
-        return "unknown"
-
-
-VERSION = service_version()
+SERVICE = DISTRIBUTION
+VERSION = installed_version()

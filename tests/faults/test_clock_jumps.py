@@ -23,6 +23,7 @@ from ci_persistence.files.secret_keys import SecretKeys
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.job_details import SqliteResourceStore
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
@@ -82,6 +83,7 @@ class Runner:
             FileArtifactStore(self.settings.data_path),
             self.bell,
             FileJobSecrets(self.settings.data_path, SecretKeys(self.settings.data_path, None)),
+            SqliteResourceStore(self.database, holder),
             no_check,
         )
         controller = build_controller(self.settings, executor, stores, self.now)

@@ -10,6 +10,7 @@ from ci_controller.reconcile.leadership import LEASE_SECONDS
 from ci_controller.running.artifacts import ArtifactCollector, ArtifactLimits
 from ci_controller.running.launch_steps import LaunchSteps
 from ci_controller.running.progress_reports import ProgressReports
+from ci_controller.running.resource_sampler import ResourceSampler
 from ci_controller.running.run_context import RunContext
 from ci_persistence.database.database import Database
 from ci_persistence.files.artifacts import FileArtifactStore
@@ -20,6 +21,7 @@ from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
 from ci_persistence.sqlite.data_claim import claim
+from ci_persistence.sqlite.job_details import SqliteResourceStore
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
@@ -101,6 +103,9 @@ class ControllerWorld:
                 self.secrets,
                 ProgressReports(transitions, self.clock, pause_seconds=0.01),
                 LaunchSteps(transitions),
+                ResourceSampler(
+                    self.executor, SqliteResourceStore(self.database, holder), self.monotonic
+                ),
                 self._check_files,
                 self._policy.package_days > 0,
             ),

@@ -24,6 +24,7 @@ from ci_common.errors import (
 )
 from ci_common.launch_step import LaunchStage
 from ci_common.ports.workloads import OutputEnd, Workload, WorkloadFile, WorkloadState, untold
+from ci_common.resources import ResourceUsage
 from ci_controller.executors.shared.package import verify
 
 
@@ -43,6 +44,7 @@ class FakeWorkload:
         self.oom_killed = False
         self.started_at = self.finished_at = None
         self.outputs = []
+        self.used = ResourceUsage(0.0, 1 << 20)
         self.stored = 0
         """What of its output it was told to be on disk."""
         self.end = None
@@ -314,6 +316,10 @@ class FakeExecutor:
     async def check(self):
         self._called("check", "")
         return self.unenforced
+
+    async def usage(self, job_id):
+        workload = self.workloads.get(job_id)
+        return workload.used if workload and workload.state is WorkloadState.RUNNING else None
 
     async def describe(self):
         self._called("describe", "")

@@ -1,6 +1,7 @@
 """Users and keys for tests."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.principal import Role
@@ -43,7 +44,9 @@ def administer(server, act):
         finally:
             await database.close()
 
-    return asyncio.run(carry_out())
+    # On a thread, since the loop of a browser's driver may run on this one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(carry_out())).result()
 
 
 def issue_key(server, email="ann@example.com", *, tenant="local", **options):

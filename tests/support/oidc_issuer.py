@@ -37,6 +37,7 @@ class OidcIssuer:
         self.methods = ["client_secret_basic"]
         self.document = {}
         """Members of the discovery document that are others."""
+        self.takes_public_clients = False
         self.is_down = False
         self.answer_extra = {"session_state": "x"}
         """Parameters of the answer, besides code and state; or in place of them."""
@@ -101,6 +102,8 @@ class OidcIssuer:
         return jwt.encode(settled, key, self.algorithm, headers={"kid": kid})
 
     def _is_client(self, form, authorization):
+        if self.takes_public_clients and authorization is None:
+            return form.get("client_id") == CLIENT
         if "client_secret_basic" in self.methods:
             pair = base64.b64decode((authorization or "").removeprefix("Basic ")).decode()
             sent = tuple(map(unquote_plus, pair.split(":", 1)))

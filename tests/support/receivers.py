@@ -1,6 +1,7 @@
 """Receivers of webhooks: real HTTP servers whose answers a test chooses."""
 
 import json
+import ssl
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +39,7 @@ DROP = "drop"
 class Receiver:
     """`answer` is called with each request, on its own thread; it returns an Answer, or DROP."""
 
-    def __init__(self, answer=lambda request: Answer()):
+    def __init__(self, answer=lambda request: Answer(), certificate=None):
         self.answer = answer
         self.received = []
         receiver = self
@@ -72,6 +73,12 @@ class Receiver:
                 """The sender may be gone before the answer."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 

@@ -32,6 +32,7 @@ from ci_common.ports.workloads import (
     WorkloadFiles,
     untold,
 )
+from ci_common.resources import ResourceUsage
 from ci_controller.executors.docker import container
 from ci_controller.executors.docker.enforcement import unenforced
 from ci_controller.executors.docker.engine import DockerEngine, remove_container
@@ -58,6 +59,7 @@ from ci_controller.executors.docker.requirement_images import (
     how_to_get,
 )
 from ci_controller.executors.docker.storage import EngineStorage, WorkLimit
+from ci_controller.executors.docker.usage import container_usage
 from ci_controller.executors.shared.interruption import InterruptedWorkError, Interruption
 from ci_controller.executors.shared.job_environment import job_environment
 from ci_controller.executors.shared.package import verify
@@ -332,6 +334,16 @@ class DockerExecutor(Executor):
 
             self._unenforced = await self._engine.call(ask)
         return [*([work] if work else []), *self._unenforced]
+
+    @override
+    async def usage(self, job_id: str) -> ResourceUsage | None:
+        def look(client: docker.APIClient) -> ResourceUsage | None:
+            try:
+                return container_usage(client, self._name(job_id))
+            except NotFound:
+                return None
+
+        return await self._engine.measure(look)
 
     @override
     async def describe(self) -> str:

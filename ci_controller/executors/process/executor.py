@@ -25,6 +25,7 @@ from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
 from ci_common.ports.unenforced_limits import Limit, Unenforced
 from ci_common.ports.workloads import Executor, Leftover, OnStage, Output, Workload, untold
+from ci_common.resources import ResourceUsage
 from ci_common.secret import Secret
 from ci_controller.executors.process import supervisor
 from ci_controller.executors.process.environments import (
@@ -36,6 +37,7 @@ from ci_controller.executors.process.files import DirectoryFiles
 from ci_controller.executors.process.output import open_output
 from ci_controller.executors.process.state import WorkloadDirectories, signal_group
 from ci_controller.executors.process.supervisor import write_json
+from ci_controller.executors.process.usage import session_usage
 from ci_controller.executors.shared.interruption import Interruption
 from ci_controller.executors.shared.job_environment import job_environment
 from ci_controller.executors.shared.package import verify
@@ -168,6 +170,13 @@ class ProcessExecutor(Executor):
         kept = {Limit.RUNTIME} if self._bounds_work else {Limit.RUNTIME, Limit.WORK}
         why = "jobs are processes here (CI_EXECUTOR=process); containers have limits"
         return [Unenforced(limit, why) for limit in Limit if limit not in kept]
+
+    @override
+    async def usage(self, job_id: str) -> ResourceUsage | None:
+        directories = self._directories(job_id)
+        if directories.has_ended or (group := directories.group) is None:
+            return None
+        return await asyncio.to_thread(session_usage, group)
 
     @override
     async def describe(self) -> str:

@@ -91,7 +91,7 @@ async def read_events(
     start = await _parse(api.events, offset)
     stream_slot(request, principal)
     if live is Live.SSE:
-        await api.events.after(principal, start)  # 410 must be an answer, not an end
+        await api.events.page(principal, start, MOST_EVENTS)  # 410 must be an answer, not an end
         body = _events(api.events, principal, start)
         return event_stream(body, api.send_timeout_seconds, {"Cache-Control": "private, no-store"})
     batch = EventBatch((), start)
@@ -105,7 +105,7 @@ async def read_events(
             )
             return Response(status_code=204, headers=headers)
     elif offset != NOW:
-        batch = await api.events.after(principal, start)
+        batch = await api.events.page(principal, start, MOST_EVENTS)
     begin, end = offset_text(start), offset_text(batch.cursor)
     headers = tagged(
         f"{begin}:{end}",

@@ -15,12 +15,13 @@ from ci_common.events import (
     WaitingEvent,
 )
 from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_time
-from ci_common.ports.logs import MARK_SECONDS
+from ci_common.ports.logs import MARK_SECONDS, LogMark
 from ci_common.ports.trends import JobTrend
 from ci_common.ports.usage import TenantUsage
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
 from ci_common.waiting import Waiting
 from ci_server.access.auth.stream_tokens import StreamToken
+from ci_server.apis.native.present_details import settings_json
 from ci_server.services.intake import SubmissionLimits
 from ci_server.services.previews import Preview
 from ci_server.services.server_facts import ServerFacts
@@ -71,10 +72,18 @@ def job_json(job: Job) -> dict[str, Any]:
 
 def watched_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
     """A job, and why it waits."""
-    return {**job_json(job), "waiting": None if waiting is None else _waiting_json(waiting)}
+    return {**job_json(job), "waiting": None if waiting is None else waiting_json(waiting)}
 
 
-def _waiting_json(waiting: Waiting) -> dict[str, Any]:
+def single_job_json(
+    job: Job, waiting: Waiting | None, default_image: str | None = None
+) -> dict[str, Any]:
+    """A job that is asked for by itself: with the settings that it runs with."""
+    return {**watched_job_json(job, waiting), "settings": settings_json(job, default_image)}
+
+
+def waiting_json(waiting: Waiting) -> dict[str, Any]:
+    """Why a job waits."""
     return {
         "reason": waiting.reason.value,
         "message": waiting.message,
@@ -180,7 +189,7 @@ def event_json(event: Event) -> dict[str, Any]:
             told: dict[str, Any] = {"type": "status", "status": status.value}
             return told if position is None else {**told, "position": position}
         case WaitingEvent(waiting):
-            return {"type": "waiting", **_waiting_json(waiting)}
+            return {"type": "waiting", **waiting_json(waiting)}
         case LogEvent(content):
             return _log_json(content)
         case CompleteEvent(job):
@@ -275,14 +284,7 @@ def mark_page_json(page: MarkPage) -> dict[str, Any]:
         **_extent_json(page.extent),
         "timed": page.timed,
         "resolution_seconds": MARK_SECONDS,
-        "marks": [
-            {
-                "offset": mark.offset,
-                "line": mark.lines + 1,
-                "time": received_json(mark.received_at),
-            }
-            for mark in page.marks
-        ],
+        "marks": [_mark_json(mark) for mark in page.marks],
         "next": page.following,
     }
 
@@ -311,6 +313,19 @@ def search_event_json(event: SearchEvent) -> dict[str, Any]:
         "truncated": event.truncated,
         "damaged": event.damaged,
         **_extent_json(event.extent),
+    }
+
+
+def mark_event_json(mark: LogMark) -> dict[str, Any]:
+    """A mark among the events of a stream."""
+    return {"type": "time", **_mark_json(mark)}
+
+
+def _mark_json(mark: LogMark) -> dict[str, Any]:
+    return {
+        "offset": mark.offset,
+        "line": mark.lines + 1,
+        "time": received_json(mark.received_at),
     }
 
 

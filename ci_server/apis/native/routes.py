@@ -23,8 +23,8 @@ from ci_server.apis.native.openapi import (
 from ci_server.apis.native.present import (
     job_json,
     limits_json,
+    single_job_json,
     submitted_json,
-    watched_job_json,
 )
 from ci_server.apis.native.sse import (
     LogEventCache,
@@ -56,6 +56,7 @@ from ci_server.services.reruns import RerunService
 from ci_server.streams.log_positions import LogPositions
 from ci_server.streams.log_search import LogSearches
 from ci_server.streams.log_stream import LogStreams
+from ci_server.streams.timed_events import TimedEvents
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class NativeApi:
     positions: LogPositions
     searches: LogSearches
     previews: Previews
+    default_image: str | None
+    timed: TimedEvents
 
 
 async def _native_api(request: Request) -> NativeApi:
@@ -148,7 +151,7 @@ def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventS
 async def get_job(job_id: str, api: Api, principal: Reader) -> dict[str, Any]:
     """One job."""
     job = await api.service.get(principal, job_id)
-    return watched_job_json(job, await api.streams.waiting(job))
+    return single_job_json(job, await api.streams.waiting(job), api.default_image)
 
 
 @router.delete("/jobs/{job_id}", status_code=202)
@@ -165,11 +168,12 @@ async def stream_job(
     api: Api,
     principal: Reader,
     from_beginning: bool = False,
+    timestamps: bool = False,
     offset: str | None = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Watch a job. `Last-Event-ID` or `offset` resume after that byte of the log; a reader that has
-    seen `complete` gets 204, which ends an `EventSource`.
+    seen `complete` gets 204, which ends an `EventSource`. `timestamps` adds `time` events.
     """
     job = await api.service.open_log(principal, job_id)
     try:
@@ -181,7 +185,8 @@ async def stream_job(
     api.streams.check_readable(job)
     stream_slot(request, principal)
     events = api.streams.events(job, start, with_waiting=True)
-    body = encoded_events(job.job_id, events, api.cache, start)
+    timed = api.timed.events(job, events) if timestamps else events
+    body = encoded_events(job.job_id, timed, api.cache, start)
     return event_stream(body, api.send_timeout_seconds)
 
 

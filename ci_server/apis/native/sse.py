@@ -11,7 +11,8 @@ from typing import TypeAlias
 from ci_common.errors import InvalidOffsetError, quoted
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Job
-from ci_server.apis.native.present import event_json
+from ci_common.ports.logs import LogMark
+from ci_server.apis.native.present import event_json, mark_event_json
 from ci_server.http.byte_range import offset_in_log
 from ci_server.streams.encoded_cache import EncodedLogCache
 from ci_server.streams.log_stream import LogStreams, cut_where_readable
@@ -28,7 +29,7 @@ _JSON = json.JSONEncoder(separators=(",", ":"))
 _TOGETHER_BYTES = 16 << 10
 """Small events are sent by so many bytes: sending takes longer than making one."""
 
-WatchedEvent: TypeAlias = Event | ProgressEvent | LogWithProgress
+WatchedEvent: TypeAlias = Event | ProgressEvent | LogWithProgress | LogMark
 
 
 class LogEventCache(EncodedLogCache[bytes]):
@@ -127,7 +128,9 @@ class StreamOverError(Exception):
 
 async def encoded_events(
     job_id: str,
-    events: AsyncGenerator[Event, None] | AsyncGenerator[WatchedEvent, None],
+    events: AsyncGenerator[Event, None]
+    | AsyncGenerator[Event | LogMark, None]
+    | AsyncGenerator[WatchedEvent, None],
     cache: LogEventCache,
     offset: int,
     *,
@@ -149,9 +152,11 @@ async def encoded_events(
         retry = b""
     pieces = LogPieces(job_id, cache)
 
-    def on_the_wire(event: Event | ProgressEvent) -> Iterable[bytes]:
+    def on_the_wire(event: Event | ProgressEvent | LogMark) -> Iterable[bytes]:
         if isinstance(event, ProgressEvent):
             return encode_progress(event)
+        if isinstance(event, LogMark):
+            return (encode(mark_event_json(event)),)
         return _on_the_wire(event, pieces, offset)
 
     async with aclosing(events):

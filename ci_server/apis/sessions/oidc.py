@@ -118,8 +118,8 @@ def _parameters(request: Request) -> dict[str, str]:
 
 
 def _hop(next_path: str) -> HTMLResponse:
-    """A page of ours that leads on. A browser that was sent here by the issuer would not send the
-    cookie of the session, which is SameSite=Strict, along a redirect: this navigation begins here.
+    """A page of ours that leads on. Along a redirect a browser that another site sent here would
+    not send the cookie of the session, which is SameSite=Strict; this navigation begins here.
     """
     target = escape(_TO_ROOT + next_path)
     more = f'<meta http-equiv="refresh" content="0; url={target}">\n'
@@ -128,7 +128,8 @@ def _hop(next_path: str) -> HTMLResponse:
 
 
 def _failed(error: RunnerError) -> HTMLResponse:
-    told = error.message if error.code in STATUS_OF_CODE else "Internal error."
+    told = error.message if error.code in STATUS_OF_CODE else "internal error"
+    told = f"{told[:1].upper()}{told[1:].removesuffix('.')}."
     content = (
         f'<div class="problem" role="alert"><strong>{escape(told)}</strong></div>\n'
         f'<p><a href="{_TO_ROOT}/ui/login">Back to signing in</a></p>\n'

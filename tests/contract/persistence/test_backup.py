@@ -372,3 +372,18 @@ def test_a_kept_package_that_is_dropped_meanwhile_is_no_damage(source, target, t
     restored = restore(target, tmp_path / "b.tar")
     assert (restored.warnings, target.package(kept)) == ([], None)
     assert target.execute("SELECT package_kept FROM jobs") == [(0,)]
+
+
+def test_nobody_is_signed_in_after_a_restore(source, target, tmp_path):
+    """Who signed out after the backup was made would be signed in again."""
+    source.add()
+    source.execute(
+        "INSERT INTO sessions (session_id, sha256, issuer, issued_tenant, issued_user, "
+        "issued_role, begun_at, ends_at, used_at) "
+        "VALUES ('s', 'h', 'i', 't', 'u', 'admin', ?, ?, ?)",
+        *["2099-01-01T00:00:00.000Z"] * 3,
+    )
+    back_up(source, tmp_path / "b.tar")
+    restore(target, tmp_path / "b.tar")
+    assert len(source.execute("SELECT * FROM sessions")) == 1
+    assert not target.execute("SELECT * FROM sessions")

@@ -140,6 +140,13 @@ async def test_artifacts_and_tests_are_recorded_with_the_end(rows):
     assert job.coverage == coverage
     assert await rows.submissions.artifacts(job_id) == [artifacts[1], artifacts[0]]
     assert await rows.submissions.artifact(job_id, "b/c") == artifacts[0]
+    other = await rows.in_status(JobStatus.RUNNING)
+    await rows.transitions.finish(other, Ending(PASSED, 7, 0, artifacts[:1]), NOON)
+    assert await rows.submissions.artifacts_of([job_id, other, "none"], 1) == {
+        job_id: [artifacts[1]],
+        other: [artifacts[0]],
+    }
+    assert await rows.submissions.artifacts_of([], 1) == {}
     assert await rows.submissions.artifact(job_id, "b") is None
 
 

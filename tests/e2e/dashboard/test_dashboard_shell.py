@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 def test_browsers_begin_at_the_list_of_jobs(server, page):
     page.goto(server.url + "/")
     expect(page).to_have_url(server.url + "/ui/")
-    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
 
 
 def test_a_colour_scheme_is_kept(server, page):
@@ -20,7 +20,7 @@ def test_a_colour_scheme_is_kept(server, page):
 
 def test_keys_are_listed(server, page):
     page.goto(server.url + "/ui/")
-    page.get_by_role("heading", name="Jobs").wait_for()
+    page.get_by_role("heading", name="Jobs", exact=True).wait_for()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_contain_text("go to the list of jobs")
     page.keyboard.press("Escape")
@@ -31,6 +31,6 @@ def test_accessible(server, page):
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         page.goto(server.url + "/ui/")
-        page.get_by_role("heading", name="Jobs").wait_for()
+        page.get_by_role("heading", name="Jobs", exact=True).wait_for()
         found = Axe().run(page).response["violations"]
         assert not [each for each in found if each["impact"] in ("serious", "critical")], found

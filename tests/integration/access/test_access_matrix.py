@@ -69,6 +69,15 @@ def trend_names(_server):
     return {"params": {"name": "test"}}
 
 
+def everything(_server):
+    return {
+        "json": {
+            "query": "{jobs{nodes{job_id user tenant command artifacts{path}} total} "
+            "events(stored:true){nodes{job_id user facts}} usage{tenants{tenant}}}"
+        }
+    }
+
+
 def run_json(_server):
     return {"json": {"query": "How do CD4 T cells respond to interferon-beta?"}}
 
@@ -100,6 +109,8 @@ REQUESTS = {
     "POST /jobs/{job_id}/cancel": CANCELLATION,
     "GET /jobs/{job_id}/stream": READING,
     "GET /jobs/{job_id}/logs": READING,
+    "GET /jobs/{job_id}/resources": READING,
+    "GET /jobs/{job_id}/coverage": READING,
     "GET /jobs/{job_id}/logs/marks": READING,
     "GET /jobs/{job_id}/logs/position": READING,
     "GET /jobs/{job_id}/logs/search": Request(Action.READ, (400, "invalid_search")),
@@ -119,10 +130,13 @@ REQUESTS = {
     "POST /jobs/{job_id}/rerun": Request(Action.RERUN, (409, "not_rerunnable")),  # all are runs'
     "GET /usage": Request(Action.USAGE),
     "GET /metrics": Request(Action.METRICS),
+    "POST /graphql": Request(Action.LIST, form=everything),
     "GET /whoami": Request(Action.LIST),
     "GET /session": Request(None),
     "POST /session": Request(None, (401, "invalid_credentials"), form=wrong_key),
     "DELETE /session": Request(None, (204, None), without_cookie=True),
+    "GET /session/oidc/start": Request(None, (404, "not_found")),  # no issuer is set up
+    "GET /session/oidc/callback": Request(None, (404, "not_found")),
     "GET /": Request(None),
     "HEAD /": Request(None),
     "GET /docs": Request(None),
@@ -346,6 +360,37 @@ def test_everybody_gets_what_the_policy_says(world, name):
         if len(not_there) > 1:
             problems.append(f"{caller} can tell from {not_there} which jobs there are")
     assert not problems, f"{name}:\n" + "\n".join(problems)
+
+
+# ------------------------------------------------------------------ queries
+
+QUERY = "{jobs{nodes{job_id artifacts{path}} total} mine:jobs(mine:true){nodes{job_id}} %s}"
+
+
+def test_a_query_finds_what_the_routes_find(world):
+    there = [target.job_id for target in world.targets]
+    fields = " ".join(f'j{at}:job(id:"{job_id}"){{job_id}}' for at, job_id in enumerate(there[:8]))
+    for caller in world.callers:
+        if caller.refused or reach_of(caller, Action.LIST) is Reach.NONE:
+            continue
+        http, about = world.server.http, {"headers": caller.headers, "params": caller.params}
+        told = http.post("/graphql", json={"query": QUERY % fields}, **about).json()
+        listed = [job["job_id"] for job in http.get("/jobs", **about).json()]
+        mine = http.get("/jobs", headers=caller.headers, params={**caller.params, "mine": True})
+        found = told["data"]["jobs"]
+        assert [node["job_id"] for node in found["nodes"]] == listed, str(caller)
+        assert found["total"] == len(listed)
+        assert told["data"]["mine"]["nodes"] == [{"job_id": job["job_id"]} for job in mine.json()]
+        for at, job_id in enumerate(there[:8]):
+            expected = {"job_id": job_id} if job_id in listed else None
+            assert told["data"][f"j{at}"] == expected, f"{caller}: {job_id}"
+        codes = {error["extensions"]["code"] for error in told.get("errors", ())}
+        assert codes <= {"job_not_found"}
+        usage = http.post("/graphql", json={"query": "{usage{tenants{tenant}}}"}, **about).json()
+        if reach_of(caller, Action.USAGE) is Reach.NONE:
+            assert usage["errors"][0]["extensions"] == {"code": "forbidden"}
+        else:
+            assert "errors" not in usage
 
 
 # ------------------------------------------------------------------ events of all jobs

@@ -218,7 +218,7 @@ def test_an_issuer_that_is_down_is_told_and_asked_again(alone):
         issuer.is_down = True
         server = alone(issuer)
         with CookieBrowser(server) as browser:
-            refused(browser.http.get(START), 503, "the identity provider does not answer")
+            refused(browser.http.get(START), 503, "The identity provider does not answer")
             assert browser.code("/health") == 200
             issuer.is_down = False
             server.until(lambda: browser.http.get(START).status_code == 303, what="the issuer")
@@ -227,7 +227,7 @@ def test_an_issuer_that_is_down_is_told_and_asked_again(alone):
             assert begun.status_code == 303, "what it said before still counts"
             state = parse_qs(urlsplit(begun.headers["Location"]).query)["state"][0]
             back = browser.http.get(CALLBACK, params={"code": "c", "state": state})
-            refused(back, 503, "the identity provider does not answer")
+            refused(back, 503, "The identity provider does not answer")
 
 
 def test_a_fixed_tenant_users_by_address_and_a_secret_in_the_form(alone, tmp_path):
@@ -275,7 +275,7 @@ def test_a_document_of_another_issuer_or_without_https_is_not_used(alone):
         issuer.document = {"token_endpoint": "http://login.example/token"}
         server = alone(issuer)
         with CookieBrowser(server) as browser:
-            refused(browser.http.get(START), 503, "the identity provider")
+            refused(browser.http.get(START), 503, "The identity provider")
         server.until(
             lambda: "its token_endpoint is not https" in server.log_path.read_text(), what="the log"
         )

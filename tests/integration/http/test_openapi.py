@@ -95,6 +95,7 @@ def test_tokens_for_one_job_are_for_what_reads_it():
         *("/jobs/{job_id}/logs/marks", "/jobs/{job_id}/logs/position"),
         "/jobs/{job_id}/logs/search",
         *("/jobs/{job_id}/artifacts", "/jobs/{job_id}/artifacts/{path}"),
+        *("/jobs/{job_id}/resources", "/jobs/{job_id}/coverage"),
         "/v1/jobs/{job_id}",
         *(f"/api/v1/runs/{{run_id}}{path}" for path in ("", "/stream", "/result")),
     }

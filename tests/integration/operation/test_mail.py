@@ -6,7 +6,8 @@ import pytest
 
 from support import projects
 from support.administration import admin, succeed
-from support.mail_servers import MailServer, make_certificate
+from support.mail_servers import MailServer
+from support.server_certificates import make_certificate
 from support.waiting import until_sync
 
 
@@ -30,7 +31,7 @@ def test_mail_of_a_tenant_and_of_jobs(own_server, python_for_jobs, mail_server, 
             "CI_SMTP_URL": mail_server.url,
             "CI_SMTP_FROM": "ci@example.org",
             "CI_NOTIFY_MAIL": "example.com",
-            "SSL_CERT_FILE": str(tmp_path / "mail.pem"),
+            "SSL_CERT_FILE": str(tmp_path / "127.0.0.1.pem"),
         },
     )
     server.start().ready()

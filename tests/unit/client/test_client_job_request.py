@@ -28,6 +28,7 @@ WRONG = {
     "memory": [True, 0, 15, 1.5, "512", "lots", "8MB", b"1g", 1 << 31, "1.0001MB"],
     "labels": [True, 5, "a=1", ["a=1"], {"a": 1}, {5: "a"}, {"": "x"}, {"a b": "x"}, {"a": ""}],
     "private": [0, 1, "yes", {}],
+    "notify": [True, "https://e.com/", [5], ["e.com"], ["https://u@e.com/"], ["mailto:a"] * 6, {}],
     "timeout": [True, False, "5 s", "-5", "", "soon", "NaN", "1e400", math.nan, math.inf, 0, -1.0],
 }
 RIGHT = {
@@ -45,6 +46,7 @@ RIGHT = {
     "memory": [16, "512MB", "2 GiB", None],
     "labels": [{"team": "pricing", "a/b.c-d": "ü"}, None],
     "private": [True, False, None],
+    "notify": [["https://example.com/hook?a=b", "mailto:ann@example.com"], (), None],
     "timeout": ["30s", "1.5h", 30, 0.5, None],
 }
 

@@ -356,3 +356,24 @@ def test_coverage_and_tests_side_by_side(collect):
     report = b'<testsuite><testcase name="t"/></testsuite>'
     found = collect({"output": {"output/coverage.xml": COVERAGE_PY, "output/junit.xml": report}})
     assert (found.tests.total, found.coverage, found.left_out) == (1, BOTH, "")
+
+
+def test_files_are_told_with_those_first_of_which_most_was_not_run(collect):
+    found = collect({"coverage.xml": {"coverage.xml": COVERAGE_PY}}).coverage_files
+    assert [(one.path, one.lines_covered, one.lines_total) for one in found.files] == [
+        ("src/p/b.py", 0, 2),
+        ("src/a.py", 3, 3),
+    ]
+    assert (found.total, found.files[1].branches_covered, found.files[1].branches_total) == (
+        2, 1, 2,
+    )  # fmt: skip
+
+
+def test_of_very_many_files_some_are_told(collect):
+    record = "SF:{0:05}/{1}\nDA:1,0\nDA:2,{2}\nend_of_record\n"
+    long = "d/" * 2000 + "end.py"
+    report = "".join(record.format(number, long, number % 2) for number in range(3000)).encode()
+    found = collect({"lcov.info": {"lcov.info": report}}).coverage_files
+    assert (found.total, len(found.files)) == (3000, 1000)
+    assert all(one.lines_covered == 0 for one in found.files)
+    assert all(len(one.path) == 200 and one.path.endswith("d/end.py") for one in found.files)

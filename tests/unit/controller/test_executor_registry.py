@@ -26,6 +26,7 @@ from ci_persistence.files.secret_keys import SecretKeys
 from ci_persistence.logs.store import FileLogStore
 from ci_persistence.signals.doorbell import SocketDoorbell
 from ci_persistence.signals.in_process import ProcessJobSignals
+from ci_persistence.sqlite.job_details import SqliteResourceStore
 from ci_persistence.sqlite.lease import SqliteControllerLease
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
@@ -113,6 +114,7 @@ async def test_it_runs_a_job_through_the_assembly(tmp_path):
             FileArtifactStore(data),
             bell,
             FileJobSecrets(data, SecretKeys(data, None)),
+            SqliteResourceStore(database, holder),
             no_check,
         ),
     )

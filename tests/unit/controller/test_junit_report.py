@@ -368,3 +368,26 @@ def test_a_declaration_that_the_report_quotes_is_not_its_own(quoted):
         (case,) = read(report.encode()).summary().failures
         assert case.name == "é"
         assert "é" in case.message
+
+
+PLACES = {
+    "E   assert 1\n\ntests/test_a.py:12: AssertionError": ("tests/test_a.py", 12),
+    "a.py:3: in f\n    g()\nb c.py:7: in g\nE  x\nb c.py:7: ValueError": ("b c.py", 7),
+    'Traceback\n  File "pkg/a.py", line 9, in f\n  File "/usr/lib/x.py", line 1, in g': (
+        "pkg/a.py", 9,
+    ),
+    "\x1b[1m\x1b[31ma/b_test.go\x1b[0m:31: wrong": ("a/b_test.go", 31),
+    "at 12:30:45, http://host:80/, 10.0.0.1:80: no place": ("t/x.py", 5),
+    "": ("t/x.py", 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PLACES)
+def test_where_a_test_failed(text):
+    report = (
+        '<testsuite><testcase name="t" file="t/x.py" line="4"><failure message="m">'
+        f"<![CDATA[{text}]]></failure></testcase><testcase name='u' file='u.js' line='8'>"
+        "<failure/></testcase><testcase name='v'><error/></testcase></testsuite>"
+    )
+    found = [(one.file, one.line) for one in read(report.encode()).failures]
+    assert found == [PLACES[text], ("u.js", 8), ("", None)]

@@ -7,6 +7,7 @@ from ci_admin.catalogue_columns import KINDS
 from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent, WaitingEvent
 from ci_common.job import Artifact, CaseResult, CoverageSummary, JobStatus, Reason, SuiteSummary
 from ci_common.ports.catalogue import CellTypeTotal, PerturbationTotal
+from ci_common.ports.logs import LogMark
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
 from ci_common.principal import LOCAL_PRINCIPAL, KeyFacts
 from ci_common.waiting import Waiting, WaitReason
@@ -20,9 +21,10 @@ from ci_server.apis.native.present import (
     caller_json,
     event_json,
     job_json,
+    mark_event_json,
     server_json,
+    single_job_json,
     usage_json,
-    watched_job_json,
 )
 from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.apis.runs.control_strategy import assessment_json
@@ -68,7 +70,7 @@ def first_cells(title, header=None):
 def test_fields_of_a_job():
     shown = first_cells("Fields of a job")
     assert len(shown) == len(set(shown))
-    assert set(shown) == set(watched_job_json(FINISHED, None))
+    assert set(shown) == set(single_job_json(FINISHED, None))
 
 
 def test_fields_of_test_results():
@@ -140,7 +142,8 @@ def test_fields_of_events():
         [CompleteEvent(FINISHED)],
     ]
     sent = {}
-    for told in (event_json(event) for kind in events for event in kind):
+    told_events = [event_json(event) for kind in events for event in kind]
+    for told in [*told_events, mark_event_json(LogMark(0, 0, 0.0))]:
         sent.setdefault(told.pop("type"), set()).update(told)
     rows = {words_in_code(row[0])[0]: row[1] for row in API.rows("Watch", "type")}
     assert {kind: set(words_in_code(cell)) for kind, cell in rows.items()} == sent

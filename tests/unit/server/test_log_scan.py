@@ -119,7 +119,7 @@ BYTES = [
         b"\x1b]0;ab\x07",
         b"aba",
     ),
-    *(b"\x1b]8;;a\x1b\\", b"\x1bPab\x1b\\", b"\x1b(B", b"\xff", b"\xc3", b"\xa9", b"\0"),
+    *(b"\x1b]8;;a\x1b\\", b"\x1bPab\x1b\\", b"\x1b(B", b"\xff", b"\xc3", b"\xa9", b"\0", b"aba"),
 ]
 PIECES = st.one_of(
     TEXT.map(str.encode),

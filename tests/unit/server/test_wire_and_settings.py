@@ -59,6 +59,8 @@ NEVER_REACH_A_CLIENT = {
     "user_not_found",
     "key_not_found",
     "last_user",
+    "subscription_error",
+    "invalid_subscription",
 }
 """A job's own errors end in its row; the others are the server's trouble, and answered with 500."""
 

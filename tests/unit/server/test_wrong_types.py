@@ -140,6 +140,7 @@ def test_the_types_are_found_in_the_models():
         "memory": {"integer"},
         "labels": {"object of string"},
         "private": {"boolean"},
+        "notify": {"array of string"},
     }
 
 

@@ -6,6 +6,9 @@ const LONGEST_PAUSE_MS = 15_000;
 /** The address of the server, with the path that a proxy may have put before it. */
 export const ROOT = new URL("../../../", import.meta.url);
 
+/** The path of the API that tells who is signed in, which everybody may ask. */
+export const SESSION = "session";
+
 /** What went wrong with a request, in the words of the server. */
 export class ApiError extends Error {
   /**
@@ -43,7 +46,8 @@ export function apiUrl(path, parameters = {}) {
 export const pageUrl = (path = "") => new URL("ui/" + path, ROOT);
 
 /**
- * Ask the server. Returns the response when its status is below 400; throws ApiError otherwise.
+ * Ask the server. Returns the response when its status is below 400; throws ApiError otherwise. When
+ * nobody is signed in any more, the page is left for the one where one signs in.
  */
 export async function request(path, { parameters, ...options } = {}) {
   const url = apiUrl(path, parameters);
@@ -54,8 +58,21 @@ export async function request(path, { parameters, ...options } = {}) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "The server does not answer. Is it running?");
   }
+  if (response.status === 401 && path !== SESSION) return leaveForLogin();
   if (response.status >= 400) throw await errorOf(response);
   return response;
+}
+
+/**
+ * Go to the page where one signs in, which leads back to this one. Never settles, so that nothing is
+ * shown that the next page would take away.
+ */
+export function leaveForLogin() {
+  const here = location.pathname.slice(ROOT.pathname.length - 1) + location.search + location.hash;
+  const login = pageUrl("login");
+  login.searchParams.set("next", here);
+  location.replace(login);
+  return new Promise(() => {});
 }
 
 /** Ask the server for JSON. Throws ApiError. */

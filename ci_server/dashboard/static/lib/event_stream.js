@@ -1,5 +1,6 @@
 // Server-Sent Events that go on after every interruption, from where they were.
 import { apiUrl } from "./api.js";
+import { leaveUnlessSignedIn } from "./session.js";
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
@@ -53,6 +54,7 @@ export class EventStream {
       if (this.#source !== source) return;
       this.onState("waiting");
       if (source.readyState !== EventSource.CLOSED) return; // it reconnects by itself
+      leaveUnlessSignedIn();
       this.#timer = setTimeout(() => this.#open(), this.#pause);
       this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
     };

@@ -1,5 +1,5 @@
 // Pass rates and durations of the names of jobs, for those that a list shows.
-import { requestJson } from "./api.js";
+import { ApiError, requestJson } from "./api.js";
 import { isFinal } from "./job_state.js";
 import { Store } from "./store.js";
 
@@ -7,6 +7,7 @@ const MOST_NAMES = 50; // in one request
 const LONGEST_NAME = 64;
 const MOST_KNOWN = 500;
 const PAUSE_MS = 3_000; // at least between two requests
+const LONGEST_PAUSE_MS = 60_000;
 
 /** Jobs without a project have a title instead, and no name of their own. */
 function keyOf(job) {
@@ -21,6 +22,7 @@ export class JobTrends extends Store {
   #newest = ""; // when the last job ended that the known trends have counted
   #timer = null;
   #lastRead = 0;
+  #pause = PAUSE_MS;
 
   /** The trend of a job's name, if it is known. */
   of(job) {
@@ -43,7 +45,7 @@ export class JobTrends extends Store {
 
   #schedule() {
     if (this.#timer !== null || !this.#wanted.size) return;
-    const rest = this.#lastRead + PAUSE_MS - Date.now();
+    const rest = this.#lastRead + this.#pause - Date.now();
     this.#timer = setTimeout(() => this.#read(), Math.max(0, rest));
   }
 
@@ -57,9 +59,12 @@ export class JobTrends extends Store {
       if (this.#known.size > MOST_KNOWN) this.#known.clear();
       for (const [key] of asked) this.#known.set(key, null);
       for (const trend of found) this.#known.set(JSON.stringify([trend.tenant, trend.name]), trend);
-    } catch {
-      // Rows are shown without; the next change asks again.
-      for (const [key] of asked) this.#known.delete(key);
+      this.#pause = PAUSE_MS;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      // Rows are shown without.
+      if (error.isPassing) for (const [key, name] of asked) this.#wanted.set(key, name);
+      this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
     }
     this.#timer = null;
     this.changed();

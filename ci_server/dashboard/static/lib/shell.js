@@ -1,11 +1,17 @@
 // What every page has around its own content: the bar at the top, the list of keys, the notices.
-import { pageUrl } from "./api.js";
+import { ROOT, pageUrl } from "./api.js";
 import { useKeys } from "./keys.js";
+import { SignedIn } from "./signed_in.js";
 import { html, render, useRef, useState } from "./ui.js";
 
 const KEYS_OF_ALL = [
   ["?", "show this list"],
   ["g", "go to the list of jobs"],
+];
+const PAGES = [
+  ["", "Jobs"],
+  ["models", "Models"],
+  ["runs", "Runs"],
 ];
 const THEMES = ["system", "light", "dark"];
 
@@ -28,8 +34,11 @@ function Shell({ keys, children }) {
     <a class="skip" href="#content">Skip to the content</a>
     <header class="bar">
       <a class="brand" href=${pageUrl()}>CI runner</a>
-      <nav aria-label="Pages"><a href=${pageUrl()}>Jobs</a></nav>
+      <nav aria-label="Pages">${PAGES.map(
+        ([path, title]) => html`<a href=${pageUrl(path)} aria-current=${isHere(path) ? "page" : undefined}>${title}</a>`,
+      )}</nav>
       <span class="space"></span>
+      <${SignedIn} />
       <${ThemeChoice} />
       <button type="button" title="Keys (?)" onClick=${() => dialog.current.showModal()}>
         <span aria-hidden="true">?</span><span class="unseen">Keys</span>
@@ -47,6 +56,12 @@ function Shell({ keys, children }) {
       <form method="dialog"><button autofocus>Close</button></form>
     </dialog>
   `;
+}
+
+/** Whether a page of this kind is shown. */
+function isHere(path) {
+  const [, kind = ""] = location.pathname.slice(ROOT.pathname.length).split("/");
+  return kind === path || (path === "" && kind === "jobs");
 }
 
 function ThemeChoice() {

@@ -1,0 +1,154 @@
+"""Where the fields of the schema come from. What is not here is a key of the object around it,
+which is as in the native API.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
+from pydantic import TypeAdapter, ValidationError
+
+from ci_common.errors import EventsGoneError
+from ci_common.job import Job
+from ci_common.job_event_wire import job_event_json
+from ci_common.ports.rows import JobQuery
+from ci_common.principal import Principal
+from ci_server.apis.graphql.batches import ArtifactLoader
+from ci_server.apis.graphql.cost import LARGEST_PAGE
+from ci_server.apis.graphql.query import QueryServices
+from ci_server.apis.native.lists import Filters, Order
+from ci_server.apis.native.present import (
+    artifact_json,
+    job_json,
+    usage_json,
+    waiting_json,
+)
+from ci_server.http.query import query_error
+
+_MOST_EVENTS = 500
+_JOB = "."
+"""The key of the job itself: not a name that a query can have."""
+
+_FILTERS = TypeAdapter(Filters)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryContext:
+    """Of one query."""
+
+    principal: Principal
+    services: QueryServices
+    artifacts: ArtifactLoader
+
+
+Info = GraphQLResolveInfo[QueryContext]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page of jobs, of which the total is counted only when it is asked for."""
+
+    nodes: list[dict[str, Any]]
+    next_cursor: str | None
+    query: JobQuery
+    mine: bool
+
+
+def install(schema: GraphQLSchema) -> None:
+    """Give the schema its resolvers."""
+    resolvers: Mapping[str, Mapping[str, Any]] = {
+        "Query": {"jobs": _jobs, "job": _one_job, "events": _events, "usage": _usage},
+        "JobPage": {"total": _total},
+        "Job": {"waiting": _waiting, "artifacts": _artifacts},
+    }
+    for type_name, fields in resolvers.items():
+        found = schema.type_map[type_name]
+        assert isinstance(found, GraphQLObjectType)  # noqa: S101 - for the type checker
+        for name, resolve in fields.items():
+            found.fields[name].resolve = resolve
+
+
+async def _jobs(_: None, info: Info, **given: Any) -> _Page:
+    context = info.context
+    limit = _bounded(given.pop("limit"), LARGEST_PAGE)
+    cursor, mine = given.pop("cursor", None), bool(given.pop("mine"))
+    query = _filters(given).query(limit + 1, cursor)
+    jobs = await context.services.jobs.list_jobs(context.principal, query, mine=mine)
+    more = len(jobs) > limit
+    nodes = [_node(job) for job in jobs[:limit]]
+    return _Page(nodes, jobs[limit - 1].job_id if more else None, query, mine)
+
+
+def _filters(given: Mapping[str, Any]) -> Filters:
+    """Raises RequestValidationError."""
+    values = {name: value for name, value in given.items() if value is not None}
+    values["sort"] = Order[values.get("sort", Order.NEWEST.name)]
+    try:
+        return _FILTERS.validate_python(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError(
+            [{**problem, "loc": ("query", *problem["loc"])} for problem in problems]
+        ) from None
+
+
+def _bounded(limit: int | None, most: int) -> int:
+    if limit is None or not 1 <= limit <= most:
+        raise query_error("limit", f"must be from 1 to {most}")
+    return limit
+
+
+def _node(job: Job) -> dict[str, Any]:
+    told = job_json(job)
+    if job.log_dropped is None:
+        told["log_dropped"] = None
+    return {**told, _JOB: job}
+
+
+async def _total(page: _Page, info: Info) -> int:
+    context = info.context
+    return await context.services.jobs.count_jobs(context.principal, page.query, mine=page.mine)
+
+
+async def _one_job(_: None, info: Info, id: str) -> dict[str, Any]:
+    context = info.context
+    return _node(await context.services.jobs.get(context.principal, id))
+
+
+async def _waiting(node: Mapping[str, Any], info: Info) -> dict[str, Any] | None:
+    context = info.context
+    waiting = await context.services.streams.waiting(node[_JOB])
+    return None if waiting is None else waiting_json(waiting)
+
+
+async def _artifacts(
+    node: Mapping[str, Any], info: Info, limit: int | None
+) -> list[dict[str, Any]]:
+    context = info.context
+    most = _bounded(limit, LARGEST_PAGE)
+    return [artifact_json(one) for one in await context.artifacts.load(node[_JOB], most)]
+
+
+async def _events(_: None, info: Info, **given: Any) -> dict[str, Any]:
+    context = info.context
+    after, stored = given.get("after"), bool(given["stored"])
+    limit = _bounded(given["limit"], _MOST_EVENTS)
+    if stored and after is not None:
+        raise query_error("stored", "cannot be combined with after")
+    events = context.services.events
+    cursor = await events.begin(after, all_stored=stored)
+    try:
+        batch = await events.page(context.principal, cursor, limit, mine=bool(given["mine"]))
+    except EventsGoneError as error:
+        return {"nodes": [], "cursor": str(error.resume), "has_more": True, "gone": True}
+    kinds = given.get("kind")
+    nodes = [job_event_json(event) for event in batch.events if not kinds or event.kind in kinds]
+    more = len(batch.events) == limit
+    return {"nodes": nodes, "cursor": str(batch.cursor), "has_more": more, "gone": False}
+
+
+async def _usage(_: None, info: Info) -> dict[str, Any]:
+    context = info.context
+    return usage_json(await context.services.usage.usage(context.principal))
