@@ -25,12 +25,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mb", type=int, default=200)
     megabytes = parser.parse_args().mb
-    with tempfile.TemporaryDirectory() as directory:
-        with LiveServer(Path(directory), default_log_mb=2 * megabytes) as server:
-            server.start().ready()
-            job_id, lines = write_log(server, megabytes)
-            with chromium() as browser, opened_page(browser) as page:
-                measure(page, server, job_id, lines)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        LiveServer(Path(directory), default_log_mb=2 * megabytes) as server,
+    ):
+        server.start().ready()
+        job_id, lines = write_log(server, megabytes)
+        with chromium() as browser, opened_page(browser) as page:
+            measure(page, server, job_id, lines)
 
 
 def measure(page, server, job_id: str, lines: int) -> None:

@@ -59,7 +59,9 @@ def cost_of(page):
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
     session.send("HeapProfiler.collectGarbage")
-    found = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    found = {
+        each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]
+    }
     session.detach()
     nodes = page.evaluate("document.evaluate('count(//node())', document, null, 1).numberValue")
     return Cost(found["JSHeapUsedSize"] / 1e6, int(nodes))
