@@ -48,7 +48,7 @@ def job_id(server):
     answer = server.http.post(
         "/submit-async",
         files={"file": ("p.zip", zip_bytes(FILES), "application/zip")},
-        data={"spec": json.dumps({"command": ["sh", "-c", SCRIPT], "artifacts": ["out"]})},
+        data={"spec": json.dumps(spec)},
     )
     assert answer.status_code == 200, answer.text
     job_id = answer.json()["job_id"]
