@@ -24,7 +24,8 @@ JUNIT = f"""\
 </testcase><testcase classname="tests.test_it" name="test_other" time="1.5"/></testsuite>
 """
 COBERTURA = f"""\
-<coverage line-rate="0.33"><packages><package><classes><class filename={quoteattr(f"src/{EVIL}.py")}><lines>
+<coverage line-rate="0.33"><packages><package><classes>
+<class filename={quoteattr(f"src/{EVIL}.py")}><lines>
 <line number="1" hits="1"/><line number="2" hits="0"/><line number="3" hits="0"/>
 </lines></class></classes></package></packages></coverage>
 """
