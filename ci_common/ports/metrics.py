@@ -84,6 +84,7 @@ class CountedEvent:
     attempt: int
     status: str | None
     reason: str | None
+    exit_code: int | None
     log_size: int
     artifacts_size: int
     created_at: datetime | None

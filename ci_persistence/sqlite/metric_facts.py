@@ -28,6 +28,7 @@ NOW = (
 EVENTS = (
     "SELECT event.seq, event.tenant, kind, at, json_extract(facts, '$.attempt') AS attempt, "
     "json_extract(facts, '$.status') AS status, json_extract(facts, '$.reason') AS reason, "
+    "json_extract(facts, '$.exit_code') AS exit_code, "
     "json_extract(facts, '$.log_size') AS log_size, "
     "json_extract(facts, '$.artifacts_size') AS artifacts_size, job.created_at, job.started_at, "
     "CASE kind WHEN 'started' THEN (SELECT at FROM job_events AS earlier "
@@ -77,6 +78,7 @@ def _counted(row: sqlite3.Row) -> CountedEvent:
         attempt=row["attempt"] or 1,
         status=row["status"],
         reason=row["reason"],
+        exit_code=row["exit_code"],
         log_size=row["log_size"] or 0,
         artifacts_size=row["artifacts_size"] or 0,
         created_at=parse_time(row["created_at"]),

@@ -10,6 +10,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
+from ci_common.job import JobStatus
 from ci_common.job_events import JobEventKind
 from ci_common.metrics import added_up, dumps, loads
 from ci_common.ports.metrics import CountedEvent, InstanceFacts, MetricFacts, MetricShares
@@ -37,7 +38,10 @@ class JobInstruments:
             "ci_jobs_submitted", "Jobs accepted.", [TENANT], registry=registry
         )
         self._finished = Counter(
-            "ci_jobs_finished", "Jobs ended.", ["status", "reason", TENANT], registry=registry
+            "ci_jobs_finished",
+            "Jobs ended.",
+            ["status", "reason", "success", TENANT],
+            registry=registry,
         )
         self._retried = Counter(
             "ci_job_retries", "Attempts after one that was lost.", registry=registry
@@ -81,7 +85,8 @@ class JobInstruments:
                 self._retried.inc()
             case JobEventKind.FINISHED:
                 status = event.status or ""
-                self._finished.labels(status, event.reason or "", event.tenant).inc()
+                success = "true" if _succeeded(event) else "false"
+                self._finished.labels(status, event.reason or "", success, event.tenant).inc()
                 self._log_bytes.inc(event.log_size)
                 self._artifact_bytes.inc(event.artifacts_size)
                 _observe(self._run.labels(status), event.started_at, event.at)
@@ -144,6 +149,10 @@ def _read(content: bytes | None) -> JobTotals | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         logger.warning("the counts of jobs are damaged, and begin anew")
         return None
+
+
+def _succeeded(event: CountedEvent) -> bool:
+    return event.status == JobStatus.COMPLETED and event.exit_code == 0
 
 
 def _observe(histogram: Histogram, since: datetime | None, until: datetime) -> None:

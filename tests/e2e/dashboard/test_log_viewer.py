@@ -105,6 +105,28 @@ def test_links_to_lines_survive_and_copy_what_they_name(server, browser, shown):
         )
 
 
+def test_the_whole_log_is_searched(server, at_start):
+    page = at_start
+    page.keyboard.press("/")
+    page.keyboard.type("FILLER 1")
+    page.keyboard.press("Enter")
+    count = page.get_by_role("search").get_by_role("status")
+    expect(count).to_have_text("1 of 111")
+    expect(page.locator(".row.selected")).to_have_text(re.compile("filler 1$"))
+    expect(page.locator(".row.selected mark")).to_have_text("filler 1")
+    page.keyboard.press("n")
+    expect(page.locator(".row.selected mark")).to_have_text("filler 1")
+    expect(page.locator(".row.selected .text")).to_have_text("filler 10")
+    page.keyboard.press("N")
+    page.keyboard.press("N")
+    expect(count).to_have_text("111 of 111")
+    expect(page.locator(".row.selected .text")).to_have_text("filler 199")
+    page.keyboard.press("t")
+    expect(page.locator(".row.selected time")).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
+    page.keyboard.press("Escape")
+    expect(page.locator(".row mark")).to_have_count(0)
+
+
 def test_parts_fold_and_long_lines_wrap(server, at_start):
     page = at_start
     page.get_by_role("button", name="Fold Install").click()

@@ -55,8 +55,8 @@ async def test_each_event_is_counted_once_by_whoever_comes_first(rows, tmp_path)
     for process in (two, one, Counting(rows, tmp_path)):
         found = values(await process.count())
         assert found[("ci_jobs_submitted_total",)] == 2
-        assert found[("ci_jobs_finished_total", "completed", "exit")] == 1
-        assert found[("ci_jobs_finished_total", "failed", "timeout")] == 1
+        assert found[("ci_jobs_finished_total", "completed", "exit", "true")] == 1
+        assert found[("ci_jobs_finished_total", "failed", "timeout", "false")] == 1
         assert found[("ci_job_queue_wait_seconds_count",)] == 1
         assert found[("ci_job_start_latency_seconds_count",)] == 1
         assert found[("ci_job_run_seconds_count", "completed")] == 1

@@ -7,6 +7,7 @@ import uPlot from "../vendor/uplot.js";
 
 const AGAIN_MS = 10_000;
 const HEIGHT = 200;
+const POWERS = Array.from({ length: 44 }, (_, at) => 2 ** at); // round sizes
 
 export function Resources({ path, live }) {
   const [found, error] = useResources(path, live);
@@ -18,7 +19,7 @@ export function Resources({ path, live }) {
   return html`
     <${Chart} title="CPU" note=${`at most ${peak.cpu_cores.toFixed(2)} cores${limits.cpu_cores ? ` of ${limits.cpu_cores}` : ""}`}
       seconds=${seconds} values=${points.map((point) => point.cpu_cores)} limit=${limits.cpu_cores}
-      show=${(value) => value.toFixed(value < 10 ? 1 : 0)} />
+      show=${(value) => value.toFixed(peak.cpu_cores < 1 ? 2 : 1)} />
     <${Chart} title="Memory" note=${`at most ${bytes(peak.memory_bytes)}${limits.memory_bytes ? ` of ${bytes(limits.memory_bytes)}` : ""}`}
       seconds=${seconds} values=${points.map((point) => point.memory_bytes)} limit=${limits.memory_bytes}
       show=${bytes} />
@@ -69,11 +70,14 @@ function optionsOf(place, limit, show) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(most, limit ?? 0) * 1.05 || 1] } },
+    scales: {
+      x: { time: false, range: (_, __, last) => [0, last || 1] },
+      y: { range: (_, __, most) => [0, Math.max(most, limit ?? 0) * 1.05 || 1] },
+    },
     series: [{}, { stroke: line, width: 2, fill: `${line}22` }],
     axes: [
       { ...axis, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
-      { ...axis, size: 80, values: (_, ticks) => ticks.map(show) },
+      { ...axis, size: 80, incrs: show === bytes ? POWERS : undefined, values: (_, ticks) => ticks.map(show) },
     ],
   };
 }

@@ -128,7 +128,7 @@ export class LogLines {
     try {
       return await requestJson(`${this.#path}/${route}`, { parameters });
     } catch (error) {
-      this.#missing = error.code === "http_404";
+      this.#missing = error.code === "not_found";
       onFailure();
       console.info(`${route}: ${error.message}`);
       return null;

@@ -11,8 +11,13 @@ export function useSearch(path, view, find) {
   const [query, setQuery] = useState("");
   const [found, setFound] = useState(NOTHING);
   const [error, setError] = useState(null);
-  const [current, setCurrent] = useState(-1);
+  const [current, setShown] = useState(-1);
+  const at = useRef(-1); // the same, for keys that are faster than the page
 
+  const setCurrent = (index) => {
+    at.current = index;
+    setShown(index);
+  };
   const show = (hits, index) => {
     setCurrent(index);
     const offset = hits[index].line_offset;
@@ -61,7 +66,7 @@ export function useSearch(path, view, find) {
     },
     go: (step) => {
       const { length } = found.hits;
-      if (length) show(found.hits, (current + step + length) % length);
+      if (length) show(found.hits, (at.current + step + length) % length);
     },
   };
 }
@@ -71,6 +76,7 @@ export function SearchBar({ search }) {
   const submit = (event) => {
     event.preventDefault();
     const wanted = field.current.value;
+    field.current.blur(); // so that n and N are keys
     if (wanted === query) search.go(1);
     else search.run(wanted);
   };
