@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from ci_client import Client
 from setup_steps import container_engine, runner_image, server, test_tools, venv
@@ -15,7 +16,8 @@ from setup_steps.console import SetupError, step
 from setup_steps.paths import ROOT, VENV_BIN
 
 IMAGES = ROOT / "docs" / "images"
-SIZE = {"width": 1280, "height": 760}
+SIZE: ViewportSize = {"width": 1280, "height": 760}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 PROJECT = {
     "prices.py": "def total(prices, discount=0):\n    return sum(prices) - discount\n",
@@ -64,9 +66,9 @@ ENDED = (
 def take() -> None:
     """Take them all. Raises SetupError."""
     container_engine.ensure(install=True)
-    client = container_engine.connect()
-    runner_image.ensure(client)
-    client.close()
+    engine = container_engine.connect()
+    runner_image.ensure(engine)
+    engine.close()
     test_tools.ensure()
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
@@ -79,7 +81,7 @@ def take() -> None:
                 failed = [_submit(running.url, project, *job) for job in ENDED][-1]
                 _submit(running.url, project, "nightly", "branch=main", "--async")
             with step(f"Taking pictures into {IMAGES.relative_to(ROOT)}"):
-                for scheme in ("light", "dark"):
+                for scheme in SCHEMES:
                     _picture(browser, f"{running.url}/ui/", f"jobs-{scheme}", scheme)
                 _picture(browser, f"{running.url}/ui/jobs/{failed}", "job-dark", "dark")
             with Client(running.url) as client:
@@ -116,7 +118,7 @@ def _chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def _picture(browser: Browser, url: str, name: str, scheme: str) -> None:
+def _picture(browser: Browser, url: str, name: str, scheme: Literal["light", "dark"]) -> None:
     page = browser.new_page(viewport=SIZE, color_scheme=scheme, device_scale_factor=1.5)
     page.goto(url)
     page.wait_for_load_state("domcontentloaded")
