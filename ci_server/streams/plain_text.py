@@ -4,20 +4,32 @@ import re
 from bisect import bisect_right
 
 ESCAPE_SEQUENCE = (
-    rb"\x1b(?:"
+    rb"\x1b(?>"
     rb"\[[0-?]{0,256}[ -/]{0,16}[@-~]|"  # CSI: colours, movements
     rb"\][^\x07\x1b\r\n]{0,4096}(?:\x07|\x1b\\)|"  # OSC: titles, links
     rb"[PX^_][^\x1b\r\n]{0,4096}\x1b\\|"  # DCS, SOS, PM, APC
     rb"[ -/]{0,16}[0-~])"  # the others; and what of the above has no end
 )
-"""ECMA-48, as an expression; none is longer than `LONGEST_SEQUENCE`, or goes beyond a line."""
+"""ECMA-48, as an expression; none is longer than `LONGEST_SEQUENCE`, or goes beyond a line.
 
-ESCAPE_SEQUENCE_IN_LOWER_CASE = ESCAPE_SEQUENCE.replace(rb"[PX^_]", rb"[PXpx^_]")
-"""It finds them in what `bytes.lower` made of a log, and a few things that are none."""
+It is atomic: one that was found is not read in another way because of what follows. A log could
+have so many ways that to try them all takes for ever, while no other thread runs.
+"""
 
 LONGEST_SEQUENCE = 4 + 4096
 
 _SEQUENCE = re.compile(ESCAPE_SEQUENCE)
+
+_UPPER_CASE = (b"\x1bP", b"\x1bX")
+"""They begin sequences of another kind than the same letters in lower case."""
+
+
+def in_lower_case(content: bytes) -> bytes:
+    """ASCII letters in lower case, but for those that tell where an escape sequence ends."""
+    for begin in _UPPER_CASE:
+        if begin in content:
+            return begin.join(map(in_lower_case, content.split(begin)))
+    return content.lower()
 
 
 class PlainText:
@@ -25,7 +37,7 @@ class PlainText:
 
     def __init__(self, part: bytes) -> None:
         self._part = part
-        self.text = _SEQUENCE.sub(b"", part) if b"\x1b" in part else part
+        self.text = b"".join(_SEQUENCE.split(part)) if b"\x1b" in part else part
         self._places: list[int] | None = None
         self._removed: list[int] = []
 

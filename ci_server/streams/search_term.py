@@ -12,14 +12,20 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ci_common.errors import InvalidSearchError
-from ci_server.streams.plain_text import ESCAPE_SEQUENCE, ESCAPE_SEQUENCE_IN_LOWER_CASE
+from ci_server.streams.plain_text import ESCAPE_SEQUENCE, PlainText, in_lower_case
 
 LONGEST_TERM = 256
 """Characters."""
 
 _LAST_CASED = 0x1E943
-_PROBED_CHARACTERS = 12
+_PROBED_CHARACTERS = 8
 """Only so many are looked for where escape sequences may be between them: enough to be rare."""
+
+_BETWEEN = b"(?:%s)*" % ESCAPE_SEQUENCE
+_LONG_RUN = re.compile(ESCAPE_SEQUENCE + b"(?:%s){4}" % ESCAPE_SEQUENCE)
+"""So many escape sequences in a row make looking between them slow: each letter in one could be a
+beginning of the term, and is followed by the rest of them.
+"""
 
 Find = Callable[[int], int]
 """Where, from an index on, the term may begin; -1 when it does not occur any more."""
@@ -49,30 +55,42 @@ class SearchTerm:
         it finds has to be checked, and everything that `pattern` finds in the lines' plain text
         begins at one of these places.
         """
-        has_escapes = b"\x1b" in content
+        if b"\x1b" not in content:
+            return self._finder_in_plain(content)
+        if _LONG_RUN.search(content) is None:
+            return self._finder_between(content)
+        plain = PlainText(content)
+        find = self._finder_in_plain(plain.text)
+
+        def find_place(at: int) -> int:
+            found = find(plain.index_from(at))
+            return found if found < 0 else plain.place_of(found)
+
+        return find_place
+
+    def _finder_in_plain(self, content: bytes) -> Find:
         if self._exact_case:
-            if has_escapes:
-                return _searching(self._probe(), content)
             return lambda at: content.find(self._bytes, at)
         if not self._bytes.isascii() or self._has_odd(content):
-            pattern = self._probe() if has_escapes else self.pattern
-            return _searching(pattern, content)
+            return _searching(self.pattern, content)
         lower = content.lower()
-        if has_escapes:
-            return _searching(self._lower_probe(), lower)
         return lambda at: lower.find(self._lower, at)
+
+    def _finder_between(self, content: bytes) -> Find:
+        """In what has escape sequences, but never many in a row."""
+        if self._exact_case or not self._bytes.isascii() or self._has_odd(content):
+            return _searching(self._probe(), content)
+        return _searching(self._lower_probe(), in_lower_case(content))
 
     def _has_odd(self, content: bytes) -> bool:
         return not content.isascii() and any(one in content for one in self._odd)
 
     def _probe(self) -> re.Pattern[bytes]:
-        between = b"(?:%s)*" % ESCAPE_SEQUENCE
-        spread = [[between.join(_each(one)) for one in group] for group in self._probed]
-        return _compiled(between.join(b"(?:%s)" % b"|".join(group) for group in spread))
+        spread = [[_BETWEEN.join(_each(one)) for one in group] for group in self._probed]
+        return _compiled(_BETWEEN.join(b"(?:%s)" % b"|".join(group) for group in spread))
 
     def _lower_probe(self) -> re.Pattern[bytes]:
-        between = b"(?:%s)*" % ESCAPE_SEQUENCE_IN_LOWER_CASE
-        return _compiled(between.join(_each(self._lower[:_PROBED_CHARACTERS])))
+        return _compiled(_BETWEEN.join(_each(self._lower[:_PROBED_CHARACTERS])))
 
 
 _compiled = lru_cache(maxsize=32)(re.compile)

@@ -119,7 +119,17 @@ BYTES = [
         b"\x1b]0;ab\x07",
         b"aba",
     ),
-    *(b"\x1b]8;;a\x1b\\", b"\x1bPab\x1b\\", b"\x1b(B", b"\xff", b"\xc3", b"\xa9", b"\0", b"aba"),
+    *(
+        b"\x1b]8;;a\x1b\\",
+        b"\x1bPab\x1b\\",
+        b"\x1bp",
+        b"\x1b(B",
+        b"\xff",
+        b"\xc3",
+        b"\xa9",
+        b"\0",
+        b"aba",
+    ),
 ]
 PIECES = st.one_of(
     TEXT.map(str.encode),
@@ -169,6 +179,15 @@ def test_of_an_overwritten_line_the_last_version_with_the_text_counts():
 def test_what_is_in_an_escape_sequence_is_no_text():
     content = b"\x1b[31mred\x1b[0m \x1b]8;;http://a/31m\x1b\\link\x1b]8;;\x1b\\ 31m\n"
     assert [hit.offset for hit in scanned(content, "31m", exact=True)] == [content.rindex(b"31m")]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("sequence", [b"\x1b[m", b"\x1b]m\x1b\\", b"\x1bPm\x1b\\", b"\x1bpm"])
+def test_no_log_makes_a_search_slow_by_sequences_that_can_be_read_in_two_ways(sequence, exact):
+    content = b"m" + sequence * (300_000 // len(sequence)) + b"\n"
+    found = scanned(content, "m" * 11 + "z", exact=exact, sizes=(256 << 10,))
+    assert found == []
 
 
 def test_lines_of_ten_megabytes():
