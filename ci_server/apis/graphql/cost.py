@@ -53,6 +53,10 @@ def check_cost(document: DocumentNode, variables: Mapping[str, Any]) -> None:
         if isinstance(node, OperationDefinitionNode):
             count.defaults = _defaults(node)
             count.add(node.selection_set.selections, 1, 1)
+    for node in document.definitions:
+        if isinstance(node, FragmentDefinitionNode) and id(node) not in count.used:
+            # Validation refuses it, but looks at it first.
+            count.add(node.selection_set.selections, 1, 1)
 
 
 def _defaults(operation: OperationDefinitionNode) -> Mapping[str, Any]:
@@ -70,6 +74,8 @@ class _Count:
         self, fragments: Mapping[str, FragmentDefinitionNode], variables: Mapping[str, Any]
     ) -> None:
         self.defaults: Mapping[str, Any] = {}
+        self.used: set[int] = set()
+        """The ids of fragments."""
         self._fragments = fragments
         self._variables = variables
         self._selections = 0
@@ -127,6 +133,7 @@ class _Count:
             fragment = self._fragments.get(name)
             if fragment is None or name in self._within:
                 return  # validation tells what is wrong with it
+            self.used.add(id(fragment))
             self._within.append(name)
             add(fragment.selection_set.selections)
             self._within.pop()

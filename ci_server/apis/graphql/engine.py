@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -31,6 +32,8 @@ SECONDS = 10.0
 _MOST_TOKENS = 2000
 _MOST_PROBLEMS = 10
 _MOST_BYTES = 16 << 20
+_TOO_LONG_NUMBER = re.compile("[0-9]{1000}")
+"""Python refuses to read numbers that are not much longer."""
 _SCHEMA_FILE = "schema.graphql"
 
 
@@ -64,6 +67,8 @@ def _refused(error: RunnerError) -> Answer:
 
 def _prepare(question: Question) -> DocumentNode | list[GraphQLError]:
     """The document, or what is wrong with it. Raises QueryTooComplexError."""
+    if _TOO_LONG_NUMBER.search(question.query):
+        return [GraphQLError("a number in the query has too many digits")]
     try:
         document = parse(question.query, max_tokens=_MOST_TOKENS)
     except GraphQLError as error:

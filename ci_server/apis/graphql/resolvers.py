@@ -2,8 +2,9 @@
 which is as in the native API.
 """
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -46,14 +47,18 @@ class QueryContext:
 Info = GraphQLResolveInfo[QueryContext]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Page:
-    """A page of jobs, of which the total is counted only when it is asked for."""
+    """A page of jobs, of which the total is counted only when it is asked for, and then once,
+    however many aliases ask.
+    """
 
     nodes: list[dict[str, Any]]
     next_cursor: str | None
     query: JobQuery
     mine: bool
+    total: int | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def install(schema: GraphQLSchema) -> None:
@@ -109,7 +114,12 @@ def _node(job: Job) -> dict[str, Any]:
 
 async def _total(page: _Page, info: Info) -> int:
     context = info.context
-    return await context.services.jobs.count_jobs(context.principal, page.query, mine=page.mine)
+    async with page.turn:
+        if page.total is None:
+            page.total = await context.services.jobs.count_jobs(
+                context.principal, page.query, mine=page.mine
+            )
+    return page.total
 
 
 async def _one_job(_: None, info: Info, id: str) -> dict[str, Any]:

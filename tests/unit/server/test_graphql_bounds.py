@@ -33,6 +33,11 @@ class Jobs:
         self.calls.append("list")
         return [replace(self.job, job_id=f"{number:036}") for number in range(query.limit)]
 
+    async def count_jobs(self, principal, query, *, mine):
+        self.calls.append("count")
+        await asyncio.sleep(0)
+        return 7
+
     async def artifacts_of(self, principal, jobs, most):
         self.calls.append(f"artifacts of {len(jobs)}")
         return {jobs[0].job_id: [Artifact("a", 1, "0")]}
@@ -60,6 +65,9 @@ BOMBS = {
     "fragments": "{...f0}"
     + "".join(f"fragment f{i} on Query{{...f{i + 1} ...f{i + 1}}}" for i in range(30))
     + "fragment f30 on Query{usage{limits{live_jobs_per_user}}}",
+    "a fragment that nothing uses": "{usage{limits{live_jobs_per_user}}} fragment a on Job{"
+    + "git{commit}" * 400
+    + "}",
     "lists of lists": "{jobs(limit:500){nodes{artifacts{path}}}}",
     "a number in a variable": "query($n:Int){jobs(limit:$n){nodes{" + "name " * 11 + "}}}",
     "a default": "query($n:Int=1000){jobs(limit:$n){nodes{" + "name " * 11 + "}}}",
@@ -95,6 +103,8 @@ NONSENSE = {
     "several operations": "query A{jobs{total}} query B{jobs{total}}",
     "a wrong type": '{jobs(limit:"5"){total}}',
     "a large number": "{jobs(limit:99999999999999999999){total}}",
+    "a huge number": "{jobs(limit:" + "9" * 5000 + "){total}}",
+    "a huge default": "query($n:Int=" + "9" * 5000 + "){jobs(limit:$n){total}}",
     "a directive": "{jobs{nodes{name @defer}}}",
     "a missing variable": "query($id:String!){job(id:$id){name}}",
     "not a query": "hello",
@@ -120,6 +130,13 @@ async def test_what_is_allowed_is_answered_and_artifacts_are_loaded_together():
     assert jobs["nodes"][0]["artifacts"] == [{"path": "a", "size": 1}]
     names = " ".join(["name"] * (MOST_SELECTIONS - 10))
     assert (await ask(f"{{jobs(limit:1){{nodes{{{names}}}}}}}"))[0] == 200
+
+
+async def test_the_total_of_a_page_is_counted_once():
+    totals = " ".join(f"a{number}:total" for number in range(200))
+    status, told, calls = await ask(f"{{jobs(limit:1){{{totals}}}}}")
+    assert (status, calls) == (200, ["list", "count"])
+    assert set(told["data"]["jobs"].values()) == {7}
 
 
 async def test_programs_may_ask_for_the_schema():
