@@ -11,8 +11,11 @@ from typing import Any
 
 from ci_common.addresses import Address, Network
 
-_THREADS = 8
-"""Of their own: a name server that does not answer must not take the threads of the log store."""
+_THREADS = 64
+"""Of their own: a name server that does not answer must not take the threads of the log store.
+Twice as many as messages under way: a look-up goes on after its message's time is over, and the
+names of one tenant must not keep those of others waiting.
+"""
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

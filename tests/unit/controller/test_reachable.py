@@ -1,7 +1,9 @@
 """Which addresses webhooks may be sent to."""
 
+import asyncio
 import ipaddress
 import socket
+import threading
 
 import pytest
 
@@ -56,3 +58,25 @@ async def test_networks_that_are_allowed():
 async def test_other_ways_to_write_this_machine(host):
     with pytest.raises((NotReachableError, NameNotFoundError)):
         await Reachable([]).addresses(host, 443, encrypted=True)
+
+
+async def test_names_that_nobody_resolves_keep_no_others_waiting():
+    answered = threading.Event()
+
+    def look_up(host, port, type):
+        if host != "example.com":
+            answered.wait(60)
+        return [(socket.AF_INET, type, 6, "", ("8.8.8.8", port))]
+
+    them = Reachable([], look_up)
+    slow = [
+        asyncio.create_task(them.addresses(f"{number}.example.org", 443, encrypted=True))
+        for number in range(32)
+    ]
+    try:
+        async with asyncio.timeout(30):
+            await them.addresses("example.com", 443, encrypted=True)
+        assert not any(task.done() for task in slow)
+    finally:
+        answered.set()
+        await asyncio.gather(*slow)
