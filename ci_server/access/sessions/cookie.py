@@ -2,7 +2,8 @@
 
 The name has the beginning of the instance's id, because browsers keep the cookies of all ports of a
 host together. Over https it has a prefix (RFC 6265bis, 4.1.3), with which a browser takes it only
-from this host and over https, so that no other site can plant one.
+over https and, if it is of the whole host, only from this host, so that no other site can plant
+one. Below a path, other hosts of the same domain can.
 """
 
 from dataclasses import dataclass

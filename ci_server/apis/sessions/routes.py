@@ -18,7 +18,7 @@ from ci_common.principal import Principal
 from ci_server.access.auth.credentials import Credentials
 from ci_server.apis.native.present import caller_json
 from ci_server.apis.sessions.api import Api, Control, SessionsApi, browser_of, with_key
-from ci_server.http.guards import AccessControl, public
+from ci_server.http.guards import AccessControl, public, rate_limited
 from ci_server.http.json_body import json_request, read_json_body
 
 router = APIRouter(prefix="/session", dependencies=[Depends(public)])
@@ -67,7 +67,7 @@ async def get_session(request: Request, api: Api, control: Control) -> dict[str,
     return await _session_json(api, control, principal)
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, dependencies=[Depends(rate_limited)])
 async def sign_out(request: Request, api: Api, control: Control) -> Response:
     """End the session whose cookie this request has; nothing if there is none."""
     credentials = control.credentials_of(request)
