@@ -417,7 +417,7 @@ class NotReadyError(RunnerError):
 
 
 class ScannerUnavailableError(RunnerError):
-    """The upload was not accepted: the server's package scanner did not work. Try again later."""
+    """The package was not accepted: the server's package scanner did not work."""
 
     code = "scanner_unavailable"
 

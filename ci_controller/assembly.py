@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from ci_common.errors import SettingsError
 from ci_common.job import Door, utc_now
 from ci_common.notify_targets import Channel, NotifyPolicy
 from ci_common.ports.artifacts import ArtifactWriter
@@ -20,10 +21,10 @@ from ci_common.ports.secrets import JobSecrets
 from ci_common.ports.signals import ControllerBell, JobSignals
 from ci_common.ports.workloads import Executor
 from ci_common.settings import ControllerSettings, Settings
+from ci_common.smtp_server import SmtpServer
 from ci_common.tracing import Tracer
 from ci_controller.delivery.deliverer import Deliverer
 from ci_controller.delivery.fan_out import FanOut
-from ci_controller.delivery.mail import MailSender
 from ci_controller.delivery.reachable import Reachable
 from ci_controller.delivery.sender import Sender
 from ci_controller.delivery.webhooks import WebhookSender
@@ -134,14 +135,29 @@ def build_deliverer(
     signals: JobSignals,
     now: Callable[[], datetime] = utc_now,
 ) -> LeaderDuty:
-    """What sends notifications; `queue` was made for the holder of the controller's lease."""
+    """What sends notifications; `queue` was made for the holder of the controller's lease.
+
+    Raises SettingsError when there is no library for e-mail.
+    """
     policy = settings.notify_policy or NotifyPolicy()
     reachable = Reachable(settings.private_networks)
     senders: dict[Channel, Sender] = {Channel.WEBHOOK: WebhookSender(queue, reachable, policy, now)}
     if settings.smtp_server is not None and settings.smtp_from is not None:
-        senders[Channel.MAIL] = MailSender(settings.smtp_server, settings.smtp_from, policy, now)
+        senders[Channel.MAIL] = _mail_sender(settings.smtp_server, settings.smtp_from, policy, now)
     fan_out = FanOut(queue, events, signals, settings.public_url, now)
     return Deliverer(queue, fan_out, senders, settings.delivery_days, now)
+
+
+def _mail_sender(
+    server: SmtpServer, address: str, policy: NotifyPolicy, now: Callable[[], datetime]
+) -> Sender:
+    try:
+        from ci_controller.delivery.mail import MailSender
+    except ImportError as error:
+        raise SettingsError(
+            "CI_SMTP_URL: sending e-mail needs aiosmtplib: pip install 'ci-runner[server,mail]'"
+        ) from error
+    return MailSender(server, address, policy, now)
 
 
 def _reconcile_settings(settings: ControllerSettings) -> ReconcileSettings:

@@ -59,9 +59,7 @@ def wait(job_id: str | None, everything: bool, server: str | None, api_key: str 
     cls=Command,
     context_settings=HELP,
     examples=(
-        ("ci logs 4f1c2d3e --tail 20", "the last 20 lines"),
         ("ci logs -f", "follow my newest job to its end"),
-        ("ci logs 4f1c2d3e > test.log", "exactly the bytes it wrote"),
         ("ci logs -f 4f1c2d3e 9a0b1c2d", "several jobs, line by line"),
         ("ci logs 4f1c2d3e --since 5m --timestamps", "the last 5 minutes, with times"),
         ("ci logs 4f1c2d3e --search error", "the lines that contain a text"),

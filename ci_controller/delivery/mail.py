@@ -1,23 +1,18 @@
-"""Sends messages as e-mail, by the operator's SMTP server."""
+"""Sends messages as e-mail, by the operator's SMTP server. Imported only where there is one."""
 
 import asyncio
 import ssl
 from collections.abc import Callable
 from datetime import datetime
 
+import aiosmtplib
 from typing_extensions import override
 
 from ci_common.deliveries import OF_JOBS, Attempt, Message
-from ci_common.errors import SettingsError
 from ci_common.notify_targets import NotifyPolicy, mail_target
 from ci_common.smtp_server import Encryption, SmtpServer
 from ci_controller.delivery.mail_text import compose
 from ci_controller.delivery.sender import Sender
-
-try:
-    import aiosmtplib
-except ImportError:  # it is an extra
-    aiosmtplib = None  # type: ignore[assignment]
 
 _SECONDS = 30.0
 _PERMANENT = 500
@@ -34,11 +29,7 @@ class MailSender(Sender):
         policy: NotifyPolicy,
         now: Callable[[], datetime],
     ) -> None:
-        """`sender` is the address in From. Raises SettingsError when aiosmtplib is missing."""
-        if aiosmtplib is None:
-            raise SettingsError(
-                "CI_SMTP_URL: sending e-mail needs aiosmtplib: pip install 'ci-runner[mail]'"
-            )
+        """`sender` is the address in From."""
         self._server = server
         self._sender = sender
         self._policy = policy

@@ -34,6 +34,6 @@ def ensure() -> None:
         if shutil.which(tool.program) is not None or not apt.is_usable():
             continue
         try:
-            apt.install(tool.package)
+            apt.install(tool.package, start_services=False)
         except SetupError as error:
             say(f"    {tool.tests} will be skipped. {error}")

@@ -169,7 +169,7 @@ machine gets an address, as for each container that starts. Pages ask again, but
 def _fetch_files(route):
     """Let the driver fetch what the dashboard is made of: it does not mind new interfaces."""
     if route.request.method == "GET":
-        route.fulfill(response=route.fetch())
+        route.fulfill(response=route.fetch(max_retries=3))
     else:
         route.fallback()
 

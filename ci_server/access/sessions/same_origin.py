@@ -50,16 +50,17 @@ class OwnOrigin:
         headers = credentials.headers
         is_safe = credentials.method in _SAFE_METHODS and not credentials.is_websocket
         site = headers.get("sec-fetch-site")
-        if site is not None:
-            by_user = site == "none" or follows_link(credentials.method, headers)
-            if site == "same-origin" or (is_safe and by_user):
-                return None
+        if site == "same-origin":
+            return None
+        by_user = site == "none"
+        if site is not None and not (by_user or follows_link(credentials.method, headers)):
             return "a web page of another site sent this request"
         origin = headers.get("origin")
         if origin is not None:
             is_own = is_origin_of(origin, headers.get("host", "")) or origin == self._public_origin
             return None if is_own else f"a web page of {quoted(origin)} sent this request"
-        return None if is_safe else "this request has neither Origin nor Sec-Fetch-Site"
+        is_enough = is_safe or by_user
+        return None if is_enough else "this request has neither Origin nor Sec-Fetch-Site"
 
     @property
     def _public_origin(self) -> str | None:

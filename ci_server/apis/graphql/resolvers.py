@@ -26,8 +26,8 @@ from ci_server.apis.native.present import (
     waiting_json,
 )
 from ci_server.http.query import query_error
+from ci_server.streams.event_feed import MOST_EVENTS
 
-_MOST_EVENTS = 500
 _JOB = "."
 """The key of the job itself: not a name that a query can have."""
 
@@ -134,7 +134,7 @@ async def _artifacts(
 async def _events(_: None, info: Info, **given: Any) -> dict[str, Any]:
     context = info.context
     after, stored = given.get("after"), bool(given["stored"])
-    limit = _bounded(given["limit"], _MOST_EVENTS)
+    limit = _bounded(given["limit"], MOST_EVENTS)
     if stored and after is not None:
         raise query_error("stored", "cannot be combined with after")
     events = context.services.events

@@ -159,6 +159,17 @@ def test_a_list_that_could_not_be_read_is_read_again(idle, browser, jobs):
         shown(page, "there")
 
 
+def test_a_page_says_when_its_reader_may_see_it_no_more(idle, browser, jobs):
+    jobs.add(row("there", ago=9))
+    refusal = {"error": {"code": "forbidden", "message": "another role now"}}
+    with opened_page(browser, expected=("403",)) as page:
+        opened(page, idle)
+        page.route("**/jobs?*", lambda it: it.fulfill(status=403, json=refusal))
+        jobs.add(row("unseen", ago=1))
+        expect(page.get_by_role("alert")).to_contain_text("another role now")
+        expect(page.locator(".job")).to_have_count(0)
+
+
 def test_a_page_goes_on_when_its_server_comes_back(own_server, browser):
     server = own_server(controller="external").start()
     jobs = StoredJobs(server)

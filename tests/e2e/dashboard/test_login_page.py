@@ -60,6 +60,7 @@ def test_one_signs_in_with_a_key_and_comes_back_to_where_one_was(guarded, key, p
     there = f"{guarded.url}/ui/?status=failed&text=a%20b"
     page.goto(there)
     expect(page).to_have_url(re.compile("/ui/login[?]next="))
+    expect(page.get_by_label("API key")).to_be_visible()
     assert not Axe().run(page).response["violations"]
     sign_in(page, "ci_wrong")
     expect(page.get_by_role("alert")).to_contain_text("These credentials are not valid here")
@@ -69,7 +70,7 @@ def test_one_signs_in_with_a_key_and_comes_back_to_where_one_was(guarded, key, p
     expect(page.get_by_text("ann@example.com")).to_be_visible()
     expect(page.locator(".caller")).to_contain_text("submitter, acme")
     page.reload()
-    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
     stored = page.evaluate("document.cookie + JSON.stringify([localStorage, sessionStorage])")
     assert key not in stored
     assert "ci-session" not in stored

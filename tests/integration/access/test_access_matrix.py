@@ -65,10 +65,6 @@ def control_question(server):
     return {"json": {"query": "IL-4 on B cells", "control_strategy": "query_as_control"}}
 
 
-def trend_names(_server):
-    return {"params": {"name": "test"}}
-
-
 def everything(_server):
     return {
         "json": {
@@ -98,7 +94,7 @@ REQUESTS = {
     "GET /limits": Request(Action.SUBMIT),
     "GET /server": Request(Action.LIST),
     "GET /jobs": Request(Action.LIST),
-    "GET /jobs/trends": Request(Action.LIST, form=trend_names),
+    "GET /jobs/trends": Request(Action.LIST),
     "GET /events": Request(Action.LIST),
     "GET /streams/events": Request(Action.LIST),
     "HEAD /streams/events": Request(Action.LIST),
@@ -298,7 +294,6 @@ def ask(world, name, caller, target=None, **params):
     ids = {"job_id": target.job_id, "run_id": target.run_id} if target else {}
     make_form = REQUESTS[name].form
     form = make_form(world.server) if make_form else {}
-    params = {**form.pop("params", {}), **caller.params, **params}
     headers = dict(caller.headers)
     if REQUESTS[name].without_cookie:
         headers.pop("cookie", None)
@@ -306,7 +301,7 @@ def ask(world, name, caller, target=None, **params):
         method,
         path.format(**ids, path=ARTIFACT, grant="pv1.e30.x"),
         headers=headers,
-        params=params,
+        params={**caller.params, **params},
         **form,
     ) as answer:
         streams = answer.headers.get("content-type", "").startswith("text/event-stream")

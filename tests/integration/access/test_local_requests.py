@@ -135,6 +135,10 @@ def test_programs_are_served_on_every_route(local, name):
         status = parsed_status(ask(server, job_id, name, headers))
         if name.endswith((" /artifacts/{job_id}/{path}", " /preview/{grant}/{path}")):
             assert status == 403, who  # for want of a signature, whoever asks
+        elif name in ("POST /session", "DELETE /session"):
+            # Cookies are for our own pages only; and nothing is sent to sign in with.
+            is_listed = ("Origin", LISTED) in callers[who]
+            assert status == (403 if is_listed else 400 if name.startswith("POST") else 204), who
         else:
             assert status not in (400, 401, 403), who
 

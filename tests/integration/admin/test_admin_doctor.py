@@ -31,6 +31,9 @@ DAMAGES = {
         "UPDATE jobs SET spec = json_set(spec, '$.secrets', json('[\"TOKEN\"]')) "
         "WHERE status = 'queued'"
     ),
+    "signing_secret_unusable": lambda i: i.execute(
+        "INSERT INTO signing_keys (tenant, owner, key) VALUES ('local', 'wh_1', x'00')"
+    ),
     "package_missing": lambda i: i.stores.packages.delete(i.jobs["queued"]),
 }
 

@@ -30,8 +30,8 @@ log_size log_dropped priority attempt artifacts_size artifacts_left_out title la
 rerun_of coverage{lines_covered lines_total branches_covered branches_total rate}
 git{commit branch dirty describe remote} """
 COUNTS = "total passed failed errors skipped seconds "
-CASES = "{name seconds message}"
-LISTED = f"{SCALARS} tests{{{COUNTS}}}"
+CASES = "{name seconds message file line}"
+LISTED = f"{SCALARS} tests{{{COUNTS}}} waiting{{reason message ahead}}"
 WHOLE = (
     f"{SCALARS} tests{{{COUNTS} failures{CASES} slowest{CASES}}} waiting{{reason message ahead}}"
 )
@@ -102,6 +102,7 @@ def server(tmp_path_factory):
 
 def known(job, *, listed):
     """A job of the HTTP API as GraphQL tells it."""
+    job = {name: value for name, value in job.items() if name != "settings"}
     job = {**job, "log_dropped": None if job["log_dropped"] == "unknown" else job["log_dropped"]}
     if listed and job["tests"]:
         job["tests"] = {name: job["tests"][name] for name in COUNTS.split()}
@@ -141,6 +142,12 @@ def test_the_same_filters_find_the_same_jobs(server, arguments, params):
     assert jobs["nodes"] == [known(job, listed=True) for job in listed.json()]
     assert jobs["total"] == int(listed.headers["X-Total-Count"])
     assert jobs["next_cursor"] == listed.headers.get("X-Next-Cursor")
+
+
+def test_a_list_of_ids(server):
+    some = [job["job_id"] for job in server.http.get("/jobs").json()][1:3]
+    found = data(server, "query($ids:[String!]){jobs(id:$ids){nodes{job_id}}}", ids=[*some, "none"])
+    assert [node["job_id"] for node in found["jobs"]["nodes"]] == some
 
 
 def test_pages_are_the_whole_list(server):

@@ -118,8 +118,6 @@ def test_signed_events_of_a_tenants_jobs(make_server):
         assert len(test.headers["webhook-signature"].split()) == 2
         for one in (secret, new):
             Webhook(one).verify(test.body, test.headers)
-        assert succeed(server, "webhook", "secret", webhook).strip() == new
-
         ended(server, webhook)
         shown = json.loads(succeed(server, "webhook", "deliveries", "--json", webhook))
         assert [(one["type"], one["state"], one["status_code"]) for one in shown] == [
@@ -131,15 +129,10 @@ def test_signed_events_of_a_tenants_jobs(make_server):
         assert succeed(server, "webhook", "redeliver", second.id).startswith("1 message will")
         _, again = receiver.wait_for(2, lambda request: request.id == second.id)
         assert again.body == second.body
-        listed = succeed(server, "webhook", "list")
-        assert webhook in listed
-        assert "submitted,finished" in listed
         assert "s3cret" not in server.log_tail(1000)
     assert succeed(server, "webhook", "remove", webhook) == f"{webhook}: removed\n"
     run_job(server)
     assert len(deliveries(server, webhook)) == 3
-    refused = admin(server, "webhook", "redeliver", second.id)
-    assert (refused.returncode, "was removed or disabled" in refused.stderr) == (3, True)
 
 
 def test_receivers_that_fail_do_not_delay_others(make_server):

@@ -71,7 +71,6 @@ async def test_the_name_is_verified_at_the_address_that_was_checked(tmp_path):
 
 
 async def test_what_receivers_do_wrong(monkeypatch):
-    monkeypatch.setattr(webhooks, "_SECONDS", 0.5)
     never = threading.Event()
     answers = {
         "500: \ufffd[2Jno x": Answer(500, body=b"\x1b[2Jno\r\nx"),
@@ -87,11 +86,14 @@ async def test_what_receivers_do_wrong(monkeypatch):
 
     with Receiver(answer) as receiver:
         for number, words in enumerate(answers):
+            if words.startswith("within"):
+                monkeypatch.setattr(webhooks, "_SECONDS", 0.5)
             attempt = await sender(Names(["127.0.0.1"])).send(message(f"{receiver.url}/{number}"))
             assert (attempt.delivered, attempt.final) == (False, False)
             assert words in attempt.error
             assert len(attempt.error) < 300
         never.set()
+    monkeypatch.undo()
     attempt = await sender(Names(["127.0.0.1"])).send(message(receiver.url))
     assert "connection failed" in attempt.error
 

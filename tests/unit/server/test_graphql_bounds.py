@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from ci_common.principal import LOCAL_PRINCIPAL
 from ci_server.apis.graphql import engine
 from ci_server.apis.graphql.cost import MOST_SELECTIONS
 from ci_server.apis.graphql.query import QueryServices, Question
+from ci_server.apis.native.lists import Filters
 from support.jobs import a_job
 
 ROOT = Path(__file__).parents[3]
@@ -117,8 +118,8 @@ async def test_what_is_allowed_is_answered_and_artifacts_are_loaded_together():
     assert len(jobs["nodes"]) == 100
     assert jobs["next_cursor"] == jobs["nodes"][-1]["job_id"]
     assert jobs["nodes"][0]["artifacts"] == [{"path": "a", "size": 1}]
-    fields = " ".join(["name"] * (MOST_SELECTIONS - 10))
-    assert (await ask(f"{{jobs(limit:1){{nodes{{{fields}}}}}}}"))[0] == 200
+    names = " ".join(["name"] * (MOST_SELECTIONS - 10))
+    assert (await ask(f"{{jobs(limit:1){{nodes{{{names}}}}}}}"))[0] == 200
 
 
 async def test_programs_may_ask_for_the_schema():
@@ -156,9 +157,9 @@ async def test_one_that_takes_too_long_is_given_up(monkeypatch):
 
 
 async def test_an_answer_that_aliases_make_too_large_is_not_sent():
-    fields = " ".join(f"a{number}:command" for number in range(40))
+    names = " ".join(f"a{number}:command" for number in range(40))
     status, told, _ = await ask(
-        f"{{jobs(limit:40){{nodes{{{fields}}}}}}}", Jobs(command=("x" * 100_000,))
+        f"{{jobs(limit:40){{nodes{{{names}}}}}}}", Jobs(command=("x" * 100_000,))
     )
     assert (status, told["errors"][0]["extensions"]["code"]) == (400, "query_too_complex")
 
@@ -169,6 +170,11 @@ def test_the_page_of_the_schema_is_the_schema():
     assert shown == (ROOT / "ci_server/apis/graphql/schema.graphql").read_text()
     sort = lexicographic_sort_schema
     assert print_schema(sort(build_schema(shown))) == print_schema(sort(ours))
+
+
+def test_it_has_every_filter_of_the_list():
+    arguments = set(engine.load_schema().query_type.fields["jobs"].args)
+    assert arguments == {field.name for field in fields(Filters)} | {"mine", "limit", "cursor"}
 
 
 def test_a_server_starts_without_importing_the_library():

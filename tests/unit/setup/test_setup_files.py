@@ -54,7 +54,11 @@ def test_example_of_a_table_uses_every_key():
 
 
 @pytest.mark.parametrize(
-    "script", ["quickstart", "test", "runner-image", "worker-image", "check", "lock", "engines"]
+    "script",
+    [
+        *("quickstart", "test", "check", "lock", "engines"),
+        *("runner-image", "worker-image", "server-image", "dashboard-assets", "screenshots"),
+    ],
 )
 def test_scripts_can_be_started(script):
     path = ROOT / "scripts" / script

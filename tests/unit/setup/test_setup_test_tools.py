@@ -14,7 +14,9 @@ def machine(monkeypatch):
     def make(*, tools=(), has_apt):
         monkeypatch.setattr(test_tools.shutil, "which", dict.fromkeys(tools, "/bin/it").get)
         monkeypatch.setattr(apt, "is_usable", lambda: has_apt)
-        monkeypatch.setattr(apt, "install", installed.append)
+        monkeypatch.setattr(
+            apt, "install", lambda package, *, start_services: installed.append(package)
+        )
         return installed
 
     return make
@@ -41,7 +43,7 @@ def test_otherwise_nothing_is_installed(machine, tools, has_apt):
 
 
 def test_a_failed_installation_stops_nothing(machine, monkeypatch, capsys):
-    def fail(_):
+    def fail(_, **__):
         raise SetupError("no network")
 
     machine(has_apt=True)

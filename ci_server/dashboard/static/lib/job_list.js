@@ -2,6 +2,7 @@
 import { ApiError, request, requestJson } from "./api.js";
 import { EventStream } from "./event_stream.js";
 import { NO_FILTER, apiParameters, mayConcern } from "./job_filter.js";
+import { merged } from "./merged_jobs.js";
 import { Store } from "./store.js";
 
 const PAGE = 50;
@@ -14,7 +15,7 @@ const GATHER_MS = 150; // events that come together are answered together
 const PAUSE_MS = 1_000; // at least between two requests for events
 const LONGEST_PAUSE_MS = 30_000;
 const WAITING_MS = 10_000; // places in the queue change without events of one's own jobs
-const SILENCE_MS = 700; // a connection that is back before this was not away
+const SILENCE_MS = 2_000; // a connection that is back before this was not away
 const KINDS = [
   "submitted",
   "claimed",
@@ -38,7 +39,7 @@ export class JobList extends Store {
   hasMore = false;
   loadingMore = false;
   moreError = null;
-  /** "open", or "waiting" while there is no connection */
+  /** "open", "waiting" while there is none, or "closed" for good */
   connection = "open";
   /** Ids of jobs that came into the list while it was shown. */
   fresh = new Set();
@@ -100,11 +101,22 @@ export class JobList extends Store {
       if (reading.signal.aborted) return;
       Object.assign(this, { state: "failed", error });
       if (error.isPassing) this.#loadAgain(count);
-      else if (error.status === 401 || error.status === 403) this.#stream.close();
+      else if (this.#isRefusal(error)) this.#end(error);
     }
     this.loadingMore = false;
     this.changed();
     this.#schedule();
+  }
+
+  #isRefusal(error) {
+    return error.status === 401 || error.status === 403;
+  }
+
+  /** One may not see the list, or no more: the session has expired, for example. */
+  #end(error) {
+    clearTimeout(this.#silence);
+    this.#stream.close();
+    Object.assign(this, { state: "failed", error, connection: "closed", jobs: [] });
   }
 
   #loadAgain(count) {
@@ -163,17 +175,24 @@ export class JobList extends Store {
   // ------------------------------------------------------------------ events
 
   #onConnection(state) {
-    clearTimeout(this.#silence);
-    const tell = () => {
-      this.connection = state;
-      this.changed();
-    };
-    if (state === "waiting") this.#silence = setTimeout(tell, SILENCE_MS);
-    else {
-      tell();
-      if (this.state === "failed") this.load(this.jobs.length);
-      else this.#schedule();
+    if (state === "waiting") {
+      this.#silence ??= setTimeout(() => this.#onSilence(), SILENCE_MS);
+      return;
     }
+    clearTimeout(this.#silence);
+    this.#silence = null;
+    this.#pause = PAUSE_MS;
+    this.connection = "open";
+    this.changed();
+    if (this.state === "failed") this.load(this.jobs.length);
+    else this.#schedule();
+  }
+
+  #onSilence() {
+    this.connection = "waiting";
+    this.#wholeList = true; // the answer tells whether one may still see it
+    this.changed();
+    this.#schedule();
   }
 
   #onEvent(event) {
@@ -235,7 +254,8 @@ export class JobList extends Store {
       this.#pause = PAUSE_MS;
     } catch (error) {
       if (!(error instanceof ApiError) && !signal.aborted) throw error;
-      if (!signal.aborted) {
+      if (!signal.aborted && this.#isRefusal(error)) this.#end(error);
+      else if (!signal.aborted) {
         for (const jobId of touched) this.#touched.add(jobId);
         this.#wholeList ||= whole;
         this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
@@ -264,7 +284,9 @@ export class JobList extends Store {
       const found = await requestJson("jobs", { parameters, signal });
       const matching = new Set(found.map((job) => job.job_id));
       this.#remove(new Set(some.filter((jobId) => !matching.has(jobId))));
-      this.#put(found);
+      const { jobs, added } = merged(this.jobs, found, this.hasMore);
+      this.jobs = jobs;
+      for (const job of added) this.fresh.add(job.job_id);
     }
     this.#trim();
   }
@@ -277,20 +299,5 @@ export class JobList extends Store {
 
   #remove(ids) {
     this.jobs = this.jobs.filter((job) => !ids.has(job.job_id));
-  }
-
-  /** Newest first, like the server's list. What is older than what is shown comes with "older". */
-  #put(found) {
-    const byId = new Map(found.map((job) => [job.job_id, job]));
-    const jobs = this.jobs.map((job) => byId.get(job.job_id) ?? job);
-    for (const job of this.jobs) byId.delete(job.job_id);
-    const last = jobs.at(-1);
-    for (const job of [...byId.values()].reverse()) {
-      if (this.hasMore && last && job.submit_time < last.submit_time) continue;
-      const place = jobs.findIndex((each) => each.submit_time <= job.submit_time);
-      jobs.splice(place === -1 ? jobs.length : place, 0, job);
-      this.fresh.add(job.job_id);
-    }
-    this.jobs = jobs;
   }
 }

@@ -77,6 +77,7 @@ function SubmitButton({ caller, onClick }) {
 }
 
 function Connection() {
+  if (list.connection === "closed") return null;
   const isOpen = list.connection === "open";
   return html`<span class=${isOpen ? "live" : "live live-lost"} role="status"
     >${isOpen ? "Live" : "Reconnecting…"}</span
@@ -85,7 +86,10 @@ function Connection() {
 
 function Jobs({ caller, ask }) {
   const { jobs, state, error } = list;
-  if (error) return html`<${Problem} error=${error} retry=${() => list.load()} />`;
+  if (error) {
+    const retry = () => (list.connection === "closed" ? location.reload() : list.load());
+    return html`<${Problem} error=${error} retry=${retry} />`;
+  }
   if (!jobs.length) {
     return state === "ready" && html`<${Empty} filter=${list.filter} go=${go} caller=${caller} />`;
   }
