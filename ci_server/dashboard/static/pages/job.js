@@ -93,8 +93,6 @@ const WHY = {
     "There is no such job",
     "It was deleted, or it is not yours to see, or the link is not complete.",
   ],
-  unauthenticated: ["You are not logged in", "Only people whom the server knows see its jobs."],
-  invalid_credentials: ["You are not logged in any more", "Your session has expired, or was ended."],
 };
 
 /** What is shown in place of a job. */
