@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -33,6 +34,7 @@ STATES = {  # of each forge: running, passed, failed, and ended in another way
     "gitlab": ("running", "success", "failed", "canceled"),
     "gitea": ("pending", "success", "failure", "error"),
 }
+COMMIT = re.compile("[0-9a-f]{7,64}")
 GITLAB_HAS_IT = "Cannot transition status"
 """What GitLab says, with 400, when the status is already what it is to be."""
 
@@ -71,7 +73,8 @@ def status_of(forge, message):
     if message["type"] not in ("job.started", "job.finished") or not data.get("job"):
         return None
     labels, facts = data["job"]["labels"], data["facts"]
-    if "git.commit" not in labels or labels.get("git.dirty") == "true":
+    # Whoever submits a job chooses its labels, and `..` would be another place of the forge's API.
+    if not COMMIT.fullmatch(labels.get("git.commit", "")) or labels.get("git.dirty") == "true":
         return None
     running, passed, failed, other = STATES[forge]
     if message["type"] == "job.started":
@@ -129,7 +132,10 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self):
         """A webhook."""
-        length = int(self.headers.get("content-length") or 0)
+        given = self.headers.get("content-length", "")
+        if not given.isdecimal():
+            return self.answer(411, "no length")
+        length = int(given)
         if length > MOST_BYTES:
             return self.answer(413, "too large")
         try:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -111,7 +112,9 @@ def message(kind="job.finished", labels=LABELS, **facts):
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    """A function that sends a body to the example, signed or not; and what the forge was told."""
+    """A function that sends a body to the example, signed or not; what the forge was told; and the
+    example's URL.
+    """
     secret = secret_text(new_signing_key())
     with (
         Receiver() as forge,
@@ -127,19 +130,23 @@ def recipe(tmp_path_factory):
             }
             return httpx.post(url, content=body, headers=headers, trust_env=False).status_code
 
-        yield send, forge
+        yield send, forge, url
 
 
 def test_what_sets_no_status(recipe):
-    send, forge = recipe
+    send, forge, url = recipe
     other = {**LABELS, "git.remote": "https://forge.example/a/other.git"}
     assert send(message(), key=secret_text(new_signing_key())) == 401
     assert send(message(), age=301) == 401
     assert send(message(labels={})) == 204
     assert send(message(labels={**LABELS, "git.dirty": "true"})) == 204
     assert send(message(labels=other)) == 204
+    assert send(message(labels={**LABELS, "git.commit": ".."})) == 204
     assert send(message("job.submitted")) == 204
     assert send(json.dumps({"type": "ci.test", "data": {}})) == 204
+    with socket.create_connection(("127.0.0.1", httpx.URL(url).port), 10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n")  # without an end
+        assert b" 411 " in connection.recv(100)
     assert forge.received == []
     assert send(message(status="cancelled", exit_code=None)) == 204
     assert send(message(labels={**LABELS, "git.remote": "forge.example:a/b.git"})) == 204
