@@ -139,6 +139,11 @@ class NotifyPolicy:
             "CI_NOTIFY_HOSTS"
         )
 
+    def names(self, target: NotifyTarget) -> bool:
+        """Whether the operator has listed the host itself, and not only any."""
+        named = (pattern for pattern in self.hosts if pattern != "*")
+        return any(_fits(target.host, pattern) for pattern in named)
+
     def problem(self, targets: Sequence[str]) -> str | None:
         """The first reason why a job may not have these valid targets, in words."""
         refusals = (self.refusal(read_target(text)) for text in targets)

@@ -71,7 +71,8 @@ class DeliverySettings(EnvironmentSettings):
     """Networks that are not public and that webhooks may reach, also by http, separated by commas.
     """
     notify_hosts: Annotated[str, AfterValidator(_hosts)] = "*"
-    """Hosts that jobs may send webhooks to, separated by commas; `*.example.com` is any below."""
+    """Hosts that jobs may send webhooks to, separated by commas; `*.example.com` is any below, `*`
+    any that is public."""
     notify_mail: Annotated[str, AfterValidator(_mail)] = ""
     """Addresses, and domains, that jobs may send e-mail to, separated by commas."""
     smtp_url: Annotated[SecretStr | None, AfterValidator(_smtp_url)] = None

@@ -67,20 +67,28 @@ class Reachable:
         self._look_up = look_up
         self._threads = ThreadPoolExecutor(_THREADS, "webhook-names")
 
-    async def addresses(self, host: str, port: int, *, encrypted: bool) -> list[Address]:
-        """Those of the host that may be connected to.
+    async def addresses(
+        self, host: str, port: int, *, encrypted: bool, only_public: bool = False
+    ) -> list[Address]:
+        """Those of the host that may be connected to; with `only_public`, whatever is allowed
+        besides.
 
         Raises NotReachableError when there is none, NameNotFoundError when the host is unknown.
         """
         found = await self._resolve(host, port)
-        allowed = [address for address in found if self._allows(address, encrypted=encrypted)]
+        inside = [] if only_public else [one for one in found if self._is_inside(one)]
+        allowed = [one for one in found if one in inside or (encrypted and is_public(one))]
+        if not allowed and any(map(self._is_inside, found)):
+            raise NotReachableError(
+                f"{host} is in one of CI_WEBHOOK_NETWORKS, where jobs may call only hosts that the "
+                "operator names in CI_NOTIFY_HOSTS; `*` does not name it"
+            )
         if not allowed:
             raise NotReachableError(self._refusal(host, found))
         return allowed
 
-    def _allows(self, address: Address, *, encrypted: bool) -> bool:
-        inside = any(behind(address) in network for network in self._networks)
-        return inside or (encrypted and is_public(address))
+    def _is_inside(self, address: Address) -> bool:
+        return any(behind(address) in network for network in self._networks)
 
     def _refusal(self, host: str, found: Sequence[Address]) -> str:
         if any(map(is_public, found)):

@@ -65,12 +65,16 @@ class WebhookSender(Sender):
 
     async def _send(self, message: Message) -> Attempt:
         target = webhook_target(message.address)
-        if message.owner == OF_JOBS and (refusal := self._policy.refusal(target)):
+        of_job = message.owner == OF_JOBS
+        if of_job and (refusal := self._policy.refusal(target)):
             raise NotReachableError(refusal)
         url = httpx.URL(message.address)
         port = url.port or _DEFAULT_PORTS[url.scheme]
         addresses = await self._reachable.addresses(
-            target.host, port, encrypted=url.scheme == "https"
+            target.host,
+            port,
+            encrypted=url.scheme == "https",
+            only_public=of_job and not self._policy.names(target),
         )
         body = json.dumps(message.payload).encode()
         keys = await self._queue.signing_keys(message, self._now())

@@ -102,3 +102,16 @@ async def test_what_an_operator_no_longer_allows():
     strict = sender(Names(), policy=NotifyPolicy(("a.test",)))
     attempt = await strict.send(message("https://b.test/", OF_JOBS))
     assert (attempt.final, "CI_NOTIFY_HOSTS" in attempt.error) == (True, True)
+
+
+async def test_inside_jobs_call_only_hosts_that_the_operator_names():
+    with Receiver() as receiver:
+        url = f"http://inside.test:{receiver.port}/"
+        anywhere = sender(Names(["127.0.0.1"], ["127.0.0.1"]))
+        attempt = await anywhere.send(message(url, OF_JOBS))
+        assert (attempt.final, "`*` does not name it" in attempt.error) == (True, True)
+        assert receiver.received == []
+        assert (await anywhere.send(message(url))).delivered, "a webhook is the operator's"
+        for pattern in ("inside.test", "*.test"):
+            named = sender(Names(["127.0.0.1"]), policy=NotifyPolicy(("*", pattern)))
+            assert (await named.send(message(url, OF_JOBS))).delivered
