@@ -28,6 +28,9 @@ MOST_LOOKS = 10
 """Fields of the query itself: each asks the database."""
 MOST_VALUES = 10_000
 """In the answer: a field counts once for each item of the lists around it."""
+MOST_TEXTS = 50_000
+"""In lists in the answer whose lengths only jobs know: while they are completed nothing else runs.
+"""
 MOST_OF_SCHEMA = 16
 """Depth of questions about the schema. Programs that generate code ask to a depth of 15."""
 
@@ -39,6 +42,22 @@ _LISTS_OF_SCHEMA = frozenset(
     {"types", "fields", "inputFields", "interfaces", "possibleTypes", "enumValues"}
 )
 _SCHEMA = frozenset({"__schema", "__type"})
+
+
+class Texts:
+    """How many more texts there may be in lists of one answer."""
+
+    def __init__(self) -> None:
+        self._left = MOST_TEXTS
+
+    def take(self, number: int) -> None:
+        """Raise QueryTooComplexError when there is no room for so many."""
+        self._left -= number
+        if self._left < 0:
+            raise QueryTooComplexError(
+                f"the answer has more than {MOST_TEXTS:,} words of commands and names of secrets; "
+                "ask for those of fewer jobs at once"
+            )
 
 
 def check_cost(document: DocumentNode, variables: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from ci_common.job_event_wire import job_event_json
 from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
 from ci_server.apis.graphql.batches import ArtifactLoader
-from ci_server.apis.graphql.cost import LARGEST_PAGE
+from ci_server.apis.graphql.cost import LARGEST_PAGE, Texts
 from ci_server.apis.graphql.query import QueryServices
 from ci_server.apis.native.lists import Filters, Order
 from ci_server.apis.native.present import (
@@ -42,6 +42,7 @@ class QueryContext:
     principal: Principal
     services: QueryServices
     artifacts: ArtifactLoader
+    texts: Texts = field(default_factory=Texts)
 
 
 Info = GraphQLResolveInfo[QueryContext]
@@ -66,7 +67,12 @@ def install(schema: GraphQLSchema) -> None:
     resolvers: Mapping[str, Mapping[str, Any]] = {
         "Query": {"jobs": _jobs, "job": _one_job, "events": _events, "usage": _usage},
         "JobPage": {"total": _total},
-        "Job": {"waiting": _waiting, "artifacts": _artifacts},
+        "Job": {
+            "waiting": _waiting,
+            "artifacts": _artifacts,
+            "command": _command,
+            "secrets": _secrets,
+        },
     }
     for type_name, fields in resolvers.items():
         found = schema.type_map[type_name]
@@ -131,6 +137,19 @@ async def _waiting(node: Mapping[str, Any], info: Info) -> dict[str, Any] | None
     context = info.context
     waiting = await context.services.streams.waiting(node[_JOB])
     return None if waiting is None else waiting_json(waiting)
+
+
+def _command(node: Mapping[str, Any], info: Info) -> list[str]:
+    return _texts(node["command"], info)
+
+
+def _secrets(node: Mapping[str, Any], info: Info) -> list[str]:
+    return _texts(node["secrets"], info)
+
+
+def _texts(found: list[str], info: Info) -> list[str]:
+    info.context.texts.take(len(found))
+    return found
 
 
 async def _artifacts(

@@ -132,6 +132,15 @@ async def test_what_is_allowed_is_answered_and_artifacts_are_loaded_together():
     assert (await ask(f"{{jobs(limit:1){{nodes{{{names}}}}}}}"))[0] == 200
 
 
+async def test_what_only_jobs_know_the_length_of_is_bounded():
+    names = " ".join(f"a{number}:command" for number in range(290))
+    query = f"{{jobs(limit:33){{nodes{{{names}}}}}}}"
+    status, told, _ = await ask(query, Jobs(command=("a",) * 10_000))
+    assert (status, told["data"]["jobs"]) == (200, None)
+    assert {error["extensions"]["code"] for error in told["errors"]} == {"query_too_complex"}
+    assert (await ask("{jobs(limit:1000){nodes{command}}}", Jobs(command=("a",) * 50)))[0] == 200
+
+
 async def test_the_total_of_a_page_is_counted_once():
     totals = " ".join(f"a{number}:total" for number in range(200))
     status, told, calls = await ask(f"{{jobs(limit:1){{{totals}}}}}")
