@@ -1,5 +1,5 @@
 // What a job left: its artifacts, and a look into one.
-import { apiUrl, request, requestJson } from "../lib/api.js";
+import { apiUrl, encodedPath, request, requestJson } from "../lib/api.js";
 import { Problem } from "../lib/shell.js";
 import { bytes } from "../lib/sizes.js";
 import { html, useEffect, useRef, useState } from "../lib/ui.js";
@@ -8,8 +8,6 @@ const LEAST_LEFT_MS = 60_000;
 const MOST_LISTED = 1000;
 const SHOWN =
   /\.(?:txt|log|md|csv|json|xml|ya?ml|toml|ini|py|js|css|html?|svg|png|jpe?g|gif|webp|avif)$|^[^.]*$/i;
-
-const encoded = (path) => path.split("/").map(encodeURIComponent).join("/");
 
 export function ArtifactsList({ path }) {
   const [artifacts, setArtifacts] = useState(null);
@@ -43,7 +41,7 @@ function Table({ path, artifacts, shown, show }) {
     <tbody>
       ${artifacts.slice(0, MOST_LISTED).map(
         (artifact) => html`<tr key=${artifact.path} aria-current=${shown?.name === artifact.path ? "true" : undefined}>
-          <td><a href=${apiUrl(`${path}/artifacts/`).href + encoded(artifact.path)} download>${artifact.path}</a></td>
+          <td><a href=${apiUrl(`${path}/artifacts/`).href + encodedPath(artifact.path)} download>${artifact.path}</a></td>
           <td class="size">${bytes(artifact.size)}</td>
           <td>${SHOWN.test(artifact.path.split("/").at(-1)) &&
           html`<button type="button" onClick=${() => show(artifact)}>View<span class="unseen"> ${artifact.path}</span></button>`}</td>
@@ -77,6 +75,6 @@ function usePreviews(path) {
       grant.current = await (await request(`${path}/previews`, { method: "POST" })).json();
     }
     const { pathname } = new URL(grant.current.url);
-    return new URL(pathname + encoded(name), location.origin).href;
+    return new URL(pathname + encodedPath(name), location.origin).href;
   };
 }

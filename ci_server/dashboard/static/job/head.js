@@ -1,10 +1,10 @@
 // The head of a job's page: what it is, who sent it, how it goes.
 import { pageUrl } from "../lib/api.js";
 import { useNow } from "../lib/clock.js";
-import { JobActions } from "../lib/job_actions.js";
 import { JobState, isFinal, stateOf } from "../lib/job_state.js";
 import { age, duration, moment, ranSeconds } from "../lib/time.js";
 import { html } from "../lib/ui.js";
+import { JobActions } from "./actions.js";
 
 const SECOND_MS = 1000;
 

@@ -1,5 +1,5 @@
 // A valuation by the calculation engine: its statistics and charts.
-import { ROOT, apiUrl, pageUrl } from "../lib/api.js";
+import { ROOT, apiUrl, encodedPath, pageUrl } from "../lib/api.js";
 import { EventStream } from "../lib/event_stream.js";
 import { JobState, isFinal } from "../lib/job_state.js";
 import { number } from "../lib/numbers.js";
@@ -117,7 +117,7 @@ function Files({ files }) {
     <ul class="files">
       ${files.map(
         ({ path, size }) => html`<li>
-          <a href=${apiUrl(`${PATH}/artifacts/${path.split("/").map(encodeURIComponent).join("/")}`)}>
+          <a href=${apiUrl(`${PATH}/artifacts/${encodedPath(path)}`)}>
             <bdi>${path}</bdi></a> <span class="faint">${bytes(size)}</span>
         </li>`,
       )}
