@@ -3,13 +3,19 @@ import { apiUrl, encodedPath, request, requestJson } from "../lib/api.js";
 import { Problem } from "../lib/shell.js";
 import { bytes } from "../lib/sizes.js";
 import { html, useEffect, useRef, useState } from "../lib/ui.js";
+import { RESULTS_FILE } from "../models/results.js";
 
 const LEAST_LEFT_MS = 60_000;
 const MOST_LISTED = 1000;
 const SHOWN =
   /\.(?:txt|log|md|csv|json|xml|ya?ml|toml|ini|py|js|css|html?|svg|png|jpe?g|gif|webp|avif)$|^[^.]*$/i;
 
-export function ArtifactsList({ path }) {
+/**
+ * @param {object} properties
+ * @param {string} properties.path of the job in the API
+ * @param {URL} properties.model the page that draws results of the calculation engine
+ */
+export function ArtifactsList({ path, model }) {
   const [artifacts, setArtifacts] = useState(null);
   const [error, setError] = useState(null);
   const [shown, setShown] = useState(null);
@@ -27,6 +33,8 @@ export function ArtifactsList({ path }) {
   };
   return html`
     ${error && html`<${Problem} error=${error} />`}
+    ${artifacts?.some((artifact) => artifact.path === RESULTS_FILE) &&
+    html`<p><a href=${model}>Charts of the results</a></p>`}
     ${artifacts?.length === 0 && html`<p>The job left no artifacts.</p>`}
     <div class="artifacts">
       ${artifacts?.length > 0 && html`<${Table} path=${path} artifacts=${artifacts} shown=${shown} show=${show} />`}

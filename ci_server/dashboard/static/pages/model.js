@@ -75,7 +75,7 @@ function Progress({ progress }) {
 
 function Results({ job, found }) {
   const { results, values, flows, files } = found;
-  if (!results) {
+  if (!results?.statistics) {
     return html`<p>
       This job left no results of the calculation engine${job.message && html`: ${job.message}`}.
     </p>`;
@@ -101,7 +101,7 @@ function Numbers({ results, statistics }) {
     ["CTE 95", statistics.cte_95],
     ["Standard deviation", statistics.std_dev],
     ["Lowest", statistics.min],
-    ...Object.entries(statistics.percentiles),
+    ...Object.entries(statistics.percentiles ?? {}),
     ["Highest", statistics.max],
     ["Policies", results.policy_count],
     ["Scenarios", results.scenario_count],
