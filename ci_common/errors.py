@@ -204,7 +204,7 @@ class InvalidOffsetError(BadRequestError):
 
 
 class InvalidSearchError(BadRequestError):
-    """There is no such text to search for."""
+    """This text cannot be searched for."""
 
     code = "invalid_search"
 

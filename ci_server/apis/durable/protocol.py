@@ -42,7 +42,7 @@ Cursor = Annotated[str | None, Query(max_length=128)]
 def check_offset_given(offset: str | None, live: Live | None) -> None:
     """Raise RequestValidationError where the protocol requires one."""
     if live is not None and offset is None:
-        raise query_error("offset", "is required together with live")
+        raise query_error("offset", "is required with live")
 
 
 def stream_headers(

@@ -92,10 +92,10 @@ function useTitle(job) {
 const WHY = {
   job_not_found: [
     "There is no such job",
-    "It was deleted, or it is not yours to see, or the link is not complete.",
+    "It was deleted, you may not see it, or the link is incomplete.",
   ],
-  unauthenticated: ["You are not logged in", "Only people whom the server knows see its jobs."],
-  invalid_credentials: ["You are not logged in any more", "Your session has expired, or was ended."],
+  unauthenticated: ["You are not signed in", "Sign in to see the jobs of this server."],
+  invalid_credentials: ["You are no longer signed in", "Your session has expired or was revoked."],
 };
 
 /** What is shown in place of a job. */

@@ -127,7 +127,7 @@ function drawn(job, facts) {
 
 function Older() {
   if (list.moreError) return html`<${Problem} error=${list.moreError} retry=${() => list.loadMore()} />`;
-  if (!list.hasMore) return html`<p class="end faint">These are all.</p>`;
+  if (!list.hasMore) return html`<p class="end faint">No older jobs.</p>`;
   return html`<p class="end">
     <button type="button" disabled=${list.loadingMore} onClick=${() => list.loadMore()}>
       ${list.loadingMore ? "Loading…" : "Load older jobs"}
@@ -156,7 +156,7 @@ function moveFocus(step) {
 showPage(JobsPage, [
   ["/", "search"],
   ["j", "next job"],
-  ["k", "job before"],
+  ["k", "previous job"],
   ["Enter", "open the job"],
   ["n", "submit a zip"],
 ]);

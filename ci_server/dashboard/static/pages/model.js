@@ -65,7 +65,7 @@ function progressIn(text) {
 }
 
 function Progress({ progress }) {
-  if (!progress?.total) return html`<p role="status">Not valued yet.</p>`;
+  if (!progress?.total) return html`<p role="status">No progress has been reported yet.</p>`;
   const label = `${progress.phase ?? "Progress"}: ${progress.current} of ${progress.total}`;
   return html`<p class="model-progress" role="status">
     <progress value=${progress.current} max=${progress.total} aria-label=${label}></progress>
