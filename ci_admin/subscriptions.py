@@ -132,8 +132,8 @@ async def send_test(
         await asyncio.sleep(_TEST_PAUSE_SECONDS)
     raise SubscriptionError(
         f"no server has sent the message {message.message_id} within {_TEST_SECONDS:g} s. Check "
-        "that one is running, and that its CI_NOTIFICATIONS is not false; it sends the message when it "
-        "starts"
+        "that one is running, and that its CI_NOTIFICATIONS is not false; a server sends the "
+        "message when it starts"
     )
 
 

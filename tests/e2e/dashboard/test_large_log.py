@@ -1,5 +1,7 @@
 """A log of 20 MB on the page of a job. benchmarks/log_viewer.py has one of 200 MB, and times."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -25,6 +27,7 @@ def test_a_large_log_costs_little_and_is_exact_everywhere(server, browser):
         page.evaluate("document.querySelector('.log').scrollTop = 1_234_567")
         seen = page.locator(".row", has=page.locator("a.number")).nth(50)
         expect(seen).to_contain_text("request 61")
+        expect(seen.locator(".number")).to_have_text(re.compile(r"^\d+$"))
         number = seen.locator(".number").text_content()
         expect(seen.locator(".text")).to_contain_text(f"request {number} ")
         cost = cost_of(page)

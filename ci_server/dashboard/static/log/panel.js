@@ -1,6 +1,6 @@
 // The log of a job with what belongs to it: its toolbar, its search, its notices.
 import { CopyButton } from "../lib/copy.js";
-import { apiUrl } from "../lib/api.js";
+import { apiUrl, requestJson } from "../lib/api.js";
 import { useKeys } from "../lib/keys.js";
 import { Problem } from "../lib/shell.js";
 import { html, useEffect, useRef, useState } from "../lib/ui.js";
@@ -76,7 +76,10 @@ function useFeed(view, path, live, onEvent) {
     const stream = followJob(path, view.size, {
       onLog: (offset, bytes) => view.append(offset, bytes),
       onEvent,
-      onState: setConnection,
+      onState: (state) => {
+        setConnection(state);
+        if (state === "waiting") askForLogin(path);
+      },
     });
     return () => {
       setConnection("open");
@@ -84,6 +87,14 @@ function useFeed(view, path, live, onEvent) {
     };
   }, [view, live]);
   return connection;
+}
+
+/**
+ * A stream does not tell why it broke. If the session has ended, any request leads to the login; if
+ * the server is away, the stream itself goes on when it is back.
+ */
+function askForLogin(path) {
+  requestJson(path).catch(() => {});
 }
 
 /** Lines in the address are selected, and the selected lines are in the address. */

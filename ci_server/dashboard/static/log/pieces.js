@@ -7,6 +7,7 @@ import { Screen } from "./screen.js";
 import { PLAIN } from "./style.js";
 
 const NEWLINE = 10;
+const LOOKED_BACK = 32 << 10; // for how text looks after a jump
 const MOST_KEPT = 24;
 const MOST_ROWS = 60_000;
 
@@ -83,9 +84,10 @@ export class LogPieces {
     if (piece === 0) return PLAIN;
     const before = this.#kept.get(piece - 1);
     if (before?.screen.offset === start) return before.screen.style;
-    const from = (piece - 1) * PIECE_BYTES;
+    const from = Math.max((piece - 1) * PIECE_BYTES, start - LOOKED_BACK);
+    const bytes = this.#between(from, start);
     const screen = new Screen(from);
-    screen.feed(this.#between(from, start));
+    screen.feed(bytes.subarray(bytes.indexOf(NEWLINE) + 1)); // not from within a sequence
     return screen.style;
   }
 

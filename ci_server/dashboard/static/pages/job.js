@@ -94,8 +94,6 @@ const WHY = {
     "There is no such job",
     "It was deleted, you may not see it, or the link is incomplete.",
   ],
-  unauthenticated: ["You are not signed in", "Sign in to see the jobs of this server."],
-  invalid_credentials: ["You are no longer signed in", "Your session has expired or was revoked."],
 };
 
 /** What is shown in place of a job. */
