@@ -26,7 +26,7 @@ _CHARTS = ("vendor/uplot.css", "lib/chart.css")
 _RESULTS = (*_CHARTS, "lib/results.css")
 
 PAGES = (
-    Page("/", "jobs", "Jobs"),
+    Page("/", "jobs", "Jobs", styles=("pages/jobs/dialogs.css",)),
     Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", *_CHARTS)),
     Page("/login", "login", "Sign in"),
     Page("/models", "models", "Models", styles=("lib/paged_list.css",)),
