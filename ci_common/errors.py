@@ -525,7 +525,7 @@ class SubscriptionError(RunnerError):
 
 
 class InvalidSubscriptionError(SubscriptionError):
-    """This cannot be a subscription."""
+    """The subscription is not valid."""
 
     code = "invalid_subscription"
 
