@@ -1,4 +1,4 @@
-"""The modules of the dashboard that need no browser, in Node.js: how all link, and the log viewer's."""
+"""The modules of the dashboard without a browser, in Node.js: how they link, and the log viewer."""
 
 import base64
 import json
