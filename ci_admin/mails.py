@@ -18,7 +18,7 @@ from ci_common.principal import LOCAL_TENANT
 from ci_controller.executors.registry import load_settings
 
 app = typer.Typer(
-    help="Send e-mail about a tenant's jobs, and see what became of it.",
+    help="Send e-mail about a tenant's jobs, and show what was delivered.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -49,7 +49,7 @@ def add_commands(app: typer.Typer, channel: Channel) -> None:
 
 
 def _add_list(app: typer.Typer, channel: Channel) -> None:
-    @app.command("list", help="List them. URLs may be secrets.")
+    @app.command("list", help="List all. URLs can contain secrets.")
     def list_command(tenant: _Tenant = None, as_json: _Json = False) -> None:
         everything = subscriptions.administer(lambda them: them.subscriptions(tenant))
         found = [one for one in everything if one.channel is channel]
@@ -58,12 +58,12 @@ def _add_list(app: typer.Typer, channel: Channel) -> None:
 
 
 def _add_changes(app: typer.Typer, channel: Channel) -> None:
-    @app.command("remove", help="Remove one. What it has not delivered yet is given up.")
+    @app.command("remove", help="Remove one. Its pending messages are given up.")
     def remove_command(subscription: _Id) -> None:
         subscriptions.administer(lambda them: subscriptions.remove(them, channel, subscription))
         typer.echo(f"{subscription}: removed")
 
-    @app.command("disable", help="Send no more events. What is not delivered yet is given up.")
+    @app.command("disable", help="Stop sending events. Pending messages are given up.")
     def disable_command(subscription: _Id) -> None:
         subscriptions.administer(
             lambda them: subscriptions.enable(them, channel, subscription, "by the operator")
@@ -94,7 +94,7 @@ def _add_test(app: typer.Typer, channel: Channel) -> None:
 def _add_deliveries(app: typer.Typer, channel: Channel) -> None:
     @app.command(
         "deliveries",
-        help="Show messages and what became of them, oldest first; with --json also what was sent.",
+        help="Show messages and their state, oldest first; --json adds what was sent.",
     )
     def deliveries_command(
         subscription: Annotated[
@@ -125,7 +125,7 @@ def _add_redeliver(app: typer.Typer, channel: Channel) -> None:
         failed: Annotated[
             str | None,
             typer.Option(
-                metavar="ID", help="All that were given up of this one", show_default=False
+                metavar="ID", help="All messages of this one that were given up", show_default=False
             ),
         ] = None,
     ) -> None:

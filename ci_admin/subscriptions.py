@@ -131,8 +131,9 @@ async def send_test(
             return delivery
         await asyncio.sleep(_TEST_PAUSE_SECONDS)
     raise SubscriptionError(
-        f"no server has sent the message {message.message_id} within {_TEST_SECONDS:g} s: is one "
-        "running, with CI_NOTIFICATIONS not false? It is sent when one starts"
+        f"no server has sent the message {message.message_id} within {_TEST_SECONDS:g} s. Check "
+        "that one is running, and that its CI_NOTIFICATIONS is not false; a server sends the "
+        "message when it starts"
     )
 
 

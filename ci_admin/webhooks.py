@@ -29,7 +29,7 @@ from ci_common.principal import LOCAL_TENANT
 from ci_common.webhook_signing import new_signing_key, read_secret, secret_text
 
 app = typer.Typer(
-    help="Send signed HTTP requests about a tenant's jobs, and see what became of them.",
+    help="Send signed HTTP requests about a tenant's jobs, and show what was delivered.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -101,7 +101,7 @@ def rotate_command(
     webhook: KeyOwner,
     tenant: Tenant = LOCAL_TENANT,
     keep: Annotated[
-        str, typer.Option(metavar="TIME", help="Sign with the old secret, too, for so long")
+        str, typer.Option(metavar="TIME", help="How long to sign with the old secret, too")
     ] = "24h",
     secret_file: SecretFile = None,
 ) -> None:
@@ -112,7 +112,7 @@ def rotate_command(
         raise InvalidSubscriptionError(f"--keep: {error}") from None
     key = _key(secret_file)
     subscriptions.administer(lambda them: _rotate(them, webhook, tenant, key, kept))
-    remark(f"the old secret of {webhook} ends in {keep}. The new one:")
+    remark(f"the old secret of {webhook} stays valid for {keep}. The new one:")
     typer.echo(secret_text(key))
 
 

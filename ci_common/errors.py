@@ -204,7 +204,7 @@ class InvalidOffsetError(BadRequestError):
 
 
 class InvalidSearchError(BadRequestError):
-    """There is no such text to search for."""
+    """This text cannot be searched for."""
 
     code = "invalid_search"
 
@@ -525,7 +525,7 @@ class SubscriptionError(RunnerError):
 
 
 class InvalidSubscriptionError(SubscriptionError):
-    """This cannot be a subscription."""
+    """The subscription is not valid."""
 
     code = "invalid_subscription"
 

@@ -72,7 +72,7 @@ def webhook_target(url: str) -> NotifyTarget:
     if "#" in url:
         raise ValueError("must not have a fragment (#...)")
     if not (_is_ipv6(host) if "[" in parts.netloc else _HOST.fullmatch(host)):
-        raise ValueError("must have a valid host; write names of other scripts as xn--...")
+        raise ValueError("must have a valid host; write an internationalized name as xn--...")
     if port is not None and not (port in _WELL_KNOWN_PORTS or port >= _FIRST_OTHER_PORT):
         raise ValueError("must have the port 80, 443, or one of at least 1024")
     return NotifyTarget(Channel.WEBHOOK, url, host.lower().rstrip("."))
@@ -101,7 +101,7 @@ def mail_target(address: str) -> NotifyTarget:
 def targets_problem(targets: Sequence[str]) -> str | None:
     """What is wrong with the targets of a job, in words."""
     if len(targets) > MOST_TARGETS:
-        return f"there are {len(targets)}; a job has at most {MOST_TARGETS}"
+        return f"there are {len(targets)} targets; a job can have at most {MOST_TARGETS}"
     for number, text in enumerate(targets, 1):
         try:
             read_target(text)
@@ -129,14 +129,14 @@ class NotifyPolicy:
             if target.address.lower() in self.mail or target.host in self.mail:
                 return None
             return (
-                f"this server sends no e-mail of jobs to {target.address}; the operator lists "
-                "addresses and domains in CI_NOTIFY_MAIL"
+                f"this server sends no e-mail for jobs to {target.address}; the operator lists "
+                "allowed addresses and domains in CI_NOTIFY_MAIL"
             )
         if any(_fits(target.host, pattern) for pattern in self.hosts):
             return None
         return (
-            f"this server calls no webhooks of jobs at {target.host}; the operator lists hosts in "
-            "CI_NOTIFY_HOSTS"
+            f"this server sends no webhooks for jobs to {target.host}; the operator lists "
+            "allowed hosts in CI_NOTIFY_HOSTS"
         )
 
     def names(self, target: NotifyTarget) -> bool:

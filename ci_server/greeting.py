@@ -21,7 +21,7 @@ async def greeting(settings: Settings, host: str, port: int, *, has_identities: 
         "for": _callers(settings, has_identities=has_identities),
         "data": str(settings.db_path.absolute()),
         "try": _next(url, port, has_identities=has_identities),
-        "look": f"{url}/ in a browser",
+        "open": f"{url}/ in a browser",
     }
     lines = [f"ci_server at {url} (Ctrl-C stops it)"]
     return "\n".join([*lines, *(f"  {name:<5} {text}" for name, text in rows.items()), ""])

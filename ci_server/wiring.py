@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from ci_common.errors import SettingsError
 from ci_common.identities import ApiKey, User, new_key_id, new_token, prefix_of, token_digest
 from ci_common.job import utc_now
 from ci_common.metrics import ProcessMetrics, lasting
@@ -14,7 +13,7 @@ from ci_common.policy import Policy
 from ci_common.ports.artifacts import ArtifactReader
 from ci_common.ports.catalogue import CatalogueReader
 from ci_common.principal import LOCAL_TENANT, Role
-from ci_common.settings import RunSettings, ScanSettings, Settings
+from ci_common.settings import Settings
 from ci_common.tracing import Tracer
 from ci_common.waiting import JobSlots
 from ci_controller.assembly import (
@@ -71,10 +70,15 @@ from ci_server.access.auth.configured_identities import (
 )
 from ci_server.access.auth.local import LocalIdentity
 from ci_server.access.auth.stream_tokens import StreamTokenIdentity, StreamTokens
-from ci_server.access.limits.configured import failure_limits, quotas, traffic_limits
+from ci_server.access.limits.configured import failure_limits, traffic_limits
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
 from ci_server.http.guards import AccessControl
+from ci_server.services.configured_intake import (
+    package_scanner,
+    run_defaults,
+    submission_limits,
+)
 from ci_server.services.configured_sessions import Sessions, configured_sessions
 from ci_server.services.control_strategy import ControlStrategies
 from ci_server.services.failures import Failures
@@ -89,7 +93,7 @@ from ci_server.services.previews import Previews
 from ci_server.services.readiness import Readiness
 from ci_server.services.reruns import RerunService
 from ci_server.services.run_results import RunResults
-from ci_server.services.runs import RunDefaults, RunService
+from ci_server.services.runs import RunService
 from ci_server.services.server_facts import ServerFacts
 from ci_server.services.trends import TrendService
 from ci_server.services.usage import UsageService
@@ -100,10 +104,7 @@ from ci_server.streams.log_stream import LogStreams
 from ci_server.streams.log_threads import LogThreads
 from ci_server.streams.timed_events import TimedEvents
 from ci_server.streams.wait_reasons import WaitReasons
-from ci_server.submission.job_limits import DefaultLimits, LimitCeilings
 from ci_server.submission.job_secrets import SecretService
-from ci_server.submission.package_check import PackageLimits
-from ci_server.submission.package_scan import PackageScanner
 from ci_server.telemetry.metrics import ServerMetrics
 
 
@@ -192,7 +193,7 @@ def build_services(
 ) -> Services:
     """The services of one process, over its stores."""
     settings, database = stores.settings, stores.database
-    policy, limits = Policy(settings.operator_tenant), _limits(settings)
+    policy, limits = Policy(settings.operator_tenant), submission_limits(settings)
     submissions = SqliteJobSubmissions(database, stores.signals)
     secrets = SecretService(SqliteTenantSecrets(database, stores.keys), stores.job_secrets)
     access, sessions, tokens = _access(stores, policy, audit, proxies, stack)
@@ -206,7 +207,7 @@ def build_services(
     strategies = ControlStrategies(catalogue, settings.perturbations_of_controls)
     failures = Failures(streams)
     metrics = _server_metrics(stores, access.traffic)
-    scanner = _scanner(settings)
+    scanner = package_scanner(settings)
     intake = Intake(
         submissions,
         stores.packages,
@@ -248,7 +249,7 @@ def build_services(
         TimedEvents(stores.logs, stores.logs, threads),
         stores.artifacts,
         ModelResults(submissions, stores.artifacts, failures),
-        RunService(SqliteRuns(database), jobs, intake, policy, strategies, _run_defaults(settings)),
+        RunService(SqliteRuns(database), jobs, intake, policy, strategies, run_defaults(settings)),
         RunResults(submissions, stores.artifacts, failures),
         Grants(url_keys, settings.signed_url_seconds, utc_now),
         catalogue,
@@ -433,53 +434,4 @@ def _facts(settings: Settings, limits: SubmissionLimits) -> ServerFacts:
         settings.max_jobs_per_tenant,
         settings.max_artifacts_mb,
         settings.max_artifacts,
-    )
-
-
-def _scanner(settings: ScanSettings) -> PackageScanner | None:
-    """Raises SettingsError when its program is missing: every upload would be refused."""
-    if settings.scan_argv is None:
-        return None
-    scanner = PackageScanner(settings.scan_argv, settings.scan_timeout_seconds, settings.max_scans)
-    if why := scanner.problem():
-        raise SettingsError(f"CI_SCAN_COMMAND: {why}; install it, or correct the command")
-    return scanner
-
-
-def _run_defaults(settings: RunSettings) -> RunDefaults:
-    return RunDefaults(
-        image=settings.run_image,
-        command=settings.run_argv,
-        cpu_percent=settings.run_cpu_percent,
-        memory_mb=settings.run_memory_mb,
-        timeout_seconds=settings.run_timeout_seconds,
-    )
-
-
-def _limits(settings: Settings) -> SubmissionLimits:
-    return SubmissionLimits(
-        max_upload_bytes=settings.max_upload_mb << 20,
-        patience_seconds=settings.request_timeout_seconds,
-        notify=settings.notify_policy,
-        package=PackageLimits(
-            max_entries=settings.max_entries,
-            max_unpacked_bytes=settings.max_unpacked_mb << 20,
-            max_ratio=settings.max_compression_ratio,
-        ),
-        quotas=quotas(settings),
-        ceilings=LimitCeilings(
-            timeout_seconds=settings.max_timeout_seconds,
-            cpu_percent=settings.max_cpu_percent,
-            memory_mb=settings.max_memory_mb,
-            pids=settings.max_pids,
-            priority=settings.max_priority,
-        ),
-        defaults=DefaultLimits(
-            timeout_seconds=settings.default_timeout_seconds,
-            cpu_percent=settings.default_cpu_percent,
-            memory_mb=settings.default_memory_mb,
-            pids=settings.default_pids,
-            log_mb=settings.default_log_mb,
-            grace_seconds=settings.cancel_grace_seconds,
-        ),
     )

@@ -73,9 +73,9 @@ def wait(job_id: str | None, everything: bool, server: str | None, api_key: str 
     metavar="TIME",
     help="Start with what was received since TIME: 30s, 5m, 2h (ago), or e.g. 2026-11-28T12:00",
 )
-@option("--timestamps", "-t", is_flag=True, help="Begin each line with the time it was received at")
-@option("--search", metavar="TEXT", help="Print only lines that contain TEXT, in any case")
-@option("--exact-case", is_flag=True, help="With --search: case matters")
+@option("--timestamps", "-t", is_flag=True, help="Prefix each line with the time it was received")
+@option("--search", metavar="TEXT", help="Print only lines that contain TEXT, ignoring case")
+@option("--exact-case", is_flag=True, help="With --search: match case")
 @option("--json", "as_json", is_flag=True, help="With --search: output JSON, one hit per line")
 @options.server
 @options.api_key

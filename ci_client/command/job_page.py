@@ -26,7 +26,7 @@ def open_page(job_id: str | None, server: ServerChoice, *, only_print: bool) -> 
     elif webbrowser.open(address):
         say(f"Opened {address}")
     else:
-        say("No browser could be started; $BROWSER can name one.")
+        say("No browser could be started; set $BROWSER to choose one.")
         print(address, flush=True)
     return exit_codes.PASSED
 
@@ -36,7 +36,7 @@ def _address(client: Client, job_id: str | None) -> str:
     whole_id = str(job_or_newest(client, job_id).get("job_id"))
     if not client.server.has_pages():
         raise ClientError(
-            f"the server at {client.server_url} has no pages for browsers: it is too old. To see "
+            f"the server at {client.server_url} has no dashboard: it is too old. To see "
             f"the job here: ci status {whole_id[:8]}"
         )
     return f"{client.server_url.rstrip('/')}/ui/jobs/{quote(whole_id, safe='')}"

@@ -38,5 +38,5 @@ class LogPart:
                 "--since: the server has no times for this log; it was written by an older version "
                 "of the server. Use --tail N for its last lines."
             )
-        say(f"Nothing was received since {self.since}, so far.")
+        say(f"No output has been received since {self.since}.")
         return int(page.get("size") or 0)

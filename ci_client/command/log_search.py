@@ -25,7 +25,7 @@ def check_search(text: str | None, job_ids: Sequence[str], part: LogPart, *, fol
         other = "--follow" if follow else "--tail"
         raise UsageError(f"--search and {other} cannot be combined: omit one.")
     if len(job_ids) > 1:
-        raise UsageError("--search takes one job; run it once for each.")
+        raise UsageError("--search takes one job: run it once for each job.")
     return text
 
 
@@ -79,4 +79,4 @@ def _tell_of_end(end: dict[str, Any]) -> None:
         offset = end.get("offset")
         say(f"The log is damaged on the server: it cannot be searched from byte {offset} on.")
     elif not end.get("final"):
-        say(f"The job is not over: searched up to line {end.get('lines')}.")
+        say(f"The job has not ended: searched up to line {end.get('lines')}.")

@@ -118,7 +118,7 @@ of_job = _together(
         multiple=True,
         metavar="URL",
         section=options.JOB,
-        help="Send the job's end to this webhook or mailto:ADDRESS; may be repeated",
+        help="Notify this webhook or mailto:ADDRESS when the job ends; may be repeated",
     ),
 )
 """In place of the keys of the job's table, or beside them."""

@@ -24,7 +24,7 @@ def _networks(value: str) -> str:
             ipaddress.ip_network(word)
         except ValueError as error:
             raise ValueError(
-                f"must list networks such as 10.1.0.0/16, by commas: {error}"
+                f"must be a comma-separated list of networks such as 10.1.0.0/16: {error}"
             ) from None
     return value
 
@@ -33,7 +33,8 @@ def _hosts(value: str) -> str:
     for word in _words(value):
         if not _HOST_PATTERN.fullmatch(word):
             raise ValueError(
-                f"must list hosts, by commas: {word!r} is not *, example.com or *.example.com"
+                f"must be a comma-separated list of hosts: {word!r} is not *, example.com or "
+                "*.example.com"
             )
     return value
 
@@ -44,8 +45,8 @@ def _mail(value: str) -> str:
             mail_target(word if "@" in word else f"any@{word}")
         except ValueError:
             raise ValueError(
-                f"must list addresses and domains, by commas: {word!r} is not ann@example.com or "
-                "example.com"
+                f"must be a comma-separated list of addresses and domains: {word!r} is not "
+                "ann@example.com or example.com"
             ) from None
     return value
 

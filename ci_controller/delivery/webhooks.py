@@ -130,7 +130,7 @@ async def _judged(response: httpx.Response, owner: str) -> Attempt:
         return Attempt(True, status)
     if response.is_redirect:
         return Attempt(
-            False, status, f"answered {status}, a redirect, which is not followed: use its target"
+            False, status, f"answered {status}: redirects are not followed; use the target's URL"
         )
     told = f"answered {status}{await _excerpt(response)}"
     if status == _GONE:

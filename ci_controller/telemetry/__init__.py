@@ -1,1 +1,1 @@
-"""What operators see of the controller: what it counts."""
+"""What operators see of the controller: what it counts, and the traces of jobs."""

@@ -1,3 +1,3 @@
-"""Other files in the data directory: packages, artifacts, secrets and keys, and how files are
-made durable.
+"""Other files in the data directory: packages, artifacts, secrets and keys, what processes have
+counted, and how files are made durable.
 """

@@ -175,7 +175,7 @@ async def _taken(lock: int) -> None:
         except BlockingIOError:
             if asyncio.get_running_loop().time() > deadline:
                 raise NotReadyError(
-                    "another request reads the metrics, and takes long; try again", 1.0
+                    "another request is still reading the metrics; try again", 1.0
                 ) from None
             await asyncio.sleep(_LOOK_SECONDS)
         else:

@@ -1,1 +1,3 @@
-"""Logs as files: live segments, compressed archives, and readers by offset."""
+"""Logs as files: live segments, compressed archives, readers by offset, and marks beside
+them, which have times and line numbers.
+"""

@@ -24,11 +24,12 @@ from ci_common.ports.signals import JobSignals
 from ci_persistence.files.data_directory import Check, explained, no_check
 from ci_persistence.files.disk_reserve import DiskReserve
 from ci_persistence.files.durable import sync_directory
+from ci_persistence.logs.appender import SegmentAppender
 from ci_persistence.logs.archive import LogArchiveReader, write_archive
 from ci_persistence.logs.mark_index import MarkIndex
 from ci_persistence.logs.mark_writer import Now
 from ci_persistence.logs.marks import from_stored, to_stored
-from ci_persistence.logs.segments import LiveLog, SegmentAppender
+from ci_persistence.logs.segments import LiveLog
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,5 @@
-"""Who is calling, and how much they may ask for: identities, limits, and the audit trail.
+"""Who is calling (`auth`, `sessions`, `oidc`), how much they may ask for (`limits`), and the audit
+trail.
 
 Nothing here knows of jobs' contents or of a wire format; guards in `ci_server.http` use it.
 """

@@ -22,16 +22,17 @@ class Page(NamedTuple):
 
 UI_PATH = "/ui"
 
-_CHARTS = ("vendor/uplot.css", "lib/results.css")
+_CHARTS = ("vendor/uplot.css", "lib/chart.css")
+_RESULTS = (*_CHARTS, "lib/results.css")
 
 PAGES = (
-    Page("/", "jobs", "Jobs"),
-    Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", "vendor/uplot.css")),
+    Page("/", "jobs", "Jobs", styles=("pages/jobs/dialogs.css",)),
+    Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", *_CHARTS)),
     Page("/login", "login", "Sign in"),
     Page("/models", "models", "Models", styles=("lib/paged_list.css",)),
-    Page("/models/{job_id}", "model", "Model", styles=_CHARTS),
+    Page("/models/{job_id}", "model", "Model", styles=_RESULTS),
     Page("/runs", "runs", "Runs", styles=("lib/paged_list.css",)),
-    Page("/runs/{run_id}", "run", "Run", styles=(*_CHARTS, "lib/paged_list.css")),
+    Page("/runs/{run_id}", "run", "Run", styles=(*_RESULTS, "lib/paged_list.css")),
 )
 
 _HTML = """\

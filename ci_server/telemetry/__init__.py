@@ -1,1 +1,1 @@
-"""What operators see of the server: its log, and the id of each request."""
+"""What operators see of the server: its log, the id of each request, and what it counts."""

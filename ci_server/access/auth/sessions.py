@@ -72,7 +72,7 @@ class SessionIdentity(Identity):
         if len(token) <= _MOST_CHARACTERS:
             session = await self._sessions.find(token_digest(token))
         if session is None:
-            raise InvalidCredentialsError("this session is not known here: sign in again")
+            raise InvalidCredentialsError("this session is unknown: sign in again")
         now = self._now()
         self._check_is_live(session, now)
         self._last_use.note(session.session_id, session.used_at, now)

@@ -89,5 +89,7 @@ class Attempts:
         except jwt.ExpiredSignatureError:
             raise InvalidCredentialsError("signing in took too long: sign in again") from None
         except jwt.InvalidTokenError:
-            raise InvalidCredentialsError("this server did not begin this: sign in again") from None
+            raise InvalidCredentialsError(
+                "this sign-in was not started by this server: sign in again"
+            ) from None
         return Attempt(content["state"], content["nonce"], content["verifier"], content["next"])

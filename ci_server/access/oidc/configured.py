@@ -27,7 +27,7 @@ def configured_login(
         return None
     if settings.oidc_tenant is not None and settings.oidc_required_claim is None:
         logger.warning(
-            "CI_OIDC_TENANT without CI_OIDC_REQUIRED_CLAIM: everybody with an account at %s is a "
+            "CI_OIDC_TENANT without CI_OIDC_REQUIRED_CLAIM: everyone with an account at %s is a "
             "user of the tenant %s here",
             issuer,
             settings.oidc_tenant,

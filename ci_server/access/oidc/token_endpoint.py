@@ -67,7 +67,7 @@ class TokenEndpoint:
         logger.warning("OpenID Connect: %s answered %d, %.80r", facts.token_endpoint, status, error)
         if error == "invalid_grant":
             raise InvalidCredentialsError(
-                "the identity provider does not accept this code, or not again: sign in again"
+                "the identity provider refuses this code; it works only once: sign in again"
             )
         raise unavailable()
 

@@ -31,16 +31,16 @@ from ci_server.apis.durable.protocol import (
     json_event,
     next_cursor,
     not_modified,
+    padded,
     stream_headers,
     tagged,
+    unpadded,
 )
 from ci_server.apis.native.routes import Api
 from ci_server.http.guards import Lister, stream_slot
 from ci_server.http.streaming import event_stream
 from ci_server.services.job_events import JobEventService
 from ci_server.streams.event_feed import MOST_EVENTS
-
-_DIGITS = 20
 
 router = APIRouter(include_in_schema=False)
 
@@ -50,7 +50,7 @@ def offset_text(cursor: EventCursor) -> str:
     text, then what tells a restored backup, and what was told of removals, from others.
     """
     stream, seq, *reported = str(cursor).split(".")
-    return "_".join((f"{int(seq):0{_DIGITS}d}", stream, *reported))
+    return "_".join((padded(int(seq)), stream, *reported))
 
 
 async def _parse(events: JobEventService, offset: str | None) -> EventCursor:
@@ -61,9 +61,10 @@ async def _parse(events: JobEventService, offset: str | None) -> EventCursor:
         return await events.begin(None)
     seq, _, rest = offset.partition("_")
     stream, _, reported = rest.partition("_")
-    if len(seq) != _DIGITS or not seq.isascii() or not seq.isdecimal():
+    number = unpadded(seq)
+    if number is None:
         raise InvalidEventCursorError
-    numbers = (str(int(seq)), reported) if reported else (str(int(seq)),)
+    numbers = (str(number), reported) if reported else (str(number),)
     return await events.begin(".".join((stream, *numbers)))
 
 

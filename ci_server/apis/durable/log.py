@@ -24,8 +24,10 @@ from ci_server.apis.durable.protocol import (
     data_event,
     next_cursor,
     not_modified,
+    padded,
     stream_headers,
     tagged,
+    unpadded,
 )
 from ci_server.apis.native.routes import Api
 from ci_server.http.guards import Reader, stream_slot
@@ -38,15 +40,9 @@ MOST_BYTES = 256 << 10
 carry a whole one.
 """
 
-_DIGITS = 20
 _MOST = 2**63
 
 router = APIRouter(include_in_schema=False)
-
-
-def offset_text(offset: int) -> str:
-    """An offset of the protocol: as text it sorts like the number."""
-    return f"{offset:0{_DIGITS}d}"
 
 
 def _parse(streams: LogStreams, job: Job, offset: str | None) -> int:
@@ -55,12 +51,12 @@ def _parse(streams: LogStreams, job: Job, offset: str | None) -> int:
         return 0
     if offset == NOW:
         return streams.size(job)
-    if len(offset) != _DIGITS or not offset.isascii() or not offset.isdecimal():
+    position = unpadded(offset)
+    if position is None:
         raise InvalidOffsetError(
             f"{quoted(offset)} is not an offset of this stream: {BEGINNING}, {NOW} or what "
             "Stream-Next-Offset had"
         )
-    position = int(offset)
     if position >= _MOST:
         raise InvalidOffsetError(f"{quoted(offset)} is too large for an offset")
     streams.check_offset(job, position)
@@ -72,7 +68,7 @@ async def head_log(job_id: str, api: Api, principal: Reader) -> Response:
     """Where the log ends now, and whether that is its end."""
     job = await api.service.open_log(principal, job_id)
     size = api.streams.size(job)
-    headers = stream_headers(offset_text(size), up_to_date=False, closed=job.log_size is not None)
+    headers = stream_headers(padded(size), up_to_date=False, closed=job.log_size is not None)
     return Response(headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -121,7 +117,7 @@ def _stored(
     headers = tagged(
         f"{job.job_id}:{start}:{end}" + (":closed" if closed else ""),
         stream_headers(
-            offset_text(end), up_to_date=end >= size, closed=closed, cursor=next_cursor(cursor)
+            padded(end), up_to_date=end >= size, closed=closed, cursor=next_cursor(cursor)
         ),
     )
     if answer := not_modified(known, headers):
@@ -148,7 +144,7 @@ async def _next_piece(streams: LogStreams, job: Job, start: int, cursor: str | N
             async for event in events:
                 if isinstance(event, LogEvent):
                     end = event.end_offset
-                    headers = stream_headers(offset_text(end), up_to_date=False, cursor=given)
+                    headers = stream_headers(padded(end), up_to_date=False, cursor=given)
                     headers = tagged(f"{job.job_id}:{start}:{end}", headers)
                     return Response(event.content, headers=headers, media_type=MEDIA_TYPE)
                 if isinstance(event, CompleteEvent):
@@ -160,7 +156,7 @@ async def _next_piece(streams: LogStreams, job: Job, start: int, cursor: str | N
 
 
 def _nothing(start: int, cursor: str, *, closed: bool) -> Response:
-    headers = stream_headers(offset_text(start), up_to_date=True, closed=closed, cursor=cursor)
+    headers = stream_headers(padded(start), up_to_date=True, closed=closed, cursor=cursor)
     return Response(status_code=204, headers=headers)
 
 
@@ -168,7 +164,7 @@ async def _events(streams: LogStreams, job: Job, start: int) -> AsyncGenerator[b
     """Until the log's end, or for a while."""
     position, size = start, streams.size(job)
     if position >= size and job.log_size is None:
-        yield control_event(offset_text(position), up_to_date=True)
+        yield control_event(padded(position), up_to_date=True)
     try:
         async with (
             asyncio.timeout(SSE_SECONDS),
@@ -179,10 +175,10 @@ async def _events(streams: LogStreams, job: Job, start: int) -> AsyncGenerator[b
                     position = event.end_offset
                     up_to_date = position >= streams.size(job)
                     yield data_event(event.content)
-                    yield control_event(offset_text(position), up_to_date=up_to_date)
+                    yield control_event(padded(position), up_to_date=up_to_date)
                 elif isinstance(event, CompleteEvent):
                     closed = event.job.log_size is not None and position >= event.job.log_size
                     if closed:
-                        yield control_event(offset_text(position), up_to_date=True, closed=True)
+                        yield control_event(padded(position), up_to_date=True, closed=True)
     except TimeoutError:
         return

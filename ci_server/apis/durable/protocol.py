@@ -23,6 +23,7 @@ LONG_POLL_SECONDS = 20.0
 SSE_SECONDS = 60.0
 """After this the client reconnects: whoever lost their access does not keep reading."""
 
+_DIGITS = 20
 _CURSOR_SECONDS = 20
 _MOST_CURSOR_DIGITS = 18
 
@@ -42,7 +43,18 @@ Cursor = Annotated[str | None, Query(max_length=128)]
 def check_offset_given(offset: str | None, live: Live | None) -> None:
     """Raise RequestValidationError where the protocol requires one."""
     if live is not None and offset is None:
-        raise query_error("offset", "is required together with live")
+        raise query_error("offset", "is required with live")
+
+
+def padded(number: int) -> str:
+    """A number in an offset: with leading zeros, so that offsets sort as text."""
+    return f"{number:0{_DIGITS}d}"
+
+
+def unpadded(text: str) -> int | None:
+    """The number of `padded`; `None` for any other text."""
+    is_number = len(text) == _DIGITS and text.isascii() and text.isdecimal()
+    return int(text) if is_number else None
 
 
 def stream_headers(

@@ -105,7 +105,7 @@ class _Count:
 
     def add(self, selections: Sequence[SelectionNode], depth: int, factor: int) -> None:
         """Count what is selected `factor` times."""
-        self._check("fields within each other", depth, MOST_DEPTH)
+        self._check("levels", depth, MOST_DEPTH)
         for node in selections:
             self._add_selection()
             if isinstance(node, FieldNode):
@@ -119,9 +119,9 @@ class _Count:
             self._add_of_schema((node,), 1, frozenset())
             return
         self._looks += depth == 1
-        self._check("fields at its top", self._looks, MOST_LOOKS)
+        self._check("top-level fields", self._looks, MOST_LOOKS)
         self._values += factor
-        self._check("values in its answer", self._values, MOST_VALUES)
+        self._check("values in its response", self._values, MOST_VALUES)
         if node.selection_set is not None:
             self.add(node.selection_set.selections, depth + 1, factor * self._length(node, depth))
 
@@ -129,7 +129,7 @@ class _Count:
         self, selections: Sequence[SelectionNode], depth: int, lists: frozenset[str]
     ) -> None:
         """Of the schema everything may be asked, but nothing repeatedly."""
-        self._check("fields within each other", depth, MOST_OF_SCHEMA)
+        self._check("levels", depth, MOST_OF_SCHEMA)
         for node in selections:
             self._add_selection()
             if not isinstance(node, FieldNode):

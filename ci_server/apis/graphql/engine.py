@@ -74,7 +74,7 @@ def _prepare(question: Question) -> DocumentNode | list[GraphQLError]:
     except GraphQLError as error:
         return [error]
     except RecursionError:
-        raise QueryTooComplexError("the query has too much within each other") from None
+        raise QueryTooComplexError("the query is nested too deeply") from None
     check_cost(document, question.variables)
     return validate(load_schema(), document, max_errors=_MOST_PROBLEMS) or document
 

@@ -65,7 +65,7 @@ def _described(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _described("The data, and errors of fields", _ANSWER),
     400: _described("Not executed", _REFUSAL),
-    503: _described("Not executed to its end", _REFUSAL),
+    503: _described("The query was not completed", _REFUSAL),
 }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from ci_server.apis.native.present import log_position_json, mark_page_json
+from ci_server.apis.native.present_logs import log_position_json, mark_page_json
 from ci_server.apis.native.routes import Api
 from ci_server.http.guards import Reader
 from ci_server.http.query import decimal, moment, query_error

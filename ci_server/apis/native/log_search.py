@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from ci_common.errors import StorageUnavailableError
 from ci_server.apis.native.openapi import SEARCH_ANSWER
-from ci_server.apis.native.present import search_event_json
+from ci_server.apis.native.present_logs import search_event_json
 from ci_server.apis.native.routes import Api
 from ci_server.apis.native.sse import RETRY_FIELD, encode, parse_event_id
 from ci_server.http.guards import Reader, stream_slot

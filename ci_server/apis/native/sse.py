@@ -12,7 +12,8 @@ from ci_common.errors import InvalidOffsetError, quoted
 from ci_common.events import CompleteEvent, Event, JobIdEvent, LogEvent, StatusEvent
 from ci_common.job import Job
 from ci_common.ports.logs import LogMark
-from ci_server.apis.native.present import event_json, mark_event_json
+from ci_server.apis.native.present import event_json
+from ci_server.apis.native.present_logs import mark_event_json
 from ci_server.http.byte_range import offset_in_log
 from ci_server.streams.encoded_cache import EncodedLogCache
 from ci_server.streams.log_stream import LogStreams, cut_where_readable

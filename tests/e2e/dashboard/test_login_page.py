@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from support import projects
 from support.administration import succeed
 from support.browser import Site, opened_page, wait_for
 from support.identities import issue_key
@@ -97,6 +98,22 @@ def test_a_session_that_ends_leads_to_the_login_and_back(guarded, key, page):
     )
     sign_in(page, key)
     expect(page).to_have_url(f"{guarded.url}/ui/?text=some-job")
+
+
+def test_a_job_of_another_tenant_is_not_there(guarded, key, browser):
+    bearer = {"Authorization": f"Bearer {key}"}
+    form = guarded.form(projects.ANY, command=["true"])
+    answer = guarded.http.post("/submit-async", headers=bearer, **form)
+    there = f"{guarded.url}/ui/jobs/{answer.json()['job_id']}"
+    others = issue_key(guarded, "eve@example.com", tenant="other")
+    for own_key, shown in ((key, "queued"), (others, "job_not_found")):
+        with opened_page(browser, expected=(*REFUSED, "404 (Not Found)")) as page:
+            page.goto(there)
+            sign_in(page, own_key)
+            expect(page).to_have_url(there)
+            expect(page.locator("main")).to_contain_text(shown)
+            if own_key == others:
+                expect(page.locator("main")).not_to_contain_text("ann@example.com")
 
 
 def test_one_signs_in_with_the_issuer(guarded, issuer, page):

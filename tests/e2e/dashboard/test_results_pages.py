@@ -50,6 +50,9 @@ def serious(page):
 def test_a_valuation_shows_its_statistics_and_charts(server, valued, page):
     page.goto(server.url + "/ui/models")
     page.get_by_role("link", name="Term life").click()
+    page.get_by_role("link", name="Log and settings").click()
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_role("link", name="Charts of the results").click()
     expect(page.get_by_role("heading", name=f"Term life {EVIL}")).to_be_visible()
     for chart in ("Distribution of the net present value", "Convergence of the mean", "Cash flows"):
         expect(page.get_by_role("img", name=chart)).to_be_visible()

@@ -162,7 +162,7 @@ def test_an_answer_counts_once_and_in_the_browser_that_began(issuer, server, bro
     refused(browser.http.get(address), 401, "already finished")
     with CookieBrowser(server) as thief:
         thief.http.cookies.update(attempt)
-        refused(thief.http.get(address), 401, "not accept this code, or not again")
+        refused(thief.http.get(address), 401, "refuses this code")
 
 
 def test_what_is_missing_or_twice_or_of_another_issuer_is_refused(issuer, browser):

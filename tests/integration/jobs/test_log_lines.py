@@ -253,7 +253,7 @@ def test_only_what_is_new(cli, server, finished):
     assert (done.code, done.out) == (0, log[last["offset"] :])
     none = cli.run("logs", job_id, "--since", "2999-01-01")
     assert (none.code, none.out) == (0, b"")
-    assert none.err == "Nothing was received since 2999-01-01, so far.\n"
+    assert none.err == "No output has been received since 2999-01-01.\n"
 
 
 def test_lines_that_have_a_text(cli, finished):

@@ -72,7 +72,7 @@ def test_a_server_without_pages_and_a_job_that_is_not_there(server, run):
     server.on("GET /ui/", error(404, "not_found", "Not Found."))
     code, out, err = run("open", JOB)
     assert (code, out) == (2, b"")
-    assert "has no pages for browsers" in err
+    assert "has no dashboard" in err
     server.on("GET /jobs/ffff", error(404, "job_not_found", "There is no job with this id."))
     code, out, err = run("open", "ffff")
     assert (code, out) == (2, b"")

@@ -34,8 +34,8 @@ def test_smtp_servers(url, server):
         ({"CI_SMTP_URL": "smtp://hunter2@localhost"}, "both a user and a password"),
         ({"CI_SMTP_URL": "smtp://localhost"}, "CI_SMTP_FROM: must be set"),
         ({"CI_SMTP_FROM": "ci@example.com\nBcc: x@y.z"}, "one e-mail address"),
-        ({"CI_NOTIFY_MAIL": "example.com, @x"}, "by commas"),
-        ({"CI_NOTIFY_HOSTS": "https://example.com"}, "by commas"),
+        ({"CI_NOTIFY_MAIL": "example.com, @x"}, "comma-separated"),
+        ({"CI_NOTIFY_HOSTS": "https://example.com"}, "comma-separated"),
         ({"CI_WEBHOOK_NETWORKS": "10.0.0.1/8"}, "networks such as"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from ci_common.errors import DiskFullError
 from ci_common.job import JobStatus, Reason
 from ci_controller.running.outcome import LOST_OUTPUT
-from ci_persistence.logs.segments import SegmentAppender
+from ci_persistence.logs.appender import SegmentAppender
 from support.waiting import until
 
 pytestmark = pytest.mark.anyio

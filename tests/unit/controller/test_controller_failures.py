@@ -6,7 +6,7 @@ from ci_common.errors import DiskFullError
 from ci_common.failure_line import failure_line
 from ci_common.job import JobStatus, Reason, ResourceLimits
 from ci_common.secret import Secret
-from ci_persistence.logs.segments import SegmentAppender
+from ci_persistence.logs.appender import SegmentAppender
 from support.controller_world import GRACE_SECONDS, LOST_LINE
 from support.waiting import until
 

@@ -1,4 +1,4 @@
-"""The modules of the log viewer that need no browser, in Node.js."""
+"""The modules of the dashboard without a browser, in Node.js: how they link, and the log viewer."""
 
 import base64
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ci_server.dashboard
+from ci_server.dashboard.pages import PAGES
 
 NODE = shutil.which("node")
 HERE = Path(__file__).parent
@@ -40,6 +41,12 @@ def node(tmp_path_factory):
         return done.stdout
 
     return run
+
+
+def test_what_modules_import_is_exported(node):
+    """There is no build that would tell."""
+    pages = [f"pages/{page.script}.js" for page in PAGES]
+    node("--experimental-vm-modules", "--no-warnings", HERE / "link.mjs", *pages)
 
 
 def test_rows_styles_and_folds(node):

@@ -21,11 +21,11 @@ from ci_server.apis.native.present import (
     caller_json,
     event_json,
     job_json,
-    mark_event_json,
     server_json,
     single_job_json,
     usage_json,
 )
+from ci_server.apis.native.present_logs import mark_event_json
 from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.apis.runs.control_strategy import assessment_json
 from ci_server.app import create_app

@@ -122,7 +122,7 @@ async def test_one_scrape_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(metric_files, "_WAIT_SECONDS", 0.1)
     one, two = MetricFiles(tmp_path, lasting), MetricFiles(tmp_path, lasting)
     async with one.scraping():
-        with pytest.raises(NotReadyError, match="another request reads the metrics"):
+        with pytest.raises(NotReadyError, match="another request is still reading"):
             async with two.scraping():
                 pass
     async with two.scraping():

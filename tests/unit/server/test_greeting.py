@@ -23,7 +23,7 @@ async def test_of_a_server_for_this_machine():
         "`ci-admin user create` turns on authentication",
         "data": "/x/ci.db",
         "try": "ci submit, in a project's directory",
-        "look": "http://127.0.0.1:8000/ in a browser",
+        "open": "http://127.0.0.1:8000/ in a browser",
     }
 
 

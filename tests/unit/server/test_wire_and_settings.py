@@ -51,7 +51,6 @@ NEVER_REACH_A_CLIENT = {
     "registry_unavailable",
     "backup_error",
     "lease_lost",
-    "events_gone",
     "files_unreadable",
     "identity_error",
     "invalid_identity",

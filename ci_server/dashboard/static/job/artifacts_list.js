@@ -1,17 +1,21 @@
 // What a job left: its artifacts, and a look into one.
-import { apiUrl, request, requestJson } from "../lib/api.js";
+import { apiUrl, encodedPath, request, requestJson } from "../lib/api.js";
 import { Problem } from "../lib/shell.js";
 import { bytes } from "../lib/sizes.js";
 import { html, useEffect, useRef, useState } from "../lib/ui.js";
+import { RESULTS_FILE } from "../models/results.js";
 
 const LEAST_LEFT_MS = 60_000;
 const MOST_LISTED = 1000;
 const SHOWN =
   /\.(?:txt|log|md|csv|json|xml|ya?ml|toml|ini|py|js|css|html?|svg|png|jpe?g|gif|webp|avif)$|^[^.]*$/i;
 
-const encoded = (path) => path.split("/").map(encodeURIComponent).join("/");
-
-export function ArtifactsList({ path }) {
+/**
+ * @param {object} properties
+ * @param {string} properties.path of the job in the API
+ * @param {URL} properties.model the page that draws results of the calculation engine
+ */
+export function ArtifactsList({ path, model }) {
   const [artifacts, setArtifacts] = useState(null);
   const [error, setError] = useState(null);
   const [shown, setShown] = useState(null);
@@ -29,6 +33,8 @@ export function ArtifactsList({ path }) {
   };
   return html`
     ${error && html`<${Problem} error=${error} />`}
+    ${artifacts?.some((artifact) => artifact.path === RESULTS_FILE) &&
+    html`<p><a href=${model}>Charts of the results</a></p>`}
     ${artifacts?.length === 0 && html`<p>The job left no artifacts.</p>`}
     <div class="artifacts">
       ${artifacts?.length > 0 && html`<${Table} path=${path} artifacts=${artifacts} shown=${shown} show=${show} />`}
@@ -43,7 +49,7 @@ function Table({ path, artifacts, shown, show }) {
     <tbody>
       ${artifacts.slice(0, MOST_LISTED).map(
         (artifact) => html`<tr key=${artifact.path} aria-current=${shown?.name === artifact.path ? "true" : undefined}>
-          <td><a href=${apiUrl(`${path}/artifacts/`).href + encoded(artifact.path)} download>${artifact.path}</a></td>
+          <td><a href=${apiUrl(`${path}/artifacts/`).href + encodedPath(artifact.path)} download>${artifact.path}</a></td>
           <td class="size">${bytes(artifact.size)}</td>
           <td>${SHOWN.test(artifact.path.split("/").at(-1)) &&
           html`<button type="button" onClick=${() => show(artifact)}>View<span class="unseen"> ${artifact.path}</span></button>`}</td>
@@ -77,6 +83,6 @@ function usePreviews(path) {
       grant.current = await (await request(`${path}/previews`, { method: "POST" })).json();
     }
     const { pathname } = new URL(grant.current.url);
-    return new URL(pathname + encoded(name), location.origin).href;
+    return new URL(pathname + encodedPath(name), location.origin).href;
   };
 }

@@ -1,10 +1,11 @@
 // The head of a job's page: what it is, who sent it, how it goes.
 import { pageUrl } from "../lib/api.js";
 import { useNow } from "../lib/clock.js";
-import { JobActions } from "../lib/job_actions.js";
 import { JobState, isFinal, stateOf } from "../lib/job_state.js";
+import { sentence } from "../lib/text.js";
 import { age, duration, moment, ranSeconds } from "../lib/time.js";
 import { html } from "../lib/ui.js";
+import { JobActions } from "./actions.js";
 
 const SECOND_MS = 1000;
 
@@ -72,5 +73,3 @@ function whyItWaits({ waiting, position }) {
   const place = position ? `Number ${position} in the queue. ` : "";
   return place + (waiting ? sentence(waiting.message) : "");
 }
-
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");

@@ -1,9 +1,9 @@
 // CPU and memory of a job over time.
 import { requestJson } from "../lib/api.js";
+import { Chart, colour } from "../lib/chart.js";
 import { Problem } from "../lib/shell.js";
 import { bytes } from "../lib/sizes.js";
-import { html, useEffect, useRef, useState } from "../lib/ui.js";
-import uPlot from "../vendor/uplot.js";
+import { html, useEffect, useMemo, useState } from "../lib/ui.js";
 
 const AGAIN_MS = 10_000;
 const HEIGHT = 200;
@@ -13,18 +13,34 @@ export function Resources({ path, live }) {
   const [found, error] = useResources(path, live);
   if (error) return html`<${Problem} error=${error} />`;
   if (!found) return null;
-  const { points, limits, peak } = found;
-  if (!points.length) return html`<p>There are no samples: the job was too short, or the executor cannot tell.</p>`;
-  const seconds = points.map((point) => point.seconds);
+  if (!found.points.length) {
+    return html`<p>There are no samples: the job was too short, or its executor does not measure.</p>`;
+  }
+  return html`<${Usage} found=${found} />`;
+}
+
+function Usage({ found: { points, limits, peak } }) {
+  const [cpu, memory] = useMemo(
+    () =>
+      ["cpu_cores", "memory_bytes"].map((name) => [
+        points.map((point) => point.seconds),
+        points.map((point) => point[name]),
+      ]),
+    [points],
+  );
+  const cores = (value) => value.toFixed(peak.cpu_cores < 1 ? 2 : 1);
   return html`
-    <${Chart} title="CPU" note=${`at most ${peak.cpu_cores.toFixed(2)} cores${limits.cpu_cores ? ` of ${limits.cpu_cores}` : ""}`}
-      seconds=${seconds} values=${points.map((point) => point.cpu_cores)} limit=${limits.cpu_cores}
-      show=${(value) => value.toFixed(peak.cpu_cores < 1 ? 2 : 1)} />
-    <${Chart} title="Memory" note=${`at most ${bytes(peak.memory_bytes)}${limits.memory_bytes ? ` of ${bytes(limits.memory_bytes)}` : ""}`}
-      seconds=${seconds} values=${points.map((point) => point.memory_bytes)} limit=${limits.memory_bytes}
-      show=${bytes} />
+    <${Chart} title="CPU over time" note=${atMost(peak.cpu_cores.toFixed(2), limits.cpu_cores, "cores")}
+      data=${cpu} height=${HEIGHT} options=${() => optionsOf(limits.cpu_cores, cores)} />
+    <${Chart} title="Memory over time"
+      note=${atMost(bytes(peak.memory_bytes), limits.memory_bytes && bytes(limits.memory_bytes))}
+      data=${memory} height=${HEIGHT} options=${() => optionsOf(limits.memory_bytes, bytes)} />
   `;
 }
+
+/** The highest value, and the limit if there is one. */
+const atMost = (peak, limit, unit = "") =>
+  `at most ${peak} ${limit ? `of ${limit} ` : ""}${unit}`.trimEnd();
 
 /** While the job runs they are asked for again and again. */
 function useResources(path, live) {
@@ -40,44 +56,18 @@ function useResources(path, live) {
   return [found, found ? null : error];
 }
 
-function Chart({ title, note, seconds, values, limit, show }) {
-  const place = useRef(null);
-  const plot = useRef(null);
-  useEffect(() => {
-    plot.current = new uPlot(optionsOf(place.current, limit, show), [seconds, values], place.current);
-    const observer = new ResizeObserver(() =>
-      plot.current.setSize({ width: place.current.clientWidth, height: HEIGHT }),
-    );
-    observer.observe(place.current);
-    return () => {
-      observer.disconnect();
-      plot.current.destroy();
-    };
-  }, [limit]);
-  useEffect(() => plot.current.setData([seconds, values]), [seconds.length, seconds.at(-1)]);
-  return html`<figure class="chart">
-    <figcaption><strong>${title}</strong> <span class="faint">${note}</span></figcaption>
-    <div ref=${place} role="img" aria-label=${`${title} over time: ${note}`}></div>
-  </figure>`;
-}
-
-function optionsOf(place, limit, show) {
-  const styles = getComputedStyle(document.documentElement);
-  const [line, text, grid] = ["--accent", "--faint", "--line"].map((name) => styles.getPropertyValue(name).trim());
-  const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 } };
+function optionsOf(limit, show) {
   return {
-    width: place.clientWidth,
-    height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
     scales: {
       x: { time: false, range: (_, __, last) => [0, last || 1] },
       y: { range: (_, __, most) => [0, Math.max(most, limit ?? 0) * 1.05 || 1] },
     },
-    series: [{}, { stroke: line, width: 2, fill: `${line}22` }],
+    series: [{}, { stroke: colour("--accent"), width: 2, fill: `${colour("--accent")}22` }],
     axes: [
-      { ...axis, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
-      { ...axis, size: 80, incrs: show === bytes ? POWERS : undefined, values: (_, ticks) => ticks.map(show) },
+      { values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
+      { size: 80, incrs: show === bytes ? POWERS : undefined, values: (_, ticks) => ticks.map(show) },
     ],
   };
 }

@@ -42,6 +42,9 @@ export function apiUrl(path, parameters = {}) {
   return url;
 }
 
+/** The path of a file, for use in an address. */
+export const encodedPath = (path) => path.split("/").map(encodeURIComponent).join("/");
+
 /** The address of a page of the dashboard, such as "jobs/ID". */
 export const pageUrl = (path = "") => new URL("ui/" + path, ROOT);
 

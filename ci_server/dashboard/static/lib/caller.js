@@ -1,7 +1,18 @@
 // Who reads the page, and what they may do: to explain, and to offer nothing that is refused. The
 // server decides.
+import { requestJsonPatiently } from "./api.js";
+import { useEffect, useState } from "./ui.js";
 
-/** `caller` is what `GET /whoami` answered; `null` while it is not known. */
+/** The answer of `GET /whoami`; null while it is not known. */
+export function useCaller() {
+  const [caller, setCaller] = useState(null);
+  useEffect(() => {
+    requestJsonPatiently("whoami").then(setCaller, () => {}); // what the page shows says what is wrong
+  }, []);
+  return caller;
+}
+
+/** `caller` is that of `useCaller`. */
 export const maySubmit = (caller) => caller !== null && caller.role !== "viewer";
 
 /** Why submitting is not offered. */

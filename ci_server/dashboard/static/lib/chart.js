@@ -2,8 +2,6 @@
 import uPlot from "../vendor/uplot.js";
 import { html, useEffect, useRef } from "./ui.js";
 
-const HEIGHT = 260;
-
 /** The value of a colour of base.css, such as "--accent". */
 export const colour = (name) =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -15,19 +13,20 @@ export const colour = (name) =>
  * @param {string} [properties.note] what it says, in words
  * @param {(number | null)[][]} properties.data the values of x, then those of each series
  * @param {() => object} properties.options of uPlot, without size; called again for other colours
+ * @param {number} [properties.height] in pixels
  */
-export function Chart({ title, note, data, options }) {
+export function Chart({ title, note, data, options, height = 260 }) {
   const place = useRef(null);
   const plot = useRef(null);
   useEffect(() => {
     const draw = () => {
       plot.current?.destroy();
-      const size = { width: place.current.clientWidth, height: HEIGHT };
+      const size = { width: place.current.clientWidth, height };
       plot.current = new uPlot({ ...size, ...withAxes(options()) }, data, place.current);
     };
     draw();
     const resized = new ResizeObserver(() =>
-      plot.current.setSize({ width: place.current.clientWidth, height: HEIGHT }),
+      plot.current.setSize({ width: place.current.clientWidth, height }),
     );
     resized.observe(place.current);
     const themed = new MutationObserver(draw);

@@ -44,6 +44,6 @@ export function PagedList({ path, parameters, read, empty, columns, row }) {
       </table>
     </div>`}
     ${next !== null &&
-    html`<p><button type="button" onClick=${() => load(next)}>Older ones</button></p>`}
+    html`<p><button type="button" onClick=${() => load(next)}>Load older ones</button></p>`}
   `;
 }

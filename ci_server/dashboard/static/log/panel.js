@@ -14,7 +14,7 @@ const NO_KEYS = {};
 
 export const LOG_KEYS = [
   ["/", "search the log"],
-  ["n", "next hit, N: the one before"],
+  ["n", "next hit; N: previous hit"],
   ["G", "go to the end, and follow the log"],
   ["Home", "go to the beginning"],
   ["w", "wrap long lines"],

@@ -89,7 +89,7 @@ export function SearchBar({ search }) {
         spellcheck="false" onSearch=${(event) => !event.target.value && search.clear()} />
     </label>
     ${query && html`<span class="count" role="status">${countOf(found, current, error)}</span>
-      <button type="button" title="Hit before (N)" disabled=${!found.hits.length}
+      <button type="button" title="Previous hit (N)" disabled=${!found.hits.length}
         onClick=${() => search.go(-1)}><span aria-hidden="true">↑</span><span class="unseen">Hit before</span></button>
       <button type="button" title="Next hit (n)" disabled=${!found.hits.length}
         onClick=${() => search.go(1)}><span aria-hidden="true">↓</span><span class="unseen">Next hit</span></button>`}

@@ -24,7 +24,7 @@ export function Distribution({ values, statistics }) {
   const marks = [
     ["mean", statistics.mean_npv, "--text"],
     ["CTE 95", statistics.cte_95, "--failed"],
-    ...Object.entries(statistics.percentiles).map(([name, value]) => [name, value, "--faint"]),
+    ...Object.entries(statistics.percentiles ?? {}).map(([name, value]) => [name, value, "--faint"]),
   ];
   return html`<${Chart} title="Distribution of the net present value"
     note=${`${values.length.toLocaleString("en")} scenarios in ${counts.length} bins`}

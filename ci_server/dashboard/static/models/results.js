@@ -4,6 +4,8 @@ import { readVector } from "../lib/npy.js";
 import { useEffect, useState } from "../lib/ui.js";
 
 const DIRECTORY = "output";
+/** The file that the calculation engine leaves in every job. */
+export const RESULTS_FILE = `${DIRECTORY}/results.json`;
 const MOST_BYTES = 64 << 20;
 
 /** `[results, error]`; both are null while the files are fetched, or `wanted` is false. */
@@ -22,7 +24,7 @@ async function load(jobId) {
   const files = `jobs/${encodeURIComponent(jobId)}/artifacts`;
   const there = new Map((await requestJson(files)).map((file) => [file.path, file]));
   const at = (name) => `${DIRECTORY}/${name}`;
-  if (!there.has(at("results.json"))) return { results: null, files: [...there.values()] };
+  if (!there.has(RESULTS_FILE)) return { results: null, files: [...there.values()] };
   const json = (name) => (there.has(at(name)) ? requestJson(`${files}/${at(name)}`) : null);
   const values = there.get(at("npv.npy"));
   const [results, flows, npv] = await Promise.all([

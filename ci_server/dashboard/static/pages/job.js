@@ -16,6 +16,7 @@ import { LOG_KEYS, LogPanel } from "../log/panel.js";
 
 const JOB_ID = decodeURIComponent(location.pathname.slice(ROOT.pathname.length).split("/")[2]);
 const PATH = `jobs/${encodeURIComponent(JOB_ID)}`;
+const MODEL = pageUrl(`models/${encodeURIComponent(JOB_ID)}`);
 
 function JobPage() {
   const { job, error, load, setJob, onEvent } = useJob(PATH);
@@ -67,7 +68,7 @@ function tabsOf(job) {
       name: "artifacts",
       title: "Artifacts",
       note: bytes(job.artifacts_size),
-      content: () => html`<${ArtifactsList} path=${PATH} />`,
+      content: () => html`<${ArtifactsList} path=${PATH} model=${MODEL} />`,
     });
   }
   if (job?.start_time) {
@@ -91,7 +92,7 @@ function useTitle(job) {
 const WHY = {
   job_not_found: [
     "There is no such job",
-    "It was deleted, or it is not yours to see, or the link is not complete.",
+    "It was deleted, you may not see it, or the link is incomplete.",
   ],
 };
 

@@ -1,5 +1,5 @@
 // The list of jobs, live.
-import { pageUrl, requestJsonPatiently } from "../lib/api.js";
+import { pageUrl } from "../lib/api.js";
 import { UploadIcon } from "../lib/icons.js";
 import { readFilter, writeFilter } from "../lib/job_filter.js";
 import { JobList } from "../lib/job_list.js";
@@ -8,7 +8,7 @@ import { useKeys } from "../lib/keys.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { useStore } from "../lib/store.js";
 import { html, useCallback, useEffect, useRef, useState } from "../lib/ui.js";
-import { maySubmit, whyNotSubmit } from "../lib/caller.js";
+import { maySubmit, useCaller, whyNotSubmit } from "../lib/caller.js";
 import { Empty } from "./jobs/empty.js";
 import { FilterBar } from "./jobs/filter_bar.js";
 import { Done, Question } from "./jobs/job_actions.js";
@@ -127,21 +127,12 @@ function drawn(job, facts) {
 
 function Older() {
   if (list.moreError) return html`<${Problem} error=${list.moreError} retry=${() => list.loadMore()} />`;
-  if (!list.hasMore) return html`<p class="end faint">These are all.</p>`;
+  if (!list.hasMore) return html`<p class="end faint">No older jobs.</p>`;
   return html`<p class="end">
     <button type="button" disabled=${list.loadingMore} onClick=${() => list.loadMore()}>
       ${list.loadingMore ? "Loading…" : "Load older jobs"}
     </button>
   </p>`;
-}
-
-/** Who reads the page; null while that is not known. */
-function useCaller() {
-  const [caller, setCaller] = useState(null);
-  useEffect(() => {
-    requestJsonPatiently("whoami").then(setCaller, () => {}); // the list tells what is wrong
-  }, []);
-  return caller;
 }
 
 function useDone() {
@@ -165,7 +156,7 @@ function moveFocus(step) {
 showPage(JobsPage, [
   ["/", "search"],
   ["j", "next job"],
-  ["k", "job before"],
+  ["k", "previous job"],
   ["Enter", "open the job"],
   ["n", "submit a zip"],
 ]);

@@ -2,6 +2,7 @@
 import { ROOT, apiUrl, pageUrl } from "../lib/api.js";
 import { currentSession, signIn } from "../lib/session.js";
 import { Problem, showPage } from "../lib/shell.js";
+import { sentence } from "../lib/text.js";
 import { html, useEffect, useRef, useState } from "../lib/ui.js";
 
 /** The page to go to afterwards: one of the dashboard's, whatever the address of this one says. */
@@ -40,12 +41,10 @@ function Reason({ error }) {
   if (error.code === "unauthenticated") return null;
   if (error.code === "session_ended") return html`<p role="status">${sentence(error.message)}</p>`;
   if (error.code === "invalid_credentials") {
-    return html`<p role="status">You are not signed in any more.</p>`;
+    return html`<p role="status">You are no longer signed in.</p>`;
   }
   return html`<${Problem} error=${error} />`;
 }
-
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + ".";
 
 function IssuerLink({ name }) {
   const start = apiUrl("session/oidc/start", { next: pathOf(nextPage()) });

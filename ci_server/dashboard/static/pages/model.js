@@ -1,5 +1,5 @@
 // A valuation by the calculation engine: its statistics and charts.
-import { ROOT, apiUrl, pageUrl } from "../lib/api.js";
+import { ROOT, apiUrl, encodedPath, pageUrl } from "../lib/api.js";
 import { EventStream } from "../lib/event_stream.js";
 import { JobState, isFinal } from "../lib/job_state.js";
 import { number } from "../lib/numbers.js";
@@ -65,7 +65,7 @@ function progressIn(text) {
 }
 
 function Progress({ progress }) {
-  if (!progress?.total) return html`<p role="status">Not valued yet.</p>`;
+  if (!progress?.total) return html`<p role="status">No progress has been reported yet.</p>`;
   const label = `${progress.phase ?? "Progress"}: ${progress.current} of ${progress.total}`;
   return html`<p class="model-progress" role="status">
     <progress value=${progress.current} max=${progress.total} aria-label=${label}></progress>
@@ -75,7 +75,7 @@ function Progress({ progress }) {
 
 function Results({ job, found }) {
   const { results, values, flows, files } = found;
-  if (!results) {
+  if (!results?.statistics) {
     return html`<p>
       This job left no results of the calculation engine${job.message && html`: ${job.message}`}.
     </p>`;
@@ -101,7 +101,7 @@ function Numbers({ results, statistics }) {
     ["CTE 95", statistics.cte_95],
     ["Standard deviation", statistics.std_dev],
     ["Lowest", statistics.min],
-    ...Object.entries(statistics.percentiles),
+    ...Object.entries(statistics.percentiles ?? {}),
     ["Highest", statistics.max],
     ["Policies", results.policy_count],
     ["Scenarios", results.scenario_count],
@@ -117,7 +117,7 @@ function Files({ files }) {
     <ul class="files">
       ${files.map(
         ({ path, size }) => html`<li>
-          <a href=${apiUrl(`${PATH}/artifacts/${path.split("/").map(encodeURIComponent).join("/")}`)}>
+          <a href=${apiUrl(`${PATH}/artifacts/${encodedPath(path)}`)}>
             <bdi>${path}</bdi></a> <span class="faint">${bytes(size)}</span>
         </li>`,
       )}

@@ -86,7 +86,7 @@ function Head({ run, onCancelled }) {
     ${error && html`<${Problem} error=${error} />`}
     ${!isFinal(state) &&
     html`<p role="status">
-      ${run.current_iteration ? `Iteration ${run.current_iteration} of ${run.max_iterations}` : "Not begun"}
+      ${run.current_iteration ? `Iteration ${run.current_iteration} of ${run.max_iterations}` : "Not started"}
       ${run.current_phase && `, ${run.current_phase}`}${run.message && html`: <bdi>${run.message}</bdi>`}
     </p>`}`;
 }

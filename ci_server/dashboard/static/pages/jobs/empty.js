@@ -8,14 +8,14 @@ export function Empty({ filter, go, caller }) {
   if (isFiltered(filter)) {
     return html`<div class="empty">
       <h2>No job matches</h2>
-      <p>There may be others that fewer filters show.</p>
+      <p>Fewer filters may show more jobs.</p>
       <button type="button" onClick=${() => go(NO_FILTER)}>Clear all filters</button>
     </div>`;
   }
   if (!maySubmit(caller)) {
     return html`<div class="empty">
       <h2>No jobs yet</h2>
-      <p>Jobs that are submitted appear here by themselves.</p>
+      <p>New jobs appear here automatically.</p>
     </div>`;
   }
   const address = ROOT.href.replace(/\/$/, "");
@@ -24,6 +24,6 @@ export function Empty({ filter, go, caller }) {
     <p>Send a project from its directory:</p>
     <pre class="command" tabindex="0">pip install ci-runner
 ci submit --server ${address} -- pytest</pre>
-    <p>or drop a zip of it on this page. Jobs appear here by themselves.</p>
+    <p>or drop a zip of it on this page. New jobs appear here automatically.</p>
   </div>`;
 }

@@ -1,6 +1,7 @@
 // What can be done to a job of the list, after a question.
-import { pageUrl, requestJson } from "../../lib/api.js";
+import { pageUrl } from "../../lib/api.js";
 import { AgainIcon, StopIcon } from "../../lib/icons.js";
+import { act, adviceOn } from "../../lib/job_actions.js";
 import { isFinal } from "../../lib/job_state.js";
 import { Problem } from "../../lib/shell.js";
 import { html, useState } from "../../lib/ui.js";
@@ -57,12 +58,12 @@ export function Question({ asked: { job, what }, onDone, onClose }) {
   const [error, setError] = useState(null);
   const [isBusy, setBusy] = useState(false);
   const question = QUESTIONS[what];
-  const act = async () => {
+  const advice = error && adviceOn(error, job);
+  const confirm = async () => {
     setError(null);
     setBusy(true);
     try {
-      const path = `jobs/${encodeURIComponent(job.job_id)}/${what}`;
-      onDone(await requestJson(path, { method: "POST" }), what);
+      onDone(await act(job, what), what);
     } catch (problem) {
       setError(problem);
       setBusy(false);
@@ -73,33 +74,21 @@ export function Question({ asked: { job, what }, onDone, onClose }) {
       <bdi class="job-name">${job.title ?? job.name}</bdi> <code>${job.job_id.slice(0, 8)}</code>
     </p>
     <p>${question.text}</p>
-    ${error && html`<${Problem} error=${error} /><${Advice} error=${error} job=${job} />`}
+    ${error && html`<${Problem} error=${error} />`}
+    ${advice && html`<p>${advice}</p>`}
+    ${error?.code === "package_gone" && html`<p>You can also drop a zip of the project on this page.</p>`}
     <div class="buttons">
       <button type="button" onClick=${onClose} autofocus>${question.no}</button>
       <button
         type="button"
         class=${what === "cancel" ? "danger" : "primary"}
         disabled=${isBusy || error?.code === "package_gone"}
-        onClick=${act}
+        onClick=${confirm}
       >
         ${question.yes}
       </button>
     </div>
   <//>`;
-}
-
-function Advice({ error, job }) {
-  if (error.code === "secrets_needed") {
-    const secrets = job.secrets.map((name) => ` --secret ${name}`).join("");
-    return html`<p>
-      The server keeps no secrets of jobs. Set them as environment variables, and run the job again
-      from a terminal: <code class="command">ci rerun ${job.job_id.slice(0, 8)}${secrets}</code>
-    </p>`;
-  }
-  if (error.code === "package_gone") {
-    return html`<p>You can also drop a zip of the project on this page.</p>`;
-  }
-  return null;
 }
 
 /** What was done, for a moment. */

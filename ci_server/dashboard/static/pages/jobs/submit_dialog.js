@@ -2,13 +2,11 @@
 import { pageUrl, requestJson } from "../../lib/api.js";
 import { UploadIcon } from "../../lib/icons.js";
 import { Problem } from "../../lib/shell.js";
+import { bytes } from "../../lib/sizes.js";
 import { html, useEffect, useRef, useState } from "../../lib/ui.js";
 import { upload } from "../../lib/upload.js";
 import { maySubmit, whyNotSubmit } from "../../lib/caller.js";
 import { Dialog } from "./dialog.js";
-
-const sizeOf = (bytes) =>
-  bytes < 2 ** 20 ? `${Math.ceil(bytes / 1024)} KiB` : `${+(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /** While files are dragged over the window, say what dropping does. `onFile` gets the file. */
 export function DropZone({ caller, onFile }) {
@@ -87,8 +85,8 @@ function FileField({ file, onFile, limits }) {
     <input type="file" accept=".zip,application/zip" onChange=${(event) => onFile(event.target.files[0] ?? null)} />
     <span class="faint">
       ${file
-        ? html`<bdi>${file.name}</bdi>, ${sizeOf(file.size)}`
-        : `or drop it on the page${limits ? `; at most ${sizeOf(limits.max_upload_bytes)}` : ""}`}
+        ? html`<bdi>${file.name}</bdi>, ${bytes(file.size)}`
+        : `or drop it on the page${limits ? `; at most ${bytes(limits.max_upload_bytes)}` : ""}`}
     </span>
   </label>`;
 }
@@ -128,9 +126,9 @@ function useLimits() {
 /** What the server would refuse after the whole upload. */
 function problemOf(file, limits) {
   if (!file) return null;
-  if (!/\.zip$/i.test(file.name)) return "This is no zip file. Pack the project's directory as a zip.";
+  if (!/\.zip$/i.test(file.name)) return "This is not a zip file. Pack the project's directory as a zip.";
   if (limits && file.size > limits.max_upload_bytes) {
-    return `The file has ${sizeOf(file.size)}; this server takes ${sizeOf(limits.max_upload_bytes)} at most.`;
+    return `The file is too large: this server accepts at most ${bytes(limits.max_upload_bytes)}.`;
   }
   return null;
 }
