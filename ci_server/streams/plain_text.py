@@ -2,9 +2,12 @@
 
 import re
 from bisect import bisect_right
+from itertools import accumulate
 
-ESCAPE_SEQUENCE = (
-    rb"\x1b(?>"
+LONGEST_SEQUENCE = 4 + 4096
+
+_SEQUENCE = re.compile(
+    rb"\x1b(?:"
     rb"\[[0-?]{0,256}[ -/]{0,16}[@-~]|"  # CSI: colours, movements
     rb"\][^\x07\x1b\r\n]{0,4096}(?:\x07|\x1b\\)|"  # OSC: titles, links
     rb"[PX^_][^\x1b\r\n]{0,4096}\x1b\\|"  # DCS, SOS, PM, APC
@@ -12,24 +15,9 @@ ESCAPE_SEQUENCE = (
 )
 """ECMA-48, as an expression; none is longer than `LONGEST_SEQUENCE`, or goes beyond a line.
 
-It is atomic: one that was found is not read in another way because of what follows. A log could
-have so many ways that to try them all takes for ever, while no other thread runs.
+It is no part of a larger expression: a log may have so many sequences that can be read in two ways
+that to try them all takes for ever, while no other thread runs.
 """
-
-LONGEST_SEQUENCE = 4 + 4096
-
-_SEQUENCE = re.compile(ESCAPE_SEQUENCE)
-
-_UPPER_CASE = (b"\x1bP", b"\x1bX")
-"""They begin sequences of another kind than the same letters in lower case."""
-
-
-def in_lower_case(content: bytes) -> bytes:
-    """ASCII letters in lower case, but for those that tell where an escape sequence ends."""
-    for begin in _UPPER_CASE:
-        if begin in content:
-            return begin.join(map(in_lower_case, content.split(begin)))
-    return content.lower()
 
 
 class PlainText:
@@ -46,19 +34,17 @@ class PlainText:
         if len(self.text) == len(self._part):
             return index
         if self._places is None:
-            self._places = []
-            removed = 0
-            for match in _SEQUENCE.finditer(self._part):
-                self._places.append(match.start() - removed)
-                removed += len(match[0])
-                self._removed.append(removed)
-        before = bisect_right(self._places, index)
-        return index + (self._removed[before - 1] if before else 0)
+            spans = [match.span() for match in _SEQUENCE.finditer(self._part)]
+            self._removed = list(accumulate(end - begin for begin, end in spans))
+            before = (0, *self._removed[:-1])
+            self._places = [span[0] - removed for span, removed in zip(spans, before, strict=True)]
+        number = bisect_right(self._places, index)
+        return index + (self._removed[number - 1] if number else 0)
 
     def index_from(self, place: int) -> int:
         """The index in the text of the first byte at or after this place in the part."""
-        if len(self.text) == len(self._part):
-            return place
+        if place == 0 or len(self.text) == len(self._part):
+            return place  # without a look at the sequences: most parts have nothing to be found
         low, high = 0, len(self.text)
         while low < high:
             middle = (low + high) // 2

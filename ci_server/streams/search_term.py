@@ -12,21 +12,12 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ci_common.errors import InvalidSearchError
-from ci_server.streams.plain_text import ESCAPE_SEQUENCE, PlainText, in_lower_case
+from ci_server.streams.plain_text import PlainText
 
 LONGEST_TERM = 256
 """Characters."""
 
 _LAST_CASED = 0x1E943
-_PROBED_CHARACTERS = 8
-"""Only so many are looked for where escape sequences may be between them: enough to be rare."""
-
-_BETWEEN = b"(?:%s)*" % ESCAPE_SEQUENCE
-_LONG_RUN = re.compile(ESCAPE_SEQUENCE + b"(?:%s){4}" % ESCAPE_SEQUENCE)
-"""So many escape sequences in a row make looking between them slow: each letter in one could be a
-beginning of the term, and is followed by the rest of them.
-"""
-
 Find = Callable[[int], int]
 """Where, from an index on, the term may begin; -1 when it does not occur any more."""
 
@@ -45,7 +36,6 @@ class SearchTerm:
         encoded = [[variant.encode() for variant in one] for one in variants]
         self.pattern = re.compile(b"".join(_any_of(one) for one in encoded))
         """Finds the term in plain text."""
-        self._probed = encoded[:_PROBED_CHARACTERS]
         self._odd = [one for group in encoded for one in group if not one.isascii()]
         """What of ASCII letters is beyond ASCII: the Kelvin sign is a K."""
         self._lower = self._bytes.lower()
@@ -57,8 +47,6 @@ class SearchTerm:
         """
         if b"\x1b" not in content:
             return self._finder_in_plain(content)
-        if _LONG_RUN.search(content) is None:
-            return self._finder_between(content)
         plain = PlainText(content)
         find = self._finder_in_plain(plain.text)
 
@@ -76,24 +64,8 @@ class SearchTerm:
         lower = content.lower()
         return lambda at: lower.find(self._lower, at)
 
-    def _finder_between(self, content: bytes) -> Find:
-        """In what has escape sequences, but never many in a row."""
-        if self._exact_case or not self._bytes.isascii() or self._has_odd(content):
-            return _searching(self._probe(), content)
-        return _searching(self._lower_probe(), in_lower_case(content))
-
     def _has_odd(self, content: bytes) -> bool:
         return not content.isascii() and any(one in content for one in self._odd)
-
-    def _probe(self) -> re.Pattern[bytes]:
-        spread = [[_BETWEEN.join(_each(one)) for one in group] for group in self._probed]
-        return _compiled(_BETWEEN.join(b"(?:%s)" % b"|".join(group) for group in spread))
-
-    def _lower_probe(self) -> re.Pattern[bytes]:
-        return _compiled(_BETWEEN.join(_each(self._lower[:_PROBED_CHARACTERS])))
-
-
-_compiled = lru_cache(maxsize=32)(re.compile)
 
 
 def _searching(pattern: re.Pattern[bytes], content: bytes) -> Find:
@@ -143,7 +115,3 @@ def _variants(character: str) -> tuple[str, ...]:
 
 def _any_of(variants: list[bytes]) -> bytes:
     return b"(?:%s)" % b"|".join(map(re.escape, variants))
-
-
-def _each(content: bytes) -> list[bytes]:
-    return [re.escape(bytes([byte])) for byte in content]
