@@ -12,6 +12,7 @@ from pathlib import Path
 from ci_common.job import Job
 from ci_controller.housekeeping.kept_packages import KeptPackages
 from ci_controller.running.job_end import finish_queued
+from ci_controller.telemetry.job_traces import NO_TRACES
 from ci_persistence.sqlite.retention import SqliteJobRetention
 from support.intake_place import ANN, Place
 from support.jobs import NOON
@@ -83,7 +84,13 @@ class World(Place):
             async def remove(self, _job_id):
                 pass
 
+        class Resources:
+            def taken(self, _job_id):
+                return None
+
         class Context:
+            resources = Resources()
+            traces = NO_TRACES
             transitions = self.rows.transitions
             packages = self.packages
             secrets = self.secrets
