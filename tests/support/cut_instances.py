@@ -223,7 +223,8 @@ class CutInstance:
                 self.told.setdefault(watched.job_id, None)
         for job_id, told in self.told.items():
             row = self.server.job(job_id)
-            assert row.pop("waiting") is None  # which lists do not have
+            assert row.pop("settings")  # which lists do not have
+            assert row["waiting"] is None
             assert row["status"] in _ENDED, row
             assert told in (row, None)
             self._check_files(row, self._sent[tuple(row["command"])])
@@ -231,7 +232,8 @@ class CutInstance:
 
     def _check_end(self, job_id, job):
         row = self.server.finished(job_id, END_SECONDS)
-        assert row.pop("waiting") is None
+        assert row.pop("settings")
+        assert row["waiting"] is None
         told = f"{row}\n{self.server.log_tail()}"
         assert row["attempt"] == 1, told
         if job_id in self.cancelled:
