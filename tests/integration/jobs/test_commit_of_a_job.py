@@ -95,6 +95,6 @@ def test_limits_are_told(server):
         "max_files": server.settings.max_entries,
         "fields": [
             *("job", "command", "priority", "retries", "timeout", "install", "git", "tty", "color"),
-            *("image", "env", "artifacts", "cpu", "memory", "labels", "private"),
+            *("image", "env", "artifacts", "cpu", "memory", "labels", "private", "notify"),
         ],
     }
