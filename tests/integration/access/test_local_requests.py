@@ -90,7 +90,11 @@ def ask(server, job_id, name, headers, target="{path}"):
     """Status and text of the answer; of a stream that goes on only the head."""
     method, path = name.split(" ")
     path = path.format(job_id=job_id, run_id="run_0123456789ab", path="nothing", grant="pv1.e30.x")
+    if path.endswith("/search"):
+        path += "?q=text"
     form = server.form(projects.ANY) if path.startswith("/submit") else {}
+    if path == "/graphql":
+        form = {"json": {"query": "{jobs{total}}"}}
     request = httpx.Request(method, server.url, **form)
     sent = [*headers, ("Content-Length", str(len(request.read())))]
     if form:
