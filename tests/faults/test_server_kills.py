@@ -218,7 +218,7 @@ def test_while_draining(make_server, settled, dice):
 
 def log_size(server, job_id):
     """Of the log on disk: to ask for the log would take as long as to write it."""
-    return sum(path.stat().st_size for path in server.data.glob(f"logs/*/{job_id}.live/*"))
+    return sum(path.stat().st_size for path in server.data.glob(f"logs/*/{job_id}.live/*.log"))
 
 
 @pytest.mark.fault(

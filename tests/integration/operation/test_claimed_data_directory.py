@@ -163,7 +163,7 @@ def without_log(own_server, tmp_path):
     short = instance.add(log=b"line\n" * 1000)
     server = own_server(environment=NO_ENGINE, log_compress_seconds=10**6).start()
     instance.stores.logs.delete(gone)
-    (path,) = (instance.data / "logs").rglob(f"{short}.live/*")
+    (path,) = (instance.data / "logs").rglob(f"{short}.live/*.log")
     with path.open("r+b") as log:
         log.truncate(1000)
     server.gone, server.short = gone, short
