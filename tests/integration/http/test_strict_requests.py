@@ -92,6 +92,7 @@ def test_the_document_has_the_parameters_that_there_are():
     assert {name for _, _, name, _ in QUERY} == {
         *("limit", "tail", "follow", "from_beginning", "force", "page", "page_size"),
         *("mine", "total", "stored"),
+        *("offset", "end", "every", "line", "exact_case", "timestamps"),
     }
     bodies = [
         operation.get("requestBody", {"content": {}})["content"]
