@@ -8,7 +8,7 @@ from client_scripted_server import error, reply_json
 HEALTH = {"status": "healthy", "service": "ci-runner", "version": "9.9"}
 FIELDS = [
     *("job", "command", "priority", "retries", "timeout", "install", "git", "tty", "color"),
-    *("image", "env", "artifacts", "cpu", "memory", "labels", "private"),
+    *("image", "env", "artifacts", "cpu", "memory", "labels", "private", "notify"),
 ]
 FACTS = {
     "version": "9.9", "authentication": True, "user": "ann@example.com", "tenant": "acme",
