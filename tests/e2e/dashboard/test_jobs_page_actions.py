@@ -35,7 +35,7 @@ def test_a_dropped_zip_becomes_a_job(server, browser):
         opened(page, server)
         drop(page, b"no zip", "notes.txt")
         form = page.get_by_role("dialog", name="Submit a project")
-        expect(form.get_by_role("alert")).to_contain_text("no zip file")
+        expect(form.get_by_role("alert")).to_contain_text("This is not a zip file")
         expect(form.get_by_role("button", name="Submit")).to_be_disabled()
         drop(page, b"not what it is called")
         form.get_by_role("button", name="Submit").click()
