@@ -92,6 +92,7 @@ def test_links_to_lines_survive_and_copy_what_they_name(server, browser, shown):
     with opened_page(browser, permissions=["clipboard-read", "clipboard-write"]) as page:
         open_job(page, server, shown)
         page.get_by_role("link", name="line 212", exact=True).click()
+        expect(page).to_have_url(re.compile(r"#o\d+$"))
         first = re.search(r"#o(\d+)$", page.url)[1]
         page.get_by_role("link", name="line 214", exact=True).click(modifiers=["Shift"])
         page.reload()
