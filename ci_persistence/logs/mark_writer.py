@@ -95,7 +95,8 @@ class MarkWriter:
         if last is None or not 0 <= milliseconds - last.milliseconds < _MARK_MILLISECONDS:
             last = Record(start, self._lines, milliseconds)
             found.append(last)
-        while (offset := last.offset + MARK_BYTES) < end:
+        # Not before `start`, where the lines are counted: marks in front of it may have been lost.
+        while (offset := max(last.offset + MARK_BYTES, start)) < end:
             self._count(content, start, offset)
             last = Record(offset, self._lines, milliseconds)
             found.append(last)

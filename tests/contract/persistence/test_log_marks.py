@@ -10,7 +10,7 @@ from itertools import zip_longest
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ci_common.ports.logs import MARK_BYTES, MARK_SECONDS
@@ -292,6 +292,7 @@ class Writers:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(steps, max_size=20))
+@example([("append", b"\n" * 17, 0), ("tear", 1), ("append", b"\n", 0)])
 def test_lines_are_exact_and_times_within_a_second(tmp_path_factory, taken):
     path, clock = tmp_path_factory.mktemp("data"), Clock()
     with ExitStack() as stack:
