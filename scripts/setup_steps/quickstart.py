@@ -25,6 +25,7 @@ What to type next:
   python -m ci_server                  # a server of your own; keep it running
   ci submit --path YOUR_PROJECT        # in another terminal; add --async to come back later
   ci wait JOB_ID --all                 # watch a job from its first line, from anywhere
+  ci open JOB_ID                       # its page in the browser; all jobs: http://127.0.0.1:8000/
   ci list
 """
 
