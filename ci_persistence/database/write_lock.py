@@ -127,7 +127,8 @@ def read_only(database: Path) -> Iterator[sqlite3.Connection]:
     DatabaseUnavailableError.
 
     The first look may recover the journal, and closing may checkpoint and remove it, so both are
-    done under the lock; what is read between is not.
+    done under the lock; what is read between is not. A transaction that the body left open is
+    ended before: whoever has the lock may wait for it, to turn write-ahead logging on.
     """
     lock = WriteLock(database)
     try:
@@ -139,7 +140,11 @@ def read_only(database: Path) -> Iterator[sqlite3.Connection]:
                 connection.execute("PRAGMA schema_version").fetchall()
             yield connection
         finally:
-            with lock.held():
-                connection.close()
+            connection.rollback()
+            try:
+                with lock.held():
+                    connection.close()
+            finally:
+                connection.close()  # also without the lock: better than to leave it open
     finally:
         lock.close()

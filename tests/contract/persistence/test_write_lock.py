@@ -6,7 +6,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import asynccontextmanager, suppress
+import threading
+from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 
@@ -174,6 +175,45 @@ async def test_who_gives_up_does_not_keep_its_place(database, other):
     other.release()
     await write(database)
     third.close()
+
+
+async def test_who_waits_to_close_does_not_keep_the_other_from_turning_on_wal(tmp_path):
+    """As when two processes start at once on a new database."""
+    path = tmp_path / "new.db"
+    has_read, may_close = threading.Event(), threading.Event()
+
+    def read():
+        with read_only(path) as connection:
+            connection.execute("BEGIN")
+            connection.execute("SELECT name FROM sqlite_schema").fetchall()
+            has_read.set()
+            may_close.wait(60)
+
+    def turn_on_wal():
+        with closing(sqlite3.connect(path, timeout=60)) as connection:
+            return connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+
+    other = WriteLock(path)
+    reading = asyncio.create_task(asyncio.to_thread(read))
+    await asyncio.to_thread(has_read.wait, 60)
+    await other.take()
+    turning = asyncio.create_task(asyncio.to_thread(turn_on_wal))
+    may_close.set()
+    assert await turning == "wal"
+    other.close()
+    await reading
+
+
+async def test_who_cannot_close_under_the_lock_closes_all_the_same(database, other, monkeypatch):
+    monkeypatch.setattr(write_lock_module, "WAIT_SECONDS", 0.05)
+
+    def read():
+        with pytest.raises(DatabaseUnavailableError), read_only(database.path) as connection:
+            assert list(other._attempts()) == [], "it was free"
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            connection.execute("SELECT 1")
+
+    await asyncio.to_thread(read)
 
 
 # ---------------------------------------------------------------------- when it ends
