@@ -168,10 +168,17 @@ machine gets an address, as for each container that starts. Pages ask again, but
 
 def _fetch_files(route):
     """Let the driver fetch what the dashboard is made of: it does not mind new interfaces."""
-    if route.request.method == "GET":
-        route.fulfill(response=route.fetch(max_retries=3))
-    else:
+    from playwright.sync_api import Error
+
+    if route.request.method != "GET":
         route.fallback()
+        return
+    try:
+        response = route.fetch(max_retries=3)
+    except Error:  # the server is down: let the browser see that itself
+        route.fallback()
+    else:
+        route.fulfill(response=response)
 
 
 @contextlib.contextmanager
