@@ -110,6 +110,20 @@ def test_artifacts_are_listed_and_shown_in_a_frame_of_their_own(opened):
     assert page.locator("#page img").count() == 0
 
 
+def test_a_preview_comes_into_view_also_on_a_phone(opened):
+    page = opened
+    page.set_viewport_size({"width": 390, "height": 600})
+    panel = tab(page, "Artifacts")
+    view = panel.get_by_role("button", name="View out/report/index.html")
+    line = float(view.evaluate("(button) => parseFloat(getComputedStyle(button).lineHeight)"))
+    assert view.bounding_box()["height"] < 2 * line, "its one word is broken"
+    view.click()
+    close = panel.get_by_role("button", name="Close")
+    expect(close).to_be_in_viewport()
+    close.click()
+    expect(view).to_be_focused()
+
+
 def test_how_to_reproduce_is_a_command_line(opened):
     panel = tab(opened, "Details")
     expect(panel.locator(".command code").first).to_have_text(
