@@ -83,6 +83,19 @@ def test_a_failed_test_leads_to_its_place_in_the_log(opened):
     expect(page).to_have_title("test failed · CI runner")
 
 
+def test_the_chosen_part_is_in_the_address(opened):
+    page = opened
+    tab(page, "Coverage")
+    assert page.url.endswith("?tab=coverage")
+    page.reload()
+    expect(page.get_by_role("tabpanel", name=re.compile("Coverage"))).to_contain_text("1 of 3")
+    tab(page, "Log")
+    assert "?" not in page.url
+    expect(row(page, "more").first).to_be_visible()
+    page.goto(f"{page.url}?tab=nonsense")
+    expect(row(page, "FAILED").or_(row(page, "more")).first).to_be_visible()
+
+
 def test_coverage_names_the_files(opened):
     panel = tab(opened, "Coverage 33.3 %")
     expect(panel).to_contain_text("1 of 3")
