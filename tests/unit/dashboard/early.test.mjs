@@ -6,6 +6,10 @@ const { request, requestEarly } = await import(new URL("lib/api.js", process.env
 
 let asked;
 let fails = 0;
+let givingUp;
+
+const soon = globalThis.setTimeout;
+globalThis.setTimeout = (act, pause) => (pause < 10_000 ? soon(act, pause) : (givingUp = act));
 
 globalThis.fetch = async (url, { headers, signal }) => {
   asked.push([url.pathname.split("/").at(-1), headers?.Range ?? null, signal]);
@@ -47,4 +51,18 @@ test("it ends with the signal of the one who asks", async () => {
   assert.ok(!asked[0][2].aborted);
   abort.abort();
   assert.ok(asked[0][2].aborted);
+});
+
+test("it ends when nobody has asked", async () => {
+  requestEarly("jobs");
+  givingUp();
+  assert.ok(asked[0][2].aborted);
+  assert.equal(await numberOf("jobs"), 2);
+});
+
+test("it does not end when somebody has", async () => {
+  requestEarly("jobs");
+  await request("jobs");
+  givingUp();
+  assert.ok(!asked[0][2].aborted);
 });

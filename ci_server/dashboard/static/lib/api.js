@@ -2,6 +2,7 @@
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
+const LONGEST_EARLY_MS = 10_000;
 
 /**
  * The address of the server, with the path that a proxy may have put before it. This module is at
@@ -64,7 +65,11 @@ export function requestEarly(path, { parameters, headers } = {}) {
   const abort = new AbortController();
   const answer = fetch(url, { cache: "no-store", headers, signal: abort.signal });
   answer.catch(() => {}); // `request` asks again
-  early.set(keyOf(url, headers), { abort, answer });
+  const key = keyOf(url, headers);
+  early.set(key, { abort, answer });
+  setTimeout(() => {
+    if (early.delete(key)) abort.abort(); // nobody needed it, and the connection is for others
+  }, LONGEST_EARLY_MS);
 }
 
 /** The answer to what was asked for early; undefined for all else. */
