@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
-from ci_server.streams.plain_text import LONGEST_SEQUENCE, PlainText
+from ci_server.streams.escape_sequences import LONGEST_SEQUENCE
+from ci_server.streams.plain_text import PlainText
 from ci_server.streams.search_term import SearchTerm
 
 _BEFORE, _AFTER = 120, 240
