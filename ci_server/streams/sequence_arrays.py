@@ -40,7 +40,7 @@ def find_sequences(part: bytes) -> tuple[Numbers, Numbers]:
     unfinished = control[(final[control] < 0x40) | (final[control] > 0x7E)]
     ends[unfinished] = begins[unfinished] + 2  # so it is one of two bytes
     found[unfinished] = True
-    for kind, stops in ((b"]", b"\x07\r\n"), (b"PX^_", b"\r\n")):
+    for kind, stops in ((b"]", b"\x1b\x07\r\n"), (b"PX^_", b"\x1b\r\n")):
         strings = np.flatnonzero(_is_any(kinds, kind))
         if strings.size:
             _end_strings(content, begins, ends, found, strings, _is_any(content, stops))
@@ -76,16 +76,15 @@ def _skip(content: Bytes, places: Numbers, rows: Numbers, kind: int, most: int) 
 def _end_strings(
     content: Bytes, begins: Numbers, ends: Numbers, found: Flags, rows: Numbers, is_stop: Flags
 ) -> None:
-    """Correct the ends of strings, which are in these rows. One whose text has no end is one of two
-    bytes, as was found.
+    """Correct the ends of strings, which are in these rows. The text of a string goes to the next
+    stop, of which the escape characters are some. If it has no end there, two bytes are a sequence.
     """
-    texts = begins[rows] + 2
     stops = np.flatnonzero(is_stop)
-    following = np.append(begins, stops[-1])[rows + 1]
-    places = np.minimum(following, stops[np.searchsorted(stops, texts)])
+    places = stops[np.flatnonzero(content[stops] == _ESCAPE)[rows] + 1]
+    size = places - begins[rows] - 2
     by_bell = content[places] == _BELL
     by_escape = (content[places] == _ESCAPE) & (content[places + 1] == _BACKSLASH)
-    finished = (by_bell | by_escape) & (places - texts <= MOST_TEXT)
+    finished = (by_bell | by_escape) & (size <= MOST_TEXT)
     ends[rows[finished]] = (places + 1 + by_escape)[finished]
     found[rows[finished & by_escape] + 1] = False
 
