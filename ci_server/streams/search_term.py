@@ -61,6 +61,10 @@ class SearchTerm:
 
         return find_place
 
+    def may_be_in(self, content: bytes) -> bool:
+        """Whether the finder finds anything."""
+        return self._finder_in_plain(PlainText(content).text)(0) >= 0
+
     def _finder_in_plain(self, content: bytes) -> Find:
         if self._exact_case:
             return _finding(self._bytes, content)
