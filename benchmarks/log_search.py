@@ -88,7 +88,7 @@ async def searched(store: FileLogStore, size: int, text: str) -> tuple[float, fl
     searches = LogSearches(store, LogPositions(store, store, threads), threads)
     begin = time.perf_counter()
     first = 0.0
-    job = cast("Job", SimpleNamespace(job_id="a-job", log_size=size))
+    job = cast("Job", SimpleNamespace(job_id="a-job", tenant="a-tenant", log_size=size))
     search = await searches.begin(job, SearchTerm(text))
     async with aclosing(searches.events(search)) as events:
         async for event in events:
