@@ -26,8 +26,8 @@ _CHARTS = ("vendor/uplot.css", "lib/chart.css")
 _RESULTS = (*_CHARTS, "lib/results.css")
 
 PAGES = (
-    Page("/", "jobs", "Jobs", styles=("pages/jobs/dialogs.css",)),
-    Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", *_CHARTS)),
+    Page("/", "jobs", "Jobs", styles=("lib/dialog.css", "pages/jobs/submit.css")),
+    Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", "lib/dialog.css", *_CHARTS)),
     Page("/login", "login", "Sign in"),
     Page("/models", "models", "Models", styles=("lib/paged_list.css",)),
     Page("/models/{job_id}", "model", "Model", styles=_RESULTS),

@@ -1,5 +1,6 @@
 // One job: what it is, its log, and what it left.
 import { ROOT, pageUrl } from "../lib/api.js";
+import { ACTION_KEYS } from "../job/actions.js";
 import { ArtifactsList } from "../job/artifacts_list.js";
 import { CoverageList, percent } from "../job/coverage_list.js";
 import { JobDetails } from "../job/details.js";
@@ -107,4 +108,4 @@ function NoJob({ error, retry }) {
   </section>`;
 }
 
-showPage(JobPage, LOG_KEYS);
+showPage(JobPage, [...LOG_KEYS, ...ACTION_KEYS]);

@@ -1,5 +1,5 @@
 // A dialog that is open as long as it is shown.
-import { html, useEffect, useRef } from "../../lib/ui.js";
+import { html, useEffect, useRef } from "./ui.js";
 
 /** `onClose` is called when the reader closes it, also with Escape. */
 export function Dialog({ title, onClose, children }) {
