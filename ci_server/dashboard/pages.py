@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from functools import cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,10 @@ class Page(NamedTuple):
     title: str
     styles: tuple[str, ...] = ()
     """Style sheets besides the page's own, in `static/`."""
+    without_script: str = (
+        "This page needs JavaScript. The command line does not: ci list, ci logs ID."
+    )
+    """HTML for browsers that run no scripts."""
 
 
 UI_PATH = "/ui"
@@ -34,6 +39,14 @@ PAGES = (
     Page("/runs", "runs", "Runs", styles=("lib/paged_list.css",)),
     Page("/runs/{run_id}", "run", "Run", styles=(*_RESULTS, "lib/paged_list.css")),
 )
+
+MISSING = Page(
+    "/{path:path}",
+    "missing",
+    "Not found",
+    without_script="There is no such page. The pages of this server begin at /ui/.",
+)
+"""What is shown at all other addresses."""
 
 _HTML = """\
 <!doctype html>
@@ -53,7 +66,7 @@ _HTML = """\
 </head>
 <body>
 <div id="page"></div>
-<noscript>This page needs JavaScript. The command line does not: ci list, ci logs ID.</noscript>
+<noscript>{without_script}</noscript>
 </body>
 </html>
 """
@@ -63,13 +76,15 @@ STATIC = Path(str(files(__package__) / "static"))
 _IMPORT = re.compile(r"""^(?:import|export)\b[^;]*?\bfrom "(\.[^"]+)";""", re.MULTILINE)
 
 
-def page_html(page: Page) -> str:
-    """The page. Its links are relative, for proxies that serve us below a path of theirs.
+@cache
+def page_html(page: Page, depth: int) -> str:
+    """The page at an address with so many slashes behind that of the first page. Its links are
+    relative, for proxies that serve us below a path of theirs.
 
     It names all modules that its script needs, so that a browser does not find them one after the
     other, each in the one before.
     """
-    assets = "../" * (page.path.count("/") - 1) + "assets/"
+    assets = "../" * depth + "assets/"
     styles = "".join(f'<link rel="stylesheet" href="{assets}{style}">\n' for style in page.styles)
     modules = sorted(_needed_by(f"pages/{page.script}.js"))
     preloads = "\n".join(f'<link rel="modulepreload" href="{assets}{path}">' for path in modules)
@@ -79,7 +94,13 @@ def page_html(page: Page) -> str:
         assets=assets,
         styles=styles,
         preloads=preloads,
+        without_script=page.without_script,
     )
+
+
+def depth_of(page: Page) -> int:
+    """The slashes in the page's own address, for `page_html`."""
+    return page.path.count("/") - 1
 
 
 def _needed_by(module: str) -> set[str]:

@@ -1,11 +1,12 @@
 // One job: what it is, its log, and what it left.
-import { ROOT, pageUrl } from "../lib/api.js";
+import { idOfPage, pageUrl } from "../lib/api.js";
 import { ACTION_KEYS } from "../job/actions.js";
 import { ArtifactsList } from "../job/artifacts_list.js";
 import { CoverageList, percent } from "../job/coverage_list.js";
 import { JobDetails } from "../job/details.js";
 import { JobHead } from "../job/head.js";
 import { useJob } from "../job/live_job.js";
+import { NoJob } from "../job/no_job.js";
 import { Resources } from "../job/resources.js";
 import { TestsList } from "../job/tests_list.js";
 import { isFinal, stateOf } from "../lib/job_state.js";
@@ -15,7 +16,7 @@ import { TabPanel, Tabs } from "../lib/tabs.js";
 import { html, useEffect, useState } from "../lib/ui.js";
 import { LOG_KEYS, LogPanel } from "../log/panel.js";
 
-const JOB_ID = decodeURIComponent(location.pathname.slice(ROOT.pathname.length).split("/")[2]);
+const JOB_ID = idOfPage();
 const PATH = `jobs/${encodeURIComponent(JOB_ID)}`;
 const MODEL = pageUrl(`models/${encodeURIComponent(JOB_ID)}`);
 
@@ -88,24 +89,6 @@ function useTitle(job) {
   useEffect(() => {
     if (title) document.title = title;
   }, [title]);
-}
-
-const WHY = {
-  job_not_found: [
-    "There is no such job",
-    "It was deleted, you may not see it, or the link is incomplete.",
-  ],
-};
-
-/** What is shown in place of a job. */
-function NoJob({ error, retry }) {
-  const [title, what] = WHY[error.code] ?? ["The job cannot be shown", error.message];
-  return html`<section class="no-job">
-    <h1>${title}</h1>
-    <p role="alert">${what} <code>${error.code}</code></p>
-    <p><code>${JOB_ID}</code></p>
-    <p><button type="button" onClick=${retry}>Try again</button> <a href=${pageUrl()}>All jobs</a></p>
-  </section>`;
 }
 
 showPage(JobPage, [...LOG_KEYS, ...ACTION_KEYS]);
