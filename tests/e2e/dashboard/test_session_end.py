@@ -37,7 +37,8 @@ def told(page, reason):
     expect(page.locator(".live")).to_have_count(0)
     expect(page.get_by_text("Reconnecting")).to_have_count(0)
     expect(page.get_by_role("button", name="Following")).to_have_count(0)
-    expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
+    for action in ("Sign out", "Submit", "Cancel", "Run"):
+        expect(page.get_by_role("button", name=action)).to_have_count(0)
     return notice
 
 
