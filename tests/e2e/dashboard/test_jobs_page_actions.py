@@ -87,6 +87,7 @@ def test_a_job_is_cancelled_and_run_again(server, browser):
         page.keyboard.press("Escape")
         expect(asked).to_have_count(0)
         again.click()
+        expect(asked.get_by_role("button", name="Run again")).to_be_focused()
         page.keyboard.press("Enter")
         link = page.get_by_role("status").get_by_role("link")
         new_id = link.get_attribute("href").rpartition("/")[2]

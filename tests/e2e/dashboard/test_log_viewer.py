@@ -222,8 +222,10 @@ def cancel_and_run_again(server, page):
     page.get_by_role("button", name="Cancel").click()
     dialog = page.get_by_role("dialog", name="Cancel this job?")
     expect(dialog).to_contain_text("sh -c 'echo started; exec sleep 1000'")
+    expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
     page.keyboard.press("Enter")  # the harmless answer has the focus
     expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     page.get_by_role("button", name="Cancel").click()
     dialog.get_by_role("button", name="Cancel the job").click()
     log_page.state_is(page, "⊘ cancelled")
@@ -238,6 +240,7 @@ def cancel_and_run_again(server, page):
     (newest,) = server.http.get("/jobs", params={"limit": 1}).json()
     assert newest["job_id"] == job_id
     page.keyboard.press("r")
+    expect(dialog.get_by_role("button", name="Run again")).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(rf"/ui/jobs/(?!{job_id})"))
     expect(page.get_by_text(f"repeats {job_id[:8]}")).to_be_visible()
