@@ -57,7 +57,7 @@ def is_bounded(page):
 
 def numbered(page, text, number):
     shown = row(page, re.compile(f"{text}$"))
-    expect(shown).to_be_in_viewport()
+    expect(shown).to_be_visible()
     expect(shown.locator(".number")).to_have_text(f"{number}")
 
 
