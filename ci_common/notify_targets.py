@@ -132,12 +132,17 @@ class NotifyPolicy:
                 f"this server sends no e-mail for jobs to {target.address}; the operator lists "
                 "allowed addresses and domains in CI_NOTIFY_MAIL"
             )
-        if any(_fits(target.host, pattern) for pattern in self.hosts):
-            return None
-        return (
-            f"this server sends no webhooks for jobs to {target.host}; the operator lists "
-            "allowed hosts in CI_NOTIFY_HOSTS"
-        )
+        if not any(_fits(target.host, pattern) for pattern in self.hosts):
+            return (
+                f"this server sends no webhooks for jobs to {target.host}; the operator lists "
+                "allowed hosts in CI_NOTIFY_HOSTS"
+            )
+        if urlsplit(target.address).scheme == "http" and not self.names(target):
+            return (
+                f"this server sends webhooks for jobs to {target.host} by https only; http is for "
+                "hosts inside, which the operator names in CI_NOTIFY_HOSTS"
+            )
+        return None
 
     def names(self, target: NotifyTarget) -> bool:
         """Whether the operator has listed the host itself, and not only any."""

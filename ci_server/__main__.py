@@ -20,7 +20,8 @@ with needing("server", "python -m ci_server"):
     from ci_server.connections import uvicorn_shape
     from ci_server.greeting import greeting
     from ci_server.telemetry.log_output import uvicorn_config
-    from ci_server.wiring import check_database_location, has_identities, load_settings
+    from ci_server.wiring.access import has_identities
+    from ci_server.wiring.instance import check_database_location, load_settings
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 

@@ -68,13 +68,10 @@ from ci_server.http.stream_response import CuttingApplication
 from ci_server.http.trailing_slash import OptionalTrailingSlash
 from ci_server.telemetry.log_output import configure_logging
 from ci_server.telemetry.service import VERSION
-from ci_server.wiring import (
-    Services,
-    build_embedded_controller,
-    build_services,
-    load_settings,
-    open_stores,
-)
+from ci_server.wiring.controller import build_embedded_controller
+from ci_server.wiring.instance import load_settings
+from ci_server.wiring.services import Services, build_services
+from ci_server.wiring.stores import open_stores
 
 if TYPE_CHECKING:
     from ci_server.grpc.door import WorkerDoor

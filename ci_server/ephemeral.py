@@ -31,7 +31,7 @@ from ci_common.principal import LOCAL_TENANT, Principal, Role
 from ci_common.settings import Settings
 from ci_server.greeting import url_of
 from ci_server.services.jobs import JobService
-from ci_server.wiring import issue_key, remove_workloads, what_jobs_run_in
+from ci_server.wiring.instance import issue_key, remove_workloads, what_jobs_run_in
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from ci_common.errors import RunnerError
 from ci_common.settings import Settings
-from ci_server.wiring import what_jobs_run_in
+from ci_server.wiring.instance import what_jobs_run_in
 
 _DEFAULT_PORT = 8000
 """Where clients look that are told nothing."""

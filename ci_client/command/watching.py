@@ -1,6 +1,8 @@
 """A job's events on the terminal: the log on stdout, byte by byte, all else on stderr."""
 
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -97,11 +99,20 @@ class LogOutput:
             self._line.close()
 
     def finish_line(self) -> None:
-        """On a terminal, let a message that follows start on its own line."""
+        """Where both are seen, let a message that follows the log start on its own line."""
         self.hide_status()
-        if not self._ends_line and sys.stdout.isatty():
+        if not self._ends_line and (sys.stdout.isatty() or _is_one_place()):
             say("")
         self._ends_line = True
+
+
+def _is_one_place() -> bool:
+    """Whether stdout and stderr are one file or pipe, as after `2>&1`."""
+    try:
+        out, err = (os.fstat(stream.fileno()) for stream in (sys.stdout, sys.stderr))
+    except io.UnsupportedOperation:  # a stand-in for a stream
+        return False
+    return out.st_ino != 0 and os.path.samestat(out, err)  # 0: a pipe on Windows
 
 
 class JsonOutput(LogOutput):

@@ -24,8 +24,8 @@ class ScanSettings(EnvironmentSettings):
     """Command that scans every package, such as `clamdscan --fdpass -`; unset: none does."""
     scan_timeout_seconds: float = Field(default=45, gt=0, le=1800)
     """Timeout of a scan, with the time it waits for others; clients wait 60 s for an answer."""
-    max_scans: int = Field(default=2, ge=1, le=64)
-    """Maximum number of scans at once, for each server process."""
+    max_scans: int = Field(default=3, ge=1, le=64)
+    """Maximum number of scans at once, for each server process; of one tenant about half."""
 
     @property
     def scan_argv(self) -> tuple[str, ...] | None:

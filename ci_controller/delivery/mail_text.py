@@ -88,7 +88,7 @@ def _rows(data: Mapping[str, Any]) -> Sequence[_Row]:
 
 def _tests(tests: Mapping[str, Any]) -> str:
     counts = ", ".join(
-        f"{tests[name]} {name}"
+        f"{tests[name]} {'error' if (name, tests[name]) == ('errors', 1) else name}"
         for name in ("passed", "failed", "errors", "skipped")
         if tests.get(name)
     )

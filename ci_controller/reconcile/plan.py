@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from ci_common.job import Job, JobStatus, Outcome, Reason
 from ci_common.ports.workloads import Workload, WorkloadState
+from ci_common.shares import share_of_tenant
 from ci_controller.reconcile.world import PlanLimits, RunState, World
-from ci_controller.running.shares import collections_of_tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _slots_held(
     That is seen in the workloads, so it is the same for a controller that has just taken over.
     """
     claimed = Counter(job.tenant for job in jobs if job.status is not JobStatus.QUEUED)
-    most_of_tenant = collections_of_tenant(limits.max_collections)
+    most_of_tenant = share_of_tenant(limits.max_collections)
     collecting: Counter[str] = Counter()
     for job in jobs:
         if collecting.total() >= limits.max_collections:

@@ -12,9 +12,10 @@ from ci_common.errors import EngineFailingError, FilesUnreadableError
 from ci_common.job import LEFT_OUT, Job
 from ci_common.ports.artifacts import ArtifactBatch, ArtifactWriter
 from ci_common.ports.workloads import Executor, Workload
+from ci_common.tenant_slots import TenantSlots
 from ci_controller.executors.shared.job_environment import MORE_REPORTS, REPORT, further_report
 from ci_controller.running.collection import Collected, Collection
-from ci_controller.running.collection_slots import CollectionSlots, CollectionTime
+from ci_controller.running.collection_time import CollectionTime
 from ci_controller.running.coverage_reports import COVERAGE_FILES
 
 Result = TypeVar("Result")
@@ -44,7 +45,7 @@ class ArtifactCollector:
         self._executor = executor
         self._store = store
         self._limits = limits
-        self._slots = CollectionSlots(limits.max_collections)
+        self._slots = TenantSlots(limits.max_collections)
         self._times: dict[str, CollectionTime] = {}
         # Of its own, because a collection may take minutes: nothing else must wait for a thread.
         self._threads = ThreadPoolExecutor(limits.max_collections, thread_name_prefix="artifacts")

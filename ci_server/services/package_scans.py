@@ -55,7 +55,7 @@ class PackageScans:
         if self._scanner is None:
             return
         try:
-            await self._scanner.scan(path, gone)
+            await self._scanner.scan(principal.tenant, path, gone)
         except PackageRefusedError as error:
             await self._audit.denied(principal, action, error, target=target, with_message=True)
             raise

@@ -76,15 +76,15 @@ class LogPositions:
 
     async def marks(self, job: Job, query: MarkQuery) -> MarkPage:
         """Raises LogCorruptError."""
-        return await self._threads.run(self._mark_page, job, query)
+        return await self._threads.run(job.tenant, self._mark_page, job, query)
 
     async def at_offset(self, job: Job, offset: int) -> LogPosition:
         """The place of a byte. Raises InvalidOffsetError, LogCorruptError."""
-        return await self._threads.run(self._at_offset, job, offset)
+        return await self._threads.run(job.tenant, self._at_offset, job, offset)
 
     async def at_line(self, job: Job, line: int) -> LogPosition:
         """The beginning of a line, from 1. Raises InvalidOffsetError, LogCorruptError."""
-        return await self._threads.run(self._at_line, job, line)
+        return await self._threads.run(job.tenant, self._at_line, job, line)
 
     def _mark_page(self, job: Job, query: MarkQuery) -> MarkPage:
         marked = self.look(job, query.offset)

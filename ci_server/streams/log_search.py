@@ -75,7 +75,7 @@ class LogSearches:
 
         Raises LogCorruptError, StorageUnavailableError.
         """
-        return await self._threads.run(self._begin, job, term, offset, most)
+        return await self._threads.run(job.tenant, self._begin, job, term, offset, most)
 
     async def events(self, search: "LogSearch") -> AsyncGenerator[SearchEvent, None]:
         """The hits, and what was searched. Whoever closes the generator ends the search.
@@ -84,7 +84,7 @@ class LogSearches:
         """
         most, told, told_at = search.most, 0, time.monotonic()
         while not search.is_over:
-            for hit in await self._threads.run(search.step):
+            for hit in await self._threads.run(search.tenant, search.step):
                 if told == most:
                     search.cut(hit)
                     break
@@ -113,6 +113,8 @@ class LogSearch:
     ) -> None:
         self._logs = logs
         self._job = job
+        self.tenant = job.tenant
+        """Whose turn it uses."""
         self._marked = marked
         self._extent = marked.extent
         self.most = most

@@ -32,7 +32,9 @@ class TimedEvents:
                     if event.end_offset > known:
                         known = self._logs.size(job.job_id)  # a mark is there before its bytes are
                         start = event.end_offset - len(event.content)
-                        found = await self._threads.run(self._marks.marks, job.job_id, start)
+                        found = await self._threads.run(
+                            job.tenant, self._marks.marks, job.job_id, start
+                        )
                         marks = deque(mark for mark in found if mark.offset > told)
                     while marks and marks[0].offset < event.end_offset:
                         told = marks[0].offset

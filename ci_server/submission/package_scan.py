@@ -8,6 +8,7 @@ from typing import BinaryIO, NoReturn
 
 from ci_common.errors import InvalidUploadError, PackageRefusedError, ScannerUnavailableError
 from ci_common.package_scan import CLEAN, FOUND, run_scanner, why_not_runnable
+from ci_common.tenant_slots import TenantSlots
 
 logger = logging.getLogger(__name__)
 
@@ -18,30 +19,30 @@ Gone = Callable[[], Coroutine[None, None, None]]
 
 
 class PackageScanner:
-    """Runs a command on packages, a few at a time."""
+    """Runs a command on packages, a few at a time, and not all of one tenant's."""
 
     def __init__(self, command: Sequence[str], seconds: float, at_once: int) -> None:
         self._command = command
         self._seconds = seconds
-        self._slots = asyncio.Semaphore(at_once)
+        self._slots = TenantSlots(at_once)
 
     def problem(self) -> str | None:
         """Why no package can be scanned, as far as can be seen without one."""
         return why_not_runnable(self._command)
 
-    async def scan(self, path: Path, gone: Gone | None = None) -> None:
-        """Return when the scanner finds nothing in this file.
+    async def scan(self, tenant: str, path: Path, gone: Gone | None = None) -> None:
+        """Return when the scanner finds nothing in this file, of this tenant.
 
         Raises PackageRefusedError, with its words; ScannerUnavailableError when it cannot tell, for
         whatever reason; InvalidUploadError when the client has gone before; FileNotFoundError when
         there is no such file.
         """
         with await asyncio.to_thread(path.open, "rb") as file:
-            await _unless_gone(self._scan(file, path), gone)
+            await _unless_gone(self._scan(tenant, file, path), gone)
 
-    async def _scan(self, file: BinaryIO, path: Path) -> None:
+    async def _scan(self, tenant: str, file: BinaryIO, path: Path) -> None:
         try:
-            async with asyncio.timeout(self._seconds), self._slots:
+            async with asyncio.timeout(self._seconds), self._slots.slot(tenant):
                 end = await run_scanner(self._command, file, path)
         except TimeoutError:
             _fail(f"no result within {self._seconds:g} s")

@@ -23,6 +23,9 @@ from setup_steps.console import TAIL_LINES, SetupError, say, step
 from setup_steps.paths import CONSTRAINTS, ENGINE_PACKAGE
 
 INPUTS_LABEL = "ci-runner.inputs"
+STAGE_LABEL = "ci-runner.stage"
+"""Of the stages of a build, by their names; they stay without a name of an image, as a cache."""
+
 CA_BUNDLE_NAME = "ca-certificates.crt"
 _TIME = 315_619_200
 """Of all files, so that they are the same each time: the second day of 1980. zip, and so a wheel or
@@ -165,6 +168,7 @@ def _build(
     _raise_on_error(output)
     if previous:
         _remove_replaced(client, str(previous.id))
+    _remove_old_stages(client)
 
 
 def _raise_on_error(output: Iterator[dict[str, str]]) -> None:
@@ -203,3 +207,14 @@ def _remove_replaced(client: docker.DockerClient, previous_id: str) -> None:
         client.images.remove(previous_id)
     except docker.errors.APIError:
         say(f"    the replaced image {previous_id[7:19]} is still in use and stays")
+
+
+def _remove_old_stages(client: docker.DockerClient) -> None:
+    """Keep the newest of each stage only."""
+    newest: set[str] = set()
+    stages = client.images.list(filters={"label": STAGE_LABEL, "dangling": True})
+    for image in sorted(stages, key=lambda image: str(image.attrs["Created"]), reverse=True):
+        stage = image.labels[STAGE_LABEL]
+        if stage in newest:
+            _remove_replaced(client, str(image.id))
+        newest.add(stage)

@@ -83,6 +83,19 @@ def test_a_failed_test_leads_to_its_place_in_the_log(opened):
     expect(page).to_have_title("test failed · CI runner")
 
 
+def test_the_chosen_part_is_in_the_address(opened):
+    page = opened
+    tab(page, "Coverage")
+    assert page.url.endswith("?tab=coverage")
+    page.reload()
+    expect(page.get_by_role("tabpanel", name=re.compile("Coverage"))).to_contain_text("1 of 3")
+    tab(page, "Log")
+    assert "?" not in page.url
+    expect(row(page, "more").first).to_be_visible()
+    page.goto(f"{page.url}?tab=nonsense")
+    expect(row(page, "FAILED").or_(row(page, "more")).first).to_be_visible()
+
+
 def test_coverage_names_the_files(opened):
     panel = tab(opened, "Coverage 33.3 %")
     expect(panel).to_contain_text("1 of 3")
@@ -108,6 +121,20 @@ def test_artifacts_are_listed_and_shown_in_a_frame_of_their_own(opened):
     expect(frame.locator("body")).to_have_text("harmless")
     expect(page).to_have_title("test failed · CI runner")
     assert page.locator("#page img").count() == 0
+
+
+def test_a_preview_comes_into_view_also_on_a_phone(opened):
+    page = opened
+    page.set_viewport_size({"width": 390, "height": 600})
+    panel = tab(page, "Artifacts")
+    view = panel.get_by_role("button", name="View out/report/index.html")
+    line = float(view.evaluate("(button) => parseFloat(getComputedStyle(button).lineHeight)"))
+    assert view.bounding_box()["height"] < 2 * line, "its one word is broken"
+    view.click()
+    close = panel.get_by_role("button", name="Close")
+    expect(close).to_be_in_viewport()
+    close.click()
+    expect(view).to_be_focused()
 
 
 def test_how_to_reproduce_is_a_command_line(opened):

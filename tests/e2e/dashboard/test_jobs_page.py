@@ -263,8 +263,9 @@ def test_text_of_jobs_is_text(idle, jobs, page):
 def test_long_text_fits_a_phone(idle, jobs, page):
     long = "x" * 10_000
     wide = row(long, status="failed", message=long, user=long, branch="b" * 255, title=None)
-    titled = row("t", "queued", title="w " * 5_000, labels={f"k{n}": "v" * 255 for n in range(20)})
-    jobs.add(wide, titled, row("short", ago=9))
+    labels = {f"k{n}": "v" * 255 for n in range(20)}
+    titled = row("t", "queued", title="w " * 5_000, labels=labels)
+    jobs.add(wide, titled, row("short", ago=9, labels=labels))
     for width in (390, 800, 1280):
         page.set_viewport_size({"width": width, "height": 844})
         opened(page, idle)
@@ -275,6 +276,9 @@ def test_long_text_fits_a_phone(idle, jobs, page):
         assert len(rights) == 1
         tops = [box["y"] for box in boxes(page, ".job")]
         assert all(one < other for one, other in pairwise(tops))
+        short = page.get_by_role("link", name="short", exact=True)
+        assert short.evaluate("(link) => link.scrollWidth <= link.clientWidth"), "is cut"
+        assert page.locator(".job", has=short).locator(".label").first.bounding_box()["width"] > 60
 
 
 def boxes(page, selector):

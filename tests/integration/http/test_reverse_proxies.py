@@ -72,6 +72,7 @@ def nginx(directory, port, upstream):
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
             UPSTREAM: upstream,
             "/etc/ssl/ci": f"{directory}/ci",
+            "/var/log/nginx": str(directory),
         },
     )
     (directory / "ci-runner.conf").write_text(own)
@@ -81,20 +82,22 @@ def nginx(directory, port, upstream):
     )
     (directory / "nginx.conf").write_text(
         f"daemon off; pid {directory}/pid; error_log {directory}/nginx.log; "
-        f"events {{}} http {{ access_log off; {temporary} include {directory}/ci-runner.conf; }}"
+        f"events {{}} http {{ {temporary} include {directory}/ci-runner.conf; }}"
     )
     return ["nginx", "-p", directory, "-c", directory / "nginx.conf"]
 
 
 def caddy(directory, port, upstream):
     tls = f"tls {directory}/ci.pem {directory}/ci.key"
-    site = f"https://{HOST}:{port} {{\n    bind 127.0.0.1\n    {tls}"
+    site = f"{HOST} {{\n    bind 127.0.0.1\n    {tls}"
     own = replaced("caddy/Caddyfile", **{f"{HOST} {{": site, UPSTREAM: upstream})
-    (directory / "Caddyfile").write_text("{\n    admin off\n    auto_https off\n}\n" + own)
+    options = f"admin off\nauto_https disable_redirects\nhttps_port {port}\n"
+    (directory / "Caddyfile").write_text(f"{{\n{options}}}\n{own}")
     return ["caddy", "run", "--adapter", "caddyfile", "--config", directory / "Caddyfile"]
 
 
 PROXIES = {"nginx": nginx, "caddy": caddy}
+ACCESS_LOGS = {"nginx": "access.log", "caddy": "output"}
 
 
 @contextmanager
@@ -118,7 +121,7 @@ def proxy(name, directory, upstream):
     trusting = ssl.create_default_context(cafile=directory / "ci.pem")
     with httpx.Client(verify=trusting, timeout=90, trust_env=False) as http:
         try:
-            client = Through(http, port)
+            client = Through(http, port, directory / ACCESS_LOGS[name])
             until_sync(client.answers, bool, f"{name}: {(directory / 'output').read_text()}", 60)
             yield client
         finally:
@@ -130,7 +133,8 @@ def proxy(name, directory, upstream):
 class Through:
     """Requests to the host, over the proxy on this machine."""
 
-    def __init__(self, http, port):
+    def __init__(self, http, port, log):
+        self.log = log
         self._http, self._base = http, f"https://127.0.0.1:{port}"
         self._own = {"headers": {"Host": HOST}, "extensions": {"sni_hostname": HOST}}
 
@@ -229,6 +233,20 @@ class TestProxy:
         if "link" in answer.headers:
             assert answer.headers["link"].startswith(f"<https://{HOST}")
         assert "<title>" in proxies[name].ask("GET", "/ui/").text
+
+    def test_secrets_in_urls_are_not_logged(self, proxies, name):
+        for path in (
+            "/preview/pv1.secret/report/index.html?secret",
+            "/jobs/some-job/stream?after=1&token=st1.secret",
+            "/session/oidc/callback?code=secret&state=secret",
+            "/artifacts?sig=secret",
+        ):
+            proxies[name].ask("GET", path, {"Referer": f"https://{HOST}/preview/pv1.secret/"})
+        read = proxies[name].log.read_text
+        until_sync(lambda: "/artifacts" in read(), bool, "the access log")
+        assert "/preview/***" in read()
+        assert "/jobs/some-job/stream" in read()
+        assert "secret" not in read()
 
     def test_uploads_up_to_the_servers_limit_pass(self, server, proxies, name):
         content = zip_bytes({"a": bytes(90 * MIB)}, compression=zipfile.ZIP_STORED)

@@ -14,7 +14,8 @@ from ci_persistence.sqlite.audit import SqliteAuditLog
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.access.auth.addresses import NO_PROXIES
 from ci_server.submission.request import SubmissionRequest
-from ci_server.wiring import build_services, open_stores
+from ci_server.wiring.services import build_services
+from ci_server.wiring.stores import open_stores
 from support.live_server import LiveServer
 
 

@@ -160,23 +160,27 @@ async def test_the_scan_ends_with_the_client(place, tmp_path, monkeypatch):
 
 
 @pytest.mark.anyio
-async def test_only_so_many_scan_at_once_and_waiting_counts(tmp_path):
+async def test_only_so_many_scan_at_once_not_all_of_one_tenant_and_waiting_counts(tmp_path):
     file = tmp_path / "package.zip"
     file.write_bytes(projects.ANY)
     running, go = tmp_path / "running", tmp_path / "go"
     running.mkdir()
     script = f"echo > {running}/$$; while [ ! -e {go} ]; do sleep 0.02; done"
-    package_scanner = scanner(script, seconds=60, at_once=2)
-    scans = [asyncio.create_task(package_scanner.scan(file)) for _ in range(5)]
+    package_scanner = scanner(script, seconds=60, at_once=3)
+    scans = [asyncio.create_task(package_scanner.scan("acme", file)) for _ in range(5)]
     await until(lambda: len(os.listdir(running)) == 2)
+    scans.append(asyncio.create_task(package_scanner.scan("other", file)))
+    await until(lambda: len(os.listdir(running)) == 3, what="the scan of another tenant")
     busy = scanner(f"while [ ! -e {go} ]; do sleep 0.02; done", seconds=0.3, at_once=1)
-    one, other = await asyncio.gather(busy.scan(file), busy.scan(file), return_exceptions=True)
+    one, other = await asyncio.gather(
+        busy.scan("acme", file), busy.scan("other", file), return_exceptions=True
+    )
     assert isinstance(one, ScannerUnavailableError)
     assert isinstance(other, ScannerUnavailableError)
-    assert len(os.listdir(running)) == 2
+    assert len(os.listdir(running)) == 3
     go.touch()
     await asyncio.gather(*scans)
-    assert len(os.listdir(running)) == 5
+    assert len(os.listdir(running)) == 6
 
 
 @pytest.mark.anyio

@@ -74,6 +74,13 @@ def test_a_job_is_run_by_a_server_in_a_container(client, volumes):
     assert code == 0, said
 
 
+def test_the_image_does_not_keep_the_url_of_a_package_index(client):
+    """Which may have a password in it, and images are pushed to registries."""
+    steps = client.images.get(SERVICE["image"]).history()
+    assert "/opt/ci-runner" in str(steps)
+    assert "PIP_INDEX_URL" not in str(steps)
+
+
 def begin_and_run_a_job(container, key):
     """The id of the instance, once a job has run."""
     container.reload()

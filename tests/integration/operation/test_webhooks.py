@@ -240,9 +240,9 @@ def test_private_addresses_are_not_called_unless_allowed(make_server):
     server = make_server().start().ready()
     with Receiver() as receiver:
         urls = [
-            f"http://localhost:{receiver.port}/",
+            f"https://localhost:{receiver.port}/",
             f"https://127.0.0.1:{receiver.port}/",
-            f"http://[::ffff:127.0.0.1]:{receiver.port}/",
+            f"https://[::ffff:127.0.0.1]:{receiver.port}/",
             f"https://[64:ff9b::7f00:1]:{receiver.port}/",
         ]
         run_job(server, notify=urls)

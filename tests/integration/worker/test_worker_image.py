@@ -138,6 +138,13 @@ def events_of(answer):
             yield line[7:].decode().strip(), json.loads(answer.readline()[6:])
 
 
+def test_the_image_does_not_keep_the_url_of_a_package_index(client):
+    """Which may have a password in it, and images are pushed to registries."""
+    steps = client.images.get(IMAGE).history()
+    assert "/opt/venv" in str(steps)
+    assert "PIP_INDEX_URL" not in str(steps)
+
+
 def test_the_image_gives_what_the_desk_gives(start):
     worker = start(ENGINE_TOKEN=TOKEN)
     bearer = {"Authorization": f"Bearer {TOKEN}"}

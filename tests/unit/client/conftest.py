@@ -67,7 +67,8 @@ def run(start):
     def run(*arguments: str, **options) -> tuple[int, bytes, str]:
         process = start(*arguments, **options)
         out, err = process.communicate(timeout=60)
-        assert b"Traceback" not in err, err.decode()
-        return process.returncode, out, err.decode()
+        told = b"" if err is None else err  # None: it is in `out`, with `stderr=STDOUT`
+        assert b"Traceback" not in told, told.decode()
+        return process.returncode, out, told.decode()
 
     return run

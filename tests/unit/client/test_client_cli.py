@@ -386,3 +386,10 @@ def test_what_others_chose_does_nothing_to_a_terminal(capsys):
     assert "two\nlines" in shown
     assert "\\x1b]0;x" in shown
     assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_a_message_after_half_a_line_is_on_its_own_line_where_both_are_seen(server, run):
+    server.on(STREAM, stream(log("no newline", 10), complete()))
+    shown = run("wait", JOB, "--all", stderr=subprocess.STDOUT)[1].decode()
+    assert "no newline\n✓ passed" in shown
+    assert run("wait", JOB, "--all")[1] == b"no newline", "stdout is the log, byte by byte"

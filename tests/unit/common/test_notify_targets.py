@@ -63,5 +63,8 @@ def test_where_jobs_may_send():
     ):
         assert policy.problem([refused]), refused
     assert "CI_SMTP_URL" in NotifyPolicy(mail=("x.org",)).problem(["mailto:a@x.org"])
-    assert NotifyPolicy(("*",)).problem(["https://anything.example/"]) is None
+    anywhere = NotifyPolicy(("*",))
+    assert anywhere.problem(["https://anything.example/"]) is None
+    assert "by https only" in anywhere.problem(["HTTP://localhost/x"]), "it is never delivered"
+    assert NotifyPolicy(("*", "localhost")).problem(["http://localhost/x"]) is None
     assert NotifyPolicy().problem(["https://anything.example/"])

@@ -75,14 +75,14 @@ def test_hostile_words_stay_words():
     ],
 )
 def test_results(facts, words):
-    tests = {"total": 5, "passed": 2, "failed": 2, "errors": 0, "skipped": 1, "seconds": 1}
+    tests = {"total": 6, "passed": 2, "failed": 2, "errors": 1, "skipped": 1, "seconds": 1}
     job = {"labels": {"git.branch": "main", "git.commit": "3f1c2d4e5f"}}
     mail = mail_of(
         payload_of(job=job, reason="timeout", message="why", tests=tests, **facts), OF_JOBS
     )
     assert mail["Subject"] == f"[ci] test (main) {words}"
     text = mail.get_body(("plain",)).get_content()
-    assert "5: 2 passed, 2 failed, 1 skipped" in text
+    assert "6: 2 passed, 2 failed, 1 error, 1 skipped" in text
     assert "3f1c2d4e" in text
     assert "3f1c2d4e5" not in text
     assert "--notify" in text

@@ -122,7 +122,8 @@ def test_the_server_is_one():
 
 
 def test_the_server_reads_its_settings(monkeypatch):
-    from ci_server.wiring import has_identities, load_settings
+    from ci_server.wiring.access import has_identities
+    from ci_server.wiring.instance import load_settings
 
     _, container = pod(SERVER)
     variables = environment(container)

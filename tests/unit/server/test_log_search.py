@@ -1,6 +1,7 @@
 """Searches on threads: how long they take, and that they end when nobody wants their hits."""
 
 import asyncio
+import threading
 import time
 from contextlib import aclosing
 
@@ -72,10 +73,10 @@ async def test_a_search_ends_with_its_reader(store, searches, threads):
     search = await searches.begin(JOB, SearchTerm("passed"))
     async with aclosing(searches.events(search)) as events:
         assert isinstance(await anext(events), TimedHit)
-    await threads.run(int)
-    await threads.run(int)  # whatever had begun has ended
+    await threads.run("acme", int)
+    await threads.run("acme", int)  # whatever had begun has ended
     reads = store.reads
-    await threads.run(int)
+    await threads.run("acme", int)
     assert store.reads == reads < 20
 
 
@@ -90,3 +91,11 @@ async def test_more_searches_than_threads_take_turns(searches):
     for events, hits in zip(found, (0, 3) * 3, strict=True):
         assert [type(event) for event in events] == [TimedHit] * hits + [SearchEnd]
         assert events[-1].truncated == bool(hits)
+
+
+async def test_one_tenant_never_takes_all_threads(threads):
+    go = threading.Event()
+    long = [asyncio.create_task(threads.run("acme", go.wait, 60)) for _ in range(3)]
+    assert await asyncio.wait_for(threads.run("other", int), 30) == 0
+    go.set()
+    assert await asyncio.gather(*long) == [True] * 3

@@ -23,13 +23,19 @@ export function ArtifactsList({ path, model }) {
   useEffect(() => {
     requestJson(`${path}/artifacts`).then(setArtifacts, setError);
   }, [path]);
-  const show = async (artifact) => {
+  const opener = useRef(null);
+  const show = async (artifact, button) => {
+    opener.current = button;
     setError(null);
     try {
       setShown({ name: artifact.path, url: await preview(artifact.path) });
     } catch (problem) {
       setError(problem);
     }
+  };
+  const close = () => {
+    setShown(null);
+    opener.current.focus();
   };
   return html`
     ${error && html`<${Problem} error=${error} />`}
@@ -38,7 +44,7 @@ export function ArtifactsList({ path, model }) {
     ${artifacts?.length === 0 && html`<p>The job left no artifacts.</p>`}
     <div class="artifacts">
       ${artifacts?.length > 0 && html`<${Table} path=${path} artifacts=${artifacts} shown=${shown} show=${show} />`}
-      ${shown && html`<${Preview} shown=${shown} close=${() => setShown(null)} />`}
+      ${shown && html`<${Preview} shown=${shown} close=${close} />`}
     </div>
   `;
 }
@@ -52,7 +58,7 @@ function Table({ path, artifacts, shown, show }) {
           <td><a href=${apiUrl(`${path}/artifacts/`).href + encodedPath(artifact.path)} download>${artifact.path}</a></td>
           <td class="size">${bytes(artifact.size)}</td>
           <td>${SHOWN.test(artifact.path.split("/").at(-1)) &&
-          html`<button type="button" onClick=${() => show(artifact)}>View<span class="unseen"> ${artifact.path}</span></button>`}</td>
+          html`<button type="button" onClick=${(event) => show(artifact, event.currentTarget)}>View<span class="unseen"> ${artifact.path}</span></button>`}</td>
         </tr>`,
       )}
     </tbody>
@@ -61,9 +67,15 @@ function Table({ path, artifacts, shown, show }) {
   </table>`;
 }
 
-/** In a frame of an origin of its own: what a job wrote never runs in ours. */
+/** In a frame of an origin of its own: what a job wrote never runs in ours. It may be far below the
+ * button that opened it, so it comes into view. */
 function Preview({ shown, close }) {
-  return html`<section class="preview" aria-label=${`Preview of ${shown.name}`}>
+  const section = useRef(null);
+  useEffect(() => {
+    section.current.focus({ preventScroll: true });
+    section.current.scrollIntoView({ block: "nearest" });
+  }, [shown]);
+  return html`<section class="preview" tabindex="-1" ref=${section} aria-label=${`Preview of ${shown.name}`}>
     <p>
       <strong>${shown.name}</strong>
       <span class="space"></span>

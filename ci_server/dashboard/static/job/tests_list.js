@@ -14,7 +14,7 @@ export function TestsList({ tests, find }) {
   return html`
     <p class="counts">
       ${COUNTED.filter((name) => tests[name]).map(
-        (name) => html`<span key=${name} class=${`count-${name}`}><strong>${tests[name]}</strong> ${name}</span>`,
+        (name) => html`<span key=${name} class=${`count-${name}`}><strong>${tests[name]}</strong> ${wordFor(name, tests[name])}</span>`,
       )}
       <span class="faint">${tests.total} tests in ${duration(tests.seconds)}</span>
     </p>
@@ -26,6 +26,8 @@ export function TestsList({ tests, find }) {
     ${tests.slowest.length > 0 && html`<${Slowest} tests=${tests.slowest} />`}
   `;
 }
+
+const wordFor = (name, count) => (name === "errors" && count === 1 ? "error" : name);
 
 function Failure({ test, find }) {
   return html`

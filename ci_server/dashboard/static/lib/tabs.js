@@ -1,5 +1,22 @@
 // Parts of a page of which one is shown.
-import { html, useRef } from "./ui.js";
+import { html, useRef, useState } from "./ui.js";
+
+/**
+ * The part that is shown, and a function that shows another. It is in the page's address, so that
+ * it stays after a reload and for others; the first one has an address without it.
+ * @param {{name: string}[]} tabs those that there are by now
+ */
+export function useChosenTab(tabs) {
+  const [wanted, setWanted] = useState(() => new URLSearchParams(location.search).get("tab"));
+  const choose = (name) => {
+    setWanted(name);
+    const address = new URL(location.href);
+    if (name === tabs[0].name) address.searchParams.delete("tab");
+    else address.searchParams.set("tab", name);
+    history.replaceState(history.state, "", address);
+  };
+  return [(tabs.find(({ name }) => name === wanted) ?? tabs[0]).name, choose];
+}
 
 /**
  * The bar that chooses. The parts have the ids `panel-NAME`.

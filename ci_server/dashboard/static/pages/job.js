@@ -12,7 +12,7 @@ import { TestsList } from "../job/tests_list.js";
 import { isFinal, stateOf } from "../lib/job_state.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { bytes } from "../lib/sizes.js";
-import { TabPanel, Tabs } from "../lib/tabs.js";
+import { TabPanel, Tabs, useChosenTab } from "../lib/tabs.js";
 import { html, useEffect, useState } from "../lib/ui.js";
 import { LOG_KEYS, LogPanel } from "../log/panel.js";
 
@@ -22,23 +22,24 @@ const MODEL = pageUrl(`models/${encodeURIComponent(JOB_ID)}`);
 
 function JobPage() {
   const { job, error, load, setJob, onEvent } = useJob(PATH);
-  const [chosen, setChosen] = useState("log");
+  const tabs = tabsOf(job);
+  const [chosen, choose] = useChosenTab(tabs);
   const [find, setFind] = useState(null);
   useTitle(job);
   const live = job && !isFinal(job);
   const findInLog = (text) => {
-    setChosen("log");
+    choose("log");
     setFind({ text });
   };
   if (error && !job) return html`<${NoJob} error=${error} retry=${load} />`;
   return html`
     ${job && html`<${JobHead} job=${job} onChange=${setJob} />`}
     ${error && html`<${Problem} error=${error} retry=${load} />`}
-    <${Tabs} tabs=${tabsOf(job)} chosen=${chosen} choose=${setChosen} label="Parts of the job" />
+    <${Tabs} tabs=${tabs} chosen=${chosen} choose=${choose} label="Parts of the job" />
     <${TabPanel} name="log" chosen=${chosen}>
       <${LogPanel} path=${PATH} live=${live} hidden=${chosen !== "log"} onEvent=${onEvent} find=${find} />
     <//>
-    ${job && tabsOf(job).slice(1).map(
+    ${job && tabs.slice(1).map(
       ({ name, content }) => html`<${TabPanel} key=${name} name=${name} chosen=${chosen}>${content(findInLog, live)}<//>`,
     )}
   `;

@@ -1,33 +1,9 @@
-"""Who may collect artifacts now, and for how long."""
+"""For how long the artifacts of a job are collected."""
 
 import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from weakref import WeakValueDictionary
-
-from ci_controller.running.shares import collections_of_tenant
-
-
-class CollectionSlots:
-    """So many collections at once, and of each tenant about half as many: artifacts of one tenant
-    that take minutes never make all others wait. First come, first served.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._all = asyncio.Semaphore(total)
-        self._per_tenant = collections_of_tenant(total)
-        self._tenants: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-
-    @asynccontextmanager
-    async def slot(self, tenant: str) -> AsyncIterator[None]:
-        """Wait for a slot, and hold it."""
-        own = self._tenants.get(tenant)
-        if own is None:
-            own = self._tenants[tenant] = asyncio.Semaphore(self._per_tenant)
-        # The tenant's first: who waits for that must not hold, or be in line for, the others'.
-        async with own, self._all:
-            yield
 
 
 class CollectionTime:
