@@ -8,7 +8,7 @@ import { number } from "../lib/numbers.js";
 import { stateOfRun } from "../lib/run_state.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { age } from "../lib/time.js";
-import { html, useCallback, useEffect, useMemo, useState } from "../lib/ui.js";
+import { html, useCallback, useEffect, useMemo, useRef, useState } from "../lib/ui.js";
 
 const RUN_ID = idOfPage();
 const PATH = `api/v1/runs/${encodeURIComponent(RUN_ID)}`;
@@ -29,11 +29,13 @@ function RunPage() {
   const [error, setError] = useState(null);
   const [result, setResult] = useState(null);
   const [scores, setScores] = useState(() => new Map());
+  const progress = useRef(null); // the last report, which an answer may be older than
   const load = useCallback(async () => {
     setError(null);
     try {
       const found = await requestJson(PATH);
-      setRun(found);
+      const isOver = isFinal(stateOfRun(found));
+      setRun(progress.current && !isOver ? withProgress(found, progress.current) : found);
       if (found.status === "completed") setResult(await requestJson(`${PATH}/result`));
     } catch (problem) {
       setError(problem);
@@ -54,7 +56,10 @@ function RunPage() {
           setScores((before) => new Map(before).set(event.iteration, event.score));
         }
         if (event.type === "status" || event.type === "complete") load();
-        else if (event.type === "progress") setRun((before) => before && withProgress(before, event));
+        else if (event.type === "progress") {
+          progress.current = event;
+          setRun((before) => before && withProgress(before, event));
+        }
         return event.type === "complete";
       },
     });
