@@ -11,7 +11,14 @@ import typer
 
 from ci_admin import subscriptions
 from ci_admin.audit import operator_entry
-from ci_admin.subscription_commands import Events, Failures, Private, add_commands, remark
+from ci_admin.subscription_commands import (
+    Events,
+    Failures,
+    Private,
+    add_commands,
+    remark,
+    remark_unknown_tenant,
+)
 from ci_common.deliveries import (
     OF_JOBS,
     Subscription,
@@ -83,6 +90,7 @@ def add_command(
     )
     subscriptions.administer(lambda administration: administration.add(one, key, entry))
     remark(f"webhook {one.subscription_id} of the tenant {one.tenant}")
+    remark_unknown_tenant(one.tenant)
     remark(f"next: ci-admin webhook test {one.subscription_id}. Its signing secret:")
     typer.echo(secret_text(key))
 
