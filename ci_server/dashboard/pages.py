@@ -1,11 +1,10 @@
 """The pages, as HTML: what they are called, and what they load."""
 
-import posixpath
-import re
 from html import escape
-from importlib.resources import files
-from pathlib import Path
 from typing import NamedTuple
+
+from ci_server.dashboard.assets import Asset, joined, read_assets, version_of
+from ci_server.dashboard.modules import Modules
 
 
 class Page(NamedTuple):
@@ -18,6 +17,8 @@ class Page(NamedTuple):
     title: str
     styles: tuple[str, ...] = ()
     """Style sheets besides the page's own, in `static/`."""
+    early: str | None = None
+    """A module that asks for what is shown first, while the others are loaded."""
 
 
 UI_PATH = "/ui"
@@ -26,8 +27,8 @@ _CHARTS = ("vendor/uplot.css", "lib/chart.css")
 _RESULTS = (*_CHARTS, "lib/results.css")
 
 PAGES = (
-    Page("/", "jobs", "Jobs", styles=("pages/jobs/dialogs.css",)),
-    Page("/jobs/{job_id}", "job", "Job", styles=("log/log.css", *_CHARTS)),
+    Page("/", "jobs", "Jobs", ("pages/jobs/dialogs.css",), "pages/jobs/early.js"),
+    Page("/jobs/{job_id}", "job", "Job", ("log/log.css", *_CHARTS), "job/early.js"),
     Page("/login", "login", "Sign in"),
     Page("/models", "models", "Models", styles=("lib/paged_list.css",)),
     Page("/models/{job_id}", "model", "Model", styles=_RESULTS),
@@ -44,12 +45,9 @@ _HTML = """\
 <meta name="color-scheme" content="light dark">
 <title>{title} · CI runner</title>
 <link rel="icon" href="{assets}icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="{assets}base.css">
-{styles}<link rel="stylesheet" href="{assets}pages/{script}.css">
-<script src="{assets}theme.js"></script>
-<script src="{assets}retry.js"></script>
-{preloads}
-<script type="module" src="{assets}pages/{script}.js"></script>
+<link rel="stylesheet" href="{assets}joined/{script}.css">
+<script src="{assets}joined/head.js"></script>
+{early}<script type="module" src="{assets}joined/{script}.js"></script>
 </head>
 <body>
 <div id="page"></div>
@@ -57,40 +55,36 @@ _HTML = """\
 </body>
 </html>
 """
+_EARLY = '<script type="module" async src="{assets}joined/{script}.early.js"></script>\n'
+"""With `async` it does not wait for what else the page loads."""
 
 
-STATIC = Path(str(files(__package__) / "static"))
-_IMPORT = re.compile(r"""^(?:import|export)\b[^;]*?\bfrom "(\.[^"]+)";""", re.MULTILINE)
+def _contents() -> dict[str, bytes]:
+    """The files in `static/`, and in `joined/` what pages load of them."""
+    files = read_assets()
+    modules = Modules(files)
+    found = {"joined/head.js": joined(files, ("theme.js", "retry.js")), **files}
+    for page in PAGES:
+        own = f"joined/{page.script}"
+        found[own + ".css"] = joined(files, ("base.css", *page.styles, f"pages/{page.script}.css"))
+        early = {own + ".early.js": [page.early]} if page.early else {}
+        scripts = {**early, own + ".js": [f"pages/{page.script}.js"]}
+        found |= modules.joined(scripts, later=own + ".later.js")
+    return found
+
+
+_CONTENTS = _contents()
+
+VERSION = version_of(_CONTENTS)
+"""Of all that pages load. It is in the addresses, so that no page mixes the files of two."""
+
+ASSETS = {path: Asset(path, content) for path, content in _CONTENTS.items()}
+"""All that pages load, by path."""
 
 
 def page_html(page: Page) -> str:
-    """The page. Its links are relative, for proxies that serve us below a path of theirs.
-
-    It names all modules that its script needs, so that a browser does not find them one after the
-    other, each in the one before.
-    """
-    assets = "../" * (page.path.count("/") - 1) + "assets/"
-    styles = "".join(f'<link rel="stylesheet" href="{assets}{style}">\n' for style in page.styles)
-    modules = sorted(_needed_by(f"pages/{page.script}.js"))
-    preloads = "\n".join(f'<link rel="modulepreload" href="{assets}{path}">' for path in modules)
-    return _HTML.format(
-        title=escape(page.title),
-        script=page.script,
-        assets=assets,
-        styles=styles,
-        preloads=preloads,
-    )
-
-
-def _needed_by(module: str) -> set[str]:
-    """The modules that one imports, and those that they import."""
-    found: set[str] = set()
-    to_read = [module]
-    while to_read:
-        reading = to_read.pop()
-        for path in _IMPORT.findall((STATIC / reading).read_text()):
-            needed = posixpath.normpath(posixpath.join(posixpath.dirname(reading), path))
-            if needed not in found:
-                found.add(needed)
-                to_read.append(needed)
-    return found
+    """The page. Its links are relative, for proxies that serve us below a path of theirs."""
+    assets = "../" * (page.path.count("/") - 1) + f"assets/{VERSION}/"
+    names = {"assets": assets, "script": page.script}
+    early = _EARLY.format(**names) if page.early else ""
+    return _HTML.format(title=escape(page.title), early=early, **names)

@@ -1,28 +1,16 @@
 """The routes of the dashboard: its pages, and what they load. They are the same for everybody."""
 
 from collections.abc import Awaitable, Callable
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from ci_server.dashboard.pages import PAGES, UI_PATH, Page, page_html
+from ci_server.dashboard.pages import ASSETS, PAGES, UI_PATH, VERSION, Page, page_html
 from ci_server.http.guards import public, rate_limited
 from ci_server.http.security_headers import DASHBOARD_HEADERS
-from ci_server.http.static_files import file_answer
 
 router = APIRouter(prefix=UI_PATH, dependencies=[Depends(public)], include_in_schema=False)
-
-
-@cache
-def _assets() -> dict[str, Path]:
-    """The files that pages load, by their path."""
-    directory = Path(str(files(__package__) / "static"))
-    found = (path for path in directory.rglob("*") if path.is_file())
-    return {path.relative_to(directory).as_posix(): path for path in found}
 
 
 @router.api_route("", methods=["GET", "HEAD"], dependencies=[Depends(rate_limited)])
@@ -52,10 +40,10 @@ for _page in PAGES:
 
 @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"])
 async def asset(request: Request, path: str) -> Response:
-    """What the pages load. Not rate limited: a page loads a dozen, and browsers keep them."""
-    file = _assets().get(path)
-    if file is not None:
-        timeout: float = request.app.state.native_api.send_timeout_seconds
-        if answer := await file_answer(request, file, timeout, DASHBOARD_HEADERS):
-            return answer
+    """What the pages load, below its version. Without one it is as it is now. Not rate limited: a
+    page loads dozens, once.
+    """
+    name = path.removeprefix(VERSION + "/")
+    if found := ASSETS.get(name):
+        return found.answer(request, versioned=name != path)
     raise HTTPException(404)

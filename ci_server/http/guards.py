@@ -23,6 +23,7 @@ from ci_server.access.limits.address import address_of
 from ci_server.access.limits.failed_logins import ThrottledAuthenticator
 from ci_server.access.limits.traffic import Traffic
 from ci_server.http.cleanup import at_end
+from ci_server.http.standing_access import remember_access
 from ci_server.telemetry.request_id import current_request_id
 
 TOKEN_PARAMETER = "token"  # noqa: S105 - its name
@@ -122,13 +123,16 @@ def origin_of(connection: HTTPConnection) -> Origin:
 
 
 def stream_slot(connection: HTTPConnection, principal: Principal, *, of_user: bool = True) -> None:
-    """Count the connection as a stream, until it is over; as one of its address only, when nobody
-    knows whose it is. Raises TooManyStreamsError.
+    """Count the connection as a stream, until it is over, which it is when the caller's access
+    ends; as one of its address only, when nobody knows whose it is. Raises TooManyStreamsError.
     """
     control = _access_control(connection)
     user = principal if of_user else None
     give_back = control.traffic.begin_stream(user, principal.origin.address)
     at_end(connection.scope, give_back)
+    remember_access(
+        connection.scope, control.authenticator, control.credentials_of(connection), principal
+    )
 
 
 def _access_control(connection: HTTPConnection) -> AccessControl:

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from ci_common.errors import RunnerError
+from ci_server.http.standing_access import while_access_lasts
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +26,18 @@ _HEADERS = {
 
 
 class PatientResponse(EventSourceResponse):
-    """A stream whose reader may take no byte for `send_timeout`, and no longer."""
+    """A stream whose reader may take no byte for `send_timeout`, and no longer, and that ends with
+    the reader's access.
+    """
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream to the end, to the reader's end, or to the end of patience, or of what can be
-        read.
+        """Stream to the end, to the reader's end, or to the end of patience, of the reader's
+        access, or of what can be read.
         """
         try:
-            await super().__call__(scope, receive, send)
+            async with while_access_lasts(scope):
+                await super().__call__(scope, receive, send)
         except RunnerError as error:
             # Too late to answer with it. An end that is not one is all that a client can be told.
             logger.error("%s: the answer is cut off: %s", scope["path"], error)  # noqa: TRY400

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
-from ci_server.streams.plain_text import LONGEST_SEQUENCE, PlainText
+from ci_server.streams.escape_sequences import LONGEST_SEQUENCE
+from ci_server.streams.plain_text import PlainText
 from ci_server.streams.search_term import SearchTerm
 
 _BEFORE, _AFTER = 120, 240
@@ -121,15 +122,29 @@ class LogScan:
 
     def _hits_in_line(self, line: bytes, begin: int, number: int) -> list[Hit]:
         line_offset = self._start + begin
-        end = len(line)
-        while end >= 0:
-            version = line.rfind(b"\r", 0, end) + 1
-            plain = PlainText(line[version:end])
+        for version, content in self._versions(line):
+            plain = PlainText(content)
             if self._term.pattern.search(plain.text):
                 hits = self._hits(plain, line_offset + version, number, line_offset, 0)
                 return list(islice(hits, self._most))
-            end = version - 1
         return []
+
+    def _versions(self, part: bytes, begin: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Of the versions in a part of a line, which begins there, those that may have the term,
+        with where they begin. The last one comes first. A line may have so many that most have to
+        be left out without a look at each.
+        """
+        if not self._term.may_be_in(part):
+            return
+        middle = len(part) // 2
+        cut = part.rfind(b"\r", 0, middle)
+        if cut < 0:
+            cut = part.find(b"\r", middle)
+        if cut < 0:
+            yield begin, part
+            return
+        yield from self._versions(part[cut + 1 :], begin + cut + 1)
+        yield from self._versions(part[:cut], begin)
 
     # ------------------------------------------------------------------ lines in parts
 
@@ -145,19 +160,16 @@ class LogScan:
 
     def _look(self, part: bytes, limit: int) -> None:
         """Note the hits in a part of a line that begin before this offset."""
-        first = self._term.finder(part)(0)
-        end = len(part)
-        while 0 <= first < end:
-            begin = part.rfind(b"\r", 0, end) + 1
+        for begin, content in self._versions(part):
             offset = self._start + begin
             version = offset if begin else self._version
-            plain = PlainText(part[begin:end])
-            hits = self._hits(plain, offset, self._line, self._line_offset, offset - version)
+            hits = self._hits(
+                PlainText(content), offset, self._line, self._line_offset, offset - version
+            )
             wanted = list(islice(takewhile(lambda hit: hit.offset < limit, hits), self._most))
             if wanted:
                 self._note(version, wanted)
                 return
-            end = begin - 1
 
     def _note(self, version: int, hits: list[Hit]) -> None:
         last, earlier = self._pending

@@ -1,43 +1,38 @@
 """The text of a log's lines without the escape sequences of terminals, and where its bytes are."""
 
-import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
 
-LONGEST_SEQUENCE = 4 + 4096
+from ci_server.streams.escape_sequences import SEQUENCE
 
-_SEQUENCE = re.compile(
-    rb"\x1b(?:"
-    rb"\[[0-?]{0,256}[ -/]{0,16}[@-~]|"  # CSI: colours, movements
-    rb"\][^\x07\x1b\r\n]{0,4096}(?:\x07|\x1b\\)|"  # OSC: titles, links
-    rb"[PX^_][^\x1b\r\n]{0,4096}\x1b\\|"  # DCS, SOS, PM, APC
-    rb"[ -/]{0,16}[0-~])"  # the others; and what of the above has no end
-)
-"""ECMA-48, as an expression; none is longer than `LONGEST_SEQUENCE`, or goes beyond a line.
-
-It is no part of a larger expression: a log may have so many sequences that can be read in two ways
-that to try them all takes for ever, while no other thread runs.
-"""
+_LARGE = 8 << 10
+"""Bytes of a part. From here on arrays are faster than the expression."""
 
 
 class PlainText:
-    """The text of a part of a line. Part and text are bytes, of which some may not be UTF-8."""
+    """The text of a part of a log. Part and text are bytes, of which some may not be UTF-8."""
 
     def __init__(self, part: bytes) -> None:
         self._part = part
-        self.text = b"".join(_SEQUENCE.split(part)) if b"\x1b" in part else part
-        self._places: list[int] | None = None
-        self._removed: list[int] = []
+        self._begins: Sequence[int] | None = None
+        """Of the sequences, in the part; with these, the other two are known."""
+        self._places: Sequence[int] = ()
+        """In the text, where the sequences were."""
+        self._removed: Sequence[int] = ()
+        """For each sequence, how many bytes are gone up to its end."""
+        if b"\x1b" not in part:
+            self.text = part
+        elif len(part) < _LARGE:
+            self.text = b"".join(SEQUENCE.split(part))
+        else:
+            self.text = self._text_of_large()
 
     def place_of(self, index: int) -> int:
         """The index in the part of the byte of the text that has this index."""
         if len(self.text) == len(self._part):
             return index
-        if self._places is None:
-            spans = [match.span() for match in _SEQUENCE.finditer(self._part)]
-            self._removed = list(accumulate(end - begin for begin, end in spans))
-            before = (0, *self._removed[:-1])
-            self._places = [span[0] - removed for span, removed in zip(spans, before, strict=True)]
+        self._sequences()
         number = bisect_right(self._places, index)
         return index + (self._removed[number - 1] if number else 0)
 
@@ -45,11 +40,25 @@ class PlainText:
         """The index in the text of the first byte at or after this place in the part."""
         if place == 0 or len(self.text) == len(self._part):
             return place  # without a look at the sequences: most parts have nothing to be found
-        low, high = 0, len(self.text)
-        while low < high:
-            middle = (low + high) // 2
-            if self.place_of(middle) < place:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        number = bisect_left(self._sequences(), place)
+        if not number:
+            return place
+        return max(place - self._removed[number - 1], self._places[number - 1])
+
+    def _sequences(self) -> Sequence[int]:
+        if self._begins is None:
+            spans = [match.span() for match in SEQUENCE.finditer(self._part)]
+            self._begins = [begin for begin, _ in spans]
+            self._removed = list(accumulate(end - begin for begin, end in spans))
+            ends_and_removed = zip(spans, self._removed, strict=True)
+            self._places = [end - removed for (_, end), removed in ends_and_removed]
+        return self._begins
+
+    def _text_of_large(self) -> bytes:
+        # Here, because it needs numpy, which takes longer to load than all of a small search.
+        from ci_server.streams.sequence_arrays import find_sequences, without
+
+        begins, ends = find_sequences(self._part)
+        removed = (ends - begins).cumsum()
+        self._begins, self._places, self._removed = begins.data, (ends - removed).data, removed.data
+        return without(self._part, begins, ends)

@@ -10,12 +10,17 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import product
+from math import prod
 
 from ci_common.errors import InvalidSearchError
 from ci_server.streams.plain_text import PlainText
 
 LONGEST_TERM = 256
 """Characters."""
+
+_MOST_SPELLINGS = 4
+"""Two letters such as umlauts have so many. Each costs a look at the log."""
 
 _LAST_CASED = 0x1E943
 Find = Callable[[int], int]
@@ -36,9 +41,9 @@ class SearchTerm:
         encoded = [[variant.encode() for variant in one] for one in variants]
         self.pattern = re.compile(b"".join(_any_of(one) for one in encoded))
         """Finds the term in plain text."""
-        self._odd = [one for group in encoded for one in group if not one.isascii()]
+        self._odd = [one for group in encoded for one in _odd(group)]
         """What of ASCII letters is beyond ASCII: the Kelvin sign is a K."""
-        self._lower = self._bytes.lower()
+        self._spellings = _spellings(encoded)
 
     def finder(self, content: bytes) -> Find:
         """Finds places in the log's own bytes, whose escape sequences may be within the term. What
@@ -56,16 +61,34 @@ class SearchTerm:
 
         return find_place
 
+    def may_be_in(self, content: bytes) -> bool:
+        """Whether the finder finds anything."""
+        return self._finder_in_plain(PlainText(content).text)(0) >= 0
+
     def _finder_in_plain(self, content: bytes) -> Find:
         if self._exact_case:
-            return lambda at: content.find(self._bytes, at)
-        if not self._bytes.isascii() or self._has_odd(content):
+            return _finding(self._bytes, content)
+        if not self._spellings or self._has_odd(content):
             return _searching(self.pattern, content)
         lower = content.lower()
-        return lambda at: lower.find(self._lower, at)
+        if len(self._spellings) == 1:
+            return _finding(self._spellings[0], lower)
+        used = [one for one in self._spellings if one in lower]
+        # Most pieces have none; the expression, for those with several, takes ten times as long.
+        if len(used) > 1:
+            return _searching(self.pattern, content)
+        return _finding(used[0], lower) if used else _nowhere
 
     def _has_odd(self, content: bytes) -> bool:
         return not content.isascii() and any(one in content for one in self._odd)
+
+
+def _finding(text: bytes, content: bytes) -> Find:
+    return lambda at: content.find(text, at)
+
+
+def _nowhere(_at: int) -> int:
+    return -1
 
 
 def _searching(pattern: re.Pattern[bytes], content: bytes) -> Find:
@@ -111,6 +134,21 @@ def _folded() -> dict[str, list[str]]:
 def _variants(character: str) -> tuple[str, ...]:
     folded = fold(character)
     return (folded, *_folded().get(folded, ()))
+
+
+def _odd(variants: list[bytes]) -> list[bytes]:
+    beyond = [one for one in variants if not one.isascii()]
+    return beyond if len(beyond) < len(variants) else []
+
+
+def _spellings(groups: list[list[bytes]]) -> list[bytes]:
+    """All ways to write a term, but for those with something odd, in what `bytes.lower` makes of a
+    log; nothing when there are many.
+    """
+    ways = [{one.lower() for one in group if one not in _odd(group)} for group in groups]
+    if prod(map(len, ways)) > _MOST_SPELLINGS:
+        return []
+    return [b"".join(one) for one in product(*ways)]
 
 
 def _any_of(variants: list[bytes]) -> bytes:

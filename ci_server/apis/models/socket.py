@@ -20,6 +20,7 @@ from ci_server.apis.models.messages import LogMessages
 from ci_server.apis.models.npv_values import value_frames
 from ci_server.http.byte_range import offset_in_log
 from ci_server.http.guards import Reader, stream_slot
+from ci_server.http.standing_access import StandingAccess, standing_access
 from ci_server.services.jobs import JobService
 from ci_server.services.model_results import ModelResults
 from ci_server.streams.log_stream import LogStreams
@@ -31,6 +32,8 @@ MOST_MESSAGES = 1000
 
 DONE = 1000
 NOT_UNDERSTOOD = 1008
+ACCESS_ENDED = 1008
+"""Both are violations of a policy."""
 DEFECT = 1011
 TRY_AGAIN = 1013
 """Close codes; uvicorn's own are 1002, 1007, 1009, 1011 and 1012."""
@@ -87,6 +90,8 @@ async def _first_end(socket: WebSocket, job: Job, watching: "_Watching") -> int 
         asyncio.create_task(watching.run()),
         asyncio.create_task(_listen(socket, job)),
     ]
+    if access := standing_access(socket.scope):
+        tasks.append(asyncio.create_task(_access_ended(access)))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return next(task for task in tasks if task.done()).result()
@@ -102,6 +107,11 @@ async def _first_end(socket: WebSocket, job: Job, watching: "_Watching") -> int 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _access_ended(access: StandingAccess) -> int:
+    await access.ends()
+    return ACCESS_ENDED
 
 
 async def _close(socket: WebSocket, code: int) -> None:

@@ -6,6 +6,7 @@
   const FORGOTTEN_MS = 30_000;
   const again = ({ target }) => {
     if (target.tagName !== "SCRIPT") return;
+    removeEventListener("error", again, true); // others may fail for the same reason
     let { count, at } = JSON.parse(sessionStorage.getItem("reloads") ?? '{"count": 0, "at": 0}');
     if (Date.now() - at > FORGOTTEN_MS) count = 0;
     if (count >= MOST) return;

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import ci_server.dashboard
-from ci_server.dashboard.pages import PAGES
+from ci_server.dashboard.pages import ASSETS
 
 NODE = shutil.which("node")
 HERE = Path(__file__).parent
 STATIC = Path(ci_server.dashboard.__file__).parent / "static"
+JOINED = [path for path in ASSETS if path.startswith("joined/") and path.endswith(".js")]
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="needs Node.js (scripts/test installs it)")
 
@@ -25,6 +26,9 @@ def node(tmp_path_factory):
     """A function that runs Node.js with what it is given on stdin; its output."""
     modules = tmp_path_factory.mktemp("modules")
     shutil.copytree(STATIC, modules, dirs_exist_ok=True)
+    (modules / "joined").mkdir()
+    for path in JOINED:
+        (modules / path).write_bytes(ASSETS[path].content)
     (modules / "package.json").write_text('{"type": "module"}')
 
     def run(*arguments, given=""):
@@ -45,8 +49,16 @@ def node(tmp_path_factory):
 
 def test_what_modules_import_is_exported(node):
     """There is no build that would tell."""
-    pages = [f"pages/{page.script}.js" for page in PAGES]
-    node("--experimental-vm-modules", "--no-warnings", HERE / "link.mjs", *pages)
+    modules = [path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.js")]
+    node("--experimental-vm-modules", "--no-warnings", HERE / "link.mjs", *modules)
+
+
+def test_joined_modules_import_what_is_exported(node):
+    node("--experimental-vm-modules", "--no-warnings", HERE / "link.mjs", *JOINED)
+
+
+def test_what_is_asked_for_early_is_used_once(node):
+    node("--test", HERE / "early.test.mjs")
 
 
 def test_rows_styles_and_folds(node):

@@ -7,25 +7,96 @@ from urllib.parse import urljoin
 import pytest
 
 import ci_server.dashboard
-from ci_server.dashboard.pages import PAGES, UI_PATH, page_html
+from ci_server.dashboard.assets import version_of
+from ci_server.dashboard.modules import ModuleFormError, Modules
+from ci_server.dashboard.pages import ASSETS, PAGES, UI_PATH, VERSION, page_html
 from setup_steps.dashboard_assets import LICENSES, PACKAGES, VENDOR
 
 STATIC = Path(ci_server.dashboard.__file__).parent / "static"
+MODULE = re.compile(r"^// (\S+\.js)$", re.MULTILINE)
+
+
+def files_of(page):
+    """The paths of what a page names."""
+    links = re.findall(r'(?:href|src)="([^"]+)"', page_html(page))
+    found = [urljoin(UI_PATH + page.path, link) for link in links]
+    own = f"{UI_PATH}/assets/{VERSION}/"
+    assert all(path.startswith(own) for path in found), found
+    return [path.removeprefix(own) for path in found]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.script)
-def test_everything_a_page_names_is_in_the_package(page):
-    links = re.findall(r'(?:href|src)="([^"]+)"', page_html(page))
-    assert len(links) >= 6 + len(page.styles)
-    for link in links:
-        path = urljoin(UI_PATH + page.path, link)
-        assert (STATIC / path.removeprefix(UI_PATH + "/assets/")).is_file(), path
+def test_a_page_names_few_files_which_have_all_its_modules_once(page):
+    named = files_of(page)
+    assert len(named) <= 5  # an icon, styles, what comes before all, data, modules
+    assert set(named) <= ASSETS.keys()
+    scripts = [path for path in named if path.endswith(".js")]
+    later = f"joined/{page.script}.later.js"
+    sources = [ASSETS[path].content.decode() for path in [*scripts, later] if path in ASSETS]
+    modules = [name for source in sources for name in MODULE.findall(source)]
+    assert len(modules) == len(set(modules))
+    for module in modules:
+        source = (STATIC / module).read_text()
+        for path in re.findall(r'(?:\bfrom ?|\bimport\()"(\.[^"]+)"', source):
+            needed = (STATIC / module).parent.joinpath(path).resolve().relative_to(STATIC)
+            assert needed.as_posix() in modules, (module, path)
+    for source in sources:
+        for path in re.findall(r'(?:\bfrom |\bimport\()"(\.[^"]+)"', source):
+            assert urljoin("joined/", path) in ASSETS, path
 
 
 def test_modules_import_what_is_there():
     for module in STATIC.rglob("*.js"):
-        for name in re.findall(r'\bfrom ?"(\.[^"]+)"', module.read_text()):
+        for name in re.findall(r'(?:\bfrom ?|\bimport\()"(\.[^"]+)"', module.read_text()):
             assert (module.parent / name).is_file(), (module.name, name)
+
+
+A = b"/*\nexport const old = 0;\n*/\nexport const a = 1;\n"
+MAIN = b'import { a as b } from "./a.js";\nexport const main = () => import("./late.js");\n'
+
+
+def joined(main=MAIN):
+    files = {"a.js": A, "late.js": b"export class Late {}\n", "main.js": main}
+    return Modules(files).joined({"out/main.js": ["main.js"]}, "out/later.js")
+
+
+def test_a_module_is_joined_behind_what_it_needs():
+    assert joined()["out/main.js"].decode() == (
+        "// a.js\nconst $a = (() => {\n/*\nexport const old = 0;\n*/\nconst a = 1;\n\n"
+        "return { a };\n})();\n"
+        "// main.js\nconst $main = (() => {\nconst { a: b } = $a;\n"
+        'const main = () => import("./later.js").then(({ $late }) => $late);\n\n'
+        "return { main };\n})();\n"
+        "export { $a, $main };\n"
+    )
+    assert (
+        joined()["out/later.js"].decode().endswith("return { Late };\n})();\nexport { $late };\n")
+    )
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        'import * as all from "./a.js";',
+        'import "./a.js";',
+        'import a, { b } from "./a.js";',
+        'import { a } from "./a.js"',
+        'export * from "./a.js";',
+        "export let changing = 1;",
+        "export default 1;",
+        "export const { c, d } = e;",
+        "await ready;",
+        'import { main } from "./main.js";',
+    ],
+)
+def test_other_forms_of_modules_are_refused(form):
+    with pytest.raises(ModuleFormError):
+        joined(form.encode() + b"\n")
+
+
+def test_the_version_tells_contents_apart():
+    versions = {version_of(files) for files in ({}, {"a": b""}, {"a": b"b"}, {"ab": b""})}
+    assert len(versions) == 4
 
 
 def test_every_library_is_listed_with_its_licence():

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ci_common.errors import InvalidSearchError
-from ci_server.streams import log_scan
+from ci_server.streams import log_scan, plain_text
 from ci_server.streams.log_scan import LogScan
 from ci_server.streams.search_term import LONGEST_TERM, SearchTerm, fold
 
@@ -145,17 +145,44 @@ PIECES = st.one_of(
     exact=st.booleans(),
     sizes=st.lists(st.integers(1, 90), min_size=1, max_size=4),
     since=st.integers(0, 200),
+    large=st.sampled_from([0, 50, 1 << 20]),
 )
-def test_hits_are_those_of_the_naive_model(content, term, exact, sizes, since):
+def test_hits_are_those_of_the_naive_model(content, term, exact, sizes, since, large):
+    """Also in parts that are so large that escape sequences are found by arrays."""
     since = min(since, len(content))
     expected = naive(content, term, exact, since)
-    with mock.patch.multiple(log_scan, _LONG_LINE=PART, _OVERLAP=OVERLAP, _CONTEXT=CONTEXT):
+    with (
+        mock.patch.multiple(log_scan, _LONG_LINE=PART, _OVERLAP=OVERLAP, _CONTEXT=CONTEXT),
+        mock.patch.object(plain_text, "_LARGE", large),
+    ):
         found = scanned(content, term, exact, sizes, since)
     assert [(one.offset, one.length, one.line, one.line_offset) for one in found] == expected
     for one in found:
         shown = content[one.offset : one.offset + one.length]
         if b"\x1b" not in shown:
             assert shown.decode(errors="replace") == one.match
+
+
+COLOURED = (
+    b"\x1b[1mtests/a.py\x1b[0m::\x1b[32mnee\x1b[1;31mdle\x1b[0m \x1b]8;;http://a/needle\x07nee"
+    b"\x1b]8;;\x1b\\dle\x1b(B\x1b[m\r\x1b[K\xff\x1bN\xc3EEDLE \x1b]0;no end\n"
+    b"\x1b[31mn\x1b[0me\x1b[me\x1b7d\x1bPq\x1b\\le\x1b[1\n\x1b[\n \x1b[2KNeeDLE\x1b"
+)
+
+
+@pytest.mark.parametrize("large", [0, 1 << 20])
+def test_it_does_not_matter_where_the_bytes_are_cut(large):
+    expected = scanned(COLOURED, "needle", exact=False)
+    found = [COLOURED[hit.offset : hit.offset + hit.length] for hit in expected]
+    assert found == [
+        b"nee\x1b[1;31mdle",
+        b"nee\x1b]8;;\x1b\\dle",
+        b"n\x1b[0me\x1b[me\x1b7d\x1bPq\x1b\\le",
+        b"NeeDLE",
+    ]
+    with mock.patch.object(plain_text, "_LARGE", large):
+        for size in range(1, len(COLOURED)):
+            assert scanned(COLOURED, "needle", False, (size, len(COLOURED))) == expected, size
 
 
 def test_the_text_around_a_hit_is_bounded_and_without_escape_sequences():

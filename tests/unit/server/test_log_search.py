@@ -17,7 +17,7 @@ from support.jobs import a_job
 
 pytestmark = pytest.mark.anyio
 
-LINE = b"tests/unit/test_something.py::test_it \x1b[32mPASSED\x1b[0m  [ 42%]\n"
+LINE = b"\x1b[1mtest_it\x1b[0m \x1b[32mPASSED\x1b[0m \x1b[90m[\x1b[36m42%\x1b[90m]\x1b[0m\n"
 CONTENT = LINE * (20_000_000 // len(LINE)) + b"the needle\n"
 
 

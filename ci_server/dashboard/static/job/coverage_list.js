@@ -1,10 +1,8 @@
 // How much of a job's sources its tests ran.
 import { requestJson } from "../lib/api.js";
+import { percent } from "../lib/percent.js";
 import { Problem } from "../lib/shell.js";
 import { html, useEffect, useState } from "../lib/ui.js";
-
-/** A share in percent, rounded down: 100 % is all. */
-export const percent = (rate) => `${(Math.floor(rate * 1000) / 10).toFixed(1)} %`;
 
 export function CoverageList({ path, coverage }) {
   const [found, setFound] = useState(null);

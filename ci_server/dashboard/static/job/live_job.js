@@ -1,6 +1,6 @@
 // A job that is kept up to date by what its stream tells.
 import { requestJson } from "../lib/api.js";
-import { useCallback, useEffect, useState } from "../lib/ui.js";
+import { useCallback, useLayoutEffect, useState } from "../lib/ui.js";
 
 /** `{job, error, setJob, onEvent}`: `onEvent` takes the events of the job's stream. */
 export function useJob(path) {
@@ -14,8 +14,8 @@ export function useJob(path) {
       setError(problem);
     }
   }, [path]);
-  useEffect(() => {
-    load();
+  useLayoutEffect(() => {
+    load(); // it was asked for early, and need not wait for what is painted
   }, [path]);
   const onEvent = useCallback(
     (event) => {

@@ -2,9 +2,15 @@
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
+const LONGEST_EARLY_MS = 10_000;
 
-/** The address of the server, with the path that a proxy may have put before it. */
-export const ROOT = new URL("../../../", import.meta.url);
+/**
+ * The address of the server, with the path that a proxy may have put before it. This module is at
+ * `ui/assets/VERSION/lib/` there.
+ */
+export const ROOT = new URL("../../../../", import.meta.url);
+
+const early = new Map(); // by what is asked for: what ends the request, and its answer
 
 /** The path of the API that tells who is signed in, which everybody may ask. */
 export const SESSION = "session";
@@ -48,6 +54,34 @@ export const encodedPath = (path) => path.split("/").map(encodeURIComponent).joi
 /** The address of a page of the dashboard, such as "jobs/ID". */
 export const pageUrl = (path = "") => new URL("ui/" + path, ROOT);
 
+const keyOf = (url, headers) => `${url} ${headers?.Range ?? ""}`;
+
+/**
+ * Ask for what `request` will ask for with the same options, while the page still loads its modules.
+ * It is used once.
+ */
+export function requestEarly(path, { parameters, headers } = {}) {
+  const url = apiUrl(path, parameters);
+  const abort = new AbortController();
+  const answer = fetch(url, { cache: "no-store", headers, signal: abort.signal });
+  answer.catch(() => {}); // `request` asks again
+  const key = keyOf(url, headers);
+  early.set(key, { abort, answer });
+  setTimeout(() => {
+    if (early.delete(key)) abort.abort(); // nobody needed it, and the connection is for others
+  }, LONGEST_EARLY_MS);
+}
+
+/** The answer to what was asked for early; undefined for all else. */
+function earlyAnswer(url, { method = "GET", headers, signal }) {
+  const key = keyOf(url, headers);
+  const asked = method === "GET" ? early.get(key) : undefined;
+  if (!asked) return undefined;
+  early.delete(key);
+  signal?.addEventListener("abort", () => asked.abort.abort());
+  return asked.answer;
+}
+
 /**
  * Ask the server. Returns the response when its status is below 400; throws ApiError otherwise. When
  * nobody is signed in any more, the page is left for the one where one signs in.
@@ -89,7 +123,7 @@ export async function requestJson(path, options) {
  */
 async function patientFetch(url, options) {
   try {
-    return await fetch(url, options);
+    return await (earlyAnswer(url, options) ?? fetch(url, options));
   } catch (error) {
     if (error.name === "AbortError" || (options.method ?? "GET") !== "GET") throw error;
     await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS));

@@ -11,6 +11,10 @@ export const PERIODS = [
   ["30d", 30 * 86_400_000, "the last 30 days"],
 ];
 
+/** How many jobs are asked for at once. */
+export const PAGE = 50;
+const MOST_AT_ONCE = 500; // rows that are asked for at once, when a whole list is read again
+
 const TEXTS = ["outcome", "q", "user", "name", "within", "since", "until"];
 
 export const NO_FILTER = Object.freeze({
@@ -57,6 +61,9 @@ export function apiParameters(filter, now = Date.now()) {
     until: period ? null : utc(until),
   };
 }
+
+/** How many jobs are asked for where `count` are to be shown. */
+export const limitFor = (count = PAGE) => Math.min(Math.max(count, PAGE), MOST_AT_ONCE);
 
 /** Whether a job that has this event may come into the list, or leave it: the server has the say. */
 export function mayConcern(filter, event) {

@@ -1,13 +1,11 @@
 // A list of jobs that stays up to date: pages of it, and the events that change it.
 import { ApiError, request, requestJson } from "./api.js";
 import { EventStream } from "./event_stream.js";
-import { NO_FILTER, apiParameters, mayConcern } from "./job_filter.js";
+import { NO_FILTER, PAGE, apiParameters, limitFor, mayConcern } from "./job_filter.js";
 import { merged } from "./merged_jobs.js";
 import { Store } from "./store.js";
 
-const PAGE = 50;
 const FEW = 10;
-const MOST_AT_ONCE = 500; // rows that are asked for at once, when a whole list is read again
 const MOST_NAMED = 100; // ids in one request
 const MOST_TOUCHED = 1_000; // with more, the list is read again
 const MOST_ADDED = 500; // rows that events add to those that the reader asked for
@@ -91,8 +89,7 @@ export class JobList extends Store {
     this.#wholeList = false;
     this.changed();
     try {
-      const limit = Math.min(Math.max(count, PAGE), MOST_AT_ONCE);
-      const { jobs, hasMore } = await this.#page({ limit }, reading.signal);
+      const { jobs, hasMore } = await this.#page({ limit: limitFor(count) }, reading.signal);
       Object.assign(this, { jobs, hasMore, state: "ready", error: null, moreError: null });
       this.#asked = jobs.length;
       this.#pause = PAUSE_MS;
@@ -269,7 +266,7 @@ export class JobList extends Store {
   }
 
   async #readAgain(signal) {
-    const limit = Math.min(Math.max(this.jobs.length, PAGE), MOST_AT_ONCE);
+    const limit = limitFor(this.jobs.length);
     const before = new Set(this.jobs.map((job) => job.job_id));
     const { jobs, hasMore } = await this.#page({ limit }, signal);
     Object.assign(this, { jobs, hasMore });

@@ -27,9 +27,17 @@ export function age(time, now = Date.now()) {
   return `${Math.floor(seconds / size)} ${name} ago`;
 }
 
+/** A function that formats times like `Intl.DateTimeFormat`, which is slow to make: made once. */
+function formatOf(options) {
+  let format = null;
+  return (time) => (format ??= new Intl.DateTimeFormat(undefined, options)).format(new Date(time));
+}
+
 /** A moment in the reader's own time zone, to the second. */
-export const moment = (time) =>
-  new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+export const moment = formatOf({ dateStyle: "medium", timeStyle: "medium" });
+
+/** The time of day in the reader's own time zone, to the second. */
+export const timeOfDay = formatOf({ timeStyle: "medium", hourCycle: "h23" });
 
 /** Seconds that a job ran, or has run so far; null before its start. */
 export function ranSeconds(job, now = Date.now()) {

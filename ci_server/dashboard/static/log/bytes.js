@@ -3,6 +3,9 @@
 /** Every piece but the last one has so many bytes. */
 export const PIECE_BYTES = 128 << 10;
 
+/** The range from which the end of a log is read first, whatever its size. */
+export const LAST_PIECES = `bytes=-${2 * PIECE_BYTES + 1}`;
+
 const NEWLINE = 10;
 const MOST_KEPT = 48;
 

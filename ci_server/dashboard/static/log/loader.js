@@ -1,6 +1,6 @@
 // Gets the pieces of a log that are wanted, by Range requests.
 import { request } from "../lib/api.js";
-import { PIECE_BYTES } from "./bytes.js";
+import { LAST_PIECES, PIECE_BYTES } from "./bytes.js";
 
 const MOST_AT_ONCE = 2;
 const MOST_PIECES = 4; // of one request
@@ -33,8 +33,7 @@ export class Loader {
   /** Load the end of the log, from which its size is known. */
   async open() {
     try {
-      const range = `bytes=-${2 * PIECE_BYTES + 1}`;
-      const answer = await request(this.#path, { headers: { Range: range } });
+      const answer = await request(this.#path, { headers: { Range: LAST_PIECES } });
       const [, first] = /^bytes (\d+)-/.exec(answer.headers.get("Content-Range")) ?? [0, 0];
       this.#bytes.put(...aligned(Number(first), new Uint8Array(await answer.arrayBuffer())));
     } catch (error) {

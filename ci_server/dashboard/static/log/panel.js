@@ -3,15 +3,16 @@ import { CopyButton } from "../lib/copy.js";
 import { apiUrl, requestJson } from "../lib/api.js";
 import { useKeys } from "../lib/keys.js";
 import { Problem } from "../lib/shell.js";
-import { html, useEffect, useRef, useState } from "../lib/ui.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/ui.js";
 import { followJob } from "./feed.js";
 import { hashOf, placeOf } from "./place.js";
 import { SearchBar, useSearch } from "./search_bar.js";
 import { LogView } from "./view.js";
 
-/** What the keys do while a log is shown, for the list of keys. */
+const AFTER_DRAWING_MS = 200;
 const NO_KEYS = {};
 
+/** What the keys do while a log is shown, for the list of keys. */
 export const LOG_KEYS = [
   ["/", "search the log"],
   ["n", "next hit; N: previous hit"],
@@ -28,13 +29,17 @@ export const LOG_KEYS = [
  * @param {boolean} properties.hidden whether another part of the page is shown
  * @param {(event: object) => void} properties.onEvent gets what is told of the job besides its log
  * @param {string | null} properties.find text to be searched for
+ * @param {() => void} properties.onShown called when the log is drawn for the first time
  */
-export function LogPanel({ path, live, hidden, onEvent, find }) {
+export function LogPanel({ path, live, hidden, onEvent, find, onShown }) {
   const [log, setLog] = useState(null);
   const { element, view, error, open } = useLogView(`${path}/logs`, setLog);
   const connection = useFeed(view, path, live, onEvent);
   const search = useSearch(`${path}/logs`, view, find);
   usePlace(view, log);
+  useEffect(() => {
+    if (view) setTimeout(onShown, AFTER_DRAWING_MS);
+  }, [view]);
   useLogKeys(view, log, search, hidden);
   return html`<section class="log-panel" aria-label="Log of the job" hidden=${hidden}>
     <${Toolbar} path=${path} view=${view} log=${log} search=${search} live=${live} />
@@ -62,8 +67,8 @@ function useLogView(path, setLog) {
       setError(problem);
     }
   };
-  useEffect(() => {
-    open();
+  useLayoutEffect(() => {
+    open(); // it was asked for early, and need not wait for what is painted
   }, []);
   useEffect(() => () => view?.close(), [view]);
   return { element, view, error, open };

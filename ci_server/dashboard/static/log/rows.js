@@ -1,4 +1,5 @@
 // The elements of rows.
+import { timeOfDay } from "../lib/time.js";
 import { coloursOf } from "./colours.js";
 import { BOLD, ITALIC, STRIKE, UNDERLINE } from "./style.js";
 
@@ -66,7 +67,7 @@ function timeElement({ time, continued }) {
   element.className = "when";
   if (time && !continued) {
     element.dateTime = time;
-    element.textContent = new Date(time).toLocaleTimeString(undefined, { hour12: false });
+    element.textContent = timeOfDay(time);
   }
   return element;
 }

@@ -75,9 +75,9 @@ export class LogView {
   /** Load the end of the log. Throws ApiError. */
   async open() {
     await this.#loader.open();
-    if (this.#bytes.size > 2 * PIECE_BYTES) this.#lines.survey();
     this.#tell({});
     this.draw();
+    if (this.#bytes.size > 2 * PIECE_BYTES) afterNextFrame(() => this.#lines.survey());
   }
 
   close() {
@@ -382,3 +382,5 @@ export class LogView {
     this.#loader.want([...needed]);
   }
 }
+
+const afterNextFrame = (act) => requestAnimationFrame(() => setTimeout(act));

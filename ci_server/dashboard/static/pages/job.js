@@ -1,21 +1,28 @@
 // One job: what it is, its log, and what it left.
-import { ROOT, pageUrl } from "../lib/api.js";
-import { ArtifactsList } from "../job/artifacts_list.js";
-import { CoverageList, percent } from "../job/coverage_list.js";
-import { JobDetails } from "../job/details.js";
+import { pageUrl } from "../lib/api.js";
 import { JobHead } from "../job/head.js";
 import { useJob } from "../job/live_job.js";
-import { Resources } from "../job/resources.js";
-import { TestsList } from "../job/tests_list.js";
+import { JOB_ID, PATH } from "../job/path.js";
 import { isFinal, stateOf } from "../lib/job_state.js";
+import { lazy } from "../lib/lazy.js";
+import { percent } from "../lib/percent.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { bytes } from "../lib/sizes.js";
 import { TabPanel, Tabs, useChosenTab } from "../lib/tabs.js";
 import { html, useEffect, useState } from "../lib/ui.js";
 import { LOG_KEYS, LogPanel } from "../log/panel.js";
 
-const JOB_ID = decodeURIComponent(location.pathname.slice(ROOT.pathname.length).split("/")[2]);
-const PATH = `jobs/${encodeURIComponent(JOB_ID)}`;
+const ArtifactsList = lazy(async () => (await import("../job/artifacts_list.js")).ArtifactsList);
+const CoverageList = lazy(async () => (await import("../job/coverage_list.js")).CoverageList);
+const JobDetails = lazy(async () => (await import("../job/details.js")).JobDetails);
+const Resources = lazy(async () => (await import("../job/resources.js")).Resources);
+const TestsList = lazy(async () => (await import("../job/tests_list.js")).TestsList);
+
+/** When the log is shown, the other parts are loaded, so that they come at once when chosen. */
+const loadParts = () => {
+  for (const part of [ArtifactsList, CoverageList, JobDetails, Resources, TestsList]) part.load();
+};
+
 const MODEL = pageUrl(`models/${encodeURIComponent(JOB_ID)}`);
 
 function JobPage() {
@@ -35,7 +42,8 @@ function JobPage() {
     ${error && html`<${Problem} error=${error} retry=${load} />`}
     <${Tabs} tabs=${tabs} chosen=${chosen} choose=${choose} label="Parts of the job" />
     <${TabPanel} name="log" chosen=${chosen}>
-      <${LogPanel} path=${PATH} live=${live} hidden=${chosen !== "log"} onEvent=${onEvent} find=${find} />
+      <${LogPanel} path=${PATH} live=${live} hidden=${chosen !== "log"} onEvent=${onEvent} find=${find}
+        onShown=${loadParts} />
     <//>
     ${job && tabs.slice(1).map(
       ({ name, content }) => html`<${TabPanel} key=${name} name=${name} chosen=${chosen}>${content(findInLog, live)}<//>`,

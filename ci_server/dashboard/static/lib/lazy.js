@@ -1,0 +1,32 @@
+// Parts of a page whose modules are loaded after what is shown first.
+import { Problem } from "./shell.js";
+import { html, useEffect, useState } from "./ui.js";
+
+const FAILED = {
+  message: "This part of the page could not be loaded. Load the page again; the server may have been updated.",
+};
+
+/**
+ * A component that is loaded when it is first drawn, or before that by its `load()`.
+ * @param {() => Promise<Function>} find
+ */
+export function lazy(find) {
+  let Component = null;
+  let loading = null;
+  const load = () => {
+    loading ??= find().then(
+      (found) => (Component = found),
+      () => (loading = null), // whoever draws it asks again
+    );
+    return loading;
+  };
+  function Lazy(properties) {
+    const [state, setState] = useState("loading");
+    useEffect(() => {
+      if (!Component) load().then((found) => setState(found ? "loaded" : "failed"));
+    }, []);
+    if (Component) return html`<${Component} ...${properties} />`;
+    return state === "failed" && html`<${Problem} error=${FAILED} retry=${() => location.reload()} />`;
+  }
+  return Object.assign(Lazy, { load });
+}

@@ -1,0 +1,93 @@
+"""Streams end when the access ends by which they were begun: a revoked key reads no further."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from ci_common.errors import ForbiddenError, RunnerError, UnauthenticatedError
+from ci_common.principal import Principal
+from ci_server.access.auth.authenticator import Authenticator
+from ci_server.access.auth.credentials import Credentials
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 15.0
+
+_KEY = "ci_server.http.standing_access"
+
+
+@dataclass(frozen=True, slots=True)
+class StandingAccess:
+    """How a stream was begun."""
+
+    authenticator: Authenticator
+    credentials: Credentials
+    principal: Principal
+
+    async def ends(self) -> None:
+        """Return when the credentials are not those of this caller any more, with this role."""
+        holds = True
+        while holds:
+            await asyncio.sleep(CHECK_SECONDS)
+            holds = await self._holds()
+
+    async def _holds(self) -> bool:
+        try:
+            found = await self.authenticator.authenticate(self.credentials)
+        except (UnauthenticatedError, ForbiddenError):
+            return False
+        except RunnerError as error:
+            # That cannot be told now, so nothing changes.
+            logger.warning("the caller of a stream could not be checked: %s", error)
+            return True
+        return found == self.principal
+
+
+def remember_access(
+    scope: Scope, authenticator: Authenticator, credentials: Credentials, principal: Principal
+) -> None:
+    """Have the stream of this request end with the caller's API key or browser session.
+
+    Other credentials are good for beginning a stream only: tokens are short-lived on purpose.
+    """
+    if principal.key is not None or principal.session is not None:
+        scope[_KEY] = StandingAccess(authenticator, credentials, principal)
+
+
+def standing_access(scope: Scope) -> StandingAccess | None:
+    """That of the request, where it can end before its stream does."""
+    access: StandingAccess | None = scope.get(_KEY)
+    return access
+
+
+@asynccontextmanager
+async def while_access_lasts(scope: Scope) -> AsyncIterator[None]:
+    """Cancel the block when the access ends; what follows the block goes on."""
+    access = standing_access(scope)
+    if access is None:
+        yield
+        return
+    limit = asyncio.timeout(None)
+    watching = asyncio.create_task(_watch(access, limit))
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        logger.info("%r: disconnected, because the caller's access has ended", scope["path"])
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _watch(access: StandingAccess, limit: asyncio.Timeout) -> None:
+    try:
+        await access.ends()
+    except Exception:
+        logger.exception("whether a caller's access lasts cannot be told; the stream is ended")
+    limit.reschedule(asyncio.get_running_loop().time())
