@@ -1,5 +1,6 @@
 """The pages, as HTML: what they are called, and what they load."""
 
+from functools import cache
 from html import escape
 from typing import NamedTuple
 
@@ -19,6 +20,10 @@ class Page(NamedTuple):
     """Style sheets besides the page's own, in `static/`."""
     early: str | None = None
     """A module that asks for what is shown first, while the others are loaded."""
+    without_script: str = (
+        "This page needs JavaScript. The command line does not: ci list, ci logs ID."
+    )
+    """HTML for browsers that run no scripts."""
 
 
 UI_PATH = "/ui"
@@ -27,14 +32,34 @@ _CHARTS = ("vendor/uplot.css", "lib/chart.css")
 _RESULTS = (*_CHARTS, "lib/results.css")
 
 PAGES = (
-    Page("/", "jobs", "Jobs", ("pages/jobs/dialogs.css",), "pages/jobs/early.js"),
-    Page("/jobs/{job_id}", "job", "Job", ("log/log.css", *_CHARTS), "job/early.js"),
+    Page(
+        "/",
+        "jobs",
+        "Jobs",
+        ("lib/dialog.css", "pages/jobs/submit.css"),
+        "pages/jobs/early.js",
+    ),
+    Page(
+        "/jobs/{job_id}",
+        "job",
+        "Job",
+        ("log/log.css", "lib/dialog.css", *_CHARTS),
+        "job/early.js",
+    ),
     Page("/login", "login", "Sign in"),
     Page("/models", "models", "Models", styles=("lib/paged_list.css",)),
     Page("/models/{job_id}", "model", "Model", styles=_RESULTS),
     Page("/runs", "runs", "Runs", styles=("lib/paged_list.css",)),
     Page("/runs/{run_id}", "run", "Run", styles=(*_RESULTS, "lib/paged_list.css")),
 )
+
+MISSING = Page(
+    "/{path:path}",
+    "missing",
+    "Not found",
+    without_script="There is no such page. The pages of this server begin at /ui/.",
+)
+"""What is shown at all other addresses."""
 
 _HTML = """\
 <!doctype html>
@@ -51,7 +76,7 @@ _HTML = """\
 </head>
 <body>
 <div id="page"></div>
-<noscript>This page needs JavaScript. The command line does not: ci list, ci logs ID.</noscript>
+<noscript>{without_script}</noscript>
 </body>
 </html>
 """
@@ -64,7 +89,7 @@ def _contents() -> dict[str, bytes]:
     files = read_assets()
     modules = Modules(files)
     found = {"joined/head.js": joined(files, ("theme.js", "retry.js")), **files}
-    for page in PAGES:
+    for page in (*PAGES, MISSING):
         own = f"joined/{page.script}"
         found[own + ".css"] = joined(files, ("base.css", *page.styles, f"pages/{page.script}.css"))
         early = {own + ".early.js": [page.early]} if page.early else {}
@@ -82,9 +107,18 @@ ASSETS = {path: Asset(path, content) for path, content in _CONTENTS.items()}
 """All that pages load, by path."""
 
 
-def page_html(page: Page) -> str:
-    """The page. Its links are relative, for proxies that serve us below a path of theirs."""
-    assets = "../" * (page.path.count("/") - 1) + f"assets/{VERSION}/"
-    names = {"assets": assets, "script": page.script}
+@cache
+def page_html(page: Page, depth: int) -> str:
+    """The page at an address with so many slashes behind that of the first page. Its links are
+    relative, for proxies that serve us below a path of theirs.
+    """
+    names = {"assets": "../" * depth + f"assets/{VERSION}/", "script": page.script}
     early = _EARLY.format(**names) if page.early else ""
-    return _HTML.format(title=escape(page.title), early=early, **names)
+    return _HTML.format(
+        title=escape(page.title), early=early, without_script=page.without_script, **names
+    )
+
+
+def depth_of(page: Page) -> int:
+    """The slashes in the page's own address, for `page_html`."""
+    return page.path.count("/") - 1

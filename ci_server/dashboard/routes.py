@@ -6,7 +6,17 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from ci_server.dashboard.pages import ASSETS, PAGES, UI_PATH, VERSION, Page, page_html
+from ci_server.dashboard.pages import (
+    ASSETS,
+    MISSING,
+    PAGES,
+    UI_PATH,
+    VERSION,
+    Page,
+    depth_of,
+    page_html,
+)
+from ci_server.http.accept import wants_html
 from ci_server.http.guards import public, rate_limited
 from ci_server.http.security_headers import DASHBOARD_HEADERS
 
@@ -20,7 +30,7 @@ async def to_dashboard() -> Response:
 
 
 def _answering(page: Page) -> Callable[[], Awaitable[HTMLResponse]]:
-    html = page_html(page)
+    html = page_html(page, depth_of(page))
 
     async def answer() -> HTMLResponse:
         return HTMLResponse(html, headers=DASHBOARD_HEADERS)
@@ -47,3 +57,18 @@ async def asset(request: Request, path: str) -> Response:
     if found := ASSETS.get(name):
         return found.answer(request, versioned=name != path)
     raise HTTPException(404)
+
+
+_DEEPEST = 16
+"""Slashes in an address that is answered with a page: each makes all of its links longer."""
+
+
+@router.api_route(MISSING.path, methods=["GET", "HEAD"], dependencies=[Depends(rate_limited)])
+async def missing(request: Request) -> Response:
+    """What is no page: a browser gets one that says so. It says nothing of the address."""
+    # As the browser sees it, to which %2F is no slash.
+    below = request.scope["raw_path"].partition(f"{UI_PATH}/".encode())[2]
+    depth = below.count(b"/")
+    if depth > _DEEPEST or not wants_html(request):
+        raise HTTPException(404)
+    return HTMLResponse(page_html(MISSING, depth), 404, {**DASHBOARD_HEADERS, "Vary": "Accept"})

@@ -48,14 +48,14 @@ def names_of(server):
     }
 
 
-def release(server, job_id):
-    """Let a job of `projects.WAITING` go on.
+def release(server, job_id, name="go"):
+    """Let a job of `projects.WAITING` go on, or another that waits for a file of this name.
 
     Not with a command in the container: that would be killed when the job ends at once.
     """
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("go"))
+        archive.addfile(tarfile.TarInfo(name))
     with engine() as client:
         name = f"{server.prefix}{job_id}"
         assert client.api.put_archive(name, "/workspace", content.getvalue())

@@ -76,10 +76,19 @@ def test_a_job_is_cancelled_and_run_again(server, browser):
         job.get_by_role("button", name="Cancel endless").click()
         page.get_by_role("button", name="Cancel the job").click()
         expect(page.get_by_role("status").last).to_contain_text("is being cancelled")
-        expect(job).to_contain_text("cancelled")
+        again = job.get_by_role("button", name="Run endless again")
+        expect(again).to_be_visible()  # it is no longer being cancelled
 
-        job.get_by_role("button", name="Run endless again").click()
-        page.get_by_role("button", name="Run again", exact=True).click()
+        job.get_by_role("link", name="endless").first.focus()
+        page.keyboard.press("r")
+        asked = page.get_by_role("dialog", name="Run this job again?")
+        expect(asked).to_contain_text(f"endless {job_id[:8]}")
+        expect(asked).to_contain_text("sleep 1000")
+        page.keyboard.press("Escape")
+        expect(asked).to_have_count(0)
+        again.click()
+        expect(asked.get_by_role("button", name="Run again")).to_be_focused()
+        page.keyboard.press("Enter")
         link = page.get_by_role("status").get_by_role("link")
         new_id = link.get_attribute("href").rpartition("/")[2]
         expect(page.locator(f"[data-job='{new_id}']")).to_contain_text("running")

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from support import models, run_program
+from support import engine, models, run_program
 from support.browser import opened_page
 from support.live_server import LiveServer
 
@@ -127,7 +127,54 @@ def test_a_run_shows_its_scores_live(server, browser):
         expect(page.get_by_role("row").nth(1)).to_contain_text("2 of 3")
 
 
-def test_a_run_that_is_unknown(server, browser):
+def test_the_scores_of_a_run_come_while_it_runs(own_server, browser):
+    """Also to a page that was opened in between, and over a restart of the server."""
+    settings = {"run_image": "ci-runner:latest", "run_command": run_program.COMMAND}
+    server = own_server(**settings).start().ready()
+    steps = []
+    for iteration, score in enumerate((4.5, 6.25, 7.5), 1):
+        facts = {"current": iteration, "total": 3, "phase": "score", "iteration": iteration}
+        steps += [("progress", {**facts, "score": score}), ("wait", f"/workspace/go-{iteration}")]
+    asked = {"query": run_program.query(*steps, run_program.writes_result()), "max_iterations": 3}
+    run = server.http.post("/api/v1/runs", json=asked).json()
+    job_id = server.http.get(f"/api/v1/runs/{run['run_id']}").json()["job_id"]
+    with opened_page(browser, expected=["Failed to load resource"]) as page:
+        page.goto(f"{server.url}/ui/runs/{run['run_id']}")
+        at_iteration(page, 1, 4.5)
+        engine.release(server, job_id, "go-1")
+        at_iteration(page, 2, 6.25)
+        page.reload()
+        at_iteration(page, 2, 6.25)
+        server.kill()
+        expect(page.get_by_text("Reconnecting …")).to_be_visible(timeout=60_000)
+        at_iteration(page, 2, 6.25)
+        server.start().ready()
+        engine.release(server, job_id, "go-2")
+        at_iteration(page, 3, 7.5)
+        expect(page.get_by_text("Reconnecting …")).to_have_count(0)
+        engine.release(server, job_id, "go-3")
+        expect(page.get_by_text("passed")).to_be_visible(timeout=60_000)
+
+
+def at_iteration(page, iteration, score):
+    """Wait until the page shows the score of this iteration, in which the run is held."""
+    chart = page.get_by_role("img", name=f"Score by iteration: at last {score}")
+    expect(chart).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("status").first).to_have_text(f"Iteration {iteration} of 3, score")
+    expect(page.locator(".model-head .state")).to_have_text("● running")
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "all_of_them"),
+    [
+        ("runs/run_000000000000", "run_not_found", "All runs"),
+        ("models/unknown", "job_not_found", "All models"),
+        ("models/%E0%A4%A", "job_not_found", "All models"),
+    ],
+)
+def test_what_is_unknown_is_said_once(server, browser, path, code, all_of_them):
     with opened_page(browser, expected=("404",)) as page:
-        page.goto(server.url + "/ui/runs/run_000000000000")
-        expect(page.get_by_role("alert")).to_contain_text("run_not_found")
+        page.goto(f"{server.url}/ui/{path}")
+        expect(page.get_by_role("alert")).to_contain_text(code)
+        expect(page.get_by_role("link", name=all_of_them)).to_be_visible()
+        assert not serious(page)

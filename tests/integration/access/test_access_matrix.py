@@ -141,6 +141,8 @@ REQUESTS = {
     "HEAD /ui": Request(None, (307, None)),
     "GET /ui/assets/{path}": Request(None, (404, "not_found")),
     "HEAD /ui/assets/{path}": Request(None, (404, None)),
+    "GET /ui/{path}": Request(None, (404, "not_found")),
+    "HEAD /ui/{path}": Request(None, (404, None)),
     **{f"{method} {UI_PATH}{page.path}": Request(None) for page in PAGES for method in GET_HEAD},
     "POST /v1/jobs/submit": Request(Action.SUBMIT, (201, None), submits=True, form=model_form),
     "GET /v1/jobs": Request(Action.LIST),

@@ -5,8 +5,8 @@ import { test } from "node:test";
 const load = (name) => import(new URL(name, process.env.MODULES));
 const { Screen } = await load("log/screen.js");
 const { BOLD, DIM, INVERSE, PLAIN, RGB, UNDERLINE } = await load("log/style.js");
-const { countSlices, sliceOf } = await load("log/slices.js");
-const { Row } = await load("log/row.js");
+const { charactersBefore, countSlices, placeIn, sliceOf } = await load("log/slices.js");
+const { Row, charactersOf } = await load("log/row.js");
 const { FoldEnd, Folds, headingOf } = await load("log/folds.js");
 const { hashOf, placeOf } = await load("log/place.js");
 const { patternOf } = await load("log/search.js");
@@ -107,8 +107,23 @@ test("long rows are cut into slices that together are the row", () => {
       const parts = Array.from({ length: count }, (_, at) => sliceOf(row, width, at));
       assert.equal(parts.flat().map((span) => span.text).join(""), text);
       assert.ok(count >= 1);
+      charactersOf(text).forEach((_, at) => {
+        const { index, column } = placeIn(row, width, at);
+        assert.ok(charactersBefore(row, width, index) <= at && at < charactersBefore(row, width, index + 1));
+        assert.ok(column < width);
+      });
     }
   }
+});
+
+test("a row of many colours is cut into slices of few elements", () => {
+  const { rows } = screenOf(Array.from({ length: 5000 }, (_, at) => `\x1b[38;5;${at % 256}mx`).join(""));
+  const count = countSlices(rows[0], 4000);
+  const parts = Array.from({ length: count }, (_, at) => sliceOf(rows[0], 4000, at));
+  assert.deepEqual(parts.flat(), rows[0].spans);
+  assert.ok(Math.max(...parts.map((spans) => spans.length)) <= 150);
+  const { index, column } = placeIn(rows[0], 4000, 4321);
+  assert.equal(charactersBefore(rows[0], 4000, index) + column, 4321);
 });
 
 test("parts that can be folded", () => {

@@ -9,25 +9,33 @@ import pytest
 import ci_server.dashboard
 from ci_server.dashboard.assets import version_of
 from ci_server.dashboard.modules import ModuleFormError, Modules
-from ci_server.dashboard.pages import ASSETS, PAGES, UI_PATH, VERSION, page_html
+from ci_server.dashboard.pages import (
+    ASSETS,
+    MISSING,
+    PAGES,
+    UI_PATH,
+    VERSION,
+    page_html,
+)
 from setup_steps.dashboard_assets import LICENSES, PACKAGES, VENDOR
 
 STATIC = Path(ci_server.dashboard.__file__).parent / "static"
 MODULE = re.compile(r"^// (\S+\.js)$", re.MULTILINE)
 
 
-def files_of(page):
-    """The paths of what a page names."""
-    links = re.findall(r'(?:href|src)="([^"]+)"', page_html(page))
-    found = [urljoin(UI_PATH + page.path, link) for link in links]
+def files_of(page, address):
+    """The paths of what a page names, at this address."""
+    html = page_html(page, address.count("/") - 1)
+    links = re.findall(r'(?:href|src)="([^"]+)"', html)
+    found = [urljoin(UI_PATH + address, link) for link in links]
     own = f"{UI_PATH}/assets/{VERSION}/"
     assert all(path.startswith(own) for path in found), found
     return [path.removeprefix(own) for path in found]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.script)
+@pytest.mark.parametrize("page", [*PAGES, MISSING], ids=lambda page: page.script)
 def test_a_page_names_few_files_which_have_all_its_modules_once(page):
-    named = files_of(page)
+    named = files_of(page, page.path)
     assert len(named) <= 5  # an icon, styles, what comes before all, data, modules
     assert set(named) <= ASSETS.keys()
     scripts = [path for path in named if path.endswith(".js")]
@@ -43,6 +51,11 @@ def test_a_page_names_few_files_which_have_all_its_modules_once(page):
     for source in sources:
         for path in re.findall(r'(?:\bfrom |\bimport\()"(\.[^"]+)"', source):
             assert urljoin("joined/", path) in ASSETS, path
+
+
+@pytest.mark.parametrize("address", ["/nothing", "/models/", "/jobs/id/%2F/x"])
+def test_the_page_for_other_addresses_names_what_is_there(address):
+    assert set(files_of(MISSING, address)) <= ASSETS.keys()
 
 
 def test_modules_import_what_is_there():

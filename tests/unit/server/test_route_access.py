@@ -13,7 +13,7 @@ from starlette.routing import WebSocketRoute
 from ci_common.policy import Action
 from ci_server.apis.native.openapi import access_of, routes_of
 from ci_server.app import create_app
-from ci_server.dashboard.pages import PAGES, UI_PATH
+from ci_server.dashboard.pages import MISSING, PAGES, UI_PATH
 from ci_server.http.guards import Access, Lister, Reader, public
 from ci_server.http.query import strict_query
 from support.websocket_routes import websockets_of
@@ -33,7 +33,7 @@ FOR_EVERYBODY = {
     "/session/oidc/callback",  # asks the issuer
     UI_PATH,
     UI_PATH + "/assets/{path:path}",
-    *(UI_PATH + page.path for page in PAGES),
+    *(UI_PATH + page.path for page in (*PAGES, MISSING)),
 }
 READ_BY_POST = {"/graphql"}
 """Their bodies are questions."""

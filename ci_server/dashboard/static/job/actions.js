@@ -1,9 +1,13 @@
 // The buttons of a job's page: cancel it, or run it again.
 import { pageUrl } from "../lib/api.js";
 import { mayCancel, mayRunAgain, useCaller } from "../lib/caller.js";
-import { act, adviceOn } from "../lib/job_actions.js";
+import { JobQuestion } from "../lib/job_question.js";
 import { isFinal } from "../lib/job_state.js";
-import { html, useRef, useState } from "../lib/ui.js";
+import { useKeys } from "../lib/keys.js";
+import { html, useState } from "../lib/ui.js";
+
+/** What the keys do, for the list of keys. */
+export const ACTION_KEYS = [["r", "run the job again"]];
 
 /**
  * The buttons for a job, of which those are shown that the reader may use.
@@ -12,53 +16,33 @@ import { html, useRef, useState } from "../lib/ui.js";
  * @param {(job: object) => void} properties.onChange gets the job after it was changed
  */
 export function JobActions({ job, onChange }) {
-  const [error, setError] = useState(null);
-  const [busy, setBusy] = useState(false);
+  const [what, ask] = useState(null);
   const caller = useCaller();
-  const attempt = async (action) => {
-    setBusy(true);
-    setError(null);
-    try {
-      await action();
-    } catch (problem) {
-      setError(problem);
-    }
-    setBusy(false);
+  const isGone = job.settings?.package_available === false || job.package_size === null;
+  const mayRerun = mayRunAgain(caller, job);
+  const onDone = (answer) => {
+    ask(null);
+    if (what === "rerun") location.assign(pageUrl(`jobs/${answer.job_id}`));
+    else onChange(answer);
   };
-  const cancel = () => attempt(async () => onChange(await act(job, "cancel")));
-  const rerun = () =>
-    attempt(async () => location.assign(pageUrl(`jobs/${(await act(job, "rerun")).job_id}`)));
+  useKeys({ r: () => mayRerun && !isGone && ask("rerun") });
   return html`<div class="actions">
-    ${!isFinal(job) && mayCancel(caller, job) && html`<${CancelButton} job=${job} busy=${busy} cancel=${cancel} />`}
-    ${mayRunAgain(caller, job) && html`<${RerunButton} job=${job} busy=${busy} rerun=${rerun} />`}
-    ${error && html`<p class="action-error" role="alert">${error.message} ${adviceOn(error, job)}</p>`}
+    ${!isFinal(job) && mayCancel(caller, job) && html`<${CancelButton} job=${job} ask=${ask} />`}
+    ${mayRerun && html`<${RerunButton} isGone=${isGone} ask=${ask} />`}
+    ${what && html`<${JobQuestion} asked=${{ job, what }} onDone=${onDone} onClose=${() => ask(null)} />`}
   </div>`;
 }
 
-function CancelButton({ job, busy, cancel }) {
-  const dialog = useRef(null);
+function CancelButton({ job, ask }) {
   if (job.cancel_requested_at) return html`<button type="button" disabled>Cancelling …</button>`;
-  const decided = () => {
-    if (dialog.current.returnValue === "cancel") cancel();
-  };
-  return html`
-    <button type="button" disabled=${busy} onClick=${() => dialog.current.showModal()}>Cancel</button>
-    <dialog ref=${dialog} aria-label="Cancel the job" onClose=${decided}>
-      <p>Cancel this job? Its command is stopped; the log is kept.</p>
-      <form method="dialog" class="choice">
-        <button value="no" autofocus>Keep it running</button>
-        <button value="cancel" class="danger">Cancel the job</button>
-      </form>
-    </dialog>
-  `;
+  return html`<button type="button" onClick=${() => ask("cancel")}>Cancel</button>`;
 }
 
-function RerunButton({ job, busy, rerun }) {
-  const gone = job.settings?.package_available === false || job.package_size === null;
-  const why = gone
+function RerunButton({ isGone, ask }) {
+  const why = isGone
     ? "Its package is no longer kept: submit the project again."
-    : "Queue a new job with the same package and settings.";
-  return html`<button type="button" disabled=${busy || gone} title=${why} onClick=${rerun}>
+    : "Queue a new job with the same package and settings (r)";
+  return html`<button type="button" disabled=${isGone} title=${why} onClick=${() => ask("rerun")}>
     Run again
   </button>`;
 }

@@ -1,7 +1,7 @@
 // Which job the page is about.
-import { ROOT } from "../lib/api.js";
+import { idOfPage } from "../lib/api.js";
 
-export const JOB_ID = decodeURIComponent(location.pathname.slice(ROOT.pathname.length).split("/")[2]);
+export const JOB_ID = idOfPage();
 
 /** Of the job in the API. */
 export const PATH = `jobs/${encodeURIComponent(JOB_ID)}`;

@@ -64,7 +64,7 @@ function optionsOf(limit, show) {
       x: { time: false, range: (_, __, last) => [0, last || 1] },
       y: { range: (_, __, most) => [0, Math.max(most, limit ?? 0) * 1.05 || 1] },
     },
-    series: [{}, { stroke: colour("--accent"), width: 2, fill: `${colour("--accent")}22` }],
+    series: [{}, { stroke: colour("--accent"), width: 2, fill: colour("--accent", 13) }],
     axes: [
       { values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
       { size: 80, incrs: show === bytes ? POWERS : undefined, values: (_, ticks) => ticks.map(show) },

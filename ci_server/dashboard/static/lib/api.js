@@ -1,5 +1,7 @@
 // Requests to the server that this page came from, which may be served below a path of a proxy.
 
+import { signedOut } from "./signed_out.js";
+
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 const LONGEST_EARLY_MS = 10_000;
@@ -14,6 +16,9 @@ const early = new Map(); // by what is asked for: what ends the request, and its
 
 /** The path of the API that tells who is signed in, which everybody may ask. */
 export const SESSION = "session";
+
+const NEVER = new Promise(() => {});
+let isShown = false; // whether the page was told anything that it shows
 
 /** What went wrong with a request, in the words of the server. */
 export class ApiError extends Error {
@@ -51,6 +56,17 @@ export function apiUrl(path, parameters = {}) {
 /** The path of a file, for use in an address. */
 export const encodedPath = (path) => path.split("/").map(encodeURIComponent).join("/");
 
+/** The id in the address of this page, such as that of a job. */
+export function idOfPage() {
+  const [, , part = ""] = location.pathname.slice(ROOT.pathname.length).split("/");
+  try {
+    return decodeURIComponent(part);
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+    return part; // nothing has this id
+  }
+}
+
 /** The address of a page of the dashboard, such as "jobs/ID". */
 export const pageUrl = (path = "") => new URL("ui/" + path, ROOT);
 
@@ -84,9 +100,10 @@ function earlyAnswer(url, { method = "GET", headers, signal }) {
 
 /**
  * Ask the server. Returns the response when its status is below 400; throws ApiError otherwise. When
- * nobody is signed in any more, the page is left for the one where one signs in.
+ * nobody is signed in any more, it never settles: see `endSession`.
  */
 export async function request(path, { parameters, ...options } = {}) {
+  if (signedOut.reason !== null) return NEVER;
   const url = apiUrl(path, parameters);
   let response;
   try {
@@ -95,21 +112,35 @@ export async function request(path, { parameters, ...options } = {}) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "The server does not answer. Is it running?");
   }
-  if (response.status === 401 && path !== SESSION) return leaveForLogin();
+  if (response.status === 401 && path !== SESSION) return endSession(await errorOf(response));
   if (response.status >= 400) throw await errorOf(response);
+  if (path !== SESSION) isShown = true;
   return response;
 }
 
 /**
- * Go to the page where one signs in, which leads back to this one. Never settles, so that nothing is
- * shown that the next page would take away.
+ * Nobody is signed in any more. A page that shows something stays, and says so; any other is left for
+ * the one where one signs in. Never settles, so that whoever asked shows nothing.
+ * @param {{code: string, message: string}} error why
  */
-export function leaveForLogin() {
+export function endSession({ code, message }) {
+  if (!isShown) return leaveForLogin();
+  signedOut.tell(code === "session_ended" ? message : "You are no longer signed in.");
+  return NEVER;
+}
+
+/** The page where one signs in, which leads back to this one. */
+export function loginUrl() {
   const here = location.pathname.slice(ROOT.pathname.length - 1) + location.search + location.hash;
   const login = pageUrl("login");
   login.searchParams.set("next", here);
-  location.replace(login);
-  return new Promise(() => {});
+  return login;
+}
+
+/** Go to the page where one signs in. Never settles. */
+export function leaveForLogin() {
+  location.replace(loginUrl());
+  return NEVER;
 }
 
 /** Ask the server for JSON. Throws ApiError. */

@@ -1,15 +1,17 @@
 // Who reads the page, and what they may do: to explain, and to offer nothing that is refused. The
 // server decides.
 import { requestJsonPatiently } from "./api.js";
+import { signedOut } from "./signed_out.js";
+import { useStore } from "./store.js";
 import { useEffect, useState } from "./ui.js";
 
-/** The answer of `GET /whoami`; null while it is not known. */
+/** The answer of `GET /whoami`; null while it is not known, and after the session has ended. */
 export function useCaller() {
   const [caller, setCaller] = useState(null);
   useEffect(() => {
     requestJsonPatiently("whoami").then(setCaller, () => {}); // what the page shows says what is wrong
   }, []);
-  return caller;
+  return useStore(signedOut).reason === null ? caller : null;
 }
 
 /** `caller` is that of `useCaller`. */

@@ -2,9 +2,20 @@
 import uPlot from "../vendor/uplot.js";
 import { html, useEffect, useRef } from "./ui.js";
 
-/** The value of a colour of base.css, such as "--accent". */
-export const colour = (name) =>
-  getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const probe = document.createElement("span");
+probe.hidden = true;
+
+/**
+ * A colour of base.css, such as "--accent", as a canvas takes it: without `light-dark()`.
+ * @param {string} name
+ * @param {number} [opacity] in percent
+ */
+export function colour(name, opacity = 100) {
+  if (!probe.isConnected) document.body.append(probe);
+  probe.style.color =
+    opacity === 100 ? `var(${name})` : `color-mix(in srgb, var(${name}) ${opacity}%, transparent)`;
+  return getComputedStyle(probe).color;
+}
 
 /**
  * A chart of uPlot's.

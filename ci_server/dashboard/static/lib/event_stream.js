@@ -1,6 +1,7 @@
 // Server-Sent Events that go on after every interruption, from where they were.
 import { apiUrl } from "./api.js";
-import { leaveUnlessSignedIn } from "./session.js";
+import { checkSession } from "./session.js";
+import { signedOut } from "./signed_out.js";
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
@@ -15,13 +16,14 @@ export class EventStream {
   #timer = null;
   #pause = FIRST_PAUSE_MS;
   #lastId = "";
+  #unsubscribe = signedOut.subscribe(() => this.#end());
 
   /**
    * @param {string} path of the API, such as "events"
    * @param {object} options
    * @param {(event: object, id: string) => boolean | void} options.onEvent gets each event's JSON;
    *   true ends the stream
-   * @param {(state: "open" | "waiting") => void} [options.onState]
+   * @param {(state: "open" | "waiting" | "ended") => void} [options.onState] "ended" with the session
    * @param {(lastId: string) => object} [options.parameters] of the address, after this event
    */
   constructor(path, { onEvent, onState = () => {}, parameters = (after) => ({ after }) }) {
@@ -29,14 +31,20 @@ export class EventStream {
     this.onEvent = onEvent;
     this.onState = onState;
     this.parameters = parameters;
-    this.#open();
+    if (signedOut.reason === null) this.#open();
   }
 
   /** End the stream. */
   close() {
+    this.#unsubscribe();
     clearTimeout(this.#timer);
     this.#source?.close();
     this.#source = null;
+  }
+
+  #end() {
+    this.close();
+    this.onState("ended");
   }
 
   #open() {
@@ -54,7 +62,7 @@ export class EventStream {
       if (this.#source !== source) return;
       this.onState("waiting");
       if (source.readyState !== EventSource.CLOSED) return; // it reconnects by itself
-      leaveUnlessSignedIn();
+      checkSession();
       this.#timer = setTimeout(() => this.#open(), this.#pause);
       this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS);
     };

@@ -172,6 +172,12 @@ export class JobList extends Store {
   // ------------------------------------------------------------------ events
 
   #onConnection(state) {
+    if (state === "ended") {
+      clearTimeout(this.#silence);
+      this.connection = "closed";
+      this.changed();
+      return;
+    }
     if (state === "waiting") {
       this.#silence ??= setTimeout(() => this.#onSilence(), SILENCE_MS);
       return;

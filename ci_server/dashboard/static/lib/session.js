@@ -1,5 +1,8 @@
 // Who is signed in, and leaving.
-import { SESSION, leaveForLogin, request, requestJson } from "./api.js";
+import { ApiError, SESSION, endSession, leaveForLogin, request, requestJson } from "./api.js";
+
+const LATER_MS = 1_000; // than the end of a session, which clocks may not agree about
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Who is asking, and how one can sign in; `user` is null when nobody is. Throws ApiError. */
 export const currentSession = () => requestJson(SESSION);
@@ -19,16 +22,26 @@ export async function signOut() {
 }
 
 /**
- * Go to the page where one signs in if that is why a stream was refused, which an EventSource does
- * not say. A server that does not answer is no reason to leave.
+ * Whether the session has ended: a stream that is refused does not say why, and one that is open goes
+ * on. A server that does not answer says nothing about that.
  */
-export async function leaveUnlessSignedIn() {
+export async function checkSession() {
   try {
     const session = await currentSession();
-    if (session.user === null && session.error.code !== "not_local") leaveForLogin();
+    if (session.user === null && session.error.code !== "not_local") endSession(session.error);
   } catch (error) {
-    if (error.name !== "ApiError" && !("code" in error)) throw error;
+    if (!(error instanceof ApiError)) throw error;
   }
+}
+
+/** Ask when the session is over, and when the reader comes back to the page. */
+export function watchSession({ session }) {
+  if (!session) return;
+  const left = Date.parse(session.ends_at) - Date.now() + LATER_MS;
+  if (left < LONGEST_TIMER_MS) setTimeout(checkSession, Math.max(left, LATER_MS));
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) checkSession();
+  });
 }
 
 // The browser may show a page again as it was when it was left, after its user signed out.

@@ -1,7 +1,10 @@
 // What every page has around its own content: the bar at the top, the list of keys, the notices.
-import { ROOT, pageUrl } from "./api.js";
+import { ROOT, loginUrl, pageUrl } from "./api.js";
 import { useKeys } from "./keys.js";
 import { SignedIn } from "./signed_in.js";
+import { signedOut } from "./signed_out.js";
+import { useStore } from "./store.js";
+import { sentence } from "./text.js";
 import { html, render, useRef, useState } from "./ui.js";
 
 const KEYS_OF_ALL = [
@@ -44,6 +47,7 @@ function Shell({ keys, children }) {
         <span aria-hidden="true">?</span><span class="unseen">Keys</span>
       </button>
     </header>
+    <${SessionNotice} />
     <main id="content" tabindex="-1">${children}</main>
     <dialog ref=${dialog} aria-label="Keys">
       <h2>Keys</h2>
@@ -56,6 +60,17 @@ function Shell({ keys, children }) {
       <form method="dialog"><button autofocus>Close</button></form>
     </dialog>
   `;
+}
+
+/** That the session has ended, and the way to a new one. */
+function SessionNotice() {
+  const { reason } = useStore(signedOut);
+  if (reason === null) return null;
+  const lead = (event) => (event.currentTarget.href = loginUrl()); // with the lines that are selected
+  return html`<p class="session-notice" role="alert">
+    <strong>${sentence(reason)}</strong><span>This page is not updated any more.</span>
+    <a class="button" href=${loginUrl()} onClick=${lead}>Sign in</a>
+  </p>`;
 }
 
 /** Whether a page of this kind is shown. */

@@ -1,5 +1,5 @@
 // Uploads that tell how far they are, which fetch does not.
-import { ApiError, apiUrl, errorIn, leaveForLogin } from "./api.js";
+import { ApiError, apiUrl, endSession, errorIn } from "./api.js";
 
 /**
  * Send a form. Returns what ends the upload, and a promise of the answer's JSON, which is rejected
@@ -15,7 +15,7 @@ export function upload(path, form, onProgress) {
     };
     sending.onload = () => {
       const body = parsed(sending.responseText);
-      if (sending.status === 401) leaveForLogin();
+      if (sending.status === 401) endSession(errorIn(401, body ?? {}));
       else if (sending.status < 400 && body) resolve(body);
       else reject(errorIn(sending.status, body ?? {}));
     };

@@ -8,7 +8,7 @@ import { EventStream } from "../lib/event_stream.js";
  * @param {object} handlers
  * @param {(offset: number, bytes: Uint8Array) => void} handlers.onLog gets where the bytes begin
  * @param {(event: object) => void} handlers.onEvent gets all other events
- * @param {(state: "open" | "waiting") => void} handlers.onState of the connection
+ * @param {(state: "open" | "waiting" | "ended") => void} handlers.onState of the connection
  * @returns {EventStream}
  */
 export function followJob(path, offset, { onLog, onEvent, onState }) {

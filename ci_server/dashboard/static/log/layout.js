@@ -38,12 +38,18 @@ export class Layout {
   #shapes = new Map(); // piece number → [what it was counted with, its shape], the last few
   #sums = null; // slices before each piece
   #estimate;
+  #least;
   #factor = 1; // slices for each line, where it was counted
   #seen = { lines: 0, slices: 0 };
 
-  /** @param {(piece: number) => number | undefined} estimate how many lines it has, about */
-  constructor(estimate) {
+  /**
+   * @param {(piece: number) => number | undefined | null} estimate how many lines a piece has, about;
+   *   null for one that is folded away
+   * @param {(piece: number) => number} least how many slices it has if it is one line, about
+   */
+  constructor(estimate, least) {
     this.#estimate = estimate;
+    this.#least = least;
   }
 
   /** The pieces have other widths or folds: count again. */
@@ -159,7 +165,9 @@ export class Layout {
   }
 
   #guess(piece) {
-    return Math.round((this.#estimate(piece) ?? ROWS_GUESSED) * this.#factor);
+    const lines = this.#estimate(piece);
+    if (lines === null) return 0;
+    return Math.round(Math.max((lines ?? ROWS_GUESSED) * this.#factor, this.#least(piece)));
   }
 
   #sum() {

@@ -24,7 +24,7 @@ export class Painter {
    * Draw the parts of pieces.
    * @param {{piece: number, content: Piece | null, shape: Shape, first: number, end: number}[]} parts
    *   the slices from `first` to `end` of each; without content there is a gap
-   * @param {object} look `{width, selected, query, times}`, and `stamp`, which changes with any of
+   * @param {object} look `{width, selected, found, query, times}`, and `stamp`, which changes with any of
    *   them
    */
   paint(parts, look) {
@@ -57,16 +57,18 @@ export class Painter {
     }
   }
 
-  #element(row, part, number, time, { width, selected, query }) {
+  #element(row, part, number, time, { width, selected, found, query }) {
     const heading = part === 0 ? headingOf(row.text.slice(0, LONGEST_HEADING)) : null;
-    this.#surface.makeRoom(number, Math.min(columnsOf(row), width));
+    this.#surface.makeRoom(number, columnsOf(row, width));
     return rowElement({
       spans: sliceOf(row, width, part),
       offset: row.offset,
       part,
       number,
       continued: part > 0 || row.continued,
-      selected: selected !== null && selected.from <= row.offset && row.offset <= selected.to,
+      selected:
+        (selected !== null && selected.from <= row.offset && row.offset <= selected.to) ||
+        (found?.offset === row.offset && found.part === part),
       query,
       time,
       fold:

@@ -1,6 +1,6 @@
 // The log of a job with what belongs to it: its toolbar, its search, its notices.
 import { CopyButton } from "../lib/copy.js";
-import { apiUrl, requestJson } from "../lib/api.js";
+import { apiUrl } from "../lib/api.js";
 import { useKeys } from "../lib/keys.js";
 import { Problem } from "../lib/shell.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/ui.js";
@@ -42,7 +42,8 @@ export function LogPanel({ path, live, hidden, onEvent, find, onShown }) {
   }, [view]);
   useLogKeys(view, log, search, hidden);
   return html`<section class="log-panel" aria-label="Log of the job" hidden=${hidden}>
-    <${Toolbar} path=${path} view=${view} log=${log} search=${search} live=${live} />
+    <${Toolbar} path=${path} view=${view} log=${log} search=${search}
+      live=${live && connection !== "ended"} />
     ${error && html`<${Problem} error=${error} retry=${open} />`}
     ${log?.error && html`<p class="notice" role="status">${log.error.message} Trying again …</p>`}
     ${log?.notice && html`<p class="notice" role="status">${log.notice}</p>`}
@@ -81,10 +82,7 @@ function useFeed(view, path, live, onEvent) {
     const stream = followJob(path, view.size, {
       onLog: (offset, bytes) => view.append(offset, bytes),
       onEvent,
-      onState: (state) => {
-        setConnection(state);
-        if (state === "waiting") askForLogin(path);
-      },
+      onState: setConnection,
     });
     return () => {
       setConnection("open");
@@ -92,14 +90,6 @@ function useFeed(view, path, live, onEvent) {
     };
   }, [view, live]);
   return connection;
-}
-
-/**
- * A stream does not tell why it broke. If the session has ended, any request leads to the login; if
- * the server is away, the stream itself goes on when it is back.
- */
-function askForLogin(path) {
-  requestJson(path).catch(() => {});
 }
 
 /** Lines in the address are selected, and the selected lines are in the address. */

@@ -55,9 +55,33 @@ export class LogPieces {
     return kept;
   }
 
+  /**
+   * Where a byte of a piece that is here is drawn.
+   * @returns {{at: number, row: Row | undefined, character: number}} the index of its row, the row
+   *   if there is any, and how many of the row's characters are before it
+   */
+  cell(piece, offset) {
+    const { rows, screen } = this.get(piece);
+    const at = screen.rowAt(offset);
+    if (at === null) return { at: 0, row: rows[0], character: 0 };
+    const start = screen.lineOffsets[screen.lineAt(offset)];
+    const replayed = new Screen(start);
+    replayed.feed(this.#between(start, Math.min(offset, screen.offset)));
+    return { at, row: rows[at], character: replayed.column };
+  }
+
   /** The piece's rows if they are known without any work, perhaps not the newest; or undefined. */
   known(piece) {
     return this.#kept.get(piece);
+  }
+
+  /** The piece with the line that a byte is in, and its rows as of `get`. */
+  around(offset) {
+    const last = Math.max(this.#bytes.count - 1, 0);
+    const piece = Math.min(Math.floor(offset / PIECE_BYTES), last);
+    const content = this.get(piece);
+    if (!content || offset >= content.start || piece === 0) return [piece, content];
+    return [piece - 1, this.get(piece - 1)]; // the line begins there
   }
 
   /** The numbers of those pieces whose bytes are missing. */

@@ -2,6 +2,9 @@
 import { PIECE_BYTES } from "./bytes.js";
 
 const MOST_PIECES = 64;
+const NEWLINE = 10;
+const MOST_AT_ONCE = 8 << 20;
+const LONGEST_TEXT = 64 << 20;
 
 /** There is more than one reads in one go. */
 export class TooLongError extends Error {}
@@ -37,10 +40,24 @@ export class LogReader {
     }
   }
 
-  /** The raw text of lines, from the beginning of one to the end of another. Throws ApiError. */
+  /**
+   * The raw text of lines, from the beginning of one to the end of another, however long that is.
+   * Throws ApiError, and TooLongError after 64 MiB.
+   */
   async text(from, lastLine) {
-    const content = await this.piece(Math.floor(lastLine / PIECE_BYTES));
-    const next = content.screen.lineOffsets.find((start) => start > lastLine);
-    return new TextDecoder().decode(await this.#loader.read(from, next ?? content.screen.offset));
+    const decoder = new TextDecoder();
+    const parts = [];
+    let step = PIECE_BYTES;
+    for (let at = from; at < this.#bytes.size; step *= 2) {
+      if (at - from > LONGEST_TEXT) throw new TooLongError("too long to be copied");
+      const wanted = Math.min(Math.max(lastLine - at, 0) + step, MOST_AT_ONCE);
+      const bytes = await this.#loader.read(at, Math.min(at + wanted, this.#bytes.size));
+      const newline = bytes.indexOf(NEWLINE, Math.max(lastLine - at, 0));
+      const end = newline < 0 ? bytes.length : newline + 1;
+      parts.push(decoder.decode(bytes.subarray(0, end), { stream: true }));
+      if (newline >= 0) break;
+      at += bytes.length;
+    }
+    return parts.join("") + decoder.decode();
   }
 }

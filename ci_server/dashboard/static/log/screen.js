@@ -53,6 +53,11 @@ export class Screen {
     return this.lineOffsets.length;
   }
 
+  /** The column that the next character is written to. */
+  get column() {
+    return this.#column;
+  }
+
   /** Show more bytes, as they follow those before. */
   feed(bytes) {
     let from = 0;
@@ -69,6 +74,13 @@ export class Screen {
 
   /** The row that shows the line that a byte is in; null when there is none. */
   rowAt(offset) {
+    const line = this.lineAt(offset);
+    if (line < 0 || !this.rows.length) return null;
+    return Math.min(this.lineRows[line], this.rows.length - 1);
+  }
+
+  /** The index of the line that a byte is in; -1 when it is before all of them. */
+  lineAt(offset) {
     let low = 0;
     let high = this.lineOffsets.length;
     while (low < high) {
@@ -76,8 +88,7 @@ export class Screen {
       if (this.lineOffsets[middle] <= offset) low = middle + 1;
       else high = middle;
     }
-    if (low === 0 || !this.rows.length) return null;
-    return Math.min(this.lineRows[low - 1], this.rows.length - 1);
+    return low - 1;
   }
 
   #beginLine(offset) {

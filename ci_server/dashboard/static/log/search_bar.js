@@ -20,8 +20,8 @@ export function useSearch(path, view, find) {
   };
   const show = (hits, index) => {
     setCurrent(index);
-    const offset = hits[index].line_offset;
-    view.select({ from: offset, to: offset });
+    const { offset, line_offset: line } = hits[index];
+    view.select({ from: line, to: line }, { at: offset });
   };
   const run = async (wanted) => {
     running.current?.abort();

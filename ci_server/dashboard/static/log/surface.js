@@ -1,9 +1,11 @@
 // What a log is drawn on: an element that scrolls, and in it the rows around the window.
+import { selectedText } from "./rows.js";
 
 const NARROWEST = 20;
 const FEWEST_DIGITS = 3;
 const NUMBER_COLUMNS = 4; // beside its digits, and
 const TIME_COLUMNS = 10; // as in log.css
+const COLUMNS_SEEN = 20; // at least, of what is revealed
 
 export class Surface {
   #observer;
@@ -12,9 +14,9 @@ export class Surface {
 
   /**
    * @param {HTMLElement} element to fill
-   * @param {{scroll: Function, click: Function, copy: Function, resize: Function}} handlers
+   * @param {{scroll: Function, click: Function, resize: Function}} handlers
    */
-  constructor(element, { scroll, click, copy, resize }) {
+  constructor(element, { scroll, click, resize }) {
     this.scroller = division("log");
     this.scroller.tabIndex = 0;
     this.scroller.role = "region";
@@ -27,7 +29,7 @@ export class Surface {
     this.#measure();
     this.scroller.addEventListener("scroll", scroll, { passive: true });
     this.layer.addEventListener("click", click);
-    this.scroller.addEventListener("copy", copy);
+    this.scroller.addEventListener("copy", (event) => this.#copied(event));
     this.#observer = new ResizeObserver(resize);
     this.#observer.observe(this.scroller);
   }
@@ -51,11 +53,28 @@ export class Surface {
     this.#columns = Math.max(columns, this.#columns);
   }
 
+  /** Scroll sideways until a column of the text can be read. */
+  reveal(column, withTimes) {
+    const beside = this.#digits + NUMBER_COLUMNS + (withTimes ? TIME_COLUMNS : 0);
+    const room = this.scroller.clientWidth - beside * this.columnWidth;
+    const left = column * this.columnWidth;
+    const { scrollLeft } = this.scroller;
+    const end = left + Math.min(COLUMNS_SEEN * this.columnWidth, room);
+    if (left < scrollLeft || end > scrollLeft + room) this.scroller.scrollLeft = left - room / 3;
+  }
+
   /** Draw rows so that the first one is at this height of the list; long rows may be scrolled to. */
   place(top, isWrapped) {
     this.layer.style.transform = `translateY(${top}px)`;
     this.sizer.style.minWidth = isWrapped ? "" : `calc(${this.#columns + this.#digits + 6} * 1ch)`;
     this.scroller.classList.toggle("wrap", isWrapped);
+  }
+
+  #copied(event) {
+    const selection = getSelection();
+    if (selection.isCollapsed) return;
+    event.clipboardData.setData("text/plain", selectedText(this.layer, selection));
+    event.preventDefault();
   }
 
   #measure() {

@@ -8,7 +8,7 @@ import { Loader } from "./loader.js";
 import { Painter } from "./painter.js";
 import { LogPieces } from "./pieces.js";
 import { LogReader, TooLongError } from "./reader.js";
-import { selectedText } from "./rows.js";
+import { charactersBefore, placeIn } from "./slices.js";
 import { ScrollMap } from "./scroll.js";
 import { Surface } from "./surface.js";
 
@@ -20,7 +20,10 @@ export class LogView {
   #pieces = new LogPieces(this.#bytes);
   #folds = new Folds();
   #anchor = new Anchor();
-  #layout = new Layout((piece) => this.#estimate(piece));
+  #layout = new Layout(
+    (piece) => this.#estimate(piece),
+    (piece) => this.#bytes.length(piece) / this.#width,
+  );
   #lines;
   #loader;
   #surface;
@@ -33,10 +36,13 @@ export class LogView {
     times: false,
     query: null, // RegExp to mark
     selected: null, // {from, to}: offsets of lines
+    found: null, // {offset, part}: the row that was brought into view
   };
   #told = { error: null, notice: null };
   #target = null; // an offset that is to be shown
-  #top = null; // an offset that is to stay at the top
+  #top = null; // {offset, character}: what is to stay at the top
+  #column = null; // a column that is to be in the window
+  #held = null; // the offset that was shown last, until the reader scrolls
   #width = WIDEST; // of rows, in columns
   #stamp = 0; // changes when all elements have to be made anew
   #frame = null;
@@ -55,7 +61,6 @@ export class LogView {
     this.#surface = new Surface(element, {
       scroll: () => this.#scrolled(),
       click: (event) => this.#clicked(event),
-      copy: (event) => this.#copied(event),
       resize: () => this.draw(),
     });
     this.#scroll = new ScrollMap(this.#surface.scroller, this.#surface.sizer);
@@ -99,7 +104,7 @@ export class LogView {
 
   /** Stay at the end of the log as it grows, or not. */
   follow(following) {
-    this.#target = this.#top = null;
+    this.#target = this.#top = this.#held = null;
     this.#change({ following });
   }
 
@@ -122,16 +127,20 @@ export class LogView {
     this.#change({ query });
   }
 
-  /** Select the lines from one to another, by the offsets in them, and show the first; or none. */
-  select(selected, { show = true } = {}) {
-    this.#change({ selected });
-    if (selected && show) this.show(selected.from);
+  /**
+   * Select the lines from one to another, by the offsets in them, or none; and show the first, or
+   * the byte `at`; null shows nothing.
+   */
+  select(selected, { at = selected?.from ?? null } = {}) {
+    this.#change({ selected, found: null });
+    if (at !== null) this.show(at);
   }
 
-  /** Bring the line with this byte into view. */
+  /** Bring this byte into view. */
   show(offset) {
     if (this.#folds.reveal(offset)) this.#layout.reset();
     this.#target = Math.min(Math.max(offset, 0), Math.max(this.#bytes.size - 1, 0));
+    this.#top = null;
     this.#change({ following: false });
   }
 
@@ -155,7 +164,7 @@ export class LogView {
     const step = this.#scroll.moved();
     if (!step) return;
     this.#scrolledAt = performance.now();
-    this.#target = this.#top = null;
+    this.#target = this.#top = this.#held = null;
     const atEnd = this.#scroll.position >= this.#scroll.furthest - 1;
     if (this.#state.following !== atEnd) {
       this.#state.following = atEnd;
@@ -178,15 +187,8 @@ export class LogView {
       event.preventDefault();
       const first = event.shiftKey && this.#state.selected ? this.#state.selected.from : offset;
       const [from, to] = [first, offset].sort((a, b) => a - b);
-      this.select({ from, to }, { show: false });
+      this.select({ from, to }, { at: null });
     }
-  }
-
-  #copied(event) {
-    const selection = getSelection();
-    if (selection.isCollapsed) return;
-    event.clipboardData.setData("text/plain", selectedText(this.#surface.layer, selection));
-    event.preventDefault();
   }
 
   // ------------------------------------------------------------------ state
@@ -200,7 +202,7 @@ export class LogView {
 
   #tell(news) {
     Object.assign(this.#told, news);
-    const { query, ...state } = this.#state;
+    const { query, found, ...state } = this.#state;
     this.onChange({ ...state, ...this.#told, size: this.#bytes.size });
   }
 
@@ -211,8 +213,7 @@ export class LogView {
 
   #estimate(piece) {
     const from = piece * PIECE_BYTES;
-    if (this.#folds.covers(from, from + PIECE_BYTES)) return 0;
-    return this.#lines.estimate(piece);
+    return this.#folds.covers(from, from + PIECE_BYTES) ? null : this.#lines.estimate(piece);
   }
 
   /** What is at the top of the window is to stay there when rows change their heights. */
@@ -220,8 +221,11 @@ export class LogView {
     if (this.#state.following) return;
     const content = this.#pieces.known(this.#anchor.piece);
     const shape = content && this.#measured(this.#anchor.piece, content);
-    const row = shape && content.rows[shape.rowOf(this.#anchor.slice)];
-    if (row) this.#top = row.offset;
+    const at = shape?.rowOf(this.#anchor.slice);
+    const row = content?.rows[at];
+    if (!row) return;
+    const part = this.#anchor.slice - shape.starts[at];
+    this.#top = { offset: row.offset, character: charactersBefore(row, this.#width, part) };
   }
 
   // ------------------------------------------------------------------ folding
@@ -253,6 +257,8 @@ export class LogView {
     this.#place(inWindow);
     const [from, to, pieces] = this.#settle(inWindow);
     this.#paint(from, to, pieces);
+    if (this.#column !== null) this.#surface.reveal(this.#column, this.#state.times);
+    this.#column = null;
     this.#load(pieces);
     if (this.#columns !== this.#width) this.draw(); // there is a longer line number
   }
@@ -264,8 +270,10 @@ export class LogView {
 
   #setWidth() {
     if (this.#columns === this.#width) return;
-    this.#keepPlace();
+    if (this.#held === null) this.#keepPlace();
+    else this.#target = this.#held;
     this.#width = this.#columns;
+    this.#state.found = null;
     this.#stamp += 1;
     this.#layout.reset();
   }
@@ -277,33 +285,41 @@ export class LogView {
 
   /** Move to where the reader wants to be. */
   #place(inWindow) {
-    const wanted = this.#target ?? this.#top;
+    const wanted = this.#target ?? this.#top?.offset ?? null;
     if (wanted === null || this.#state.following) return;
-    let piece = Math.min(Math.floor(wanted / PIECE_BYTES), Math.max(this.#bytes.count - 1, 0));
-    let content = this.#pieces.get(piece);
-    if (content && wanted < content.start && piece > 0) {
-      piece -= 1; // its line begins there
-      content = this.#pieces.get(piece);
-    }
+    const [piece, content] = this.#pieces.around(wanted);
     if (!content) {
       this.#anchor.moveTo(this.#layout.before(piece) * this.#surface.rowHeight, this.#surface.rowHeight, this.#layout);
       return;
     }
     const shape = this.#measured(piece, content);
-    const at = content.screen.rowAt(wanted) ?? 0;
-    const slice = shape.starts[at];
-    if (content.rows[at]) this.#selectWhole(content.rows[at].offset);
+    const { at, part } = this.#placeOf(piece, wanted);
     const above = this.#target === null ? 0 : Math.floor(inWindow / 3);
-    const first = Math.max(this.#layout.before(piece) + slice - above, 0);
+    const first = Math.max(this.#layout.before(piece) + shape.starts[at] + part - above, 0);
     this.#moveTo(first * this.#surface.rowHeight);
     this.#target = this.#top = null;
+  }
+
+  /** The row of a byte, and the part of that row which is wanted. */
+  #placeOf(piece, wanted) {
+    const { at, row, character } = this.#pieces.cell(piece, wanted);
+    if (!row) return { at, part: 0 };
+    const wantedCharacter = this.#top?.character ?? character;
+    const { index: part, column } = placeIn(row, this.#width, wantedCharacter);
+    if (this.#target === null) return { at, part };
+    if (!part) this.#selectWhole(row.offset);
+    this.#held = wanted;
+    this.#column = column;
+    if (part || row.continued) this.#change({ found: { offset: row.offset, part } });
+    return { at, part };
   }
 
   /** A link may name any byte of a line: select the line. */
   #selectWhole(offset) {
     const { selected } = this.#state;
     if (!selected || selected.from !== this.#target || selected.from === offset) return;
-    this.#change({ selected: { from: offset, to: Math.max(selected.to, offset) } });
+    const to = selected.to === selected.from ? offset : selected.to;
+    this.#change({ selected: { from: offset, to } });
   }
 
   #moveTo(position) {
@@ -371,15 +387,9 @@ export class LogView {
   }
 
   #load(pieces) {
-    const needed = new Set();
-    for (const piece of pieces.keys()) {
-      for (const each of this.#pieces.needed(piece)) needed.add(each);
-    }
-    if (this.#target !== null) {
-      const piece = Math.floor(this.#target / PIECE_BYTES);
-      for (const each of this.#pieces.needed(piece)) needed.add(each);
-    }
-    this.#loader.want([...needed]);
+    const shown = [...pieces.keys()];
+    if (this.#target !== null) shown.push(Math.floor(this.#target / PIECE_BYTES));
+    this.#loader.want([...new Set(shown.flatMap((piece) => this.#pieces.needed(piece)))]);
   }
 }
 

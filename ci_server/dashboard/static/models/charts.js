@@ -37,7 +37,7 @@ export function Distribution({ values, statistics }) {
         {},
         {
           stroke: colour("--accent"),
-          fill: `${colour("--accent")}55`,
+          fill: colour("--accent", 33),
           paths: uPlot.paths.bars({ size: [1, Infinity, 0] }),
           points: { show: false },
         },
@@ -80,7 +80,7 @@ export function Convergence({ values }) {
       legend: { show: false },
       cursor: { y: false },
       scales: { x: { time: false } },
-      bands: [{ series: [1, 2], fill: `${colour("--accent")}2b` }],
+      bands: [{ series: [1, 2], fill: colour("--accent", 17) }],
       series: [
         {},
         { stroke: "transparent" },

@@ -1,7 +1,9 @@
 // One job: what it is, its log, and what it left.
 import { pageUrl } from "../lib/api.js";
+import { ACTION_KEYS } from "../job/actions.js";
 import { JobHead } from "../job/head.js";
 import { useJob } from "../job/live_job.js";
+import { NoJob } from "../job/no_job.js";
 import { JOB_ID, PATH } from "../job/path.js";
 import { isFinal, stateOf } from "../lib/job_state.js";
 import { lazy } from "../lib/lazy.js";
@@ -98,22 +100,4 @@ function useTitle(job) {
   }, [title]);
 }
 
-const WHY = {
-  job_not_found: [
-    "There is no such job",
-    "It was deleted, you may not see it, or the link is incomplete.",
-  ],
-};
-
-/** What is shown in place of a job. */
-function NoJob({ error, retry }) {
-  const [title, what] = WHY[error.code] ?? ["The job cannot be shown", error.message];
-  return html`<section class="no-job">
-    <h1>${title}</h1>
-    <p role="alert">${what} <code>${error.code}</code></p>
-    <p><code>${JOB_ID}</code></p>
-    <p><button type="button" onClick=${retry}>Try again</button> <a href=${pageUrl()}>All jobs</a></p>
-  </section>`;
-}
-
-showPage(JobPage, LOG_KEYS);
+showPage(JobPage, [...LOG_KEYS, ...ACTION_KEYS]);

@@ -3,15 +3,17 @@ import { pageUrl } from "../lib/api.js";
 import { UploadIcon } from "../lib/icons.js";
 import { readFilter, writeFilter } from "../lib/job_filter.js";
 import { JobList } from "../lib/job_list.js";
+import { JobQuestion } from "../lib/job_question.js";
+import { isFinal } from "../lib/job_state.js";
 import { JobTrends } from "../lib/job_trends.js";
 import { useKeys } from "../lib/keys.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { useStore } from "../lib/store.js";
 import { html, useCallback, useEffect, useRef, useState } from "../lib/ui.js";
-import { maySubmit, useCaller, whyNotSubmit } from "../lib/caller.js";
+import { mayRunAgain, maySubmit, useCaller, whyNotSubmit } from "../lib/caller.js";
 import { Empty } from "./jobs/empty.js";
 import { FilterBar } from "./jobs/filter_bar.js";
-import { Done, Question } from "./jobs/job_actions.js";
+import { Done } from "./jobs/job_actions.js";
 import { JobRow } from "./jobs/job_row.js";
 import { DropZone, SubmitDialog } from "./jobs/submit_dialog.js";
 
@@ -45,6 +47,10 @@ function JobsPage() {
     j: () => moveFocus(1),
     k: () => moveFocus(-1),
     n: () => maySubmit(caller) && setFile(null),
+    r: () => {
+      const job = focusedJob();
+      if (job && isFinal(job) && mayRunAgain(caller, job)) setAsked({ job, what: "rerun" });
+    },
   });
   const onFile = useCallback((dropped) => setFile(dropped), []);
   const onDone = (job, what) => {
@@ -62,7 +68,7 @@ function JobsPage() {
     <${FilterBar} filter=${list.filter} go=${go} searchField=${searchField} />
     <${Jobs} caller=${caller} ask=${setAsked} />
     <div class="done" role="status"><${Done} done=${done} /></div>
-    ${asked && html`<${Question} asked=${asked} onDone=${onDone} onClose=${() => setAsked(null)} />`}
+    ${asked && html`<${JobQuestion} asked=${asked} onDone=${onDone} onClose=${() => setAsked(null)} />`}
     <${DropZone} caller=${caller} onFile=${onFile} />
     ${file !== undefined && html`<${SubmitDialog} file=${file} onClose=${() => setFile(undefined)} />`}
   `;
@@ -153,10 +159,17 @@ function moveFocus(step) {
   links[Math.min(Math.max(next, 0), links.length - 1)]?.focus();
 }
 
+/** The job whose row has the focus. */
+function focusedJob() {
+  const row = document.activeElement.closest("[data-job]");
+  return row && list.jobs.find((job) => job.job_id === row.dataset.job);
+}
+
 showPage(JobsPage, [
   ["/", "search"],
   ["j", "next job"],
   ["k", "previous job"],
   ["Enter", "open the job"],
+  ["r", "run the job again"],
   ["n", "submit a zip"],
 ]);

@@ -1,5 +1,5 @@
 // A valuation by the calculation engine: its statistics and charts.
-import { ROOT, apiUrl, encodedPath, pageUrl } from "../lib/api.js";
+import { apiUrl, encodedPath, idOfPage, pageUrl } from "../lib/api.js";
 import { EventStream } from "../lib/event_stream.js";
 import { JobState, isFinal } from "../lib/job_state.js";
 import { number } from "../lib/numbers.js";
@@ -8,10 +8,11 @@ import { bytes } from "../lib/sizes.js";
 import { age, duration, ranSeconds } from "../lib/time.js";
 import { html, useEffect, useState } from "../lib/ui.js";
 import { useJob } from "../job/live_job.js";
+import { NoJob } from "../job/no_job.js";
 import { CashFlows, Convergence, Distribution } from "../models/charts.js";
 import { useResults } from "../models/results.js";
 
-const JOB_ID = decodeURIComponent(location.pathname.slice(ROOT.pathname.length).split("/")[2]);
+const JOB_ID = idOfPage();
 const PATH = `jobs/${encodeURIComponent(JOB_ID)}`;
 const PROGRESS = /^::progress (\{.*\})\s*$/gm;
 
@@ -19,7 +20,9 @@ function ModelPage() {
   const { job, error, onEvent, load } = useJob(PATH);
   const [progress, setProgress] = useState(null);
   const [found, problem] = useResults(JOB_ID, job !== null && isFinal(job));
+  const isLive = job !== null && !isFinal(job);
   useEffect(() => {
+    if (!isLive) return undefined;
     const stream = new EventStream(`${PATH}/stream`, {
       parameters: () => ({}),
       onEvent: (event) => {
@@ -29,11 +32,11 @@ function ModelPage() {
       },
     });
     return () => stream.close();
-  }, []);
+  }, [isLive]);
   useEffect(() => {
     if (job) document.title = `${job.title ?? job.name ?? JOB_ID} · CI runner`;
   }, [job]);
-  if (error) return html`<${Problem} error=${error} retry=${load} />`;
+  if (error && !job) return html`<${NoJob} error=${error} retry=${load} all=${["models", "All models"]} />`;
   if (!job) return null;
   return html`
     <header class="model-head">
@@ -43,6 +46,7 @@ function ModelPage() {
       <span class="space"></span>
       <a href=${pageUrl(PATH)}>Log and settings</a>
     </header>
+    ${error && html`<${Problem} error=${error} retry=${load} />`}
     ${!isFinal(job) && html`<${Progress} progress=${progress} />`}
     ${problem && html`<${Problem} error=${problem} />`}
     ${found && html`<${Results} job=${job} found=${found} />`}

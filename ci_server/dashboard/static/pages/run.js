@@ -1,15 +1,16 @@
 // One run: its scores by iteration, live, and its result.
-import { ROOT, pageUrl, request, requestJson } from "../lib/api.js";
+import { idOfPage, pageUrl, request, requestJson } from "../lib/api.js";
 import { Chart, colour } from "../lib/chart.js";
 import { EventStream } from "../lib/event_stream.js";
 import { JobState, isFinal } from "../lib/job_state.js";
+import { Missing } from "../lib/missing.js";
 import { number } from "../lib/numbers.js";
 import { stateOfRun } from "../lib/run_state.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { age } from "../lib/time.js";
-import { html, useCallback, useEffect, useMemo, useState } from "../lib/ui.js";
+import { html, useCallback, useEffect, useMemo, useRef, useState } from "../lib/ui.js";
 
-const RUN_ID = decodeURIComponent(location.pathname.slice(ROOT.pathname.length).split("/")[2]);
+const RUN_ID = idOfPage();
 const PATH = `api/v1/runs/${encodeURIComponent(RUN_ID)}`;
 const TABLES = [
   ["Most upregulated", "top_upregulated"],
@@ -28,10 +29,13 @@ function RunPage() {
   const [error, setError] = useState(null);
   const [result, setResult] = useState(null);
   const [scores, setScores] = useState(() => new Map());
+  const progress = useRef(null); // the last report, which an answer may be older than
   const load = useCallback(async () => {
+    setError(null);
     try {
       const found = await requestJson(PATH);
-      setRun(found);
+      const isOver = isFinal(stateOfRun(found));
+      setRun(progress.current && !isOver ? withProgress(found, progress.current) : found);
       if (found.status === "completed") setResult(await requestJson(`${PATH}/result`));
     } catch (problem) {
       setError(problem);
@@ -39,27 +43,46 @@ function RunPage() {
   }, []);
   useEffect(() => {
     load();
+  }, []);
+  const [connection, setConnection] = useState("open");
+  const isKnown = run !== null;
+  useEffect(() => {
+    if (!isKnown) return undefined;
     const stream = new EventStream(`${PATH}/stream`, {
+      onState: setConnection,
       parameters: (id) => (id ? { offset: parseInt(id, 10) } : {}),
       onEvent: (event) => {
         if (event.type === "iteration_end") {
           setScores((before) => new Map(before).set(event.iteration, event.score));
         }
         if (event.type === "status" || event.type === "complete") load();
-        else if (event.type === "progress") setRun((before) => before && withProgress(before, event));
+        else if (event.type === "progress") {
+          progress.current = event;
+          setRun((before) => before && withProgress(before, event));
+        }
         return event.type === "complete";
       },
     });
     return () => stream.close();
-  }, []);
-  if (error) return html`<${Problem} error=${error} />`;
+  }, [isKnown]);
+  if (error && !run) return html`<${NoRun} error=${error} retry=${load} />`;
   if (!run) return null;
   return html`
     <${Head} run=${run} onCancelled=${load} />
+    ${error && html`<${Problem} error=${error} retry=${load} />`}
+    ${connection === "waiting" && html`<p class="notice" role="status">Reconnecting …</p>`}
     ${run.error_message && html`<pre class="problem" role="alert">${run.error_message}</pre>`}
     <${Scores} run=${run} scores=${scores} />
     ${result && html`<${Result} result=${result} />`}
   `;
+}
+
+function NoRun({ error, retry }) {
+  const isGone = error.code === "run_not_found";
+  const title = isGone ? "There is no such run" : "The run cannot be shown";
+  const what = isGone ? "It was deleted, you may not see it, or the link is incomplete." : error.message;
+  return html`<${Missing} title=${title} what=${what} code=${error.code} retry=${retry}
+    all=${["runs", "All runs"]} />`;
 }
 
 const withProgress = (run, { iteration, phase, score, scores, message }) => ({

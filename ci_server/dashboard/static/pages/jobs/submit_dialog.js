@@ -1,12 +1,12 @@
 // Submitting a zip: dropped anywhere on the page, or chosen.
 import { pageUrl, requestJson } from "../../lib/api.js";
+import { Dialog } from "../../lib/dialog.js";
 import { UploadIcon } from "../../lib/icons.js";
 import { Problem } from "../../lib/shell.js";
 import { bytes } from "../../lib/sizes.js";
 import { html, useEffect, useRef, useState } from "../../lib/ui.js";
 import { upload } from "../../lib/upload.js";
 import { maySubmit, whyNotSubmit } from "../../lib/caller.js";
-import { Dialog } from "./dialog.js";
 
 /** While files are dragged over the window, say what dropping does. `onFile` gets the file. */
 export function DropZone({ caller, onFile }) {
