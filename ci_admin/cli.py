@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ci_admin.catalogue import app as catalogue_app
+from ci_admin.command_group import CommandGroup
 from ci_admin.identity_commands import key_app, user_app
 from ci_admin.mails import app as mail_app
 from ci_admin.secrets import app as secrets_app
@@ -31,6 +32,7 @@ HEALTHY, PROBLEMS, USAGE, CANNOT_RUN = 0, 1, 2, 3
 
 app = typer.Typer(
     name="ci-admin",
+    cls=CommandGroup,
     help="Administer a CI server. Reads the server's environment variables (CI_DB_PATH, "
     "CI_DATA_DIR, ...). Exit codes: 0 success, 1 problems found, 2 usage error, 3 failed.",
     no_args_is_help=True,

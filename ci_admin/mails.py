@@ -6,7 +6,14 @@ import typer
 
 from ci_admin import subscriptions
 from ci_admin.audit import operator_entry
-from ci_admin.subscription_commands import Events, Failures, Private, add_commands, remark
+from ci_admin.subscription_commands import (
+    Events,
+    Failures,
+    Private,
+    add_commands,
+    remark,
+    remark_unknown_tenant,
+)
 from ci_common.deliveries import Subscription, new_subscription_id
 from ci_common.errors import InvalidSubscriptionError
 from ci_common.identities import checked_tenant
@@ -52,6 +59,7 @@ def add_command(
     )
     subscriptions.administer(lambda administration: administration.add(one, None, entry))
     typer.echo(f"mail {one.subscription_id} of the tenant {one.tenant}")
+    remark_unknown_tenant(one.tenant)
     if load_settings().smtp_url is None:
         remark("CI_SMTP_URL is not set here; without it the server sends no e-mail")
     remark(f"next: ci-admin mail test {one.subscription_id}")

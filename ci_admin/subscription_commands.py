@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ci_admin import subscriptions
+from ci_admin.tenants import unknown_tenant_note
 from ci_common.deliveries import DeliveryState
 from ci_common.errors import InvalidSubscriptionError
 from ci_common.notify_targets import Channel
@@ -37,6 +38,12 @@ _Tenant = Annotated[
 def remark(text: str) -> None:
     """Say something that is no result."""
     print(f"ci-admin: {text}", file=sys.stderr)
+
+
+def remark_unknown_tenant(tenant: str) -> None:
+    """Tell of a tenant that may be a typo."""
+    if note := unknown_tenant_note(tenant):
+        remark(note)
 
 
 def add_commands(app: typer.Typer, channel: Channel) -> None:

@@ -6,12 +6,20 @@ A signing secret goes to stdout, alone, and all words about it to stderr.
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from ci_admin import subscriptions
 from ci_admin.audit import operator_entry
-from ci_admin.subscription_commands import Events, Failures, Private, add_commands, remark
+from ci_admin.subscription_commands import (
+    Events,
+    Failures,
+    Private,
+    add_commands,
+    remark,
+    remark_unknown_tenant,
+)
 from ci_common.deliveries import (
     OF_JOBS,
     Subscription,
@@ -22,11 +30,12 @@ from ci_common.errors import InvalidSubscriptionError, SubscriptionError
 from ci_common.identities import checked_tenant
 from ci_common.job import utc_now
 from ci_common.job_events import JobEventKind
-from ci_common.notify_targets import Channel, webhook_target
+from ci_common.notify_targets import Channel, NotifyTarget, webhook_target
 from ci_common.ports.audit import AuditAction, AuditEntry
 from ci_common.ports.delivery import DeliveryAdministration
 from ci_common.principal import LOCAL_TENANT
 from ci_common.webhook_signing import new_signing_key, read_secret, secret_text
+from ci_controller.executors.registry import load_settings
 
 app = typer.Typer(
     help="Send signed HTTP requests about a tenant's jobs, and show what was delivered.",
@@ -64,7 +73,7 @@ def add_command(
 ) -> None:
     """Send a tenant's job events to a URL, from now on. Prints the secret that signs them."""
     try:
-        webhook_target(url)
+        target = webhook_target(url)
     except ValueError as error:
         raise InvalidSubscriptionError(f"the URL {error}") from None
     key = _key(secret_file)
@@ -83,6 +92,8 @@ def add_command(
     )
     subscriptions.administer(lambda administration: administration.add(one, key, entry))
     remark(f"webhook {one.subscription_id} of the tenant {one.tenant}")
+    remark_unknown_tenant(one.tenant)
+    _remark_unreachable(target)
     remark(f"next: ci-admin webhook test {one.subscription_id}. Its signing secret:")
     typer.echo(secret_text(key))
 
@@ -114,6 +125,12 @@ def rotate_command(
     subscriptions.administer(lambda them: _rotate(them, webhook, tenant, key, kept))
     remark(f"the old secret of {webhook} stays valid for {keep}. The new one:")
     typer.echo(secret_text(key))
+
+
+def _remark_unreachable(target: NotifyTarget) -> None:
+    encrypted = urlsplit(target.address).scheme == "https"
+    if why := load_settings().webhook_addresses.refusal(target.host, encrypted=encrypted):
+        remark(f"note: with these settings nothing will be sent there: {why}")
 
 
 async def _shown(administration: DeliveryAdministration, webhook: str, tenant: str) -> bytes:

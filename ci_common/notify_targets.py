@@ -6,9 +6,11 @@ The client reads this, too, so it needs nothing but the standard library.
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
+
+from ci_common.webhook_addresses import WebhookAddresses
 
 MAILTO = "mailto:"
 LONGEST_TARGET = 1000
@@ -120,6 +122,7 @@ class NotifyPolicy:
     mail: tuple[str, ...] = ()
     """E-mail addresses in lower case, and domains."""
     sends_mail: bool = False
+    addresses: WebhookAddresses = field(default_factory=WebhookAddresses)
 
     def refusal(self, target: NotifyTarget) -> str | None:
         """Why a job may not send there, in words."""
@@ -137,12 +140,13 @@ class NotifyPolicy:
                 f"this server sends no webhooks for jobs to {target.host}; the operator lists "
                 "allowed hosts in CI_NOTIFY_HOSTS"
             )
-        if urlsplit(target.address).scheme == "http" and not self.names(target):
+        encrypted, named = urlsplit(target.address).scheme == "https", self.names(target)
+        if not encrypted and not named:
             return (
                 f"this server sends webhooks for jobs to {target.host} by https only; http is for "
                 "hosts inside, which the operator names in CI_NOTIFY_HOSTS"
             )
-        return None
+        return self.addresses.refusal(target.host, encrypted=encrypted, only_public=not named)
 
     def names(self, target: NotifyTarget) -> bool:
         """Whether the operator has listed the host itself, and not only any."""

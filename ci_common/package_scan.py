@@ -7,6 +7,7 @@ was found. Everything else, a signal included, is a failure of the scanner.
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 from collections.abc import Sequence
@@ -28,6 +29,11 @@ _OUTPUT_BYTES = 1 << 20
 _SHOWN_BYTES = 16 << 10
 _SHOWN_CHARACTERS = 500
 _PIECE_BYTES = 64 << 10
+
+_ESCAPE_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours and the like
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c\x9d]*(?:\x07|\x1b\\|\x9c)"  # OSC: titles and links
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,7 @@ class _Output:
 def _one_line(output: bytes, path: Path) -> str:
     """For a message: nothing that moves a terminal's cursor, and not where our files are."""
     text = output.decode("utf-8", "replace").replace(str(path.absolute()), "upload")
+    text = _ESCAPE_SEQUENCES.sub("", text)
     lines = ("".join(c if c.isprintable() else " " for c in line) for line in text.splitlines())
     joined = "; ".join(filter(None, (" ".join(line.split()) for line in lines)))
     whole = len(joined) <= _SHOWN_CHARACTERS

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 
 _LIKENESS = 0.7
-"""Of 1, how much of two names is the same at least."""
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like this one; `None` when none is much like it. Dashes at the
-    start, upper case, and `_` for `-` do not count.
+def closest(name: str, known: Iterable[str], likeness: float = _LIKENESS) -> str | None:
+    """The known name that is most like this one; `None` when none is much like it: of 1, so much of
+    two names is the same at least. Dashes at the start, upper case, and `_` for `-` do not count.
     """
     # Here because it takes a while, and most names are right.
     from difflib import get_close_matches
@@ -20,7 +19,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     beginnings = [one for one in plain if asked and one.startswith(asked)]
     if len(beginnings) == 1:
         return plain[beginnings[0]]
-    found = get_close_matches(asked, plain, n=1, cutoff=_LIKENESS)
+    found = get_close_matches(asked, plain, n=1, cutoff=likeness)
     return plain[found[0]] if found else None
 
 

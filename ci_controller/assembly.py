@@ -140,7 +140,7 @@ def build_deliverer(
     Raises SettingsError when there is no library for e-mail.
     """
     policy = settings.notify_policy or NotifyPolicy()
-    reachable = Reachable(settings.private_networks)
+    reachable = Reachable(settings.webhook_addresses.networks)
     senders: dict[Channel, Sender] = {Channel.WEBHOOK: WebhookSender(queue, reachable, policy, now)}
     if settings.smtp_server is not None and settings.smtp_from is not None:
         senders[Channel.MAIL] = _mail_sender(settings.smtp_server, settings.smtp_from, policy, now)

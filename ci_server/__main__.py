@@ -21,7 +21,11 @@ with needing("server", "python -m ci_server"):
     from ci_server.greeting import greeting
     from ci_server.telemetry.log_output import uvicorn_config
     from ci_server.wiring.access import has_identities
-    from ci_server.wiring.instance import check_database_location, load_settings
+    from ci_server.wiring.instance import (
+        check_database_location,
+        load_settings,
+        misspelled_settings,
+    )
 
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
@@ -113,6 +117,8 @@ def main() -> None:
         identified = asyncio.run(has_identities(settings))
     except RunnerError as error:
         sys.exit(f"ci_server: the server cannot start: {error.message}")
+    for name, meant in misspelled_settings(os.environ).items():
+        _say(f"ci_server: {name} is not a setting and is ignored; did you mean {meant}?", settings)
     if not is_loopback(options.host):
         _refuse_to_be_open_by_accident(options.host, settings, identified=identified)
     if options.port:

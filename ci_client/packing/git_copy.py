@@ -245,6 +245,6 @@ class _Copy:
 
 def _impossible(why: str) -> UsageError:
     return UsageError(
-        "Cannot send the git repository (requested by --git, or by `git = true` in [tool.ci]): "
-        f"{why}. Use --no-git to submit without it."
+        "Cannot send the git repository (requested by --git, or by `git = true` in [tool.ci] or "
+        f"ci.toml): {why}. Use --no-git to submit without it."
     )

@@ -77,5 +77,5 @@ def _mib(size: int) -> str:
 def _too_large(what: str, names: list[str]) -> ProjectTooLarge:
     return ProjectTooLarge(
         f"{what} Largest: {', '.join(names)}. Exclude what the job does not need with --exclude "
-        "PATTERN, `exclude` in [tool.ci], or a .gitignore file."
+        "PATTERN, `exclude` in [tool.ci] or ci.toml, or a .gitignore file."
     )

@@ -6,10 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from ci_common.addresses import Network
 from ci_common.notify_targets import NotifyPolicy, mail_target
 from ci_common.settings.environment import EnvironmentSettings
 from ci_common.smtp_server import SmtpServer
+from ci_common.webhook_addresses import WebhookAddresses
 
 _HOST_PATTERN = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:.]+")
 
@@ -84,9 +84,9 @@ class DeliverySettings(EnvironmentSettings):
     """Days for which messages that were delivered, or given up, are shown."""
 
     @property
-    def private_networks(self) -> tuple[Network, ...]:
-        """Those of `webhook_networks`."""
-        return tuple(ipaddress.ip_network(word) for word in _words(self.webhook_networks))
+    def webhook_addresses(self) -> WebhookAddresses:
+        """Which addresses webhooks may be sent to."""
+        return WebhookAddresses(tuple(map(ipaddress.ip_network, _words(self.webhook_networks))))
 
     @property
     def notify_policy(self) -> NotifyPolicy | None:
@@ -94,7 +94,10 @@ class DeliverySettings(EnvironmentSettings):
         if not self.notifications:
             return None
         return NotifyPolicy(
-            _words(self.notify_hosts), _words(self.notify_mail), self.smtp_url is not None
+            _words(self.notify_hosts),
+            _words(self.notify_mail),
+            self.smtp_url is not None,
+            self.webhook_addresses,
         )
 
     @property

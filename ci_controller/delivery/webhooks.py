@@ -15,8 +15,9 @@ from ci_common.deliveries import OF_JOBS, Attempt, Message
 from ci_common.errors import SecretKeyError
 from ci_common.notify_targets import NotifyPolicy, webhook_target
 from ci_common.ports.delivery import DeliveryQueue
+from ci_common.webhook_addresses import NotReachableError
 from ci_common.webhook_signing import signed_headers
-from ci_controller.delivery.reachable import NameNotFoundError, NotReachableError, Reachable
+from ci_controller.delivery.reachable import NameNotFoundError, Reachable
 from ci_controller.delivery.sender import Sender
 
 _SECONDS = 15.0

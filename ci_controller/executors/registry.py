@@ -3,7 +3,7 @@
 A new executor is a folder beside this module, and an entry of `EXECUTORS`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +13,7 @@ from ci_common.errors import SettingsError
 from ci_common.job import ResourceLimits
 from ci_common.ports.workloads import Executor
 from ci_common.settings import EnvironmentSettings, Settings, read_settings
+from ci_common.settings.near_misses import near_misses
 from ci_controller.executors.docker import DockerSettings, docker_executor
 from ci_controller.executors.process import ProcessSettings, process_executor
 from ci_controller.executors.shared.context import ExecutorContext
@@ -56,6 +57,11 @@ def load_settings() -> Settings:
     Raises SettingsError, which names each wrong variable.
     """
     return read_settings(_CheckedSettings, *(kind.settings for kind in EXECUTORS.values()))
+
+
+def misspelled_settings(variables: Iterable[str]) -> dict[str, str]:
+    """By variable of the environment that is no setting, the one that was probably meant."""
+    return near_misses(variables, [Settings, *(kind.settings for kind in EXECUTORS.values())])
 
 
 def build_executor(

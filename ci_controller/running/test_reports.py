@@ -53,6 +53,12 @@ _STATUSES = {
 _SAYS_NOTHING = frozenset({"", "failed", "collection failure", "test error"})
 """Messages that some tools write although the reason is in the text below."""
 
+_PYTEST = frozenset({"pytest", "pytest tests"})
+"""How pytest names its suites. Its texts begin with the source of all functions on the way."""
+
+_COMPARED = 200
+"""Characters of a message, to see whether it is repeated below."""
+
 
 @dataclass(slots=True)
 class _Case:
@@ -70,6 +76,7 @@ class _Case:
     length: int = 0
     by_status: bool = False
     """Whether the outcome is from an attribute only; an element says more."""
+    by_pytest: bool = False
     is_suite: bool = False
     """Whether it stands for the failure of a suite, outside of any test."""
 
@@ -84,14 +91,18 @@ class _Case:
         return told[-1] if told else (self.file, self.line)
 
     def explain(self) -> str:
-        """Why it failed."""
+        """Why it failed: the message, and what the text below says besides."""
         text = _COLORS.sub("", "".join(self.text)).strip()
         message = _COLORS.sub("", self.message).strip()
-        if message.lower() in _SAYS_NOTHING and text:
-            # pytest marks the lines of a traceback that tell the error.
-            marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E  ")]
-            return ("\n".join(marked) or text)[:_MAX_MESSAGE]
-        return message[:_MAX_MESSAGE]
+        # pytest marks the lines of a traceback that tell the error.
+        marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E  ")]
+        if message.lower() in _SAYS_NOTHING:
+            told = "\n".join(marked) or text or message
+        elif not text or marked or self.by_pytest:
+            told = message
+        else:
+            told = text if _begins_with(text, message) else f"{message}\n\n{text}"
+        return told[:_MAX_MESSAGE]
 
 
 @dataclass(slots=True)
@@ -196,6 +207,7 @@ class JUnitReport(XmlReport):
             self._case.file = attributes.get("file", "")[:_MAX_NAME]
             self._case.line = _line(attributes)
             self._case.by_status = True
+            self._case.by_pytest = any(suite.name in _PYTEST for suite in self._suites)
         elif tag in _OUTCOMES:
             self._start_outcome(tag, attributes)
 
@@ -241,6 +253,15 @@ class JUnitReport(XmlReport):
         if self._outcome_depth and case is not None and case.length < _MAX_TEXT:
             case.text.append(content)
             case.length += len(content)
+
+
+def _begins_with(text: str, message: str) -> bool:
+    """Whether the message is on the first line of a text, or begins there; often after the name of
+    an exception.
+    """
+    first, *_ = text[:_MAX_MESSAGE].splitlines()
+    place = " ".join(text[:_MAX_MESSAGE].split()).find(" ".join(message.split())[:_COMPARED])
+    return 0 <= place < len(first)
 
 
 def _is_graver(outcome: str, than: str) -> bool:

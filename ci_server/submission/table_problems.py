@@ -46,11 +46,13 @@ OF_A_JOB = {
     "private": FLAG,
     "notify": NOTIFY,
 }
+_JOBS = "<jobs>"
+"""Stands for the table of jobs, whose name depends on the file."""
 _TABLE = {
     "server": "the address of a server, such as 'https://ci.example.com'",
     "exclude": "a list of at most 1000 patterns as in .gitignore, such as 'data/'",
     "git": "true or false",
-    "jobs": "tables [tool.ci.jobs.NAME]; a NAME has at most 64 letters, digits, and _ . -",
+    "jobs": f"tables [{_JOBS}.NAME]; a NAME has at most 64 letters, digits, and _ . -",
 }
 
 
@@ -67,11 +69,13 @@ def explain(error: ValidationError, prefix: str = "", allowed: Mapping[str, str]
 def _problem(problem: Mapping[str, Any], prefix: str, top: Mapping[str, str]) -> str:
     path = [str(part) for part in problem["loc"] if part != "[key]"]
     where = ".".join(filter(None, [prefix, place_of(path)]))
-    message = _message(problem, path, top)
+    message = _message(problem, path, top, prefix)
     return f"{where}: {message}" if where else message
 
 
-def _message(problem: Mapping[str, Any], path: Sequence[str], top: Mapping[str, str]) -> str:
+def _message(
+    problem: Mapping[str, Any], path: Sequence[str], top: Mapping[str, str], prefix: str
+) -> str:
     kind = problem["type"]
     if kind == "extra_forbidden":
         known = OF_A_JOB if len(path) > 1 else top
@@ -83,6 +87,7 @@ def _message(problem: Mapping[str, Any], path: Sequence[str], top: Mapping[str, 
     allowed = _allowed(path, top)
     if allowed is None:
         return str(problem["msg"])
+    allowed = allowed.replace(_JOBS, ".".join(filter(None, [prefix, "jobs"])))
     return f"{_value(problem['input'], path)} is not allowed; it must be {allowed}"
 
 

@@ -8,6 +8,7 @@ from ci_common.principal import LOCAL_TENANT, Role
 from ci_common.settings import Settings
 from ci_controller.executors.registry import build_executor
 from ci_controller.executors.registry import load_settings as load_settings  # for app and __main__
+from ci_controller.executors.registry import misspelled_settings as misspelled_settings
 from ci_persistence.database.location import check_location
 from ci_persistence.sqlite.identities import SqliteIdentityAdministration
 from ci_server.wiring.stores import open_database

@@ -81,10 +81,11 @@ async def test_a_clean_package_was_seen_whole_twice_and_without_the_servers_secr
 
 @pytest.mark.anyio
 async def test_what_it_finds_is_told_without_control_characters_and_is_in_the_audit_log(place):
-    script = "printf '%s: \\033[31mEvil.A\\033[0m\\nFOUND\\n' $1; yes x | head -c 100000; exit 1"
+    colored = "\\033[1;31mEvil.A\\033[0m\\033]0;title\\a\\033"
+    script = f"printf '%s: {colored}\\nFOUND\\n' $1; yes x | head -c 100000; exit 1"
     error = await refused(place, scanner(script, "{path}"), PackageRefusedError)
     assert error.message.startswith(
-        "the server's package scanner refused the upload: upload: [31mEvil.A [0m; FOUND; x; x"
+        "the server's package scanner refused the upload: upload: Evil.A; FOUND; x; x"
     )
     assert error.message.isprintable()
     assert len(error.message) < 1000

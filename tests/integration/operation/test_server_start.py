@@ -20,9 +20,10 @@ def start(tmp_path, *options, **environment):
 def test_a_port_that_is_taken(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = start(tmp_path, "--port", str(port))
+        done = start(tmp_path, "--port", str(port), CI_DATA_PATH="/data")
     assert done.returncode == 1
     assert done.stderr == (
+        "ci_server: CI_DATA_PATH is not a setting and is ignored; did you mean CI_DATA_DIR?\n"
         f"ci_server: cannot listen on 127.0.0.1, port {port}: another program uses this port; "
         "stop it, or choose another port with --port\n"
     )
@@ -36,7 +37,7 @@ def test_what_is_no_port(tmp_path, port):
 
 
 def test_a_database_in_no_place(tmp_path):
-    done = start(tmp_path, "--port", "1", CI_DB_PATH="/proc/none/ci.db")
+    done = start(tmp_path, "--port", "1", CI_DB_PATH="/proc/none/ci.db", CI_JOB_ID="1")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "choose another place with CI_DB_PATH" in done.stderr

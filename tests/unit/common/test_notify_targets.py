@@ -1,8 +1,11 @@
 """What a notification can be sent to, and where jobs may send theirs."""
 
+import ipaddress
+
 import pytest
 
 from ci_common.notify_targets import Channel, NotifyPolicy, read_target, targets_problem
+from ci_common.webhook_addresses import WebhookAddresses
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,26 @@ def test_where_jobs_may_send():
     assert "by https only" in anywhere.problem(["HTTP://localhost/x"]), "it is never delivered"
     assert NotifyPolicy(("*", "localhost")).problem(["http://localhost/x"]) is None
     assert NotifyPolicy().problem(["https://anything.example/"])
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"]
+)
+def test_addresses_that_jobs_may_not_call(host):
+    url = f"https://{host}/hook"
+    address = host.strip("[]")
+    assert NotifyPolicy(("*",)).problem([url]) == (
+        f"{address} is not a public host; if it may be called, the operator adds its network to "
+        "CI_WEBHOOK_NETWORKS"
+    )
+    networks = map(ipaddress.ip_network, ("127.0.0.0/8", "10.0.0.0/8", "::1/128"))
+    inside = WebhookAddresses(tuple(networks))
+    anywhere = NotifyPolicy(("*",), addresses=inside)
+    assert "`*` does not name it" in anywhere.problem([url])
+    assert NotifyPolicy(("*", address), addresses=inside).problem([url]) is None
+
+
+def test_public_addresses_may_be_called():
+    policy = NotifyPolicy(("*", "8.8.8.8"))
+    assert policy.problem(["https://8.8.4.4/", "https://[2606:4700::1111]/"]) is None
+    assert "use https" in policy.problem(["http://8.8.8.8/"])

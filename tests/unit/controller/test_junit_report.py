@@ -1,6 +1,7 @@
 """JUnit reports of several tools, broken ones, and hostile ones."""
 
 import time
+from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_maven():
     overdraft, boom = seen.failures
     assert (overdraft.name, overdraft.message) == (
         "com.example.BankTest::overdraft",
-        "expected: <1>",
+        "expected: <1>\n\nstack",
     )
     assert boom.message.startswith("java.lang.NullPointerException\n")
     assert seen.slowest[0].seconds == 1234.5
@@ -89,6 +90,34 @@ def test_go_with_nested_suites():
     seen = read(GO).summary()
     assert (seen.total, seen.passed, seen.failed) == (2, 1, 1)
     assert seen.failures[0].message == "add_test.go:12: got 1, want 2"
+
+
+STACK = "\n\tat app.BankTest.overdraft(BankTest.java:12)"
+TRACEBACK = 'Traceback (most recent call last):\n  File "test_a.py", line 3\nAssertionError: 1 != 2'
+REASONS = {  # by tool: its suite, its message, the text below, and what is told
+    "surefire": ("app.BankTest", "expected: <1>", f"org.Error: expected: <1>{STACK}", None),
+    "mocha": ("Mocha Tests", "a\nb", f"AssertionError: a\nb{STACK}", None),
+    "jest": ("jest tests", "", f"Error: expect(received){STACK}", None),
+    "unittest": ("test_a.Test", "1 != 2", TRACEBACK, f"1 != 2\n\n{TRACEBACK}"),
+    "catch2": ("tests", "x == 1", "FAILED:\n  with: 2 == 1", "x == 1\n\nFAILED:\n  with: 2 == 1"),
+    "googletest": ("BankTest", "a.cc:5\nno", "a.cc:5\nno", None),
+    "long": ("suite", "m" * 1990, "n" * 100, "m" * 1990 + "\n\n" + "n" * 8),
+    "pytest": ("pytest", "assert 0", "> assert 0\n\na.py:4: AssertionError", "assert 0"),
+    "pytest, --tb=native": ("pytest", "assert 1 == 2", TRACEBACK, "assert 1 == 2"),
+    "pytest, a named suite": ("mine", "assert 0", "> assert 0\nE   assert 0", "assert 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", REASONS)
+def test_the_text_is_told_where_it_says_more_than_the_message(tool):
+    suite, message, text, told = REASONS[tool]
+    attribute = quoteattr(message, {"\n": "&#10;"})
+    report = (
+        f'<testsuites><testsuite name="{suite}"><testcase name="t"><failure message={attribute}>'
+        f"{escape(text)}</failure></testcase></testsuite></testsuites>"
+    )
+    (case,) = read(report.encode()).summary().failures
+    assert case.message == (text if told is None else told)
 
 
 def test_several_reports_are_added_up():
@@ -195,7 +224,7 @@ def test_every_prefix_is_no_report():
             b"<failure message=''>#x1B[94mdef#x1B[0m\n#x1B[1m#x1B[31mE   boom#x1B[0m\n</failure>",
             "boom",
         ),
-        (b"<failure message='m'>\x00</failure>", "m"),
+        (b"<failure message='m'>\x00</failure>", "m\n\n\ufffd"),
         (b"<failure message='a&#27;b&#x1B;c&#x1b;d'/>", "a\ufffdb\ufffdc\ufffdd"),
         (b"<failure message='&#xD800;&#1114112;&#99999999999;'/>", "\ufffd" * 3),
         (b"<failure message='&#65;&#x42;&lt;&amp;&#10;x'/>", "AB<&\nx"),

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from ci_controller.delivery.reachable import NameNotFoundError, NotReachableError, Reachable
+from ci_common.webhook_addresses import NotReachableError
+from ci_controller.delivery.reachable import NameNotFoundError, Reachable
 
 pytestmark = pytest.mark.anyio
 

@@ -108,7 +108,7 @@ async def test_inside_jobs_call_only_hosts_that_the_operator_names():
     with Receiver() as receiver:
         url = f"http://inside.test:{receiver.port}/"
         anywhere = sender(Names(["127.0.0.1"], ["127.0.0.1"]))
-        attempt = await anywhere.send(message(url, OF_JOBS))
+        attempt = await anywhere.send(message(url.replace("http:", "https:"), OF_JOBS))
         assert (attempt.final, "`*` does not name it" in attempt.error) == (True, True)
         assert receiver.received == []
         assert (await anywhere.send(message(url))).delivered, "a webhook is the operator's"

@@ -122,6 +122,18 @@ def test_an_unknown_job_is_told_the_file_and_what_may_be_meant(files, name, told
     assert error.value.message == f"the project has no job {name!r}; {told}"
 
 
+@pytest.mark.parametrize(
+    ("file", "table"), [("ci.toml", "jobs"), ("pyproject.toml", "tool.ci.jobs")]
+)
+def test_a_wrong_name_is_told_the_table_of_its_file(file, table):
+    with pytest.raises(InvalidConfigError) as error:
+        resolve_spec({file: f"[{table}.'<jobs>']".encode()}, SubmissionRequest(), DEFAULTS)
+    assert error.value.message == (
+        f'{file}: {table}.<jobs>: "<jobs>" is not allowed; it must be tables [{table}.NAME]; a '
+        "NAME has at most 64 letters, digits, and _ . -"
+    )
+
+
 def test_an_unknown_key_is_told_what_may_be_meant():
     with pytest.raises(
         InvalidConfigError, match=r"comand: is not a known key; .*did you mean command"
