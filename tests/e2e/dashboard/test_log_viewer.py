@@ -113,6 +113,7 @@ def test_the_whole_log_is_searched(server, at_start):
     page.keyboard.press("Enter")
     count = page.get_by_role("search").get_by_role("status")
     expect(count).to_have_text("1 of 111")
+    expect(page.get_by_role("region", name="Log", exact=True)).to_be_focused()
     expect(page.locator(".row.selected")).to_have_text(re.compile("filler 1$"))
     expect(page.locator(".row.selected mark")).to_have_text("filler 1")
     page.keyboard.press("n")

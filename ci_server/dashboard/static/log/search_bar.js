@@ -59,10 +59,12 @@ export function useSearch(path, view, find) {
     run,
     show: (index) => show(found.hits, index),
     focus: () => field.current?.select(),
+    /** To the log, where n and N are keys. */
+    leave: () => view?.focus(),
     clear: () => {
       if (field.current) field.current.value = "";
       if (query) run("");
-      field.current?.blur();
+      if (document.activeElement === field.current) view?.focus();
     },
     go: (step) => {
       const { length } = found.hits;
@@ -76,7 +78,7 @@ export function SearchBar({ search }) {
   const submit = (event) => {
     event.preventDefault();
     const wanted = field.current.value;
-    field.current.blur(); // so that n and N are keys
+    search.leave();
     if (wanted === query) search.go(1);
     else search.run(wanted);
   };

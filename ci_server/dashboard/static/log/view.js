@@ -85,6 +85,11 @@ export class LogView {
     if (this.#bytes.size > 2 * PIECE_BYTES) afterNextFrame(() => this.#lines.survey());
   }
 
+  /** Give the log the keys. */
+  focus() {
+    this.#surface.scroller.focus({ preventScroll: true });
+  }
+
   close() {
     this.#loader.close();
     this.#surface.close();
