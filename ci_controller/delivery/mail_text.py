@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from ci_common.deliveries import OF_JOBS, TEST_TYPE, Message
-from ci_common.job import JobStatus
+from ci_common.job import JobStatus, Reason
 from ci_common.job_events import JobEventKind
 
 _LONGEST_SUBJECT = 150
@@ -59,12 +59,13 @@ def _headline(kind: str, data: Mapping[str, Any]) -> str:
 
 
 def _result(facts: Mapping[str, Any]) -> str:
-    if facts["status"] != JobStatus.COMPLETED.value:
-        failed = facts["status"] == JobStatus.FAILED.value
-        return f"failed: {facts['reason']}" if failed else str(facts["status"])
-    if facts["exit_code"] == 0:
-        return "passed"
-    return f"failed with exit code {facts['exit_code']}"
+    status, reason = facts["status"], str(facts["reason"])
+    if status == JobStatus.COMPLETED.value:
+        code = facts["exit_code"]
+        return "passed" if code == 0 else f"failed with exit code {code}"
+    if status != JobStatus.FAILED.value:
+        return str(status)
+    return "timed out" if reason == Reason.TIMEOUT.value else f"failed: {reason.replace('_', ' ')}"
 
 
 def _rows(data: Mapping[str, Any]) -> Sequence[_Row]:

@@ -70,7 +70,7 @@ def test_hostile_words_stay_words():
     [
         ({"status": "completed", "exit_code": 0}, "passed"),
         ({"status": "completed", "exit_code": 3}, "failed with exit code 3"),
-        ({"status": "failed", "exit_code": None}, "failed: timeout"),
+        ({"status": "failed", "exit_code": None}, "timed out"),
         ({"status": "cancelled", "exit_code": None}, "cancelled"),
     ],
 )

@@ -22,7 +22,8 @@ export const isFinal = (job) => ["completed", "failed", "cancelled"].includes(jo
 /** A job's state as a coloured word with a sign: colour is never the only difference. */
 export function JobState({ job }) {
   const state = stateOf(job);
-  const [sign, word] = SHOWN[state];
+  const [sign, usual] = SHOWN[state];
+  const word = job.reason === "timeout" ? "timed out" : usual;
   return html`<span class=${`state state-${state}`}
     ><span aria-hidden="true">${sign}</span> ${word}</span
   >`;
