@@ -1,16 +1,17 @@
-"""The ES modules of a page, joined into few files when the server starts.
+"""The ES modules of a page, joined into few files by the server.
 
 A page has dozens of small modules. Over a network, and in a browser that has just started, each
 file costs more than what is in it. So each module becomes a function that returns what it exports,
 and they run in the order in which they would run as modules. Nothing else is changed.
 
 This reads the forms of `import` and `export` that our modules and those in `vendor/` have, and
-refuses others: then the server does not start, and tests fail.
+refuses others: tests tell.
 """
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 _START = r"(?:^|(?<=[;}]))"
 _IMPORT = re.compile(_START + r'import\s*(\{[^}]*\}|\w+)\s*from\s*"(\.[^"]+)";', re.MULTILINE)
@@ -27,29 +28,12 @@ class ModuleFormError(Exception):
     """A module is written in a way that this does not know."""
 
 
-class _Source:
-    """A module's text, in which comments of whole lines do not count."""
-
-    def __init__(self, text: str) -> None:
-        self._parts = _COMMENT.split(text)  # code and comments by turns
-
-    @property
-    def code(self) -> str:
-        return "".join(self._parts[::2])
-
-    def changed(self, change: Callable[[str], str]) -> str:
-        """All of it, with the code changed."""
-        return "".join(
-            part if index % 2 else change(part) for index, part in enumerate(self._parts)
-        )
-
-
 class Modules:
     """The modules of the dashboard."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        self._sources = {
-            path: _Source(content.decode())
+        self._modules = {
+            path: _Module(path, content.decode())
             for path, content in files.items()
             if path.endswith(".js")
         }
@@ -68,13 +52,6 @@ class Modules:
             wanted[later] = by_and_by
         return {path: self._file(path, placed).encode() for path in wanted}
 
-    def needed_by(self, module: str) -> list[str]:
-        """The modules that one imports; not those that it imports by `import()`."""
-        code = self._sources[module].code
-        paths = [path for _, path in _IMPORT.findall(code)]
-        paths += [path for _, path in _EXPORT_LIST.findall(code) if path]
-        return [_resolved(module, path) for path in paths]
-
     def _in_order(self, modules: Iterable[str], known: Iterable[str]) -> list[str]:
         """These and what they need besides what is known, each behind what it needs."""
         found: list[str] = []
@@ -86,7 +63,7 @@ class Modules:
             if module in under_way:
                 raise ModuleFormError(f"{module} imports itself, by way of others")
             under_way.add(module)
-            for each in self.needed_by(module):
+            for each in self._modules[module].needed:
                 visit(each)
             done.add(module)
             found.append(module)
@@ -96,49 +73,71 @@ class Modules:
         return found
 
     def _imported_later(self, modules: Iterable[str]) -> list[str]:
-        found = (
-            _resolved(module, path)
-            for module in modules
-            for path in _LATER.findall(self._sources[module].code)
-        )
+        found = (later for module in modules for later in self._modules[module].needed_later)
         return list(dict.fromkeys(found))
 
     def _file(self, path: str, placed: Mapping[str, str]) -> str:
         own = [module for module, place in placed.items() if place == path]
-        needed = {each for module in own for each in self.needed_by(module)} - set(own)
+        needed = {each for module in own for each in self._modules[module].needed} - set(own)
         imports = [
             f'import {{ {_name(each)} }} from "{_relative(path, placed[each])}";\n'
             for each in sorted(needed)
         ]
-        scopes = [_Scope(module, path, placed).text(self._sources[module]) for module in own]
+        scopes = [self._modules[module].scope(path, placed) for module in own]
         exports = ", ".join(map(_name, own))
         return "".join([*imports, *scopes, f"export {{ {exports} }};\n"])
 
 
-class _Scope:
-    """A module as a function that is called once, and returns what it exports."""
+class _Module:
+    """A module's text, in which comments of whole lines do not count."""
 
-    def __init__(self, module: str, path: str, placed: Mapping[str, str]) -> None:
-        self._module = module
+    def __init__(self, path: str, text: str) -> None:
         self._path = path
-        self._placed = placed
+        self._parts = _COMMENT.split(text)  # code and comments by turns
         self._exported: list[str] = []
 
-    def text(self, source: _Source) -> str:
-        """Raises ModuleFormError."""
-        body = source.changed(self._changed)
-        name, exported = _name(self._module), ", ".join(self._exported)
-        head = f"// {self._module}\nconst {name} = (() => {{\n"
+    @cached_property
+    def needed(self) -> list[str]:
+        """The modules that it imports; not those that it imports by `import()`."""
+        code = "".join(self._parts[::2])
+        paths = [path for _, path in _IMPORT.findall(code)]
+        paths += [path for _, path in _EXPORT_LIST.findall(code) if path]
+        return [self._resolved(path) for path in paths]
+
+    @cached_property
+    def needed_later(self) -> list[str]:
+        """Those that it imports by `import()`."""
+        return [self._resolved(path) for path in _LATER.findall("".join(self._parts[::2]))]
+
+    def scope(self, file: str, placed: Mapping[str, str]) -> str:
+        """It as a function that is called once, and returns what it exports, for a file. `placed`
+        tells the files of modules. Raises ModuleFormError.
+        """
+
+        def later(match: re.Match[str]) -> str:
+            name, needed = self._named(match[1]), self._resolved(match[1])
+            return f'import("{_relative(file, placed[needed])}").then(({{ {name} }}) => {name})'
+
+        parts = [
+            part if index % 2 else _LATER.sub(later, part) for index, part in enumerate(self._body)
+        ]
+        name, exported, body = _name(self._path), ", ".join(self._exported), "".join(parts)
+        head = f"// {self._path}\nconst {name} = (() => {{\n"
         return f"{head}{body}\nreturn {{ {exported} }};\n}})();\n"
+
+    @cached_property
+    def _body(self) -> list[str]:
+        return [
+            part if index % 2 else self._changed(part) for index, part in enumerate(self._parts)
+        ]
 
     def _changed(self, code: str) -> str:
         code = _IMPORT.sub(self._import, code)
         code = _EXPORT_LIST.sub(self._export_list, code)
         code = _EXPORT_DEFAULT.sub(self._export_default, code)
         code = _EXPORT.sub(self._export, code)
-        code = _LATER.sub(self._later, code)
         if left := _LEFT.search(code):
-            raise ModuleFormError(f"{self._module}: cannot join {left[0].strip()[:80]!r}")
+            raise ModuleFormError(f"{self._path}: cannot join {left[0].strip()[:80]!r}")
         return code
 
     def _import(self, match: re.Match[str]) -> str:
@@ -165,17 +164,11 @@ class _Scope:
         self._exported.append(match[1])
         return ""
 
-    def _later(self, match: re.Match[str]) -> str:
-        name = self._named(match[1])
-        place = _relative(self._path, self._placed[_resolved(self._module, match[1])])
-        return f'import("{place}").then(({{ {name} }}) => {name})'
-
     def _named(self, path: str) -> str:
-        return _name(_resolved(self._module, path))
+        return _name(self._resolved(path))
 
-
-def _resolved(module: str, path: str) -> str:
-    return posixpath.normpath(posixpath.join(posixpath.dirname(module), path))
+    def _resolved(self, path: str) -> str:
+        return posixpath.normpath(posixpath.join(posixpath.dirname(self._path), path))
 
 
 def _relative(path: str, target: str) -> str:

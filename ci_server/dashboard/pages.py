@@ -84,8 +84,20 @@ _EARLY = '<script type="module" async src="{assets}joined/{script}.early.js"></s
 """With `async` it does not wait for what else the page loads."""
 
 
-def _contents() -> dict[str, bytes]:
-    """The files in `static/`, and in `joined/` what pages load of them."""
+class Site(NamedTuple):
+    """All that pages load."""
+
+    version: str
+    """Of all of it. It is in the addresses, so that no page mixes the files of two."""
+    assets: dict[str, Asset]
+    """By path."""
+
+
+@cache
+def site() -> Site:
+    """The files in `static/`, and in `joined/` what pages load of them. It is made when it is first
+    asked for, and takes a few tenths of a second: for a thread.
+    """
     files = read_assets()
     modules = Modules(files)
     found = {"joined/head.js": joined(files, ("theme.js", "retry.js")), **files}
@@ -95,24 +107,15 @@ def _contents() -> dict[str, bytes]:
         early = {own + ".early.js": [page.early]} if page.early else {}
         scripts = {**early, own + ".js": [f"pages/{page.script}.js"]}
         found |= modules.joined(scripts, later=own + ".later.js")
-    return found
-
-
-_CONTENTS = _contents()
-
-VERSION = version_of(_CONTENTS)
-"""Of all that pages load. It is in the addresses, so that no page mixes the files of two."""
-
-ASSETS = {path: Asset(path, content) for path, content in _CONTENTS.items()}
-"""All that pages load, by path."""
+    return Site(version_of(found), {path: Asset(path, content) for path, content in found.items()})
 
 
 @cache
 def page_html(page: Page, depth: int) -> str:
     """The page at an address with so many slashes behind that of the first page. Its links are
-    relative, for proxies that serve us below a path of theirs.
+    relative, for proxies that serve us below a path of theirs. For a thread, like `site`.
     """
-    names = {"assets": "../" * depth + f"assets/{VERSION}/", "script": page.script}
+    names = {"assets": "../" * depth + f"assets/{site().version}/", "script": page.script}
     early = _EARLY.format(**names) if page.early else ""
     return _HTML.format(
         title=escape(page.title), early=early, without_script=page.without_script, **names

@@ -1,21 +1,13 @@
 """The routes of the dashboard: its pages, and what they load. They are the same for everybody."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from ci_server.dashboard.pages import (
-    ASSETS,
-    MISSING,
-    PAGES,
-    UI_PATH,
-    VERSION,
-    Page,
-    depth_of,
-    page_html,
-)
+from ci_server.dashboard.pages import MISSING, PAGES, UI_PATH, Page, depth_of, page_html, site
 from ci_server.http.accept import wants_html
 from ci_server.http.guards import public, rate_limited
 from ci_server.http.security_headers import DASHBOARD_HEADERS
@@ -30,9 +22,8 @@ async def to_dashboard() -> Response:
 
 
 def _answering(page: Page) -> Callable[[], Awaitable[HTMLResponse]]:
-    html = page_html(page, depth_of(page))
-
     async def answer() -> HTMLResponse:
+        html = await asyncio.to_thread(page_html, page, depth_of(page))
         return HTMLResponse(html, headers=DASHBOARD_HEADERS)
 
     return answer
@@ -53,8 +44,9 @@ async def asset(request: Request, path: str) -> Response:
     """What the pages load, below its version. Without one it is as it is now. Not rate limited: a
     page loads dozens, once.
     """
-    name = path.removeprefix(VERSION + "/")
-    if found := ASSETS.get(name):
+    version, assets = await asyncio.to_thread(site)
+    name = path.removeprefix(version + "/")
+    if found := assets.get(name):
         return found.answer(request, versioned=name != path)
     raise HTTPException(404)
 
@@ -71,4 +63,5 @@ async def missing(request: Request) -> Response:
     depth = below.count(b"/")
     if depth > _DEEPEST or not wants_html(request):
         raise HTTPException(404)
-    return HTMLResponse(page_html(MISSING, depth), 404, {**DASHBOARD_HEADERS, "Vary": "Accept"})
+    html = await asyncio.to_thread(page_html, MISSING, depth)
+    return HTMLResponse(html, 404, {**DASHBOARD_HEADERS, "Vary": "Accept"})

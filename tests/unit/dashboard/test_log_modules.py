@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 import ci_server.dashboard
-from ci_server.dashboard.pages import ASSETS
+from ci_server.dashboard.pages import site
 
 NODE = shutil.which("node")
 HERE = Path(__file__).parent
 STATIC = Path(ci_server.dashboard.__file__).parent / "static"
-JOINED = [path for path in ASSETS if path.startswith("joined/") and path.endswith(".js")]
+JOINED = [path for path in site().assets if path.startswith("joined/") and path.endswith(".js")]
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="needs Node.js (scripts/test installs it)")
 
@@ -28,7 +28,7 @@ def node(tmp_path_factory):
     shutil.copytree(STATIC, modules, dirs_exist_ok=True)
     (modules / "joined").mkdir()
     for path in JOINED:
-        (modules / path).write_bytes(ASSETS[path].content)
+        (modules / path).write_bytes(site().assets[path].content)
     (modules / "package.json").write_text('{"type": "module"}')
 
     def run(*arguments, given=""):

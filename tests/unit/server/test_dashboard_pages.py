@@ -10,12 +10,11 @@ import ci_server.dashboard
 from ci_server.dashboard.assets import version_of
 from ci_server.dashboard.modules import ModuleFormError, Modules
 from ci_server.dashboard.pages import (
-    ASSETS,
     MISSING,
     PAGES,
     UI_PATH,
-    VERSION,
     page_html,
+    site,
 )
 from setup_steps.dashboard_assets import LICENSES, PACKAGES, VENDOR
 
@@ -28,7 +27,7 @@ def files_of(page, address):
     html = page_html(page, address.count("/") - 1)
     links = re.findall(r'(?:href|src)="([^"]+)"', html)
     found = [urljoin(UI_PATH + address, link) for link in links]
-    own = f"{UI_PATH}/assets/{VERSION}/"
+    own = f"{UI_PATH}/assets/{site().version}/"
     assert all(path.startswith(own) for path in found), found
     return [path.removeprefix(own) for path in found]
 
@@ -37,10 +36,12 @@ def files_of(page, address):
 def test_a_page_names_few_files_which_have_all_its_modules_once(page):
     named = files_of(page, page.path)
     assert len(named) <= 5  # an icon, styles, what comes before all, data, modules
-    assert set(named) <= ASSETS.keys()
+    assert set(named) <= site().assets.keys()
     scripts = [path for path in named if path.endswith(".js")]
     later = f"joined/{page.script}.later.js"
-    sources = [ASSETS[path].content.decode() for path in [*scripts, later] if path in ASSETS]
+    sources = [
+        site().assets[path].content.decode() for path in [*scripts, later] if path in site().assets
+    ]
     modules = [name for source in sources for name in MODULE.findall(source)]
     assert len(modules) == len(set(modules))
     for module in modules:
@@ -50,12 +51,12 @@ def test_a_page_names_few_files_which_have_all_its_modules_once(page):
             assert needed.as_posix() in modules, (module, path)
     for source in sources:
         for path in re.findall(r'(?:\bfrom |\bimport\()"(\.[^"]+)"', source):
-            assert urljoin("joined/", path) in ASSETS, path
+            assert urljoin("joined/", path) in site().assets, path
 
 
 @pytest.mark.parametrize("address", ["/nothing", "/models/", "/jobs/id/%2F/x"])
 def test_the_page_for_other_addresses_names_what_is_there(address):
-    assert set(files_of(MISSING, address)) <= ASSETS.keys()
+    assert set(files_of(MISSING, address)) <= site().assets.keys()
 
 
 def test_modules_import_what_is_there():
