@@ -21,6 +21,10 @@ _ESCAPE, _BELL, _BACKSLASH = 0x1B, 0x07, ord("\\")
 _INTERMEDIATES, _PARAMETERS = 2, 3
 """Half a byte: 0x20 to 0x2f, 0x30 to 0x3f."""
 
+# glibc's malloc keeps memory for the next arrays in amounts that it has once seen to be given back
+# (mallopt(3), "dynamic mmap threshold"); with less, a third of the time of a search is page faults.
+np.empty(4 << 20, np.uint8)
+
 
 def find_sequences(part: bytes) -> tuple[Numbers, Numbers]:
     """Where the sequences begin, and where they end."""
