@@ -105,7 +105,7 @@ def _add_deliveries(app: typer.Typer, channel: Channel) -> None:
     )
     def deliveries_command(
         subscription: Annotated[
-            str | None, typer.Argument(metavar="[ID]", help="Only of this one", show_default=False)
+            str | None, typer.Argument(metavar="ID", help="Only of this one", show_default=False)
         ] = None,
         tenant: _Tenant = None,
         state: Annotated[
@@ -127,7 +127,7 @@ def _add_redeliver(app: typer.Typer, channel: Channel) -> None:
     @app.command("redeliver", help="Deliver messages again, with the same ids.")
     def redeliver_command(
         messages: Annotated[
-            list[str] | None, typer.Argument(metavar="[MESSAGE]...", show_default=False)
+            list[str] | None, typer.Argument(metavar="MESSAGE", show_default=False)
         ] = None,
         failed: Annotated[
             str | None,
