@@ -1,4 +1,4 @@
-"""Streams end when the access ends by which they were begun: a revoked key reads no further."""
+"""Cuts off open streams whose API key or browser session has been revoked or has expired."""
 
 import asyncio
 import logging
@@ -17,14 +17,14 @@ from ci_server.access.auth.credentials import Credentials
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = (10.0, 15.0)
-"""Between two looks, at random: a thousand streams that begin together must not look together."""
+"""Between two checks, at random: a thousand streams that begin together must not check together."""
 
 _KEY = "ci_server.http.standing_access"
 
 
 @dataclass(frozen=True, slots=True)
 class StandingAccess:
-    """How a stream was begun."""
+    """The credentials that a stream was opened with."""
 
     authenticator: Authenticator
     credentials: Credentials
@@ -44,7 +44,7 @@ class StandingAccess:
             return False
         except RunnerError as error:
             # That cannot be told now, so nothing changes.
-            logger.warning("the caller of a stream could not be checked: %s", error)
+            logger.warning("the credentials of a stream could not be checked: %s", error)
             return True
         return found == self.principal
 
@@ -52,23 +52,23 @@ class StandingAccess:
 def remember_access(
     scope: Scope, authenticator: Authenticator, credentials: Credentials, principal: Principal
 ) -> None:
-    """Have the stream of this request end with the caller's API key or browser session.
+    """Have this request's stream cut off when the caller's API key or browser session ends.
 
-    Other credentials are good for beginning a stream only: tokens are short-lived on purpose.
+    Tokens are checked only when a stream is opened: they are short-lived on purpose.
     """
     if principal.key is not None or principal.session is not None:
         scope[_KEY] = StandingAccess(authenticator, credentials, principal)
 
 
 def standing_access(scope: Scope) -> StandingAccess | None:
-    """That of the request, where it can end before its stream does."""
+    """That of the request; `None` if it cannot be revoked while the stream is open."""
     access: StandingAccess | None = scope.get(_KEY)
     return access
 
 
 @asynccontextmanager
 async def while_access_lasts(scope: Scope) -> AsyncIterator[None]:
-    """Cancel the block when the access ends; what follows the block goes on."""
+    """Cancel the block when the access ends, and continue after it."""
     access = standing_access(scope)
     if access is None:
         yield
@@ -81,7 +81,10 @@ async def while_access_lasts(scope: Scope) -> AsyncIterator[None]:
     except TimeoutError:
         if not limit.expired():
             raise
-        logger.info("%r: disconnected, because the caller's access has ended", scope["path"])
+        logger.info(
+            "%r: disconnected, because the caller's API key or session is no longer valid",
+            scope["path"],
+        )
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -91,5 +94,5 @@ async def _watch(access: StandingAccess, limit: asyncio.Timeout) -> None:
     try:
         await access.ends()
     except Exception:
-        logger.exception("whether a caller's access lasts cannot be told; the stream is ended")
+        logger.exception("checking the credentials of a stream failed; it is cut off")
     limit.reschedule(asyncio.get_running_loop().time())

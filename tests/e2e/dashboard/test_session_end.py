@@ -32,7 +32,7 @@ def sign_in(page, key):
 
 def told(page, reason):
     """Wait until the page says that the session has ended, and look at what else it says."""
-    notice = page.get_by_role("alert").filter(has_text="This page is not updated any more.")
+    notice = page.get_by_role("alert").filter(has_text="This page is no longer updated.")
     expect(notice).to_contain_text(f"Your session has ended ({reason}): sign in again.")
     expect(page.locator(".live")).to_have_count(0)
     expect(page.get_by_text("Reconnecting")).to_have_count(0)

@@ -100,5 +100,5 @@ def test_open_streams_end_with_the_key_or_session_and_others_go_on(server):
         assert all(one.is_cut for one in ending), "none may look like the end of a log"
         assert not any(one.has_ended for one in going_on)
         assert closing_code(socket) == 1008
-    assert "the caller's access has ended" in server.log_tail()
+    assert "session is no longer valid" in server.log_tail()
     assert "Traceback" not in server.log_tail()

@@ -3,7 +3,7 @@ import { Problem } from "./shell.js";
 import { html, useEffect, useState } from "./ui.js";
 
 const FAILED = {
-  message: "This part of the page could not be loaded. Load the page again; the server may have been updated.",
+  message: "This part of the page could not be loaded. Reload it; the server may have been updated.",
 };
 
 /**

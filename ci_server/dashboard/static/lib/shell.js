@@ -68,7 +68,7 @@ function SessionNotice() {
   if (reason === null) return null;
   const lead = (event) => (event.currentTarget.href = loginUrl()); // with the lines that are selected
   return html`<p class="session-notice" role="alert">
-    <strong>${sentence(reason)}</strong><span>This page is not updated any more.</span>
+    <strong>${sentence(reason)}</strong><span>This page is no longer updated.</span>
     <a class="button" href=${loginUrl()} onClick=${lead}>Sign in</a>
   </p>`;
 }
