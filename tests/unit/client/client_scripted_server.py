@@ -168,8 +168,11 @@ def stream(*pieces: bytes, then: str = "drop", chunked: bool = True) -> Answer:
             else:
                 handler.wfile.write(piece)
         if then == "end" and chunked:
+            # The client may ask again on this connection: closing it now, unannounced,
+            # would meet its next request.
             handler.wfile.write(b"0\r\n\r\n")
-        elif then == "reset":
+            return
+        if then == "reset":
             handler.reset()
         elif then == "hang":
             hang(handler)
