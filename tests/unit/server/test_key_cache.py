@@ -41,7 +41,7 @@ def issuer():
 
 @pytest.fixture
 async def cache(issuer, clock):
-    cache = KeyCache(KeySetFetcher(issuer.url, deadline_seconds=2), clock)
+    cache = KeyCache(KeySetFetcher(issuer.url, deadline_seconds=60), clock)
     yield cache
     issuer.go_on.set()
     await cache.close()
