@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import uuid
@@ -16,6 +15,7 @@ from docker.errors import NotFound
 
 from support.admin_reports import codes, report
 from support.instances import Instance
+from support.live_server import START_SECONDS, free_port
 from support.waiting import until_sync
 
 # ---------------------------------------------------------------------- with a server and an engine
@@ -28,9 +28,7 @@ class Server:
         self.instance = instance
         self.prefix = f"t{uuid.uuid4().hex[:8]}-"
         self.settings = {"executor": "docker", "container_prefix": self.prefix}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
 
@@ -44,13 +42,13 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        until_sync(self._is_ready, what="the server")
+        until_sync(self._is_ready, what="the server", seconds=START_SECONDS)
         return self
 
     def _is_ready(self):
         assert self.process.poll() is None, (self.instance.directory / "server.log").read_text()
         try:
-            return httpx.get(f"{self.url}/ready").status_code == 200
+            return httpx.get(f"{self.url}/ready", timeout=60).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -64,12 +62,14 @@ class Server:
             project.writestr(
                 "ci.toml", f"[jobs.test]\ncommand = {json.dumps(['sh', '-c', script])}\n"
             )
-        answer = httpx.post(f"{self.url}/submit-async", files={"file": content.getvalue()})
+        answer = httpx.post(
+            f"{self.url}/submit-async", files={"file": content.getvalue()}, timeout=60
+        )
         assert answer.status_code < 300, answer.text
         return answer.json()["job_id"]
 
     def job(self, job_id):
-        return httpx.get(f"{self.url}/jobs/{job_id}").json()
+        return httpx.get(f"{self.url}/jobs/{job_id}", timeout=60).json()
 
     def wait(self, job_id, *statuses):
         return until_sync(
