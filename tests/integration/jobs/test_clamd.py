@@ -13,7 +13,7 @@ from ci_common.errors import ScannerUnavailableError
 from ci_common.settings import Settings
 from ci_server.submission.package_scan import PackageScanner
 from support import projects
-from support.archives import zip_bytes
+from support.archives import with_zip64, zip_bytes
 from support.clamd import EICAR, Clamd, documented_settings
 from support.command_line import CommandLine
 from support.live_server import LiveServer
@@ -101,6 +101,7 @@ def test_uploads_get_what_the_daemon_says_and_while_it_is_down_nothing_is_accept
     with nothing_accepted(server):
         for infected in (stored, deflated, zip_bytes({"inner.zip": deflated})):
             check_refused(post(server, infected), FOUND)
+        check_refused(post(server, with_zip64({"sample.bin": EICAR})), "the zip64 format")
         done = CommandLine(server.url, project).run("submit", "--", "true")
     assert done.code == 2
     assert FOUND in " ".join(done.err.split())
