@@ -67,11 +67,9 @@ class Clamd:
         chosen = options or ("--fdpass",)
         return " ".join(("clamdscan", f"--config-file={self._config}", *chosen, "--no-summary -"))
 
-    def start(self, without=(), **settings):
-        """Start it with the how-to page's settings less some, and others; wait until it answers."""
-        documented = documented_settings()
-        kept = {name: value for name, value in documented.items() if name not in without}
-        self._configure({**kept, **settings})
+    def start(self, **settings):
+        """Start it with the how-to page's settings, and others; wait until it answers."""
+        self._configure({**documented_settings(), **settings})
         with (self.directory / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 ["clamd", f"--config-file={self._config}"],

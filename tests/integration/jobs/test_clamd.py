@@ -9,6 +9,7 @@ from zipfile import ZIP_STORED
 
 import pytest
 
+from ci_admin.scanner_check import examine_scanner
 from ci_common.errors import ScannerUnavailableError
 from ci_common.settings import Settings
 from ci_server.submission.package_scan import PackageScanner
@@ -68,6 +69,12 @@ def check_refused(answer, words):
 def check_unavailable(answer):
     assert answer.status_code == 503, answer.text
     assert answer.json()["error"]["code"] == "scanner_unavailable"
+
+
+async def examined(server, command):
+    """What the doctor says of this scanner, without its look at everything else."""
+    changed = {"scan_command": command, "max_entries": 300}
+    return await examine_scanner(server.settings.model_copy(update=changed))
 
 
 @contextlib.contextmanager
@@ -174,3 +181,41 @@ def test_what_exceeds_the_daemons_limits_is_refused(clamd, server):
     with nothing_accepted(server):
         check_refused(post(server, BEYOND), "Heuristics.Limits.Exceeded.MaxFileSize FOUND")
     assert server.submit(projects.ANY)
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "finding"),
+    [
+        ({}, (), None),
+        ({"MaxFileSize": LIMIT}, (), None),
+        ({"MaxFileSize": LIMIT, "AlertExceedsMax": "no"}, (), "not in a zip of 3 MiB"),
+        ({"MaxFiles": 100, "AlertExceedsMax": "no"}, (), "not in a zip of 3 MiB and 300 files"),
+        ({"StreamMaxLength": LIMIT}, ("--stream",), "not in a zip of 3 MiB"),
+    ],
+)
+@pytest.mark.anyio
+async def test_the_doctor_finds_limits_beyond_which_packages_are_accepted_unseen(
+    clamd, server, settings, options, finding
+):
+    clamd.start(**settings)
+    with nothing_accepted(server):
+        report = await examined(server, clamd.command(*options))
+    assert report.notes == []
+    assert [one.code for one in report.findings] == ["scanner_limited"] * (finding is not None)
+    assert (finding or "") in "".join(one.message for one in report.findings)
+
+
+@pytest.mark.anyio
+async def test_the_doctor_tells_of_a_daemon_that_is_down_and_of_one_that_cannot_unpack(
+    clamd, server
+):
+    (failing,) = (await examined(server, clamd.command())).findings
+    assert failing.code == "scanner_failing"
+    assert "exit code 2 for an empty file: ERROR: Could not connect" in failing.message
+    clamd.start()
+    clamd.temporary.chmod(0o500)
+    try:
+        told = server.admin("doctor").stdout
+    finally:
+        clamd.temporary.chmod(0o700)
+    assert "note: CI_SCAN_COMMAND finds nothing in a zip with the EICAR test file" in told
