@@ -69,8 +69,7 @@ async def _examine_large(scanner: "_Scanner", settings: Settings, report: Scanne
         message = (
             f"finds the EICAR test file in a small zip, and not in {what}, which the server "
             "accepts (CI_MAX_UPLOAD_MB, CI_MAX_ENTRIES): packages beyond the scanner's limits are "
-            "accepted unseen. For ClamAV, set `AlertExceedsMax yes`; see "
-            "docs/how-to/scan-uploads.md"
+            "accepted unseen. For ClamAV, set `AlertExceedsMax yes`"
         )
         _add(report, Code.SCANNER_LIMITED, message)
 

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 FOUND = "Test.Eicar.UNOFFICIAL FOUND"
+AT_ONCE = 2
+"""Scans of one tenant, which are half of CI_MAX_SCANS."""
 LIMIT = 1 << 20
 BEYOND = zip_bytes({"a.bin": bytes(LIMIT + 1), "b.bin": EICAR}, compression=ZIP_STORED)
 """Larger than the daemon's limits, where a test sets some."""
@@ -35,7 +37,7 @@ BEYOND = zip_bytes({"a.bin": bytes(LIMIT + 1), "b.bin": EICAR}, compression=ZIP_
 def installed(tmp_path_factory):
     """A daemon, which is not started, and a server that has it scan."""
     with contextlib.closing(Clamd()) as clamd:
-        settings = {"scan_command": clamd.command(), "max_scans": 4, "max_upload_mb": 3}
+        settings = {"scan_command": clamd.command(), "max_scans": 2 * AT_ONCE, "max_upload_mb": 3}
         with LiveServer(
             tmp_path_factory.mktemp("scanned"), controller="external", **settings
         ) as server:
@@ -140,7 +142,7 @@ def test_no_upload_is_accepted_unseen_while_the_daemon_is_killed(clamd, server):
         clamd.pause()
         with nothing_accepted(server):
             answers = [pool.submit(post, server, content) for content in clean[:6]]
-            server.until(clamd.clients, lambda count: count == 2, what="scans under way")
+            server.until(clamd.clients, lambda count: count == AT_ONCE, what="scans under way")
             clamd.stop(signal.SIGKILL)
             for answer in answers:
                 check_unavailable(answer.result())
@@ -158,7 +160,8 @@ def test_no_upload_is_accepted_unseen_while_the_daemon_is_killed(clamd, server):
     assert ("clean", 200) in seen
     assert seen <= {("clean", 200), ("clean", 503), ("infected", 400), ("infected", 503)}
     assert {("clean", 503), ("infected", 503)} & seen
-    assert 0 < server.rows() - jobs <= clamd.clean_verdicts() - verdicts
+    # It logs a verdict just after it has answered, and may have been killed in between.
+    assert 0 < server.rows() - jobs <= clamd.clean_verdicts() - verdicts + AT_ONCE
     clamd.start()
     assert server.submit(projects.ANY)
 
