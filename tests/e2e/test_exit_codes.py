@@ -56,7 +56,7 @@ def test_any_exit_code_of_the_job_is_1(user, project):
 
 
 def test_timeout(user, project):
-    table = "[tool.ci.jobs.test]\ncommand = 'echo on; sleep 99'\ntimeout = 0.5\n"
+    table = "[tool.ci.jobs.test]\ncommand = 'echo on; sleep 99'\ntimeout = 3\n"
     (project / "pyproject.toml").write_text(table)
     done = user.run("submit", "--path", project)
     assert (done.code, done.out) == (5, b"on\n")

@@ -142,7 +142,7 @@ def test_others_on_this_machine_cannot_use_it(alone, place, project):
     (directory,) = place.temporary.iterdir()
     assert directory.stat().st_mode & 0o077 == 0
     for path in ("/jobs", f"/jobs/{running.job_id}", "/server"):
-        answer = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False)
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=60)
         assert answer.status_code == 401
     command_lines = [Path(f"/proc/{one}/cmdline").read_bytes() for one in place.servers]
     assert not any(b"ci_" in line.replace(b"ci_server", b"").replace(b"ci_client", b"")

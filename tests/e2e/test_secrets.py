@@ -11,6 +11,7 @@ import pytest
 from ci_common.secret import Secret
 from ci_controller.output.secret_forms import patterns
 from ci_controller.output.secret_masker import PatternSet, mask
+from support import engine
 
 pytestmark = pytest.mark.docker
 
@@ -32,7 +33,7 @@ print()
 print("encoded", base64.b64encode(b"user:" + token.encode()).decode())
 print((place / "KEY").read_text(), end="")
 print("shown", flush=True)
-while not os.path.exists("/tmp/go"):
+while not os.path.exists("go"):
     time.sleep(0.05)
 """
 
@@ -78,14 +79,6 @@ def inspected(server, job_id):
         client.close()
 
 
-def let_go(server, job_id):
-    client = docker.from_env(version="auto")
-    try:
-        client.containers.get(f"{server.prefix}{job_id}").exec_run(["touch", "/tmp/go"])
-    finally:
-        client.close()
-
-
 def test_from_the_command_line_to_the_job(own_server, user_of, project, key_file):
     token, key = a_value(), key_file.read_text()
     server = own_server(controller="external").start()
@@ -106,7 +99,7 @@ def test_from_the_command_line_to_the_job(own_server, user_of, project, key_file
     assert token not in inspected(server, job_id)
     assert key.splitlines()[2] not in inspected(server, job_id)
     assert files_with(server.directory, [token, key]) == []
-    let_go(server, job_id)
+    engine.release(server, job_id)
     done = watching.end()
     assert done.code == 0, done.text
 
@@ -130,7 +123,7 @@ for number in range(300):
     sys.stdout.write(f"{number} {os.environ['TOKEN']} {os.environ['TOKEN'][:10]}\\n")
     sys.stdout.flush()
     time.sleep(0.01)
-while not os.path.exists("/tmp/go"):
+while not os.path.exists("go"):
     time.sleep(0.05)
 print("last", os.environ["TOKEN"])
 """
@@ -148,7 +141,7 @@ def test_a_server_that_is_killed_masks_the_rest_as_well(own_server, user_of, pro
         server.kill()
         server.start().ready()
     server.log_has(job_id, b"\n299 ")
-    let_go(server, job_id)
+    engine.release(server, job_id)
     assert server.finished(job_id)["success"]
     raw = "".join(f"{number} {token} {token[:10]}\n" for number in range(300)) + f"last {token}\n"
     known = PatternSet(patterns([Secret("TOKEN", token.encode())]))

@@ -8,6 +8,7 @@ import pytest
 from support import engine, projects
 from support.command_line import job_id_in
 from support.screen import CONTROL, screen
+from support.waiting import until_sync
 
 pytestmark = pytest.mark.docker
 
@@ -60,9 +61,12 @@ def test_a_line_that_was_resized(single, busy, user, project):
     terminal.until_shown(FULL.encode())
     terminal.resize(24)
     before = len(terminal.shown)
-    terminal.until_shown(b"0:02")
-    lines = drawn(terminal.shown[before:].decode())
-    assert len(lines[-1]) <= 23
+    lines = until_sync(
+        lambda: drawn(terminal.shown[before:].decode(errors="replace")),
+        lambda lines: len(lines) > 3,  # the first of which may have been begun before
+        "lines on the other terminal",
+    )
+    assert len(lines[-2]) <= 23
     engine.release(single, busy)
     code, text = terminal.end()
     assert (code, screen(text)[1:4]) == (0, ["one", "two", "no end"])

@@ -211,7 +211,7 @@ def _signed_in(server, keys):
         if caller.user not in (EVE, OLGA):
             continue
         key = caller.headers["authorization"].removeprefix("Bearer ")
-        with httpx.Client(base_url=server.url, trust_env=False) as browser:
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as browser:
             answer = browser.post("/session", json={"api_key": key})
             assert answer.status_code == 200, answer.text
             cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())

@@ -122,8 +122,8 @@ class Client:
     def get(self, job_id):
         return self.stub.GetJob(messages.GetJobReq(id=job_id), timeout=60)
 
-    def stop(self, job_id, timeout=60):
-        return self.stub.StopJob(messages.StopJobReq(id=job_id), timeout=timeout)
+    def stop(self, job_id):
+        return self.stub.StopJob(messages.StopJobReq(id=job_id), timeout=60)
 
     def list(self, **metadata):
         answer, call = self.stub.GetJobs.with_call(

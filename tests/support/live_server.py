@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import deque
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -31,15 +32,22 @@ START_SECONDS = 90.0
 _FINISHED = ("completed", "failed", "cancelled")
 
 
+_given = deque(maxlen=100)
+"""Ports that may not be in use yet: of a server, and of another one within it."""
+
+
 def free_port():
     """A port below those the kernel hands out, so that it stays free over a restart."""
     while True:
         port = random.randint(20_000, 32_000)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.append(port)
             return port
 
 

@@ -315,11 +315,7 @@ async def test_a_cancelled_set_up_leaves_nothing(bench, engine):
     files["dist/setup.py"] = b"import time; time.sleep(60)\n"
     job = bench.job("pass", package=zip_bytes(files))
     launching = asyncio.create_task(bench.launch(job))
-    for _ in range(1000):
-        if bench.leftovers():
-            break
-        await asyncio.sleep(0.01)
-    assert bench.leftovers(), "the set-up never began"
+    await until(bench.leftovers, what="the set-up's beginning")
     launching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await launching

@@ -145,13 +145,12 @@ async def test_stop_kills_after_the_grace(bench):
 
 async def test_stop_reaches_children(bench):
     source = (
-        "import subprocess, sys, time\n"
-        "subprocess.Popen([sys.executable, '-c', '''import signal, time\n"
+        "import signal, subprocess, sys, time\n"
+        "def end(*_): child.wait(); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "child = subprocess.Popen([sys.executable, '-c', '''import signal, time\n"
         'def end(*_): print("child", flush=True); exit()\n'
         "signal.signal(signal.SIGTERM, end); print(\"ready\", flush=True); time.sleep(60)'''])\n"
-        "import signal\n"
-        "def end(*_): time.sleep(0.3); sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, end)\n"
         "time.sleep(60)"
     )
     async with running(bench, source) as (job, output):

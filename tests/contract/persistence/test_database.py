@@ -159,7 +159,7 @@ def test_a_process_that_cannot_open_its_database_ends(tmp_path):
         env={"CI_DB_PATH": str(path), "PATH": "/usr/bin:/bin", "CI_EXECUTOR": "process"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert result.returncode == 1
     assert "CI_DB_PATH" in result.stderr

@@ -132,7 +132,7 @@ def test_a_refused_database_leaves_no_thread_and_no_lock(tmp_path):
     path.write_text("no database " * 100)
     command = [sys.executable, "-c", OPEN, str(path)]
     done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=30
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=120
     )
     assert b"refused: " in done.stderr
     lock = DatabaseLock(path)

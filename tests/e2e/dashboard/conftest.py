@@ -6,7 +6,7 @@ module, and its modules do not run loops of their own.
 
 import pytest
 
-from support.browser import CHROMIUM, chromium, opened_page
+from support.browser import CHROMIUM, SECONDS, chromium, opened_page
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +14,9 @@ def browser():
     """A browser."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium (scripts/test installs it where it can)")
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=SECONDS * 1000)  # of the whole process: for all modules
     with chromium() as browser:
         yield browser
 

@@ -14,10 +14,7 @@ from support.browser import opened_page
 from support.live_server import LiveServer
 from support.stored_jobs import StoredJobs, row
 
-SECONDS = 60_000
 ANN, BOB = "ann@example.com", "bob@example.com"
-
-expect.set_options(timeout=SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ from support import projects
 from support.archives import zip_bytes
 from support.browser import opened_page
 
-expect.set_options(timeout=60_000)
-
 DROP = """([name, content]) => {
     const bytes = Uint8Array.from(atob(content), (each) => each.charCodeAt(0));
     const dataTransfer = new DataTransfer();

@@ -7,13 +7,11 @@ import pytest
 from playwright.sync_api import expect
 
 from support import projects
-from support.browser import SECONDS, opened_page
+from support.browser import opened_page
 from support.large_log import cost_of
 from support.log_page import open_job, row
 
 pytestmark = pytest.mark.docker
-
-expect.set_options(timeout=SECONDS * 1000)
 
 WRITE = r"""
 import sys

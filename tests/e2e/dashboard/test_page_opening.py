@@ -9,12 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 from support import projects
-from support.browser import SECONDS, opened_page
+from support.browser import opened_page
 from support.log_page import open_job, row
 
 pytestmark = pytest.mark.docker
-
-expect.set_options(timeout=SECONDS * 1000)
 
 LOADED = "performance.getEntriesByType('resource').map((each) => each.toJSON())"
 

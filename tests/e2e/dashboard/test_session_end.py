@@ -8,13 +8,11 @@ from playwright.sync_api import expect
 
 from support import engine, projects
 from support.administration import succeed
-from support.browser import SECONDS, opened_page
+from support.browser import opened_page
 from support.identities import issue_key
 from support.log_page import open_job, row, state_is
 
 pytestmark = pytest.mark.docker
-
-expect.set_options(timeout=SECONDS * 1000)
 
 REFUSED = ("401 (Unauthorized)", "Failed to load resource")
 DAY_MS = 24 * 3600 * 1000

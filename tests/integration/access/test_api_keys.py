@@ -57,7 +57,9 @@ def test_from_the_first_user_on_everybody_needs_a_key(server):
 def test_a_revoked_key_is_worthless_from_the_next_request_on(server):
     create_user(server)
     gone, stays = create_key(server), create_key(server)
-    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {gone}"}) as kept:
+    with httpx.Client(
+        base_url=server.url, headers={"Authorization": f"Bearer {gone}"}, timeout=60
+    ) as kept:
         assert kept.get("/jobs").status_code == 200
         said = succeed(server, "key", "revoke", gone[:11])
         assert "is revoked" in said

@@ -127,7 +127,7 @@ def test_a_token_reads_its_job_and_nothing_else(issuer, own_server):
 
 
 def test_a_token_expires_but_the_websocket_it_opened_goes_on(issuer, own_server):
-    server = own_server(**jwt_settings(issuer), stream_token_seconds=2).start()
+    server = own_server(**jwt_settings(issuer), stream_token_seconds=4).start()
     job_id = submit(server, bearer())
     url = url_of(server, job_id, token=lent(server, job_id, bearer()))
     with opened(url) as socket:
@@ -147,7 +147,7 @@ def is_refused(url):
 
 @pytest.mark.docker
 def test_a_token_expires_but_the_stream_it_opened_goes_on(issuer, own_server):
-    server = own_server(**jwt_settings(issuer), stream_token_seconds=2).start()
+    server = own_server(**jwt_settings(issuer), stream_token_seconds=4).start()
     job_id = submit(server, bearer())
     given = {"token": lent(server, job_id, bearer())}
     path = f"/jobs/{job_id}/stream"

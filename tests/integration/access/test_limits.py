@@ -30,6 +30,7 @@ def limited(tmp_path_factory):
         "max_streams_per_user": STREAMS,
         "max_uploads_per_user": UPLOADS,
         "send_timeout_seconds": 0.5,
+        "request_timeout_seconds": 600,  # an upload under way outlasts what is tried meanwhile
     }
     with LiveServer(tmp_path_factory.mktemp("limited"), **settings) as server:
         yield server.start()
@@ -196,7 +197,7 @@ def test_the_answer_comes_before_the_body(limited):
     )
     with (
         an_upload_under_way(limited),
-        socket.create_connection(("127.0.0.1", limited.port), timeout=5) as connection,
+        socket.create_connection(("127.0.0.1", limited.port), timeout=20) as connection,
     ):
         connection.sendall(head)
         assert b" 429 " in connection.recv(4096).splitlines()[0]

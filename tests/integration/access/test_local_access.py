@@ -82,7 +82,7 @@ def test_the_server_refuses_to_listen_to_others_and_tells_the_ways_out(tmp_path,
 def answering(port, process):
     assert process.poll() is None, process.stderr.read()
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/jobs", trust_env=False)
+        return httpx.get(f"http://127.0.0.1:{port}/jobs", trust_env=False, timeout=60)
     except httpx.TransportError:
         return None
 
@@ -120,17 +120,17 @@ def test_the_first_way_out_works_as_it_is_printed(tmp_path):
     key = done.stdout.strip()
     with serving("0.0.0.0", tmp_path) as port:
         url, with_key = f"http://127.0.0.1:{port}/jobs", {"Authorization": f"Bearer {key}"}
-        assert httpx.get(url, trust_env=False).status_code == 401
-        assert httpx.get(url, headers=with_key, trust_env=False).json() == []
+        assert httpx.get(url, trust_env=False, timeout=60).status_code == 401
+        assert httpx.get(url, headers=with_key, trust_env=False, timeout=60).json() == []
         proxied = {**with_key, "X-Forwarded-For": "192.0.2.7", "Host": "ci.example.com"}
-        assert httpx.get(url, headers=proxied, trust_env=False).status_code == 200
+        assert httpx.get(url, headers=proxied, trust_env=False, timeout=60).status_code == 200
 
 
 def test_the_second_way_out_is_for_this_machine_and_no_proxy(tmp_path):
     with serving("127.0.0.1", tmp_path) as port:
         url, proxied = f"http://127.0.0.1:{port}/jobs", {"X-Forwarded-For": "192.0.2.7"}
-        assert httpx.get(url, trust_env=False).json() == []
-        answer = httpx.get(url, headers=proxied, trust_env=False)
+        assert httpx.get(url, trust_env=False, timeout=60).json() == []
+        answer = httpx.get(url, headers=proxied, trust_env=False, timeout=60)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_local")
 
 

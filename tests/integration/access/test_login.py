@@ -227,7 +227,7 @@ def test_a_server_without_users(own_server, line, home):
 
 def test_the_route(guarded, keys):
     headers = {"Authorization": f"Bearer {keys['admin']}"}
-    answer = httpx.get(f"{guarded.url}/whoami", headers=headers, trust_env=False)
+    answer = httpx.get(f"{guarded.url}/whoami", headers=headers, trust_env=False, timeout=60)
     told = answer.json()
     assert told["key"].pop("expires_at") > "2026"
     assert told == {
@@ -237,4 +237,4 @@ def test_the_route(guarded, keys):
         "credential": "api_key",
         "key": {"prefix": keys["admin"][:11], "name": "a key"},
     }
-    assert httpx.get(f"{guarded.url}/whoami", trust_env=False).status_code == 401
+    assert httpx.get(f"{guarded.url}/whoami", trust_env=False, timeout=60).status_code == 401

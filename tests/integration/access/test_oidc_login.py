@@ -56,7 +56,7 @@ def answer_of_issuer(browser, **parameters):
     begun = browser.http.get(START, params=parameters)
     assert begun.status_code == 303, begun.text
     with httpx.Client(
-        trust_env=False
+        trust_env=False, timeout=60
     ) as elsewhere:  # the cookies of the server stay where they are
         return elsewhere.get(begun.headers["Location"]).headers["Location"]
 
@@ -252,7 +252,7 @@ def test_a_fixed_tenant_users_by_address_and_a_secret_in_the_form(alone, tmp_pat
             assert "; Path=/below/;" in begun.headers["Set-Cookie"]
             assert begun.headers["Set-Cookie"].startswith("__Secure-ci-oidc-")
             attempt = begun.headers["Set-Cookie"].partition(";")[0]
-            address = httpx.get(begun.headers["Location"]).headers["Location"]
+            address = httpx.get(begun.headers["Location"], timeout=60).headers["Location"]
             assert address.startswith("https://ci.example/below/session/oidc/callback?")
             query = urlsplit(address).query
             back = browser.http.get(f"{CALLBACK}?{query}", headers={"Cookie": attempt})
@@ -265,7 +265,9 @@ def test_a_fixed_tenant_users_by_address_and_a_secret_in_the_form(alone, tmp_pat
             issuer.claims["email_verified"] = False
             begun = browser.http.get(START)
             attempt = begun.headers["Set-Cookie"].partition(";")[0]
-            query = urlsplit(httpx.get(begun.headers["Location"]).headers["Location"]).query
+            query = urlsplit(
+                httpx.get(begun.headers["Location"], timeout=60).headers["Location"]
+            ).query
             back = browser.http.get(f"{CALLBACK}?{query}", headers={"Cookie": attempt})
             refused(back, 403, "has not verified your e-mail address")
 

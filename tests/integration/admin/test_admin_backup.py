@@ -120,7 +120,7 @@ def test_ctrl_c_leaves_nothing_behind(instance, tmp_path):
     )
     until_sync((tmp_path / "b.tar.rows.part").exists, what="the copy of the rows")
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert [path.name for path in tmp_path.iterdir()] == ["ci"]

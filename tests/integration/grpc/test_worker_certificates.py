@@ -50,7 +50,11 @@ def test_certificates_are_read_again_when_their_files_change(own_worker):
             (directory / "server-key.pem").write_bytes(broken)
             with server.client() as client:
                 assert client.list() == ([], None), "keeping the previous ones"
-        assert server.live.log_path.read_text().count("keeping the previous ones") == 3
+        until_sync(  # the log is written a moment later
+            lambda: server.live.log_path.read_text().count("keeping the previous ones"),
+            lambda count: count == 3,
+            "a line for each",
+        )
         server.certificates = Certificates(directory)
         with server.client() as client:
             assert client.list() == ([], None)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ci_common.worker_api import worker_pb2 as messages
 from support.job_worker import refusal
 from support.waiting import until_sync
 
@@ -97,7 +98,10 @@ def test_a_job_that_has_ended_cannot_be_stopped(client):
 def test_the_wish_to_stop_outlives_the_call(own_worker):
     with own_worker(controller="external") as server, server.client() as client:
         made = client.create("sleep", "60")
-        assert refusal(lambda: client.stop(made.id, timeout=1))[0] == "DEADLINE_EXCEEDED"
+        call = client.stub.StopJob.future(messages.StopJobReq(id=made.id), timeout=60)
+        wish = "SELECT 1 FROM jobs WHERE cancel_requested_at IS NOT NULL"
+        until_sync(lambda: server.live.execute(wish), what="the wish")
+        call.cancel()
         assert client.get(made.id).status == "INITIALIZING"
         assert server.health("") == "SERVING"
         assert server.health("job_worker.JobService") == "NOT_SERVING", "no controller runs"

@@ -176,8 +176,9 @@ def test_streams_are_bounded_and_one_that_is_gone_costs_nothing(own_worker):
 
 
 def test_requests_are_bounded(own_worker):
-    settings = {"requests_per_second_per_user": 1, "request_burst_seconds": 2, "limit_local": True}
-    with own_worker(**settings, max_live_jobs_per_user=1) as server, server.client() as client:
+    settings = {"requests_per_second_per_user": 0.01, "request_burst_seconds": 300}
+    settings |= {"limit_local": True, "max_live_jobs_per_user": 1}
+    with own_worker(**settings) as server, server.client() as client:
         client.create("sleep", "60")
         code, message = refusal(lambda: client.create("true"))
         assert (code, "jobs" in message) == ("RESOURCE_EXHAUSTED", True)

@@ -186,7 +186,7 @@ def test_the_published_clients_follow_a_log_to_its_end(server, node_client):
 def test_a_reader_behind_a_link_that_breaks_gets_every_byte(server, ended):
     """The published clients do not resume an answer that was cut: one asks for it again."""
     content, offset, failures = b"", "-1", 0
-    with CuttingProxy(server.port, MOST_BYTES * 3 // 2) as proxy, httpx.Client() as http:
+    with CuttingProxy(server.port, MOST_BYTES * 3 // 2) as proxy, httpx.Client(timeout=60) as http:
         while len(content) < len(CONTENT):
             try:
                 answer = http.get(proxy.url + log_url(ended), params={"offset": offset})

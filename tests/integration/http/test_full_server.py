@@ -77,7 +77,7 @@ def pieces(path, size=1 << 16):
 )
 def test_probes_get_their_true_answers(full, method, path, status):
     for _ in range(3 * PLACES):
-        answer = httpx.request(method, full.url + path, trust_env=False)
+        answer = httpx.request(method, full.url + path, trust_env=False, timeout=60)
         assert answer.status_code == status
         assert answer.headers["connection"] == "close"
         if status == 503:
@@ -106,7 +106,7 @@ def test_only_probes_are_answered(full):
     for path in ("/jobs", "/openapi.json", "/health/x", "/usage", "/nothing"):
         answer = answer_of(full, path)
         check_refused(answer.status_code, answer.headers, answer.content)
-    answer = httpx.head(f"{full.url}/jobs", trust_env=False)
+    answer = httpx.head(f"{full.url}/jobs", trust_env=False, timeout=60)
     assert (answer.status_code, answer.content) == (503, b"")
 
 
@@ -227,7 +227,10 @@ def test_a_thousand_idle_connections(own_server):
             assert answer_of(server, "/health").status_code == 200
             assert answer_of(server, "/ready").status_code == 503
             answer = httpx.post(
-                f"{server.url}/submit-async", files={"file": bytes(10 << 20)}, trust_env=False
+                f"{server.url}/submit-async",
+                files={"file": bytes(10 << 20)},
+                trust_env=False,
+                timeout=60,
             )
             assert answer.json()["error"]["code"] == "too_many_connections"
             renew()

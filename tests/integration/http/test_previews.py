@@ -60,7 +60,7 @@ def world(tmp_path_factory):
 def get(world, path, method="GET", **headers):
     server, _, preview = world
     return httpx.request(
-        method, f"{server.url}{preview}{quote(path)}", headers=headers, trust_env=False
+        method, f"{server.url}{preview}{quote(path)}", headers=headers, trust_env=False, timeout=60
     )
 
 
@@ -140,7 +140,9 @@ def test_nothing_else_can_be_had(world):
             send(connection, f"GET {preview}{path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
             status, _, body = parsed(rest(connection))
         assert (status, json.loads(body)["error"]["code"]) == (404, "artifact_not_found"), path
-    raw = httpx.get(f"{server.url}/jobs/{job}/artifacts/htmlcov/index.html", trust_env=False)
+    raw = httpx.get(
+        f"{server.url}/jobs/{job}/artifacts/htmlcov/index.html", trust_env=False, timeout=60
+    )
     assert raw.headers["content-disposition"].startswith("attachment")
     assert raw.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 
@@ -159,9 +161,9 @@ def test_a_grant_that_is_none_or_has_expired(world):
     }
     for grant, code in cases.items():
         address = f"{server.url}/preview/{grant}/htmlcov/"
-        answer = httpx.get(address, trust_env=False)
+        answer = httpx.get(address, trust_env=False, timeout=60)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, code), grant
-        page = httpx.get(address, headers=BROWSER, trust_env=False)
+        page = httpx.get(address, headers=BROWSER, trust_env=False, timeout=60)
         assert (page.status_code, page.headers["content-type"]) == (403, "text/html; charset=utf-8")
         assert "Open the artifact again" in page.text
         assert "frame-ancestors 'self'" in page.headers["content-security-policy"]

@@ -69,7 +69,7 @@ def url_of(world, path, seconds=600, offset=0.0):
 
 
 def get(url, method="GET", **headers):
-    return httpx.request(method, url, headers=headers, trust_env=False)
+    return httpx.request(method, url, headers=headers, trust_env=False, timeout=60)
 
 
 def refused(answer, status, code):

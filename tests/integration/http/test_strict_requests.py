@@ -173,9 +173,9 @@ def test_a_query_parameter_of_another_route_is_refused(idle, path, name):
 def test_what_is_for_everybody_ignores_parameters(idle, path):
     """Load balancers and browsers append some, to get past caches."""
     server, _ = idle
-    plain = httpx.get(f"{server.url}{path}", trust_env=False)
+    plain = httpx.get(f"{server.url}{path}", trust_env=False, timeout=60)
     for query in ("?_=1732749600", "?a=1&a=2", "?token=a&token=b", "?" + "x=y&" * 100, "?%00=%ff"):
-        answer = httpx.get(f"{server.url}{path}{query}", trust_env=False)
+        answer = httpx.get(f"{server.url}{path}{query}", trust_env=False, timeout=60)
         assert answer.status_code == plain.status_code
         assert answer.status_code in (200, 503)
         if answer.status_code == 200:
@@ -185,6 +185,6 @@ def test_what_is_for_everybody_ignores_parameters(idle, path):
 def test_a_repeated_token_is_refused_before_anybody_is_let_in(idle):
     server, job_id = idle
     for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/artifacts", "/usage"):
-        answer = httpx.get(f"{server.url}{path}?token=a&token=b", trust_env=False)
+        answer = httpx.get(f"{server.url}{path}?token=a&token=b", trust_env=False, timeout=60)
         refused(answer, "invalid_request", "token: is given more than once")
         assert "WWW-Authenticate" not in answer.headers

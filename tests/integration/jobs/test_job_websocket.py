@@ -236,7 +236,9 @@ def test_an_offset_behind_the_log_is_refused(server, noisy):
     job, log = noisy
     for offset in (len(log) + 1, -1, "x", "1" * 30):
         url = url_of(server, job["job_id"], offset=offset).replace("ws:", "http:")
-        assert httpx.get(url, headers=UPGRADE).json()["error"]["code"] == "invalid_offset"
+        assert (
+            httpx.get(url, headers=UPGRADE, timeout=60).json()["error"]["code"] == "invalid_offset"
+        )
 
 
 UPGRADE = {

@@ -82,7 +82,7 @@ def test_cancel_ends_every_process_of_the_job(processes):
 
 
 def test_timeout(processes):
-    project = projects.table("[tool.ci.jobs.test]\ncommand = 'echo on; sleep 99'\ntimeout = 0.3\n")
+    project = projects.table("[tool.ci.jobs.test]\ncommand = 'echo on; sleep 99'\ntimeout = 2\n")
     job, log = processes.run(project)
     assert (job["status"], job["success"], job["reason"]) == ("failed", False, "timeout")
     assert without_failure_line(log, job) == b"on\n"

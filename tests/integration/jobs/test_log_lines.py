@@ -20,13 +20,16 @@ from support.command_line import CommandLine
 from support.live_server import LiveServer
 
 SECRET = "hunter2-is-a-secret"
+FIRST_END = b"line 2999\x1b[0m of the f\x1b[1mirst\x1b[0m part\n"
 SCRIPT = r"""
 import os, sys, time
 out = sys.stdout.buffer
 for number in range(3000):
     out.write(b"\x1b[32mline %d\x1b[0m of the f\x1b[1mirst\x1b[0m part\n" % number)
 out.flush()
-time.sleep(1.5)
+while not os.path.exists(GO):
+    time.sleep(0.05)
+time.sleep(1.1)
 out.write("Größe: ÄRGER\n".encode() + b"secret: " + os.environ["TOKEN"].encode() + b"\n")
 out.write(b"10% busy\r20% busy\r100% done\n" + b"\xff\xfe needle\n" + b"the end")
 """
@@ -45,15 +48,24 @@ def server(tmp_path_factory, python_for_jobs):
 
 @pytest.fixture(scope="module")
 def finished(server, tmp_path_factory):
-    """A finished job whose log is compressed: id, log, and when it ran."""
+    """A finished job whose log is compressed: id, log, and when it ran. Its second part was written
+    more than a second after its first one was received.
+    """
     begin = datetime.now(UTC)
     project = projects.write(tmp_path_factory.mktemp("project"), {"a.txt": "a"})
-    request = JobRequest(
-        command=projects.python(SCRIPT), secrets=given_secrets({"TOKEN": SECRET}), install=False
-    )
-    with Client(server.url) as client, create_project_zip(project) as packed:
-        job_id = client.submit(packed, request=request)
-    job = server.finished(job_id)
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        go = Path(directory, "go")
+        request = JobRequest(
+            command=projects.python(SCRIPT.replace("GO", repr(str(go)))),
+            secrets=given_secrets({"TOKEN": SECRET}),
+            install=False,
+        )
+        with Client(server.url) as client, create_project_zip(project) as packed:
+            job_id = client.submit(packed, request=request)
+        server.log_has(job_id, FIRST_END)
+        go.touch()
+        job = server.finished(job_id)
     assert job["success"], server.log(job_id)
     server.until(
         lambda: list(server.data.glob(f"logs/*/{job_id}.*")),
@@ -91,7 +103,7 @@ def test_marks_tell_lines_and_times(server, finished):
     assert times == sorted(times)
     assert times[-1] < end
     later = log.index(b"Gr\xc3\xb6")
-    assert times[-1] - times[0] >= timedelta(seconds=1.4)
+    assert times[-1] - times[0] >= timedelta(seconds=1.1)
     since = get(server, job_id, "marks", since=times[-1].isoformat(), limit=1).json()
     assert [mark["offset"] for mark in since["marks"]] == [later]
     assert get(server, job_id, "marks", since="2999-01-01").json()["marks"] == []

@@ -272,7 +272,7 @@ def test_every_door_of_a_server_and_its_doctor(own_server, tmp_path):
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30"), answer.text
         assert answer.json()["error"]["code"] == "scanner_unavailable"
         assert "daemon" not in answer.text
-    assert "exit code 2: no daemon" in server.log_tail()
+    server.until(lambda: "exit code 2: no daemon" in server.log_tail(), what="its line in the log")
     doctor = server.admin("doctor").stdout
     assert "scanner_failing: CI_SCAN_COMMAND: exit code 2 for an empty file: no daemon" in doctor
 

@@ -118,7 +118,7 @@ def test_a_stream_ends_now_and_then_so_that_keys_are_checked_again(server, tmp_p
 def test_a_reader_of_rare_events_does_not_read_the_others_again(server, tmp_path):
     """The stream's end tells how far it was, also over events that the reader did not want."""
     server.kill()
-    server.environment |= short_streams(tmp_path, 2)
+    server.environment |= short_streams(tmp_path, 4)
     server.start().ready()
     with httpx_sse.connect_sse(server.http, "GET", "/events?kind=cancel_requested") as source:
         found = source.iter_sse()

@@ -64,7 +64,7 @@ def url_of(server, job_id, base=None):
     """The job's `websocketUrl`, as a client has it that reaches the server there."""
     headers = {"Authorization": server.http.headers["Authorization"]}
     address = f"{base or server.url}/v1/jobs/{job_id}"
-    return httpx.get(address, headers=headers, trust_env=False).json()["websocketUrl"]
+    return httpx.get(address, headers=headers, trust_env=False, timeout=60).json()["websocketUrl"]
 
 
 def check(server, job_id, told, binary):
@@ -175,7 +175,7 @@ def test_the_token_reads_this_job_and_makes_no_other(server, job_id):
         with opened(url) as connection:
             assert Watched(connection).code == 1000
     http = url.replace("ws:", "http:").replace("/jobs/", "/v1/jobs/").replace("/stream", "")
-    answer = httpx.get(http, trust_env=False)
+    answer = httpx.get(http, trust_env=False, timeout=60)
     assert answer.status_code == 200
     assert "token" not in answer.json()["websocketUrl"]
     for address, status in [

@@ -62,7 +62,7 @@ def test_a_model_from_submission_to_result(server, local, below):
     assert result["executionTimeMs"] == job["executionTimeMs"] > 0
     names = {one["name"]: one for one in result["artifacts"]}
     assert {"output/results.json", "output/npv.npy", "output/npv.png"} <= set(names)
-    npv = httpx.get(names["output/npv.npy"]["url"], trust_env=False)
+    npv = httpx.get(names["output/npv.npy"]["url"], trust_env=False, timeout=60)
     assert hashlib.sha256(npv.content).hexdigest() == names["output/npv.npy"]["sha256"]
 
 

@@ -128,7 +128,9 @@ def recipe(tmp_path_factory):
                 "webhook-timestamp": str(int(at.timestamp())),
                 "webhook-signature": f"v1,AAAA {Webhook(key).sign('msg_1', at, body)}",
             }
-            return httpx.post(url, content=body, headers=headers, trust_env=False).status_code
+            return httpx.post(
+                url, content=body, headers=headers, trust_env=False, timeout=60
+            ).status_code
 
         yield send, forge, url
 

@@ -69,7 +69,7 @@ def test_a_second_controller_takes_over_when_the_first_ends(own_server):
     job_id = server.submit(projects.ANY, projects.WAITING)
     server.under_way(job_id, b"waiting")
     first.terminate()
-    assert first.wait(15) == 0
+    assert first.wait(60) == 0
     engine.release(server, job_id)
     assert server.finished(job_id)["success"] is True
     assert server.log(job_id) == b"waiting\nwent on\n"

@@ -79,7 +79,7 @@ def test_an_external_controller_runs_what_waited(own_server):
     later, _ = server.run(projects.ANY, ["true"])
     assert later["success"] is True
     controller.terminate()
-    assert controller.wait(10) == 0
+    assert controller.wait(60) == 0
 
 
 @pytest.mark.docker

@@ -274,5 +274,5 @@ def test_an_external_controller_waits_for_the_directory(own_server):
     assert server.log(running) == b"waiting\nwent on\n"
     assert server.run(projects.ANY, ["echo", "next"])[1] == b"next\n"
     controller.terminate()
-    assert controller.wait(10) == 0
+    assert controller.wait(60) == 0
     said(server, times=2, words="ci.db.data is gone")  # once by each process

@@ -74,7 +74,10 @@ def test_from_submission_to_a_file_as_two_users(proxied, tmp_path):
     run = ann.get(run_id)
     assert run["status"] == "completed", run["error_message"]
     log = httpx.get(
-        f"{proxied.url}/jobs/{run['job_id']}/logs", headers=asserted(ANN), trust_env=False
+        f"{proxied.url}/jobs/{run['job_id']}/logs",
+        headers=asserted(ANN),
+        trust_env=False,
+        timeout=60,
     ).content
     assert events.logged(seen) == log
     ended = [e.data for e in seen if e.type == "iteration_end"]
@@ -85,7 +88,7 @@ def test_from_submission_to_a_file_as_two_users(proxied, tmp_path):
     assert run["current_score"] == scores(log)[-1][1]
     assert result["control_strategy_effective"] == "synthetic_control"
     for name in ("anndata_url", "report_url", "log_url"):
-        file = httpx.get(result[name], trust_env=False)
+        file = httpx.get(result[name], trust_env=False, timeout=60)
         assert file.status_code == 200, name
         assert file.headers["content-disposition"].startswith("attachment")
         (tmp_path / name).write_bytes(file.content)
@@ -101,7 +104,7 @@ def test_from_submission_to_a_file_as_two_users(proxied, tmp_path):
     told = bob.refused(404, "run_not_found", "GET", "/run_000000000000")
     assert told == "Run run_000000000000 not found"
     forged = result["anndata_url"].replace(run_id, "run_000000000000")
-    assert httpx.get(forged, trust_env=False).json()["error"]["code"] == "invalid_grant"
+    assert httpx.get(forged, trust_env=False, timeout=60).json()["error"]["code"] == "invalid_grant"
 
 
 def test_a_query_about_nothing_known_fails_with_the_images_words(proxied):

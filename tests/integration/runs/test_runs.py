@@ -104,7 +104,7 @@ def test_a_result_and_its_files(processes, runs):
     assert result["control_strategy_effective"] == "query_as_control"
     assert result["iterations"] == [{"iteration": 1, "score": 7.5}]
     assert (result["report_url"], result["log_url"]) == (None, None)
-    answer = httpx.get(result["anndata_url"], trust_env=False)
+    answer = httpx.get(result["anndata_url"], trust_env=False, timeout=60)
     assert answer.text == "content of cells.h5ad"
     run = runs.get(run["run_id"])
     assert run["control_strategy_effective"] == "query_as_control"
@@ -115,7 +115,10 @@ def test_a_result_and_its_files(processes, runs):
 def test_a_file_is_found_among_many_and_when_it_is_empty(processes, runs):
     many = [("write", f"a{number:03}", "") for number in range(200)]
     run = ended(processes, runs, *many, ("write", "RUN_ID_log.json", ""))
-    assert httpx.get(runs.result(run["run_id"])["log_url"], trust_env=False).status_code == 200
+    assert (
+        httpx.get(runs.result(run["run_id"])["log_url"], trust_env=False, timeout=60).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,7 @@ def test_a_result_that_cannot_be_used(processes, runs, steps, problem):
     assert runs.page(page_size=1)["runs"][0]["run_id"] == run["run_id"]
     assert result["iterations"] == result["top_downregulated"] == []
     assert result["anndata_url"] is None
-    assert httpx.get(result["log_url"], trust_env=False).text == "{}"
+    assert httpx.get(result["log_url"], trust_env=False, timeout=60).text == "{}"
 
 
 @pytest.mark.parametrize("steps", [(("say", "sorry"), ("exit", 3)), (("exit", 1),)])

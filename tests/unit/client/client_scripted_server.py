@@ -107,7 +107,7 @@ class ScriptedServer(ThreadingHTTPServer):
             self.requests.append(asked)
             self._arrived.notify_all()
 
-    def wait_for(self, route: str, timeout: float = 20) -> Asked:
+    def wait_for(self, route: str, timeout: float = 60) -> Asked:
         """The first request for this route."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: self.asked(route), timeout), self.requests

@@ -101,7 +101,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_clean_up(server, start):
     read_until(process.stderr, b"waiting for it to end")
     server.wait_for(CANCEL)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"cancelled" in err
 
@@ -124,7 +124,7 @@ def test_a_second_ctrl_c_while_cancelling_exits_at_once(server, start):
     process.send_signal(signal.SIGINT)
     server.wait_for(CANCEL)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"ci cancel {JOB}".encode() in err
     assert b"Traceback" not in err
@@ -157,7 +157,7 @@ def test_ctrl_c_during_the_upload_submits_nothing(server, start, project):
     process = start("submit")
     server.wait_for("POST /submit-async")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"nothing was submitted" in err
 

@@ -145,7 +145,7 @@ def test_ctrl_c_cancels_the_new_job(server, start):
     process.send_signal(signal.SIGINT)
     server.wait_for(CANCEL)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(60) == 130
 
 
 def test_the_library(accepting):

@@ -98,7 +98,7 @@ def test_globs_of_very_many_names_are_refused():
 )
 def test_hostile_globs_take_no_time(glob):
     compiled = ArtifactGlob(glob)
-    began = time.monotonic()
+    began = time.process_time()
     compiled.matches("a" * 255)
     compiled.matches("/".join(["a" * 20] * 100))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

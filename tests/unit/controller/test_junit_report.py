@@ -189,10 +189,10 @@ FILE = b"""<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]>
     ids=range(14),
 )
 def test_broken_and_hostile_ones(content):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(BadReportError):
         read(content)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("start", [b"<testcase name='", b"<!--", b"<", b"<?x "])
@@ -382,10 +382,10 @@ def test_reports_that_cannot_be_read(content):
 )
 def test_no_content_takes_long(start, piece):
     content = start + piece * (300_000 // len(piece))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(BadReportError):
         read(content, 1 << 18)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("quoted", ["no-such", "iso-8859-1"])

@@ -41,7 +41,7 @@ def issuer():
 
 @pytest.fixture
 async def cache(issuer, clock):
-    cache = KeyCache(KeySetFetcher(issuer.url, deadline_seconds=2), clock)
+    cache = KeyCache(KeySetFetcher(issuer.url, deadline_seconds=60), clock)
     yield cache
     issuer.go_on.set()
     await cache.close()
@@ -209,7 +209,7 @@ async def test_an_endpoint_that_hangs_is_given_up(issuer):
     began = time.monotonic()
     with pytest.raises(KeySetUnavailableError, match=r"within 0\.1 s"):
         await fetcher.fetch()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20, "and not after the answer, which takes 30 s"
     await fetcher.close()
 
 
