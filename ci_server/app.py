@@ -168,6 +168,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.previews,
         services.facts.image,
         services.timed_events,
+        services.details,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,

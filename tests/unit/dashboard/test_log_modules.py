@@ -1,4 +1,4 @@
-"""The modules of the dashboard without a browser, in Node.js: how they link, sizes, the log viewer."""
+"""The dashboard's modules without a browser, in Node.js: how they link, sizes, the log viewer."""
 
 import base64
 import json
