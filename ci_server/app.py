@@ -206,7 +206,15 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         _oidc_api(services, settings),
     )
     app.state.graphql_api = graphql.GraphqlApi(
-        QueryServices(services.jobs, services.job_events, services.usage, services.streams),
+        QueryServices(
+            services.jobs,
+            services.job_events,
+            services.usage,
+            services.streams,
+            services.details,
+            services.trends,
+            services.facts.image,
+        ),
         settings.request_timeout_seconds,
     )
     app.state.catalogue = services.catalogue
