@@ -37,6 +37,7 @@ class Code(StrEnum):
     DISK_LOW = "disk_low"
     ENGINE_UNREACHABLE = "engine_unreachable"
     SCANNER_FAILING = "scanner_failing"
+    SCANNER_LIMITED = "scanner_limited"
 
 
 REPAIRABLE = frozenset(

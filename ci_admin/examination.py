@@ -76,7 +76,9 @@ class Examiner:
         await self._rows(found)
         self._disk(found)
         self._staging(found)
-        found.findings += await examine_scanner(self.instance.settings)
+        scanner = await examine_scanner(self.instance.settings)
+        found.findings += scanner.findings
+        found.notes += scanner.notes
         # Files and workloads before rows: what is seen here has its row by the time of those.
         files = self._inventory.files(self._age)
         self._packages, self._secrets = files.packages, files.secrets

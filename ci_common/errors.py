@@ -35,6 +35,7 @@ RunnerError
 │   └── TooManyJobsError
 ├── JobNotFoundError
 ├── ArtifactNotFoundError
+├── SessionNotFoundError            none of the caller's browser sessions
 ├── RunNotFoundError
 ├── RunNotCompletedError            it has no result, or none yet
 ├── RunEndedError                   too late to cancel a run
@@ -309,6 +310,12 @@ class JobNotFoundError(RunnerError):
     """There is no job with this id, or you may not see it."""
 
     code = "job_not_found"
+
+
+class SessionNotFoundError(RunnerError):
+    """You have no browser session with this id; it may have ended."""
+
+    code = "session_not_found"
 
 
 class RunNotFoundError(RunnerError):

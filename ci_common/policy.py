@@ -30,10 +30,12 @@ class Action(StrEnum):
     """Get a URL at which one's browser shows the artifacts of a job that one may read."""
     PRIORITIZE = "prioritize"
     """Submit a job whose priority is above the operator's ceiling for users."""
+    SESSIONS = "sessions"
+    """See and end browser sessions."""
 
 
 class Reach(IntEnum):
-    """Whose jobs an action may touch."""
+    """Whose jobs, or browser sessions, an action may touch."""
 
     NONE = 0
     OWN = 1
@@ -47,7 +49,7 @@ class Reach(IntEnum):
 
 
 POLICY: Mapping[Role, Mapping[Action, Reach]] = {
-    Role.ADMIN: dict.fromkeys(Action, Reach.TENANT),
+    Role.ADMIN: {**dict.fromkeys(Action, Reach.TENANT), Action.SESSIONS: Reach.OWN},
     Role.SUBMITTER: {
         Action.SUBMIT: Reach.OWN,
         Action.LIST: Reach.SHARED,
@@ -59,6 +61,7 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.ISSUE_TOKEN: Reach.OWN,
         Action.PREVIEW: Reach.SHARED,
         Action.PRIORITIZE: Reach.NONE,
+        Action.SESSIONS: Reach.OWN,
     },
     Role.VIEWER: {
         Action.SUBMIT: Reach.NONE,
@@ -71,11 +74,12 @@ POLICY: Mapping[Role, Mapping[Action, Reach]] = {
         Action.ISSUE_TOKEN: Reach.VIEWED,
         Action.PREVIEW: Reach.VIEWED,
         Action.PRIORITIZE: Reach.NONE,
+        Action.SESSIONS: Reach.OWN,
     },
 }
-"""Role and action to reach. Admins of the operator's tenant reach all tenants, but for what would
-take something from one tenant to another, see `_WITHIN_A_TENANT`. What is of no tenant is only for
-the operator's, see `_OF_OPERATORS`.
+"""Role and action to reach. Admins of the operator's tenant reach all tenants where others reach
+theirs, but for what would take something from one tenant to another, see `_WITHIN_A_TENANT`. What
+is of no tenant is only for the operator's, see `_OF_OPERATORS`.
 """
 
 _WITHIN_A_TENANT = frozenset({Action.RERUN})
@@ -146,7 +150,8 @@ class Policy:
         if action in _OF_OPERATORS and not is_operators:
             return Reach.NONE
         operates = principal.role is Role.ADMIN and is_operators
-        return Reach.ALL if operates and reach and action not in _WITHIN_A_TENANT else reach
+        is_wide = reach is Reach.TENANT and action not in _WITHIN_A_TENANT
+        return Reach.ALL if operates and is_wide else reach
 
     def scope(self, principal: Principal, action: Action) -> JobScope:
         """The jobs the principal may do this to. Raises ForbiddenError when there can be none."""
@@ -181,6 +186,7 @@ _PHRASES = {
     Action.METRICS: "read the metrics of the server",
     Action.PREVIEW: "preview artifacts",
     Action.PRIORITIZE: "submit jobs above the highest priority for users",
+    Action.SESSIONS: "see or end browser sessions",
 }
 
 

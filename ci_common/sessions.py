@@ -16,6 +16,7 @@ _TOKEN_BYTES = 32
 _MOST_AGENT = 200
 
 LIVE = "live"
+REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Session:
     used_at: datetime
     """Accurate to a minute or so."""
     ended_at: datetime | None = None
-    """When an operator revoked it."""
+    """When an operator revoked it, or its user signed it out from elsewhere."""
     address: str | None = None
     """Where it began."""
     agent: str | None = None
@@ -72,7 +73,7 @@ class Session:
     def state(self, at: datetime, idle: timedelta) -> str:
         """`live`, `revoked`, `expired`, `idle`; or `key revoked`, `key expired`, `key disabled`."""
         if self.ended_at is not None:
-            return "revoked"
+            return REVOKED
         if at >= self.ends_at:
             return "expired"
         if at >= self.used_at + idle:

@@ -73,6 +73,11 @@ class ZipEntry(NamedTuple):
         return shortest_path(self.name)
 
     @property
+    def has_zip64(self) -> bool:
+        """Whether some of it may be said in 64 bits, which old programs do not read."""
+        return any(kind == _ZIP64 for kind, _ in _fields(self.extra))
+
+    @property
     def modified(self) -> int | None:
         """When it was changed, in seconds since 1970, UTC; `None` when the zip does not say. DOS
         times are taken for UTC, as nothing tells where they were written.
@@ -92,7 +97,7 @@ class ZipDirectory:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self.start, self._end, self._prefix = _located(descriptor)
+        self.start, self._end, self.prefix = _located(descriptor)
         """Offsets in the zip count from after the prefix, such as a program that unpacks it."""
 
     def __iter__(self) -> Iterator[ZipEntry]:
@@ -136,7 +141,7 @@ class ZipDirectory:
         entry = ZipEntry(
             raw_name.decode("utf-8" if flags & _UTF8 else "cp437"),
             *(raw_name, flags, method, dos_time, crc, packed_size, size, attributes >> 16),
-            *(offset + self._prefix, extra, position),
+            *(offset + self.prefix, extra, position),
         )
         return entry, extra_end + comment_bytes - at
 

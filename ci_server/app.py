@@ -51,6 +51,7 @@ from ci_server.apis.runs import metadata as runs_metadata
 from ci_server.apis.runs import probes as runs_probes
 from ci_server.apis.runs import routes as runs
 from ci_server.apis.sessions import oidc as sessions_oidc
+from ci_server.apis.sessions import own as own_sessions
 from ci_server.apis.sessions import routes as sessions
 from ci_server.apis.sessions.api import OidcApi, SessionsApi
 from ci_server.apis.site import routes as site
@@ -295,7 +296,7 @@ def create_app() -> FastAPI:
     durable = (durable_log.router, durable_events.router)
     of_runs = (runs.router, runs_metadata.router, runs_control_strategy.router)
     models_api = (models.router, models_socket.router)
-    others = (sessions.router, graphql.router, *models_api, *of_runs)
+    others = (sessions.router, own_sessions.router, graphql.router, *models_api, *of_runs)
     for routes in (*native, *durable, *others):
         app.include_router(routes, dependencies=[Depends(strict_query)])
     for routes in (

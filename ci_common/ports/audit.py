@@ -19,6 +19,7 @@ class AuditAction(StrEnum):
     USAGE = "usage"
     METRICS = "metrics"
     PRIORITIZE = "prioritize"
+    SESSIONS = "sessions"
     READ_LOG = "read_log"
     READ_ARTIFACT = "read_artifact"
     AUTHENTICATE = "authenticate"

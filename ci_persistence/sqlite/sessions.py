@@ -71,6 +71,15 @@ class SqliteSessions(BrowserSessions, SessionAdministration):
         return None if row is None else _session(row)
 
     @override
+    async def of_user(self, tenant: str, user: str) -> list[Session]:
+        rows = await self._database.fetch_all(
+            f"{_SELECT} WHERE (users.tenant = ?1 AND users.email = ?2) "
+            "OR (issued_tenant = ?1 AND issued_user = ?2) ORDER BY sessions.rowid",
+            (tenant, user),
+        )
+        return [_session(row) for row in rows]
+
+    @override
     async def record_use(self, session_id: str, at: datetime) -> None:
         try:
             await self._database.write(

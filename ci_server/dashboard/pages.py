@@ -47,6 +47,7 @@ PAGES = (
         "job/early.js",
     ),
     Page("/login", "login", "Sign in"),
+    Page("/sessions", "sessions", "Your sessions"),
     Page("/models", "models", "Models", styles=("lib/paged_list.css",)),
     Page("/models/{job_id}", "model", "Model", styles=_RESULTS),
     Page("/runs", "runs", "Runs", styles=("lib/paged_list.css",)),

@@ -101,6 +101,8 @@ def _parse(header: str | None, size: int) -> tuple[int, int] | None:
         return None
     if not match[1]:
         length = int(match[2])
+        if length and not size:
+            return None  # all of nothing, which no 206 can tell
         return (max(size - length, 0), size - 1) if length else (size, size)
     first = int(match[1])
     last = int(match[2]) if match[2] else size - 1

@@ -61,6 +61,7 @@ STATUS_OF_CODE: dict[str, HTTPStatus] = {
     "too_many_jobs": HTTPStatus.TOO_MANY_REQUESTS,
     "job_not_found": HTTPStatus.NOT_FOUND,
     "artifact_not_found": HTTPStatus.NOT_FOUND,
+    "session_not_found": HTTPStatus.NOT_FOUND,
     "run_not_found": HTTPStatus.NOT_FOUND,
     "run_not_completed": HTTPStatus.BAD_REQUEST,
     "run_not_cancellable": HTTPStatus.BAD_REQUEST,

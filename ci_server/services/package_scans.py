@@ -1,5 +1,6 @@
 """Scans of packages that are about to get a job, and what the audit log says of them."""
 
+import asyncio
 from pathlib import Path
 
 from ci_common.errors import DataDirectoryUnavailableError, PackageGoneError, PackageRefusedError
@@ -9,6 +10,7 @@ from ci_common.ports.packages import PackageIntake, StagedUpload
 from ci_common.principal import Principal
 from ci_server.access.audit_trail import AuditTrail
 from ci_server.submission.package_scan import Gone, PackageScanner
+from ci_server.submission.scannable_zip import check_scannable
 
 
 class PackageScans:
@@ -25,7 +27,7 @@ class PackageScans:
         self, principal: Principal, staged: StagedUpload, name: str | None, gone: Gone | None
     ) -> None:
         """Return when nothing is found in the upload of a job with this name. Raises what
-        `PackageScanner.scan` raises, and DataDirectoryUnavailableError.
+        `check_scannable` and `PackageScanner.scan` raise, and DataDirectoryUnavailableError.
         """
         try:
             await self._scan(principal, staged.path, AuditAction.SUBMIT, name, gone)
@@ -55,6 +57,7 @@ class PackageScans:
         if self._scanner is None:
             return
         try:
+            await asyncio.to_thread(check_scannable, path)
             await self._scanner.scan(principal.tenant, path, gone)
         except PackageRefusedError as error:
             await self._audit.denied(principal, action, error, target=target, with_message=True)

@@ -1,4 +1,4 @@
-"""Signing browsers in and out: the one place where a session begins."""
+"""Browser sessions: the one place where they begin, and where their users see and end them."""
 
 import asyncio
 import logging
@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
 
-from ci_common.errors import InvalidCredentialsError, StorageUnavailableError
+from ci_common.errors import (
+    InvalidCredentialsError,
+    SessionNotFoundError,
+    StorageUnavailableError,
+)
 from ci_common.identities import ApiKey, token_digest
 from ci_common.ports.audit import AuditAction
 from ci_common.ports.identities import IssuedKeys
 from ci_common.ports.sessions import LONGEST_KEPT, BrowserSessions
 from ci_common.principal import Origin, Principal
 from ci_common.sessions import (
+    LIVE,
     IssuedUser,
     Session,
     new_session_id,
@@ -45,6 +50,17 @@ class Browser:
     origin: Origin
     agent: str | None = None
     """Its `User-Agent`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSession:
+    """A live session, as its user sees it."""
+
+    session: Session
+    idle_end: datetime
+    """When it is over unless it is used before."""
+    is_current: bool
+    """Whether the request that asks came with it."""
 
 
 class SessionService:
@@ -88,6 +104,40 @@ class SessionService:
             entry = self._trail.entry(principal, AuditAction.SIGN_OUT, target=session_id)
             await self._sessions.delete(session_id, entry)
 
+    async def own(self, principal: Principal) -> list[OwnSession]:
+        """The live sessions of the caller's user: first the one that asks, then those that were
+        used last.
+        """
+        found = [
+            OwnSession(each, self._rules.idle_end(each), _is_current(each, principal))
+            for each in await self._live(principal)
+        ]
+        return sorted(found, key=lambda one: (one.is_current, one.session.used_at), reverse=True)
+
+    async def end(self, principal: Principal, session_id: str) -> None:
+        """Sign one of the caller's browsers out. Raises SessionNotFoundError for what is no live
+        session of the caller's user.
+        """
+        if session_id not in [each.session_id for each in await self._live(principal)]:
+            raise SessionNotFoundError
+        await self._revoke(principal, session_id)
+
+    async def end_others(self, principal: Principal) -> int:
+        """Sign all of the caller's browsers out but the one that asks; returns how many."""
+        found = await self._live(principal)
+        others = [each.session_id for each in found if not _is_current(each, principal)]
+        return sum([await self._revoke(principal, session_id) for session_id in others])
+
+    async def _live(self, principal: Principal) -> list[Session]:
+        now = self._now()
+        found = await self._sessions.of_user(principal.tenant, principal.user)
+        return [each for each in found if self._rules.state(each, now) == LIVE]
+
+    async def _revoke(self, principal: Principal, session_id: str) -> bool:
+        # Its browser is to be told that it ended, so it is not deleted.
+        entry = self._trail.entry(principal, AuditAction.SIGN_OUT, target=session_id)
+        return await self._sessions.revoke(session_id, self._now(), entry)
+
     async def _begin(
         self, who: ApiKey | IssuedUser, lasts: timedelta, browser: Browser
     ) -> SignedIn:
@@ -117,3 +167,7 @@ class SessionService:
             except Exception:
                 logger.exception("cannot delete old sessions")
             await asyncio.sleep(_RETENTION_PAUSE_SECONDS)
+
+
+def _is_current(session: Session, principal: Principal) -> bool:
+    return principal.session is not None and principal.session.session_id == session.session_id

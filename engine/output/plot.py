@@ -53,7 +53,8 @@ def draw(result: Run, path: Path) -> None:
     axes.set_ylabel("Scenarios")
     axes.set_title("\n".join(_title(result)), fontsize="medium", parse_math=False)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.legend(fontsize="small")
+    # Beside the bars: looking for a free place between them takes long, and matplotlib says so.
+    figure.legend(loc="outside right upper", fontsize="small")
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix.lower()[1:], dpi=120)
     write(path, lambda file: file.write(buffer.getvalue()))

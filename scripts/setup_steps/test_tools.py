@@ -24,6 +24,8 @@ TOOLS = (
     Tool("systemd-analyze", "systemd", "The test of the systemd unit"),
     Tool("promtool", "prometheus", "The tests of alert rules"),
     Tool("clamscan", "clamav", "The test with ClamAV"),
+    Tool("clamd", "clamav-daemon", "The tests with ClamAV's daemon"),
+    Tool("clamdscan", "clamdscan", "The tests with the client of ClamAV's daemon"),
     Tool("valgrind", "valgrind", "The test of what starting ci costs"),
 )
 

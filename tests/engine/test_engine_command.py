@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -227,6 +229,13 @@ def test_lines_of_a_plot_can_be_told_apart(root, tmp_path, monkeypatch, count):
     (((start, end), settings),) = spans
     assert (start, settings["label"]) == (npv.min(), "Lowest 5 %")
     assert end == pytest.approx(np.percentile(npv, 5), rel=1e-12)
+
+
+def test_a_plot_on_a_slow_machine(root, tmp_path, monkeypatch):
+    """Nothing is tried until a time is over: matplotlib would warn of that."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(time, "perf_counter", itertools.count(step=60).__next__)
+    svg_of(root, tmp_path / "plot.svg")
 
 
 def test_a_plot_of_another_kind_is_refused_at_once(root, capsys):

@@ -120,7 +120,9 @@ class World:
         return {job_id: tuple(rest) for job_id, *rest in found}
 
     def forget_cancellations(self):
-        """Let the next caller find the jobs as the last one did."""
+        """Let the next caller find jobs and sessions as the last one did."""
+        if self.database.execute("SELECT 1 FROM sessions WHERE ended_at IS NOT NULL").fetchone():
+            self.database.execute("UPDATE sessions SET ended_at = NULL")
         if any(asked for *_, asked in self.rows().values()):
             self.database.execute("UPDATE jobs SET cancel_requested_at = NULL")
 

@@ -28,6 +28,16 @@ def zip_bytes(files, *, links=None, modes=None, compression=zipfile.ZIP_DEFLATED
     return buffer.getvalue()
 
 
+def with_zip64(files):
+    """A zip whose local headers have the sizes in zip64 fields, as some programs write it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            with archive.open(entry(name), "w", force_zip64=True) as file:
+                file.write(content)
+    return buffer.getvalue()
+
+
 DOS_ZERO = (1980, 0, 0, 0, 0, 0)
 """What programs write that know no time."""
 

@@ -83,9 +83,7 @@ class SessionIdentity(Identity):
         await self._last_use.close()
 
     def _check_is_live(self, session: Session, now: datetime) -> None:
-        who = session.stands_for
-        is_of_other = not isinstance(who, ApiKey) and who.issuer != self._rules.issuer
-        state = "revoked" if is_of_other else session.state(now, self._rules.idle)
+        state = self._rules.state(session, now)
         if state != LIVE:
             raise SessionEndedError(f"your session has ended ({state}): sign in again")
 

@@ -87,6 +87,23 @@ async def test_the_one_that_was_used_longest_ago_makes_room(administration, sess
     assert left == ["bob", "1", "3", "4"]
 
 
+async def test_a_users_sessions_are_those_of_user_and_tenant(administration, sessions):
+    _, key = await stored(administration)  # of ann@example.com
+    _, viewing = await stored(administration, key.user, role=Role.VIEWER)
+    _, of_another = await stored(administration, a_user("bob@example.com"))
+    email, tenant = key.user.email, key.user.tenant
+    named = IssuedUser("https://login.example", tenant, email, Role.ADMIN)
+    elsewhere = replace(named, tenant="globex")
+    whos = (key, viewing, of_another, named, elsewhere)
+    kept = [await added(sessions, who, f"{number}") for number, who in enumerate(whos)]
+    await sessions.revoke(kept[1].session_id, NOON)
+    found = await sessions.of_user(tenant, email)
+    assert [one.session_id for one in found] == [kept[at].session_id for at in (0, 1, 3)]
+    assert [one.ended_at for one in found] == [None, NOON, None]
+    assert await sessions.of_user("globex", email) == [kept[4]]
+    assert await sessions.of_user("globex", "bob@example.com") == []
+
+
 async def test_the_issuers_users_are_who_they_were_named_as(sessions):
     ann = IssuedUser("https://login.example", "acme", "ann", Role.ADMIN, "ann@example.com")
     namesake = replace(ann, tenant="globex")

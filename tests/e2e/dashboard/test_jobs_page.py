@@ -187,6 +187,26 @@ def test_a_page_goes_on_when_its_server_comes_back(own_server, browser):
         expect(page.get_by_role("row", name="before")).to_contain_text("passed")
 
 
+def test_back_from_a_job_the_focus_is_where_it_was(idle, jobs, page):
+    """The job has no output, which is no error either: the browser reports none."""
+    jobs.add(*[row(f"job-{at}", "queued", ago=100 - at) for at in range(70)])
+    opened(page, idle)
+    page.get_by_role("button", name="Load older jobs").click()
+    left = page.get_by_role("link", name="job-3", exact=True)
+    left.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("No output yet.")).to_be_visible()
+    page.go_back()
+    expect(left).to_be_focused()
+    expect(left).to_be_in_viewport()
+    page.keyboard.press("k")
+    expect(page.get_by_role("link", name="job-4", exact=True)).to_be_focused()
+    queued = page.get_by_role("link", name="queued", exact=True)
+    queued.click()
+    expect(page.locator(".job-link")).to_have_count(50)  # without those that were loaded
+    expect(queued).to_be_focused()
+
+
 def test_keys_move_through_the_list(idle, jobs, page):
     older, _ = jobs.add(row("older", ago=20), row("newest", ago=10))
     opened(page, idle)

@@ -132,6 +132,9 @@ REQUESTS = {
     "GET /session": Request(None),
     "POST /session": Request(None, (401, "invalid_credentials"), form=wrong_key),
     "DELETE /session": Request(None, (204, None), without_cookie=True),
+    "GET /sessions": Request(Action.SESSIONS),
+    "DELETE /sessions": Request(Action.SESSIONS),
+    "DELETE /sessions/{session_id}": Request(Action.SESSIONS, (404, "session_not_found")),
     "GET /session/oidc/start": Request(None, (404, "not_found")),  # no issuer is set up
     "GET /session/oidc/callback": Request(None, (404, "not_found")),
     "GET /": Request(None),
@@ -197,7 +200,8 @@ def reach_of(caller, action):
     if action is Action.METRICS and caller.tenant != OPERATOR:
         return Reach.NONE  # they are of all tenants
     operates = caller.role is Role.ADMIN and caller.tenant == OPERATOR
-    if operates and action is not Action.RERUN:  # which takes nothing from one tenant to another
+    # Rerunning takes nothing from one tenant to another, and sessions are everybody's own.
+    if operates and action not in (Action.RERUN, Action.SESSIONS):
         return Reach.ALL
     return POLICY[caller.role][action]
 
@@ -302,7 +306,7 @@ def ask(world, name, caller, target=None, **params):
         headers.pop("cookie", None)
     with world.server.http.stream(
         method,
-        path.format(**ids, path=ARTIFACT, grant="pv1.e30.x"),
+        path.format(**ids, path=ARTIFACT, grant="pv1.e30.x", session_id="0123456789ab"),
         headers=headers,
         params={**caller.params, **params},
         **form,

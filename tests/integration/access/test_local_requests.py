@@ -89,7 +89,8 @@ def local(request, tmp_path_factory):
 def ask(server, job_id, name, headers, target="{path}"):
     """Status and text of the answer; of a stream that goes on only the head."""
     method, path = name.split(" ")
-    path = path.format(job_id=job_id, run_id="run_0123456789ab", path="nothing", grant="pv1.e30.x")
+    ids = {"job_id": job_id, "run_id": "run_0123456789ab", "session_id": "0123456789ab"}
+    path = path.format(**ids, path="nothing", grant="pv1.e30.x")
     if path.endswith("/search"):
         path += "?q=text"
     form = server.form(projects.ANY) if path.startswith("/submit") else {}

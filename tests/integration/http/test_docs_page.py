@@ -101,7 +101,8 @@ def test_all_but_these_asks_who_one_is(server):
     for path, operations in server.http.get("/openapi.json").json()["paths"].items():
         for method in operations:
             if path not in (*PROBE_PATHS, "/artifacts/{job_id}/{path}", "/session"):
-                answer = server.http.request(method, path.format(job_id="x", run_id="x", path="x"))
+                ids = dict.fromkeys(("job_id", "run_id", "session_id", "path"), "x")
+                answer = server.http.request(method, path.format(**ids))
                 assert answer.status_code == 401, path
 
 

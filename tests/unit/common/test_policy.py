@@ -26,6 +26,7 @@ EXPECTED = {
     (Role.ADMIN, Action.METRICS): None,
     (Role.ADMIN, Action.PREVIEW): TENANT,
     (Role.ADMIN, Action.PRIORITIZE): TENANT,
+    (Role.ADMIN, Action.SESSIONS): OWN,
     (Role.SUBMITTER, Action.SUBMIT): OWN,
     (Role.SUBMITTER, Action.LIST): SHARED,
     (Role.SUBMITTER, Action.READ): SHARED,
@@ -36,6 +37,7 @@ EXPECTED = {
     (Role.SUBMITTER, Action.METRICS): None,
     (Role.SUBMITTER, Action.PREVIEW): SHARED,
     (Role.SUBMITTER, Action.PRIORITIZE): None,
+    (Role.SUBMITTER, Action.SESSIONS): OWN,
     (Role.VIEWER, Action.SUBMIT): None,
     (Role.VIEWER, Action.LIST): VIEWED,
     (Role.VIEWER, Action.READ): VIEWED,
@@ -46,6 +48,7 @@ EXPECTED = {
     (Role.VIEWER, Action.METRICS): None,
     (Role.VIEWER, Action.PREVIEW): VIEWED,
     (Role.VIEWER, Action.PRIORITIZE): None,
+    (Role.VIEWER, Action.SESSIONS): OWN,
 }
 
 
@@ -71,7 +74,7 @@ def test_the_table_is_whole():
 def test_only_admins_of_the_operator_reach_other_tenants(role, action):
     reach = Policy("operations").reach(Principal("operations", "olga", role), action)
     reads_metrics = role is Role.VIEWER and action is Action.METRICS
-    is_admins = role is Role.ADMIN and action is not Action.RERUN
+    is_admins = role is Role.ADMIN and action not in (Action.RERUN, Action.SESSIONS)
     assert (reach is Reach.ALL) == (is_admins or reads_metrics)
 
 

@@ -5,11 +5,20 @@ from dataclasses import fields, replace
 
 from ci_admin.catalogue_columns import KINDS
 from ci_common.events import CompleteEvent, JobIdEvent, LogEvent, StatusEvent, WaitingEvent
-from ci_common.job import Artifact, CaseResult, CoverageSummary, JobStatus, Reason, SuiteSummary
+from ci_common.job import (
+    Artifact,
+    CaseResult,
+    CoverageSummary,
+    JobStatus,
+    Reason,
+    SuiteSummary,
+    utc_now,
+)
 from ci_common.ports.catalogue import CellTypeTotal, PerturbationTotal
 from ci_common.ports.logs import LogMark
 from ci_common.ports.usage import NO_QUOTAS, TenantUsage
-from ci_common.principal import LOCAL_PRINCIPAL, KeyFacts
+from ci_common.principal import LOCAL_PRINCIPAL, KeyFacts, Role
+from ci_common.sessions import IssuedUser, Session
 from ci_common.waiting import Waiting, WaitReason
 from ci_server.apis.models.form import FORM
 from ci_server.apis.models.present import artifact_json as model_artifact
@@ -28,6 +37,7 @@ from ci_server.apis.native.present import (
 from ci_server.apis.native.present_logs import mark_event_json
 from ci_server.apis.native.submitted import SubmittedSpec
 from ci_server.apis.runs.control_strategy import assessment_json
+from ci_server.apis.sessions.own import own_session_json
 from ci_server.app import create_app
 from ci_server.dashboard.pages import UI_PATH
 from ci_server.http.errors import STATUS_OF_CODE
@@ -35,6 +45,7 @@ from ci_server.services.control_strategy import ControlAssessment
 from ci_server.services.intake import SubmissionLimits
 from ci_server.services.result_files import FileResult
 from ci_server.services.server_facts import ServerFacts
+from ci_server.services.sessions import OwnSession
 from ci_server.services.usage import UsageReport
 from ci_server.submission.job_limits import DefaultLimits
 from ci_server.submission.package_check import PackageLimits
@@ -171,6 +182,14 @@ def test_fields_of_the_caller():
     assert first_cells("Who may do what", "field") == list(told)
     (key,) = (row[1] for row in API.rows("Who may do what", "field") if row[0] == "`key`")
     assert [name for name in words_in_code(key) if name != "null"] == list(told["key"])
+
+
+def test_fields_of_a_session():
+    user = IssuedUser("https://login.example", "acme", "ann", Role.VIEWER)
+    session = Session("s", user, *[utc_now()] * 3)
+    told = own_session_json(OwnSession(session, utc_now(), is_current=True))
+    rows = API.rows("Browser sessions", "field of a session")
+    assert {word for row in rows for word in words_in_code(row[0])} == set(told)
 
 
 def test_fields_of_the_server():

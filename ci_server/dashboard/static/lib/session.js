@@ -21,6 +21,15 @@ export async function signOut() {
   return leaveForLogin();
 }
 
+/** Where one is signed in: the sessions that `GET /sessions` tells. Throws ApiError. */
+export const ownSessions = () => requestJson("sessions");
+
+/** Sign one browser out, which is not this one. Throws ApiError, also when it is signed out already. */
+export const signOutOf = ({ id }) => request(`sessions/${id}`, { method: "DELETE" });
+
+/** Sign all browsers out but this one. Throws ApiError. */
+export const signOutElsewhere = () => request("sessions", { method: "DELETE" });
+
 /**
  * Whether the session has ended: a stream that is refused does not say why, and one that is open goes
  * on. A server that does not answer says nothing about that.

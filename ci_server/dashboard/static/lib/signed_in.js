@@ -1,4 +1,5 @@
 // The corner of the bar that says who is signed in.
+import { pageUrl } from "./api.js";
 import { currentSession, signOut, watchSession } from "./session.js";
 import { signedOut } from "./signed_out.js";
 import { useStore } from "./store.js";
@@ -38,7 +39,10 @@ export function SignedIn() {
 
 /** The way out; for whom a proxy signs in with each request, where that is. */
 function SignOut({ session: { session, credential }, leave }) {
-  if (session) return html`<button type="button" onClick=${leave}>Sign out</button>`;
+  if (session) {
+    return html`<a href=${pageUrl("sessions")} title="Where you are signed in">Sessions</a>
+      <button type="button" onClick=${leave}>Sign out</button>`;
+  }
   if (credential === "iap-assertion") {
     return html`<a href=${PROXY_SIGN_OUT} title="Of the identity-aware proxy in front of this server"
       >Sign out</a>`;

@@ -36,6 +36,9 @@ function formatOf(options) {
 /** A moment in the reader's own time zone, to the second. */
 export const moment = formatOf({ dateStyle: "medium", timeStyle: "medium" });
 
+/** The same, to the minute. */
+export const minute = formatOf({ dateStyle: "medium", timeStyle: "short" });
+
 /** The time of day in the reader's own time zone, to the second. */
 export const timeOfDay = formatOf({ timeStyle: "medium", hourCycle: "h23" });
 

@@ -32,13 +32,9 @@ export class Loader {
 
   /** Load the end of the log, from which its size is known. */
   async open() {
-    try {
-      const answer = await request(this.#path, { headers: { Range: LAST_PIECES } });
-      const [, first] = /^bytes (\d+)-/.exec(answer.headers.get("Content-Range")) ?? [0, 0];
-      this.#bytes.put(...aligned(Number(first), new Uint8Array(await answer.arrayBuffer())));
-    } catch (error) {
-      if (error.status !== 416) throw error; // nothing is written yet
-    }
+    const answer = await request(this.#path, { headers: { Range: LAST_PIECES } });
+    const [, first] = /^bytes (\d+)-/.exec(answer.headers.get("Content-Range")) ?? [0, 0]; // empty
+    this.#bytes.put(...aligned(Number(first), new Uint8Array(await answer.arrayBuffer())));
   }
 
   /** Load these pieces, and no others any more. */

@@ -22,9 +22,12 @@ const DONE_MS = 8_000;
 const list = new JobList();
 const trends = new JobTrends();
 list.subscribe(() => trends.want(list.jobs));
+let leftFrom = history.state?.job; // the id of the job that had the focus when the page was left
 list.start(readFilter(location.search), history.state?.count);
 addEventListener("popstate", () => list.show(readFilter(location.search)));
-addEventListener("pagehide", () => history.replaceState({ count: list.jobs.length }, ""));
+addEventListener("pagehide", () => {
+  history.replaceState({ count: list.jobs.length, job: focusedJob()?.job_id }, "");
+});
 
 /** Change the filter; `goesOn` with what the last change began, such as a word that is typed. */
 function go(change, goesOn = false) {
@@ -52,6 +55,7 @@ function JobsPage() {
       if (job && isFinal(job) && mayRunAgain(caller, job)) setAsked({ job, what: "rerun" });
     },
   });
+  useEffect(returnFocus, [list.state]);
   const onFile = useCallback((dropped) => setFile(dropped), []);
   const onDone = (job, what) => {
     list.touch(job.job_id);
@@ -159,9 +163,18 @@ function moveFocus(step) {
   links[Math.min(Math.max(next, 0), links.length - 1)]?.focus();
 }
 
+/** To the job that the reader comes back from, unless the focus is somewhere already. */
+function returnFocus() {
+  if (list.state !== "ready" || leftFrom === undefined) return;
+  const rows = [...document.querySelectorAll("[data-job]")];
+  const row = rows.find((each) => each.dataset.job === leftFrom);
+  if (document.activeElement === document.body) row?.querySelector(".job-link").focus();
+  leftFrom = undefined;
+}
+
 /** The job whose row has the focus. */
 function focusedJob() {
-  const row = document.activeElement.closest("[data-job]");
+  const row = document.activeElement?.closest("[data-job]");
   return row && list.jobs.find((job) => job.job_id === row.dataset.job);
 }
 
