@@ -86,6 +86,11 @@ class ResourceSeries:
         """The most that was seen; `None` without samples."""
         return max((sample.memory_bytes for sample in self.samples), default=None)
 
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Of all cores, up to the last sample; `None` without samples."""
+        return self.samples[-1].cpu_seconds if self.samples else None
+
     def cores(self) -> list[float]:
         """How many cores were in use, on average, before each sample since the one before."""
         found, at, used = [], 0.0, 0.0

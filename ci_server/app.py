@@ -169,6 +169,7 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         services.previews,
         services.facts.image,
         services.timed_events,
+        services.details,
     )
     app.state.models_api = models.ModelsApi(
         services.intake,
@@ -206,7 +207,15 @@ def _install(app: FastAPI, services: Services, settings: Settings) -> None:
         _oidc_api(services, settings),
     )
     app.state.graphql_api = graphql.GraphqlApi(
-        QueryServices(services.jobs, services.job_events, services.usage, services.streams),
+        QueryServices(
+            services.jobs,
+            services.job_events,
+            services.usage,
+            services.streams,
+            services.details,
+            services.trends,
+            services.facts.image,
+        ),
         settings.request_timeout_seconds,
     )
     app.state.catalogue = services.catalogue

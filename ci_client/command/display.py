@@ -186,13 +186,18 @@ def job_details(job: Mapping[str, Any]) -> str:
 
 
 def report_lines(job: Mapping[str, Any]) -> list[str]:
-    """What follows the facts of a job: what it repeats, its artifacts, tests and coverage."""
+    """What follows the facts of a job: what it repeats, its artifacts, what it used, tests and
+    coverage.
+    """
+    from ci_client.command.used_resources import resource_lines
+
     lines = []
     if rerun_of := job.get("rerun_of"):
         lines.append(f"Rerun of:   {printable(str(rerun_of))}")
     if size := job.get("artifacts_size"):
         shown = shown_id(str(job.get("job_id")), sys.stdout)
         lines.append(f"Artifacts:  {size_text(size)} (ci artifacts {shown})")
+    lines += resource_lines(job)
     if tests := job.get("tests"):
         lines += [f"Tests:      {totals(tests)}", full_report(tests)]
     if coverage := job.get("coverage"):

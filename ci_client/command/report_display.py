@@ -4,6 +4,7 @@ could garble a terminal is shown escaped.
 
 import re
 from collections.abc import Mapping, Sequence
+from math import floor
 from typing import Any
 
 from ci_common.job_states import LEFT_OUT, Reason
@@ -100,15 +101,19 @@ def remarks(result: Mapping[str, Any]) -> list[str]:
 
 
 def size_text(size: int) -> str:
-    """A number of bytes, for people."""
-    if size < 1000:
+    """A number of bytes, for people, in the units of limits: as `bytes` of the dashboard's
+    lib/sizes.js says it.
+    """
+    if size < 1024:
         return f"{size} B"
-    amount, unit = size / 1000, "kB"
-    for larger in ("MB", "GB", "TB"):
-        if amount < 1000:
+    amount, unit = size / 1024, "KiB"
+    for larger in ("MiB", "GiB", "TiB"):
+        if amount < 1023.5:
             break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.1f} {unit}"
+        amount, unit = amount / 1024, larger
+    tenths = floor(amount * 10 + 0.5)
+    shown = f"{tenths / 10:.1f}" if tenths < 100 else str(floor(amount + 0.5))
+    return f"{shown} {unit}"
 
 
 def _name(case: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What is kept of a job beside its row, and is asked for by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ci_common.coverage_files import CoverageFiles
@@ -12,6 +12,9 @@ class JobDetails(Protocol):
 
     async def resources(self, job_id: str) -> ResourceSeries | None:
         """What the job used, as far as it is saved; `None` when nothing is."""
+
+    async def resources_of(self, job_ids: Sequence[str]) -> dict[str, ResourceSeries]:
+        """The same of several jobs, by id: of those of which something is saved."""
 
     async def coverage_files(self, job_id: str) -> CoverageFiles | None:
         """What its coverage reports say of each file; `None` without reports, and for jobs from

@@ -2,9 +2,10 @@
 document of each kind, which goes with the row.
 """
 
+import asyncio
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -21,6 +22,10 @@ from ci_persistence.sqlite.lease import HOLDS_LEASE
 _RESOURCES, _COVERAGE = "resources", "coverage"
 
 _READ = "SELECT content FROM job_details WHERE job_id = ? AND kind = ?"
+_READ_SEVERAL = (
+    "SELECT job_id, content FROM job_details "
+    "WHERE job_id IN (SELECT value FROM json_each(?)) AND kind = ?"
+)
 _WRITE = (
     "INSERT INTO job_details (job_id, kind, content) VALUES (?, ?, ?) "
     "ON CONFLICT (job_id, kind) DO UPDATE SET content = excluded.content"
@@ -41,6 +46,15 @@ class SqliteJobDetails(JobDetails):
     @override
     async def resources(self, job_id: str) -> ResourceSeries | None:
         return await _resources(self._database, job_id)
+
+    @override
+    async def resources_of(self, job_ids: Sequence[str]) -> dict[str, ResourceSeries]:
+        parameters = (json.dumps(list(job_ids)), _RESOURCES)
+        rows = await self._database.fetch_all(_READ_SEVERAL, parameters)
+        # In a thread: those of a thousand jobs take long to parse.
+        return await asyncio.to_thread(
+            lambda: {row["job_id"]: _series(_unpacked(row["content"])) for row in rows}
+        )
 
     @override
     async def coverage_files(self, job_id: str) -> CoverageFiles | None:
@@ -87,8 +101,10 @@ async def add_details(connection: aiosqlite.Connection, job_id: str, ending: End
 
 async def _resources(database: Database, job_id: str) -> ResourceSeries | None:
     found = await _read(database, job_id, _RESOURCES)
-    if found is None:
-        return None
+    return None if found is None else _series(found)
+
+
+def _series(found: dict[str, Any]) -> ResourceSeries:
     samples = zip(found["seconds"], found["cpu"], found["memory"], strict=True)
     return ResourceSeries(
         found["attempt"],
@@ -110,9 +126,13 @@ def _of_series(series: ResourceSeries) -> dict[str, Any]:
 
 async def _read(database: Database, job_id: str, kind: str) -> dict[str, Any] | None:
     for row in await database.fetch_all(_READ, (job_id, kind)):
-        found: dict[str, Any] = json.loads(zlib.decompress(row["content"]))
-        return found
+        return _unpacked(row["content"])
     return None
+
+
+def _unpacked(content: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(zlib.decompress(content))
+    return found
 
 
 def _packed(document: dict[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """Jobs that there are, for every door: get, list, cancel, artifacts, tokens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -184,9 +184,13 @@ class JobService:
         """The same for several jobs, by id, so many of each at most: of those that the principal
         may read, and that have any.
         """
-        scope = self._policy.scope(principal, Action.READ)
-        readable = [job.job_id for job in jobs if scope.covers(job)]
+        readable = [job.job_id for job in self.readable(principal, jobs)]
         return await self._submissions.artifacts_of(readable, most)
+
+    def readable(self, principal: Principal, jobs: Iterable[Job]) -> list[Job]:
+        """Those of the jobs that the principal may read."""
+        scope = self._policy.scope(principal, Action.READ)
+        return [job for job in jobs if scope.covers(job)]
 
     async def grantee(self, job_id: str, origin: Origin) -> Principal:
         """Who reads a job with a signed URL: nobody knows, so they may do this and no more. In the

@@ -20,6 +20,8 @@ from graphql import (
 )
 
 from ci_common.errors import QueryTooComplexError
+from ci_common.ports.trends import TREND_RUNS
+from ci_common.resources import MOST_SAMPLES
 
 MOST_DEPTH = 8
 MOST_SELECTIONS = 300
@@ -37,7 +39,16 @@ MOST_OF_SCHEMA = 16
 LARGEST_PAGE = 1000
 PAGES = {"jobs": 50, "events": 100, "artifacts": 20}
 """Fields whose length is their argument `limit`, and its default."""
-_LENGTHS = {"failures": 100, "slowest": 10, "tenants": 100}
+MOST_TRENDS = 100
+"""Several tenants can have jobs of one name."""
+_LENGTHS = {
+    "failures": 100,
+    "slowest": 10,
+    "tenants": 100,
+    "trends": MOST_TRENDS,
+    "runs": TREND_RUNS,
+    "points": MOST_SAMPLES,
+}
 _LISTS_OF_SCHEMA = frozenset(
     {"types", "fields", "inputFields", "interfaces", "possibleTypes", "enumValues"}
 )
@@ -55,7 +66,7 @@ class Texts:
         self._left -= number
         if self._left < 0:
             raise QueryTooComplexError(
-                f"the answer has more than {MOST_TEXTS:,} words of commands and names of secrets; "
+                f"the answer has more than {MOST_TEXTS:,} words in commands, settings and secrets; "
                 "ask for those of fewer jobs at once"
             )
 

@@ -21,7 +21,6 @@ from graphql import (
 
 from ci_common.errors import QueryTimeoutError, QueryTooComplexError, RunnerError
 from ci_common.principal import Principal
-from ci_server.apis.graphql.batches import ArtifactLoader
 from ci_server.apis.graphql.cost import check_cost
 from ci_server.apis.graphql.errors import errors_json, refusal_json
 from ci_server.apis.graphql.query import Answer, QueryServices, Question
@@ -82,7 +81,7 @@ def _prepare(question: Question) -> DocumentNode | list[GraphQLError]:
 async def _executed(
     document: DocumentNode, question: Question, principal: Principal, services: QueryServices
 ) -> ExecutionResult:
-    context = QueryContext(principal, services, ArtifactLoader(services.jobs, principal))
+    context = QueryContext.of(principal, services)
     result = execute(
         load_schema(),
         document,

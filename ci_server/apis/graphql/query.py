@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ci_server.services.job_details import JobDetailService
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
+from ci_server.services.trends import TrendService
 from ci_server.services.usage import UsageService
 from ci_server.streams.log_stream import LogStreams
 
@@ -18,6 +20,9 @@ class QueryServices:
     events: JobEventService
     usage: UsageService
     streams: LogStreams
+    details: JobDetailService
+    trends: TrendService
+    default_image: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,34 +3,44 @@ which is as in the native API.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 from fastapi.exceptions import RequestValidationError
 from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 from pydantic import TypeAdapter, ValidationError
 
-from ci_common.errors import EventsGoneError
-from ci_common.job import Job
+from ci_common.errors import EventsGoneError, QueryTooComplexError
+from ci_common.job import Artifact, Job
 from ci_common.job_event_wire import job_event_json
 from ci_common.ports.rows import JobQuery
 from ci_common.principal import Principal
-from ci_server.apis.graphql.batches import ArtifactLoader
-from ci_server.apis.graphql.cost import LARGEST_PAGE, Texts
+from ci_common.resources import ResourceSeries
+from ci_server.apis.graphql.batches import BatchLoader
+from ci_server.apis.graphql.cost import LARGEST_PAGE, MOST_TRENDS, Texts
 from ci_server.apis.graphql.query import QueryServices
 from ci_server.apis.native.lists import Filters, Order
 from ci_server.apis.native.present import (
     artifact_json,
     job_json,
+    trend_json,
     usage_json,
     waiting_json,
 )
+from ci_server.apis.native.present_details import (
+    points_json,
+    resource_totals_json,
+    settings_json,
+)
+from ci_server.apis.native.trends import check_names
 from ci_server.http.query import query_error
 from ci_server.streams.event_feed import MOST_EVENTS
 
-_JOB = "."
-"""The key of the job itself: not a name that a query can have."""
+_SOURCE = "."
+"""The key of the job itself, or of a job's samples: not a name that a query can have."""
+_LISTS_OF_SETTINGS = ("command", "env", "secrets", "install", "artifacts")
 
 _FILTERS = TypeAdapter(Filters)
 
@@ -41,8 +51,24 @@ class QueryContext:
 
     principal: Principal
     services: QueryServices
-    artifacts: ArtifactLoader
+    artifacts: BatchLoader[int, Sequence[Artifact]]
+    resources: BatchLoader[None, dict[str, Any]]
     texts: Texts = field(default_factory=Texts)
+
+    @classmethod
+    def of(cls, principal: Principal, services: QueryServices) -> Self:
+        """Of a query that nothing was loaded for."""
+
+        async def resources_of(jobs: Sequence[Job], _: None) -> dict[str, dict[str, Any]]:
+            found = await services.details.resources_of(principal, jobs)
+            return await asyncio.to_thread(_presented, found)  # the sums of a thousand take long
+
+        return cls(
+            principal,
+            services,
+            BatchLoader(partial(services.jobs.artifacts_of, principal)),
+            BatchLoader(resources_of),
+        )
 
 
 Info = GraphQLResolveInfo[QueryContext]
@@ -65,14 +91,24 @@ class _Page:
 def install(schema: GraphQLSchema) -> None:
     """Give the schema its resolvers."""
     resolvers: Mapping[str, Mapping[str, Any]] = {
-        "Query": {"jobs": _jobs, "job": _one_job, "events": _events, "usage": _usage},
+        "Query": {
+            "jobs": _jobs,
+            "job": _one_job,
+            "trends": _trends,
+            "events": _events,
+            "usage": _usage,
+        },
         "JobPage": {"total": _total},
         "Job": {
             "waiting": _waiting,
             "artifacts": _artifacts,
-            "command": _command,
-            "secrets": _secrets,
+            "command": _texts,
+            "secrets": _texts,
+            "settings": _settings,
+            "resources": _resources,
         },
+        "JobSettings": dict.fromkeys(_LISTS_OF_SETTINGS, _texts),
+        "Resources": {"points": _points},
     }
     for type_name, fields in resolvers.items():
         found = schema.type_map[type_name]
@@ -115,7 +151,7 @@ def _node(job: Job) -> dict[str, Any]:
     told = job_json(job)
     if job.log_dropped is None:
         told["log_dropped"] = None
-    return {**told, _JOB: job}
+    return {**told, _SOURCE: job}
 
 
 async def _total(page: _Page, info: Info) -> int:
@@ -135,21 +171,38 @@ async def _one_job(_: None, info: Info, id: str) -> dict[str, Any]:
 
 async def _waiting(node: Mapping[str, Any], info: Info) -> dict[str, Any] | None:
     context = info.context
-    waiting = await context.services.streams.waiting(node[_JOB])
+    waiting = await context.services.streams.waiting(node[_SOURCE])
     return None if waiting is None else waiting_json(waiting)
 
 
-def _command(node: Mapping[str, Any], info: Info) -> list[str]:
-    return _texts(node["command"], info)
-
-
-def _secrets(node: Mapping[str, Any], info: Info) -> list[str]:
-    return _texts(node["secrets"], info)
-
-
-def _texts(found: list[str], info: Info) -> list[str]:
-    info.context.texts.take(len(found))
+def _texts(node: Mapping[str, Any], info: Info) -> list[str] | None:
+    found: list[str] | None = node[info.field_name]
+    info.context.texts.take(len(found or ()))
     return found
+
+
+def _settings(node: dict[str, Any], info: Info) -> dict[str, Any]:
+    """Made once for each job, however many aliases ask."""
+    if "settings" not in node:
+        node["settings"] = settings_json(node[_SOURCE], info.context.services.default_image)
+    settings: dict[str, Any] = node["settings"]
+    return settings
+
+
+async def _resources(node: Mapping[str, Any], info: Info) -> dict[str, Any] | None:
+    return await info.context.resources.load(node[_SOURCE], None)
+
+
+def _presented(found: Mapping[str, ResourceSeries]) -> dict[str, dict[str, Any]]:
+    return {
+        job_id: {**totals, "interval_seconds": series.interval_seconds, _SOURCE: series}
+        for job_id, series in found.items()
+        if (totals := resource_totals_json(series))
+    }
+
+
+def _points(node: Mapping[str, Any], _: Info) -> list[dict[str, Any]]:
+    return points_json(node[_SOURCE])
 
 
 async def _artifacts(
@@ -157,7 +210,18 @@ async def _artifacts(
 ) -> list[dict[str, Any]]:
     context = info.context
     most = _bounded(limit, LARGEST_PAGE)
-    return [artifact_json(one) for one in await context.artifacts.load(node[_JOB], most)]
+    return [artifact_json(one) for one in await context.artifacts.load(node[_SOURCE], most) or ()]
+
+
+async def _trends(_: None, info: Info, name: list[str]) -> list[dict[str, Any]]:
+    context = info.context
+    check_names(name)
+    found = await context.services.trends.trends(context.principal, name)
+    if len(found) > MOST_TRENDS:
+        raise QueryTooComplexError(
+            f"there are more than {MOST_TRENDS} trends, of several tenants; ask for fewer names"
+        )
+    return [trend_json(trend) for trend in found]
 
 
 async def _events(_: None, info: Info, **given: Any) -> dict[str, Any]:

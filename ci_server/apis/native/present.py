@@ -17,9 +17,10 @@ from ci_common.job import Artifact, CoverageSummary, Job, Visibility, format_tim
 from ci_common.ports.trends import JobTrend
 from ci_common.ports.usage import TenantUsage
 from ci_common.principal import LOCAL_PRINCIPAL, Principal
+from ci_common.resources import ResourceSeries
 from ci_common.waiting import Waiting
 from ci_server.access.auth.stream_tokens import StreamToken
-from ci_server.apis.native.present_details import settings_json
+from ci_server.apis.native.present_details import resource_totals_json, settings_json
 from ci_server.services.intake import SubmissionLimits
 from ci_server.services.previews import Preview
 from ci_server.services.server_facts import ServerFacts
@@ -72,10 +73,17 @@ def watched_job_json(job: Job, waiting: Waiting | None) -> dict[str, Any]:
 
 
 def single_job_json(
-    job: Job, waiting: Waiting | None, default_image: str | None = None
+    job: Job,
+    waiting: Waiting | None,
+    series: ResourceSeries | None = None,
+    default_image: str | None = None,
 ) -> dict[str, Any]:
-    """A job that is asked for by itself: with the settings that it runs with."""
-    return {**watched_job_json(job, waiting), "settings": settings_json(job, default_image)}
+    """A job that is asked for by itself: with what it used, and the settings that it runs with."""
+    return {
+        **watched_job_json(job, waiting),
+        "resources": resource_totals_json(series),
+        "settings": settings_json(job, default_image),
+    }
 
 
 def waiting_json(waiting: Waiting) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from ci_common.resources import ResourceSeries
 def resources_json(job: Job, series: ResourceSeries | None) -> dict[str, Any]:
     """CPU and memory of a job over time."""
     limits = job.spec.limits
-    cores = [round(one, 3) for one in series.cores()] if series else []
-    samples = series.samples if series else ()
+    totals = resource_totals_json(series)
     return {
         "job_id": job.job_id,
         "attempt": job.attempt,
@@ -22,19 +21,35 @@ def resources_json(job: Job, series: ResourceSeries | None) -> dict[str, Any]:
             "cpu_cores": None if limits.cpu_percent is None else limits.cpu_percent / 100,
             "memory_bytes": None if limits.memory_mb is None else limits.memory_mb << 20,
         },
-        "peak": {
-            "cpu_cores": max(cores, default=None),
-            "memory_bytes": series.peak_memory_bytes if series else None,
-        },
-        "points": [
-            {
-                "seconds": sample.seconds,
-                "cpu_cores": in_use,
-                "memory_bytes": sample.memory_bytes,
-            }
-            for sample, in_use in zip(samples, cores, strict=True)
-        ],
+        "cpu_seconds": totals["cpu_seconds"] if totals else None,
+        "peak": totals["peak"] if totals else {"cpu_cores": None, "memory_bytes": None},
+        "points": points_json(series) if series else [],
     }
+
+
+def resource_totals_json(series: ResourceSeries | None) -> dict[str, Any] | None:
+    """What a job used in all; `None` without samples."""
+    if series is None or not series.samples:
+        return None
+    return {
+        "cpu_seconds": series.cpu_seconds,
+        "peak": {
+            "cpu_cores": max(_rounded_cores(series)),
+            "memory_bytes": series.peak_memory_bytes,
+        },
+    }
+
+
+def points_json(series: ResourceSeries) -> list[dict[str, Any]]:
+    """CPU and memory over time."""
+    return [
+        {"seconds": sample.seconds, "cpu_cores": in_use, "memory_bytes": sample.memory_bytes}
+        for sample, in_use in zip(series.samples, _rounded_cores(series), strict=True)
+    ]
+
+
+def _rounded_cores(series: ResourceSeries) -> list[float]:
+    return [round(one, 3) for one in series.cores()]
 
 
 def coverage_files_json(job: Job, found: CoverageFiles | None) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from ci_server.http.query import decimal, query_error
 from ci_server.http.streaming import event_stream
 from ci_server.services.grants import Grants
 from ci_server.services.intake import Intake
+from ci_server.services.job_details import JobDetailService
 from ci_server.services.job_events import JobEventService
 from ci_server.services.jobs import JobService
 from ci_server.services.previews import Previews
@@ -82,6 +83,7 @@ class NativeApi:
     previews: Previews
     default_image: str | None
     timed: TimedEvents
+    details: JobDetailService
 
 
 async def _native_api(request: Request) -> NativeApi:
@@ -150,8 +152,8 @@ def _submission_stream(api: NativeApi, job: Job, *, with_job_id: bool) -> EventS
 @router.get("/jobs/{job_id}")
 async def get_job(job_id: str, api: Api, principal: Reader) -> dict[str, Any]:
     """One job."""
-    job = await api.service.get(principal, job_id)
-    return single_job_json(job, await api.streams.waiting(job), api.default_image)
+    job, used = await api.details.resources(principal, job_id)
+    return single_job_json(job, await api.streams.waiting(job), used, api.default_image)
 
 
 @router.delete("/jobs/{job_id}", status_code=202)

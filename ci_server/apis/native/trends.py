@@ -1,5 +1,6 @@
 """The HTTP API: how the recent jobs of a name went."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -26,6 +27,11 @@ async def get_trends(
     name: Annotated[list[str], Query()] = (),  # type: ignore[assignment]
 ) -> list[dict[str, Any]]:
     """The latest results and durations of jobs with these names; `name` is repeated."""
-    if len(name) > MOST_NAMES:
-        raise query_error("name", f"must not be given more than {MOST_NAMES} times")
+    check_names(name)
     return [trend_json(trend) for trend in await service.trends(principal, name)]
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises RequestValidationError if there are too many."""
+    if len(names) > MOST_NAMES:
+        raise query_error("name", f"must not be given more than {MOST_NAMES} times")

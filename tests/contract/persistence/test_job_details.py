@@ -25,6 +25,8 @@ async def test_samples_are_saved_for_the_attempt_that_runs(rows):
     assert await details.resources(job_id) == await store.load(job_id) == SERIES
     await store.save({job_id: MORE})
     assert await store.load(job_id) == MORE
+    assert await details.resources_of([job_id, "gone"]) == {job_id: MORE}
+    assert await details.resources_of([]) == {}
     await rows.transitions.retry(job_id, 1)
     await store.save({job_id: SERIES})
     assert await store.load(job_id) == MORE, "that was another attempt"

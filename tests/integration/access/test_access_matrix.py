@@ -7,6 +7,7 @@ may not read does not exist, 404; what you may read, but not do, 403.
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -367,12 +368,21 @@ def test_everybody_gets_what_the_policy_says(world, name):
 
 PAGE = 20
 QUERY = (
-    "{jobs(limit:20){nodes{job_id artifacts{path}} total} "
+    "{jobs(limit:20){nodes{job_id artifacts{path} command settings{command}} total} "
     "mine:jobs(mine:true, limit:20){nodes{job_id}} %s}"
 )
+TOTALS = '{usage{tenants{tenant}} trends(name:["test"]){tenant runs{success}}}'
 
 
-def test_a_query_finds_what_the_routes_find(world):
+@pytest.fixture
+def submitted_by_ci(world):
+    """The world's jobs are runs; those have no trends."""
+    world.database.execute("UPDATE jobs SET door = 'native'")
+    yield
+    world.database.execute("UPDATE jobs SET door = 'runs'")
+
+
+def test_a_query_finds_what_the_routes_find(world, submitted_by_ci):
     there = [target.job_id for target in world.targets]
     fields = " ".join(f'j{at}:job(id:"{job_id}"){{job_id}}' for at, job_id in enumerate(there[:8]))
     for caller in world.callers:
@@ -381,21 +391,25 @@ def test_a_query_finds_what_the_routes_find(world):
         http, about = world.server.http, {"headers": caller.headers, "params": caller.params}
         told = http.post("/graphql", json={"query": QUERY % fields}, **about).json()
         every = {**caller.params, "limit": 1000}
-        listed = [
-            job["job_id"] for job in http.get("/jobs", headers=caller.headers, params=every).json()
-        ]
+        jobs = http.get("/jobs", headers=caller.headers, params=every).json()
+        listed = [job["job_id"] for job in jobs]
         own = {**caller.params, "mine": True, "limit": PAGE}
         mine = http.get("/jobs", headers=caller.headers, params=own)
         found = told["data"]["jobs"]
         assert [node["job_id"] for node in found["nodes"]] == listed[:PAGE], str(caller)
         assert found["total"] == len(listed)
+        for node in found["nodes"]:
+            assert node["settings"]["command"] == node["command"]
         assert told["data"]["mine"]["nodes"] == [{"job_id": job["job_id"]} for job in mine.json()]
         for at, job_id in enumerate(there[:8]):
             expected = {"job_id": job_id} if job_id in listed else None
             assert told["data"][f"j{at}"] == expected, f"{caller}: {job_id}"
         codes = {error["extensions"]["code"] for error in told.get("errors", ())}
         assert codes <= {"job_not_found"}
-        usage = http.post("/graphql", json={"query": "{usage{tenants{tenant}}}"}, **about).json()
+        usage = http.post("/graphql", json={"query": TOTALS}, **about).json()
+        ended = Counter(job["tenant"] for job in jobs if job["status"] == "completed")
+        trends = {trend["tenant"]: len(trend["runs"]) for trend in usage["data"]["trends"]}
+        assert trends == ended, str(caller)
         if reach_of(caller, Action.USAGE) is Reach.NONE:
             assert usage["errors"][0]["extensions"] == {"code": "forbidden"}
         else:

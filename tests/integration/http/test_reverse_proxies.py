@@ -1,4 +1,6 @@
-"""The proxies' files in deploy/, in front of a real server: TLS, quiet streams, large uploads."""
+"""The proxies' files in deploy/, in front of a real server: TLS, HTTP/2, quiet streams, large
+uploads.
+"""
 
 import json
 import os
@@ -11,6 +13,7 @@ import zipfile
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -98,11 +101,13 @@ def caddy(directory, port, upstream):
 
 PROXIES = {"nginx": nginx, "caddy": caddy}
 ACCESS_LOGS = {"nginx": "access.log", "caddy": "output"}
+CLIENTS = ("nginx HTTP/2", "nginx HTTP/1.1", "caddy HTTP/1.1")
+"""Browsers speak HTTP/2, `ci` speaks HTTP/1.1."""
 
 
 @contextmanager
 def proxy(name, directory, upstream):
-    """The proxy in front of the server; a client of it that resolves the host."""
+    """The proxy in front of the server; clients of it that resolve the host, by version of HTTP."""
     if shutil.which(name) is None:
         pytest.skip(f"needs {name} (scripts/test installs it where it can)")
     directory.mkdir()
@@ -123,7 +128,7 @@ def proxy(name, directory, upstream):
         try:
             client = Through(http, port, directory / ACCESS_LOGS[name])
             until_sync(client.answers, bool, f"{name}: {(directory / 'output').read_text()}", 60)
-            yield client
+            yield {"HTTP/1.1": client, "HTTP/2": Curl(directory, port, client.log)}
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -152,6 +157,44 @@ class Through:
         return self._http.stream("GET", self._base + path, **own)
 
 
+class Curl:
+    """The same over HTTP/2. httpx needs a library for that, which `ci` would load at its start."""
+
+    def __init__(self, directory, port, log):
+        self.log = log
+        self._sent = directory / "sent"
+        self._argv = ["curl", "-sSN", "--http2", "--noproxy", "*", "--max-time", "90"]
+        self._argv += ["--cacert", directory / "ci.pem", "--connect-to", f"::127.0.0.1:{port}"]
+
+    def ask(self, method, path, headers=(), files=None, data=None):
+        own = ["-i", "-X", method, *self._about(path, headers)]
+        for name, (filename, content) in (files or {}).items():
+            self._sent.write_bytes(content)
+            own += ["-F", f"{name}=@{self._sent};filename={filename}"]
+        for name, value in (data or {}).items():
+            own += ["--form-string", f"{name}={value}"]
+        done = subprocess.run([*self._argv, *own], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        version, status, *lines = head.replace(b" ", b"\r\n", 1).split(b"\r\n")
+        told = [tuple(line.split(b": ", 1)) for line in lines]
+        about = {"http_version": version}
+        return httpx.Response(int(status), headers=told, content=content, extensions=about)
+
+    @contextmanager
+    def stream(self, path, headers):
+        argv = [*self._argv, *self._about(path, headers)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield SimpleNamespace(iter_lines=lambda: iter(process.stdout))
+            finally:
+                process.kill()
+
+    def _about(self, path, headers):
+        sent = [part for pair in dict(headers).items() for part in ("-H", ": ".join(pair))]
+        return [*sent, f"https://{HOST}{path}"]
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     settings = {"trusted_proxies": "127.0.0.1", "iap_header": "false"}
@@ -163,14 +206,16 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def proxies(server, tmp_path_factory):
-    """Both, by name; together, because one of the tests has to wait for a minute."""
+    """Clients, as `CLIENTS` names them; together, because one test has to wait for a minute."""
     directory = tmp_path_factory.mktemp("proxies")
     with ExitStack() as stack:
+        upstream = server.url.removeprefix("http://")
         yield {
-            name: stack.enter_context(
-                proxy(name, Path(directory, name), server.url.removeprefix("http://"))
-            )
+            f"{name} {version}": client
             for name in PROXIES
+            for version, client in stack.enter_context(
+                proxy(name, Path(directory, name), upstream)
+            ).items()
         }
 
 
@@ -189,7 +234,8 @@ def submit(server, client, command):
 def test_a_stream_that_is_quiet_for_a_minute_stays_open(server, proxies):
     with ExitStack() as stack:
         streams = {}
-        for name, client in proxies.items():
+        for name in CLIENTS:
+            client = proxies[name]
             job_id = submit(server, client, f"echo begin; sleep {QUIET_SECONDS}; echo end")
             answer = stack.enter_context(
                 client.stream(f"/jobs/{job_id}/stream", own_headers(server))
@@ -201,11 +247,11 @@ def test_a_stream_that_is_quiet_for_a_minute_stays_open(server, proxies):
             rest = "\n".join(lines)
             assert '"end\\n"' in rest, name
             assert '"success": true' in rest.replace('":true', '": true'), name
-            # The second one has been quiet while the first was read.
-            assert name != "nginx" or time.monotonic() - began > QUIET_SECONDS - 1
+            # The others have been quiet while the first was read.
+            assert name != CLIENTS[0] or time.monotonic() - began > QUIET_SECONDS - 1
 
 
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("name", CLIENTS)
 class TestProxy:
     """Each of them."""
 
@@ -229,6 +275,7 @@ class TestProxy:
     def test_answers_are_those_of_https(self, server, proxies, name):
         answer = proxies[name].ask("GET", "/jobs?limit=1", own_headers(server))
         assert answer.status_code == 200
+        assert answer.http_version == name.split()[1]
         assert answer.headers["strict-transport-security"]
         if "link" in answer.headers:
             assert answer.headers["link"].startswith(f"<https://{HOST}")

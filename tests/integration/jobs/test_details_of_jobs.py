@@ -45,11 +45,13 @@ def check_details(server):
     assert len(used["points"]) >= 2
     assert used["interval_seconds"] == 2.0
     assert 80 << 20 <= used["peak"]["memory_bytes"] < 400 << 20
+    assert job["resources"] == {name: used[name] for name in ("cpu_seconds", "peak")}
     ends = [0.0, *(point["seconds"] for point in used["points"])]
     cores = [point["cpu_cores"] for point in used["points"]]
     spent = sum(one * (end - begin) for one, begin, end in zip(cores, ends, ends[1:], strict=False))
     whole = float(server.log(job_id).split()[-1])  # however busy the machine is
     assert 0.3 * whole < spent < whole + 1
+    assert used["cpu_seconds"] == pytest.approx(spent, abs=0.1)
     (failure,) = job["tests"]["failures"]
     assert (failure["file"], failure["line"]) == ("tests/test_a.py", 12)
     coverage = details(server, job_id, "coverage")
@@ -78,6 +80,7 @@ def test_of_a_process(tmp_path, python_for_jobs):
         job_id = server.submit(ANY, python("pass"))
         server.finished(job_id)
         assert details(server, job_id, "resources")["points"] == []
+        assert server.job(job_id)["resources"] is None
         assert details(server, job_id, "coverage")["rate"] is None
 
 

@@ -16,6 +16,7 @@ from ci_common.job import (
     SuiteSummary,
 )
 from ci_common.ports.rows import Ending
+from ci_common.resources import ResourceSample, ResourceSeries
 from support import projects
 from support.jobs import NOON
 from support.live_server import ROOT, LiveServer
@@ -24,6 +25,12 @@ from support.rows import Rows
 TESTS = SuiteSummary(
     3, 1, 1, 1, 0, 1.5, (CaseResult("t::a", 0.5, "no"),), (CaseResult("t::b", 1.0),)
 )
+USED = ResourceSeries(1, 2.0, (ResourceSample(2.0, 0.5, 100), ResourceSample(4.0, 3.0, 1 << 40)))
+SETTINGS = """settings{image command env secrets install artifacts retries priority tty color
+limits{timeout_seconds cpu_percent memory_mb pids network block_io_bytes shm_mb log_mb
+grace_seconds} package_available} """
+POINTS = "interval_seconds points{seconds cpu_cores memory_bytes}"
+TOTALS = "cpu_seconds peak{cpu_cores memory_bytes}"
 SCALARS = """job_id name status success submit_time start_time end_time cancel_requested_at
 exit_code reason message command image secrets timeout tenant user package_size package_sha256
 log_size log_dropped priority attempt artifacts_size artifacts_left_out title labels private
@@ -71,6 +78,7 @@ async def fill(server):
                 artifacts=tuple(Artifact(f"out/{n}", n, "0" * 64, NOON) for n in range(5)),
                 tests=TESTS,
                 coverage=CoverageSummary(1, 3),
+                resources=USED,
             )
         await rows.transitions.finish(job_id, ending, NOON.replace(hour=13))
     await rows.transitions.claim(jobs["started"].job_id)
@@ -102,7 +110,7 @@ def server(tmp_path_factory):
 
 def known(job, *, listed):
     """A job of the HTTP API as GraphQL tells it."""
-    job = {name: value for name, value in job.items() if name != "settings"}
+    job = {name: value for name, value in job.items() if name not in ("settings", "resources")}
     job = {**job, "log_dropped": None if job["log_dropped"] == "unknown" else job["log_dropped"]}
     if listed and job["tests"]:
         job["tests"] = {name: job["tests"][name] for name in COUNTS.split()}
@@ -172,6 +180,33 @@ def test_one_job_is_as_its_route_says_with_what_it_left(server):
     listed = server.http.get(f"/jobs/{failed['job_id']}/artifacts").json()
     assert failed["all"] == listed
     assert failed["artifacts"] == [{"path": one["path"]} for one in listed[:2]]
+
+
+def test_settings_resources_and_trends_are_as_their_routes_say(server):
+    query = f"{{jobs(limit:10){{nodes{{job_id {SETTINGS} resources{{{TOTALS} {POINTS}}}}}}}}}"
+    nodes = data(server, query)["jobs"]["nodes"]
+    assert [node["resources"] is not None for node in nodes].count(True) == 1
+    for node in nodes:
+        job = server.job(node["job_id"])
+        assert node["settings"] == job["settings"]
+        told = server.http.get(f"/jobs/{node['job_id']}/resources").json()
+        if found := node["resources"]:
+            assert found == {name: told[name] for name in found}
+            assert job["resources"] == {name: found[name] for name in ("cpu_seconds", "peak")}
+        else:
+            assert (job["resources"], told["points"]) == (None, [])
+    trends = data(
+        server,
+        "query($names:[String!]!){trends(name:$names){tenant name passed runs{success seconds}}}",
+        names=["test", "none"],
+    )["trends"]
+    assert trends == server.http.get("/jobs/trends?name=test&name=none").json()
+    assert [run["success"] for run in trends[0]["runs"]].count(True) == trends[0]["passed"] == 1
+    assert data(server, "{trends(name:[]){name}}") == {"trends": []}
+    names = [f"name{number}" for number in range(51)]
+    told = post(server, "query($names:[String!]!){trends(name:$names){name}}", names=names).json()
+    assert told["errors"][0]["extensions"] == {"code": "invalid_request"}
+    assert told["errors"][0]["message"] == "name: must not be given more than 50 times"
 
 
 def test_events_and_usage_are_as_their_routes_say(server):

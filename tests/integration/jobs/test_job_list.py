@@ -34,6 +34,7 @@ def test_each_is_as_the_job_itself(idle):
     job = server.job(job_ids[-1])
     assert job["waiting"]["reason"] == "no_controller"
     assert job.pop("settings"), "only a single job says them"
+    assert job.pop("resources") is None
     assert server.http.get("/jobs").json()[0] == job
 
 

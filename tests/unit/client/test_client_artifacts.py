@@ -25,7 +25,6 @@ from ci_client.command.report_display import (
     printable,
     remarks,
     short_report,
-    size_text,
     totals,
 )
 from ci_client.errors import (
@@ -201,7 +200,7 @@ def test_artifacts_as_a_table(server, run):
     assert [line.split() for line in out.splitlines()] == [
         ["SIZE", "SHA-256", "PATH"],
         ["5", "B", hashlib.sha256(b"12345").hexdigest()[:12], "output/a"],
-        ["1.0", "MB", hashlib.sha256(CONTENT * 100).hexdigest()[:12], "output/\\x1b[31m"],
+        ["1000", "KiB", hashlib.sha256(CONTENT * 100).hexdigest()[:12], "output/\\x1b[31m"],
     ]
 
 
@@ -352,7 +351,7 @@ def test_status_tells_of_tests_and_artifacts(server, run):
     code, out, _ = run("status", JOB)
     assert code == 0
     assert "Tests:      24 passed, 1 failed, 1 error, 1 skipped\n" in out
-    assert f"Artifacts:  1.2 kB (ci artifacts {JOB})\n" in out
+    assert f"Artifacts:  1.2 KiB (ci artifacts {JOB})\n" in out
     assert "✗ tests/test_a.py::test_x\n      assert 1 == 2\n" in out
     assert "more" not in out
     assert "1.250 s  tests/test_a.py::test_slow" in out
@@ -497,11 +496,3 @@ def test_long_names_are_cut():
 
 def test_printable():
     assert printable("a ü\n\x1b[0m\u202e\udce9") == "a ü\\n\\x1b[0m\\u202e\\udce9"
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_500_000, "1.5 MB"), (2 << 40, "2.2 TB")],
-)
-def test_size_text(size, expected):
-    assert size_text(size) == expected

@@ -1,4 +1,4 @@
-"""The modules of the dashboard without a browser, in Node.js: how they link, and the log viewer."""
+"""The dashboard's modules without a browser, in Node.js: how they link, sizes, the log viewer."""
 
 import base64
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ci_server.dashboard
+from ci_client.command.report_display import size_text
 from ci_server.dashboard.pages import site
 
 NODE = shutil.which("node")
@@ -113,3 +114,36 @@ def test_pieces_make_the_rows_of_the_whole_log(node, seed):
     shown = json.loads(node(HERE / "pieces.mjs", given=json.dumps(given)))
     assert shown["size"] == len(log)
     assert shown["rows"] == expected_rows(log, shown["piece"])
+
+
+KIB, MIB, GIB, TIB = (1 << power for power in (10, 20, 30, 40))
+SIZES = {
+    0: "0 B",
+    1: "1 B",
+    1000: "1000 B",
+    KIB - 1: "1023 B",
+    KIB: "1.0 KiB",
+    1280: "1.3 KiB",  # a tie is rounded up
+    10 * KIB - 52: "9.9 KiB",
+    10 * KIB - 51: "10 KiB",
+    10 * KIB + 512: "11 KiB",
+    MIB - 513: "1023 KiB",
+    MIB - 512: "1.0 MiB",
+    1_500_000: "1.4 MiB",
+    512 * MIB: "512 MiB",
+    GIB - 1: "1.0 GiB",
+    7 * TIB // 2: "3.5 TiB",
+    5000 * TIB: "5000 TiB",
+}
+
+
+def test_sizes_are_those_of_the_command_line(node):
+    exact = [near + step for near in SIZES for step in (-1, 0, 1) if near + step >= 0]
+    sizes = [*exact, *(random.Random(1).getrandbits(bits) for bits in range(1, 50))]
+    script = """
+      const { bytes } = await import(new URL("lib/sizes.js", process.env.MODULES));
+      const given = JSON.parse((await import("node:fs")).readFileSync(0, "utf8"));
+      console.log(JSON.stringify(given.map(bytes)));"""
+    shown = json.loads(node("--input-type=module", "-e", script, given=json.dumps(sizes)))
+    assert dict(zip(sizes, shown, strict=True)) == {size: size_text(size) for size in sizes}
+    assert {size: size_text(size) for size in SIZES} == SIZES

@@ -11,7 +11,9 @@ import pytest
 from graphql import build_schema, get_introspection_query, lexicographic_sort_schema, print_schema
 
 from ci_common.job import Artifact
+from ci_common.ports.trends import JobTrend, TrendRun
 from ci_common.principal import LOCAL_PRINCIPAL
+from ci_common.resources import ResourceSample, ResourceSeries
 from ci_server.apis.graphql import engine
 from ci_server.apis.graphql.cost import MOST_SELECTIONS
 from ci_server.apis.graphql.query import QueryServices, Question
@@ -47,8 +49,30 @@ class Jobs:
         raise ValueError("a secret of the server's")
 
 
+class Details:
+    """A service with samples of every job."""
+
+    series = ResourceSeries(1, 2.0, tuple(ResourceSample(at, at, 7) for at in range(1, 241)))
+
+    def __init__(self, jobs):
+        self._jobs = jobs
+
+    async def resources_of(self, principal, jobs):
+        ids = {job.job_id for job in jobs}
+        self._jobs.calls.append(f"resources of {len(ids)}")
+        return dict.fromkeys(ids, self.series)
+
+
+class Trends:
+    """A service with a trend of each name for each of 3 tenants."""
+
+    async def trends(self, principal, names):
+        runs = (TrendRun(True, 1.0),) * 20
+        return [JobTrend(tenant, name, runs) for name in names for tenant in "abc"]
+
+
 def services(jobs):
-    return QueryServices(jobs, None, None, None)
+    return QueryServices(jobs, None, None, None, Details(jobs), Trends(), "image")
 
 
 async def ask(query, jobs=None, **variables):
@@ -68,6 +92,11 @@ BOMBS = {
     "a fragment that nothing uses": "{usage{limits{live_jobs_per_user}}} fragment a on Job{"
     + "git{commit}" * 400
     + "}",
+    "points of jobs": "{jobs(limit:42){nodes{resources{points{seconds}}}}}",
+    "aliases of points": "{jobs(limit:1){nodes{resources{"
+    + "".join(f"a{i}:points{{seconds}}" for i in range(42))
+    + "}}}}",
+    "trends": "{" + "".join(f'a{i}:trends(name:["a"]){{runs{{success}}}}' for i in range(5)) + "}",
     "lists of lists": "{jobs(limit:500){nodes{artifacts{path}}}}",
     "a number in a variable": "query($n:Int){jobs(limit:$n){nodes{" + "name " * 11 + "}}}",
     "a default": "query($n:Int=1000){jobs(limit:$n){nodes{" + "name " * 11 + "}}}",
@@ -139,6 +168,32 @@ async def test_what_only_jobs_know_the_length_of_is_bounded():
     assert (status, told["data"]["jobs"]) == (200, None)
     assert {error["extensions"]["code"] for error in told["errors"]} == {"query_too_complex"}
     assert (await ask("{jobs(limit:1000){nodes{command}}}", Jobs(command=("a",) * 50)))[0] == 200
+
+
+async def test_resources_and_settings_are_looked_up_once_and_words_of_settings_are_counted():
+    wanted = "".join(f"r{i}:resources{{interval_seconds}} " for i in range(3))
+    totals = "resources{cpu_seconds peak{cpu_cores memory_bytes}} settings{image retries}"
+    status, told, calls = await ask(f"{{jobs(limit:500){{nodes{{{wanted}{totals}}}}}}}")
+    assert (status, calls) == (200, ["list", "resources of 500"])
+    assert told["data"]["jobs"]["nodes"][7] == {
+        **{f"r{i}": {"interval_seconds": 2.0} for i in range(3)},
+        "resources": {"cpu_seconds": 240.0, "peak": {"cpu_cores": 1.0, "memory_bytes": 7}},
+        "settings": {"image": "image", "retries": 0},
+    }
+    assert (await ask("{jobs(limit:41){nodes{resources{points{seconds}}}}}"))[0] == 200
+    names = " ".join(f"a{number}:command" for number in range(6))
+    jobs = Jobs(command=("a",) * 10_000)
+    status, told, _ = await ask(f"{{jobs(limit:1){{nodes{{settings{{{names}}}}}}}}}", jobs)
+    assert {error["extensions"]["code"] for error in told["errors"]} == {"query_too_complex"}
+
+
+async def test_more_trends_than_were_counted_are_refused():
+    query = "query($names:[String!]!){trends(name:$names){name runs{success}}}"
+    told = (await ask(query, names=[f"n{number}" for number in range(33)]))[1]
+    assert len(told["data"]["trends"]) == 99
+    told = (await ask(query, names=[f"n{number}" for number in range(34)]))[1]
+    assert told["data"]["trends"] is None
+    assert told["errors"][0]["extensions"] == {"code": "query_too_complex"}
 
 
 async def test_the_total_of_a_page_is_counted_once():

@@ -2,14 +2,15 @@
 
 const UNITS = ["KiB", "MiB", "GiB", "TiB"];
 
-/** "0 bytes", "1 byte", "512 bytes", "1.5 KiB", "200 MiB". */
+/** "0 B", "512 B", "1.5 KiB", "200 MiB": as `size_text` of the command line says it. */
 export function bytes(size) {
-  if (size < 1024) return size === 1 ? "1 byte" : `${size} bytes`;
-  let value = size;
-  let unit = -1;
-  while (value >= 1024 && unit < UNITS.length - 1) {
-    value /= 1024;
+  if (size < 1024) return `${size} B`;
+  let amount = size / 1024;
+  let unit = 0;
+  while (amount >= 1023.5 && unit < UNITS.length - 1) {
+    amount /= 1024;
     unit += 1;
   }
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[unit]}`;
+  const tenths = Math.round(amount * 10);
+  return `${tenths < 100 ? (tenths / 10).toFixed(1) : Math.round(amount)} ${UNITS[unit]}`;
 }

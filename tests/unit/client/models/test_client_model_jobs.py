@@ -426,7 +426,7 @@ def test_package(server, run, project, portfolio):
     code, out, err = run("model", "package", "../portfolio")
     assert (code, err) == (0, "")
     assert re.fullmatch(
-        r"portfolio.zip: 6 files, [\d.]+ kB\npackageHash [0-9a-f]{64}\n", out.decode()
+        r"portfolio.zip: 6 files, [\d.]+ KiB\npackageHash [0-9a-f]{64}\n", out.decode()
     )
     assert zipfile.is_zipfile(project / "portfolio.zip")
     assert (project / "portfolio.zip").stat().st_mode & 0o777 == 0o666 & ~_umask()
