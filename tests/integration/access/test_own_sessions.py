@@ -183,7 +183,9 @@ def test_pages_of_other_origins_sign_nobody_out(guarded, signed_in):
     ann, other = signed_in(), signed_in()
     there = own(ann.http)[1]["id"]
     evil = {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:3000"}
-    with httpx.Client(base_url=guarded.url, cookies=ann.cookies, trust_env=False) as http:
+    with httpx.Client(
+        base_url=guarded.url, cookies=ann.cookies, trust_env=False, timeout=60
+    ) as http:
         for headers in (evil, {}):  # the second says nothing of where it comes from
             for path in ("/sessions", f"/sessions/{there}"):
                 assert outcome(http.delete(path, headers=headers)) == (403, "cross_origin")
