@@ -222,8 +222,7 @@ class CutInstance:
             if watched.watcher.completes:
                 self.told.setdefault(watched.job_id, None)
         for job_id, told in self.told.items():
-            row = self.server.job(job_id)
-            assert row.pop("settings")  # which lists do not have
+            row = _as_listed(self.server.job(job_id))
             assert row["waiting"] is None
             assert row["status"] in _ENDED, row
             assert told in (row, None)
@@ -231,8 +230,7 @@ class CutInstance:
             self.told[job_id] = row
 
     def _check_end(self, job_id, job):
-        row = self.server.finished(job_id, END_SECONDS)
-        assert row.pop("settings")
+        row = _as_listed(self.server.finished(job_id, END_SECONDS))
         assert row["waiting"] is None
         told = f"{row}\n{self.server.log_tail()}"
         assert row["attempt"] == 1, told
@@ -269,3 +267,10 @@ class CutInstance:
     def close(self):
         """Stop the server and remove its containers."""
         self.server.close()
+
+
+def _as_listed(job):
+    """A job as lists have it."""
+    assert job.pop("settings")
+    job.pop("resources")
+    return job
