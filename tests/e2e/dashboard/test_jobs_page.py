@@ -204,6 +204,24 @@ def test_back_from_a_job_the_focus_is_where_it_was(idle, jobs, page):
     expect(queued).to_be_focused()
 
 
+def test_data_that_comes_before_the_page_is_painted_is_shown(idle, jobs, page):
+    """As on a slow machine: what runs after a page was painted runs late."""
+    page.add_init_script(
+        "const later = setTimeout;"
+        "requestAnimationFrame = (draw) => later(draw, 2000);"
+        "setTimeout = (run, ms = 0, ...rest) => later(run, ms + 2000, ...rest);"
+    )
+    opened(page, idle)
+    expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
+    jobs.add(row("lint", "queued", ago=1))
+    opened(page, idle, "?q=lint")
+    page.get_by_role("link", name="lint", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ui/jobs/*")
+    page.go_back()
+    expect(page.get_by_role("link", name="lint", exact=True)).to_be_focused()
+
+
 def test_keys_move_through_the_list(idle, jobs, page):
     older, _ = jobs.add(row("older", ago=20), row("newest", ago=10))
     opened(page, idle)

@@ -1,5 +1,5 @@
 // What a page knows, apart from how it is drawn.
-import { useEffect, useReducer } from "./ui.js";
+import { useLayoutEffect, useReducer } from "./ui.js";
 
 /** Something that changes, and tells those who draw it. */
 export class Store {
@@ -20,6 +20,7 @@ export class Store {
 /** Draw the component again whenever the store has changed. */
 export function useStore(store) {
   const [, redraw] = useReducer((count) => count + 1, 0);
-  useEffect(() => store.subscribe(redraw), [store]);
+  // Before anything else happens: what changes until an ordinary effect runs would not be drawn.
+  useLayoutEffect(() => store.subscribe(redraw), [store]);
   return store;
 }

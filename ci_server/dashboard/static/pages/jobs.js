@@ -55,7 +55,10 @@ function JobsPage() {
       if (job && isFinal(job) && mayRunAgain(caller, job)) setAsked({ job, what: "rerun" });
     },
   });
-  useEffect(returnFocus, [list.state]);
+  const shown = list.state;
+  useEffect(() => {
+    if (shown === "ready") returnFocus();
+  }, [shown]);
   const onFile = useCallback((dropped) => setFile(dropped), []);
   const onDone = (job, what) => {
     list.touch(job.job_id);
@@ -163,9 +166,10 @@ function moveFocus(step) {
   links[Math.min(Math.max(next, 0), links.length - 1)]?.focus();
 }
 
-/** To the job that the reader comes back from, unless the focus is somewhere already. */
+/** To the job that the reader comes back from, unless the focus is somewhere already. For when the
+ * list is shown, which is later than when it is there. */
 function returnFocus() {
-  if (list.state !== "ready" || leftFrom === undefined) return;
+  if (leftFrom === undefined) return;
   const rows = [...document.querySelectorAll("[data-job]")];
   const row = rows.find((each) => each.dataset.job === leftFrom);
   if (document.activeElement === document.body) row?.querySelector(".job-link").focus();
