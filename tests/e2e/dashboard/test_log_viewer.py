@@ -95,6 +95,7 @@ def test_links_to_lines_survive_and_copy_what_they_name(server, browser, shown):
         expect(page).to_have_url(re.compile(r"#o\d+$"))
         first = re.search(r"#o(\d+)$", page.url)[1]
         page.get_by_role("link", name="line 214", exact=True).click(modifiers=["Shift"])
+        expect(page).to_have_url(re.compile(r"#o\d+-\d+$"))
         page.reload()
         expect(page.locator(".row.selected")).to_have_count(3)
         expect(page.locator(".row.selected .number").first).to_have_text("212")
