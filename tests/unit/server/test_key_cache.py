@@ -209,7 +209,7 @@ async def test_an_endpoint_that_hangs_is_given_up(issuer):
     began = time.monotonic()
     with pytest.raises(KeySetUnavailableError, match=r"within 0\.1 s"):
         await fetcher.fetch()
-    assert time.monotonic() - began < 20, "and not after the answer, which takes 30 s"
+    assert time.monotonic() - began < 2
     await fetcher.close()
 
 
