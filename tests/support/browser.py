@@ -181,6 +181,15 @@ def _fetch_files(route):
         route.fulfill(response=response)
 
 
+def paint_late(page):
+    """As on a slow machine: what its scripts do after it was painted comes seconds later."""
+    page.add_init_script(
+        "const later = setTimeout;"
+        "requestAnimationFrame = (draw) => later(draw, 2000);"
+        "setTimeout = (run, ms = 0, ...rest) => later(run, ms + 2000, ...rest);"
+    )
+
+
 @contextlib.contextmanager
 def opened_page(browser, *, expected=(), **options):
     """A page in a new profile, whose scripts and styles may not fail: what the browser reports

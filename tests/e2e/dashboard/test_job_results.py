@@ -10,8 +10,9 @@ from playwright.sync_api import expect
 
 from support import log_page
 from support.archives import zip_bytes
-from support.browser import opened_page
+from support.browser import opened_page, paint_late
 from support.log_page import open_job, row
+from support.waiting import until_sync
 
 pytestmark = pytest.mark.docker
 
@@ -104,6 +105,23 @@ def test_coverage_names_the_files(opened):
 
 def test_resources_are_drawn_or_said_to_be_unknown(opened):
     panel = tab(opened, "Resources")
+    expect(panel.get_by_role("img").or_(panel.get_by_text("no samples")).first).to_be_visible()
+
+
+def test_a_part_that_arrives_before_the_page_is_painted_is_shown(page, server, job_id):
+    held = []
+    page.route(re.compile(r"/ui/.*/job\.later\.js"), lambda route: held.append(route))
+    paint_late(page)
+    open_job(page, server, job_id)
+    log_page.state_is(page, "✗ failed")
+    panel = tab(page, "Resources")
+    modules = until_sync(
+        lambda: page.wait_for_timeout(10) or held,
+        bool,
+        "the modules of the parts are asked for",
+        60.0,
+    )
+    modules[0].continue_()
     expect(panel.get_by_role("img").or_(panel.get_by_text("no samples")).first).to_be_visible()
 
 

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from support.browser import opened_page
+from support.browser import opened_page, paint_late
 from support.live_server import LiveServer
 from support.stored_jobs import StoredJobs, row
 
@@ -205,12 +205,7 @@ def test_back_from_a_job_the_focus_is_where_it_was(idle, jobs, page):
 
 
 def test_data_that_comes_before_the_page_is_painted_is_shown(idle, jobs, page):
-    """As on a slow machine: what runs after a page was painted runs late."""
-    page.add_init_script(
-        "const later = setTimeout;"
-        "requestAnimationFrame = (draw) => later(draw, 2000);"
-        "setTimeout = (run, ms = 0, ...rest) => later(run, ms + 2000, ...rest);"
-    )
+    paint_late(page)
     opened(page, idle)
     expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
     jobs.add(row("lint", "queued", ago=1))

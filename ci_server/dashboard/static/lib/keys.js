@@ -1,5 +1,5 @@
 // Keys of the keyboard that pages react to.
-import { useEffect } from "./ui.js";
+import { useLayoutEffect } from "./ui.js";
 
 const isTyping = (target) =>
   target instanceof HTMLElement &&
@@ -10,7 +10,7 @@ const isTyping = (target) =>
  * field or dialog. "Escape" is told from within fields, too.
  */
 export function useKeys(handlers) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const pressed = (event) => {
       if (document.querySelector("dialog[open]")) return; // its own keys
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;

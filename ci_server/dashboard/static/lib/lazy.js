@@ -23,7 +23,8 @@ export function lazy(find) {
   function Lazy(properties) {
     const [state, setState] = useState("loading");
     useEffect(() => {
-      if (!Component) load().then((found) => setState(found ? "loaded" : "failed"));
+      // Also if it has come since this was drawn, which may be a while before an effect runs.
+      load().then(() => setState(Component ? "loaded" : "failed"));
     }, []);
     if (Component) return html`<${Component} ...${properties} />`;
     return state === "failed" && html`<${Problem} error=${FAILED} retry=${() => location.reload()} />`;

@@ -1,5 +1,5 @@
 // The search over a log: its field, its hits, and going through them.
-import { html, useEffect, useRef, useState } from "../lib/ui.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/ui.js";
 import { patternOf, searchLog } from "./search.js";
 
 const NOTHING = { hits: [], searched: 0, done: true, truncated: false };
@@ -82,7 +82,7 @@ export function SearchBar({ search }) {
     if (wanted === query) search.go(1);
     else search.run(wanted);
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (field.current && query) field.current.value = query;
   }, [query]);
   return html`<form class="search" role="search" onSubmit=${submit}>

@@ -4,7 +4,7 @@ import { Dialog } from "../../lib/dialog.js";
 import { UploadIcon } from "../../lib/icons.js";
 import { Problem } from "../../lib/shell.js";
 import { bytes } from "../../lib/sizes.js";
-import { html, useEffect, useRef, useState } from "../../lib/ui.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../../lib/ui.js";
 import { upload } from "../../lib/upload.js";
 import { maySubmit, whyNotSubmit } from "../../lib/caller.js";
 
@@ -47,7 +47,7 @@ export function SubmitDialog({ file: dropped, onClose }) {
   const limits = useLimits();
   const sending = useRef(null);
   const problem = problemOf(file, limits);
-  useEffect(() => setFile(dropped), [dropped]);
+  useLayoutEffect(() => setFile(dropped), [dropped]); // before a reader can choose another
   useEffect(() => () => sending.current?.abort(), []);
   const submit = async (event) => {
     event.preventDefault();
