@@ -190,6 +190,20 @@ def paint_late(page):
     )
 
 
+def held_request(page, address):
+    """A function that waits until the page has asked for this address, and lets it be answered."""
+    held = []
+    page.route(address, lambda route: held.append(route))
+
+    def answer():
+        what = f"request of {address}"
+        # The driver calls the function of the route only while it is waited for.
+        until_sync(lambda: page.wait_for_timeout(10) or held, bool, what, SECONDS)
+        held[0].continue_()
+
+    return answer
+
+
 @contextlib.contextmanager
 def opened_page(browser, *, expected=(), **options):
     """A page in a new profile, whose scripts and styles may not fail: what the browser reports

@@ -10,9 +10,8 @@ from playwright.sync_api import expect
 
 from support import log_page
 from support.archives import zip_bytes
-from support.browser import opened_page, paint_late
+from support.browser import held_request, opened_page, paint_late
 from support.log_page import open_job, row
-from support.waiting import until_sync
 
 pytestmark = pytest.mark.docker
 
@@ -109,19 +108,12 @@ def test_resources_are_drawn_or_said_to_be_unknown(opened):
 
 
 def test_a_part_that_arrives_before_the_page_is_painted_is_shown(page, server, job_id):
-    held = []
-    page.route(re.compile(r"/ui/.*/job\.later\.js"), lambda route: held.append(route))
+    answer = held_request(page, "**/job.later.js")
     paint_late(page)
     open_job(page, server, job_id)
     log_page.state_is(page, "✗ failed")
     panel = tab(page, "Resources")
-    modules = until_sync(
-        lambda: page.wait_for_timeout(10) or held,
-        bool,
-        "the modules of the parts are asked for",
-        60.0,
-    )
-    modules[0].continue_()
+    answer()
     expect(panel.get_by_role("img").or_(panel.get_by_text("no samples")).first).to_be_visible()
 
 

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from support import projects
 from support.archives import zip_bytes
-from support.browser import opened_page
+from support.browser import held_request, opened_page, paint_late
 
 DROP = """([name, content]) => {
     const bytes = Uint8Array.from(atob(content), (each) => each.charCodeAt(0));
@@ -25,6 +25,24 @@ def drop(page, content, name="project.zip"):
 def opened(page, server, query=""):
     page.goto(f"{server.url}/ui/{query}")
     page.get_by_role("button", name="Submit", exact=True).wait_for()
+
+
+def test_a_zip_that_is_dropped_before_the_page_is_painted_is_taken(server, page):
+    answer = held_request(page, "**/whoami")
+    paint_late(page)
+    page.goto(f"{server.url}/ui/")
+    page.get_by_role("status").filter(has_text="Live").wait_for()
+    page.locator(".job, .empty").first.wait_for()
+    answer()  # so that nothing else is drawn after it
+    page.get_by_role("button", name="Submit", exact=True).wait_for()
+    drop(page, b"no zip", "notes.txt")
+    form = page.get_by_role("dialog", name="Submit a project")
+    expect(form.get_by_role("alert")).to_contain_text("This is not a zip file")
+    form.get_by_label("Zip of the project").set_input_files(
+        {"name": "a.zip", "mimeType": "application/zip", "buffer": zip_bytes({"a": "b"})}
+    )
+    expect(form.get_by_role("button", name="Submit")).to_be_enabled()
+    expect(form.get_by_role("alert")).to_be_hidden()
 
 
 def test_a_dropped_zip_becomes_a_job(server, browser):

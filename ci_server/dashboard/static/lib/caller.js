@@ -19,7 +19,9 @@ export const maySubmit = (caller) => caller !== null && caller.role !== "viewer"
 
 /** Why submitting is not offered. */
 export const whyNotSubmit = (caller) =>
-  `Your role (${caller?.role ?? "unknown"}) may watch jobs, not submit them.`;
+  caller === null
+    ? "It is not known yet whether you may submit jobs."
+    : `Your role (${caller.role}) may watch jobs, not submit them.`;
 
 const isOfCaller = (caller, job) => job.tenant === caller.tenant && job.user === caller.user;
 

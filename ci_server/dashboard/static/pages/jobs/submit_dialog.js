@@ -12,7 +12,8 @@ import { maySubmit, whyNotSubmit } from "../../lib/caller.js";
 export function DropZone({ caller, onFile }) {
   const [isOver, setOver] = useState(false);
   const may = maySubmit(caller);
-  useEffect(() => {
+  // Before the page is painted: without a listener the browser opens what is dropped on it.
+  useLayoutEffect(() => {
     const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
     const over = (event) => {
       if (!hasFiles(event)) return;
