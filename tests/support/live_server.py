@@ -81,7 +81,7 @@ class LiveServer:
             **(environment or {}),
         }
         self.settings = Settings(**settings)
-        self.http = httpx.Client(timeout=60, trust_env=False)
+        self.http = self._client()
 
     def __enter__(self):
         return self
@@ -137,8 +137,13 @@ class LiveServer:
                 start_new_session=True,
             )
         self.http.close()
-        self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+        self.http = self._client(base_url=self.url)
         self._announces = stderr is None
+
+    def _client(self, **options):
+        """One that uses no idle connection which the server, after 5 s, is about to close."""
+        limits = httpx.Limits(keepalive_expiry=2)
+        return httpx.Client(timeout=60, trust_env=False, limits=limits, **options)
 
     def _serves_or_ended(self):
         if self.process.poll() is not None:
