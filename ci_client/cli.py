@@ -5,11 +5,8 @@ Whatever happens, a user sees a message and never a traceback. What the commands
 """
 
 import os
-import signal
 import sys
 from importlib import import_module
-from types import FrameType
-from typing import NoReturn
 
 
 def main() -> None:
@@ -24,10 +21,14 @@ def submit_main() -> None:
 
 def _exit_code(module: str, command: str, program: str) -> int:
     try:
+        from ci_client.command.early_signals import raise_what_was_lost, take_signals
+
+        take_signals()
         _prepare_process()
         from ci_client.command.programs import carry_out
 
         defined = import_module(f"ci_client.command.{module}")
+        raise_what_was_lost()
         return carry_out(getattr(defined, command), program, sys.argv[1:])
     except KeyboardInterrupt:
         return 130
@@ -38,7 +39,6 @@ def _exit_code(module: str, command: str, program: str) -> int:
 
 
 def _prepare_process() -> None:
-    signal.signal(signal.SIGTERM, _terminate)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by whoever started us
@@ -48,11 +48,6 @@ def _prepare_process() -> None:
     # httpx imports its own command line with the package, which takes longer than all the rest
     # of it. It does without, as where its extra dependencies are not installed.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
-
-
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    # Not the default action: temporary files are removed on the way out.
-    sys.exit(143)
 
 
 if __name__ == "__main__":

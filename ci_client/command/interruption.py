@@ -8,6 +8,7 @@ from enum import Enum, auto
 from types import FrameType, TracebackType
 
 from ci_client.command import exit_codes
+from ci_client.command.early_signals import raise_what_was_lost
 from ci_client.command.terminal_line import say_at_once
 
 
@@ -65,6 +66,7 @@ class Interruption:
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
+        raise_what_was_lost()
         for number in (signal.SIGINT, signal.SIGTERM):
             before = signal.getsignal(number)
             if before not in (signal.SIG_IGN, None):  # whoever started us wants it ignored

@@ -30,13 +30,18 @@ def project(tmp_path):
 
 @pytest.fixture
 def start(server, project):
-    """Start `ci ARGUMENTS…` in the project."""
+    """Start `ci ARGUMENTS…` in the project, after some other code in the same process."""
     started = []
 
     def start(
-        *arguments: str, entry: str = "main", through: list[str] | None = None, **options
+        *arguments: str,
+        entry: str = "main",
+        through: list[str] | None = None,
+        before: str = "",
+        **options,
     ) -> subprocess.Popen[bytes]:
-        code = f"import sys; from ci_client.cli import {entry}; sys.argv[0] = 'ci'; {entry}()"
+        main = f"import sys; from ci_client.cli import {entry}; sys.argv[0] = 'ci'; {entry}()"
+        code = f"{before}\n{main}"
         env = {
             **os.environ,
             "PYTHONPATH": os.getcwd(),

@@ -162,6 +162,35 @@ def test_ctrl_c_during_the_upload_submits_nothing(server, start, project):
     assert b"nothing was submitted" in err
 
 
+IN_A_CALLBACK = """
+import signal, sys, weakref
+
+class Interrupted:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            module = type("Module", (), {{}})()
+            reference = weakref.ref(module, lambda _: signal.raise_signal({signal}))
+            del module
+
+sys.meta_path.insert(0, Interrupted())
+"""
+"""Exceptions in such callbacks, which are a part of every import, are ignored by Python."""
+
+
+@pytest.mark.parametrize(
+    ("by", "module", "expected"),
+    [
+        (signal.SIGTERM, "ci_client.command.commands", 143),
+        (signal.SIGINT, "ci_client.command.submitting", 130),
+    ],
+)
+def test_a_signal_is_not_lost_among_imports(server, start, by, module, expected):
+    process = start("submit", before=IN_A_CALLBACK.format(module=module, signal=int(by)))
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (expected, b"")
+    assert server.asked("POST /submit-async") == []
+
+
 def test_a_closed_pipe_ends_it_quietly(server, start):
     lines = [log("x" * 60_000 + "\n", (n + 1) * 60_001) for n in range(200)]
     server.on(STREAM, stream(*lines, complete()))

@@ -14,7 +14,10 @@ from client_scripted_server import reply_json
 OURS = {
     *("ci_client", "ci_client.cli", "ci_client.errors", "ci_common", "ci_common.suggestions"),
     "ci_client.command",
-    *(f"ci_client.command.{name}" for name in ("commands", "help_page", "programs")),
+    *(
+        f"ci_client.command.{name}"
+        for name in ("commands", "early_signals", "help_page", "programs")
+    ),
 }
 """Of `ci --help`, all."""
 

@@ -1,0 +1,43 @@
+"""Ctrl-C and SIGTERM from the beginning of the process on. What they raise is lost where Python
+ignores exceptions, such as in the callbacks that are a part of every import, so it is raised again.
+"""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+_received: int | None = None
+
+
+def take_signals() -> None:
+    """Let them raise KeyboardInterrupt and SystemExit, so that temporary files are removed on the
+    way out.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored
+        signal.signal(signal.SIGINT, _handle)
+    signal.signal(signal.SIGTERM, _handle)
+    sys.unraisablehook = _tell_of_others
+
+
+def raise_what_was_lost() -> None:
+    """Raise what a signal has raised before, and what went on all the same."""
+    if _received is not None:
+        _raise(_received)
+
+
+def _handle(signum: int, frame: FrameType | None) -> NoReturn:
+    global _received
+    _received = signum
+    _raise(signum)
+
+
+def _raise(signum: int) -> NoReturn:
+    if signum == signal.SIGTERM:
+        sys.exit(143)
+    raise KeyboardInterrupt
+
+
+def _tell_of_others(ignored: "sys.UnraisableHookArgs") -> None:
+    if not isinstance(ignored.exc_value, KeyboardInterrupt | SystemExit):
+        sys.__unraisablehook__(ignored)
