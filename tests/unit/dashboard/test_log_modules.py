@@ -62,6 +62,10 @@ def test_what_is_asked_for_early_is_used_once(node):
     node("--test", HERE / "early.test.mjs")
 
 
+def test_the_list_of_jobs_while_answers_and_events_cross(node):
+    node("--test", HERE / "job_list.test.mjs")
+
+
 def test_rows_styles_and_folds(node):
     node("--test", HERE / "screen.test.mjs")
 
