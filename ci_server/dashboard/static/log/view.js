@@ -236,6 +236,7 @@ export class LogView {
   // ------------------------------------------------------------------ folding
 
   async #fold(from) {
+    this.#tell({ notice: null });
     if (!this.#folds.remove(from)) {
       try {
         const to = await endOfPart(from, this.#reader.from(from));
