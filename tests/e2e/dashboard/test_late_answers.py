@@ -241,3 +241,134 @@ def test_a_report_of_progress_may_come_in_two_pieces(idle, jobs, page):
     Answers(page, f"{idle.url}/jobs/{job['job_id']}/stream").at_once(of_events(*events))
     page.goto(f"{idle.url}/ui/models/{job['job_id']}")
     expect(page.get_by_text("Progress: 3 of 4")).to_be_visible()
+
+
+def test_the_preview_is_the_one_that_was_asked_for_last(idle, jobs, page):
+    job = jobs[0]
+    about, _ = job_answers(page, idle, job)
+    about.at_once(of_json({**over(job), "log_size": 6, "artifacts_size": 2}))
+    log_answers(page, idle, job).at_once(FIRST_LINE)
+    files = [{"path": name, "size": 1} for name in ("a.txt", "b.txt")]
+    Answers(page, "**/artifacts").at_once(of_json(files))
+    page.route("**/previews/x/*", lambda route: route.fulfill(body="shown"))
+    grants = Answers(page, "**/previews")
+    page.goto(f"{idle.url}/ui/jobs/{job['job_id']}?tab=artifacts")
+    for name in ("a.txt", "b.txt"):
+        page.get_by_role("button", name=f"View {name}").click()
+    grants.asked()
+    seen(page)
+    grant = {"url": f"{idle.url}/previews/x/", "expires_at": "2999-01-01T00:00:00Z"}
+    for which in reversed(range(grants.count)):
+        grants.give(of_json(grant), which)
+    seen(page)
+    expect(page.locator(".preview strong")).to_have_text("b.txt")
+
+
+def test_resources_are_those_of_the_whole_job_after_its_end(idle, jobs, page):
+    job = {**jobs[0], "start_time": jobs[0]["submit_time"]}
+    about, stream = job_answers(page, idle, job)
+    log_answers(page, idle, job).at_once(FIRST_LINE)
+    about.at_once(of_json(job), of_json(over(job)))
+    resources = Answers(page, "**/resources")
+    page.goto(f"{idle.url}/ui/jobs/{job['job_id']}?tab=resources")
+    resources.asked()
+    stream.give(of_events(*REST))
+    limits = {"cpu_cores": 1.0, "memory_bytes": 1 << 20}
+    points = [{"seconds": at, "cpu_cores": 0.5, "memory_bytes": 1024} for at in (1, 2)]
+    whole = {"points": points, "limits": limits, "peak": {"cpu_cores": 0.5, "memory_bytes": 1024}}
+    resources.give(of_json(whole), 1)
+    expect(page.get_by_role("img", name="CPU over time")).to_be_visible()
+    resources.give(of_json({**whole, "points": []}))
+    expect(page.get_by_role("img", name="CPU over time")).to_be_visible()
+
+
+def test_an_answer_about_one_job_leaves_the_question_about_another(idle, jobs, page):
+    answer = Answers(page, "**/cancel")
+    page.goto(f"{idle.url}/ui/")
+    page.get_by_role("button", name="Cancel newer").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    answer.asked()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Cancel older").click()
+    question = page.get_by_role("dialog", name="Cancel this job?")
+    expect(question).to_contain_text("older")
+    answer.give(of_json(jobs[0]))
+    expect(page.locator(".done")).to_have_text("The job is being cancelled.")
+    expect(question).to_contain_text("older")
+
+
+ONE_QUESTION_AFTER_ANOTHER = """async () => {
+    const press = (name) => [...document.querySelectorAll("button")].find(
+        ({ ariaLabel, textContent }) => [ariaLabel, textContent.trim()].includes(name)).click();
+    press("Keep it");
+    for (let turn = 0; turn < 9; turn += 1) await null; // it is taken away, and has told nobody yet
+    press("Cancel older");
+}"""
+
+
+def test_a_question_stays_that_is_asked_as_another_one_closes(idle, jobs, page):
+    page.goto(f"{idle.url}/ui/")
+    page.get_by_role("button", name="Cancel newer").click()
+    page.evaluate(ONE_QUESTION_AFTER_ANOTHER)
+    seen(page)
+    expect(page.get_by_role("dialog", name="Cancel this job?")).to_contain_text("older")
+
+
+def test_each_row_is_listed_once(idle, page):
+    """Also when the button is pressed twice, and a run came since, which moved the others on."""
+    a_run(idle)
+    run = idle.http.get("/api/v1/runs").json()["runs"][0]
+    first, second, third = ({**run, "run_id": f"run_{at}"} for at in (1, 2, 3))
+    whole = {"total": 3, "page_size": 2}
+    pages = [{"page": 1, "runs": [first, second]}, *2 * [{"page": 2, "runs": [second, third]}]]
+    whole = {"total": 3, "page_size": 2}
+    answers = [of_json({**whole, **each}) for each in pages]
+    Answers(page, "**/api/v1/runs?*").at_once(*answers)
+    page.goto(f"{idle.url}/ui/runs")
+    older = page.get_by_role("button", name="Load older ones")
+    older.evaluate("(button) => button.click() || button.click()")
+    expect(older).to_have_count(0)
+    seen(page)
+    expect(page.get_by_role("row")).to_have_count(4)
+
+
+def test_who_is_signed_in_is_asked_until_it_is_known(idle, browser):
+    with opened_page(browser, expected=("ERR_FAILED",)) as page:
+        left = [True, True]
+        page.route(
+            f"{idle.url}/session",
+            lambda route: route.abort() if left and left.pop() else route.continue_(),
+        )
+        page.goto(f"{idle.url}/ui/")
+        expect(page.locator(".caller")).to_be_visible()
+
+
+def test_a_session_that_was_ended_does_not_come_back(idle, page):
+    time = "2030-01-01T00:00:00Z"
+    times = dict.fromkeys(("begun_at", "used_at", "idle_ends_at", "ends_at"), time)
+    facts = {"agent": "", "role": "admin", "address": None, **times}
+    mine, *others = ({"id": name, "current": name == "a", **facts} for name in "abc")
+    sessions = Answers(page, f"{idle.url}/sessions").at_once(of_json([mine, *others]))
+    page.route(f"{idle.url}/sessions/*", lambda route: route.fulfill(status=204))
+    page.goto(f"{idle.url}/ui/sessions")
+    buttons = page.get_by_role("button", name="Sign out Unknown browser")
+    for number, at in enumerate((1, 2), 1):
+        buttons.nth(at).click()
+        sessions.asked(number)
+    sessions.give(of_json([mine]), 1)
+    expect(buttons).to_have_count(1)
+    sessions.give(of_json([mine, others[1]]))
+    expect(buttons).to_have_count(1)
+
+
+def test_a_part_of_the_page_that_failed_is_asked_for_again(idle, jobs, browser):
+    job = jobs[0]
+    files = [{"path": "a.txt", "size": 1}]
+    with opened_page(browser, expected=("503",)) as page:
+        about, _ = job_answers(page, idle, job)
+        about.at_once(of_json({**over(job), "log_size": 6, "artifacts_size": 2}))
+        log_answers(page, idle, job).at_once(FIRST_LINE)
+        Answers(page, "**/artifacts").at_once(of_json({}, 503), of_json(files))
+        page.goto(f"{idle.url}/ui/jobs/{job['job_id']}?tab=artifacts")
+        page.get_by_role("button", name="Try again").click()
+        expect(page.get_by_role("link", name="a.txt")).to_be_visible()
