@@ -71,9 +71,10 @@ async def test_a_job_that_is_killed_for_its_memory_keeps_its_output(bench):
     assert (finished.workload.exit_code, finished.workload.oom_killed) == (137, True)
 
 
-def state_of(engine, container):
-    """What its init process wrote down."""
-    return protocol.parse_state(read_file(engine.api, container, protocol.STATE))
+def has_ended(engine, container):
+    """Whether its init process wrote down that the command has ended."""
+    state = protocol.parse_state(read_file(engine.api, container, protocol.STATE))
+    return state is not None and state.phase is Phase.ENDED  # it may be written right now
 
 
 async def test_a_reader_that_stops_reading_while_the_job_ends(bench, engine):
@@ -82,7 +83,7 @@ async def test_a_reader_that_stops_reading_while_the_job_ends(bench, engine):
     output = await bench.launch(job)
     first = await asyncio.to_thread(output.read)
     container = bench.prefix + job.job_id
-    await until(lambda: state_of(engine, container).phase is Phase.ENDED, what="the command's end")
+    await until(lambda: has_ended(engine, container), what="the command's end")
     await asyncio.sleep(3)  # what is tried: the engine gives up after two
     assert first + await collect(output) == BLOCK * 200
     assert output.end == OutputEnd(len(BLOCK) * 200, exit_code=7)
