@@ -1,0 +1,31 @@
+"""Work that is not left in its midst when whoever waits for it is cancelled."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+async def to_completion(
+    work: Awaitable[Result], undo: Callable[[Result], None] | None = None
+) -> Result:
+    """What the work returns. A caller that is cancelled meanwhile gets the cancellation once the
+    work has ended, so that it can clean up after it; `undo` takes a result that nobody gets.
+
+    For what a thread does with a file, which goes on all the same, and for what must not be half
+    done. It should not take long.
+    """
+    future = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return future.result()
+    # To ask for the error is to have seen it: the cancellation is what the caller is told.
+    if not future.cancelled() and future.exception() is None and undo is not None:
+        undo(future.result())
+    raise cancelled
