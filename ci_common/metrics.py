@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
+from ci_common.completion import to_completion
 from ci_common.errors import StorageUnavailableError
 from ci_common.ports.metrics import MetricShares
 
@@ -55,7 +56,8 @@ class ProcessMetrics:
         """Publish now and then, and at the end."""
         try:
             while True:
-                await asyncio.to_thread(self.publish)
+                # To its end: one that comes after the last would begin another process's share.
+                await to_completion(asyncio.to_thread(self.publish))
                 await asyncio.sleep(PUBLISH_SECONDS)
         finally:
             self.publish()
