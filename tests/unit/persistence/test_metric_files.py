@@ -161,3 +161,31 @@ async def test_a_process_that_ends_while_it_publishes_is_counted_once(tmp_path):
     scraper = Process(tmp_path)
     scraper.files.publish(b"[]")
     assert told(scraper)[("jobs_total",)] == 3
+
+
+def test_a_scrape_publishes_while_the_process_does(tmp_path, monkeypatch):
+    """One after the other: both write the same file, and the newest counts are to stay."""
+    metrics = ProcessMetrics(MetricFiles(tmp_path, lasting), "server")
+    jobs = Counter("jobs", "Jobs.", registry=metrics.registry)
+    scraper = Process(tmp_path)
+    scraper.files.publish(b"[]")
+    written = threading.Event()
+
+    def scrape():
+        jobs.inc()
+        metrics.publish()
+        written.set()
+
+    second = threading.Thread(target=scrape)
+    rename = Path.rename
+
+    def slow_rename(path, target):
+        if not second.ident:
+            second.start()
+            assert not written.wait(0.1), "both write at once"
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", slow_rename)
+    metrics.publish()
+    second.join()
+    assert told(scraper)[("jobs_total",)] == 1
