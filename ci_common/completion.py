@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
@@ -29,3 +30,12 @@ async def to_completion(
     if not future.cancelled() and future.exception() is None and undo is not None:
         undo(future.result())
     raise cancelled
+
+
+async def on_thread(
+    function: Callable[Parameters, Result],
+    *arguments: Parameters.args,
+    **options: Parameters.kwargs,
+) -> Result:
+    """`asyncio.to_thread`, to its completion."""
+    return await to_completion(asyncio.to_thread(function, *arguments, **options))

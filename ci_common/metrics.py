@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
-from ci_common.completion import to_completion
+from ci_common.completion import on_thread
 from ci_common.errors import StorageUnavailableError
 from ci_common.ports.metrics import MetricShares
 
@@ -60,7 +60,7 @@ class ProcessMetrics:
         try:
             while True:
                 # To its end: one that comes after the last would begin another process's share.
-                await to_completion(asyncio.to_thread(self.publish))
+                await on_thread(self.publish)
                 await asyncio.sleep(PUBLISH_SECONDS)
         finally:
             self.publish()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ci_common.completion import on_thread
 from ci_common.errors import (
     EngineDisturbedError,
     EngineFailingError,
@@ -44,7 +45,7 @@ from ci_controller.running.engine_health import EngineHealth
 from ci_controller.running.job_end import conclude, finish_queued
 from ci_controller.running.job_run import JobRun, note_retry
 from ci_controller.running.retry_policy import FILES_TRIES, LAUNCH_TRIES, BackOff, RetryPolicy
-from ci_controller.running.run_context import RunContext, has_files
+from ci_controller.running.run_context import RunContext, has_files, open_log
 from ci_controller.running.running_times import RunningTimes
 from ci_controller.telemetry.meter import NO_METER, TickMeter
 
@@ -356,7 +357,7 @@ class Controller:
         if await self._context.transitions.retry(job.job_id, job.attempt):
             logger.warning("job %s: attempt %d was lost; retrying", job.job_id, job.attempt)
             try:
-                await asyncio.to_thread(note_retry, self._context.logs, job, epoch)
+                await on_thread(note_retry, self._context.logs, job, epoch)
             except (OSError, RunnerError) as error:
                 logger.warning("job %s: cannot note that in its log: %s", job.job_id, error)
             self._bell.ring()  # the next tick sees an initializing job without a workload
@@ -373,7 +374,7 @@ class Controller:
         if row is not None and row.status is JobStatus.QUEUED:
             await finish_queued(job.job_id, outcome, self._context)
             return
-        log = await asyncio.to_thread(self._context.logs.open, job.job_id, epoch)
+        log = await open_log(self._context, job.job_id, epoch)
         try:
             await conclude(job.job_id, outcome, log, self._context)
         finally:
