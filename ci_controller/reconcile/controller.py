@@ -155,6 +155,7 @@ class Controller:
 
     async def run_once(self) -> None:
         """One tick. Does nothing while another process holds the lease."""
+        self._next_deadline = None  # known at the end only; an old one would hurry every wait
         epoch = await self._lead()
         if epoch is None:
             return
