@@ -9,13 +9,16 @@ Result = TypeVar("Result")
 
 
 async def to_completion(
-    work: Awaitable[Result], undo: Callable[[Result], None] | None = None
+    work: Awaitable[Result],
+    undo: Callable[[Result], None] | None = None,
+    interrupt: Callable[[], None] | None = None,
 ) -> Result:
     """What the work returns. A caller that is cancelled meanwhile gets the cancellation once the
-    work has ended, so that it can clean up after it; `undo` takes a result that nobody gets.
+    work has ended, so that it can clean up after it; `interrupt` has it end soon, and `undo` takes
+    a result that nobody gets.
 
     For what a thread does with a file, which goes on all the same, and for what must not be half
-    done. It should not take long.
+    done. What takes long is to have an `interrupt`, which may be called more than once.
     """
     future = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -24,6 +27,8 @@ async def to_completion(
             await asyncio.wait([future])
         except asyncio.CancelledError as error:
             cancelled = error
+            if interrupt is not None:
+                interrupt()
     if cancelled is None:
         return future.result()
     # To ask for the error is to have seen it: the cancellation is what the caller is told.

@@ -16,6 +16,7 @@ class Work:
         self.go = asyncio.Event()
         self.error = error
         self.undone = []
+        self.interrupted = 0
 
     async def __call__(self):
         await self.go.wait()
@@ -23,9 +24,12 @@ class Work:
             raise self.error
         return "result"
 
+    def interrupt(self):
+        self.interrupted += 1
+
 
 async def begun(work):
-    caller = asyncio.create_task(to_completion(work(), work.undone.append))
+    caller = asyncio.create_task(to_completion(work(), work.undone.append, work.interrupt))
     await asyncio.sleep(0)
     return caller
 
@@ -34,7 +38,7 @@ async def test_the_result_is_the_callers():
     work = Work()
     caller = await begun(work)
     work.go.set()
-    assert (await caller, work.undone) == ("result", [])
+    assert (await caller, work.undone, work.interrupted) == ("result", [], 0)
 
 
 async def test_the_error_too():
@@ -58,4 +62,4 @@ async def test_a_cancelled_caller_waits_for_the_end(error, undone):
     work.go.set()
     await asyncio.wait([caller])
     assert caller.cancelled()
-    assert work.undone == undone
+    assert (work.undone, work.interrupted) == (undone, 3)
