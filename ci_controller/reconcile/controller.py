@@ -285,10 +285,10 @@ class Controller:
         ending += self._background.tasks("remove")
         if ending:
             await asyncio.wait(ending, timeout=_ENDING_SECONDS)
-        tasks = [task for _, task in self._runs.values()] + self._background.tasks()
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        # Again, as long as there are any: of a run that fails on its way the end is begun.
+        while tasks := [task for _, task in self._runs.values()] + self._background.tasks():
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks)
 
     async def _wait(self) -> None:

@@ -1,4 +1,4 @@
-"""Runs that are cancelled while a thread works for them: it is waited for, and leaves nothing."""
+"""Runs that are cancelled: what works for them is waited for, and leaves nothing."""
 
 import asyncio
 import threading
@@ -100,3 +100,19 @@ async def test_cancelled_while_a_thread_writes_the_end_of_its_log(world, logs):
     await world.until_status(job_id, COMPLETED)
     assert world.log(job_id) == b"hello"
     await world.until_clean()
+
+
+async def test_a_run_that_fails_while_it_is_dropped_leaves_no_task(world, logs):
+    """The database is about to be closed."""
+    job_id = await world.submit("out:hello")
+    await world.until_status(job_id, RUNNING)
+
+    def fail():
+        raise ZeroDivisionError
+
+    logs.opened[-1].close = fail
+    await world.controller.close()
+    assert (world.controller._runs, world.controller._background.tasks()) == ({}, [])
+    world.controller = world.new_controller()
+    await world.controller.run_once()
+    assert (await world.row(job_id)).status is RUNNING
