@@ -8,6 +8,7 @@ has counted, and whoever is asked for the metrics adds them up (decision 51).
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
+from ci_common.completion import on_thread
 from ci_common.errors import StorageUnavailableError
 from ci_common.ports.metrics import MetricShares
 
@@ -33,29 +35,32 @@ class ProcessMetrics:
         """`role` is what the process does, such as `server`."""
         self.registry = CollectorRegistry()
         self._shares = shares
+        self._publishing = threading.Lock()
         self._told = False
         processes = Gauge("ci_processes", "Processes.", ["role"], registry=self.registry)
         processes.labels(role).set(1)
 
     def publish(self) -> bytes:
-        """Leave them for the other processes; what was left. For a thread. A disk on which this is
-        not possible does not keep anybody from counting.
+        """Leave them for the other processes; what was left. For any thread. A disk on which this
+        is not possible does not keep anybody from counting.
         """
-        content = dumps(self.registry.collect())
-        try:
-            self._shares.publish(content)
-            self._told = False
-        except (OSError, StorageUnavailableError) as error:
-            if not self._told:
-                logger.warning("cannot leave the metrics of this process for others: %s", error)
-            self._told = True
+        with self._publishing:  # a scrape does so beside `run`; the newest counts are to stay
+            content = dumps(self.registry.collect())
+            try:
+                self._shares.publish(content)
+                self._told = False
+            except (OSError, StorageUnavailableError) as error:
+                if not self._told:
+                    logger.warning("cannot leave the metrics of this process for others: %s", error)
+                self._told = True
         return content
 
     async def run(self) -> NoReturn:
         """Publish now and then, and at the end."""
         try:
             while True:
-                await asyncio.to_thread(self.publish)
+                # To its end: one that comes after the last would begin another process's share.
+                await on_thread(self.publish)
                 await asyncio.sleep(PUBLISH_SECONDS)
         finally:
             self.publish()

@@ -38,8 +38,9 @@ class DeliveryQueue(Protocol):
     async def enqueue(
         self, messages: Sequence[Message], before: EventCursor, after: EventCursor, now: datetime
     ) -> bool:
-        """Add messages, and move the cursor on. False, and nothing is changed, when the cursor is
-        not at `before` or the lease is lost.
+        """Add messages, but those of subscriptions that have been removed or disabled since, and
+        move the cursor on. False, and nothing is changed, when the cursor is not at `before` or the
+        lease is lost.
         """
 
     async def due(self, now: datetime, skip: Collection[str], of_tenant: int) -> list[Delivery]:

@@ -25,7 +25,7 @@ class MetricShares(Protocol):
     """
 
     def publish(self, content: bytes) -> None:
-        """Leave this process's metrics, in place of those it left before."""
+        """Leave this process's metrics, in place of those it left before. One call at a time."""
 
     def others(self) -> Shares:
         """Those of the other processes. To be called while `scraping`."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ci_common.completion import on_thread
 from ci_common.errors import (
     EngineDisturbedError,
     EngineFailingError,
@@ -44,7 +45,7 @@ from ci_controller.running.engine_health import EngineHealth
 from ci_controller.running.job_end import conclude, finish_queued
 from ci_controller.running.job_run import JobRun, note_retry
 from ci_controller.running.retry_policy import FILES_TRIES, LAUNCH_TRIES, BackOff, RetryPolicy
-from ci_controller.running.run_context import RunContext, has_files
+from ci_controller.running.run_context import RunContext, has_files, open_log
 from ci_controller.running.running_times import RunningTimes
 from ci_controller.telemetry.meter import NO_METER, TickMeter
 
@@ -154,6 +155,7 @@ class Controller:
 
     async def run_once(self) -> None:
         """One tick. Does nothing while another process holds the lease."""
+        self._next_deadline = None  # known at the end only; an old one would hurry every wait
         epoch = await self._lead()
         if epoch is None:
             return
@@ -283,10 +285,10 @@ class Controller:
         ending += self._background.tasks("remove")
         if ending:
             await asyncio.wait(ending, timeout=_ENDING_SECONDS)
-        tasks = [task for _, task in self._runs.values()] + self._background.tasks()
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        # Again, as long as there are any: of a run that fails on its way the end is begun.
+        while tasks := [task for _, task in self._runs.values()] + self._background.tasks():
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks)
 
     async def _wait(self) -> None:
@@ -356,7 +358,7 @@ class Controller:
         if await self._context.transitions.retry(job.job_id, job.attempt):
             logger.warning("job %s: attempt %d was lost; retrying", job.job_id, job.attempt)
             try:
-                await asyncio.to_thread(note_retry, self._context.logs, job, epoch)
+                await on_thread(note_retry, self._context.logs, job, epoch)
             except (OSError, RunnerError) as error:
                 logger.warning("job %s: cannot note that in its log: %s", job.job_id, error)
             self._bell.ring()  # the next tick sees an initializing job without a workload
@@ -373,7 +375,7 @@ class Controller:
         if row is not None and row.status is JobStatus.QUEUED:
             await finish_queued(job.job_id, outcome, self._context)
             return
-        log = await asyncio.to_thread(self._context.logs.open, job.job_id, epoch)
+        log = await open_log(self._context, job.job_id, epoch)
         try:
             await conclude(job.job_id, outcome, log, self._context)
         finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ci_common.artifact_paths import ArtifactGlob, roots
+from ci_common.completion import to_completion
 from ci_common.errors import EngineFailingError, FilesUnreadableError
 from ci_common.job import LEFT_OUT, Job
 from ci_common.ports.artifacts import ArtifactBatch, ArtifactWriter
@@ -152,19 +153,9 @@ class ArtifactCollector:
     async def _on_thread(
         self, work: Callable[[], Result], interrupt: Callable[[], None] | None = None
     ) -> Result:
-        """Run on a thread. When cancelled, `interrupt` it and wait: whoever cleans up comes
-        after.
-        """
+        """Run on a thread of ours, to its end: whoever cleans up comes after."""
         future = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            if interrupt is not None:
-                interrupt()
-            await asyncio.wait([future])
-            if not future.cancelled():
-                future.exception()
-            raise
+        return await to_completion(future, interrupt=interrupt)
 
 
 def _globs(job: Job) -> list[ArtifactGlob]:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from ci_common.completion import on_thread
 from ci_common.errors import LogCorruptError
 from ci_common.failure_line import failure_line, write_failure_line
 from ci_common.job import Job, JobStatus, Outcome, Reason
@@ -33,7 +34,7 @@ async def record(job_id: str, ending: Ending, log: LogAppender, context: RunCont
     """Record the end of a job of which the log has all the output. False when it was not ours to
     record: then nothing may be removed.
     """
-    await asyncio.to_thread(_say, ending, 0, log)
+    await on_thread(_say, ending, 0, log)
     return await _commit(job_id, ending, log, context)
 
 
@@ -43,7 +44,7 @@ async def record_failure(
     """The same for a failure after which the output, if there is one, is not read any further."""
     if not await _begin(job_id, ending, log, context):
         return False
-    await asyncio.to_thread(_say, ending, ending.log_size, log)
+    await on_thread(_say, ending, ending.log_size, log)
     return await _commit(job_id, ending, log, context)
 
 
@@ -64,8 +65,8 @@ async def conclude(job_id: str, outcome: Outcome, log: LogAppender, context: Run
         if is_failure and not await _begin(job_id, ending, log, context):
             return
     if loses_output:
-        await asyncio.to_thread(_cut_off, row, ending, log)
-    await asyncio.to_thread(_say, ending, ending.log_size, log)
+        await on_thread(_cut_off, row, ending, log)
+    await on_thread(_say, ending, ending.log_size, log)
     if await _commit(job_id, ending, log, context):
         await clean_up(job_id, log, context)
 
@@ -81,7 +82,7 @@ async def clean_up(job_id: str, log: LogAppender, context: RunContext) -> None:
     """Remove what an ended job held. After the record, so that a crash in between leaves something
     to remove, never a job whose result is gone.
     """
-    await asyncio.to_thread(log.drop_held)
+    await on_thread(log.drop_held)
     await _remove_what_it_held(job_id, context)
 
 
@@ -94,12 +95,12 @@ async def _remove_what_it_held(job_id: str, context: RunContext) -> None:
 
 
 async def _begin(job_id: str, ending: Ending, log: LogAppender, context: RunContext) -> bool:
-    await asyncio.to_thread(log.sync)
+    await on_thread(log.sync)
     return await context.transitions.begin_failure(job_id, ending)
 
 
 async def _commit(job_id: str, ending: Ending, log: LogAppender, context: RunContext) -> bool:
-    await asyncio.to_thread(log.sync)
+    await on_thread(log.sync)
     await context.progress.flush(job_id)
     if not await _finish(job_id, replace(ending, log_size=log.size), context):
         return False

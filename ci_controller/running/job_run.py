@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ci_common.completion import on_thread
 from ci_common.errors import (
     DiskFullError,
     EngineFailingError,
@@ -35,7 +36,7 @@ from ci_controller.running.launch_request import launch_request, probe_request
 from ci_controller.running.missing_command import may_be_missing, missing_command_line
 from ci_controller.running.outcome import EndFacts, note_lost_output, outcome
 from ci_controller.running.retry_policy import LAUNCH_TRIES
-from ci_controller.running.run_context import RunContext, has_files
+from ci_controller.running.run_context import RunContext, has_files, open_log
 from ci_controller.running.running_times import RunningTimes
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class JobRun:
 
     async def _guard(self, connect: Callable[[LogAppender], Awaitable[Connection]]) -> None:
         try:
-            log = await asyncio.to_thread(self._context.logs.open, self.job.job_id, self._epoch)
+            log = await open_log(self._context, self.job.job_id, self._epoch)
             try:
                 await self._learn_secrets()
                 await self._take_to_end(await connect(log), log)
@@ -173,7 +174,7 @@ class JobRun:
 
     async def _launch(self, log: LogAppender) -> Connection:
         # Before there is a workload whose output could be taken for the end of another's.
-        await asyncio.to_thread(log.drop_held)
+        await on_thread(log.drop_held)
         if log.size == 0:  # once, however often the launch is tried
             await self._note_unenforced_limits(log)
         masked = self._masking.appender(log)
@@ -187,7 +188,7 @@ class JobRun:
             base = masked.size  # with what was held back
         if base:
             # Or a power cut may shorten the log below the place where the output begins.
-            await asyncio.to_thread(log.sync)
+            await on_thread(log.sync)
         return Connection(output, self._capped(log, base, self._epoch))
 
     async def _note_unenforced_limits(self, log: LogAppender) -> None:
@@ -279,8 +280,8 @@ class JobRun:
     async def _finish(
         self, workload: Workload, end: OutputEnd, capped: OutputLog, log: LogAppender
     ) -> None:
-        end = await asyncio.to_thread(self._noted, end, workload, log)
-        dropped = await asyncio.to_thread(capped.finish, end)
+        end = await on_thread(self._noted, end, workload, log)
+        dropped = await on_thread(capped.finish, end)
         self._has_whole_output = True
         lost = None if self.job.attempt > 1 else end.lost
         self._dropped = None if lost is None else dropped + lost

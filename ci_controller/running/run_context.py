@@ -1,11 +1,13 @@
 """What ticks and runs work with."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from ci_common.completion import to_completion
 from ci_common.errors import StorageUnavailableError
-from ci_common.ports.logs import LogWriter
+from ci_common.ports.logs import LogAppender, LogWriter
 from ci_common.ports.packages import Packages
 from ci_common.ports.rows import JobTransitions
 from ci_common.ports.secrets import JobSecrets
@@ -45,3 +47,11 @@ def has_files(context: RunContext) -> bool:
     except StorageUnavailableError:
         return False
     return True
+
+
+async def open_log(context: RunContext, job_id: str, epoch: int) -> LogAppender:
+    """What `LogWriter.open` returns, opened on another thread. A caller that is cancelled leaves
+    none open: another one may be about to open it.
+    """
+    opening = asyncio.to_thread(context.logs.open, job_id, epoch)
+    return await to_completion(opening, lambda log: log.close())

@@ -100,6 +100,7 @@ class Backup:
                 self._write(file)
                 ArchiveReader(self._part).verify()
                 self._summary.size = self._part.stat().st_size
+                self._remove_rows()  # from the next line on, they may be those of another backup
                 self._part.rename(self._target)
                 sync_directory(self._target.resolve().parent)
         except sqlite3.Error as error:
@@ -136,14 +137,23 @@ class Backup:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BackupError(f"another backup to {self._target} is in progress") from None
+                raise self._busy() from None
+            if not _is_at(file, self._part):
+                raise self._busy()  # it ended just now, and this file is its backup
             file.truncate()  # what a backup that was killed left
             try:
                 yield file
             finally:
-                for suffix in ("", "-journal", "-wal", "-shm", "-queue-lock", "-write-lock"):
-                    Path(f"{self._rows_path}{suffix}").unlink(missing_ok=True)
-                self._part.unlink(missing_ok=True)  # it has its name by now, or never will
+                if _is_at(file, self._part):  # it will never have its name; otherwise, it has
+                    self._remove_rows()
+                    self._part.unlink(missing_ok=True)
+
+    def _remove_rows(self) -> None:
+        for suffix in ("", "-journal", "-wal", "-shm", "-queue-lock", "-write-lock"):
+            Path(f"{self._rows_path}{suffix}").unlink(missing_ok=True)
+
+    def _busy(self) -> BackupError:
+        return BackupError(f"another backup to {self._target} is in progress")
 
     def _write(self, file: BinaryIO) -> None:
         with ExitStack() as stack:
@@ -296,6 +306,13 @@ class Backup:
             if _add_spooled(writer, name, spool) != artifact.sha256:
                 return f"{about} is damaged: its SHA-256 differs"
         return None
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _add_spooled(writer: ArchiveWriter, name: str, spool: IO[bytes]) -> str:

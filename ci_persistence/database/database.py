@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiosqlite
 
+from ci_common.completion import to_completion
 from ci_common.errors import DatabaseError, DatabaseUnavailableError
 from ci_persistence.database.errors import damaged, disk_full_told, explain
 from ci_persistence.database.integrity import check_is_ours, find_damage
@@ -113,7 +114,12 @@ class Database:
         self._files.remember()
 
     async def close(self) -> None:
-        """Close both connections; safe to repeat."""
+        """Close both connections; safe to repeat. When cancelled, it closes them all the same: the
+        thread of one that stays open keeps the process from ending.
+        """
+        await to_completion(self._close_all())
+
+    async def _close_all(self) -> None:
         connections = [c for c in (self._reader, self._writer) if c is not None]
         self._reader = self._writer = None
         if connections:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from ci_common.completion import to_completion
 from ci_common.errors import NotReadyError
 from ci_common.ports.metrics import MetricShares, Shares
 from ci_persistence.files.data_directory import Check, make_below, no_check
@@ -85,7 +86,7 @@ class MetricFiles(MetricShares):
     @override
     @asynccontextmanager
     async def scraping(self) -> AsyncIterator[None]:
-        lock = await asyncio.to_thread(self._open_lock)
+        lock = await to_completion(asyncio.to_thread(self._open_lock), os.close)
         try:
             await _taken(lock)
             yield

@@ -187,12 +187,15 @@ class LiveLog:
             sync_directory(directory)
 
     def delete(self) -> None:
-        """Remove all files; safe to repeat."""
+        """Remove all files; safe to repeat. Whoever reads sees all of them or none: some would be
+        a shorter log, or a damaged one.
+        """
         Path(self._single).unlink(missing_ok=True)
+        gone = Path(f"{self._directory}.deleted")
+        _remove(gone)  # by a deletion that was cut off
         with contextlib.suppress(FileNotFoundError):
-            for path in Path(self._directory).iterdir():
-                path.unlink(missing_ok=True)
-            Path(self._directory).rmdir()
+            Path(self._directory).rename(gone)
+        _remove(gone)
 
     def _begin(self, segment: Segment) -> tuple[Segment, int]:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -251,6 +254,13 @@ class LiveLog:
 
     def _path(self, segment: Segment) -> str:
         return f"{self._directory}/{segment.name}"
+
+
+def _remove(directory: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for path in directory.iterdir():
+            path.unlink(missing_ok=True)
+        directory.rmdir()
 
 
 def _read_at(path: str, offset: int, limit: int) -> bytes:

@@ -4,7 +4,7 @@ compressed.
 Below `logs/`, a job's log is the directory `ab/abcd….live/` (segments) until it is the file
 `ab/abcd….log.zst` (archive). Where both are there, the archive counts: it gets its name only
 when it is complete, checked and on disk. `ab/abcd….marks` are the marks of the archive, if any were
-written.
+written. `ab/abcd….live.deleted/` is a live log that is being removed.
 """
 
 import contextlib

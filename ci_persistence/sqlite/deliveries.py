@@ -27,7 +27,7 @@ from ci_common.webhook_signing import new_signing_key
 from ci_persistence.database.database import Database
 from ci_persistence.files.secret_keys import SecretKeys
 from ci_persistence.sqlite.delivery_rows import (
-    ADD_MESSAGE,
+    ADD_IF_WANTED,
     DELIVERY_COLUMNS,
     SUBSCRIPTION_COLUMNS,
     as_json_list,
@@ -104,7 +104,7 @@ class SqliteDeliveries(DeliveryQueue):
             if not list(moved):
                 return False
             await connection.executemany(
-                ADD_MESSAGE, [message_row(message, now) for message in messages]
+                ADD_IF_WANTED, [message_row(message, now) for message in messages]
             )
         return True
 

@@ -18,10 +18,16 @@ DELIVERY_COLUMNS = (
     "number, message_id, tenant, owner, channel, address, lane, type, job_id, payload, created_at, "
     "state, attempts, due_at, attempted_at, status_code, error"
 )
-ADD_MESSAGE = (
+_ADD = (
     "INSERT INTO deliveries (message_id, tenant, owner, channel, address, lane, type, job_id, "
-    "payload, created_at, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "payload, created_at, due_at)"
 )
+ADD_MESSAGE = f"{_ADD} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_IF_WANTED = (
+    f"{_ADD} SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE ?3 = '' "  # noqa: S608 - constants
+    "OR EXISTS (SELECT 1 FROM subscriptions WHERE id = ?3 AND disabled IS NULL)"
+)
+"""The same, unless its subscription has been removed or disabled since the message was made."""
 
 FORGET_FORMER_EVENTS = (
     f"UPDATE delivery_cursor SET cursor = (SELECT stream || '.' || {LATEST} FROM event_stream)",  # noqa: S608 - constants
@@ -59,7 +65,7 @@ def subscription_from_row(row: sqlite3.Row) -> Subscription:
 
 
 def message_row(message: Message, now: datetime) -> tuple[str | None, ...]:
-    """The values of `ADD_MESSAGE`: it is due at once."""
+    """The values of `ADD_MESSAGE` and `ADD_IF_WANTED`: it is due at once."""
     return (
         message.message_id,
         message.tenant,

@@ -1,6 +1,5 @@
 """The controller lease (port ControllerLease): one row that one process holds."""
 
-import asyncio
 import fcntl
 import logging
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from ci_common.completion import on_thread
 from ci_common.job import format_time
 from ci_common.ports.rows import ControllerLease
 from ci_persistence.database.database import Database
@@ -83,7 +83,7 @@ class SqliteControllerLease(ControllerLease):
         self._holder = holder if rows else None
         if not rows:
             return None
-        await asyncio.to_thread(self._lock.sign, holder)
+        await on_thread(self._lock.sign, holder)  # or the file may be closed under its hand
         return int(rows[0]["epoch"])
 
     async def _stale(self, now: datetime, ttl_seconds: float) -> _Lease | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from ci_common.completion import on_thread
 from ci_common.errors import NotReadyError, StorageUnavailableError
 from ci_common.metrics import ProcessMetrics, added_up, loads
 from ci_common.ports.metrics import InstanceFacts, MetricFacts, MetricShares
@@ -70,8 +71,9 @@ class MetricsService:
         async with self._shares.scraping():
             # What is told now was left for the others before: no counter ever goes back, even if
             # this process is killed.
-            own = await asyncio.to_thread(self._process.publish)
-            others = await asyncio.to_thread(self._shares.others)
+            own = await on_thread(self._process.publish)
+            # Also when nobody waits any more: it may add up those that have ended.
+            others = await on_thread(self._shares.others)
             now = await self._facts.now()
             jobs = await self._jobs.count_on(now)
         disk = await asyncio.to_thread(shutil.disk_usage, self._data_path)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ import requests
 from docker.errors import APIError, DockerException, InvalidConfigFile, NotFound
 from urllib3.exceptions import HTTPError
 
+from ci_common.completion import to_completion
 from ci_common.errors import EngineFailingError, EngineUnavailableError
 from ci_controller.executors.docker.error_kinds import explanation, is_engine_fault
 from ci_controller.executors.shared.interruption import Interruption
@@ -58,14 +59,8 @@ class DockerEngine:
         docker.errors.APIError.
         """
         future = self._begin(self._threads, work)
-        try:
-            return await self._translated(asyncio.shield(future))
-        except asyncio.CancelledError:
-            if interruption is not None:
-                interruption.ask()
-            await asyncio.wait([future])
-            future.exception()
-            raise
+        interrupt = None if interruption is None else interruption.ask
+        return await self._translated(to_completion(future, interrupt=interrupt))
 
     async def look(self, work: Callable[[docker.APIClient], Result]) -> Result:
         """The same for work that changes nothing. When cancelled, it is left to itself: whoever
@@ -93,7 +88,7 @@ class DockerEngine:
 
         return asyncio.get_running_loop().run_in_executor(threads, carry_out)
 
-    async def _translated(self, future: "asyncio.Future[Result]") -> Result:
+    async def _translated(self, future: Awaitable[Result]) -> Result:
         with translated():
             return await future
 

@@ -14,6 +14,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from typing_extensions import override
 
+from ci_common.completion import to_completion
 from ci_common.errors import ImageUnavailableError, RegistryUnavailableError, SetupFailedError
 from ci_common.job import ResourceLimits
 from ci_common.job_states import WRONG_IMAGE
@@ -228,7 +229,7 @@ class RequirementImages:
         finally:
             for output in connected:
                 output.close()
-            await asyncio.shield(self._engine.call(lambda client: remove_container(client, name)))
+            await to_completion(self._engine.call(lambda client: remove_container(client, name)))
             self._building.discard(name)
 
     async def _run_to_end(

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
+from ci_common.completion import to_completion
 from ci_common.errors import SetupFailedError
 from ci_common.launch_step import LaunchStage
 from ci_common.ports.launch_request import LaunchRequest
@@ -46,6 +48,7 @@ class Environments:
         self._timeout_seconds = timeout_seconds
         self._env = env or {}
         self._flights: SingleFlight[None] = SingleFlight()
+        self._places: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def bin_directories(
         self, request: LaunchRequest, log: LogAppender, on_stage: OnStage = untold
@@ -75,9 +78,16 @@ class Environments:
         return [environment / "bin" for environment in below] or found
 
     async def _build(self, build: "_Build", transcript: Transcript) -> None:
-        environment = build.environment
+        # One before, which nobody waits for any more, may still be removing what it made here.
+        place = self._places.setdefault(build.environment, asyncio.Lock())
+        async with place:
+            await self._build_alone(build, transcript)
+
+    async def _build_alone(self, build: "_Build", transcript: Transcript) -> None:
+        environment, interruption = build.environment, Interruption()
         try:
-            await asyncio.to_thread(_prepare, build)
+            preparing = asyncio.to_thread(_prepare, build, interruption)
+            await to_completion(preparing, interrupt=interruption.ask)
             async with asyncio.timeout(self._timeout_seconds):
                 for step in build.layer.steps:
                     await self._install(build, step, transcript)
@@ -169,7 +179,7 @@ def inherited_environment() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name != _OWN_VARIABLE}
 
 
-def _prepare(build: _Build) -> None:
+def _prepare(build: _Build, interruption: Interruption) -> None:
     environment, source = build.environment, build.source
     shutil.rmtree(environment, ignore_errors=True)
     # With what this program's own environment has: it stands in for the runner image.
@@ -181,7 +191,7 @@ def _prepare(build: _Build) -> None:
     lines = "".join(f"{path}\n" for path in [*below, own])
     (_site_packages(environment) / "runner.pth").write_text(lines)
     if build.layer.needs_project:
-        unpack(build.package, source, None)
+        unpack(build.package, source, None, interruption)
         source.chmod(0o755)  # what is installed editable is used from there
     for name, content in build.layer.files.items():
         path = source / name

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from ci_common.completion import on_thread
 from ci_common.errors import LaunchFailedError, LeaseLostError, WorkloadLostError
 from ci_common.ports.launch_request import LaunchRequest, ProbeRequest
 from ci_common.ports.logs import LogAppender
@@ -75,6 +76,7 @@ class ProcessExecutor(Executor):
             environments, options.setup_timeout_seconds, options.setup_env
         )
         self._launching: set[str] = set()
+        self._tidying = asyncio.Lock()
         self._bounds_work = options.work_mb is not None
         self._user = pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else None
 
@@ -97,13 +99,20 @@ class ProcessExecutor(Executor):
     ) -> Output:
         await verify(request.package)
         self._check_reachable()
+        async with self._tidying:  # what `tidy` is removing now is in the same place
+            self._launching.add(request.job_id)
+        try:
+            return await self._launch(request, log, on_stage)
+        finally:
+            self._launching.discard(request.job_id)
+
+    async def _launch(self, request: LaunchRequest, log: LogAppender, on_stage: OnStage) -> Output:
         directories = self._directories(request.job_id)
         if directories.epoch > request.epoch:
             raise LeaseLostError
         await self.remove(request.job_id)
         self._make_works()
         programs = await self._environments.bin_directories(request, log, on_stage)
-        self._launching.add(request.job_id)
         interruption = Interruption()
 
         def begin() -> Output:
@@ -122,8 +131,6 @@ class ProcessExecutor(Executor):
             if not isinstance(error, (LeaseLostError, LaunchFailedError)):  # what is there is ours
                 await asyncio.shield(self.remove(request.job_id))
             raise
-        finally:
-            self._launching.discard(request.job_id)
 
     @override
     async def reattach(self, job_id: str, skip: int) -> Output:
@@ -163,7 +170,7 @@ class ProcessExecutor(Executor):
             # The supervisor is suspended, or cannot write. Its record is not needed any more.
             directories.kill_supervisor()
             await self.stop(job_id, 0)
-        await asyncio.to_thread(directories.remove)
+        await on_thread(directories.remove)  # or it would go on in the next launch's directories
 
     @override
     async def check(self) -> Sequence[Unenforced]:
@@ -190,12 +197,16 @@ class ProcessExecutor(Executor):
     async def tidy(self, epoch: int) -> None:
         """Remove what workloads without a result left."""
         for path in self._state_paths():
-            directories = self._directories(path.name)
-            if path.name in self._launching or directories.epoch > epoch:
-                continue
-            if directories.has_ended and directories.workload() is None and directories.is_settled:
-                directories.kill_orphans()
-                await asyncio.to_thread(directories.remove)
+            async with self._tidying:
+                await self._tidy(path.name, epoch)
+
+    async def _tidy(self, job_id: str, epoch: int) -> None:
+        directories = self._directories(job_id)
+        if job_id in self._launching or directories.epoch > epoch:
+            return
+        if directories.has_ended and directories.workload() is None and directories.is_settled:
+            directories.kill_orphans()
+            await on_thread(directories.remove)
 
     @override
     async def leftovers(self, older_than_seconds: float) -> Sequence[Leftover]:

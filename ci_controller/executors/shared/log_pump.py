@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from ci_common.completion import to_completion
 from ci_common.errors import EngineUnavailableError, WorkloadLostError
 from ci_common.ports.workloads import Output
 
@@ -60,13 +61,9 @@ async def pump(
     thread = threading.Thread(target=copy, name="log-pump", daemon=True)
     thread.start()
     try:
-        await asyncio.shield(done)
+        await to_completion(done, interrupt=output.close)
     finally:
         output.close()
-        if not done.done():
-            await asyncio.wait([done])
-        if done.done() and not done.cancelled():
-            done.exception()
 
 
 def _copy(output: Output, append: Callable[[bytes], None], storage: Storage | None) -> None:

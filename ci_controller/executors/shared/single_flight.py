@@ -40,6 +40,8 @@ class Transcript:
         position = 0
         while True:
             ended, grown = build.done(), self._grown
+            if ended:
+                await asyncio.sleep(0)  # what it wrote just before is on its way to us
             if chunk := bytes(self._content[position:]):
                 log.append(chunk)
                 position += len(chunk)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from ci_common.errors import LaunchFailedError, LeaseLostError, SetupFailedError
 from ci_common.ports.unenforced_limits import Limit
 from ci_common.ports.workloads import WorkloadState
 from ci_controller.executors.process.environments import unpack
-from ci_controller.executors.process.state import remove_tree
+from ci_controller.executors.process.state import WorkloadDirectories, remove_tree
 from ci_persistence.files.data_directory import no_check
 from ci_persistence.files.packages import StoredPackage
 from support.archives import zip_bytes
 from support.executors import MemoryLog, collect, read_line
+from support.waiting import until
 
 pytestmark = pytest.mark.anyio
 EXECUTORS = ("process",)
@@ -148,6 +150,32 @@ async def test_tidy_removes_what_has_no_result_and_is_not_a_later_controllers(
     assert state.exists() is not removed
     await bench.executor.tidy(3)
     assert not state.exists()
+
+
+async def test_tidy_takes_nothing_of_a_launch_that_begins_meanwhile(bench, monkeypatch):
+    """After a crash in a launch, both begin at once: in the directories of the same job."""
+    job = bench.job(WAIT_FOR_EVER)
+    state = bench.path / "data" / "workloads" / job.job_id
+    state.mkdir()
+    (state / "request.json").write_text(json.dumps({"epoch": 1}))
+    os.utime(state, (0, 0))
+    removing, launched = threading.Event(), threading.Event()
+    remove = WorkloadDirectories.remove
+
+    def slow_remove(directories):
+        if not removing.is_set():
+            removing.set()
+            launched.wait(0.5)
+        remove(directories)
+
+    monkeypatch.setattr(WorkloadDirectories, "remove", slow_remove)
+    tidying = asyncio.create_task(bench.executor.tidy(2))
+    await until(removing.is_set, what="the removal of what the crash left")
+    output = await bench.launch(job, epoch=2)
+    launched.set()
+    await tidying
+    assert await read_line(output) == b"ready\n"
+    assert (await bench.executor.inspect(job.job_id)).state is WorkloadState.RUNNING
 
 
 # ------------------------------------------------------------------ removal

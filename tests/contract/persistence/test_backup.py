@@ -1,12 +1,14 @@
 """A backup holds everything that its rows speak of, and comes back as it was."""
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import sqlite3
 import tarfile
 import threading
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -303,14 +305,44 @@ def test_a_directory_that_is_not_there(source, tmp_path):
 
 
 def test_two_backups_into_one_file(source, tmp_path):
-    import fcntl
-
     filled(source)
     with (tmp_path / "b.tar.part").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(BackupError, match="another backup"):
             back_up(source, tmp_path / "b.tar")
         assert (tmp_path / "b.tar.part").exists()
+
+
+def test_one_that_begins_while_another_ends_does_not_touch_it(source, tmp_path, monkeypatch):
+    """It has opened the file that is the other one's backup by the time it has the lock."""
+    filled(source)
+    part, lock = tmp_path / "b.tar.part", fcntl.flock
+    part.write_bytes(b"complete")
+
+    def slow_lock(file, kind):
+        if not isinstance(file, int):  # that of the part, not a database's
+            part.rename(tmp_path / "b.tar")
+        lock(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", slow_lock)
+    with pytest.raises(BackupError, match="another backup"):
+        back_up(source, tmp_path / "b.tar")
+    assert (tmp_path / "b.tar").read_bytes() == b"complete"
+
+
+def test_one_that_ends_while_another_begins_does_not_touch_it(source, tmp_path, monkeypatch):
+    filled(source)
+    others = [tmp_path / "b.tar.part", tmp_path / "b.tar.rows.part"]
+    rename = Path.rename
+
+    def then_begun(path, target):
+        rename(path, target)
+        for other in others:
+            other.write_bytes(b"another one's")
+
+    monkeypatch.setattr(Path, "rename", then_begun)
+    back_up(source, tmp_path / "b.tar")
+    assert [other.exists() for other in others] == [True, True]
 
 
 def test_during_a_restore(source, tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -15,8 +16,10 @@ from ci_common.job import (
 from ci_persistence.database.database import Database
 from ci_persistence.database.errors import disk_full_told
 from ci_persistence.database.migrations import MIGRATIONS
+from ci_persistence.database.write_lock import WriteLock
 from support.jobs import NOON
 from support.rows import Rows
+from support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -186,3 +189,24 @@ def test_processes_that_start_at_once_make_one_database(tmp_path):
     answers = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
     assert len(set(answers)) == 1
+
+
+def sqlite_threads():
+    return {thread for thread in threading.enumerate() if "connection_worker" in thread.name}
+
+
+async def test_a_cancelled_close_leaves_no_thread_that_keeps_the_process(tmp_path):
+    """Such as by a second SIGTERM, while another process writes."""
+    before = sqlite_threads()
+    database = Database(tmp_path / "ci.db")
+    await database.open()
+    writing = WriteLock(tmp_path / "ci.db")
+    await writing.take()
+    closing = asyncio.create_task(database.close())
+    await until(lambda: database._writer is None, what="the beginning of the close")
+    closing.cancel()
+    writing.release()
+    await asyncio.wait([closing])
+    writing.close()
+    assert closing.cancelled()
+    await until(lambda: sqlite_threads() - before, lambda left: not left, "the end of its threads")

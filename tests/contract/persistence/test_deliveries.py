@@ -61,7 +61,7 @@ def a_subscription(number=1, tenant="acme", **options):
 
 def a_message(lane="wh_1", tenant="acme", job_id=None, **options):
     values = {
-        "owner": lane,
+        "owner": OF_JOBS,
         "channel": Channel.WEBHOOK,
         "address": "https://example.com/",
         **options,
@@ -151,7 +151,7 @@ async def test_a_clock_that_was_set_back_postpones_nothing_for_long(queue):
 @pytest.mark.anyio
 async def test_final_failures_and_receivers_that_are_gone(queue, admin):
     await admin.add(a_subscription(), b"k" * 32)
-    first, second = a_message(), a_message()
+    first, second = a_message(owner="wh_1"), a_message(owner="wh_1")
     await add(queue, first, second)
     (delivery,) = await queue.due(NOON, (), 9)
     assert await queue.note(delivery, Attempt(False, 410, "gone", final=True, disable=True), NOON)
@@ -185,7 +185,7 @@ async def test_subscriptions_begin_when_they_are_made_and_end_when_they_are_remo
     assert await admin.enable("wh_1", None)
     (one,) = await admin.subscriptions("acme")
     assert one.after_seq == (await SqliteJobEvents(rows.database).latest()).seq
-    message = a_message()
+    message = a_message(owner="wh_1")
     await add(queue, message)
     assert await admin.remove("wh_1")
     assert not await admin.remove("wh_1")
@@ -195,9 +195,23 @@ async def test_subscriptions_begin_when_they_are_made_and_end_when_they_are_remo
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("end", ["remove", "disable"])
+async def test_a_message_that_was_made_before_its_subscription_ended_is_not_sent(queue, admin, end):
+    await admin.add(a_subscription(1), None)
+    await admin.add(a_subscription(2), None)
+    messages = [a_message(f"wh_{number}", owner=f"wh_{number}") for number in (1, 2)]
+    if end == "remove":
+        assert await admin.remove("wh_1")
+    else:
+        assert await admin.enable("wh_1", "off")
+    await add(queue, *messages)
+    assert await due(queue) == messages[1:]
+
+
+@pytest.mark.anyio
 async def test_signing_keys(rows, queue, admin, tmp_path):
     await admin.add(a_subscription(), b"1" * 32)
-    message = a_message()
+    message = a_message(owner="wh_1")
     assert await queue.signing_keys(message, NOON) == [b"1" * 32]
     await admin.set_key("acme", "wh_1", b"2" * 32, NOON + timedelta(hours=1))
     assert await queue.signing_keys(message, NOON) == [b"2" * 32, b"1" * 32]
@@ -212,7 +226,7 @@ async def test_signing_keys(rows, queue, admin, tmp_path):
     with pytest.raises(SecretKeyError):
         await other.signing_keys(message, NOON)
     with pytest.raises(SecretKeyError, match="rotate wh_7"):
-        await queue.signing_keys(a_message("wh_7"), NOON)
+        await queue.signing_keys(a_message(owner="wh_7"), NOON)
 
 
 @pytest.mark.anyio

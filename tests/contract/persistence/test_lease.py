@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,11 +15,12 @@ from ci_common.job import (
 from ci_common.ports.rows import Ending
 from ci_persistence.database.database import Database
 from ci_persistence.signals.in_process import ProcessJobSignals
-from ci_persistence.sqlite.lease import SqliteControllerLease
+from ci_persistence.sqlite.lease import ProcessLock, SqliteControllerLease
 from ci_persistence.sqlite.submissions import SqliteJobSubmissions
 from support.jobs import NOON
 from support.loop_disks import KINDS, loop_disk
 from support.rows import PASSED, Rows
+from support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -184,6 +186,29 @@ async def test_no_controller_ever_ran(tmp_path):
     await database.open()
     assert await SqliteJobSubmissions(database, ProcessJobSignals()).controller_state() is None
     await database.close()
+
+
+async def test_one_that_is_cancelled_while_it_signs_has_signed(rows, monkeypatch):
+    """Whoever releases the lease then closes the file, whose number may be another's at once."""
+    signing, signed = threading.Event(), threading.Event()
+    sign = ProcessLock.sign
+
+    def slow_sign(lock, holder):
+        signing.set()
+        assert signed.wait(60)
+        sign(lock, holder)
+
+    monkeypatch.setattr(ProcessLock, "sign", slow_sign)
+    await rows.lease.release("me")
+    assert await rows.lease.acquire("me", NOON, 60) is None  # it is told that it lost it
+    acquiring = asyncio.create_task(rows.lease.acquire("me", NOON, 60))
+    await until(signing.is_set, what="a thread that signs")
+    acquiring.cancel()
+    await asyncio.wait([acquiring], timeout=0.05)
+    ended = acquiring.done()
+    signed.set()
+    await asyncio.wait([acquiring])
+    assert (ended, acquiring.cancelled()) == (False, True)
 
 
 async def test_a_lock_that_may_not_be_opened_is_done_without(rows, monkeypatch, caplog):

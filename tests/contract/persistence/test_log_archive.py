@@ -296,6 +296,33 @@ def test_a_kill_in_mid_deletion_is_healed_by_repeating(tmp_path: Path) -> None:
     assert (store.size(JOB), store.read(JOB, 0, 9)) == (0, b"")
 
 
+@pytest.mark.parametrize("first", [1, -1])
+def test_a_log_of_several_controllers_is_whole_until_it_is_gone(tmp_path: Path, first: int) -> None:
+    """Without one of its files it would be shorter, or damaged: to readers who look at it just
+    before they find the archive, and to a backup.
+    """
+    store = make_store(tmp_path)
+    for epoch, piece in enumerate((b"one ", b"two ", b"three"), 1):
+        log = store.open(JOB, epoch)
+        log.append(piece)
+        log.close()
+    live = store._live(JOB)
+    iterdir, unlink = Path.iterdir, Path.unlink
+    seen = []
+
+    def in_order(path: Path) -> Iterator[Path]:
+        return iter(sorted(iterdir(path))[::first])  # as any file system may list them
+
+    def noted(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        seen.append((live.size(), live.read(0, 99)))
+
+    with mock.patch.multiple(Path, iterdir=in_order, unlink=noted):
+        store.compress(JOB, 13)
+    assert set(seen) == {(13, b"one two three"), (None, None)}
+    assert store.read(JOB, 0, 99) == b"one two three"
+
+
 def test_a_full_disk_leaves_the_log_as_it_was(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     put(store, b"precious")

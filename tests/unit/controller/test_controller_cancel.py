@@ -164,6 +164,21 @@ async def test_the_next_deadline_shortens_the_wait_and_a_past_one_does_not(world
     assert waits == [0.5, 2.0]
 
 
+async def test_a_deadline_of_before_does_not_hurry_who_lost_the_lease(world):
+    job_id = await world.submit(timeout=30.0)
+    await world.until_status(job_id, RUNNING)
+    await world.controller.run_once()
+    old = world.take_over()
+    await world.controller.run_once()
+    world.clock.advance(30)
+    waits = []
+    old._bell.wait = lambda seconds: _noted(waits, seconds)
+    for _ in range(2):
+        await old.run_once()
+        await old._wait()
+    assert waits == [2.0, 2.0]
+
+
 async def _noted(waits, seconds):
     waits.append(seconds)
 

@@ -69,6 +69,23 @@ async def test_who_joins_late_sees_the_output_from_its_beginning(build):
     assert build.begun == 1
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_what_a_build_says_last_is_in_the_log(turns):
+    """However soon after what it said before, which its log may be about to be told."""
+
+    async def build(transcript):
+        transcript.write(b"begun\n")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        transcript.write(b"ERROR: no such package\n")
+        raise SetupFailedError
+
+    log = MemoryLog()
+    with pytest.raises(SetupFailedError):
+        await SingleFlight().run("key", build, log)
+    assert bytes(log.content) == b"begun\nERROR: no such package\n"
+
+
 async def test_another_key_is_another_build(build):
     flights = SingleFlight()
     _, one = await joined(flights, build, 1, "one")

@@ -78,6 +78,26 @@ async def test_when_cancelled_the_copying_is_over():
     )
 
 
+async def test_when_cancelled_again_it_still_waits_for_the_copying():
+    """As when the lease is lost while a job is cancelled: the log is closed after this."""
+    source = Source(b"one")
+    writing, written = threading.Event(), threading.Event()
+
+    def append(content):
+        writing.set()
+        assert written.wait(60)
+
+    task = asyncio.create_task(pump(source, append))
+    await until(writing.is_set, what="a thread that writes")
+    for _ in range(2):
+        task.cancel()
+        await asyncio.wait([task], timeout=0.01)
+    ended = task.done()
+    written.set()
+    await asyncio.wait([task])
+    assert (ended, task.cancelled()) == (False, True)
+
+
 class Storage:
     """Where the bytes go; a log that may be lost to another controller."""
 

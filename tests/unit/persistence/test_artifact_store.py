@@ -8,6 +8,7 @@ import pytest
 
 from ci_common.errors import ArtifactNotFoundError, LeaseLostError
 from ci_common.job import Artifact
+from ci_persistence.files import artifacts
 from ci_persistence.files.artifacts import FileArtifactStore
 
 JOB = "0b5d6f3e-9d0a-4c39-8f0e-3f1d2c4b5a69"
@@ -20,9 +21,9 @@ def store(tmp_path):
 
 def stored(store, job_id=JOB, **files):
     batch = store.begin(job_id)
-    artifacts = [batch.add(path, iter(pieces)) for path, pieces in files.items()]
+    added = [batch.add(path, iter(pieces)) for path, pieces in files.items()]
     batch.commit()
-    return artifacts
+    return added
 
 
 def files_below(path):
@@ -126,6 +127,25 @@ def test_a_former_batch_is_removed_and_cannot_go_on(store, tmp_path):
     store.open(JOB, artifact).close()
     other.discard()
     assert files_below(tmp_path) == [f"artifacts/0b/{JOB}/{artifact.sha256}"]
+
+
+def test_a_former_batch_that_a_slow_disk_held_removes_nothing(store, monkeypatch):
+    """Its controller has lost the lease meanwhile, and the next one has recorded what is there."""
+    former, later = store.begin(JOB), []
+    former.add("a", iter([b"former"]))
+    sync = artifacts.sync_directory
+
+    def slow_sync(path):
+        sync(path)
+        if not later:
+            later.append(path)
+            later[:] = stored(store, a=[b"later"])
+
+    monkeypatch.setattr(artifacts, "sync_directory", slow_sync)
+    with pytest.raises(LeaseLostError):
+        former.commit()
+    with store.open(JOB, later[0]) as file:
+        assert file.read() == b"later"
 
 
 def test_a_former_batch_that_was_empty_cannot_remove_what_came_after(store):

@@ -1,7 +1,9 @@
 """Metrics that processes share: each is counted once, however processes end."""
 
+import asyncio
 import errno
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from ci_common.errors import DataDirectoryUnavailableError, NotReadyError
 from ci_common.metrics import ProcessMetrics, added_up, dumps, lasting, loads
 from ci_persistence.files import metric_files
 from ci_persistence.files.metric_files import MetricFiles
+from support.waiting import until
 
 
 class Process:
@@ -127,3 +130,62 @@ async def test_one_scrape_at_a_time(tmp_path, monkeypatch):
                 pass
     async with two.scraping():
         pass
+
+
+class SlowFiles(MetricFiles):
+    """On a disk on which the first write takes as long as the test wants."""
+
+    def __init__(self, data):
+        super().__init__(data, lasting)
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def publish(self, content):
+        if not self.reached.is_set():
+            self.reached.set()
+            assert self.go_on.wait(60)
+        super().publish(content)
+
+
+@pytest.mark.anyio
+async def test_a_process_that_ends_while_it_publishes_is_counted_once(tmp_path):
+    files = SlowFiles(tmp_path)
+    metrics = ProcessMetrics(files, "server")
+    Counter("jobs", "Jobs.", registry=metrics.registry).inc(3)
+    sharing = asyncio.create_task(metrics.run())
+    await until(files.reached.is_set, what="the first write")
+    sharing.cancel()
+    await asyncio.wait([sharing], timeout=0)
+    files.go_on.set()
+    await asyncio.wait([sharing])
+    await asyncio.get_running_loop().shutdown_default_executor()  # whatever a thread still does
+    scraper = Process(tmp_path)
+    scraper.files.publish(b"[]")
+    assert told(scraper)[("jobs_total",)] == 3
+
+
+def test_a_scrape_publishes_while_the_process_does(tmp_path, monkeypatch):
+    """One after the other: both write the same file, and the newest counts are to stay."""
+    metrics = ProcessMetrics(MetricFiles(tmp_path, lasting), "server")
+    jobs = Counter("jobs", "Jobs.", registry=metrics.registry)
+    scraper = Process(tmp_path)
+    scraper.files.publish(b"[]")
+    written = threading.Event()
+
+    def scrape():
+        jobs.inc()
+        metrics.publish()
+        written.set()
+
+    second = threading.Thread(target=scrape)
+    rename = Path.rename
+
+    def slow_rename(path, target):
+        if not second.ident:
+            second.start()
+            assert not written.wait(0.1), "both write at once"
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", slow_rename)
+    metrics.publish()
+    second.join()
+    assert told(scraper)[("jobs_total",)] == 1
