@@ -185,6 +185,8 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.writable.is_set():
             await self._wait_for_room()
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # by a refusal; or uvicorn would log that there was none
         self._parse()
 
     async def _wait_for_room(self) -> None:

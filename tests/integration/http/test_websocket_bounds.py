@@ -7,6 +7,7 @@ import socket
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from ci_server.connections import protocol as http_protocol
 from ci_server.connections import websocket
@@ -54,6 +55,10 @@ class Application:
             raise ValueError("secret")
         if scope["path"] == "/closed":
             await send({"type": "websocket.close"})
+            return
+        if scope["path"] == "/refused":
+            await send({"type": "websocket.http.response.start", "status": 403, "headers": []})
+            await send({"type": "websocket.http.response.body", "body": b"no"})
             return
         await send({"type": "websocket.accept"})
         try:
@@ -196,6 +201,15 @@ async def test_a_probe_of_a_full_server_opens_no_websocket(monkeypatch):
 
 
 # ------------------------------------------------------------------ opening
+
+
+async def test_a_refusal_of_the_application_is_no_error(monkeypatch, application, caplog):
+    async with serving(monkeypatch, application) as server:
+        host, port = address_of(server)
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(f"ws://{host}:{port}/refused")
+        await is_gone(server)
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
 @pytest.mark.parametrize(
