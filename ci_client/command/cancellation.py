@@ -17,16 +17,28 @@ class Cancellation:
         self._thread: threading.Thread | None = None
         self._failure: ClientError | None = None
         self._is_answered = False
+        self._is_over = False
+        self._turn = threading.Lock()
+        """Of setting `_is_over`, and of what is not done after that. Not taken in `start`, which a
+        signal calls.
+        """
 
     def start(self) -> None:
         """Ask for it, and return at once. If it fails, the main thread is interrupted."""
-        if self._thread is None:
+        if self._thread is None and not self._is_over:
             say_at_once(
                 "Interrupted: cancelling the job and waiting for it to end (Ctrl-C again to quit)"
             )
             # A daemon, which a second Ctrl-C does not wait for.
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
+
+    def finish(self) -> None:
+        """Nobody watches the job any longer, and the connection may be closed: from now on nothing
+        is asked for, and no failure interrupts the main thread.
+        """
+        with self._turn:
+            self._is_over = True
 
     @property
     def why_not(self) -> str | None:
@@ -41,6 +53,14 @@ class Cancellation:
         except JobFinished:  # which its event is about to tell
             pass
         except ClientError as error:
-            self._failure = error
-            interrupt_main_thread()
+            self._fail(error)
+        except RuntimeError:  # httpx's, for a connection that was closed
+            if not self._is_over:
+                raise
         self._is_answered = True
+
+    def _fail(self, error: ClientError) -> None:
+        with self._turn:
+            self._failure = error
+            if not self._is_over:
+                interrupt_main_thread()

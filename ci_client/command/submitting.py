@@ -199,15 +199,23 @@ class Sending(ABC, Generic[_Client, _Package]):
         else:
             self._cancellation = Cancellation(self._client, job_id)
             self._interruption.on_first(self._cancellation.start)
-        events = self._client.follow(job_id, from_beginning=True)
-        with closing(self._output(job_id)) as output:
-            kept = job_id if self._is_kept else None
-            code = show(events, output, kept, since, self._table, self._command_line)
+        code = self._shown(job_id, since)
         if self._interruption.is_pending:
             return self._interruption.exit_code
         self._interruption.release()
         code = self._collect(job_id, code)
         return self._interruption.exit_code if code == exit_codes.INTERRUPTED else code
+
+    def _shown(self, job_id: str, since: float) -> int:
+        """Show the job to its end; the exit code its result stands for."""
+        events = self._client.follow(job_id, from_beginning=True)
+        kept = job_id if self._is_kept else None
+        try:
+            with closing(self._output(job_id)) as output:
+                return show(events, output, kept, since, self._table, self._command_line)
+        finally:
+            if self._cancellation is not None:
+                self._cancellation.finish()
 
     def _announce(self, job_id: str) -> None:
         """Say what the job is called."""

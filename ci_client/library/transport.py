@@ -31,6 +31,11 @@ ANSWER_SECONDS = 60.0
 STREAM_SECONDS = 60.0
 """Four heartbeats: a stream that is silent for so long has nobody at its other end."""
 
+IDLE_SECONDS = 3.0
+"""A connection that was idle for so long is not used again. The server closes those of 5 s, which
+httpx would use until then: a request that is on its way just then comes to nothing.
+"""
+
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 _SIGNS_OF_HTTP = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
@@ -63,6 +68,9 @@ def open_http(server_url: str, api_key: str | None = None) -> ServerConnection:
             headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
             follow_redirects=False,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            limits=httpx.Limits(
+                max_connections=100, max_keepalive_connections=20, keepalive_expiry=IDLE_SECONDS
+            ),
             verify=_certificates(server_url, is_local),
             trust_env=not is_local,
         )

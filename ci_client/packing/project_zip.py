@@ -116,15 +116,16 @@ def create_project_zip(
     excluded = (*table.exclude, *exclude)
     found = find_project_files(directory, include, excluded)
     facts = read_facts(directory) if is_in_repository(directory) else None
+    if facts is not None and git is False:
+        facts = replace(facts, remote=None)
+    labels = facts.labels if facts is not None and git is not False else {}
     with ExitStack() as stack:
         if table.git if git is None else git:
             _add_repository(directory, found, excluded, stack)
         limits.check(found.files)
         path = _packed(found.files, limits)
-    if facts is not None and git is False:
-        facts = replace(facts, remote=None)
-    labels = facts.labels if facts is not None and git is not False else {}
-    return ProjectZip(path, len(found.files), found.left_out, found.notes, facts, labels)
+        # Within the block, whose end may be interrupted: then this removes the file.
+        return ProjectZip(path, len(found.files), found.left_out, found.notes, facts, labels)
 
 
 def _add_repository(

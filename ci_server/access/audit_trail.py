@@ -3,6 +3,7 @@
 Submissions and cancellations are written with what they do; this makes their entries.
 """
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -22,19 +23,23 @@ REPEAT = timedelta(minutes=10)
 _REMEMBERED = 10_000
 _FAILED_A_MINUTE = 60
 _DENIED_A_MINUTE = 600
-_MINUTE = timedelta(minutes=1)
+_NOW, _MINUTE = timedelta(0), timedelta(minutes=1)
+
+_Key = tuple[str | None, ...]
 
 
 class _Recent:
     """What happened not long ago."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[str | None, ...], datetime] = OrderedDict()
+        self._seen: OrderedDict[_Key, datetime] = OrderedDict()
 
-    def is_new(self, key: tuple[str | None, ...], now: datetime) -> bool:
-        """Whether it was not there within `REPEAT`; then it is from now on."""
+    def is_new(self, key: _Key, now: datetime) -> bool:
+        """Whether it was not there within `REPEAT`; then it is from now on. When the clock was set
+        back, it is new.
+        """
         before = self._seen.get(key)
-        if before is not None and now - before < REPEAT:
+        if before is not None and _NOW <= now - before < REPEAT:
             return False
         self._seen[key] = now
         self._seen.move_to_end(key)
@@ -42,7 +47,7 @@ class _Recent:
             self._seen.popitem(last=False)
         return True
 
-    def forget(self, key: tuple[str | None, ...]) -> None:
+    def forget(self, key: _Key) -> None:
         """It did not happen after all."""
         self._seen.pop(key, None)
 
@@ -58,7 +63,7 @@ class _Allowance:
 
     def take(self, now: datetime) -> int | None:
         """How many were left out before this one; `None` when this one is, too."""
-        if self._until is None or now >= self._until:
+        if self._until is None or not _NOW < self._until - now <= _MINUTE:
             self._until, self._used = now + _MINUTE, 0
         if self._used >= self._most:
             self._left_out += 1
@@ -77,6 +82,7 @@ class AuditTrail:
         self._recent = _Recent()
         self._failed = _Allowance(_FAILED_A_MINUTE)
         self._denied = _Allowance(_DENIED_A_MINUTE)
+        self._writing: set[asyncio.Task[None]] = set()
 
     def entry(
         self,
@@ -129,8 +135,7 @@ class AuditTrail:
             return
         detail = f"of {job.tenant}/{job.user}"
         entry = self.entry(principal, action, job_id=job.job_id, target=target, detail=detail)
-        if not await self._write(entry):
-            self._recent.forget(key)
+        await self._write(entry, key)
 
     async def denied(
         self,
@@ -176,17 +181,27 @@ class AuditTrail:
             )
         )
 
-    async def _write(self, entry: AuditEntry) -> bool:
+    async def _write(self, entry: AuditEntry, key: _Key | None = None) -> None:
+        """Write it, also when the caller disconnects meanwhile, which cancels a call of gRPC: the
+        same would not be recorded the next time. What cannot be written is forgotten by its key.
+        """
+        writing = asyncio.create_task(self._record(entry, key))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.shield(writing)
+
+    async def _record(self, entry: AuditEntry, key: _Key | None) -> None:
         """A disk that is full keeps nobody from reading, or from being refused."""
         try:
             await self._log.record(entry)
         except StorageUnavailableError as error:
             logger.warning("not in the audit log: %s: %s", error, entry)
-            return False
         except Exception:
             logger.exception("the audit log cannot be written: %s", entry)
-            return False
-        return True
+        else:
+            return
+        if key is not None:
+            self._recent.forget(key)
 
 
 def _with_others(code: str, left_out: int) -> str:

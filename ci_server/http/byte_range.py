@@ -27,7 +27,9 @@ def offset_in_log(streams: LogStreams, job: Job, wanted: str) -> int:
 def ranged_log(
     streams: LogStreams, job: Job, start: int, header: str | None, send_timeout_seconds: float
 ) -> Response:
-    """The log from `start` to where it ends now, or the one range of that the header asks for."""
+    """The log from `start` to where it ends now, or the one range of that the header asks for. A
+    live log may end before `start`.
+    """
 
     async def body(first: int, end: int) -> AsyncIterator[bytes]:
         position = start + first
@@ -35,7 +37,7 @@ def ranged_log(
             yield content
             position += len(content)
 
-    size = streams.size(job) - start
+    size = max(streams.size(job) - start, 0)
     first, last = _parse(header, size) or (0, size - 1)
     if first <= last < size:
         streams.check_stored(job, start + last + 1)

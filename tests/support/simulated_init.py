@@ -39,6 +39,7 @@ class SimulatedInit:
     """A container, as its engine shows it; also that engine's client, and what makes clients."""
 
     base_url, api_version = "http://engine", "1.41"
+    timeout = 60
 
     def __init__(self, output, exit_code=0):
         self.output = output
@@ -51,6 +52,10 @@ class SimulatedInit:
         """Offsets that it was told, in order."""
         self.starves = False
         """Whether new readers get nothing, because an older one does not read."""
+
+        self.ends_unread = False
+        """Whether the command ends as soon as somebody has attached, and the engine answers nothing
+        more while they neither read nor go away."""
 
         self.writes_on_attach = 0
         """What it writes between an attach and the first look at the spool."""
@@ -101,7 +106,12 @@ class SimulatedInit:
     def close(self):
         pass
 
+    def _check_answers(self):
+        if self.ends_unread and any(map(_is_open, self.connections)):
+            raise requests.ReadTimeout
+
     def inspect_container(self, container):
+        self._check_answers()
         status = "running" if self.is_running else "exited"
         state = {"Status": status, "ExitCode": self.exit_code, "OOMKilled": False}
         return {**_FACTS, "State": {**state, "StartedAt": _NEVER, "FinishedAt": _NEVER}}
@@ -115,6 +125,8 @@ class SimulatedInit:
         ours, theirs = socket.socketpair()
         self.connections.append(ours)
         self.write(self.writes_on_attach)
+        if self.ends_unread:
+            self.phase = Phase.ENDED
         file = SimpleNamespace(fp=theirs.makefile("rb"))
         return SimpleNamespace(status_code=101, raw=SimpleNamespace(_fp=file), close=theirs.close)
 
@@ -128,6 +140,7 @@ class SimulatedInit:
         self.released = max(offset, self.released)
 
     def get(self, url, params, headers, stream, timeout):
+        self._check_answers()
         content = self._file(params["path"])
         if content is None:
             raise NotFound("no such file")
@@ -163,6 +176,14 @@ class SimulatedInit:
             piece = self.output[start : min(start + size, self.written)]
             content = piece + content[len(piece) :]
         return content
+
+
+def _is_open(connection):
+    """Whether who is attached has not closed it."""
+    try:
+        return connection.recv(1, socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
 
 
 class _Answer:

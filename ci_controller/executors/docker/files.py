@@ -70,7 +70,7 @@ def read_file(
     client: docker.APIClient, container: str, path: str, skip: int = 0, limit: int = 1 << 20
 ) -> bytes | None:
     """Bytes of one file of a container, running or not; fewer than `limit` at its end, and `None`
-    when there is none. The file may grow meanwhile.
+    when there is none. The file may grow meanwhile. Waits as long as the client does.
 
     Raises WorkloadLostError, docker.errors.APIError, and what the connection raises.
     """
@@ -79,7 +79,7 @@ def read_file(
         params={"path": path},
         headers={"Accept-Encoding": "identity"},
         stream=True,
-        timeout=_TIMEOUT_SECONDS,
+        timeout=client.timeout,
     ) as response:
         try:
             if response.status_code != http.HTTPStatus.OK:

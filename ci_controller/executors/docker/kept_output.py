@@ -12,7 +12,8 @@ import re
 import threading
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import docker
 import requests
@@ -39,9 +40,14 @@ from ci_controller.executors.shared.missing_output import missing_bytes
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 _SILENCE_SECONDS = 3.0
 """The init process sends something every second. When nothing comes for so long, somebody else who
 is attached and does not read may be holding everything up, and the spool is looked at."""
+
+_ANSWER_SECONDS = 3
+"""For so long the engine may take to answer while we are attached."""
 
 _LOOKS = 5
 _ATTACH_SECONDS = 3
@@ -308,7 +314,9 @@ class KeptOutput(Output):
         """
         for look in range(_LOOKS):
             try:
-                return read_file(self._own_client(), self._container, path, skip, limit)
+                return self._answer(
+                    lambda client: read_file(client, self._container, path, skip, limit)
+                )
             except ConnectionError:  # Podman's answers are short now and then
                 if look == _LOOKS - 1:
                     raise
@@ -321,10 +329,28 @@ class KeptOutput(Output):
 
     def _workload(self) -> Workload:
         try:
-            facts: dict[str, Any] = self._own_client().inspect_container(self._container)
+            facts: dict[str, Any] = self._answer(
+                lambda client: client.inspect_container(self._container)
+            )
         except NotFound as error:
             raise WorkloadLostError from error
         return container.from_inspect(facts)
+
+    def _answer(self, ask: Callable[[docker.APIClient], Result]) -> Result:
+        """The engine's answer about the container. There is none when the container ends while what
+        it sent last is not read: so the connection is given up when it takes long.
+        """
+        client = self._own_client()
+        if self._attached is not None:
+            patience, client.timeout = client.timeout, _ANSWER_SECONDS
+            try:
+                return ask(client)
+            except requests.Timeout:
+                logger.debug("no answer about %s: no longer attached", self._container)
+                self._detach()
+            finally:
+                client.timeout = patience
+        return ask(client)
 
     def _own_client(self) -> docker.APIClient:
         if self._client is None:

@@ -88,6 +88,8 @@ class Issuer:
         self._fetcher = KeySetFetcher(issuer.rstrip("/") + DOCUMENT_PATH)
         self._known: KnownIssuer | None = None
         self._keys: KeyCache | None = None
+        self._former_keys: KeyCache | None = None
+        """Those from before the issuer moved its keys: logins under way may wait for them."""
         self._fetched_at = self._failed_at = float("-inf")
         self._turn = asyncio.Lock()
 
@@ -105,8 +107,9 @@ class Issuer:
     async def close(self) -> None:
         """Let go of connections."""
         await self._fetcher.close()
-        if self._keys is not None:
-            await self._keys.close()
+        for keys in (self._keys, self._former_keys):
+            if keys is not None:
+                await keys.close()
 
     async def _fetch(self) -> None:
         try:
@@ -117,8 +120,9 @@ class Issuer:
             return
         self._fetched_at = self._monotonic()
         if self._known is None or self._known.facts.jwks_uri != facts.jwks_uri:
-            if self._keys is not None:
-                await self._keys.close()
+            if self._former_keys is not None:
+                await self._former_keys.close()
+            self._former_keys = self._keys
             self._keys = KeyCache(KeySetFetcher(facts.jwks_uri))
         if self._keys is not None:
             verifier = JwtVerifier(self._keys, self.issuer, self._client_id)

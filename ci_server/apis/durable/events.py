@@ -35,6 +35,7 @@ from ci_server.apis.durable.protocol import (
     stream_headers,
     tagged,
     unpadded,
+    up_to,
 )
 from ci_server.apis.native.routes import Api
 from ci_server.http.guards import Lister, stream_slot
@@ -132,15 +133,12 @@ async def _events(
 ) -> AsyncGenerator[bytes, None]:
     yield control_event(offset_text(start), up_to_date=False)
     try:
-        async with (
-            asyncio.timeout(SSE_SECONDS),
-            aclosing(events.follow(principal, start)) as batches,
-        ):
+        async with aclosing(up_to(SSE_SECONDS, events.follow(principal, start))) as batches:
             async for batch in batches:
                 if batch.events:
                     yield json_event(_encoded(batch))
                 yield control_event(offset_text(batch.cursor), up_to_date=_is_last(batch))
-    except (TimeoutError, EventsGoneError, StorageUnavailableError):
+    except (EventsGoneError, StorageUnavailableError):
         return  # the client reconnects, and is told
 
 

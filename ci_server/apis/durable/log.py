@@ -28,6 +28,7 @@ from ci_server.apis.durable.protocol import (
     stream_headers,
     tagged,
     unpadded,
+    up_to,
 )
 from ci_server.apis.native.routes import Api
 from ci_server.http.guards import Reader, stream_slot
@@ -165,20 +166,14 @@ async def _events(streams: LogStreams, job: Job, start: int) -> AsyncGenerator[b
     position, size = start, streams.size(job)
     if position >= size and job.log_size is None:
         yield control_event(padded(position), up_to_date=True)
-    try:
-        async with (
-            asyncio.timeout(SSE_SECONDS),
-            aclosing(streams.events(job, position)) as events,
-        ):
-            async for event in events:
-                if isinstance(event, LogEvent):
-                    position = event.end_offset
-                    up_to_date = position >= streams.size(job)
-                    yield data_event(event.content)
-                    yield control_event(padded(position), up_to_date=up_to_date)
-                elif isinstance(event, CompleteEvent):
-                    closed = event.job.log_size is not None and position >= event.job.log_size
-                    if closed:
-                        yield control_event(padded(position), up_to_date=True, closed=True)
-    except TimeoutError:
-        return
+    async with aclosing(up_to(SSE_SECONDS, streams.events(job, position))) as events:
+        async for event in events:
+            if isinstance(event, LogEvent):
+                position = event.end_offset
+                up_to_date = position >= streams.size(job)
+                yield data_event(event.content)
+                yield control_event(padded(position), up_to_date=up_to_date)
+            elif isinstance(event, CompleteEvent):
+                closed = event.job.log_size is not None and position >= event.job.log_size
+                if closed:
+                    yield control_event(padded(position), up_to_date=True, closed=True)

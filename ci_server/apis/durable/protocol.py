@@ -1,10 +1,13 @@
 """What both streams have in common: offsets, headers, and the events of the protocol."""
 
+import asyncio
 import base64
 import json
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 from starlette.responses import Response
@@ -22,6 +25,8 @@ LONG_POLL_SECONDS = 20.0
 
 SSE_SECONDS = 60.0
 """After this the client reconnects: whoever lost their access does not keep reading."""
+
+Event = TypeVar("Event")
 
 _DIGITS = 20
 _CURSOR_SECONDS = 20
@@ -44,6 +49,21 @@ def check_offset_given(offset: str | None, live: Live | None) -> None:
     """Raise RequestValidationError where the protocol requires one."""
     if live is not None and offset is None:
         raise query_error("offset", "is required with live")
+
+
+async def up_to(seconds: float, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    """The same events for so many seconds. Only waiting for the next one ends then: a time-out that
+    goes on while one is sent would cancel whoever sends it, and cut the stream.
+    """
+    end = asyncio.get_running_loop().time() + seconds
+    async with aclosing(events):
+        while True:
+            try:
+                async with asyncio.timeout_at(end):
+                    event = await anext(events)
+            except (TimeoutError, StopAsyncIteration):
+                return
+            yield event
 
 
 def padded(number: int) -> str:

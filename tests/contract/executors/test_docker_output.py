@@ -3,6 +3,7 @@
 import asyncio
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -17,11 +18,8 @@ from ci_controller.executors.docker.container import (
     LABEL_ROLE,
     ROLE_JOB,
 )
-from ci_controller.executors.docker.files import read_file
-from ci_controller.executors.docker.keeper import protocol
-from ci_controller.executors.docker.keeper.protocol import Phase
 from ci_controller.executors.docker.project_tar import files_tar
-from support.executors import IMAGE, collect, drain, read_line
+from support.executors import IMAGE, collect, drain, read_line, read_some
 from support.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
@@ -71,21 +69,41 @@ async def test_a_job_that_is_killed_for_its_memory_keeps_its_output(bench):
     assert (finished.workload.exit_code, finished.workload.oom_killed) == (137, True)
 
 
-def state_of(engine, container):
-    """What its init process wrote down."""
-    return protocol.parse_state(read_file(engine.api, container, protocol.STATE))
+def init_process(bench, engine, job):
+    """The process of a running container. The engine does not answer any more while the container
+    ends and its output is not read.
+    """
+    facts = engine.api.inspect_container(bench.prefix + job.job_id)
+    return Path("/proc") / str(facts["State"]["Pid"])
+
+
+async def end_of(process):
+    await until(lambda: not process.exists(), what="the end of the init process")
 
 
 async def test_a_reader_that_stops_reading_while_the_job_ends(bench, engine):
     """The engine gives up about two seconds after the exit; what it had is lost there."""
     job = bench.job(WRITE.format(blocks=200) + "os._exit(7)")
     output = await bench.launch(job)
+    process = init_process(bench, engine, job)
     first = await asyncio.to_thread(output.read)
-    container = bench.prefix + job.job_id
-    await until(lambda: state_of(engine, container).phase is Phase.ENDED, what="the command's end")
+    await end_of(process)
     await asyncio.sleep(3)  # what is tried: the engine gives up after two
     assert first + await collect(output) == BLOCK * 200
     assert output.end == OutputEnd(len(BLOCK) * 200, exit_code=7)
+
+
+async def test_a_reader_that_is_behind_while_the_job_ends(bench, engine):
+    """It reads the spool, not what the engine has for it, and the engine would wait for that."""
+    job = bench.job(WRITE.format(blocks=1000) + "os._exit(7)")
+    (await bench.launch(job)).close()
+    process = init_process(bench, engine, job)
+    output = await bench.executor.reattach(job.job_id, 0)
+    first = await read_some(output, 500 * len(BLOCK))
+    await asyncio.to_thread(output.stored, len(first))
+    await end_of(process)
+    assert first + await collect(output) == BLOCK * 1000
+    assert output.end == OutputEnd(len(BLOCK) * 1000, exit_code=7)
 
 
 async def test_a_job_whose_reader_does_not_read_can_be_stopped(bench):

@@ -90,7 +90,7 @@ class Init:
 
     @property
     def state(self):
-        return protocol.parse_state((self.path / "state").read_bytes())
+        return self.until_state(bool)
 
     def until_state(self, good):
         """The state once it is good."""

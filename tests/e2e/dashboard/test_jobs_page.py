@@ -217,6 +217,29 @@ def test_data_that_comes_before_the_page_is_painted_is_shown(idle, jobs, page):
     expect(page.get_by_role("link", name="lint", exact=True)).to_be_focused()
 
 
+CLEARED_WHILE_TYPING = """async (field) => {
+    field.value += "s";
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    document.querySelector(".chips .link").click();
+    await new Promise((resolve) => setTimeout(resolve, 400)); // until it would be searched for
+}"""
+
+
+def test_a_search_is_what_was_typed_however_slowly(idle, jobs, page):
+    jobs.add(row("older", ago=20))
+    opened(page, idle)
+    search = page.get_by_label("Search jobs")
+    search.press_sequentially("older ")
+    expect(page).to_have_url(re.compile("q=older$"))
+    search.press_sequentially("job")
+    expect(page).to_have_url(re.compile(r"q=older\+job$"))
+    expect(search).to_have_value("older job")
+    search.evaluate(CLEARED_WHILE_TYPING)
+    expect(page).to_have_url(re.compile("/ui/$"))
+    expect(search).to_have_value("")
+    shown(page, "older")
+
+
 def test_keys_move_through_the_list(idle, jobs, page):
     older, _ = jobs.add(row("older", ago=20), row("newest", ago=10))
     opened(page, idle)

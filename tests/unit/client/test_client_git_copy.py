@@ -1,9 +1,11 @@
 """The repository that is sent as `.git`: unpacked as in a job, and then asked by git itself."""
 
+import gc
 import hashlib
 import itertools
 import os
 import subprocess
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -482,3 +484,20 @@ def test_limits_count_the_repository(root):
         limits = UploadLimits(max_files=project.file_count)
     with pytest.raises(ProjectTooLarge, match=r"\.git/"):
         create_project_zip(root, limits=limits, git=True)
+
+
+def test_ctrl_c_while_the_copy_is_removed_leaves_no_zip(root, tmp_path, monkeypatch):
+    cleanup = tempfile.TemporaryDirectory.cleanup
+
+    def interrupted(directory):
+        cleanup(directory)
+        raise KeyboardInterrupt
+
+    commit(root, "a.py")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        create_project_zip(root, git=True)
+    gc.collect()
+    assert not list((tmp_path / "tmp").glob("*.zip"))

@@ -62,6 +62,14 @@ def test_what_is_asked_for_early_is_used_once(node):
     node("--test", HERE / "early.test.mjs")
 
 
+def test_the_list_of_jobs_while_answers_and_events_cross(node):
+    node("--test", HERE / "job_list.test.mjs")
+
+
+def test_requests_of_a_log_that_fail_or_overtake_each_other(node):
+    node("--test", HERE / "log_requests.test.mjs")
+
+
 def test_rows_styles_and_folds(node):
     node("--test", HERE / "screen.test.mjs")
 

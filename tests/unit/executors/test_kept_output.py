@@ -58,6 +58,17 @@ def test_what_is_missing_is_replaced_in_pieces(init):
     assert pieces[0].startswith(b"\n[... 1048576 bytes of output are missing here")
 
 
+def test_a_container_that_ends_before_what_came_first_was_read(init):
+    """The engine does not answer while somebody is attached who does not read: here it is us."""
+    init.output = bytes(range(251)) * 100
+    init.write(9000)
+    init.writes_on_attach, init.ends_unread = 8000, True
+    output = KeptOutput(init, "container", KEY, 0)
+    assert whole(output) == init.output[:17000]
+    assert output.end == OutputEnd(17000, 0, "", 7)
+    assert init.timeout == 60, "patience as before"
+
+
 @pytest.mark.parametrize(
     ("told", "is_stored"),
     [

@@ -1,5 +1,6 @@
 """What goes into the audit log, and how often."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from ci_server.access.limits.failed_logins import FailureLimits, ThrottledAuthen
 from ci_server.access.limits.traffic import Traffic, TrafficLimits
 from ci_server.http.guards import AccessControl
 from support.jobs import NOON, a_job
+from support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -31,8 +33,13 @@ class Memory:
     def __init__(self):
         self.entries = []
         self.broken = False
+        self.is_asked = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
 
     async def record(self, entry):
+        self.is_asked.set()
+        await self.may_go_on.wait()
         if self.broken:
             raise OSError("the disk is full")
         self.entries.append(entry)
@@ -117,6 +124,37 @@ async def test_a_log_that_cannot_be_written_keeps_nobody_from_reading(trail, log
     log.broken = False
     await trail.read(ANN, AuditAction.READ_LOG, BOBS)
     assert len(log.entries) == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda trail: trail.read(ANN, AuditAction.READ_LOG, BOBS),
+        lambda trail: trail.denied(ANN, AuditAction.CANCEL, ForbiddenError(), "j1"),
+        lambda trail: trail.failed(Credentials(), InvalidCredentialsError()),
+    ],
+    ids=["read", "denied", "failed"],
+)
+async def test_whoever_disconnects_while_it_is_written_is_recorded(trail, log, told):
+    log.may_go_on.clear()
+    call = asyncio.create_task(told(trail))
+    await log.is_asked.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    log.may_go_on.set()
+    await until(lambda: log.entries)
+
+
+async def test_nothing_is_left_out_because_the_clock_was_set_back(trail, log, clock):
+    wrong = Credentials(client="192.0.2.7")
+    await trail.read(ANN, AuditAction.READ_LOG, BOBS)
+    for _ in range(61):
+        await trail.failed(wrong, InvalidCredentialsError())
+    clock.now -= timedelta(hours=1)
+    await trail.read(ANN, AuditAction.READ_LOG, BOBS)
+    await trail.failed(wrong, InvalidCredentialsError())
+    assert [entry.at for entry in log.entries].count(clock.now) == 2
 
 
 async def test_a_flood_of_failures_is_counted_and_not_written(trail, log, clock):

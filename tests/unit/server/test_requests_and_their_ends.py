@@ -39,6 +39,24 @@ async def test_the_end_of_a_request_that_is_answered():
     assert scope["told"] == ["second", "first"]
 
 
+async def test_what_a_stream_holds_is_given_back_with_its_last_byte():
+    """Whoever has it may ask for the next one before all tasks of this one have ended."""
+    told, told_when_sent = [], []
+
+    async def app(scope, receive, send):
+        at_end(scope, lambda: told.append("end"))
+        for more in (True, False):
+            await send({"type": "http.response.body", "body": b"", "more_body": more})
+            told_when_sent.append(list(told))
+
+    async def send(message):
+        assert told == []
+
+    await RequestEnd(app)({"type": "http"}, None, send)
+    assert told_when_sent == [[], ["end"]]
+    assert told == ["end"]
+
+
 async def test_the_end_of_a_request_that_fails():
     scope = {"type": "http", "told": []}
     with pytest.raises(ZeroDivisionError):

@@ -21,7 +21,7 @@ export function JobActions({ job, onChange }) {
   const isGone = job.settings?.package_available === false || job.package_size === null;
   const mayRerun = mayRunAgain(caller, job);
   const onDone = (answer) => {
-    ask(null);
+    ask((now) => (now === what ? null : now)); // it may be the next question by now
     if (what === "rerun") location.assign(pageUrl(`jobs/${answer.job_id}`));
     else onChange(answer);
   };

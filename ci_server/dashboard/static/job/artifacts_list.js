@@ -1,8 +1,9 @@
 // What a job left: its artifacts, and a look into one.
-import { apiUrl, encodedPath, request, requestJson } from "../lib/api.js";
+import { useAnswer } from "../lib/answer.js";
+import { apiUrl, encodedPath, requestJson } from "../lib/api.js";
 import { Problem } from "../lib/shell.js";
 import { bytes } from "../lib/sizes.js";
-import { html, useEffect, useRef, useState } from "../lib/ui.js";
+import { html, useLayoutEffect, useRef, useState } from "../lib/ui.js";
 import { RESULTS_FILE } from "../models/results.js";
 
 const LEAST_LEFT_MS = 60_000;
@@ -16,21 +17,18 @@ const SHOWN =
  * @param {URL} properties.model the page that draws results of the calculation engine
  */
 export function ArtifactsList({ path, model }) {
-  const [artifacts, setArtifacts] = useState(null);
-  const [error, setError] = useState(null);
+  const [artifacts, error, load] = useAnswer(`${path}/artifacts`);
+  const [problem, setProblem] = useState(null); // of a preview
   const [shown, setShown] = useState(null);
   const preview = usePreviews(path);
-  useEffect(() => {
-    requestJson(`${path}/artifacts`).then(setArtifacts, setError);
-  }, [path]);
   const opener = useRef(null);
   const show = async (artifact, button) => {
     opener.current = button;
-    setError(null);
+    setProblem(null);
     try {
       setShown({ name: artifact.path, url: await preview(artifact.path) });
-    } catch (problem) {
-      setError(problem);
+    } catch (refused) {
+      setProblem(refused);
     }
   };
   const close = () => {
@@ -38,7 +36,8 @@ export function ArtifactsList({ path, model }) {
     opener.current.focus();
   };
   return html`
-    ${error && html`<${Problem} error=${error} />`}
+    ${error && html`<${Problem} error=${error} retry=${load} />`}
+    ${problem && html`<${Problem} error=${problem} />`}
     ${artifacts?.some((artifact) => artifact.path === RESULTS_FILE) &&
     html`<p><a href=${model}>Charts of the results</a></p>`}
     ${artifacts?.length === 0 && html`<p>The job left no artifacts.</p>`}
@@ -71,7 +70,7 @@ function Table({ path, artifacts, shown, show }) {
  * button that opened it, so it comes into view. */
 function Preview({ shown, close }) {
   const section = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     section.current.focus({ preventScroll: true });
     section.current.scrollIntoView({ block: "nearest" });
   }, [shown]);
@@ -86,15 +85,21 @@ function Preview({ shown, close }) {
   </section>`;
 }
 
-/** A function that gives the address of an artifact's preview, by a grant that is asked for once. */
+/** A function that gives the address of an artifact's preview, by a grant that is asked for once.
+ * The addresses come in the order in which they were asked for. */
 function usePreviews(path) {
-  const grant = useRef(null);
+  const last = useRef(null);
   return async (name) => {
-    const left = grant.current ? Date.parse(grant.current.expires_at) - Date.now() : 0;
-    if (left < LEAST_LEFT_MS) {
-      grant.current = await (await request(`${path}/previews`, { method: "POST" })).json();
-    }
-    const { pathname } = new URL(grant.current.url);
+    const grant = granted(path, last.current);
+    last.current = grant;
+    const { pathname } = new URL((await grant).url);
     return new URL(pathname + encodedPath(name), location.origin).href;
   };
+}
+
+/** The grant that was asked for before, or another one. */
+async function granted(path, before) {
+  const known = await before?.catch(() => null); // whoever asked for it was told
+  const left = known ? Date.parse(known.expires_at) - Date.now() : 0;
+  return left < LEAST_LEFT_MS ? requestJson(`${path}/previews`, { method: "POST" }) : known;
 }

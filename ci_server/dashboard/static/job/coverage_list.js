@@ -1,22 +1,18 @@
 // How much of a job's sources its tests ran.
-import { requestJson } from "../lib/api.js";
+import { useAnswer } from "../lib/answer.js";
 import { percent } from "../lib/percent.js";
 import { Problem } from "../lib/shell.js";
-import { html, useEffect, useState } from "../lib/ui.js";
+import { html } from "../lib/ui.js";
 
 export function CoverageList({ path, coverage }) {
-  const [found, setFound] = useState(null);
-  const [error, setError] = useState(null);
-  useEffect(() => {
-    requestJson(`${path}/coverage`).then(setFound, setError);
-  }, [path]);
+  const [found, error, load] = useAnswer(`${path}/coverage`);
   return html`
     <p class="counts">
       <span><strong>${percent(coverage.rate ?? 0)}</strong> of lines</span>
       <span class="faint">${coverage.lines_covered} of ${coverage.lines_total}</span>
       ${coverage.branches_total > 0 && html`<span><strong>${percent(coverage.branches_covered / coverage.branches_total)}</strong> of branches</span>`}
     </p>
-    ${error && html`<${Problem} error=${error} />`}
+    ${error && html`<${Problem} error=${error} retry=${load} />`}
     ${found?.files.length > 0 && html`<${Files} found=${found} />`}
   `;
 }

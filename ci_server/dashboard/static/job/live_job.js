@@ -1,34 +1,56 @@
 // A job that is kept up to date by what its stream tells.
 import { requestJson } from "../lib/api.js";
-import { useCallback, useLayoutEffect, useState } from "../lib/ui.js";
+import { isFinal } from "../lib/job_state.js";
+import { useLatest } from "../lib/latest.js";
+import { useCallback, useLayoutEffect, useRef, useState } from "../lib/ui.js";
 
-/** `{job, error, setJob, onEvent}`: `onEvent` takes the events of the job's stream. */
+/**
+ * `{job, error, load, onAnswer, onEvent}`: `onEvent` takes the events of the job's stream, `onAnswer`
+ * the job as another request told it.
+ */
 export function useJob(path) {
   const [job, setJob] = useState(null);
   const [error, setError] = useState(null);
+  const asking = useLatest();
+  const news = useRef([]); // events since the job was asked for, which the answer may be older than
   const load = useCallback(async () => {
+    const isLatest = asking();
+    news.current = [];
     setError(null);
     try {
-      setJob(await requestJson(path));
+      const found = await requestJson(path);
+      if (isLatest()) setJob((before) => news.current.reduce(changed, newer(before, found)));
     } catch (problem) {
-      setError(problem);
+      if (isLatest()) setError(problem);
     }
   }, [path]);
   useLayoutEffect(() => {
     load(); // it was asked for early, and need not wait for what is painted
   }, [path]);
+  const onAnswer = useCallback(
+    (found) => {
+      setJob((before) => newer(before, found));
+      load(); // the answer may be older than what is shown, or newer than one that comes later
+    },
+    [load],
+  );
   const onEvent = useCallback(
     (event) => {
+      news.current.push(event);
       setJob((before) => before && changed(before, event));
       if (event.type === "complete" || event.status === "running") load();
     },
     [load],
   );
-  return { job, error, load, setJob, onEvent };
+  return { job, error, load, onAnswer, onEvent };
 }
+
+/** A job that is over stays so. */
+const newer = (before, found) => (before && isFinal(before) && !isFinal(found) ? before : found);
 
 /** The job after an event. */
 function changed(job, event) {
+  if (event.type !== "complete" && isFinal(job)) return job; // it happened before the end
   if (event.type === "waiting") {
     const { reason, message, ahead } = event;
     return { ...job, waiting: { reason, message, ahead } };

@@ -3,15 +3,15 @@ import { requestJson } from "../lib/api.js";
 import { Chart, colour } from "../lib/chart.js";
 import { Problem } from "../lib/shell.js";
 import { bytes } from "../lib/sizes.js";
-import { html, useEffect, useMemo, useState } from "../lib/ui.js";
+import { html, useEffect, useMemo, useReducer, useState } from "../lib/ui.js";
 
 const AGAIN_MS = 10_000;
 const HEIGHT = 200;
 const POWERS = Array.from({ length: 44 }, (_, at) => 2 ** at); // round sizes
 
 export function Resources({ path, live }) {
-  const [found, error] = useResources(path, live);
-  if (error) return html`<${Problem} error=${error} />`;
+  const [found, error, again] = useResources(path, live);
+  if (error) return html`<${Problem} error=${error} retry=${again} />`;
   if (!found) return null;
   if (!found.points.length) {
     return html`<p>There are no samples: the job was too short, or its executor does not measure.</p>`;
@@ -42,18 +42,34 @@ function Usage({ found: { points, limits, peak } }) {
 const atMost = (peak, limit, unit = "") =>
   `at most ${peak} ${limit ? `of ${limit} ` : ""}${unit}`.trimEnd();
 
-/** While the job runs they are asked for again and again. */
+/** `[found, error, again]`: while the job runs they are asked for again and again. */
 function useResources(path, live) {
   const [found, setFound] = useState(null);
   const [error, setError] = useState(null);
+  const [turn, again] = useReducer((count) => count + 1, 0);
   useEffect(() => {
-    const load = () => requestJson(`${path}/resources`).then(setFound, setError);
+    setError(null);
+    let isWaiting = false;
+    let isOver = false; // what is asked for now is newer
+    const load = async () => {
+      if (isWaiting) return;
+      isWaiting = true;
+      try {
+        const answer = await requestJson(`${path}/resources`);
+        if (!isOver) setFound(answer);
+      } catch (problem) {
+        if (!isOver) setError(problem);
+      }
+      isWaiting = false;
+    };
     load();
-    if (!live) return undefined;
-    const timer = setInterval(load, AGAIN_MS);
-    return () => clearInterval(timer);
-  }, [path, live]);
-  return [found, found ? null : error];
+    const timer = live ? setInterval(load, AGAIN_MS) : null;
+    return () => {
+      isOver = true;
+      clearInterval(timer);
+    };
+  }, [path, live, turn]);
+  return [found, found ? null : error, again];
 }
 
 function optionsOf(limit, show) {

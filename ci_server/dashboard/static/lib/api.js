@@ -110,7 +110,7 @@ export async function request(path, { parameters, ...options } = {}) {
     response = await patientFetch(url, { cache: "no-store", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "unreachable", "The server does not answer. Is it running?");
+    throw unreachable();
   }
   if (response.status === 401 && path !== SESSION) return endSession(await errorOf(response));
   if (response.status >= 400) throw await errorOf(response);
@@ -145,8 +145,22 @@ export function leaveForLogin() {
 
 /** Ask the server for JSON. Throws ApiError. */
 export async function requestJson(path, options) {
-  return (await request(path, options)).json();
+  return jsonOf(await request(path, options));
 }
+
+/** The JSON of an answer. Throws ApiError, also when the connection breaks in the middle of it. */
+export async function jsonOf(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    if (!(error instanceof SyntaxError)) throw unreachable();
+    throw new ApiError(response.status, "not_json", "The answer cannot be read: it is not JSON.");
+  }
+}
+
+const unreachable = () =>
+  new ApiError(0, "unreachable", "The server does not answer. Is it running?");
 
 /**
  * `fetch`, which repeats once what only asks: browsers break all connections when a network

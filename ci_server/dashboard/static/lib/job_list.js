@@ -1,5 +1,5 @@
 // A list of jobs that stays up to date: pages of it, and the events that change it.
-import { ApiError, request, requestJson } from "./api.js";
+import { ApiError, jsonOf, request, requestJson } from "./api.js";
 import { EventStream } from "./event_stream.js";
 import { NO_FILTER, PAGE, apiParameters, limitFor, mayConcern } from "./job_filter.js";
 import { merged } from "./merged_jobs.js";
@@ -166,7 +166,7 @@ export class JobList extends Store {
       parameters: { ...this.#parameters, ...parameters },
       signal,
     });
-    return { jobs: await answer.json(), hasMore: answer.headers.has("X-Next-Cursor") };
+    return { jobs: await jsonOf(answer), hasMore: answer.headers.has("X-Next-Cursor") };
   }
 
   // ------------------------------------------------------------------ events
@@ -208,7 +208,7 @@ export class JobList extends Store {
   }
 
   #onJobEvent(event) {
-    const isShown = this.jobs.some((job) => job.job_id === event.job_id);
+    const isShown = this.#isReading || this.jobs.some((job) => job.job_id === event.job_id);
     if (event.kind === "deleted") {
       if (isShown) this.#deleted.add(event.job_id);
       this.#touched.delete(event.job_id);
@@ -217,6 +217,11 @@ export class JobList extends Store {
     }
     // Whoever waits may wait less now.
     if (event.kind !== "started") this.#addWaiting();
+  }
+
+  /** Jobs are about to come into the list, perhaps as they were before an event that arrives now. */
+  get #isReading() {
+    return this.state === "loading" || this.#busy || this.loadingMore;
   }
 
   #addWaiting() {

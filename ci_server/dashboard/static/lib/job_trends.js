@@ -19,7 +19,7 @@ function keyOf(job) {
 export class JobTrends extends Store {
   #known = new Map(); // by key: a trend, or null where there is none
   #wanted = new Map(); // names that are to be asked for, by key
-  #newest = ""; // when the last job ended that the known trends have counted
+  #newest = new Map(); // by key: when the last job ended that the trend counts, or will
   #timer = null;
   #lastRead = 0;
   #pause = PAUSE_MS;
@@ -31,15 +31,13 @@ export class JobTrends extends Store {
 
   /** These jobs are shown now: load what is not known of them, or has changed. */
   want(jobs) {
-    let newest = this.#newest;
     for (const job of jobs) {
       const key = keyOf(job);
       if (key === null) continue;
-      const isNews = isFinal(job) && job.end_time > this.#newest;
-      if (isNews && job.end_time > newest) newest = job.end_time;
+      const isNews = isFinal(job) && job.end_time > (this.#newest.get(key) ?? "");
+      if (isNews) this.#newest.set(key, job.end_time);
       if (isNews || !this.#known.has(key)) this.#wanted.set(key, job.name);
     }
-    this.#newest = newest;
     this.#schedule();
   }
 
@@ -56,7 +54,7 @@ export class JobTrends extends Store {
     try {
       const parameters = { name: [...new Set(asked.map(([, name]) => name))] };
       const found = await requestJson("jobs/trends", { parameters });
-      if (this.#known.size > MOST_KNOWN) this.#known.clear();
+      if (this.#known.size > MOST_KNOWN) this.#forget();
       for (const [key] of asked) this.#known.set(key, null);
       for (const trend of found) this.#known.set(JSON.stringify([trend.tenant, trend.name]), trend);
       this.#pause = PAUSE_MS;
@@ -69,5 +67,10 @@ export class JobTrends extends Store {
     this.#timer = null;
     this.changed();
     this.#schedule();
+  }
+
+  #forget() {
+    this.#known.clear();
+    this.#newest.clear();
   }
 }

@@ -1,6 +1,6 @@
 // The corner of the bar that says who is signed in.
-import { pageUrl } from "./api.js";
-import { currentSession, signOut, watchSession } from "./session.js";
+import { SESSION, pageUrl, requestJsonPatiently } from "./api.js";
+import { signOut, watchSession } from "./session.js";
 import { signedOut } from "./signed_out.js";
 import { useStore } from "./store.js";
 import { html, useEffect, useState } from "./ui.js";
@@ -23,7 +23,7 @@ export function SignedIn() {
       setSession(found);
       watchSession(found);
     };
-    currentSession().then(begin, () => {}); // whatever else the page asks for says what is wrong
+    requestJsonPatiently(SESSION).then(begin, () => {}); // whatever else the page asks for says what is wrong
   }, []);
   if (!session?.user || signedOut.reason !== null) return null;
   const leave = () => signOut().catch((error) => setProblem(error.message));

@@ -14,7 +14,7 @@ export class LogLines {
   #before = new Map([[0, 0]]);
   #asked = new Set();
   #marks = [];
-  #times = new Map(); // piece number → marks with a time
+  #times = new Map(); // piece number → {marks, end, old, asked}: times up to an offset
   #missing = false; // whether the server is one without these routes
   #onKnown;
 
@@ -74,13 +74,12 @@ export class LogLines {
   /** The time of a byte's arrival, as RFC 3339; null when not known (yet: then it is asked for). */
   time(offset) {
     const piece = Math.floor(offset / PIECE_BYTES);
-    const marks = this.#times.get(piece);
-    if (!marks) {
-      this.#askTimes(piece);
-      return null;
-    }
+    const times = this.#times.get(piece) ?? { marks: [], end: 0, old: true, asked: false };
+    this.#times.set(piece, times);
+    if (times.old && !times.asked) this.#askTimes(piece, times);
+    if (offset >= times.end) return null;
     let found = null;
-    for (const mark of marks) {
+    for (const mark of times.marks) {
       if (mark.offset > offset) break;
       found = mark.time;
     }
@@ -89,7 +88,8 @@ export class LogLines {
 
   /** The log has grown: the times of its last piece are not all known. */
   forgetTimes(piece) {
-    this.#times.delete(piece);
+    const times = this.#times.get(piece);
+    if (times) times.old = true;
   }
 
   #note(piece, lines) {
@@ -113,12 +113,17 @@ export class LogLines {
     return mark.line + (next.line - mark.line) * share;
   }
 
-  async #askTimes(piece) {
-    this.#times.set(piece, []);
+  /** One request at a time: an answer that overtakes another would be replaced by it. */
+  async #askTimes(piece, times) {
+    Object.assign(times, { old: false, asked: true });
     const offset = piece * PIECE_BYTES;
     const found = await this.#request("marks", { offset, end: offset + PIECE_BYTES });
-    if (!found) return;
-    this.#times.set(piece, found.marks);
+    times.asked = false;
+    if (!found) {
+      times.old = true; // to be asked for at the next drawing
+      return;
+    }
+    Object.assign(times, { marks: found.marks, end: found.size });
     this.#onKnown();
   }
 

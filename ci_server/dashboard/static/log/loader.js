@@ -62,11 +62,13 @@ export class Loader {
   #start() {
     while (!this.#closed && !this.#timer && this.#running.length < MOST_AT_ONCE) {
       const first = this.#next();
-      if (first === undefined) return;
+      if (first === undefined) break;
       let last = first;
       while (last - first + 1 < MOST_PIECES && this.#lacks(last + 1)) last += 1;
       this.#load({ first, last, abort: new AbortController() });
     }
+    // What could not be loaded is not wanted any more.
+    if (!this.#timer && !this.#running.length) this.#recovered();
   }
 
   #next() {
@@ -93,8 +95,7 @@ export class Loader {
       const headers = { Range: `bytes=${from}-${end - 1}` };
       const answer = await request(this.#path, { headers, signal: run.abort.signal });
       this.#bytes.put(from, new Uint8Array(await answer.arrayBuffer()));
-      if (this.#failures) this.#onError(null);
-      this.#failures = 0;
+      this.#recovered();
     } catch (error) {
       if (!run.abort.signal.aborted) this.#failed(error);
     } finally {
@@ -103,6 +104,11 @@ export class Loader {
     if (this.#closed) return;
     this.#onLoaded();
     this.#start();
+  }
+
+  #recovered() {
+    if (this.#failures) this.#onError(null);
+    this.#failures = 0;
   }
 
   /** Try again after a while: servers restart, and connections break. */

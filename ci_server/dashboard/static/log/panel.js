@@ -26,15 +26,16 @@ export const LOG_KEYS = [
  * @param {object} properties
  * @param {string} properties.path of the job in the API
  * @param {boolean} properties.live whether the log may still grow
+ * @param {number | null} properties.size how long it is, once it will not grow
  * @param {boolean} properties.hidden whether another part of the page is shown
  * @param {(event: object) => void} properties.onEvent gets what is told of the job besides its log
  * @param {string | null} properties.find text to be searched for
  * @param {() => void} properties.onShown called when the log is drawn for the first time
  */
-export function LogPanel({ path, live, hidden, onEvent, find, onShown }) {
+export function LogPanel({ path, live, size, hidden, onEvent, find, onShown }) {
   const [log, setLog] = useState(null);
   const { element, view, error, open } = useLogView(`${path}/logs`, setLog);
-  const connection = useFeed(view, path, live, onEvent);
+  const connection = useFeed(view, path, live, size, onEvent);
   const search = useSearch(`${path}/logs`, view, find);
   usePlace(view, log);
   useEffect(() => {
@@ -75,10 +76,16 @@ function useLogView(path, setLog) {
   return { element, view, error, open };
 }
 
-function useFeed(view, path, live, onEvent) {
+/**
+ * Follow the job to the end of its stream. That may come after other requests have told that the job
+ * is over; and one that was over at the first look may have had more to say since its log was read.
+ */
+function useFeed(view, path, live, size, onEvent) {
   const [connection, setConnection] = useState("open");
+  const isFollowed = useRef(false);
+  isFollowed.current ||= view !== null && (live || size > view.size);
   useEffect(() => {
-    if (!view || !live) return undefined;
+    if (!isFollowed.current) return undefined;
     const stream = followJob(path, view.size, {
       onLog: (offset, bytes) => view.append(offset, bytes),
       onEvent,
@@ -88,13 +95,14 @@ function useFeed(view, path, live, onEvent) {
       setConnection("open");
       stream.close();
     };
-  }, [view, live]);
+  }, [view, isFollowed.current]);
   return connection;
 }
 
 /** Lines in the address are selected, and the selected lines are in the address. */
 function usePlace(view, log) {
-  useEffect(() => {
+  // Before the log is painted: later it would undo what its reader chose by then.
+  useLayoutEffect(() => {
     if (!view) return undefined;
     const show = () => {
       const place = placeOf(location.hash);
@@ -105,7 +113,7 @@ function usePlace(view, log) {
     return () => removeEventListener("hashchange", show);
   }, [view]);
   const selected = log?.selected;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (selected && hashOf(selected) !== location.hash)
       history.replaceState(null, "", hashOf(selected));
   }, [selected]);

@@ -31,6 +31,7 @@ export function useSearch(path, view, find) {
     setError(null);
     setCurrent(-1);
     setFound({ ...NOTHING, done: !wanted });
+    if (!view) return; // it begins when the log is here
     view.setQuery(patternOf(wanted));
     if (!wanted) return;
     let shown = false;
@@ -48,8 +49,11 @@ export function useSearch(path, view, find) {
     }
   };
   useEffect(() => {
-    if (view && find?.text) run(find.text);
-  }, [view, find]);
+    if (find?.text) run(find.text);
+  }, [find]);
+  useEffect(() => {
+    if (view && query) run(query);
+  }, [view]);
   return {
     field,
     query,
@@ -79,8 +83,9 @@ export function SearchBar({ search }) {
     event.preventDefault();
     const wanted = field.current.value;
     search.leave();
-    if (wanted === query) search.go(1);
-    else search.run(wanted);
+    const isOver = error || (found.done && !found.hits.length);
+    if (wanted === query && !isOver) search.go(1);
+    else search.run(wanted); // also again: the log may have grown, or the server be back
   };
   useLayoutEffect(() => {
     if (field.current && query) field.current.value = query;

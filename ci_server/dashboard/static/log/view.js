@@ -40,6 +40,7 @@ export class LogView {
   };
   #told = { error: null, notice: null };
   #target = null; // an offset that is to be shown
+  #awaited = null; // an offset that is to be shown when the log has grown so far
   #top = null; // {offset, character}: what is to stay at the top
   #column = null; // a column that is to be in the window
   #held = null; // the offset that was shown last, until the reader scrolls
@@ -104,12 +105,13 @@ export class LogView {
     for (const piece of [grown - 1, grown]) this.#layout.touch(piece);
     this.#lines.forgetTimes(grown);
     this.#tell({});
+    if (this.#awaited !== null && this.#awaited < this.#bytes.size) this.show(this.#awaited);
     this.draw();
   }
 
   /** Stay at the end of the log as it grows, or not. */
   follow(following) {
-    this.#target = this.#top = this.#held = null;
+    this.#leavePlace();
     this.#change({ following });
   }
 
@@ -141,8 +143,9 @@ export class LogView {
     if (at !== null) this.show(at);
   }
 
-  /** Bring this byte into view. */
+  /** Bring this byte into view; until the log has it, what is nearest. */
   show(offset) {
+    this.#awaited = offset < this.#bytes.size ? null : offset;
     if (this.#folds.reveal(offset)) this.#layout.reset();
     this.#target = Math.min(Math.max(offset, 0), Math.max(this.#bytes.size - 1, 0));
     this.#top = null;
@@ -169,7 +172,7 @@ export class LogView {
     const step = this.#scroll.moved();
     if (!step) return;
     this.#scrolledAt = performance.now();
-    this.#target = this.#top = this.#held = null;
+    this.#leavePlace();
     const atEnd = this.#scroll.position >= this.#scroll.furthest - 1;
     if (this.#state.following !== atEnd) {
       this.#state.following = atEnd;
@@ -182,6 +185,11 @@ export class LogView {
       this.draw();
     }, REST_MS);
     this.draw();
+  }
+
+  /** The reader goes elsewhere. */
+  #leavePlace() {
+    this.#target = this.#top = this.#held = this.#awaited = null;
   }
 
   #clicked(event) {
@@ -236,6 +244,7 @@ export class LogView {
   // ------------------------------------------------------------------ folding
 
   async #fold(from) {
+    this.#tell({ notice: null });
     if (!this.#folds.remove(from)) {
       try {
         const to = await endOfPart(from, this.#reader.from(from));

@@ -1,22 +1,24 @@
 // The results of a valuation, from the files that the engine left.
 import { request, requestJson } from "../lib/api.js";
 import { readVector } from "../lib/npy.js";
-import { useEffect, useState } from "../lib/ui.js";
+import { useEffect, useReducer, useState } from "../lib/ui.js";
 
 const DIRECTORY = "output";
 /** The file that the calculation engine leaves in every job. */
 export const RESULTS_FILE = `${DIRECTORY}/results.json`;
 const MOST_BYTES = 64 << 20;
 
-/** `[results, error]`; both are null while the files are fetched, or `wanted` is false. */
+/** `[results, error, again]`; the first two are null while the files are fetched, or `wanted` is false. */
 export function useResults(jobId, wanted) {
   const [found, setFound] = useState(null);
   const [error, setError] = useState(null);
+  const [turn, again] = useReducer((count) => count + 1, 0);
   useEffect(() => {
     if (!wanted) return;
+    setError(null);
     load(jobId).then(setFound, setError);
-  }, [jobId, wanted]);
-  return [found, error];
+  }, [jobId, wanted, turn]);
+  return [found, error, again];
 }
 
 /** `{results, values, flows}`; without values when there are none, or too many for a page. */

@@ -28,7 +28,7 @@ const loadParts = () => {
 const MODEL = pageUrl(`models/${encodeURIComponent(JOB_ID)}`);
 
 function JobPage() {
-  const { job, error, load, setJob, onEvent } = useJob(PATH);
+  const { job, error, load, onAnswer, onEvent } = useJob(PATH);
   const tabs = tabsOf(job);
   const [chosen, choose] = useChosenTab(tabs);
   const [find, setFind] = useState(null);
@@ -40,12 +40,12 @@ function JobPage() {
   };
   if (error && !job) return html`<${NoJob} error=${error} retry=${load} />`;
   return html`
-    ${job && html`<${JobHead} job=${job} onChange=${setJob} />`}
+    ${job && html`<${JobHead} job=${job} onChange=${onAnswer} />`}
     ${error && html`<${Problem} error=${error} retry=${load} />`}
     <${Tabs} tabs=${tabs} chosen=${chosen} choose=${choose} label="Parts of the job" />
     <${TabPanel} name="log" chosen=${chosen}>
-      <${LogPanel} path=${PATH} live=${live} hidden=${chosen !== "log"} onEvent=${onEvent} find=${find}
-        onShown=${loadParts} />
+      <${LogPanel} path=${PATH} live=${live} size=${job?.log_size ?? null} hidden=${chosen !== "log"}
+        onEvent=${onEvent} find=${find} onShown=${loadParts} />
     <//>
     ${job && tabs.slice(1).map(
       ({ name, content }) => html`<${TabPanel} key=${name} name=${name} chosen=${chosen}>${content(findInLog, live)}<//>`,

@@ -62,7 +62,7 @@ function JobsPage() {
   const onFile = useCallback((dropped) => setFile(dropped), []);
   const onDone = (job, what) => {
     list.touch(job.job_id);
-    setAsked(null);
+    setAsked((now) => (now === asked ? null : now)); // it may be the next question by now
     setDone({ job, what });
   };
   return html`

@@ -3,7 +3,7 @@ import { ROOT, apiUrl, pageUrl } from "../lib/api.js";
 import { currentSession, signIn } from "../lib/session.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { sentence } from "../lib/text.js";
-import { html, useEffect, useRef, useState } from "../lib/ui.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/ui.js";
 
 /** The page to go to afterwards: one of the dashboard's, whatever the address of this one says. */
 function nextPage() {
@@ -55,7 +55,7 @@ function KeyForm() {
   const field = useRef(null);
   const [error, setError] = useState(null);
   const [isBusy, setBusy] = useState(false);
-  useEffect(() => field.current.focus(), []);
+  useLayoutEffect(() => field.current.focus(), []);
   const submit = async (event) => {
     event.preventDefault();
     setBusy(true);

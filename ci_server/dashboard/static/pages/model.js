@@ -6,7 +6,7 @@ import { number } from "../lib/numbers.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { bytes } from "../lib/sizes.js";
 import { age, duration, ranSeconds } from "../lib/time.js";
-import { html, useEffect, useState } from "../lib/ui.js";
+import { html, useEffect, useRef, useState } from "../lib/ui.js";
 import { useJob } from "../job/live_job.js";
 import { NoJob } from "../job/no_job.js";
 import { CashFlows, Convergence, Distribution } from "../models/charts.js";
@@ -14,20 +14,25 @@ import { useResults } from "../models/results.js";
 
 const JOB_ID = idOfPage();
 const PATH = `jobs/${encodeURIComponent(JOB_ID)}`;
+const LONGEST_LINE = 64 << 10; // of a report
 const PROGRESS = /^::progress (\{.*\})\s*$/gm;
 
 function ModelPage() {
   const { job, error, onEvent, load } = useJob(PATH);
   const [progress, setProgress] = useState(null);
-  const [found, problem] = useResults(JOB_ID, job !== null && isFinal(job));
+  const line = useRef(""); // the last line of the log, which may go on in the next event
+  const [found, problem, again] = useResults(JOB_ID, job !== null && isFinal(job));
   const isLive = job !== null && !isFinal(job);
   useEffect(() => {
     if (!isLive) return undefined;
     const stream = new EventStream(`${PATH}/stream`, {
-      parameters: () => ({}),
+      parameters: (id) => (id ? { offset: parseInt(id, 10) } : {}),
       onEvent: (event) => {
-        if (event.type === "log") setProgress((before) => progressIn(event.data) ?? before);
-        else onEvent(event);
+        if (event.type === "log") {
+          const text = line.current + event.data;
+          line.current = text.slice(text.lastIndexOf("\n") + 1).slice(0, LONGEST_LINE);
+          setProgress((before) => progressIn(text) ?? before);
+        } else onEvent(event);
         return event.type === "complete";
       },
     });
@@ -48,7 +53,7 @@ function ModelPage() {
     </header>
     ${error && html`<${Problem} error=${error} retry=${load} />`}
     ${!isFinal(job) && html`<${Progress} progress=${progress} />`}
-    ${problem && html`<${Problem} error=${problem} />`}
+    ${problem && html`<${Problem} error=${problem} retry=${again} />`}
     ${found && html`<${Results} job=${job} found=${found} />`}
   `;
 }

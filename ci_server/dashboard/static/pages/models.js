@@ -16,6 +16,7 @@ function ModelsPage() {
       path="v1/jobs"
       parameters=${(cursor) => ({ limit: PAGE, cursor })}
       read=${(page) => ({ rows: page.jobs, next: page.nextCursor })}
+      id=${(job) => job.jobId}
       empty=${html`No models yet. Send one: <code>ci model submit DIR</code>`}
       columns=${["Result", "Model", "User", "Submitted", "Time", "Mean NPV", "CTE 95"]}
       row=${(job) => [

@@ -3,6 +3,7 @@ import { idOfPage, pageUrl, request, requestJson } from "../lib/api.js";
 import { Chart, colour } from "../lib/chart.js";
 import { EventStream } from "../lib/event_stream.js";
 import { JobState, isFinal } from "../lib/job_state.js";
+import { useLatest } from "../lib/latest.js";
 import { Missing } from "../lib/missing.js";
 import { number } from "../lib/numbers.js";
 import { stateOfRun } from "../lib/run_state.js";
@@ -30,15 +31,18 @@ function RunPage() {
   const [result, setResult] = useState(null);
   const [scores, setScores] = useState(() => new Map());
   const progress = useRef(null); // the last report, which an answer may be older than
+  const asking = useLatest();
   const load = useCallback(async () => {
+    const isLatest = asking();
     setError(null);
     try {
       const found = await requestJson(PATH);
+      if (!isLatest()) return;
       const isOver = isFinal(stateOfRun(found));
       setRun(progress.current && !isOver ? withProgress(found, progress.current) : found);
       if (found.status === "completed") setResult(await requestJson(`${PATH}/result`));
     } catch (problem) {
-      setError(problem);
+      if (isLatest()) setError(problem);
     }
   }, []);
   useEffect(() => {
@@ -97,7 +101,10 @@ const withProgress = (run, { iteration, phase, score, scores, message }) => ({
 function Head({ run, onCancelled }) {
   const state = stateOfRun(run);
   const [error, setError] = useState(null);
-  const cancel = () => request(`${PATH}/cancel`, { method: "POST" }).then(onCancelled, setError);
+  const cancel = () => {
+    setError(null);
+    request(`${PATH}/cancel`, { method: "POST" }).then(onCancelled, setError);
+  };
   return html`<header class="model-head">
       <h1>Run <code>${run.run_id}</code></h1>
       <${JobState} job=${state} />

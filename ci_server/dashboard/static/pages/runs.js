@@ -19,6 +19,7 @@ function RunsPage() {
         rows: runs,
         next: page * size < total ? page + 1 : null,
       })}
+      id=${(run) => run.run_id}
       empty="No runs yet. They are submitted with POST /api/v1/runs."
       columns=${["Result", "Query", "User", "Submitted", "Iteration", "Score"]}
       row=${(run) => [

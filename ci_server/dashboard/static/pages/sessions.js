@@ -1,11 +1,12 @@
 // Where the reader is signed in, and signing out there.
 import { useNow } from "../lib/clock.js";
+import { useLatest } from "../lib/latest.js";
 import { ownSessions, signOut, signOutElsewhere, signOutOf } from "../lib/session.js";
 import { Problem, showPage } from "../lib/shell.js";
 import { signedOut } from "../lib/signed_out.js";
 import { useStore } from "../lib/store.js";
 import { age, minute, moment } from "../lib/time.js";
-import { html, useCallback, useEffect, useRef, useState } from "../lib/ui.js";
+import { html, useCallback, useEffect, useLayoutEffect, useRef, useState } from "../lib/ui.js";
 import { browserName } from "./sessions/browser_name.js";
 
 const RENEWED_MS = 30_000;
@@ -14,7 +15,7 @@ function SessionsPage() {
   const { sessions, error, load, act, done } = useSessions();
   const heading = useRef(null);
   const isOver = useStore(signedOut).reason !== null;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (done) heading.current.focus(); // the button that was pressed is gone
   }, [done]);
   const others = sessions?.filter((each) => !each.current) ?? [];
@@ -40,13 +41,17 @@ function useSessions() {
   const [sessions, setSessions] = useState(null);
   const [error, setError] = useState(null);
   const [done, setDone] = useState(null);
+  const asking = useLatest();
   const load = useCallback(async () => {
+    const isLatest = asking();
     try {
-      setSessions(await ownSessions());
+      const found = await ownSessions();
+      if (!isLatest()) return true; // what is asked for now is newer
+      setSessions(found);
       setError(null);
       return true;
     } catch (problem) {
-      setError(problem);
+      if (isLatest()) setError(problem);
       return false;
     }
   }, []);

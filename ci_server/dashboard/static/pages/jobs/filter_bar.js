@@ -1,7 +1,7 @@
 // What the list shows: a search, outcomes, and the other filters.
 import { CloseIcon, FilterIcon, SearchIcon } from "../../lib/icons.js";
 import { NO_FILTER, OUTCOMES, PERIODS, isFiltered } from "../../lib/job_filter.js";
-import { html, useEffect, useRef, useState } from "../../lib/ui.js";
+import { html, useLayoutEffect, useRef, useState } from "../../lib/ui.js";
 import { FilterLink } from "./filter_link.js";
 
 const TYPING_MS = 300;
@@ -57,12 +57,15 @@ function MoreFilters({ filter, go }) {
 
 /** A field of a filter, which waits for the end of typing. The address gets one entry for it. */
 function TextField({ label, name, filter, go, field, ...others }) {
-  const [typed, setTyped] = useState(null); // what is not in the filter yet
+  const [typed, setTyped] = useState(filter[name]); // with the spaces that the filter does not have
   const [isSame, setSame] = useState(false); // whether typing goes on
   const timer = useRef(null);
-  const tell = (text) => {
+  const stop = () => {
     clearTimeout(timer.current);
-    setTyped(null);
+    timer.current = null;
+  };
+  const tell = (text) => {
+    stop();
     if (text.trim() !== filter[name]) {
       go({ [name]: text.trim() }, isSame);
       setSame(true);
@@ -71,16 +74,21 @@ function TextField({ label, name, filter, go, field, ...others }) {
   const input = (event) => {
     const text = event.target.value;
     setTyped(text);
-    clearTimeout(timer.current);
+    stop();
     timer.current = setTimeout(() => tell(text), TYPING_MS);
   };
-  useEffect(() => () => clearTimeout(timer.current), []);
+  useLayoutEffect(() => {
+    if (typed.trim() === filter[name]) return;
+    stop(); // the filter was changed by something else, which is newer
+    setTyped(filter[name]);
+  }, [filter[name]]);
+  useLayoutEffect(() => stop, []);
   return html`<input
     ref=${field}
     aria-label=${label}
-    value=${typed ?? filter[name]}
+    value=${typed}
     onInput=${input}
-    onChange=${(event) => typed !== null && tell(event.target.value)}
+    onChange=${(event) => timer.current !== null && tell(event.target.value)}
     onKeyDown=${(event) => event.key === "Escape" && event.target.blur()}
     onBlur=${() => setSame(false)}
     autocomplete="off"
