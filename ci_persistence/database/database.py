@@ -80,7 +80,7 @@ class Database:
         try:
             check_location(self.path)
             await self._share()
-            check_restored(self.path)  # the restore that was waited for may not have come to its end
+            check_restored(self.path)  # what was waited for may have been one that is cut off
             await self._open(migrate)
         except sqlite3.Error as error:
             await self.close()
