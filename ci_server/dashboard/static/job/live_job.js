@@ -12,14 +12,17 @@ export function useJob(path) {
   const [job, setJob] = useState(null);
   const [error, setError] = useState(null);
   const asking = useLatest();
-  const news = useRef([]); // events since the job was asked for, which the answer may be older than
+  const news = useRef([]); // while an answer is waited for, the events that it may be older than
   const load = useCallback(async () => {
     const isLatest = asking();
     news.current = [];
     setError(null);
     try {
       const found = await requestJson(path);
-      if (isLatest()) setJob((before) => news.current.reduce(changed, newer(before, found)));
+      if (!isLatest()) return;
+      const since = news.current;
+      setJob((before) => since.reduce(changed, newer(before, found)));
+      news.current = null;
     } catch (problem) {
       if (isLatest()) setError(problem);
     }
@@ -36,7 +39,7 @@ export function useJob(path) {
   );
   const onEvent = useCallback(
     (event) => {
-      news.current.push(event);
+      news.current?.push(event);
       setJob((before) => before && changed(before, event));
       if (event.type === "complete" || event.status === "running") load();
     },
