@@ -36,6 +36,7 @@ class ProcessMetrics:
         self.registry = CollectorRegistry()
         self._shares = shares
         self._publishing = threading.Lock()
+        self._has_ended = False
         self._told = False
         processes = Gauge("ci_processes", "Processes.", ["role"], registry=self.registry)
         processes.labels(role).set(1)
@@ -46,6 +47,8 @@ class ProcessMetrics:
         """
         with self._publishing:  # a scrape does so beside `run`; the newest counts are to stay
             content = dumps(self.registry.collect())
+            if self._has_ended:  # its counts are there for ever, and would be there once more
+                return content
             try:
                 self._shares.publish(content)
                 self._told = False
@@ -64,7 +67,9 @@ class ProcessMetrics:
                 await asyncio.sleep(PUBLISH_SECONDS)
         finally:
             self.publish()
-            self._shares.close()
+            with self._publishing:
+                self._has_ended = True
+                self._shares.close()
 
 
 def dumps(metrics: Iterable[Metric]) -> bytes:

@@ -201,6 +201,7 @@ class Controller:
         if epoch is not None:
             self._engine_reported = False
             self._launched.clear()
+            self._missing = MissingWorkloads()  # others have looked since
             self._health.reset()
             self._background.spawn("housekeeping", self._housekeeping.run(epoch))
             for name, duty in self._duties.items():

@@ -33,7 +33,7 @@ from ci_persistence.backup.archive import (
 from ci_persistence.backup.stored_packages import keeps_package, kept_packages, live_jobs
 from ci_persistence.database.errors import damaged, explain, is_disk_full
 from ci_persistence.database.integrity import find_damage
-from ci_persistence.database.location import make_private
+from ci_persistence.database.location import check_restored, make_private
 from ci_persistence.database.migrations import MIGRATIONS
 from ci_persistence.database.open_lock import DatabaseLock
 from ci_persistence.database.write_lock import read_only
@@ -123,6 +123,7 @@ class Backup:
         if not lock.try_share():
             raise BackupError(f"{self._database} is being restored or repaired; try again later")
         try:
+            check_restored(self._database)
             yield
         finally:
             lock.release()

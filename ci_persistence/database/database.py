@@ -16,6 +16,7 @@ from ci_persistence.database.errors import damaged, disk_full_told, explain
 from ci_persistence.database.integrity import check_is_ours, find_damage
 from ci_persistence.database.location import (
     check_location,
+    check_restored,
     close_to_others,
     make_private,
     refused_by_system,
@@ -79,6 +80,7 @@ class Database:
         try:
             check_location(self.path)
             await self._share()
+            check_restored(self.path)  # what was waited for may have been one that is cut off
             await self._open(migrate)
         except sqlite3.Error as error:
             await self.close()

@@ -17,6 +17,13 @@ _CHOOSE = "choose another place with CI_DB_PATH"
 def check_location(path: Path, mounts: Path = MOUNTS) -> None:
     """Raise DatabaseError unless a database can be used here; makes its directory."""
     check_place(path, mounts)
+    check_restored(path)
+
+
+def check_restored(path: Path) -> None:
+    """Raise DatabaseError where a restore was cut off. It may be under way for as long as nobody
+    else has the database's lock.
+    """
     if restoring_mark(path).exists():
         raise DatabaseError(
             f"a restore of {path} was cut off, so rows and files do not belong together; run "

@@ -197,6 +197,9 @@ def test_a_restore_that_is_cut_off_in_the_middle_is_noticed_and_repeated(
     assert restoring_mark(target.database).exists()
     with pytest.raises(DatabaseError, match="restore --force FILE"):
         target.add()
+    if target.database.exists():
+        with pytest.raises(DatabaseError, match="restore --force FILE"):
+            back_up(target, target.directory / "half.tar")
     restore(target, archive, force=True)
     check_filled(target, source.jobs)
     assert not restoring_mark(target.database).exists()

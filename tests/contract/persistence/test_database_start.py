@@ -282,6 +282,17 @@ async def test_while_somebody_has_it_alone_a_start_waits_and_then_refuses(tmp_pa
     await opening
 
 
+async def test_a_start_that_waits_for_a_restore_that_is_cut_off(tmp_path):
+    path = await make(tmp_path / "ci.db")
+    lock = DatabaseLock(path)
+    assert lock.try_alone()
+    opening = asyncio.create_task(refusal(path))
+    await asyncio.sleep(0)
+    restoring_mark(path).touch()
+    lock.release()
+    assert "a restore of" in await opening
+
+
 async def test_of_two_who_share_none_has_it_alone(tmp_path):
     first, second = DatabaseLock(tmp_path / "ci.db"), DatabaseLock(tmp_path / "ci.db")
     assert first.try_share()

@@ -232,6 +232,28 @@ async def test_a_workload_that_comes_back_is_not_lost(world):
     assert (await world.until_status(job_id, COMPLETED)).outcome.success
 
 
+async def test_one_that_was_missing_in_an_earlier_lease_is_looked_for_anew(world):
+    job_id = await world.submit()
+    await world.until_status(job_id, RUNNING)
+    await world.controller.close()
+    world.controller = world.new_controller()
+    hidden = dict(world.executor.workloads)
+    world.executor.workloads.clear()
+    await world.controller.run_once()
+    world.executor.workloads.update(hidden)
+    old = world.take_over()
+    await world.controller.run_once()
+    await old.run_once()
+    await world.controller.close()
+    world.controller = old
+    world.executor.workloads.clear()
+    await old.run_once()
+    assert old._background.tasks("finish") == [], "it was seen meanwhile"
+    world.executor.workloads.update(hidden)
+    world.executor.workloads[job_id].exit(0)
+    assert (await world.until_status(job_id, COMPLETED)).outcome.success
+
+
 async def test_a_workload_that_was_never_started_is_lost_too(world):
     """A running row whose workload is only created must not stay for ever."""
     job_id = await world.submit()
