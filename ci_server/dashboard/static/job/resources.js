@@ -28,7 +28,8 @@ function Usage({ found: { points, limits, peak } }) {
       ]),
     [points],
   );
-  const cores = (value) => value.toFixed(peak.cpu_cores < 1 ? 2 : 1);
+  const digits = peak.cpu_cores < 0.1 ? 3 : peak.cpu_cores < 1 ? 2 : 1; // of ticks that differ
+  const cores = (value) => value.toFixed(digits);
   return html`
     <${Chart} title="CPU over time" note=${atMost(peak.cpu_cores.toFixed(2), limits.cpu_cores, "cores")}
       data=${cpu} height=${HEIGHT} options=${() => optionsOf(limits.cpu_cores, cores)} />
