@@ -1,4 +1,4 @@
-"""Work that is not left in its midst when whoever waits for it is cancelled."""
+"""Work that runs to completion even if the caller is cancelled."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,12 +13,12 @@ async def to_completion(
     undo: Callable[[Result], None] | None = None,
     interrupt: Callable[[], None] | None = None,
 ) -> Result:
-    """What the work returns. A caller that is cancelled meanwhile gets the cancellation once the
-    work has ended, so that it can clean up after it; `interrupt` has it end soon, and `undo` takes
-    a result that nobody gets.
+    """Return what the work returns. If the caller is cancelled, wait for the work to end before
+    raising CancelledError, so that the caller can clean up. `interrupt` is called on each
+    cancellation and makes long work end soon; `undo` gets a result that is not returned.
 
-    For what a thread does with a file, which goes on all the same, and for what must not be half
-    done. What takes long is to have an `interrupt`, which may be called more than once.
+    For file operations on threads, which cannot be cancelled, and for steps that must not be left
+    half done.
     """
     future = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -31,7 +31,7 @@ async def to_completion(
                 interrupt()
     if cancelled is None:
         return future.result()
-    # To ask for the error is to have seen it: the cancellation is what the caller is told.
+    # `exception()` also marks an error as retrieved: the caller gets the cancellation instead.
     if not future.cancelled() and future.exception() is None and undo is not None:
         undo(future.result())
     raise cancelled
@@ -42,5 +42,5 @@ async def on_thread(
     *arguments: Parameters.args,
     **options: Parameters.kwargs,
 ) -> Result:
-    """`asyncio.to_thread`, to its completion."""
+    """Like `asyncio.to_thread`, but see `to_completion`."""
     return await to_completion(asyncio.to_thread(function, *arguments, **options))

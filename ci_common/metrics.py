@@ -47,7 +47,7 @@ class ProcessMetrics:
         """
         with self._publishing:  # a scrape does so beside `run`; the newest counts are to stay
             content = dumps(self.registry.collect())
-            if self._has_ended:  # its counts are there for ever, and would be there once more
+            if self._has_ended:  # its last counts are kept, and would be counted twice
                 return content
             try:
                 self._shares.publish(content)
@@ -62,7 +62,7 @@ class ProcessMetrics:
         """Publish now and then, and at the end."""
         try:
             while True:
-                # To its end: one that comes after the last would begin another process's share.
+                # To completion: publishing after `close` would begin a new share.
                 await on_thread(self.publish)
                 await asyncio.sleep(PUBLISH_SECONDS)
         finally:

@@ -19,8 +19,8 @@ class Cancellation:
         self._is_answered = False
         self._is_over = False
         self._turn = threading.Lock()
-        """Of setting `_is_over`, and of what is not done after that. Not taken in `start`, which a
-        signal calls.
+        """Guards `_is_over`, and interrupting the main thread, which must not follow it. Not taken
+        in `start`, which runs in a signal handler.
         """
 
     def start(self) -> None:
@@ -34,8 +34,8 @@ class Cancellation:
             self._thread.start()
 
     def finish(self) -> None:
-        """Nobody watches the job any longer, and the connection may be closed: from now on nothing
-        is asked for, and no failure interrupts the main thread.
+        """The job is no longer watched, and the connection may be closed: send no more requests,
+        and interrupt the main thread for no failure.
         """
         with self._turn:
             self._is_over = True

@@ -1,5 +1,5 @@
-"""Ctrl-C and SIGTERM from the beginning of the process on. What they raise is lost where Python
-ignores exceptions, such as in the callbacks that are a part of every import, so it is raised again.
+"""Ctrl-C and SIGTERM while the command's modules are imported. Python ignores exceptions in some
+callbacks, such as those of the import system, so what a signal raised there is raised again.
 """
 
 import signal
@@ -21,7 +21,7 @@ def take_signals() -> None:
 
 
 def raise_what_was_lost() -> None:
-    """Raise what a signal has raised before, and what went on all the same."""
+    """Raise again if a signal was received and the process is still running."""
     if _received is not None:
         _raise(_received)
 

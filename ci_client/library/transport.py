@@ -32,8 +32,8 @@ STREAM_SECONDS = 60.0
 """Four heartbeats: a stream that is silent for so long has nobody at its other end."""
 
 IDLE_SECONDS = 3.0
-"""A connection that was idle for so long is not used again. The server closes those of 5 s, which
-httpx would use until then: a request that is on its way just then comes to nothing.
+"""Connections that were idle for longer are not reused. The server closes them after 5 s, which is
+also the default of httpx: a request sent at that moment would fail.
 """
 
 

@@ -155,7 +155,7 @@ class Controller:
 
     async def run_once(self) -> None:
         """One tick. Does nothing while another process holds the lease."""
-        self._next_deadline = None  # known at the end only; an old one would hurry every wait
+        self._next_deadline = None  # set at the end; a past one would make every wait end at once
         epoch = await self._lead()
         if epoch is None:
             return
@@ -201,7 +201,7 @@ class Controller:
         if epoch is not None:
             self._engine_reported = False
             self._launched.clear()
-            self._missing = MissingWorkloads()  # others have looked since
+            self._missing = MissingWorkloads()  # another controller was in charge meanwhile
             self._health.reset()
             self._background.spawn("housekeeping", self._housekeeping.run(epoch))
             for name, duty in self._duties.items():
@@ -286,7 +286,7 @@ class Controller:
         ending += self._background.tasks("remove")
         if ending:
             await asyncio.wait(ending, timeout=_ENDING_SECONDS)
-        # Again, as long as there are any: of a run that fails on its way the end is begun.
+        # Repeat: a run that fails while it is cancelled starts a task that records its end.
         while tasks := [task for _, task in self._runs.values()] + self._background.tasks():
             for task in tasks:
                 task.cancel()

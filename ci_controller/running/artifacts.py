@@ -153,7 +153,7 @@ class ArtifactCollector:
     async def _on_thread(
         self, work: Callable[[], Result], interrupt: Callable[[], None] | None = None
     ) -> Result:
-        """Run on a thread of ours, to its end: whoever cleans up comes after."""
+        """Run on one of our threads, to completion, so that cleaning up comes after it."""
         future = asyncio.get_running_loop().run_in_executor(self._threads, work)
         return await to_completion(future, interrupt=interrupt)
 

@@ -50,8 +50,8 @@ def has_files(context: RunContext) -> bool:
 
 
 async def open_log(context: RunContext, job_id: str, epoch: int) -> LogAppender:
-    """What `LogWriter.open` returns, opened on another thread. A caller that is cancelled leaves
-    none open: another one may be about to open it.
+    """Call `LogWriter.open` on a thread. If the caller is cancelled, the log is closed again:
+    another run may be about to open it.
     """
     opening = asyncio.to_thread(context.logs.open, job_id, epoch)
     return await to_completion(opening, lambda log: log.close())

@@ -100,7 +100,7 @@ class Backup:
                 self._write(file)
                 ArchiveReader(self._part).verify()
                 self._summary.size = self._part.stat().st_size
-                self._remove_rows()  # from the next line on, they may be those of another backup
+                self._remove_rows()  # after the rename they may belong to another backup
                 self._part.rename(self._target)
                 sync_directory(self._target.resolve().parent)
         except sqlite3.Error as error:
@@ -140,12 +140,12 @@ class Backup:
             except BlockingIOError:
                 raise self._busy() from None
             if not _is_at(file, self._part):
-                raise self._busy()  # it ended just now, and this file is its backup
+                raise self._busy()  # it has just ended: this file is its finished backup
             file.truncate()  # what a backup that was killed left
             try:
                 yield file
             finally:
-                if _is_at(file, self._part):  # it will never have its name; otherwise, it has
+                if _is_at(file, self._part):  # not renamed, so this backup has failed
                     self._remove_rows()
                     self._part.unlink(missing_ok=True)
 

@@ -80,7 +80,7 @@ class Database:
         try:
             check_location(self.path)
             await self._share()
-            check_restored(self.path)  # what was waited for may have been one that is cut off
+            check_restored(self.path)  # a restore that we waited for may have failed
             await self._open(migrate)
         except sqlite3.Error as error:
             await self.close()
@@ -116,8 +116,8 @@ class Database:
         self._files.remember()
 
     async def close(self) -> None:
-        """Close both connections; safe to repeat. When cancelled, it closes them all the same: the
-        thread of one that stays open keeps the process from ending.
+        """Close both connections, also when cancelled; safe to repeat. The thread of an open
+        connection keeps the process from ending.
         """
         await to_completion(self._close_all())
 

@@ -21,8 +21,8 @@ def check_location(path: Path, mounts: Path = MOUNTS) -> None:
 
 
 def check_restored(path: Path) -> None:
-    """Raise DatabaseError where a restore was cut off. It may be under way for as long as nobody
-    else has the database's lock.
+    """Raise DatabaseError if a restore was interrupted. Without the database's lock, a restore may
+    also be in progress.
     """
     if restoring_mark(path).exists():
         raise DatabaseError(

@@ -125,8 +125,8 @@ class FileArtifactBatch(ArtifactBatch):
             for path in self._staged.iterdir():
                 sync_file(path)
             sync_directory(self._staged)
-            # A disk may take its time. Whoever has begun anew since may have come to the end, too,
-            # and what is there is recorded.
+            # Raises FileNotFoundError if another controller has collected these artifacts since: on
+            # a slow disk it may have recorded its own already, which must stay.
             self._staged.stat()
         shutil.rmtree(self._target, ignore_errors=True)
         if not self._paths:

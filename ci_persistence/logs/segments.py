@@ -187,12 +187,12 @@ class LiveLog:
             sync_directory(directory)
 
     def delete(self) -> None:
-        """Remove all files; safe to repeat. Whoever reads sees all of them or none: some would be
-        a shorter log, or a damaged one.
+        """Remove all files at once; safe to repeat. A reader that found only some of them would
+        take the log for shorter, or damaged.
         """
         Path(self._single).unlink(missing_ok=True)
         gone = Path(f"{self._directory}.deleted")
-        _remove(gone)  # by a deletion that was cut off
+        _remove(gone)  # left by an interrupted deletion
         with contextlib.suppress(FileNotFoundError):
             Path(self._directory).rename(gone)
         _remove(gone)

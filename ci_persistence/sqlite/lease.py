@@ -83,7 +83,7 @@ class SqliteControllerLease(ControllerLease):
         self._holder = holder if rows else None
         if not rows:
             return None
-        await on_thread(self._lock.sign, holder)  # or the file may be closed under its hand
+        await on_thread(self._lock.sign, holder)  # else the file could be closed during the write
         return int(rows[0]["epoch"])
 
     async def _stale(self, now: datetime, ttl_seconds: float) -> _Lease | None:

@@ -182,8 +182,8 @@ class AuditTrail:
         )
 
     async def _write(self, entry: AuditEntry, key: _Key | None = None) -> None:
-        """Write it, also when the caller disconnects meanwhile, which cancels a call of gRPC: the
-        same would not be recorded the next time. What cannot be written is forgotten by its key.
+        """Write the entry even if the caller disconnects, which cancels gRPC calls: a repeated
+        action would not be recorded again. If writing fails, `key` is forgotten.
         """
         writing = asyncio.create_task(self._record(entry, key))
         self._writing.add(writing)

@@ -72,7 +72,7 @@ class MetricsService:
             # What is told now was left for the others before: no counter ever goes back, even if
             # this process is killed.
             own = await on_thread(self._process.publish)
-            # Also when nobody waits any more: it may add up those that have ended.
+            # To completion: it may be adding up the shares of ended processes.
             others = await on_thread(self._shares.others)
             now = await self._facts.now()
             jobs = await self._jobs.count_on(now)

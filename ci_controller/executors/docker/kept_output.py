@@ -47,7 +47,7 @@ _SILENCE_SECONDS = 3.0
 is attached and does not read may be holding everything up, and the spool is looked at."""
 
 _ANSWER_SECONDS = 3
-"""For so long the engine may take to answer while we are attached."""
+"""Time-out of requests while we are attached."""
 
 _LOOKS = 5
 _ATTACH_SECONDS = 3
@@ -337,8 +337,8 @@ class KeptOutput(Output):
         return container.from_inspect(facts)
 
     def _answer(self, ask: Callable[[docker.APIClient], Result]) -> Result:
-        """The engine's answer about the container. There is none when the container ends while what
-        it sent last is not read: so the connection is given up when it takes long.
+        """Ask the engine about the container. It does not answer while the container ends and an
+        attached reader does not read, which may be us: after a short time-out we detach.
         """
         client = self._own_client()
         if self._attached is not None:

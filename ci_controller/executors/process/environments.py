@@ -78,7 +78,7 @@ class Environments:
         return [environment / "bin" for environment in below] or found
 
     async def _build(self, build: "_Build", transcript: Transcript) -> None:
-        # One before, which nobody waits for any more, may still be removing what it made here.
+        # A cancelled build may still be removing its files here.
         place = self._places.setdefault(build.environment, asyncio.Lock())
         async with place:
             await self._build_alone(build, transcript)

@@ -99,7 +99,7 @@ class ProcessExecutor(Executor):
     ) -> Output:
         await verify(request.package)
         self._check_reachable()
-        async with self._tidying:  # what `tidy` is removing now is in the same place
+        async with self._tidying:  # `tidy` may be removing this directory
             self._launching.add(request.job_id)
         try:
             return await self._launch(request, log, on_stage)
@@ -170,7 +170,7 @@ class ProcessExecutor(Executor):
             # The supervisor is suspended, or cannot write. Its record is not needed any more.
             directories.kill_supervisor()
             await self.stop(job_id, 0)
-        await on_thread(directories.remove)  # or it would go on in the next launch's directories
+        await on_thread(directories.remove)  # else it could remove files of the next launch
 
     @override
     async def check(self) -> Sequence[Unenforced]:

@@ -41,7 +41,7 @@ class Transcript:
         while True:
             ended, grown = build.done(), self._grown
             if ended:
-                await asyncio.sleep(0)  # what it wrote just before is on its way to us
+                await asyncio.sleep(0)  # lets the last output, already scheduled, arrive
             if chunk := bytes(self._content[position:]):
                 log.append(chunk)
                 position += len(chunk)

@@ -89,7 +89,7 @@ class Issuer:
         self._known: KnownIssuer | None = None
         self._keys: KeyCache | None = None
         self._former_keys: KeyCache | None = None
-        """Those from before the issuer moved its keys: logins under way may wait for them."""
+        """Before the issuer changed its `jwks_uri`: logins in progress may still use it."""
         self._fetched_at = self._failed_at = float("-inf")
         self._turn = asyncio.Lock()
 

@@ -52,8 +52,8 @@ def check_offset_given(offset: str | None, live: Live | None) -> None:
 
 
 async def up_to(seconds: float, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-    """The same events for so many seconds. Only waiting for the next one ends then: a time-out that
-    goes on while one is sent would cancel whoever sends it, and cut the stream.
+    """The same events for so many seconds. The time-out applies only while waiting for the next
+    event: around `yield` it would cancel the sender, and cut the stream of a slow reader.
     """
     end = asyncio.get_running_loop().time() + seconds
     async with aclosing(events):

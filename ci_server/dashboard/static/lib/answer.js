@@ -1,4 +1,4 @@
-// What the API tells once, for a part of a page.
+// One request of the API for a part of a page.
 import { requestJson } from "./api.js";
 import { useLatest } from "./latest.js";
 import { useCallback, useEffect, useState } from "./ui.js";

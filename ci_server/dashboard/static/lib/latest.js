@@ -1,9 +1,9 @@
-// Answers that may come in another order than they were asked for.
+// Answers that may arrive out of order.
 import { useRef } from "./ui.js";
 
 /**
- * A function to call before each request for the same thing. It returns one that tells whether that
- * request is the latest: the answer of an older one is out of date, and so is its error.
+ * Call the returned function before each request for the same thing. It returns a function that tells
+ * whether that request is still the latest; the answers and errors of older ones are to be ignored.
  */
 export function useLatest() {
   const asked = useRef(0);

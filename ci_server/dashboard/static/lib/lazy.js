@@ -23,7 +23,7 @@ export function lazy(find) {
   function Lazy(properties) {
     const [state, setState] = useState("loading");
     useEffect(() => {
-      // Also if it has come since this was drawn, which may be a while before an effect runs.
+      // Also if it has been loaded since this was rendered: effects may run much later.
       load().then(() => setState(Component ? "loaded" : "failed"));
     }, []);
     if (Component) return html`<${Component} ...${properties} />`;

@@ -20,7 +20,7 @@ export class Store {
 /** Draw the component again whenever the store has changed. */
 export function useStore(store) {
   const [, redraw] = useReducer((count) => count + 1, 0);
-  // Before anything else happens: what changes until an ordinary effect runs would not be drawn.
+  // Before painting: changes made before an ordinary effect runs would not be rendered.
   useLayoutEffect(() => store.subscribe(redraw), [store]);
   return store;
 }
